@@ -1,0 +1,24 @@
+"""Bring every published artifact into the store.
+
+reads   experiments/TARGET/plan.yaml: artifacts
+writes  experiments/TARGET/fetch/record.json
+"""
+
+import sys
+
+from openassay.faults import faults_in_one_line
+from openassay.layout import Layout, cache_home, find_root
+from openassay.plan import read_plan
+from openassay.records import write_record
+from openassay.stages import fetch
+from openassay.store import Store
+
+
+def main() -> None:
+    layout = Layout(find_root(), sys.argv[1])
+    write_record(layout.record("fetch"), fetch.run(read_plan(layout), Store(cache_home()), layout))
+
+
+if __name__ == "__main__":
+    with faults_in_one_line():
+        main()

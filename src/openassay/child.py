@@ -1,0 +1,129 @@
+"""What runs inside a target's own environment: calls the release's code once, and writes down what it gave.
+
+Started as `ENV/bin/python child.py request.json`; never imported by the rest of OpenAssay, and imports nothing of it: the
+environment holds the release's packages, not ours, and may be an older Python (3.8 or later).
+
+Writes into the request's `out` folder: `result.json` {ok, error, returned} and, where arrays came back, `data.npz`. A dict
+that is returned keeps its shape; nested names are joined by dots in `data.npz`.
+"""
+
+import ctypes
+import importlib
+import importlib.util
+import json
+import os
+import random
+import runpy
+import signal
+import sys
+import traceback
+from typing import Any
+
+
+def main() -> int:
+    """Run one request; gives the exit status: 0 when the release's code returned, 1 when it raised."""
+    die_with_parent()
+    with open(sys.argv[1], encoding="utf-8") as file:
+        request = json.load(file)
+    sys.path.pop(0)  # this file's own folder: not for the release to see
+    os.chdir(request["work"])
+    seed_generators(request["seeding"], request["seed"])
+    result: "dict[str, Any]" = {"ok": True, "error": "", "returned": None}
+    try:
+        returned = call(request)
+        arrays: "dict[str, Any]" = {}
+        result["returned"] = plain(returned, "", arrays)
+        if arrays:
+            import numpy
+
+            numpy.savez(os.path.join(request["out"], "data.npz"), **arrays)
+    except SystemExit as stop:
+        if stop.code not in (0, None):
+            result.update(ok=False, error="it exited with %r" % (stop.code,))
+    except BaseException as error:  # the release's failure is a finding, whatever it is
+        traceback.print_exc()
+        result.update(ok=False, error="%s: %s" % (type(error).__name__, error))
+    path = os.path.join(request["out"], "result.json")
+    with open(path + ".tmp", "w", encoding="utf-8") as file:
+        json.dump(result, file)
+    os.replace(path + ".tmp", path)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return 0 if result["ok"] else 1
+
+
+def die_with_parent() -> None:
+    """A killed audit leaves no training behind (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() == 1:
+            sys.exit("the audit that started this run is gone")
+
+
+def seed_generators(names: "list[str]", seed: "int | None") -> None:
+    """Seed the global random generators that the target names."""
+    if seed is None:
+        return
+    if "python" in names:
+        random.seed(seed)
+    if "numpy" in names:
+        import numpy
+
+        numpy.random.seed(seed)
+    if "torch" in names:
+        import torch
+
+        torch.manual_seed(seed)
+
+
+def call(request: "dict[str, Any]") -> "Any":
+    """Call what the request names: a function, a module as a program, or a script."""
+    kind, arguments = request["kind"], request["arguments"]
+    if kind == "callable":
+        module, _, name = request["callable"].partition(":")
+        function: "Any" = importlib.import_module(module)
+        for part in name.split("."):
+            function = getattr(function, part)
+        return function(**arguments)
+    if kind == "glue":
+        spec: "Any" = importlib.util.spec_from_file_location("glue", request["path"])
+        glue = importlib.util.module_from_spec(spec)
+        sys.modules["glue"] = glue
+        spec.loader.exec_module(glue)
+        return getattr(glue, request["function"])(**arguments)
+    if kind == "module":
+        sys.argv = [request["module"], *arguments]
+        runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+        return None
+    if kind == "script":
+        sys.argv = [request["path"], *arguments]
+        sys.path.insert(0, os.path.dirname(request["path"]))
+        runpy.run_path(request["path"], run_name="__main__")
+        return None
+    raise ValueError("unknown kind of run: %r" % (kind,))
+
+
+def plain(value: "Any", name: str, arrays: "dict[str, Any]") -> "Any":
+    """The value as JSON types; arrays go aside under their dotted name and leave {"array": name}."""
+    if hasattr(value, "detach"):  # a torch tensor
+        value = value.detach().cpu().numpy()
+    if hasattr(value, "dtype") and getattr(value, "shape", None) == ():
+        value = value.item()
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        if value.dtype.hasobject:
+            return None
+        arrays[name or "returned"] = value
+        return {"array": name or "returned"}
+    if isinstance(value, dict):
+        return {str(k): plain(v, "%s.%s" % (name, k) if name else str(k), arrays) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v, "%s.%d" % (name, i) if name else str(i), arrays) for i, v in enumerate(value)]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return repr(value)
+
+
+if __name__ == "__main__":
+    status = main()
+    # Threads or child processes that the release left behind must not keep the audit waiting.
+    os._exit(status)

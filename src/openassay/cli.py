@@ -1,0 +1,251 @@
+"""The command line: `openassay --help`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from pydantic import TypeAdapter
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from openassay import __version__, tracking
+from openassay.core.types import Outcome, ReleaseVerdict
+from openassay.faults import STATUS_VARIABLE, BadInput, Fault, faults_in_one_line
+from openassay.layout import Layout, cache_home, checked_name, find_root
+from openassay.plan import ArtifactSpec, Target, read_target
+from openassay.records import parse, read_record
+from openassay.sources.pypi import project_files
+from openassay.store import Store, payload_digest
+from openassay.yaml_loader import load_yaml
+
+app = typer.Typer(
+    help="Is it really open? Rerun a published training recipe and get a verdict with controlled error rates.",
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+)  # fmt: skip
+
+STYLES = {
+    Outcome.REPRODUCED: "bold green",
+    Outcome.NOT_REPRODUCED: "bold red",
+    Outcome.INCONCLUSIVE: "bold yellow",
+    Outcome.NOT_ATTEMPTED: "dim",
+}
+
+Targets = Annotated[list[str], typer.Argument(help="Names of targets: files in conf/target/ without .yaml")]
+OptionalTargets = Annotated[
+    list[str] | None, typer.Argument(help="Names of targets; every target of conf/pipeline.yaml when left out")
+]
+
+
+def index(root: Path) -> list[str]:
+    """The targets of conf/pipeline.yaml. `BadInput` when a name is odd or a file is missing."""
+    where = "conf/pipeline.yaml"
+    data = load_yaml(root / where)
+    names = data.get("targets") if isinstance(data, dict) else None
+    if not isinstance(names, list) or not names:
+        raise BadInput(f"{where}: targets: a list of target names is needed")
+    checked = [checked_name(str(name), f"{where}: targets.{i}") for i, name in enumerate(names)]
+    for i, name in enumerate(checked):
+        if checked.index(name) != i:
+            raise BadInput(f"{where}: targets.{i}: {name!r} stands twice; remove one")
+        if not (root / "conf" / "target" / f"{name}.yaml").is_file():
+            raise BadInput(f"{where}: targets.{i}: conf/target/{name}.yaml does not exist")
+    return checked
+
+
+def _chosen(root: Path, names: list[str] | None) -> list[str]:
+    known = index(root)
+    for name in names or []:
+        checked_name(name, "target")
+        if name not in known:
+            file = root / "conf" / "target" / f"{name}.yaml"
+            todo = "add it to targets in conf/pipeline.yaml" if file.is_file() else f"there are: {', '.join(known)}"
+            raise BadInput(f"no target {name!r} in the index; {todo}")
+    return names or known
+
+
+@app.command()
+def audit(
+    targets: Targets,
+    *,
+    force: Annotated[bool, typer.Option(help="Judge and report again, even if nothing changed")] = False,
+) -> None:
+    """Audit releases: run the pipeline for them (as `dvc repro report@TARGET` does) and show the verdicts."""
+    root = find_root()
+    names = _chosen(root, targets)
+    for name in names:  # what can be said before anything runs is said now
+        read_target(Layout(root, name))
+    # dvc starts `python`: it must be the one that runs this command
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    command = [
+        sys.executable,
+        "-m",
+        "dvc",
+        "repro",
+        *(["--force"] if force else []),
+        *(f"report@{name}" for name in names),
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        status = Path(folder) / "status"
+        variables = environment | {"DVC_NO_ANALYTICS": "1", STATUS_VARIABLE: str(status)}
+        done = subprocess.run(command, cwd=root, env=variables, check=False)
+        if done.returncode != 0:
+            raise typer.Exit(int(status.read_text()) if status.exists() else Fault.exit_code)
+    _show(root, names)
+
+
+@app.command()
+def show(targets: OptionalTargets = None) -> None:
+    """Show the verdicts of finished audits as a table."""
+    root = find_root()
+    _show(root, _chosen(root, targets))
+
+
+def _show(root: Path, names: list[str]) -> None:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120  # a log keeps whole lines
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("target", "claim", "published", "reruns' mean", "difference, interval", "verdict"):
+        table.add_column(column, overflow="fold")
+    missing, lines = [], []
+    for name in names:
+        layout = Layout(root, name)
+        if not layout.verdict.is_file():
+            missing.append(name)
+            continue
+        verdict = read_record(layout.verdict, ReleaseVerdict)
+        for claim in verdict.claims:
+            given = sum(value is not None for value in claim.runs)
+            interval = f", {claim.interval[0]:+.3g} to {claim.interval[1]:+.3g}" if claim.interval else ""
+            tested = claim.difference is not None
+            table.add_row(
+                name, claim.id, f"{claim.published.value:g} ± {claim.tolerance.margin:g}",
+                f"{claim.published.value + claim.difference:.5g} of {given}" if claim.difference is not None else "–",
+                f"{claim.difference:+.3g}{interval}" if tested else "–",
+                f"[{STYLES[claim.outcome]}]{claim.outcome.value}[/]",
+            )  # fmt: skip
+        if not verdict.claims:
+            table.add_row(name, "–", "–", "–", "–", f"[{STYLES[verdict.outcome]}]{verdict.outcome.value}[/]")
+        score = "–" if verdict.score.value is None else f"{verdict.score.value:.2f}"
+        lines.append(
+            f"[{STYLES[verdict.outcome]}]{verdict.outcome.value}[/] {name}: {verdict.reason}; score {score} at "
+            f"{100 * verdict.score.coverage:.0f} % coverage\n  report: {layout.report}"
+        )
+    if table.row_count:
+        console.print(table)
+        for line in lines:
+            console.print(line, soft_wrap=True)
+        console.print("dashboard: openassay dashboard" + (f" {names[0]}" if len(names) == 1 else ""), soft_wrap=True)
+    if missing:
+        console.print(f"not audited yet: {', '.join(missing)}", soft_wrap=True)
+
+
+@app.command()
+def check(targets: OptionalTargets = None) -> None:
+    """Check target files without running anything: every key, pin, reference and number."""
+    root = find_root()
+    for name in _chosen(root, targets):
+        target = read_target(Layout(root, name))
+        print(
+            f"{name}: well formed; {len(target.artifacts)} artifacts, {len(target.claims)} claims, "
+            f"{len(target.controls)} controls"
+        )
+
+
+@app.command()
+def schema(
+    record: Annotated[str, typer.Argument(help="verdict, or target for the files in conf/target/")] = "verdict",
+) -> None:
+    """Print the JSON Schema of verdict.json, or of a target file."""
+    kinds: dict[str, Any] = {"verdict": ReleaseVerdict, "target": Target}
+    if record not in kinds:
+        raise BadInput(f"schema: {record!r} is not known; there are: {', '.join(kinds)}")
+    print(json.dumps(TypeAdapter(kinds[record]).json_schema(), indent=2))
+
+
+@app.command()
+def pin(
+    source: Annotated[str, typer.Argument(help="pypi:NAME==VERSION, debian:PACKAGE or local:PATH")],
+    include: Annotated[str, typer.Option(help="Glob of the files that a payload pin covers")] = "*",
+    root: Annotated[str, typer.Option(help="Folder inside the archive that counts as its top")] = "",
+) -> None:
+    """Look a source up and print it with its sha256, ready to paste into a target file."""
+    kind, _, rest = source.partition(":")
+    if kind == "pypi":
+        package, _, version = rest.partition("==")
+        files = [link for known, link in project_files(package) if known == version]
+        if not files:
+            known = ", ".join(dict.fromkeys(v for v, _ in project_files(package))) or "no such project"
+            raise BadInput(f"{source}: not on the index; there is: {known[:300]}")
+        for link in files:
+            entry = {
+                "kind": "pypi", "package": package, "version": version, "file": link.filename,
+                "sha256": (link.hashes or {}).get("sha256", "unknown: the index does not say"),
+            }  # fmt: skip
+            print(yaml.safe_dump([entry], sort_keys=False), end="")
+        return
+    entry = {"kind": kind, ("path" if kind == "local" else "package"): rest} | ({"root": root} if root else {})
+    spec: ArtifactSpec = parse(ArtifactSpec, {"sources": [entry]}, source)
+    store = Store(cache_home())
+    fetched = spec.sources[0].fetch(store, source)
+    from openassay.sources.roots import source_root  # noqa: PLC0415
+
+    payload = payload_digest(source_root(store, fetched.sha256, fetched.filename, root), (include,))
+    print(
+        yaml.safe_dump(
+            {"sources": [entry | {"sha256": fetched.sha256}], "payload": {"sha256": payload, "include": [include]}},
+            sort_keys=False,
+        ),
+        end="",
+    )
+
+
+@app.command()
+def dashboard(
+    target: Annotated[str | None, typer.Argument(help="Print the link to this target's chart")] = None,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1")] = 5000,
+) -> None:
+    """Start MLflow's server on this machine and print links that open each target's chart view."""
+    root = find_root()
+    uri = tracking.tracking_uri(root, None)
+    names = _chosen(root, [target] if target else None)
+    for name in names:
+        if (experiment := tracking.experiment_id(root, None, name)) is not None:
+            print(f"{name}: http://127.0.0.1:{port}{tracking.chart_path(experiment)}", flush=True)
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--backend-store-uri",
+        uri,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
+    variables = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    raise typer.Exit(subprocess.run(command, cwd=root, env=variables, check=False).returncode)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(__version__)
+
+
+def main() -> None:
+    """Entry point: faults end in one line and exit status 2 or 3, never in a traceback."""
+    with faults_in_one_line():
+        app()

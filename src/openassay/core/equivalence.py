@@ -1,0 +1,121 @@
+"""How far from the published value is the recipe's mean, and how sure is that?
+
+The estimand is theta = mean of the reruns' distribution minus mean of the published recipe's distribution. The published
+value is one draw, or a mean of few, so its own noise belongs in the interval; treating it as exact accepts false recipes
+more often the more reruns are made.
+
+Functions broadcast over leading axes: runs have shape (..., n), results have shape (...).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """Reruns minus published value, with what is needed for intervals and tail probabilities. All of shape (...)."""
+
+    estimate: Floats
+    se: Floats
+    """Standard error of the estimate, the published value's noise included."""
+    df: Floats
+    """Degrees of freedom of the t distribution; infinity when nothing was estimated."""
+
+    def interval(self, alpha: float) -> tuple[Floats, Floats]:
+        """Lower and upper end; each errs with probability `alpha`, so that it is a 1 - 2 alpha interval.
+
+        Two one-sided tests at `alpha` accept exactly when it lies within the margins (Schuirmann 1987).
+        """
+        half = stats.t.ppf(1 - alpha, self.df) * self.se
+        return self.estimate - half, self.estimate + half
+
+    def probability_within(self, margin: ArrayLike) -> Floats:
+        """P(|theta| <= margin), reading the t distribution around the estimate as a confidence distribution."""
+        margin = np.asarray(margin, dtype=float)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            upper = (margin - self.estimate) / self.se
+            lower = (-margin - self.estimate) / self.se
+            spread = stats.t.cdf(upper, self.df) - stats.t.cdf(lower, self.df)
+        certain = (np.abs(self.estimate) <= margin).astype(float)
+        return np.asarray(np.where(self.se > 0, spread, certain))
+
+    def p_not_within(self, margin: ArrayLike) -> Floats:
+        """p-value of the hypothesis |theta| <= margin, at its edge; small is evidence that the recipe differs."""
+        margin = np.asarray(margin, dtype=float)
+        excess = np.abs(self.estimate) - margin
+        with np.errstate(divide="ignore", invalid="ignore"):
+            p = stats.t.sf(excess / self.se, self.df)
+        return np.asarray(np.where(self.se > 0, p, (excess <= 0).astype(float)))
+
+
+def difference(
+    runs: ArrayLike,
+    published: ArrayLike,
+    *,
+    num_runs: ArrayLike = 1,
+    published_sd: ArrayLike | None = None,
+    rounding: ArrayLike = 0.0,
+    resolution: ArrayLike = 0.0,
+) -> Difference:
+    """Reruns minus the published value, with its standard error.
+
+        se^2 = s^2 (1/n + 1/k) + rounding^2 / 12
+
+    runs: shape (..., n), n >= 2, finite. published: the published value, a mean over `num_runs` = k trainings. published_sd:
+    its standard deviation over those trainings (ddof=1), pooled with ours at k-1 degrees of freedom. rounding: the unit of
+    its last digit; a uniform error of variance rounding^2/12. resolution: the smallest step of the metric; s is never taken
+    below resolution/sqrt(12), nor below rounding/sqrt(12), so that equal reruns do not pass for a noiseless recipe.
+
+    Assumes equal seed variance in both recipes and exchangeable seeds.
+    """
+    runs = np.asarray(runs, dtype=float)
+    n = runs.shape[-1]
+    if n < 2:
+        raise ValueError(f"two reruns at least are needed, found {n}")
+    k = np.asarray(num_runs, dtype=float)
+    rounding = np.asarray(rounding, dtype=float)
+    mean = runs.mean(axis=-1)
+    squares = ((runs - mean[..., None]) ** 2).sum(axis=-1)
+    df = np.asarray(n - 1, dtype=float)
+    if published_sd is not None:
+        squares = squares + (k - 1) * np.asarray(published_sd, dtype=float) ** 2
+        df = df + (k - 1)
+    floor = np.maximum(np.asarray(resolution, dtype=float), rounding) ** 2 / 12
+    variance = np.maximum(squares / df, floor)
+    se = np.sqrt(variance * (1 / n + 1 / k) + rounding**2 / 12)
+    estimate = mean - np.asarray(published, dtype=float)
+    return Difference(estimate=np.asarray(estimate), se=np.asarray(se), df=np.broadcast_to(df, se.shape))
+
+
+def exact_difference(value: float, published: float, rounding: float) -> tuple[float, float]:
+    """Interval of the difference for a deterministic recipe: only the published value's rounding is unknown."""
+    return value - published - rounding / 2, value - published + rounding / 2
+
+
+def runs_needed(
+    estimate: float,
+    variance: float,
+    *,
+    margin: float,
+    alpha: float,
+    inverse_num_runs: float,
+    rounding: float,
+    most: int,
+) -> int | None:
+    """About how many reruns would decide, if they went on with this mean and variance? None when no number up to `most` would.
+
+    The published value's own noise does not shrink with reruns, so for a lone published number the answer is often None.
+    """
+    for n in range(2, most + 1):
+        se = np.sqrt(variance * (1 / n + inverse_num_runs) + rounding**2 / 12)
+        half = stats.t.ppf(1 - alpha, n - 1) * se
+        if abs(estimate) + half <= margin or abs(estimate) - half > margin:
+            return n
+    return None

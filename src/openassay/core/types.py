@@ -1,0 +1,365 @@
+"""The nouns, in the order in which an audit makes them: claim, finding, rerun, verdict, score.
+
+Every one is a frozen dataclass. Records that cross a stage have no default values, so that a wrong or old file fails to
+parse instead of passing as an empty record; the parts that a person writes (claims) may leave out what is optional.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+
+class Outcome(StrEnum):
+    """What can be said of a claim, or of a release."""
+
+    REPRODUCED = "REPRODUCED"
+    NOT_REPRODUCED = "NOT_REPRODUCED"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    NOT_ATTEMPTED = "NOT_ATTEMPTED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Citation:
+    """Where does a published fact stand? In a file of a fetched artifact, or at an address."""
+
+    quote: str | None = None
+    """The words or the table row, as published."""
+    artifact: str | None = None
+    """The artifact that holds it; then `inspect` looks for the quote in `path`."""
+    path: str | None = None
+    """A glob inside the artifact."""
+    url: str | None = None
+    """An address with a commit, a version or a date in it; not fetched."""
+    note: str | None = None
+    """What stands there, in our words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """What was published: a number, and all that is known of its noise."""
+
+    value: float
+    rounding: float = 0.0
+    """The unit of the last printed digit, in the claim's unit: 1 for "68 %", 0.01 for "89.28 %", 0 for an exact number."""
+    num_runs: int = 1
+    """Trainings behind the value. 1 when the release does not say."""
+    sd: float | None = None
+    """Standard deviation *over training runs* (ddof=1), if published. Not over episodes or test items."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """How far may the reruns' mean lie from the published value, declared before anything runs?"""
+
+    margin: float
+    """In the claim's unit, > 0. The claim is reproduced when the difference is shown to lie within +- margin."""
+    rationale: str
+    """Why this margin: a reader must be able to disagree with it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One published number that a rerun can confirm or contradict."""
+
+    id: str
+    metric: str
+    published: Published
+    cited_at: Citation
+    tolerance: Tolerance
+    unit: str = "1"
+    """`1` for a plain number or fraction, otherwise for example `percent`, `nats`, `reward`."""
+    arm: str = "faithful"
+    """The arm whose reruns test it."""
+    deterministic: bool = False
+    """Is the recipe declared to give the same value every time? Then two equal reruns decide; unequal ones are a finding."""
+    resolution: float = 0.0
+    """The smallest step that the metric can take (1/num_examples for an accuracy). The noise is never taken as less."""
+    testable: bool = True
+    """False for a published number that nothing in the release lets anybody test."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that an audit saw about the release: a value, never an exception."""
+
+    stage: str
+    kind: str
+    """A short stable name, for example `component_absent`."""
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One source that was asked for an artifact."""
+
+    source: str
+    problem: str
+    """Why it did not serve; empty for the one that did."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """A published thing, and whether it could be had."""
+
+    name: str
+    fetched: bool
+    sha256: str | None
+    """Of the file as published."""
+    filename: str | None
+    size_bytes: int | None
+    root: str
+    """Folder inside the archive that counts as its top."""
+    payload_sha256: str | None
+    """Of what its files say, however packed; null where the target pins none."""
+    first_seen: str | None
+    """When this machine first saw this digest from this source."""
+    attempts: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchRecord:
+    """`fetch/record.json`: can what was published be had, and is it what was pinned?"""
+
+    artifacts: tuple[Artifact, ...]
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComponentFound:
+    """One declared component against what was found of it."""
+
+    component: str
+    published: str
+    licence: str
+    found: Literal["found", "absent", "not fetched"]
+    evidence: tuple[str, ...]
+    """Files that match, with the start of their sha256."""
+    where: str | None
+    note: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CitationFound:
+    """One claim's source against what stands there."""
+
+    claim: str
+    found: Literal["found", "absent", "not fetched"]
+    quote: str | None
+    where: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectRecord:
+    """`inspect/record.json`: which components are there, under which terms, and do the cited facts stand where they should?"""
+
+    components: tuple[ComponentFound, ...]
+    citations: tuple[CitationFound, ...]
+    licences: dict[str, str]
+    """Per artifact: the terms that its own metadata and licence files state."""
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayFound:
+    """One array that the preparation gave."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckFound:
+    """One published fact about the data against what the preparation gave."""
+
+    array: str
+    expected: str
+    found: str
+    passed: bool
+    cited_at: Citation
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareRecord:
+    """`prepare/record.json`: does the published data preparation run, and does it give the published data?"""
+
+    status: Literal["done", "failed", "none"]
+    reason: str
+    arrays: tuple[ArrayFound, ...]
+    files: dict[str, str]
+    """Other files that it wrote, with their sha256."""
+    checks: tuple[CheckFound, ...]
+    environment: dict[str, str]
+    log_tail: str
+    cpu_s: float
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateRecord:
+    """`evaluate/record.json`: what does the released model score under our evaluator?"""
+
+    status: Literal["done", "failed", "none"]
+    reason: str
+    measurements: tuple[Measurement, ...]
+    environment: dict[str, str]
+    log_tail: str
+    cpu_s: float
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """One number that a rerun gave."""
+
+    metric: str
+    value: float | None
+    """None when the rerun gave something that is not a finite number; `raw` then holds what it gave."""
+    raw: str
+    step: int | None
+    self_reported: bool
+    """True when the release's own code computed it; False when ours did, from predictions or from our trainer."""
+
+
+class RerunStatus(StrEnum):
+    """How did a rerun end?"""
+
+    FINISHED = "finished"
+    DIVERGED = "diverged"
+    """It ran, but a measurement is not a finite number."""
+    FAILED = "failed"
+    """It exited non-zero, raised, or gave no measurement."""
+    TIMED_OUT = "timed_out"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rerun:
+    """One seeded execution of a recipe."""
+
+    target: str
+    arm: str
+    seed: int
+    identity: str
+    """sha256 of recipe, data, code, environment and seed. A finished rerun with the same identity is never run again."""
+    registered: str
+    """Digest of the claims as they stood when this rerun was made: a later change of a tolerance shows."""
+    status: RerunStatus
+    reason: str
+    measurements: tuple[Measurement, ...]
+    curves: dict[str, tuple[tuple[int, float], ...]]
+    """Per metric: (step, value) points, finite only."""
+    environment: dict[str, str]
+    """Python, packages and device that it ran on."""
+    log_tail: str
+    """The end of what it printed."""
+    started_at: str
+    duration_s: float
+    cpu_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RerunsRecord:
+    """`rerun/record.json`: which reruns belong to this audit, and why there are none where there are none."""
+
+    not_attempted_because: str
+    identities: dict[str, tuple[str, ...]]
+    """Per arm: the identity of each seed's rerun, in the order of the plan's seeds."""
+    num_reused: int
+    """Reruns that an earlier, interrupted or unchanged audit had already finished."""
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlOutcome:
+    """Was a deliberately broken recipe caught? If not, the audit's test has no power."""
+
+    arm: str
+    of: str
+    claim: str
+    runs: tuple[float | None, ...]
+    outcome: Outcome
+    caught: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What the reruns say of one claim."""
+
+    id: str
+    metric: str
+    unit: str
+    published: Published
+    tolerance: Tolerance
+    cited_at: Citation
+    driver: Literal["python", "native", "none"]
+    protocol: str
+    runs: tuple[float | None, ...]
+    """One value a rerun, in the order of the seeds; null for a rerun without a finite value."""
+    difference: float | None
+    """Mean of the reruns minus the published value, in the claim's unit."""
+    interval: tuple[float, float] | None
+    """Interval of that difference; each end errs with at most `alpha`."""
+    outcome: Outcome
+    probability_within_tolerance: float | None
+    p_not_reproduced: float | None
+    """p-value of "the difference lies within the tolerance"; small speaks against the release."""
+    more_runs_needed: int | None
+    """For an INCONCLUSIVE claim: about how many reruns in all would decide; null if no number would."""
+    score: float | None
+    score_interval: tuple[float, float] | None
+    reason: str
+    rule: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """How well does the release reproduce? Never to be quoted without its coverage."""
+
+    value: float | None
+    """0 to 1; 0.5 is a difference as large as the tolerance. Null when nothing was tested."""
+    interval: tuple[float, float] | None
+    coverage: float
+    """Share of the release's claims that were tested."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Who ran what, where and when?"""
+
+    openassay: str
+    git_commit: str | None
+    git_dirty: bool | None
+    python: str
+    platform: str
+    device: str
+    packages: dict[str, str]
+    isolation: Literal["none"]
+    """How the published code was fenced in. This version runs it as an ordinary child process."""
+    started_at: str | None
+    finished_at: str
+    cpu_s: float
+    num_reruns: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseVerdict:
+    """The record that others rely on: `experiments/TARGET/verdict.json`."""
+
+    schema_version: Literal[1]
+    target: str
+    plan_digest: str
+    rules_version: str
+    alpha: float
+    outcome: Outcome
+    reason: str
+    score: Score
+    claims: tuple[Verdict, ...]
+    controls: tuple[ControlOutcome, ...]
+    findings: tuple[Finding, ...]
+    provenance: Provenance
+
+
+Json = dict[str, Any] | list[Any] | str | int | float | bool | None

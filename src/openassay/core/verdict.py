@@ -1,0 +1,370 @@
+"""What do the reruns say of each claim, and of the release? An ordered tuple of rules: the first that answers decides.
+
+The decision is made by the interval of the difference: *reproduced* when it lies within the tolerance, *not reproduced* when
+it lies outside, *inconclusive* when it straddles an edge. Each wrong verdict has probability `alpha` at most at the edge.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from openassay.core.equivalence import Difference, difference, exact_difference, runs_needed
+from openassay.core.score import score, score_interval
+from openassay.core.types import Claim, ControlOutcome, Finding, Outcome, Rerun, RerunStatus, Score, Verdict
+
+RULES_VERSION = "1.0.0"
+
+MOST_RUNS = 1000
+DIVERGENCE_RATE = 0.1
+"""A faithful rerun may fail to give a value about this often before it speaks against the release."""
+
+Driver = Literal["python", "native", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What is known of one claim, before a rule has spoken."""
+
+    claim: Claim
+    alpha: float
+    values: tuple[float | None, ...]
+    """One a rerun, None where it gave no finite value; empty when nothing was run."""
+    statuses: tuple[RerunStatus, ...]
+    not_attempted_because: str
+    """Why nothing was run; empty otherwise."""
+    data_differs: str
+    """What is wrong with the prepared data; empty when it is as published, or nothing was published to compare with."""
+    control: str
+    """Why the arm's negative control has not shown power; empty when it was caught."""
+
+    @property
+    def finite(self) -> tuple[float, ...]:
+        """The finite values."""
+        return tuple(value for value in self.values if value is not None)
+
+    @property
+    def num_lost(self) -> int:
+        """Reruns without a finite value."""
+        return len(self.values) - len(self.finite)
+
+    @property
+    def deterministic(self) -> bool:
+        """Is the claim declared deterministic, and are the reruns equal?"""
+        return self.claim.deterministic and len(set(self.finite)) == 1
+
+    def interval(self) -> tuple[float, float] | None:
+        """Interval of the difference from the published value; None with fewer than two values."""
+        published = self.claim.published
+        if len(self.finite) < 2:
+            return None
+        if self.deterministic:
+            return exact_difference(self.finite[0], published.value, published.rounding)
+        low, high = self._difference().interval(self.alpha)
+        return float(low), float(high)
+
+    def _difference(self) -> Difference:
+        published = self.claim.published
+        return difference(
+            self.finite, published.value, num_runs=published.num_runs, published_sd=published.sd,
+            rounding=published.rounding, resolution=self.claim.resolution,
+        )  # fmt: skip
+
+    def numbers(self) -> _Numbers:
+        """The figures that stand beside the verdict."""
+        interval, margin = self.interval(), self.claim.tolerance.margin
+        if interval is None:
+            mean = float(np.mean(self.finite)) - self.claim.published.value if self.finite else None
+            return _Numbers(difference=mean, interval=None, within=None, p=None, score=None, score_interval=None)
+        low, high = score_interval(interval[0], interval[1], margin)
+        ends = (float(low), float(high))
+        if self.deterministic:
+            middle = (interval[0] + interval[1]) / 2
+            inside = max(0.0, min(interval[1], margin) - max(interval[0], -margin))
+            width = interval[1] - interval[0]
+            within = inside / width if width > 0 else float(abs(middle) <= margin)
+            p = float(not _outside(interval, margin))
+            value = float(np.exp2(-((middle / margin) ** 2)))
+            return _Numbers(difference=middle, interval=interval, within=within, p=p, score=value, score_interval=ends)
+        found = self._difference()
+        return _Numbers(
+            difference=float(found.estimate), interval=interval, within=float(found.probability_within(margin)),
+            p=float(found.p_not_within(margin)), score=float(score(found, margin)), score_interval=ends,
+        )  # fmt: skip
+
+    def runs_needed(self) -> int | None:
+        """About how many reruns in all would decide; None when no number would."""
+        published, found = self.claim.published, self._difference()
+        inverse = 1 / published.num_runs
+        unrounded = float(found.se) ** 2 - published.rounding**2 / 12
+        return runs_needed(
+            float(found.estimate), unrounded / (1 / len(self.finite) + inverse),
+            margin=self.claim.tolerance.margin, alpha=self.alpha, inverse_num_runs=inverse,
+            rounding=published.rounding, most=MOST_RUNS,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Numbers:
+    difference: float | None
+    interval: tuple[float, float] | None
+    within: float | None
+    p: float | None
+    score: float | None
+    score_interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """A rule's answer."""
+
+    outcome: Outcome
+    reason: str
+    rule: str = ""
+    more_runs_needed: int | None = None
+
+
+def _inside(interval: tuple[float, float], margin: float) -> bool:
+    slack = 1e-9 * margin  # the arithmetic's own error, far below any tolerance
+    return -margin - slack <= interval[0] and interval[1] <= margin + slack
+
+
+def _outside(interval: tuple[float, float], margin: float) -> bool:
+    return interval[0] > margin or interval[1] < -margin
+
+
+def nothing_was_run(evidence: Evidence) -> Decision | None:
+    """No rerun was made, or none of them gave anything."""
+    if evidence.not_attempted_because:
+        return Decision(outcome=Outcome.NOT_ATTEMPTED, reason=evidence.not_attempted_because)
+    broken = {RerunStatus.FAILED, RerunStatus.TIMED_OUT}
+    if not evidence.values or all(status in broken for status in evidence.statuses):
+        return Decision(outcome=Outcome.NOT_ATTEMPTED, reason="no rerun ran to its end; see the findings")
+    return None
+
+
+def p_of_lost(lost: int, n: int) -> float:
+    """P(at least `lost` of `n` reruns give no value) for a recipe that fails one time in ten."""
+    return float(stats.binom.sf(lost - 1, n, DIVERGENCE_RATE))
+
+
+def too_many_runs_lost(evidence: Evidence) -> Decision | None:
+    """More reruns than chance allows diverged: the recipe as published does not train."""
+    lost, n = evidence.num_lost, len(evidence.values)
+    if lost and p_of_lost(lost, n) <= min(evidence.alpha, 0.03):
+        diverged = sum(status is RerunStatus.DIVERGED for status in evidence.statuses)
+        if diverged == lost:
+            reason = f"{lost} of {n} reruns diverged"
+            return Decision(outcome=Outcome.NOT_REPRODUCED, reason=reason)
+        reason = f"{lost} of {n} reruns gave no value ({lost - diverged} of them failed to run)"
+        return Decision(outcome=Outcome.INCONCLUSIVE, reason=reason)
+    return None
+
+
+def equal_runs(evidence: Evidence) -> Decision | None:
+    """Equal reruns of a recipe that is not declared deterministic: the seeds may never have reached it."""
+    claim = evidence.claim
+    if len(set(evidence.finite)) == 1 and not claim.deterministic and not claim.resolution:
+        return Decision(
+            outcome=Outcome.INCONCLUSIVE,
+            reason=f"all {len(evidence.finite)} reruns give exactly {evidence.finite[0]:g}: their noise is unknown; if the "
+            "recipe is deterministic, or the metric moves in steps, the claim must declare it (deterministic, resolution)",
+        )
+    return None
+
+
+def too_few_runs(evidence: Evidence) -> Decision | None:
+    """One value shows no noise."""
+    if len(evidence.finite) < 2:
+        return Decision(outcome=Outcome.INCONCLUSIVE, reason="fewer than two reruns gave a value", more_runs_needed=2)
+    return None
+
+
+def outside_tolerance(evidence: Evidence) -> Decision | None:
+    """The whole interval lies outside the tolerance."""
+    interval, margin = evidence.interval(), evidence.claim.tolerance.margin
+    if interval is not None and _outside(interval, margin):
+        how = "both reruns give" if evidence.deterministic else "the interval of the difference is"
+        return Decision(
+            outcome=Outcome.NOT_REPRODUCED,
+            reason=f"{how} {_shown(interval)}, wholly outside +-{margin:g}"
+            + (" (deterministic)" if evidence.deterministic else ""),
+        )
+    return None
+
+
+def some_runs_lost(evidence: Evidence) -> Decision | None:
+    """A recipe that sometimes gives no value has not been shown to reproduce."""
+    if evidence.num_lost:
+        reason = f"{evidence.num_lost} of {len(evidence.values)} reruns gave no value"
+        return Decision(outcome=Outcome.INCONCLUSIVE, reason=reason)
+    return None
+
+
+def data_differs(evidence: Evidence) -> Decision | None:
+    """A match on other data than the published is no reproduction."""
+    if evidence.data_differs:
+        return Decision(outcome=Outcome.INCONCLUSIVE, reason=evidence.data_differs)
+    return None
+
+
+def control_not_caught(evidence: Evidence) -> Decision | None:
+    """A test that a broken recipe passes has no power."""
+    interval = evidence.interval()
+    if evidence.control and interval is not None and _inside(interval, evidence.claim.tolerance.margin):
+        return Decision(outcome=Outcome.INCONCLUSIVE, reason=evidence.control)
+    return None
+
+
+def within_tolerance(evidence: Evidence) -> Decision | None:
+    """The whole interval lies within the tolerance."""
+    interval, margin = evidence.interval(), evidence.claim.tolerance.margin
+    if interval is not None and _inside(interval, margin):
+        reason = f"the interval of the difference is {_shown(interval)}, wholly within +-{margin:g}"
+        return Decision(outcome=Outcome.REPRODUCED, reason=reason)
+    return None
+
+
+def interval_straddles(evidence: Evidence) -> Decision | None:
+    """The interval holds both differences within the tolerance and outside it."""
+    interval, margin = evidence.interval(), evidence.claim.tolerance.margin
+    if interval is None:
+        return None
+    reason = f"the interval of the difference is {_shown(interval)}, partly within +-{margin:g}"
+    if evidence.deterministic:
+        return Decision(outcome=Outcome.INCONCLUSIVE, reason=f"{reason}; the published value's rounding decides")
+    needed = evidence.runs_needed()
+    if needed is None:
+        reason += "; no number of reruns would decide: the published value's own noise is too large for this tolerance"
+    elif needed <= len(evidence.finite):
+        needed = None
+    else:
+        reason += f"; about {needed} reruns would decide, if they went on like these"
+    return Decision(outcome=Outcome.INCONCLUSIVE, reason=reason, more_runs_needed=needed)
+
+
+Rule = Callable[[Evidence], Decision | None]
+
+RULES: tuple[Rule, ...] = (
+    nothing_was_run,
+    too_many_runs_lost,
+    too_few_runs,
+    equal_runs,
+    outside_tolerance,
+    some_runs_lost,
+    data_differs,
+    control_not_caught,
+    within_tolerance,
+    interval_straddles,
+)
+
+
+def decide(evidence: Evidence) -> Decision:
+    """The first rule's answer, with the rule's name."""
+    for rule in RULES:
+        if decision := rule(evidence):
+            return replace(decision, rule=rule.__name__)
+    raise AssertionError("the last rule always answers")
+
+
+def judge_claim(evidence: Evidence, *, driver: Driver, protocol: str) -> Verdict:
+    """What do the reruns say of this claim?"""
+    decision, numbers, claim = decide(evidence), evidence.numbers(), evidence.claim
+    return Verdict(
+        id=claim.id, metric=claim.metric, unit=claim.unit, published=claim.published, tolerance=claim.tolerance,
+        cited_at=claim.cited_at, driver=driver, protocol=protocol, runs=evidence.values,
+        difference=numbers.difference, interval=numbers.interval, outcome=decision.outcome,
+        probability_within_tolerance=numbers.within, p_not_reproduced=numbers.p,
+        more_runs_needed=decision.more_runs_needed, score=numbers.score, score_interval=numbers.score_interval,
+        reason=decision.reason, rule=decision.rule,
+    )  # fmt: skip
+
+
+def judge_control(claim: Claim, *, arm: str, runs: tuple[Rerun, ...], alpha: float) -> ControlOutcome:
+    """Was the broken recipe caught: are its reruns shown not to reproduce the claim, or unable to train at all?"""
+    values = values_of(runs, claim.metric)
+    evidence = Evidence(
+        claim=replace(claim, deterministic=len(set(values)) == 1),
+        alpha=alpha, values=values, statuses=tuple(run.status for run in runs),
+        not_attempted_because="" if runs else "the control was not run", data_differs="", control="",
+    )  # fmt: skip
+    outcome = decide(evidence).outcome
+    return ControlOutcome(
+        arm=arm, of=claim.arm, claim=claim.id, runs=values, outcome=outcome, caught=outcome is Outcome.NOT_REPRODUCED
+    )
+
+
+def values_of(runs: tuple[Rerun, ...], metric: str) -> tuple[float | None, ...]:
+    """The value of a metric in each rerun, None where it gave none that is finite."""
+    found = []
+    for run in runs:
+        values = [m.value for m in run.measurements if m.metric == metric and run.status is RerunStatus.FINISHED]
+        value = values[0] if values else None
+        found.append(value if value is not None and math.isfinite(value) else None)
+    return tuple(found)
+
+
+def judge_release(verdicts: tuple[Verdict, ...], alpha: float) -> tuple[Outcome, str]:
+    """What do the claims say together?
+
+    REPRODUCED when every claim is (an intersection-union test: no correction needed). NOT_REPRODUCED when a claim is, and
+    still is after Holm's correction for having looked at several. NOT_ATTEMPTED when nothing was tested.
+    """
+    if not verdicts:
+        return Outcome.NOT_ATTEMPTED, "the release makes no claim that a rerun could test"
+    tested = [verdict for verdict in verdicts if verdict.outcome is not Outcome.NOT_ATTEMPTED]
+    if not tested:
+        return Outcome.NOT_ATTEMPTED, "no claim could be tested: " + verdicts[0].reason
+    by_rule = [v for v in tested if v.outcome is Outcome.NOT_REPRODUCED]
+    if by_rule:
+        smallest = min(
+            p_of_lost(v.runs.count(None), len(v.runs))
+            if v.rule == too_many_runs_lost.__name__
+            else v.p_not_reproduced or 0.0
+            for v in by_rule
+        )
+        names = ", ".join(v.id for v in by_rule)
+        if smallest <= alpha / len(tested):
+            return Outcome.NOT_REPRODUCED, f"not reproduced: {names}"
+        return (
+            Outcome.INCONCLUSIVE,
+            f"{names}: not reproduced on its own, but not after Holm's correction for {len(tested)} claims",
+        )
+    if all(verdict.outcome is Outcome.REPRODUCED for verdict in verdicts):
+        return Outcome.REPRODUCED, "every claim is reproduced"
+    if len(verdicts) == 1:
+        return Outcome.INCONCLUSIVE, verdicts[0].reason
+    reproduced = sum(verdict.outcome is Outcome.REPRODUCED for verdict in verdicts)
+    return Outcome.INCONCLUSIVE, f"{reproduced} of {len(verdicts)} claims are reproduced, the others are open"
+
+
+def score_release(verdicts: tuple[Verdict, ...]) -> Score:
+    """The mean of the tested claims' scores with the mean of their intervals' ends, and the share that was tested."""
+    tested = [v for v in verdicts if v.score is not None and v.score_interval is not None]
+    coverage = len(tested) / len(verdicts) if verdicts else 0.0
+    if not tested:
+        return Score(value=None, interval=None, coverage=coverage)
+    low = float(np.mean([v.score_interval[0] for v in tested if v.score_interval]))
+    high = float(np.mean([v.score_interval[1] for v in tested if v.score_interval]))
+    return Score(value=float(np.mean([v.score for v in tested])), interval=(low, high), coverage=coverage)
+
+
+def unequal_deterministic(evidence: Evidence) -> Finding | None:
+    """A recipe that is declared deterministic gave different values."""
+    values = set(evidence.finite)
+    if evidence.claim.deterministic and len(values) > 1:
+        return Finding(
+            stage="judge", kind="not_deterministic",
+            message=f"{evidence.claim.id}: declared deterministic, but the reruns give {len(values)} different values, "
+            f"{min(values):g} to {max(values):g}; judged as noisy",
+        )  # fmt: skip
+    return None
+
+
+def _shown(interval: tuple[float, float]) -> str:
+    return f"{interval[0]:+.4g} to {interval[1]:+.4g}"

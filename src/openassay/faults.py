@@ -1,0 +1,49 @@
+"""When is it our fault, or the user's, and not a finding about the release? Faults stop a stage with one clear line.
+
+A fault says *where: expected, found; what to do*. The release's own failures are findings, never faults.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+STATUS_VARIABLE = "OPENASSAY_STATUS_FILE"
+"""Names a file that takes the exit status of a failed stage, which dvc does not pass on."""
+
+
+class Fault(Exception):
+    """Something on our side, or on the machine, that stops the work; nothing finished is lost."""
+
+    exit_code = 3
+
+
+class BadInput(Fault):
+    """A file or an argument that the user can mend."""
+
+    exit_code = 2
+
+
+@contextmanager
+def faults_in_one_line() -> Iterator[None]:
+    """How does a command end when something is wrong? With one line on stderr and 2 (mend the input) or 3 (try again)."""
+    try:
+        yield
+    except Fault as fault:
+        _end(str(fault), fault.exit_code)
+    except OSError as error:
+        # A full disk or a folder without permission is the machine's, not the release's.
+        _end(f"{error.filename or 'this machine'}: {error.strerror or error}", Fault.exit_code)
+    except KeyboardInterrupt:
+        print("\nstopped; finished reruns are kept, the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+
+
+def _end(message: str, status: int) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    if path := os.environ.get(STATUS_VARIABLE):
+        Path(path).write_text(str(status), encoding="utf-8")
+    sys.exit(status)

@@ -1,0 +1,482 @@
+"""What exactly will be tested, and with which tolerance? The target file, and the plan that is frozen from it.
+
+A target file is data and may be a stranger's: it is read by our own strict loader, never by Hydra. Hydra composes only what
+is ours around it: how far to scale down (profile), the error rates (judge) and the tracking.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field
+
+from openassay.core.types import Citation, Claim
+from openassay.environments import EnvironmentSpec
+from openassay.faults import BadInput
+from openassay.layout import Layout, checked_name
+from openassay.recipes import Recipe
+from openassay.recipes.job import Arm, placeholders
+from openassay.recipes.native import NativeRecipe
+from openassay.recipes.python import Measure, PythonRecipe
+from openassay.recipes.run import GlueRun, Run, ScriptRun, Seeding
+from openassay.records import digest, file_digest, parse, to_plain, write_text
+from openassay.sources import Source
+from openassay.yaml_loader import load_yaml
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+
+ComponentName = Literal[
+    "training_data", "data_preparation", "training_code", "recipe", "weights", "evaluation_code", "evaluation_results",
+    "intermediate_checkpoints", "training_logs", "documentation",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """Which release is under verification?"""
+
+    title: str
+    version: str
+    homepage: str
+    published_on: str | None = None
+    """Date of the release, YYYY-MM-DD; unknown when left out."""
+    paper: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component:
+    """One part of a release, as the release declares it."""
+
+    component: ComponentName
+    published: Literal["yes", "no", "partly", "unknown"]
+    licence: str = "unknown"
+    """SPDX expression where one fits, else the terms in words."""
+    artifact: str | None = None
+    """The artifact in which `inspect` looks for it; none when it lies where we do not fetch."""
+    paths: tuple[str, ...] = ()
+    """Globs that must each match a file of the artifact."""
+    where: str | None = None
+    """Where the release says that it is, in words or as an address."""
+    note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Payload:
+    """A pin of what files say, however they are packed."""
+
+    sha256: Sha256
+    include: tuple[str, ...]
+    """Globs, matched from the right, of the files that count."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactSpec:
+    """A published thing, and where it may be had: sources are tried in order."""
+
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    payload: Payload | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayCheck:
+    """A published fact about the prepared data."""
+
+    array: str
+    sha256: Sha256
+    """Of the array's bytes in C order; of its values rounded as little-endian float64 when `decimals` is given."""
+    decimals: Annotated[int, Field(ge=0, le=15)] | None = None
+    cited_at: Citation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """How is the published data preparation run, and what should come out?"""
+
+    run: Run
+    parameters: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    seeding: tuple[Seeding, ...] = ()
+    checks: tuple[ArrayCheck, ...] = ()
+    timeout_s: Annotated[float, Field(gt=0)] = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSpec:
+    """How is the released model measured under our evaluator?"""
+
+    run: Run
+    measure: tuple[Measure, ...]
+    parameters: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    seeding: tuple[Seeding, ...] = ()
+    timeout_s: Annotated[float, Field(gt=0)] = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control:
+    """A deliberately broken recipe that must not pass: if it does, the audit's test has no power."""
+
+    arm: str
+    of: str = "faithful"
+    rationale: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    set: dict[str, Any] = field(default_factory=dict)
+    permute: tuple[str, ...] = ()
+
+    def as_arm(self, base: Arm) -> Arm:
+        """The arm that it runs: the base arm with this control's changes."""
+        return Arm(
+            parameters=base.parameters | self.parameters, set=base.set | self.set, permute=base.permute + self.permute
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A release under verification: what `conf/target/NAME.yaml` holds."""
+
+    schema_version: Literal[1]
+    name: str
+    release: Release
+    components: tuple[Component, ...]
+    artifacts: dict[str, ArtifactSpec]
+    glue: str | None = None
+    """A script in `conf/target/glue/`, for code that cannot be called as it is."""
+    environment: EnvironmentSpec | None = None
+    prepare: Preparation | None = None
+    evaluate: EvaluationSpec | None = None
+    rerun: Recipe | None = None
+    not_rerun_because: str | None = None
+    """Why nothing can be rerun; needed when `rerun` is left out."""
+    controls: tuple[Control, ...] = ()
+    claims: tuple[Claim, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """How many reruns, and on what?"""
+
+    name: str
+    runs: Annotated[int, Field(ge=2, le=100)]
+    """Reruns of each faithful arm (fewer where the target says so)."""
+    control_runs: Annotated[int, Field(ge=2, le=100)]
+    """Reruns of each control arm."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """Where and how fast: no part of what is tested."""
+
+    workers: Annotated[int, Field(ge=0)]
+    """Reruns at the same time; 0 for one a core."""
+    threads: Annotated[int, Field(ge=1)]
+    """Threads of one rerun."""
+    device: Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeConfig:
+    """Which error rates does the verdict promise?"""
+
+    name: str
+    alpha: Annotated[float, Field(gt=0, lt=0.5)]
+    """Each wrong verdict at the tolerance's edge, at most."""
+    rationale: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Glue:
+    """The target's script, pinned."""
+
+    file: str
+    sha256: Sha256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seeds:
+    """Which seeds does each arm run? Always 0, 1, 2 ...: nobody can pick lucky ones."""
+
+    arms: dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All that bears on the verdict, frozen before anything runs: `experiments/TARGET/plan.yaml`."""
+
+    digest: Sha256
+    """The pre-registration: sha256 of everything below, but `execution` and `tracking`."""
+    schema_version: Literal[1]
+    name: str
+    release: Release
+    components: tuple[Component, ...]
+    artifacts: dict[str, ArtifactSpec]
+    glue: Glue | None
+    environment: EnvironmentSpec | None
+    prepare: Preparation | None
+    evaluate: EvaluationSpec | None
+    rerun: Recipe | None
+    not_rerun_because: str | None
+    controls: tuple[Control, ...]
+    claims: tuple[Claim, ...]
+    citations: dict[str, Citation]
+    """Where each claim's number stands: a section of its own, so that a changed tolerance does not inspect again."""
+    seeds: Seeds
+    profile: Profile
+    judge: JudgeConfig
+    execution: Execution
+    tracking: dict[str, Any]
+
+    def arms(self) -> dict[str, Arm]:
+        """Every arm that is run: the faithful ones and the controls."""
+        if self.rerun is None:
+            return {}
+        arms = dict(self.rerun.arms)
+        for control in self.controls:
+            arms[control.arm] = control.as_arm(arms[control.of])
+        return arms
+
+
+def read_target(layout: Layout) -> Target:
+    """The target file, checked as far as it can be without fetching anything. `BadInput` names file, key and remedy."""
+    where = _shown(layout.target_file, layout)
+    data = load_yaml(layout.target_file)
+    target: Target = parse(Target, data, where)
+    _check_target(target, layout, where)
+    return target
+
+
+def _shown(path: Path, layout: Layout) -> str:
+    return path.relative_to(layout.root).as_posix()
+
+
+def _check_target(target: Target, layout: Layout, where: str) -> None:
+    if target.name != layout.target:
+        raise BadInput(f"{where}: name: expected {layout.target!r}, as the file is called, found {target.name!r}")
+    for name in target.artifacts:
+        checked_name(name, f"{where}: artifacts")
+    _check_pins(target, where)
+    _check_references(target, where)
+    _check_runs(target, layout, where)
+    _check_claims(target, where)
+
+
+def _check_pins(target: Target, where: str) -> None:
+    for name, artifact in target.artifacts.items():
+        for number, source in enumerate(artifact.sources):
+            pin = source.sha256
+            key = f"{where}: artifacts.{name}.sources.{number}.sha256"
+            if pin is None and artifact.payload is None:
+                raise BadInput(
+                    f"{key}: missing; pin the file here, or the artifact by payload (`openassay pin` prints both)"
+                )
+            if pin is not None and not _SHA256.match(pin):
+                raise BadInput(f"{key}: a sha256 is 64 hexadecimal digits in lower case, found {pin!r}")
+
+
+def _check_references(target: Target, where: str) -> None:
+    known = ", ".join(target.artifacts) or "none"
+    named = [(f"components.{i}.artifact", component.artifact) for i, component in enumerate(target.components)]
+    named += [(f"claims.{i}.cited_at.artifact", claim.cited_at.artifact) for i, claim in enumerate(target.claims)]
+    if target.environment:
+        named += [(f"environment.install.{i}", name) for i, name in enumerate(target.environment.install)]
+    for key, name in named:
+        if name is not None and name not in target.artifacts:
+            raise BadInput(f"{where}: {key}: there is no artifact {name!r}; there are: {known}")
+    for i, claim in enumerate(target.claims):
+        cited = claim.cited_at
+        if not cited.url and not (cited.artifact and cited.path and cited.quote):
+            raise BadInput(
+                f"{where}: claims.{i}.cited_at: give a url, or artifact, path and quote: a claim without a source is not tested"
+            )
+    for i, component in enumerate(target.components):
+        if component.paths and not component.artifact:
+            raise BadInput(f"{where}: components.{i}.paths: name the artifact that they are in")
+
+
+def _runs(target: Target) -> list[tuple[str, Run, dict[str, Any], tuple[Measure, ...]]]:
+    """Every run of the release's code, with its key, parameters and measures."""
+    found: list[tuple[str, Run, dict[str, Any], tuple[Measure, ...]]] = []
+    if target.prepare:
+        found.append(("prepare", target.prepare.run, target.prepare.parameters, ()))
+    if target.evaluate:
+        found.append(("evaluate", target.evaluate.run, target.evaluate.parameters, target.evaluate.measure))
+    if isinstance(target.rerun, PythonRecipe):
+        found.append(("rerun", target.rerun.run, target.rerun.parameters, target.rerun.measure))
+    return found
+
+
+def _check_runs(target: Target, layout: Layout, where: str) -> None:
+    if target.glue is not None:
+        path = layout.glue_folder / target.glue
+        if Path(target.glue).name != target.glue or not target.glue.endswith(".py") or not path.is_file():
+            raise BadInput(f"{where}: glue: {target.glue!r} is not a .py file in {_shown(layout.glue_folder, layout)}/")
+    runs = _runs(target)
+    if runs and target.environment is None:
+        raise BadInput(
+            f"{where}: environment: missing; {runs[0][0]} runs the release's code, say what must be installed"
+        )
+    for stage, run, parameters, _ in runs:
+        if isinstance(run, GlueRun) and target.glue is None:
+            raise BadInput(f"{where}: {stage}.run: it calls the glue script, and `glue` names none")
+        if isinstance(run, ScriptRun):
+            if run.artifact not in target.artifacts:
+                raise BadInput(f"{where}: {stage}.run.artifact: there is no artifact {run.artifact!r}")
+            if Path(run.path).is_absolute() or ".." in Path(run.path).parts:
+                raise BadInput(f"{where}: {stage}.run.path: it must stay below the artifact, found {run.path!r}")
+        arms: list[tuple[str, Arm]] = []
+        if stage == "rerun" and target.rerun:
+            arms = list(target.rerun.arms.items())
+        given = {"seed", "out", "data", "device", *(f"artifact:{name}" for name in target.artifacts), *parameters}
+        for key, arm in arms or [("", Arm())]:
+            if missing := placeholders(run.arguments) - given - set(arm.parameters):
+                of_arm = f" (arm {key})" if key else ""
+                raise BadInput(
+                    f"{where}: {stage}.run.arguments: nothing gives {{{min(missing)}}}{of_arm}; "
+                    f"known: {', '.join(sorted(given | set(arm.parameters)))}"
+                )
+
+
+def _check_claims(target: Target, where: str) -> None:
+    rerun = target.rerun
+    if rerun is None:
+        if not target.not_rerun_because:
+            raise BadInput(f"{where}: not_rerun_because: missing; say why nothing is rerun, or give `rerun`")
+        if target.controls:
+            raise BadInput(f"{where}: controls: there is no rerun that they could control")
+    else:
+        for name in [*rerun.arms, *(control.arm for control in target.controls)]:
+            checked_name(name, f"{where}: rerun.arms")
+        _check_controls(target, where)
+    ids = [claim.id for claim in target.claims]
+    for i, claim in enumerate(target.claims):
+        key = f"{where}: claims.{i}"
+        checked_name(claim.id, f"{key}.id")
+        if ids.count(claim.id) > 1:
+            raise BadInput(f"{key}.id: {claim.id!r} stands twice; each claim needs its own")
+        _check_numbers(claim, key)
+        if rerun is None or not claim.testable:
+            continue
+        if claim.metric not in rerun.metrics():
+            raise BadInput(
+                f"{key}.metric: no rerun measures {claim.metric!r}; measured: {', '.join(sorted(rerun.metrics()))}"
+            )
+        if claim.arm not in rerun.arms:
+            raise BadInput(f"{key}.arm: there is no arm {claim.arm!r}; there are: {', '.join(rerun.arms)}")
+
+
+def _check_controls(target: Target, where: str) -> None:
+    assert target.rerun is not None  # noqa: S101 - the caller has looked
+    if not target.controls:
+        raise BadInput(
+            f"{where}: controls: missing; a rerun needs a negative control, a broken recipe that must not pass "
+            "(for example permute the training labels)"
+        )
+    names = list(target.rerun.arms)
+    for i, control in enumerate(target.controls):
+        if control.of not in target.rerun.arms:
+            raise BadInput(f"{where}: controls.{i}.of: there is no arm {control.of!r}; there are: {', '.join(names)}")
+        if control.arm in names:
+            raise BadInput(f"{where}: controls.{i}.arm: {control.arm!r} is taken; give the control a name of its own")
+        names.append(control.arm)
+        if not (control.parameters or control.set or control.permute):
+            raise BadInput(f"{where}: controls.{i}: it changes nothing; give parameters, set or permute")
+        if isinstance(target.rerun, NativeRecipe):
+            target.rerun.of_arm(control.as_arm(target.rerun.arms[control.of]))
+        elif control.set:
+            raise BadInput(f"{where}: controls.{i}.set: only a native recipe has fields to set; use parameters")
+        elif unused := set(control.parameters) - target.rerun.placeholders():
+            raise BadInput(
+                f"{where}: controls.{i}.parameters: the run has no {{{min(unused)}}}, the control would change nothing"
+            )
+
+
+def _check_numbers(claim: Claim, key: str) -> None:
+    published, margin = claim.published, claim.tolerance.margin
+    numbers = {
+        "published.value": published.value, "published.rounding": published.rounding, "published.sd": published.sd,
+        "tolerance.margin": margin, "resolution": claim.resolution,
+    }  # fmt: skip
+    for name, value in numbers.items():
+        if value is not None and not abs(value) < 1e300:  # NaN and infinity too
+            raise BadInput(f"{key}.{name}: a finite number is needed, found {value}")
+    if margin <= 0:
+        raise BadInput(f"{key}.tolerance.margin: it must be above 0, found {margin}")
+    if not claim.tolerance.rationale.strip():
+        raise BadInput(f"{key}.tolerance.rationale: missing; say why this margin")
+    if published.rounding < 0 or claim.resolution < 0 or (published.sd is not None and published.sd < 0):
+        raise BadInput(f"{key}: rounding, resolution and sd cannot be negative")
+    if published.num_runs < 1:
+        raise BadInput(f"{key}.published.num_runs: at least 1, found {published.num_runs}")
+    if published.sd is not None and published.num_runs < 2:
+        raise BadInput(f"{key}.published.sd: a standard deviation over runs needs num_runs of 2 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What Hydra composes around a target."""
+
+    profile: Profile
+    execution: Execution
+    judge: JudgeConfig
+    tracking: dict[str, Any]
+
+
+def compose(conf: Path, overrides: list[str]) -> Settings:
+    """Our own part of the configuration, composed by Hydra from `conf/plan.yaml`; overrides as on Hydra's command line."""
+    from hydra import compose as hydra_compose  # noqa: PLC0415 - only the plan stage needs Hydra
+    from hydra import initialize_config_dir  # noqa: PLC0415
+    from hydra.errors import HydraException  # noqa: PLC0415
+    from omegaconf import OmegaConf  # noqa: PLC0415
+    from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
+
+    try:
+        with initialize_config_dir(config_dir=str(conf.absolute()), version_base="1.3"):
+            composed = OmegaConf.to_container(hydra_compose("plan", overrides=overrides), resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise BadInput(f"conf/plan.yaml: {str(error).splitlines()[0]}") from None
+    settings: Settings = parse(Settings, composed, "conf/plan.yaml")
+    return settings
+
+
+def make_plan(layout: Layout, overrides: list[str]) -> Plan:
+    """Freeze the plan of a target: what is tested, on which seeds, with which tolerance and error rate."""
+    target = read_target(layout)
+    settings = compose(layout.conf, overrides)
+    glue = Glue(file=target.glue, sha256=file_digest(layout.glue_folder / target.glue)) if target.glue else None
+    runs = min(settings.profile.runs, (target.rerun and target.rerun.max_runs) or settings.profile.runs)
+    arms = {name: tuple(range(runs)) for name in target.rerun.arms} if target.rerun else {}
+    arms |= {control.arm: tuple(range(settings.profile.control_runs)) for control in target.controls}
+    identity = to_plain(target) | {
+        "glue": to_plain(glue), "seeds": {"arms": to_plain(arms)},
+        "citations": {claim.id: to_plain(claim.cited_at) for claim in target.claims},
+        "profile": to_plain(settings.profile), "judge": to_plain(settings.judge),
+    }  # fmt: skip
+    data = {"digest": digest(identity), **identity}
+    data |= {"execution": to_plain(settings.execution), "tracking": settings.tracking}
+    plan: Plan = parse(Plan, data, "plan")
+    return plan
+
+
+def write_plan(path: Path, plan: Plan) -> None:
+    """Write a plan as YAML."""
+    text = yaml.safe_dump(to_plain(plan), sort_keys=False, allow_unicode=True, width=120)
+    write_text(path, f"# Frozen by the plan stage; edit conf/target/{plan.name}.yaml instead.\n{text}")
+
+
+def read_plan(layout: Layout) -> Plan:
+    """The frozen plan; a plan that was edited by hand is refused."""
+    if not layout.plan.exists():
+        raise BadInput(f"{_shown(layout.plan, layout)}: there is no plan yet; run `dvc repro plan@{layout.target}`")
+    data = yaml.safe_load(layout.plan.read_text(encoding="utf-8"))
+    where = _shown(layout.plan, layout)
+    plan: Plan = parse(Plan, data, where)
+    identity = {key: value for key, value in to_plain(plan).items() if key not in {"digest", "execution", "tracking"}}
+    if digest(identity) != plan.digest:
+        raise BadInput(f"{where}: it was changed after it was frozen; run `dvc repro -f plan@{layout.target}`")
+    return plan

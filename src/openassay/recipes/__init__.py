@@ -1,0 +1,16 @@
+"""How does a release say "train me"? The union below is the registry; `driver` tells its members apart.
+
+`python` runs the published package's own code; `native` trains from a declarative recipe. To add a recipe format: one file
+with one frozen dataclass (its fields are the YAML keys, `execute` does the work), its name in the union, one test.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Discriminator
+
+from openassay.recipes.native import NativeRecipe
+from openassay.recipes.python import PythonRecipe
+
+Recipe = Annotated[PythonRecipe | NativeRecipe, Discriminator("driver")]

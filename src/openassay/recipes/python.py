@@ -1,0 +1,215 @@
+"""The python driver: the release's own code trains, in the release's own environment."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Discriminator, Field
+
+from openassay.core.types import Measurement, RerunStatus
+from openassay.metrics import METRICS, MetricName
+from openassay.recipes.job import DATA_FILE, Arm, Execution, Job, load_arrays, permuted, placeholders
+from openassay.recipes.run import Ended, Run, Seeding, run_once
+
+Scale = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class NoMeasurement(Exception):
+    """The run gave nothing where the target says that the measurement stands."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionsMeasure:
+    """Our metric over the predictions that the run returned: what the release's code says of itself is not used."""
+
+    read_from: Literal["predictions"]
+    metric: str
+    predictions: str
+    """Name of the returned array."""
+    labels: str
+    """Name of the prepared array with the truth."""
+    of: MetricName
+    scale: Scale = 1.0
+    self_reported = False
+
+    def read(self, ended: Ended, job: Job) -> float:  # noqa: ARG002 - one signature for all members
+        """The metric's value, before scaling."""
+        returned = load_arrays(job.out)
+        if self.predictions not in returned:
+            raise NoMeasurement(f"it returned no array {self.predictions!r}")
+        labels = load_arrays(job.data) if job.data else {}
+        if self.labels not in labels:
+            raise NoMeasurement(f"the prepared data has no array {self.labels!r}")
+        return METRICS[self.of](returned[self.predictions], labels[self.labels])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReturnMeasure:
+    """A number in what the run returned."""
+
+    read_from: Literal["return"]
+    metric: str
+    key: str = ""
+    """Dotted place in the returned value; empty when the number itself is returned."""
+    scale: Scale = 1.0
+    self_reported = True
+
+    def read(self, ended: Ended, job: Job) -> object:  # noqa: ARG002
+        """The number, before scaling."""
+        return _at(ended.returned, self.key)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StdoutMeasure:
+    """A number in what the run printed: the last match of a pattern with one group."""
+
+    read_from: Literal["stdout"]
+    metric: str
+    pattern: str
+    scale: Scale = 1.0
+    self_reported = True
+
+    def __post_init__(self) -> None:
+        try:
+            groups = re.compile(self.pattern).groups
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        if groups != 1:
+            raise ValueError(f"the pattern must have one group around the number, it has {groups}")
+
+    def read(self, ended: Ended, job: Job) -> object:  # noqa: ARG002
+        """The number, before scaling."""
+        found = re.findall(self.pattern, ended.log, flags=re.MULTILINE)
+        if not found:
+            raise NoMeasurement(f"it printed nothing that matches {self.pattern!r}")
+        return found[-1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileMeasure:
+    """A number in a JSON file that the run wrote below `{out}` or its working folder."""
+
+    read_from: Literal["file"]
+    metric: str
+    path: str
+    """Relative; a glob that matches one file."""
+    key: str = ""
+    scale: Scale = 1.0
+    self_reported = True
+
+    def __post_init__(self) -> None:
+        if Path(self.path).is_absolute() or ".." in Path(self.path).parts:
+            raise ValueError("path must be relative and stay below the run's folder")
+
+    def read(self, ended: Ended, job: Job) -> object:  # noqa: ARG002
+        """The number, before scaling."""
+        found = [path for folder in (job.out, job.out / "work") for path in sorted(folder.glob(self.path))]
+        found = [path for path in found if path.is_file() and not path.is_symlink()]
+        if len(found) != 1:
+            raise NoMeasurement(f"{len(found)} files match {self.path!r}; one is needed")
+        try:
+            content = json.loads(found[0].read_text(encoding="utf-8"))
+        except ValueError:
+            raise NoMeasurement(f"{self.path} is not JSON") from None
+        return _at(content, self.key)
+
+
+Measure = Annotated[PredictionsMeasure | ReturnMeasure | StdoutMeasure | FileMeasure, Discriminator("read_from")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PythonRecipe:
+    """Run the published code, and read the measurements from what it gives."""
+
+    driver: Literal["python"]
+    run: Run
+    measure: tuple[Measure, ...]
+    parameters: dict[str, Any] = field(default_factory=dict)
+    """Values for `{name}` placeholders in the run's arguments; an arm may give others."""
+    seeding: tuple[Seeding, ...] = ()
+    """Global random generators that are seeded before the published code is called. `{seed}` passes the seed itself."""
+    arms: dict[str, Arm] = field(default_factory=lambda: {"faithful": Arm()})
+    max_runs: Annotated[int, Field(ge=2)] | None = None
+    """Most reruns of an arm, where the profile would make more."""
+    timeout_s: Annotated[float, Field(gt=0)] = 3600.0
+    protocol: Literal["full"] = "full"
+    """`full`: the whole published training is rerun."""
+
+    def metrics(self) -> set[str]:
+        """The metrics that a rerun measures."""
+        return {measure.metric for measure in self.measure}
+
+    def placeholders(self) -> set[str]:
+        """The `{names}` that the run's arguments use."""
+        return placeholders(self.run.arguments)
+
+    def execute(self, job: Job) -> Execution:
+        """One rerun."""
+        if job.arm.permute and job.data:
+            shuffled = job.out / "permuted"
+            shutil.copytree(job.data, shuffled)
+            arrays: dict[str, Any] = dict(permuted(load_arrays(job.data), job.arm.permute, job.seed))
+            np.savez(shuffled / DATA_FILE, **arrays)
+            job = _with_data(job, shuffled)
+        ended = run_once(self.run, job, self.parameters, self.seeding)
+        return measured(ended, self.measure, job)
+
+
+def measured(ended: Ended, measures: tuple[Measure, ...], job: Job) -> Execution:
+    """What a run measured, and how it ended in the words of an audit."""
+    measurements: list[Measurement] = []
+    reason = ended.error
+    status = RerunStatus.FINISHED
+    if not ended.ok:
+        status = RerunStatus.TIMED_OUT if ended.timed_out else RerunStatus.FAILED
+    else:
+        try:
+            for measure in measures:
+                value, raw = finite(measure.read(ended, job), measure.scale)
+                if value is None:
+                    status, reason = RerunStatus.DIVERGED, f"{measure.metric} is {raw}"
+                measurements.append(
+                    Measurement(
+                        metric=measure.metric, value=value, raw=raw, step=None, self_reported=measure.self_reported
+                    )
+                )
+        except (NoMeasurement, ValueError) as error:
+            status, reason, measurements = RerunStatus.FAILED, str(error), []
+    return Execution(
+        status=status, reason=reason, measurements=tuple(measurements), curves={}, log=ended.log, cpu_s=ended.cpu_s,
+        device=job.device,
+    )  # fmt: skip
+
+
+def finite(found: object, scale: float) -> tuple[float | None, str]:
+    """A measurement as a finite number, or None with what stood there; anything but a number is refused."""
+    if isinstance(found, bool) or found is None or isinstance(found, (dict, list)):
+        raise NoMeasurement(f"a number is needed, it gave {str(found)[:60]!r}")
+    try:
+        value = float(found)  # type: ignore[arg-type]
+    except ValueError:
+        raise NoMeasurement(f"a number is needed, it gave {str(found)[:60]!r}") from None
+    except OverflowError:
+        value = math.inf
+    value *= scale
+    return (value, repr(value)) if math.isfinite(value) else (None, str(found)[:60])
+
+
+def _at(value: Any, key: str) -> Any:
+    for part in key.split(".") if key else []:
+        try:
+            value = value[int(part)] if isinstance(value, list) else value[part]
+        except (KeyError, IndexError, TypeError, ValueError):
+            raise NoMeasurement(f"there is no {key!r} in what it gave") from None
+    return value
+
+
+def _with_data(job: Job, data: Path) -> Job:
+    return Job(**(job.__dict__ | {"data": data}))

@@ -1,0 +1,193 @@
+"""How is a release's own code run? As a child process in the target's environment, once, with a time limit.
+
+The child gets a short list of environment variables (no tokens, no user folders), its own working folder, and no input.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator
+
+from openassay import child
+from openassay.recipes.job import Job, fill
+
+LOG_BYTES = 16 * 2**20
+"""More of a log than this is not kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallableRun:
+    """Call a function of an installed package."""
+
+    kind: Literal["callable"]
+    callable: str
+    """`package.module:function`."""
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if ":" not in self.callable:
+            raise ValueError("callable must read package.module:function")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModuleRun:
+    """Run a module of an installed package as a program, like `python -m`."""
+
+    kind: Literal["module"]
+    module: str
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScriptRun:
+    """Run a script of a fetched artifact."""
+
+    kind: Literal["script"]
+    artifact: str
+    path: str
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GlueRun:
+    """Call a function of the short script in `conf/target/glue/`, for code that cannot be called as it is."""
+
+    kind: Literal["glue"]
+    function: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+Run = Annotated[CallableRun | ModuleRun | ScriptRun | GlueRun, Discriminator("kind")]
+Seeding = Literal["python", "numpy", "torch"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a child process ended."""
+
+    ok: bool
+    timed_out: bool
+    error: str
+    returned: Any
+    log: str
+    duration_s: float
+    cpu_s: float
+
+
+def run_once(run: Run, job: Job, parameters: dict[str, Any], seeding: tuple[Seeding, ...]) -> Ended:
+    """Run the release's code once; whatever it does is a value, not an exception."""
+    if job.python is None:
+        raise ValueError("a run needs the target's environment")
+    work = job.out / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    values: dict[str, Any] = {
+        "seed": job.seed, "out": str(job.out.absolute()), "data": str(job.data.absolute()) if job.data else "",
+        "device": job.device, **{f"artifact:{name}": path for name, path in job.artifacts.items()},
+        **parameters, **job.arm.parameters,
+    }  # fmt: skip
+    request: dict[str, Any] = {
+        "kind": run.kind, "arguments": fill(run.arguments, values), "seed": job.seed, "seeding": seeding,
+        "out": str(job.out.absolute()), "work": str(work.absolute()),
+    }  # fmt: skip
+    match run:
+        case CallableRun():
+            request["callable"] = run.callable
+        case ModuleRun():
+            request["module"] = run.module
+        case ScriptRun():
+            request["path"] = str(Path(job.artifacts[run.artifact]) / run.path)
+        case GlueRun():
+            assert job.glue is not None  # noqa: S101 - the plan has checked it
+            request |= {"path": str(job.glue.absolute()), "function": run.function}
+    if not isinstance(run, (CallableRun, GlueRun)):
+        request["arguments"] = [str(argument) for argument in request["arguments"]]
+    request_file = job.out / "request.json"
+    request_file.write_text(json.dumps(request, allow_nan=False), encoding="utf-8")
+    return _start([job.python, child.__file__, str(request_file.absolute())], job, work)
+
+
+def _start(command: list[str], job: Job, work: Path) -> Ended:
+    log_file = job.out / "log.txt"
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = time.monotonic()
+    timed_out = False
+    with (
+        log_file.open("wb") as log,
+        subprocess.Popen(
+            command, cwd=work, env=child_environment(job, work), stdin=subprocess.DEVNULL, stdout=log,
+            stderr=subprocess.STDOUT, start_new_session=True,
+        ) as process,
+    ):  # fmt: skip
+        try:
+            process.wait(job.timeout_s)
+        except subprocess.TimeoutExpired:
+            timed_out = True
+        finally:
+            _kill_group(process)
+    duration_s = time.monotonic() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
+    with log_file.open("rb") as kept:
+        text = kept.read(LOG_BYTES).decode("utf-8", "replace")
+    result = _result(job.out / "result.json")
+    if timed_out:
+        error = f"stopped after {job.timeout_s:g} s, its time limit"
+    elif result is None:
+        error = f"it ended with status {process.returncode} and left no result"
+    else:
+        error = result["error"]
+    ok = not timed_out and result is not None and result["ok"]
+    returned = result["returned"] if result is not None and ok else None
+    return Ended(
+        ok=ok, timed_out=timed_out, error=error, returned=returned, log=text, duration_s=duration_s, cpu_s=cpu_s
+    )
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """End whatever the release's code has started and left."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _result(path: Path) -> dict[str, Any] | None:
+    try:
+        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return result
+
+
+def child_environment(job: Job, work: Path) -> dict[str, str]:
+    """The environment variables of a child: an allow-list, so that no token or personal setting reaches published code."""
+    threads = str(job.threads)
+    variables = {
+        "PATH": f"{Path(job.python or '').parent}:/usr/local/bin:/usr/bin:/bin",
+        "HOME": str(work.absolute()),
+        "TMPDIR": str(work.absolute()),
+        "LANG": "C.UTF-8",
+        "PYTHONHASHSEED": "0",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONNOUSERSITE": "1",
+        "MPLBACKEND": "Agg",
+        "OMP_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "NUMBA_NUM_THREADS": threads,
+        "HF_HUB_OFFLINE": "1",
+    }
+    passed_on = ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "OPENBLAS_CORETYPE", "SYSTEMROOT")
+    variables |= {name: os.environ[name] for name in passed_on if name in os.environ}
+    if job.device == "cpu":
+        variables["CUDA_VISIBLE_DEVICES"] = ""
+    return variables

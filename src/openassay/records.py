@@ -1,0 +1,118 @@
+"""How do records get to disk and back? Typed JSON, written whole or not at all; and the digest of any plain value."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from openassay.faults import BadInput, Fault
+
+T = TypeVar("T")
+
+
+class BrokenRecord(Fault):
+    """A record on disk is not what this version writes."""
+
+
+def to_plain(value: object) -> Any:
+    """The same value as JSON types; a number that is not finite, or a type without a stable identity, is refused."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise TypeError("a record's keys must be strings")
+        return {key: to_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(item) for item in value]
+    if isinstance(value, bool) or value is None or isinstance(value, (str, int)):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"a record cannot hold {value}; say why the number is missing instead")
+        return value
+    raise TypeError(f"{type(value).__name__} has no stable form in a record; use plain values or a dataclass")
+
+
+def digest(value: object) -> str:
+    """sha256 of a value's canonical JSON: equal values, equal digest, on every machine."""
+    text = json.dumps(to_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all: to a temporary file beside it, flushed to disk, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_record(path: Path, record: object) -> None:
+    """Write a record as readable JSON."""
+    write_text(path, json.dumps(to_plain(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_record(path: Path, kind: type[T]) -> T:
+    """Read a record of a kind back: a missing, old or broken file is a fault that names it."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise BrokenRecord(f"{path}: there is no such record; run `dvc repro` from the start of the pipeline") from None
+    try:
+        return TypeAdapter(kind).validate_json(text, strict=True, extra="forbid")
+    except ValidationError as error:
+        raise BrokenRecord(f"{path}: {first_problem(error)}; remove it and run the stage again") from None
+
+
+def parse(kind: Any, data: object, where: str) -> Any:
+    """Turn plain data into a typed value; `BadInput` names the file, the key, what was found and what was expected."""
+    try:
+        return TypeAdapter(kind).validate_json(json.dumps(data, allow_nan=False), strict=True, extra="forbid")
+    except ValidationError as error:
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise BadInput(f"{where}: {first_problem(error)}{more}") from None
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first problem that a schema found, in one line: key, message, what was found."""
+    problem = error.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"]) or "the file"
+    found = problem["input"]
+    shown = "" if isinstance(found, (dict, list)) else f", found {str(found)[:60]!r}"
+    match problem["type"]:
+        case "unexpected_keyword_argument" | "extra_forbidden":
+            return f"{key}: unknown key; remove it or mend its spelling"
+        case "missing" | "missing_argument" | "missing_keyword_only_argument":
+            return f"{key}: missing; it must be given"
+        case "union_tag_invalid":
+            context = problem["ctx"]
+            return f"{key}: unknown {context['discriminator']} {context['tag']!r}; known: {context['expected_tags']}"
+        case "union_tag_not_found":
+            return f"{key}: the key {problem['ctx']['discriminator']} is missing"
+    message = problem["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    return f"{key}: {message[0].lower()}{message[1:]}{shown}"

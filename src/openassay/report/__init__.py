@@ -1,0 +1,1 @@
+"""The page for people: rendered from records alone, self-contained, without scripts."""

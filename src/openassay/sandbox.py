@@ -1,0 +1,72 @@
+"""The room in which a target's code runs: its environment, its artifacts, its glue script, and a folder of its own.
+
+This version gives published code an ordinary child process with a bare environment; it does not yet cage it, and every
+record says so (`isolation: none`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from openassay.core.types import FetchRecord
+from openassay.environments import Environment, NotBuilt, build
+from openassay.faults import BadInput
+from openassay.layout import Layout
+from openassay.plan import Plan
+from openassay.recipes.job import Arm, Job
+from openassay.records import file_digest
+from openassay.sources.fetched import Unavailable
+from openassay.sources.roots import artifact_files, artifact_roots
+from openassay.store import Store
+
+LOG_TAIL = 2000
+"""Characters of a log that a record keeps."""
+
+
+class NotPossible(Exception):
+    """The release's code cannot be run here, for a reason of the release's: a finding."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """Everything that one execution of the release's code needs, but its arm, seed and folder."""
+
+    environment: Environment | None
+    artifacts: dict[str, str]
+    glue: Path | None
+
+    def job(
+        self, *, out: Path, data: Path | None, arm: Arm, seed: int, device: str, threads: int, timeout_s: float
+    ) -> Job:
+        """One execution in this room."""
+        return Job(
+            arm=arm, seed=seed, data=data, artifacts=self.artifacts,
+            python=self.environment.python if self.environment else None, glue=self.glue, out=out,
+            device=device, threads=threads, timeout_s=timeout_s,
+        )  # fmt: skip
+
+
+def make_room(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout, *, needs_environment: bool) -> Room:
+    """Set up what the release's code needs. Raises `NotPossible` when an artifact is missing or a package does not build."""
+    missing = [artifact.name for artifact in fetched.artifacts if not artifact.fetched]
+    if missing:
+        raise NotPossible(f"the artifact {missing[0]} could not be fetched")
+    environment = None
+    if needs_environment and plan.environment is not None:
+        try:
+            files = artifact_files(store, fetched, plan.environment.install)
+            where = f"{layout.target_file.relative_to(layout.root).as_posix()}: environment"
+            environment = build(plan.environment, files, where)
+        except (Unavailable, NotBuilt) as problem:
+            raise NotPossible(f"the environment cannot be built: {problem}") from None
+    return Room(environment=environment, artifacts=artifact_roots(store, fetched), glue=_glue(plan, layout))
+
+
+def _glue(plan: Plan, layout: Layout) -> Path | None:
+    if plan.glue is None:
+        return None
+    path = layout.glue_folder / plan.glue.file
+    if not path.is_file() or file_digest(path) != plan.glue.sha256:
+        raise BadInput(f"{path}: it is not what the plan was frozen with; run `dvc repro plan@{layout.target}`")
+    return path

@@ -1,0 +1,86 @@
+"""A Debian package, for data sets that ship as one: downloaded by apt, unpacked, never installed.
+
+No root is needed, and the system's own package lists are not touched: the lists live in the store.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from openassay.records import file_digest
+from openassay.sources.fetched import Fetched, Unavailable, Unreachable, WrongPin
+from openassay.store import Store
+
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+\Z")
+_NETWORK = ("Could not resolve", "Could not connect", "Connection failed", "Temporary failure", "Unable to connect")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DebianSource:
+    """A binary package of the Debian suite that this machine runs."""
+
+    kind: Literal["debian"]
+    package: str
+    version: str | None = None
+    """If given and the suite offers another version, this source is not available."""
+    sha256: str | None = None
+    """The pin. May be left out when the artifact has a payload pin."""
+    root: str = ""
+    """Folder inside the package that counts as its top."""
+
+    def __post_init__(self) -> None:
+        if not _PACKAGE.match(self.package):
+            raise ValueError(f"{self.package!r} is not a Debian package's name")
+
+    def label(self) -> str:
+        """This source in a few words."""
+        return f"debian {self.package} {self.version or ''}".strip()
+
+    def fetch(self, store: Store, where: str) -> Fetched:
+        """Bring the package into the store; `where` names the source in messages."""
+        filename = f"{self.package}.deb"
+        known = self.sha256 or next(iter(store.seen(self.label())), None)
+        if known and store.has(known):
+            size = store.blob(known).stat().st_size
+            return Fetched(sha256=known, filename=filename, size_bytes=size, downloaded=False)
+        if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+            raise Unavailable("this source needs apt (Debian or Ubuntu), and this system has none")
+        folder = store.folder / "apt"
+        (folder / "lists" / "partial").mkdir(parents=True, exist_ok=True)
+        (folder / "archives" / "partial").mkdir(parents=True, exist_ok=True)
+        if not (folder / "updated").exists():
+            self._apt(folder, "update")
+            (folder / "updated").touch()
+        wanted = self.package + (f"={self.version}" if self.version else "")
+        for old in folder.glob(f"{self.package}_*.deb"):
+            old.unlink()
+        self._apt(folder, "download", wanted)
+        found = list(folder.glob(f"{self.package}_*.deb"))
+        if not found:
+            raise Unavailable(f"apt brought no file for {wanted}")
+        got, size = file_digest(found[0]), found[0].stat().st_size
+        if self.sha256 and got != self.sha256:
+            raise WrongPin(f"{where}.sha256: expected {self.sha256}, got {got} for {found[0].name}")
+        store.add(found[0])
+        store.remember(self.label(), got)
+        return Fetched(sha256=got, filename=filename, size_bytes=size, downloaded=True)
+
+    def _apt(self, folder: Path, command: str, *arguments: str) -> None:
+        options = [
+            "-qq", "-o", f"Dir::State::Lists={folder / 'lists'}", "-o", f"Dir::Cache={folder / 'archives'}",
+            "-o", "APT::Sandbox::User=root",
+        ]  # fmt: skip
+        done = subprocess.run(
+            ["apt-get", *options, command, *arguments],
+            cwd=folder, capture_output=True, text=True, check=False, timeout=1800,
+        )  # fmt: skip
+        said = done.stderr.strip()
+        if any(word in said for word in _NETWORK):
+            raise Unreachable(f"apt-get {command}: {said.splitlines()[-1]}; check the network, then the same again")
+        if done.returncode != 0:
+            raise Unavailable(f"apt-get {command} {' '.join(arguments)}: {said.splitlines()[-1] if said else 'failed'}")

@@ -1,0 +1,143 @@
+"""A wheel or sdist from a Python package index, as published; nothing of it is executed.
+
+The index is the one that pip is set up to use on this machine (`pip config list`): its index-url, extra-index-url and
+find-links, environment variables included.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import httpx
+from unearth import Link, PackageFinder
+
+from openassay.records import file_digest
+from openassay.sources.download import TIMEOUT_S, download
+from openassay.sources.fetched import Fetched, Unreachable, WrongPin
+from openassay.store import Store
+
+DEFAULT_INDEX = "https://pypi.org/simple/"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackageIndex:
+    """The package indexes that pip is set up to use on this machine."""
+
+    index_urls: tuple[str, ...]
+    find_links: tuple[str, ...]
+
+
+@functools.cache
+def package_index() -> PackageIndex:
+    """Which package indexes does pip use here? Read from `pip config list`, which knows files and variables alike."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False, timeout=60
+    )
+    settings: dict[str, str] = {}
+    for line in done.stdout.splitlines():
+        key, _, value = line.partition("=")
+        section, _, name = key.rpartition(".")
+        # A variable beats [install] or [download], and that beats [global], whatever the order of the lines.
+        rank = {"global": 0, ":env:": 2}.get(section, 1 if section in {"install", "download"} else -1)
+        if rank < 0 or rank < int(settings.get(f"rank {name}", "0")):
+            continue
+        settings[f"rank {name}"] = str(rank)
+        settings[name] = shlex.split(value)[0] if value else ""
+    index = settings.get("index-url", DEFAULT_INDEX)
+    extra = settings.get("extra-index-url", "").split()
+    links = [link for link in settings.get("find-links", "").split() if "://" in link or Path(link).exists()]
+    return PackageIndex(index_urls=(index, *extra), find_links=tuple(links))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PypiSource:
+    """A file of a project on a Python package index."""
+
+    kind: Literal["pypi"]
+    package: str
+    version: str
+    file: str | None = None
+    """The file's name. Needed only when the release has several files and `sha256` is not given."""
+    sha256: str | None = None
+    """The pin. May be left out when the artifact has a payload pin."""
+    root: str = ""
+    """Folder inside the archive that counts as its top; a glob."""
+
+    def label(self) -> str:
+        """This source in a few words."""
+        return f"pypi {self.package} {self.version}"
+
+    def fetch(self, store: Store, where: str) -> Fetched:
+        """Bring the file into the store; `where` names the source in messages."""
+        if self.sha256 and self.file and store.has(self.sha256):
+            size = store.blob(self.sha256).stat().st_size
+            return Fetched(sha256=self.sha256, filename=self.file, size_bytes=size, downloaded=False)
+        link = self._link(where)
+        listed = (link.hashes or {}).get("sha256")
+        if self.sha256 and listed and listed != self.sha256:
+            raise WrongPin(
+                f"{where}.sha256: expected {self.sha256}, but the index lists {listed} for {link.filename}; "
+                "check the pin against the index"
+            )
+        known = self.sha256 or listed
+        if known and store.has(known):
+            size = store.blob(known).stat().st_size
+            return Fetched(sha256=known, filename=link.filename, size_bytes=size, downloaded=False)
+        part = store.part(link.normalized)
+        download(link.normalized, part, link.filename)
+        got = file_digest(part)
+        if known and got != known:
+            part.unlink()
+            raise WrongPin(f"{where}.sha256: expected {known}, got {got} for {link.filename}; the download is dropped")
+        size = part.stat().st_size
+        return Fetched(sha256=store.add(part), filename=link.filename, size_bytes=size, downloaded=True)
+
+    def _link(self, where: str) -> Link:
+        packages = project_files(self.package)
+        of_version = [link for version, link in packages if version == self.version]
+        if not of_version:
+            versions = list(dict.fromkeys(version for version, _ in packages))
+            listed = f"it has {', '.join(versions[:6])}" if versions else "there is no such project"
+            raise WrongPin(f"{where}.version: {self.package} {self.version} is not on the index; {listed}")
+        names = ", ".join(link.filename for link in of_version)
+        if self.file:
+            chosen = [link for link in of_version if link.filename == self.file]
+            if not chosen:
+                raise WrongPin(f"{where}.file: {self.file!r} is not among the files of this version: {names}")
+        elif self.sha256:
+            chosen = [link for link in of_version if (link.hashes or {}).get("sha256") == self.sha256]
+            if not chosen:
+                raise WrongPin(f"{where}.sha256: no file of {self.package} {self.version} has it; there are: {names}")
+        else:
+            chosen = of_version
+            if len(chosen) > 1:
+                raise WrongPin(f"{where}.file: this version has several files; name one: {names}")
+        return chosen[0]
+
+
+def project_files(package: str) -> list[tuple[str, Link]]:
+    """Every published file of a project, as (version, link), newest version first. Raises `Unreachable`."""
+    index = package_index()
+    logging.getLogger("unearth").setLevel(logging.CRITICAL)
+    finder = PackageFinder(
+        index_urls=index.index_urls, find_links=index.find_links, ignore_compatibility=True, verbosity=0
+    )
+    found = [(str(best.version), best.link) for best in finder.find_all_packages(package, allow_yanked=True)]
+    if not found:  # the finder is silent about a network that is down; ask once ourselves
+        url = index.index_urls[0]
+        try:
+            httpx.get(url.rstrip("/") + f"/{package}/", follow_redirects=True, timeout=TIMEOUT_S)
+        except httpx.UnsupportedProtocol:
+            return found
+        except httpx.HTTPError as error:
+            raise Unreachable(
+                f"the package index {url} does not answer ({error}); check the network, then the same again"
+            ) from None
+    return found

@@ -1,0 +1,84 @@
+"""Which components are there, under which terms, and do the cited facts stand where they should?"""
+
+from __future__ import annotations
+
+import gzip
+from email.parser import HeaderParser
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from openassay.checks import Inspected, findings_of
+from openassay.core.types import Citation, CitationFound, ComponentFound, FetchRecord, InspectRecord
+from openassay.plan import Component, Plan
+from openassay.records import file_digest
+from openassay.sources.roots import artifact_roots
+from openassay.store import Store, files_below
+
+MAX_TEXT_BYTES = 8 * 2**20
+MAX_EVIDENCE = 5
+
+
+def run(plan: Plan, fetched: FetchRecord, store: Store) -> InspectRecord:
+    """Look for every declared component, licence and quotation in the fetched artifacts, and check what was found."""
+    roots = {name: Path(root) for name, root in artifact_roots(store, fetched).items()}
+    components = tuple(_component(component, roots) for component in plan.components)
+    citations = tuple(_citation(claim, cited, roots) for claim, cited in plan.citations.items())
+    licences = {name: terms for name, root in roots.items() if (terms := _licence(root))}
+    inspected = Inspected(
+        components=components, citations=citations, licences=licences, has_claims=bool(plan.citations)
+    )
+    return InspectRecord(components=components, citations=citations, licences=licences, findings=findings_of(inspected))
+
+
+def _matches(root: Path, glob: str) -> list[Path]:
+    return [path for path in files_below(root) if PurePosixPath(path.relative_to(root)).match(glob)]
+
+
+def _component(component: Component, roots: dict[str, Path]) -> ComponentFound:
+    root = roots.get(component.artifact or "")
+    evidence: list[str] = []
+    found: Literal["found", "absent", "not fetched"]
+    if root is None or not component.paths:
+        found = "not fetched"
+    else:
+        matches = [_matches(root, glob) for glob in component.paths]
+        found = "found" if all(matches) else "absent"
+        paths = [path for group in matches for path in group][:MAX_EVIDENCE]
+        evidence = [f"{path.relative_to(root).as_posix()} (sha256 {file_digest(path)[:12]})" for path in paths]
+    return ComponentFound(
+        component=component.component, published=component.published, licence=component.licence,
+        found=found, evidence=tuple(evidence), where=component.where, note=component.note,
+    )  # fmt: skip
+
+
+def _citation(claim: str, cited: Citation, roots: dict[str, Path]) -> CitationFound:
+    root = roots.get(cited.artifact or "")
+    where = cited.url or f"{cited.artifact}: {cited.path}"
+    if root is None or not cited.path or not cited.quote:
+        return CitationFound(claim=claim, found="not fetched", quote=cited.quote, where=where)
+    wanted = " ".join(cited.quote.split())
+    stands = any(wanted in " ".join(_text(path).split()) for path in _matches(root, cited.path))
+    return CitationFound(claim=claim, found="found" if stands else "absent", quote=cited.quote, where=where)
+
+
+def _text(path: Path) -> str:
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        return file.read(MAX_TEXT_BYTES).decode("utf-8", "replace")
+
+
+def _licence(root: Path) -> str:
+    """What an artifact's own files say of its terms: package metadata first, then the first line of a licence file."""
+    for path in [*_matches(root, "*.dist-info/METADATA"), *_matches(root, "PKG-INFO")]:
+        headers = HeaderParser().parsestr(_text(path))
+        stated = headers.get("License-Expression") or headers.get("License") or ""
+        classified = [line for line in headers.get_all("Classifier", []) if line.startswith("License ::")]
+        if stated.strip() and "\n" not in stated.strip():
+            return f"{stated.strip()[:80]} ({path.name})"
+        if classified:
+            return f"{classified[0].rpartition('::')[2].strip()} ({path.name})"
+    for pattern in ("LICENSE*", "LICENCE*", "COPYING*", "copyright"):
+        for path in _matches(root, pattern):
+            lines = [line.strip() for line in _text(path).splitlines() if line.strip()]
+            if lines:
+                return f"{lines[0][:80]} ({path.name})"
+    return ""

@@ -1,0 +1,201 @@
+"""Is each claim within its tolerance, and with which certainty?"""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from openassay import __version__
+from openassay.core.types import (
+    Claim,
+    ControlOutcome,
+    EvaluateRecord,
+    FetchRecord,
+    Finding,
+    InspectRecord,
+    Outcome,
+    PrepareRecord,
+    Provenance,
+    ReleaseVerdict,
+    Rerun,
+    RerunsRecord,
+)
+from openassay.core.verdict import (
+    RULES_VERSION,
+    Driver,
+    Evidence,
+    judge_claim,
+    judge_control,
+    judge_release,
+    score_release,
+    unequal_deterministic,
+    values_of,
+)
+from openassay.faults import BadInput
+from openassay.layout import Layout
+from openassay.plan import Plan
+from openassay.provenance import git_state, machine, now, package_versions
+from openassay.records import digest, read_record, to_plain
+
+
+def run(
+    plan: Plan, fetched: FetchRecord, inspected: InspectRecord, prepared: PrepareRecord, evaluated: EvaluateRecord,
+    reruns: RerunsRecord, layout: Layout,
+) -> ReleaseVerdict:  # fmt: skip
+    """Judge every claim, the controls and the release, from the records alone."""
+    runs = {arm: _reruns(layout, plan, arm, identities) for arm, identities in reruns.identities.items()}
+    findings: list[Finding] = []
+    for record in (fetched, inspected, prepared, evaluated, reruns):
+        findings.extend(record.findings)
+    controls = _controls(plan, runs)
+    evidence = [_evidence(plan, claim, runs, controls, prepared, reruns) for claim in plan.claims]
+    driver: Driver = plan.rerun.driver if plan.rerun else "none"
+    protocol = plan.rerun.protocol if plan.rerun else "none"
+    verdicts = tuple(judge_claim(item, driver=driver, protocol=protocol) for item in evidence)
+    findings.extend(finding for item in evidence if (finding := unequal_deterministic(item)))
+    findings.extend(_control_findings(controls))
+    findings.extend(_registration(plan, runs))
+    if driver == "native":
+        message = (
+            "the recipe was taken from the publication and run by OpenAssay's trainer, not by the release's own code"
+        )
+        findings.append(Finding(stage="judge", kind="recipe_not_run_from_release", message=message))
+    outcome, reason = judge_release(verdicts, plan.judge.alpha)
+    return ReleaseVerdict(
+        schema_version=1, target=plan.name, plan_digest=plan.digest, rules_version=RULES_VERSION, alpha=plan.judge.alpha,
+        outcome=outcome, reason=reason, score=score_release(verdicts), claims=verdicts, controls=controls,
+        findings=tuple(findings), provenance=_provenance(layout, prepared, evaluated, runs),
+    )  # fmt: skip
+
+
+def _reruns(layout: Layout, plan: Plan, arm: str, identities: tuple[str, ...]) -> tuple[Rerun, ...]:
+    """Exactly the reruns that the rerun stage has named, never what else may lie in the folder."""
+    found = []
+    for seed, identity in zip(plan.seeds.arms.get(arm, ()), identities, strict=True):
+        path = layout.rerun(arm, seed) / "record.json"
+        rerun = read_record(path, Rerun)
+        if rerun.identity != identity or rerun.seed != seed or rerun.arm != arm:
+            raise BadInput(
+                f"{path}: it is not the rerun that the rerun stage made; run `dvc repro -f rerun@{plan.name}`"
+            )
+        found.append(rerun)
+    return tuple(found)
+
+
+def _controls(plan: Plan, runs: dict[str, tuple[Rerun, ...]]) -> tuple[ControlOutcome, ...]:
+    return tuple(
+        judge_control(claim, arm=control.arm, runs=runs[control.arm], alpha=plan.judge.alpha)
+        for control in plan.controls
+        for claim in plan.claims
+        if claim.arm == control.of and claim.testable and control.arm in runs
+    )
+
+
+def _evidence(
+    plan: Plan, claim: Claim, runs: dict[str, tuple[Rerun, ...]], controls: tuple[ControlOutcome, ...],
+    prepared: PrepareRecord, reruns: RerunsRecord,
+) -> Evidence:  # fmt: skip
+    because = reruns.not_attempted_because
+    if not claim.testable:
+        because = "nothing in the release lets anybody test this number"
+    of_arm = () if because else runs.get(claim.arm, ())
+    failed = [check.array for check in prepared.checks if not check.passed]
+    return Evidence(
+        claim=claim, alpha=plan.judge.alpha, values=values_of(of_arm, claim.metric),
+        statuses=tuple(rerun.status for rerun in of_arm), not_attempted_because=because,
+        data_differs=f"the prepared data differs from the published ({', '.join(failed)})" if failed else "",
+        control=_power(claim, controls),
+    )  # fmt: skip
+
+
+def _power(claim: Claim, controls: tuple[ControlOutcome, ...]) -> str:
+    """Why the audit has not shown that it would notice a broken recipe; empty when it has."""
+    own = [control for control in controls if control.claim == claim.id]
+    missed = [control.arm for control in own if not control.caught]
+    if missed:
+        return f"the negative control {missed[0]} was not caught: this test has no power to notice a broken recipe"
+    if not own and not any(control.caught for control in controls):
+        return "no negative control was run: this test has not shown that it notices a broken recipe"
+    return ""
+
+
+def _control_findings(controls: tuple[ControlOutcome, ...]) -> list[Finding]:
+    return [
+        Finding(
+            stage="judge", kind="control_not_caught",
+            message=f"the negative control {control.arm} of claim {control.claim} came out {control.outcome.value}",
+        )
+        for control in controls if not control.caught
+    ]  # fmt: skip
+
+
+def _registration(plan: Plan, runs: dict[str, tuple[Rerun, ...]]) -> list[Finding]:
+    """Were claims or tolerances changed after reruns had been made?"""
+    registered = digest(to_plain(plan.claims))
+    if any(rerun.registered != registered for arm in runs.values() for rerun in arm):
+        message = "a claim or a tolerance was changed after reruns were made: the verdict is not pre-registered"
+        return [Finding(stage="judge", kind="claims_changed_after_runs", message=message)]
+    return []
+
+
+def _provenance(
+    layout: Layout, prepared: PrepareRecord, evaluated: EvaluateRecord, runs: dict[str, tuple[Rerun, ...]]
+) -> Provenance:
+    reruns = [rerun for arm in runs.values() for rerun in arm]
+    commit, dirty = git_state(layout.root)
+    here = machine()
+    packages = prepared.environment or {}
+    for rerun in reruns[:1]:
+        packages = rerun.environment
+    packages = {name: version for name, version in packages.items() if name not in {"device", "python", "machine"}}
+    return Provenance(
+        openassay=__version__, git_commit=commit, git_dirty=dirty, python=here["python"],
+        platform=f"{here['platform']}, {here['cores']} cores",
+        device=reruns[0].environment.get("device", "unknown") if reruns else "none",
+        packages=package_versions() | {f"environment:{name}": version for name, version in sorted(packages.items())},
+        isolation="none", started_at=min((rerun.started_at for rerun in reruns), default=None), finished_at=now(),
+        cpu_s=round(prepared.cpu_s + evaluated.cpu_s + sum(rerun.cpu_s for rerun in reruns), 1),
+        num_reruns=len(reruns),
+    )  # fmt: skip
+
+
+def summary(verdict: ReleaseVerdict) -> dict[str, float | int | str | None]:
+    """The verdict's few numbers, for `dvc metrics show` and `dvc exp show`."""
+    outcomes = [claim.outcome for claim in verdict.claims]
+    return {
+        "outcome": verdict.outcome.value,
+        "score": verdict.score.value,
+        "coverage": verdict.score.coverage,
+        "claims": len(outcomes),
+        **{outcome.value.lower(): outcomes.count(outcome) for outcome in Outcome},
+        "cpu_s": verdict.provenance.cpu_s,
+    }
+
+
+def runs_table(verdict: ReleaseVerdict) -> str:
+    """One row a rerun and claim as CSV, for `dvc plots show`: seed, difference in margins, claim."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["claim", "seed", "value", "published", "difference_in_margins"])
+    for claim in verdict.claims:
+        for seed, value in enumerate(claim.runs):
+            if value is not None:
+                margins = (value - claim.published.value) / claim.tolerance.margin
+                writer.writerow([claim.id, seed, value, claim.published.value, margins])
+    return text.getvalue()
+
+
+def read_all(
+    layout: Layout,
+) -> tuple[FetchRecord, InspectRecord, PrepareRecord, EvaluateRecord, RerunsRecord]:
+    """The records that the verdict is made from."""
+
+    def path(stage: str) -> Path:
+        return layout.record(stage)
+
+    return (
+        read_record(path("fetch"), FetchRecord), read_record(path("inspect"), InspectRecord),
+        read_record(path("prepare"), PrepareRecord), read_record(path("evaluate"), EvaluateRecord),
+        read_record(path("rerun"), RerunsRecord),
+    )  # fmt: skip

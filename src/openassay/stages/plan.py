@@ -1,0 +1,11 @@
+"""What exactly will be tested, and with which tolerance?"""
+
+from __future__ import annotations
+
+from openassay.layout import Layout
+from openassay.plan import Plan, make_plan
+
+
+def run(layout: Layout, overrides: list[str]) -> Plan:
+    """Freeze the plan: the target file, our settings composed by Hydra, the seeds, and the digest of it all."""
+    return make_plan(layout, overrides)

@@ -1,0 +1,109 @@
+"""Does the published data preparation run, and does it give the published data?"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openassay.core.types import ArrayFound, CheckFound, FetchRecord, Finding, PrepareRecord
+from openassay.layout import Layout
+from openassay.plan import ArrayCheck, Plan
+from openassay.recipes.job import DATA_FILE, Arm, load_arrays
+from openassay.recipes.run import run_once
+from openassay.records import file_digest
+from openassay.sandbox import LOG_TAIL, NotPossible, make_room
+from openassay.store import Store, files_below
+
+OUR_FILES = {"request.json", "result.json", "log.txt"}
+
+
+def run(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout) -> PrepareRecord:
+    """Run the preparation in the release's environment, keep its data, and compare it with the published facts."""
+    if layout.data.exists():
+        shutil.rmtree(layout.data)
+    layout.data.mkdir(parents=True)
+    if plan.prepare is None:
+        return _record(status="none", reason="the target declares no data preparation")
+    try:
+        room = make_room(plan, fetched, store, layout, needs_environment=True)
+    except NotPossible as problem:
+        return _failed("preparation_impossible", str(problem))
+    job = room.job(
+        out=layout.data, data=None, arm=Arm(), seed=plan.prepare.seed, device="cpu", threads=plan.execution.threads,
+        timeout_s=plan.prepare.timeout_s,
+    )  # fmt: skip
+    print("  running the published data preparation ...", flush=True)
+    ended = run_once(plan.prepare.run, job, plan.prepare.parameters, plan.prepare.seeding)
+    environment = room.environment.identity() if room.environment else {}
+    tail = ended.log[-LOG_TAIL:]
+    if not ended.ok:
+        return _failed("preparation_failed", ended.error, environment=environment, log_tail=tail, cpu_s=ended.cpu_s)
+    arrays = load_arrays(layout.data)
+    found = tuple(
+        ArrayFound(name=name, dtype=str(array.dtype), shape=array.shape, sha256=array_digest(array))
+        for name, array in sorted(arrays.items())
+    )
+    checks = tuple(check_array(check, arrays) for check in plan.prepare.checks)
+    shutil.rmtree(layout.data / "work", ignore_errors=True)
+    files = {
+        path.relative_to(layout.data).as_posix(): file_digest(path)
+        for path in files_below(layout.data)
+        if path.name not in OUR_FILES and path.name != DATA_FILE
+    }
+    findings = tuple(
+        Finding(
+            stage="prepare", kind="data_differs",
+            message=f"array {check.array}: expected sha256 {check.expected[:16]}, the preparation gives {check.found[:16]}",
+        )
+        for check in checks if not check.passed
+    )  # fmt: skip
+    return _record(
+        status="done", reason="", arrays=found, files=files, checks=checks, environment=environment, log_tail=tail,
+        cpu_s=ended.cpu_s, findings=findings,
+    )  # fmt: skip
+
+
+def array_digest(array: NDArray[np.generic], decimals: int | None = None) -> str:
+    """sha256 of an array's bytes in C order; with `decimals`, of its values rounded, as little-endian float64."""
+    if decimals is not None:
+        # + 0.0 turns a negative zero, which rounding makes of small negative numbers, into zero
+        array = (np.round(array.astype(np.float64), decimals) + 0.0).astype("<f8")
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def check_array(check: ArrayCheck, arrays: dict[str, NDArray[np.generic]]) -> CheckFound:
+    """Is this array what was published?"""
+    known = check.array in arrays
+    found = array_digest(arrays[check.array], check.decimals) if known else "no such array"
+    return CheckFound(
+        array=check.array, expected=check.sha256, found=found, passed=found == check.sha256, cited_at=check.cited_at
+    )
+
+
+def _failed(
+    kind: str, reason: str, *, environment: dict[str, str] | None = None, log_tail: str = "", cpu_s: float = 0.0
+) -> PrepareRecord:
+    finding = Finding(stage="prepare", kind=kind, message=reason)
+    return _record(
+        status="failed",
+        reason=reason,
+        environment=environment or {},
+        log_tail=log_tail,
+        cpu_s=cpu_s,
+        findings=(finding,),
+    )
+
+
+def _record(
+    *, status: Literal["done", "failed", "none"], reason: str, arrays: tuple[ArrayFound, ...] = (),
+    files: dict[str, str] | None = None, checks: tuple[CheckFound, ...] = (), environment: dict[str, str] | None = None, log_tail: str = "",
+    cpu_s: float = 0.0, findings: tuple[Finding, ...] = (),
+) -> PrepareRecord:  # fmt: skip
+    return PrepareRecord(
+        status=status, reason=reason, arrays=arrays, files=files or {}, checks=checks, environment=environment or {},
+        log_tail=log_tail, cpu_s=cpu_s, findings=findings,
+    )  # fmt: skip

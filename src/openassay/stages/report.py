@@ -1,0 +1,57 @@
+"""How does a person see, check and pass on the result?"""
+
+from __future__ import annotations
+
+import sys
+
+from openassay import tracking
+from openassay.core.types import (
+    EvaluateRecord,
+    FetchRecord,
+    InspectRecord,
+    PrepareRecord,
+    ReleaseVerdict,
+    Rerun,
+    RerunsRecord,
+)
+from openassay.layout import Layout
+from openassay.plan import Plan
+from openassay.records import read_record
+from openassay.report.page import Evidence, render
+
+
+def read_evidence(plan: Plan, layout: Layout) -> Evidence:
+    """Everything that the page shows, from the records."""
+    reruns = read_record(layout.record("rerun"), RerunsRecord)
+    runs = {
+        arm: tuple(read_record(layout.rerun(arm, seed) / "record.json", Rerun) for seed in plan.seeds.arms[arm])
+        for arm in reruns.identities
+    }
+    return Evidence(
+        plan=plan,
+        verdict=read_record(layout.verdict, ReleaseVerdict),
+        fetched=read_record(layout.record("fetch"), FetchRecord),
+        inspected=read_record(layout.record("inspect"), InspectRecord),
+        prepared=read_record(layout.record("prepare"), PrepareRecord),
+        evaluated=read_record(layout.record("evaluate"), EvaluateRecord),
+        runs=runs,
+        glue=(layout.glue_folder / plan.glue.file).read_text(encoding="utf-8") if plan.glue else None,
+    )
+
+
+def run(evidence: Evidence) -> str:
+    """The page, self-contained HTML."""
+    return render(evidence)
+
+
+def track(evidence: Evidence, layout: Layout) -> None:
+    """Mirror the audit into MLflow, if the plan says so. A server that is lost loses nothing: a warning, not a fault."""
+    settings = evidence.plan.tracking
+    if settings.get("kind") != "mlflow":
+        return
+    try:
+        experiment = tracking.track(evidence.verdict, evidence.runs, layout.report, layout.root, settings.get("uri"))
+    except tracking.TrackingLost as problem:
+        print(f"warning: {problem}; the report and the records are complete", file=sys.stderr)
+        return
+    print(f"  MLflow: openassay dashboard, then http://127.0.0.1:5000{tracking.chart_path(experiment)}")

@@ -1,0 +1,215 @@
+"""Where do downloads go, so that a second audit downloads nothing? Into a content-addressed store, by sha256.
+
+    blobs/<sha256>            the file as published
+    trees/<sha256>-<format>/  the same, unpacked; its `.complete` file is written last
+    seen.json                 which source gave which digest, and when first
+
+Unpacking refuses what a hostile archive may hold: absolute names, `..`, links, devices, bombs. Nothing of it is executed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from filelock import FileLock
+
+from openassay.faults import Fault
+from openassay.provenance import now
+from openassay.records import file_digest, write_text
+
+MAX_FILES = 200_000
+MAX_UNPACKED_BYTES = 16 * 2**30
+MAX_RATIO = 200
+"""Unpacked over packed size, above which an archive of more than 100 MB unpacked is refused as a bomb."""
+
+
+class RefusedArchive(Exception):
+    """The archive holds something that we do not unpack. A finding about the release, not a fault."""
+
+
+class DamagedStore(Fault):
+    """A file in the store is not what its name says."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """A content-addressed store below one folder."""
+
+    folder: Path
+
+    def blob(self, sha256: str) -> Path:
+        """The path of a stored file."""
+        return self.folder / "blobs" / sha256
+
+    def has(self, sha256: str) -> bool:
+        """Is this file here?"""
+        return self.blob(sha256).is_file()
+
+    def part(self, key: str) -> Path:
+        """Where an unfinished download waits to be resumed."""
+        path = self.folder / "parts" / hashlib.sha256(key.encode()).hexdigest()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def add(self, path: Path) -> str:
+        """Take a finished file into the store (it is moved); gives its sha256."""
+        sha256 = file_digest(path)
+        blob = self.blob(sha256)
+        blob.parent.mkdir(parents=True, exist_ok=True)
+        if blob.exists():
+            path.unlink()
+        else:
+            os.replace(path, blob)
+            blob.chmod(0o444)
+        return sha256
+
+    def named(self, sha256: str, filename: str) -> Path:
+        """The stored file under its published name (a hard link), for tools that read meaning into names."""
+        folder = self.folder / "named" / sha256
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / PurePosixPath(filename).name
+        if not path.exists():
+            with FileLock(folder / ".lock"):
+                if not path.exists():
+                    os.link(self.blob(sha256), path)
+        return path
+
+    def remember(self, source: str, sha256: str) -> str:
+        """When did this source first give this digest? Recorded on first sight; gives that time."""
+        path = self.folder / "seen.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / "seen.lock"):
+            seen: dict[str, dict[str, str]] = json.loads(path.read_text()) if path.exists() else {}
+            times = seen.setdefault(source, {})
+            if sha256 not in times:
+                times[sha256] = now()
+                write_text(path, json.dumps(seen, indent=1, sort_keys=True))
+            return times[sha256]
+
+    def seen(self, source: str) -> dict[str, str]:
+        """The digests that this source ever gave, with the time of first sight."""
+        path = self.folder / "seen.json"
+        known: dict[str, dict[str, str]] = json.loads(path.read_text()) if path.exists() else {}
+        return known.get(source, {})
+
+    def tree(self, sha256: str, filename: str) -> Path:
+        """The unpacked content of a stored archive. Raises `RefusedArchive`."""
+        kind = archive_kind(filename)
+        folder = self.folder / "trees" / f"{sha256}-{kind}"
+        if (folder / ".complete").exists():
+            return folder / "content"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not (folder / ".complete").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                content = folder / "content"
+                content.mkdir(parents=True)
+                if file_digest(self.blob(sha256)) != sha256:
+                    self.blob(sha256).unlink()
+                    raise DamagedStore(f"{self.blob(sha256)}: damaged, removed; run the same command again")
+                _unpack(self.blob(sha256), kind, filename, content)
+                (folder / ".complete").write_text(now())
+        return folder / "content"
+
+
+def archive_kind(filename: str) -> str:
+    """How is a file of this name packed? `zip`, `tar`, `deb` or `file` (not an archive)."""
+    name = filename.lower()
+    if name.endswith((".whl", ".zip")):
+        return "zip"
+    if name.endswith((".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")):
+        return "tar"
+    return "deb" if name.endswith(".deb") else "file"
+
+
+def _unpack(blob: Path, kind: str, filename: str, content: Path) -> None:
+    packed = blob.stat().st_size
+    try:
+        if kind == "zip":
+            with zipfile.ZipFile(blob) as archive:
+                members = archive.infolist()
+                _check([(m.filename, m.file_size) for m in members], packed)
+                if any((m.external_attr >> 16) & 0o170000 == 0o120000 for m in members):
+                    raise RefusedArchive("it holds a symbolic link")
+                archive.extractall(content)  # noqa: S202 - names and sizes were checked above
+        elif kind == "tar":
+            with tarfile.open(blob) as archive:
+                _extract_tar(archive, packed, content)
+        elif kind == "deb":
+            with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(blob)], stdout=subprocess.PIPE) as process:
+                plain = content.parent / "payload.tar"
+                with plain.open("wb") as file:
+                    assert process.stdout is not None  # noqa: S101 - PIPE was asked for
+                    shutil.copyfileobj(process.stdout, file)
+            if process.returncode != 0:
+                raise RefusedArchive("dpkg-deb cannot read it")
+            with tarfile.open(plain) as archive:
+                _extract_tar(archive, packed, content)
+            plain.unlink()
+        else:
+            shutil.copyfile(blob, content / PurePosixPath(filename).name)
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
+        raise RefusedArchive(f"it cannot be unpacked: {error}") from None
+
+
+def _extract_tar(archive: tarfile.TarFile, packed: int, content: Path) -> None:
+    members = archive.getmembers()
+    _check([(m.name, m.size) for m in members], packed)
+    odd = next((m for m in members if not (m.isfile() or m.isdir() or m.issym() or m.islnk())), None)
+    if odd:
+        raise RefusedArchive(f"{odd.name!r} is a device or a pipe")
+    for member in members:
+        # Links are left out, not followed: nothing that we read needs them.
+        if member.isfile() or member.isdir():
+            archive.extract(member, content, filter="data")
+
+
+def _check(members: list[tuple[str, int]], packed: int) -> None:
+    if len(members) > MAX_FILES:
+        raise RefusedArchive(f"it holds {len(members)} files; at most {MAX_FILES}")
+    total = sum(size for _, size in members)
+    if total > MAX_UNPACKED_BYTES or (total > 100 * 2**20 and total > MAX_RATIO * packed):
+        raise RefusedArchive(f"it unpacks to {total} bytes from {packed}")
+    for name, _ in members:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
+            raise RefusedArchive(f"it holds the name {name!r}")
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """The regular files below a folder, sorted by name; links are passed over."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            yield path
+
+
+def payload_digest(root: Path, include: tuple[str, ...]) -> str:
+    """sha256 of what files *say*, however they were packed.
+
+    Over the sorted lines `<sha256 of content>  <name>` of the files below `root` that match a glob of `include`, where a
+    `.gz` file counts as its decompressed content under its name without `.gz`: a recompressed archive gives the same digest.
+    """
+    lines = []
+    for path in files_below(root):
+        name = path.relative_to(root).as_posix()
+        if not any(PurePosixPath(name).match(glob) for glob in include):
+            continue
+        if name.endswith(".gz"):
+            content = hashlib.sha256()
+            with gzip.open(path) as file:
+                while chunk := file.read(1 << 20):
+                    content.update(chunk)
+            lines.append(f"{content.hexdigest()}  {name.removesuffix('.gz')}")
+        else:
+            lines.append(f"{file_digest(path)}  {name}")
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()

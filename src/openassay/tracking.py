@@ -1,0 +1,150 @@
+"""How does an audit reach MLflow? As a mirror of the records: with tracking off, or its server lost, nothing else changes.
+
+One experiment a target. Runs are flat and tagged (`audit`, `role`, `arm`, `seed`, `outcome`), because nested runs stay collapsed
+in the chart view: a run for the audit, one for each rerun (`role` seed or control) with its curve, and one for each published
+value (`role` claim), so that the chart overlays it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from filelock import FileLock
+
+from openassay.core.types import ReleaseVerdict, Rerun
+from openassay.faults import Fault
+
+ENVIRONMENT_VARIABLE = "MLFLOW_TRACKING_URI"
+
+
+class TrackingLost(Fault):
+    """The tracking server does not take the runs; the records and the report are complete."""
+
+
+def tracking_uri(root: Path, configured: str | None) -> str:
+    """Where do the runs go? `MLFLOW_TRACKING_URI`, else what is configured, else `mlflow.db` in the project's root."""
+    return os.environ.get(ENVIRONMENT_VARIABLE) or configured or f"sqlite:///{root.absolute() / 'mlflow.db'}"
+
+
+def chart_path(experiment_id: str) -> str:
+    """The path of an experiment's chart view on an MLflow server (the plain address opens another page)."""
+    return f"/#/experiments/{quote(experiment_id)}/runs?workflowType=machine_learning&compareRunsMode=CHART"
+
+
+def experiment_id(root: Path, configured: str | None, target: str) -> str | None:
+    """The id of a target's experiment; None when it was never tracked."""
+    client = _client(tracking_uri(root, configured))
+    experiment = client.get_experiment_by_name(experiment_name(target))
+    return None if experiment is None else str(experiment.experiment_id)
+
+
+def experiment_name(target: str) -> str:
+    """The MLflow experiment of a target."""
+    return f"openassay/{target}"
+
+
+def track(
+    verdict: ReleaseVerdict, runs: dict[str, tuple[Rerun, ...]], report: Path, root: Path, configured: str | None
+) -> str:
+    """Mirror one audit into MLflow; gives the experiment's id. Raises `TrackingLost` when the server does not take it."""
+    uri = tracking_uri(root, configured)
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - mlflow takes seconds to import
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+
+    try:
+        client = _client(uri)
+        return _track(client, verdict, runs, report, root, uri)
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        raise TrackingLost(f"MLflow at {uri} does not take the runs: {str(error).splitlines()[0][:300]}") from None
+
+
+def _client(uri: str) -> Any:
+    warnings.filterwarnings("ignore")
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    logging.getLogger("alembic").setLevel(logging.ERROR)
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    from mlflow.tracking import MlflowClient  # noqa: PLC0415
+
+    if not uri.startswith("sqlite:///"):
+        return MlflowClient(tracking_uri=uri)
+    # Two processes that make the same fresh database at once break it.
+    path = Path(uri.removeprefix("sqlite:///"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        client = MlflowClient(tracking_uri=uri)
+        client.search_experiments(max_results=1)
+    return client
+
+
+def _track(
+    client: Any, verdict: ReleaseVerdict, runs: dict[str, tuple[Rerun, ...]], report: Path, root: Path, uri: str
+) -> str:
+    name = experiment_name(verdict.target)
+    with FileLock(root / "mlflow.db.lock"):
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
+            local = uri.startswith("sqlite:///")
+            location = (root / "mlartifacts" / verdict.target).absolute().as_uri() if local else None
+            identifier = str(client.create_experiment(name, artifact_location=location))
+        else:
+            identifier = str(experiment.experiment_id)
+    audit = f"{verdict.plan_digest[:8]} {verdict.provenance.finished_at}"
+    common = {"audit": audit, "target": verdict.target}
+    run = _start(
+        client,
+        identifier,
+        f"audit: {verdict.outcome.value}",
+        common | {"role": "audit", "outcome": verdict.outcome.value},
+    )
+    figures = {"coverage": verdict.score.coverage, "cpu_s": verdict.provenance.cpu_s}
+    if verdict.score.value is not None:
+        figures["score"] = verdict.score.value
+    _log(client, run, {key: ((0, value),) for key, value in figures.items()})
+    parameters = {
+        "plan_digest": verdict.plan_digest,
+        "rules_version": verdict.rules_version,
+        "reason": verdict.reason[:500],
+    }
+    for key, value in parameters.items():
+        client.log_param(run, key, value)
+    client.log_artifact(run, str(report))
+    client.set_terminated(run)
+    for claim in verdict.claims:
+        tags = {"role": "claim", "claim": claim.id, "outcome": claim.outcome.value}
+        run = _start(client, identifier, f"published: {claim.id}", common | tags)
+        metric = claim.metric
+        steps = {step for of in runs.values() for rerun in of for step, _ in rerun.curves.get(metric, ())}
+        # The published value as a line from the first to the last step of the reruns' curves, and as a bar at step 0.
+        line = tuple((step, claim.published.value) for step in sorted({min(steps), max(steps)})) if steps else ()
+        _log(client, run, {f"final_{metric}": ((0, claim.published.value),), metric: line})
+        client.set_terminated(run)
+    controls = {control.arm for control in verdict.controls}
+    for arm, of in runs.items():
+        for rerun in of:
+            role = "control" if arm in controls else "seed"
+            tags = {"role": role, "arm": arm, "seed": str(rerun.seed), "status": rerun.status.value}
+            run = _start(client, identifier, f"{arm}: seed {rerun.seed}", common | tags)
+            finals = {f"final_{m.metric}": ((0, m.value),) for m in rerun.measurements if m.value is not None}
+            _log(client, run, finals | rerun.curves)
+            client.set_terminated(run, status="FINISHED" if rerun.status.value == "finished" else "FAILED")
+    return identifier
+
+
+def _start(client: Any, experiment: str, name: str, tags: dict[str, str]) -> str:
+    return str(client.create_run(experiment, run_name=name, tags=tags).info.run_id)
+
+
+def _log(client: Any, run: str, curves: dict[str, tuple[tuple[int, float], ...]]) -> None:
+    """All points of a run in batches, since one call a point takes seconds."""
+    from mlflow.entities import Metric  # noqa: PLC0415
+
+    at = int(time.time() * 1000)
+    points = [Metric(name, value, at, step) for name, curve in curves.items() for step, value in curve]
+    for start in range(0, len(points), 1000):
+        client.log_batch(run, metrics=points[start : start + 1000])

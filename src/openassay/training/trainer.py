@@ -1,0 +1,212 @@
+"""How is a declarative recipe trained? A short torch loop with the order of the data and the randomness in our hands.
+
+Given the same recipe, data, seed and machine it gives the same numbers: one thread, seeded generators, deterministic
+algorithms. Step `k` is measured after update number `k` (counted from 0), from weights in evaluation mode.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from openassay.metrics import METRICS
+from openassay.training.recipe import (
+    Activation,
+    Batching,
+    Conv1d,
+    Gru,
+    Layer,
+    Linear,
+    Optimizer,
+    Reshape,
+    Residual,
+    Schedule,
+    TrainingRecipe,
+)
+
+
+class RecipeMismatch(Exception):
+    """The recipe and the data, or the published number of parameters, do not fit each other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What a training gave."""
+
+    value: float
+    """The metric at `evaluation.at_step`, in the metric's own unit; not finite when it diverged."""
+    metric_curve: tuple[tuple[int, float], ...]
+    loss_curve: tuple[tuple[int, float], ...]
+    """Training loss of the batch at the evaluated steps."""
+    num_parameters: int
+
+
+def code_digest() -> str:
+    """sha256 of the trainer's own source: part of a native rerun's identity."""
+    folder = Path(__file__).parent
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))).hexdigest()
+
+
+def pick_device(wanted: str) -> str:
+    """`cpu`, or `cuda` when it is asked for or there (`auto`)."""
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise RecipeMismatch("the profile asks for cuda, and torch sees no GPU; use device: auto or cpu")
+    return wanted
+
+
+def train(
+    recipe: TrainingRecipe, data: dict[str, NDArray[np.generic]], *, seed: int, device: str = "cpu", threads: int = 1
+) -> Training:
+    """Train once from scratch. `data` holds the arrays that the recipe names; stops early when the loss is not finite."""
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.manual_seed(seed)
+    model = build(recipe.model)
+    num_parameters = sum(parameter.numel() for parameter in model.parameters())
+    if recipe.num_parameters is not None and num_parameters != recipe.num_parameters:
+        raise RecipeMismatch(
+            f"recipe.num_parameters: the release says {recipe.num_parameters}, the layers have {num_parameters}"
+        )
+    model.to(device)
+    targets = torch.int64 if recipe.loss == "cross_entropy" else torch.float32
+    x, y = (
+        _tensor(data, name, kind, device) for name, kind in ((recipe.train.x, torch.float32), (recipe.train.y, targets))
+    )
+    x_test = _tensor(data, recipe.test.x, torch.float32, device)
+    y_test = np.asarray(_array(data, recipe.test.y))
+    criterion: Callable[[Tensor, Tensor], Tensor] = (
+        nn.functional.cross_entropy if recipe.loss == "cross_entropy" else nn.functional.mse_loss
+    )
+    optimizer = make_optimizer(recipe.optimizer, model)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor(recipe.schedule, recipe.steps))
+    metric = METRICS[recipe.evaluation.metric]
+    metric_curve: list[tuple[int, float]] = []
+    loss_curve: list[tuple[int, float]] = []
+    for step, rows in zip(range(recipe.steps), batches(recipe.batching, len(x), seed), strict=False):
+        loss = criterion(model(x[rows]), y[rows])
+        loss.backward()
+        if recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        scheduler.step()
+        if step % recipe.evaluation.every == 0:
+            train_loss = loss.item()
+            if not math.isfinite(train_loss):
+                return _result(math.nan, metric_curve, loss_curve, num_parameters)
+            model.eval()
+            with torch.no_grad():
+                predicted = model(x_test).float().cpu().numpy()
+            model.train()
+            metric_curve.append((step, metric(predicted, y_test)))
+            loss_curve.append((step, train_loss))
+    value = dict(metric_curve)[recipe.evaluation.at_step]
+    return _result(value, metric_curve, loss_curve, num_parameters)
+
+
+def _result(
+    value: float, metric_curve: list[tuple[int, float]], loss_curve: list[tuple[int, float]], num_parameters: int
+) -> Training:
+    return Training(
+        value=value, metric_curve=tuple(metric_curve), loss_curve=tuple(loss_curve), num_parameters=num_parameters
+    )
+
+
+def _array(data: dict[str, NDArray[np.generic]], name: str) -> NDArray[np.generic]:
+    if name not in data:
+        raise RecipeMismatch(f"the prepared data has no array {name!r}; it has {', '.join(sorted(data))}")
+    return data[name]
+
+
+def _tensor(data: dict[str, NDArray[np.generic]], name: str, kind: torch.dtype, device: str) -> Tensor:
+    return torch.as_tensor(np.ascontiguousarray(_array(data, name))).to(device=device, dtype=kind)
+
+
+def batches(batching: Batching, num_examples: int, seed: int) -> Iterator[slice | Tensor]:
+    """The rows of each batch, for ever. Sequential batches start at (step * size) mod num_examples."""
+    if batching.order == "sequential":
+        step = 0
+        while True:
+            start = (step * batching.size) % num_examples
+            yield slice(start, start + batching.size)
+            step += 1
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        yield from torch.randperm(num_examples, generator=generator).split(batching.size)
+
+
+def learning_rate_factor(schedule: Schedule, steps: int) -> Callable[[int], float]:
+    """The factor on the learning rate at an update, counted from 0."""
+
+    def factor(step: int) -> float:
+        if step < schedule.warmup_steps:
+            return (step + 1) / schedule.warmup_steps
+        done = min(1.0, (step - schedule.warmup_steps) / max(1, steps - schedule.warmup_steps))
+        return {"constant": 1.0, "linear": 1.0 - done, "cosine": 0.5 * (1.0 + math.cos(math.pi * done))}[schedule.name]
+
+    return factor
+
+
+def make_optimizer(optimizer: Optimizer, model: nn.Module) -> torch.optim.Optimizer:
+    """torch's optimizer of that name."""
+    common = {"lr": optimizer.learning_rate, "weight_decay": optimizer.weight_decay}
+    if optimizer.name == "sgd":
+        return torch.optim.SGD(model.parameters(), momentum=optimizer.momentum, **common)
+    kind = torch.optim.Adam if optimizer.name == "adam" else torch.optim.AdamW
+    return kind(model.parameters(), betas=optimizer.betas, eps=optimizer.eps, **common)
+
+
+def build(layers: tuple[Layer, ...]) -> nn.Sequential:
+    """The layers as one module, initialised in their order from torch's global generator."""
+    return nn.Sequential(*(_module(layer) for layer in layers))
+
+
+def _module(layer: Layer) -> nn.Module:
+    match layer:
+        case Linear():
+            return nn.Linear(layer.inputs, layer.outputs, bias=layer.bias)
+        case Conv1d():
+            return nn.Conv1d(layer.inputs, layer.outputs, layer.kernel, stride=layer.stride, padding=layer.padding)
+        case Gru():
+            return _GruOutputs(layer.inputs, layer.hidden, batch_first=True, bidirectional=layer.bidirectional)
+        case Activation():
+            return {"relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU, "sigmoid": nn.Sigmoid}[layer.layer]()
+        case Reshape():
+            return _Reshape(layer.shape)
+        case Residual():
+            return _Residual(build(layer.layers))
+
+
+class _GruOutputs(nn.GRU):  # type: ignore[misc]
+    def forward(self, x: Tensor) -> Tensor:
+        outputs: Tensor = super().forward(x)[0]
+        return outputs
+
+
+class _Reshape(nn.Module):  # type: ignore[misc]
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.reshape(x.shape[0], *self.shape)
+
+
+class _Residual(nn.Module):  # type: ignore[misc]
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = x + self.inner(x)
+        return result

@@ -1,0 +1,109 @@
+"""How is a stranger's YAML read safely? As data only: no tags, anchors, aliases, merges or duplicate keys, and bounded.
+
+Scalars follow the YAML 1.2 core schema (JSON's types), so that `no` is a word, `1e-3` a number and `010` ten. Numbers that
+are not finite stay words, and the schema then refuses them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+
+import yaml
+
+from openassay.core.types import Json
+from openassay.faults import BadInput
+
+MAX_BYTES = 64 * 1024
+MAX_DEPTH = 12
+
+_INT = re.compile(r"[-+]?[0-9]+\Z")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
+_WORDS: dict[str, bool | None] = {
+    "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
+    "null": None, "Null": None, "NULL": None, "~": None, "": None,
+}  # fmt: skip
+
+
+def load_yaml(path: Path) -> Json:
+    """What does this file say? Parsed YAML of JSON's types; `BadInput` names the file, the line and what to do."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise BadInput(f"{path}: there is no such file") from None
+    if len(data) > MAX_BYTES:
+        raise BadInput(f"{path}: {len(data)} bytes; a target file has at most {MAX_BYTES}")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, where: str) -> Json:
+    """What does this text say? As `load_yaml`, for text at hand; `where` names it in messages."""
+    try:
+        _refuse_references(text, where)
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise BadInput(f"{where}{line}: not YAML: {problem}") from None
+    except RecursionError:
+        raise BadInput(f"{where}: nested too deeply; at most {MAX_DEPTH} levels") from None
+    return None if node is None else _value(node, where, 0)
+
+
+def _refuse_references(text: str, where: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        line = event.start_mark.line + 1 if event.start_mark else 0
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise BadInput(f"{where}:{line}: anchors and aliases are not allowed; write the value out")
+        if isinstance(event, (yaml.ScalarEvent, yaml.CollectionStartEvent)) and event.tag:
+            raise BadInput(f"{where}:{line}: the tag {event.tag!r} is not allowed; a target file is plain data")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise BadInput(f"{where}:{line}: nested too deeply; at most {MAX_DEPTH} levels")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def _value(node: yaml.Node, where: str, depth: int) -> Json:
+    line = node.start_mark.line + 1
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(item, where, depth + 1) for item in node.value]
+    if isinstance(node, yaml.MappingNode):
+        result: dict[str, Json] = {}
+        for key_node, value_node in node.value:
+            key_line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise BadInput(f"{where}:{key_line}: a key must be a word")
+            key = key_node.value
+            if key == "<<":
+                raise BadInput(f"{where}:{key_line}: merge keys are not allowed; write the values out")
+            if key in result:
+                raise BadInput(f"{where}:{key_line}: the key '{key}' stands twice; remove one")
+            result[key] = _value(value_node, where, depth + 1)
+        return result
+    if not isinstance(node, yaml.ScalarNode):
+        raise BadInput(f"{where}:{line}: unexpected YAML {type(node).__name__}")
+    return _scalar(node)
+
+
+def _scalar(node: yaml.ScalarNode) -> Json:
+    text: str = node.value
+    if node.style is not None:  # quoted or block: always a word
+        return text
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INT.match(text) and len(text) <= 20:
+        return int(text)
+    if _FLOAT.match(text):
+        number = float(text)
+        if math.isfinite(number):
+            return number
+    return text
