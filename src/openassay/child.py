@@ -27,9 +27,9 @@ def main() -> int:
         request = json.load(file)
     sys.path.pop(0)  # this file's own folder: not for the release to see
     os.chdir(request["work"])
-    seed_generators(request["seeding"], request["seed"])
     result: "dict[str, Any]" = {"ok": True, "error": "", "returned": None}
     try:
+        seed_generators(request["seeding"], request["seed"])
         returned = call(request)
         arrays: "dict[str, Any]" = {}
         result["returned"] = plain(returned, "", arrays)

@@ -219,8 +219,10 @@ def dashboard(
     uri = tracking.tracking_uri(root, None)
     names = _chosen(root, [target] if target else None)
     for name in names:
-        if (experiment := tracking.experiment_id(root, None, name)) is not None:
-            print(f"{name}: http://127.0.0.1:{port}{tracking.chart_path(experiment)}", flush=True)
+        layout = Layout(root, name)
+        if layout.verdict.is_file() and (experiment := tracking.experiment_id(root, None, name)) is not None:
+            audit = tracking.audit_name(read_record(layout.verdict, ReleaseVerdict))
+            print(f"{name}: http://127.0.0.1:{port}{tracking.chart_path(experiment, audit)}", flush=True)
     command = [
         sys.executable,
         "-m",
@@ -235,7 +237,7 @@ def dashboard(
         "--workers",
         "1",
     ]
-    variables = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    variables = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
     raise typer.Exit(subprocess.run(command, cwd=root, env=variables, check=False).returncode)
 
 

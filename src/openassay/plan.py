@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field
 
-from openassay.core.types import Citation, Claim
+from openassay.core.types import LARGEST, Citation, Claim
 from openassay.environments import EnvironmentSpec
 from openassay.faults import BadInput
 from openassay.layout import Layout, checked_name
@@ -403,9 +403,9 @@ def _check_numbers(claim: Claim, key: str) -> None:
         "tolerance.margin": margin, "resolution": claim.resolution,
     }  # fmt: skip
     for name, value in numbers.items():
-        if value is not None and not abs(value) < 1e300:  # NaN and infinity too
+        if value is not None and not abs(value) <= LARGEST:  # NaN and infinity too
             raise BadInput(f"{key}.{name}: a finite number is needed, found {value}")
-    if margin <= 0:
+    if margin <= 1 / LARGEST:
         raise BadInput(f"{key}.tolerance.margin: it must be above 0, found {margin}")
     if not claim.tolerance.rationale.strip():
         raise BadInput(f"{key}.tolerance.rationale: missing; say why this margin")

@@ -80,11 +80,11 @@ def write_record(path: Path, record: object) -> None:
 def read_record(path: Path, kind: type[T]) -> T:
     """Read a record of a kind back: a missing, old or broken file is a fault that names it."""
     try:
-        text = path.read_text(encoding="utf-8")
+        data = path.read_bytes()
     except FileNotFoundError:
         raise BrokenRecord(f"{path}: there is no such record; run `dvc repro` from the start of the pipeline") from None
     try:
-        return TypeAdapter(kind).validate_json(text, strict=True, extra="forbid")
+        return TypeAdapter(kind).validate_json(data, strict=True, extra="forbid")
     except ValidationError as error:
         raise BrokenRecord(f"{path}: {first_problem(error)}; remove it and run the stage again") from None
 

@@ -9,14 +9,17 @@ Unpacking refuses what a hostile archive may hold: absolute names, `..`, links, 
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import json
+import lzma
 import os
 import shutil
 import subprocess
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -31,6 +34,14 @@ MAX_FILES = 200_000
 MAX_UNPACKED_BYTES = 16 * 2**30
 MAX_RATIO = 200
 """Unpacked over packed size, above which an archive of more than 100 MB unpacked is refused as a bomb."""
+
+
+_DAMAGED = (
+    zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError,
+    RuntimeError, NotImplementedError,  # zipfile: a member is encrypted, or compressed in an unknown way
+)  # fmt: skip
+_CLASHING = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
+"""What the system says when a member is both a file and a folder, or its name is too long."""
 
 
 class RefusedArchive(Exception):
@@ -105,7 +116,9 @@ class Store:
     def tree(self, sha256: str, filename: str) -> Path:
         """The unpacked content of a stored archive. Raises `RefusedArchive`."""
         kind = archive_kind(filename)
-        folder = self.folder / "trees" / f"{sha256}-{kind}"
+        # What is no archive keeps its name in the tree: the same bytes under two names are two trees.
+        name = "-" + hashlib.sha256(PurePosixPath(filename).name.encode()).hexdigest()[:16] if kind == "file" else ""
+        folder = self.folder / "trees" / f"{sha256}-{kind}{name}"
         if (folder / ".complete").exists():
             return folder / "content"
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +130,11 @@ class Store:
                 if file_digest(self.blob(sha256)) != sha256:
                     self.blob(sha256).unlink()
                     raise DamagedStore(f"{self.blob(sha256)}: damaged, removed; run the same command again")
-                _unpack(self.blob(sha256), kind, filename, content)
+                try:
+                    _unpack(self.blob(sha256), kind, filename, content)
+                except BaseException:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    raise
                 (folder / ".complete").write_text(now())
         return folder / "content"
 
@@ -139,8 +156,9 @@ def _unpack(blob: Path, kind: str, filename: str, content: Path) -> None:
             with zipfile.ZipFile(blob) as archive:
                 members = archive.infolist()
                 _check([(m.filename, m.file_size) for m in members], packed)
-                if any((m.external_attr >> 16) & 0o170000 == 0o120000 for m in members):
-                    raise RefusedArchive("it holds a symbolic link")
+                link = next((m for m in members if (m.external_attr >> 16) & 0o170000 == 0o120000), None)
+                if link:
+                    raise RefusedArchive(f"{link.filename!r} is a symbolic link")
                 archive.extractall(content)  # noqa: S202 - names and sizes were checked above
         elif kind == "tar":
             with tarfile.open(blob) as archive:
@@ -150,7 +168,9 @@ def _unpack(blob: Path, kind: str, filename: str, content: Path) -> None:
                 plain = content.parent / "payload.tar"
                 with plain.open("wb") as file:
                     assert process.stdout is not None  # noqa: S101 - PIPE was asked for
-                    shutil.copyfileobj(process.stdout, file)
+                    while chunk := process.stdout.read(1 << 20):
+                        file.write(chunk)
+                        _check_size(file.tell(), packed)
             if process.returncode != 0:
                 raise RefusedArchive("dpkg-deb cannot read it")
             with tarfile.open(plain) as archive:
@@ -158,12 +178,23 @@ def _unpack(blob: Path, kind: str, filename: str, content: Path) -> None:
             plain.unlink()
         else:
             shutil.copyfile(blob, content / PurePosixPath(filename).name)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
+    except _DAMAGED as error:
         raise RefusedArchive(f"it cannot be unpacked: {error}") from None
+    except OSError as error:
+        if error.errno in _CLASHING or error.errno is None:  # None: what the decompressors say of bad data
+            raise RefusedArchive(f"it cannot be unpacked: {error.strerror or error}") from None
+        raise
 
 
 def _extract_tar(archive: tarfile.TarFile, packed: int, content: Path) -> None:
-    members = archive.getmembers()
+    members = []
+    total = 0
+    for member in archive:  # checked one by one: to list all of a bomb takes all of the memory
+        members.append(member)
+        total += member.size
+        _check_size(total, packed)
+        if len(members) > MAX_FILES:
+            break
     _check([(m.name, m.size) for m in members], packed)
     odd = next((m for m in members if not (m.isfile() or m.isdir() or m.issym() or m.islnk())), None)
     if odd:
@@ -176,14 +207,18 @@ def _extract_tar(archive: tarfile.TarFile, packed: int, content: Path) -> None:
 
 def _check(members: list[tuple[str, int]], packed: int) -> None:
     if len(members) > MAX_FILES:
-        raise RefusedArchive(f"it holds {len(members)} files; at most {MAX_FILES}")
-    total = sum(size for _, size in members)
-    if total > MAX_UNPACKED_BYTES or (total > 100 * 2**20 and total > MAX_RATIO * packed):
-        raise RefusedArchive(f"it unpacks to {total} bytes from {packed}")
+        raise RefusedArchive(f"it holds more than {MAX_FILES} files")
+    _check_size(sum(size for _, size in members), packed)
     for name, _ in members:
         path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
+        odd = "\\" in name or any(letter < " " or "\ud800" <= letter <= "\udfff" for letter in name)
+        if path.is_absolute() or ".." in path.parts or odd:
             raise RefusedArchive(f"it holds the name {name!r}")
+
+
+def _check_size(unpacked: int, packed: int) -> None:
+    if unpacked > MAX_UNPACKED_BYTES or (unpacked > 100 * 2**20 and unpacked > MAX_RATIO * packed):
+        raise RefusedArchive(f"it unpacks to {unpacked} bytes or more from {packed}")
 
 
 def files_below(folder: Path) -> Iterator[Path]:
@@ -206,9 +241,12 @@ def payload_digest(root: Path, include: tuple[str, ...]) -> str:
             continue
         if name.endswith(".gz"):
             content = hashlib.sha256()
-            with gzip.open(path) as file:
-                while chunk := file.read(1 << 20):
-                    content.update(chunk)
+            try:
+                with gzip.open(path) as file:
+                    while chunk := file.read(1 << 20):
+                        content.update(chunk)
+            except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+                raise RefusedArchive(f"{name!r} cannot be decompressed: {error}") from None
             lines.append(f"{content.hexdigest()}  {name.removesuffix('.gz')}")
         else:
             lines.append(f"{file_digest(path)}  {name}")

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from filelock import FileLock
 
-from openassay.core.types import ReleaseVerdict, Rerun
+from openassay.core.types import ReleaseVerdict, Rerun, RerunStatus
 from openassay.faults import Fault
 
 ENVIRONMENT_VARIABLE = "MLFLOW_TRACKING_URI"
@@ -32,9 +32,11 @@ def tracking_uri(root: Path, configured: str | None) -> str:
     return os.environ.get(ENVIRONMENT_VARIABLE) or configured or f"sqlite:///{root.absolute() / 'mlflow.db'}"
 
 
-def chart_path(experiment_id: str) -> str:
-    """The path of an experiment's chart view on an MLflow server (the plain address opens another page)."""
-    return f"/#/experiments/{quote(experiment_id)}/runs?workflowType=machine_learning&compareRunsMode=CHART"
+def chart_path(experiment_id: str, audit: str) -> str:
+    """The path of one audit's chart view on an MLflow server (the experiment's plain address opens another page)."""
+    chosen = quote(f"tags.audit = '{audit}'")
+    view = f"workflowType=machine_learning&compareRunsMode=CHART&searchFilter={chosen}"
+    return f"/#/experiments/{quote(experiment_id)}/runs?{view}"
 
 
 def experiment_id(root: Path, configured: str | None, target: str) -> str | None:
@@ -82,58 +84,66 @@ def _client(uri: str) -> Any:
     return client
 
 
+def audit_name(verdict: ReleaseVerdict) -> str:
+    """One audit's name: the plan that was frozen, and when its first rerun began."""
+    return f"{verdict.plan_digest[:8]} {verdict.provenance.started_at or verdict.provenance.finished_at}"
+
+
 def _track(
     client: Any, verdict: ReleaseVerdict, runs: dict[str, tuple[Rerun, ...]], report: Path, root: Path, uri: str
 ) -> str:
-    name = experiment_name(verdict.target)
+    experiment = _experiment(client, verdict.target, root, uri)
+    common = {"audit": audit_name(verdict), "target": verdict.target}
+    # A report that is made again replaces its runs, so that the chart shows each rerun once.
+    for run in client.search_runs([experiment], f"tags.audit = '{common['audit']}'"):
+        client.delete_run(run.info.run_id)
+    # The chart shows the newest ten runs: the published values are made last, and before them the seeds, the first one last.
+    _track_audit(client, experiment, verdict, report, common)
+    controls = {control.arm for control in verdict.controls}
+    for arm, of in sorted(runs.items(), key=lambda item: item[0] not in controls):
+        for rerun in reversed(of):
+            role = "control" if arm in controls else "seed"
+            tags = {"role": role, "arm": arm, "seed": str(rerun.seed), "status": rerun.status.value}
+            run = _start(client, experiment, f"{arm}: seed {rerun.seed}", common | tags)
+            finals = {f"final_{m.metric}": ((0, m.value),) for m in rerun.measurements if m.value is not None}
+            _log(client, run, finals | rerun.curves)
+            client.set_terminated(run, status="FINISHED" if rerun.status is RerunStatus.FINISHED else "FAILED")
+    for claim in reversed(verdict.claims):
+        tags = {"role": "claim", "claim": claim.id, "outcome": claim.outcome.value}
+        run = _start(client, experiment, f"published: {claim.id}", common | tags)
+        steps = {step for of in runs.values() for rerun in of for step, _ in rerun.curves.get(claim.metric, ())}
+        # The published value as a line from the first to the last step of the reruns' curves, and as a bar at step 0.
+        line = tuple((step, claim.published.value) for step in sorted({min(steps), max(steps)})) if steps else ()
+        _log(client, run, {f"final_{claim.metric}": ((0, claim.published.value),), claim.metric: line})
+        client.set_terminated(run)
+    return experiment
+
+
+def _experiment(client: Any, target: str, root: Path, uri: str) -> str:
+    name = experiment_name(target)
     with FileLock(root / "mlflow.db.lock"):
-        experiment = client.get_experiment_by_name(name)
-        if experiment is None:
-            local = uri.startswith("sqlite:///")
-            location = (root / "mlartifacts" / verdict.target).absolute().as_uri() if local else None
-            identifier = str(client.create_experiment(name, artifact_location=location))
-        else:
-            identifier = str(experiment.experiment_id)
-    audit = f"{verdict.plan_digest[:8]} {verdict.provenance.finished_at}"
-    common = {"audit": audit, "target": verdict.target}
-    run = _start(
-        client,
-        identifier,
-        f"audit: {verdict.outcome.value}",
-        common | {"role": "audit", "outcome": verdict.outcome.value},
-    )
+        found = client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        local = uri.startswith("sqlite:///")
+        location = (root / "mlartifacts" / target).absolute().as_uri() if local else None
+        return str(client.create_experiment(name, artifact_location=location))
+
+
+def _track_audit(client: Any, experiment: str, verdict: ReleaseVerdict, report: Path, common: dict[str, str]) -> None:
+    outcome = verdict.outcome.value
+    run = _start(client, experiment, f"audit: {outcome}", common | {"role": "audit", "outcome": outcome})
     figures = {"coverage": verdict.score.coverage, "cpu_s": verdict.provenance.cpu_s}
     if verdict.score.value is not None:
         figures["score"] = verdict.score.value
     _log(client, run, {key: ((0, value),) for key, value in figures.items()})
     parameters = {
-        "plan_digest": verdict.plan_digest,
-        "rules_version": verdict.rules_version,
-        "reason": verdict.reason[:500],
-    }
+        "plan_digest": verdict.plan_digest, "rules_version": verdict.rules_version, "reason": verdict.reason[:500],
+    }  # fmt: skip
     for key, value in parameters.items():
         client.log_param(run, key, value)
     client.log_artifact(run, str(report))
     client.set_terminated(run)
-    for claim in verdict.claims:
-        tags = {"role": "claim", "claim": claim.id, "outcome": claim.outcome.value}
-        run = _start(client, identifier, f"published: {claim.id}", common | tags)
-        metric = claim.metric
-        steps = {step for of in runs.values() for rerun in of for step, _ in rerun.curves.get(metric, ())}
-        # The published value as a line from the first to the last step of the reruns' curves, and as a bar at step 0.
-        line = tuple((step, claim.published.value) for step in sorted({min(steps), max(steps)})) if steps else ()
-        _log(client, run, {f"final_{metric}": ((0, claim.published.value),), metric: line})
-        client.set_terminated(run)
-    controls = {control.arm for control in verdict.controls}
-    for arm, of in runs.items():
-        for rerun in of:
-            role = "control" if arm in controls else "seed"
-            tags = {"role": role, "arm": arm, "seed": str(rerun.seed), "status": rerun.status.value}
-            run = _start(client, identifier, f"{arm}: seed {rerun.seed}", common | tags)
-            finals = {f"final_{m.metric}": ((0, m.value),) for m in rerun.measurements if m.value is not None}
-            _log(client, run, finals | rerun.curves)
-            client.set_terminated(run, status="FINISHED" if rerun.status.value == "finished" else "FAILED")
-    return identifier
 
 
 def _start(client: Any, experiment: str, name: str, tags: dict[str, str]) -> str:

@@ -51,6 +51,9 @@ def parse_yaml(text: str, where: str) -> Json:
         line = f":{mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise BadInput(f"{where}{line}: not YAML: {problem}") from None
+    except (ValueError, OverflowError) as error:
+        # An escape or a directive with a number that is no character or version.
+        raise BadInput(f"{where}: not YAML: {error}") from None
     except RecursionError:
         raise BadInput(f"{where}: nested too deeply; at most {MAX_DEPTH} levels") from None
     return None if node is None else _value(node, where, 0)

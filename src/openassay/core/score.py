@@ -18,7 +18,8 @@ _NODES = (np.arange(200) + 0.5) / 200
 
 def credit(theta: ArrayLike, margin: ArrayLike) -> Floats:
     """c = 2^-((theta/margin)^2), in (0, 1]."""
-    return np.asarray(np.exp2(-((np.asarray(theta, dtype=float) / np.asarray(margin, dtype=float)) ** 2)))
+    with np.errstate(over="ignore"):  # a difference of 1e200 margins has no credit
+        return np.asarray(np.exp2(-((np.asarray(theta, dtype=float) / np.asarray(margin, dtype=float)) ** 2)))
 
 
 def score(difference: Difference, margin: ArrayLike) -> Floats:

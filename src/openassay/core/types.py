@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
+LARGEST = 1e150
+"""A number beyond this (its square is no longer a number) counts as not finite, wherever it stands."""
+
 
 class Outcome(StrEnum):
     """What can be said of a claim, or of a release."""

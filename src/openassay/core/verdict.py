@@ -6,7 +6,6 @@ it lies outside, *inconclusive* when it straddles an edge. Each wrong verdict ha
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -15,8 +14,8 @@ import numpy as np
 from scipy import stats
 
 from openassay.core.equivalence import Difference, difference, exact_difference, runs_needed
-from openassay.core.score import score, score_interval
-from openassay.core.types import Claim, ControlOutcome, Finding, Outcome, Rerun, RerunStatus, Score, Verdict
+from openassay.core.score import credit, score, score_interval
+from openassay.core.types import LARGEST, Claim, ControlOutcome, Finding, Outcome, Rerun, RerunStatus, Score, Verdict
 
 RULES_VERSION = "1.0.0"
 
@@ -89,7 +88,7 @@ class Evidence:
             width = interval[1] - interval[0]
             within = inside / width if width > 0 else float(abs(middle) <= margin)
             p = float(not _outside(interval, margin))
-            value = float(np.exp2(-((middle / margin) ** 2)))
+            value = float(credit(middle, margin))
             return _Numbers(difference=middle, interval=interval, within=within, p=p, score=value, score_interval=ends)
         found = self._difference()
         return _Numbers(
@@ -192,7 +191,7 @@ def outside_tolerance(evidence: Evidence) -> Decision | None:
         how = "both reruns give" if evidence.deterministic else "the interval of the difference is"
         return Decision(
             outcome=Outcome.NOT_REPRODUCED,
-            reason=f"{how} {_shown(interval)}, wholly outside +-{margin:g}"
+            reason=f"{how} {_shown(interval)}, wholly outside ±{margin:g}"
             + (" (deterministic)" if evidence.deterministic else ""),
         )
     return None
@@ -225,7 +224,7 @@ def within_tolerance(evidence: Evidence) -> Decision | None:
     """The whole interval lies within the tolerance."""
     interval, margin = evidence.interval(), evidence.claim.tolerance.margin
     if interval is not None and _inside(interval, margin):
-        reason = f"the interval of the difference is {_shown(interval)}, wholly within +-{margin:g}"
+        reason = f"the interval of the difference is {_shown(interval)}, wholly within ±{margin:g}"
         return Decision(outcome=Outcome.REPRODUCED, reason=reason)
     return None
 
@@ -235,7 +234,7 @@ def interval_straddles(evidence: Evidence) -> Decision | None:
     interval, margin = evidence.interval(), evidence.claim.tolerance.margin
     if interval is None:
         return None
-    reason = f"the interval of the difference is {_shown(interval)}, partly within +-{margin:g}"
+    reason = f"the interval of the difference is {_shown(interval)}, partly within ±{margin:g}"
     if evidence.deterministic:
         return Decision(outcome=Outcome.INCONCLUSIVE, reason=f"{reason}; the published value's rounding decides")
     needed = evidence.runs_needed()
@@ -305,7 +304,7 @@ def values_of(runs: tuple[Rerun, ...], metric: str) -> tuple[float | None, ...]:
     for run in runs:
         values = [m.value for m in run.measurements if m.metric == metric and run.status is RerunStatus.FINISHED]
         value = values[0] if values else None
-        found.append(value if value is not None and math.isfinite(value) else None)
+        found.append(value if value is not None and abs(value) <= LARGEST else None)
     return tuple(found)
 
 
@@ -367,4 +366,4 @@ def unequal_deterministic(evidence: Evidence) -> Finding | None:
 
 
 def _shown(interval: tuple[float, float]) -> str:
-    return f"{interval[0]:+.4g} to {interval[1]:+.4g}"
+    return f"{interval[0]:+.3g} to {interval[1]:+.3g}"

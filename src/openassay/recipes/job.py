@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from openassay.faults import BadInput
 
 DATA_FILE = "data.npz"
 """The file that holds the arrays which a preparation gave."""
+OUR_FILES = ("request.json", "result.json", "log.txt")
+"""What we write ourselves into a run's folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +67,17 @@ class Execution:
 
 
 def load_arrays(data: Path) -> dict[str, NDArray[np.generic]]:
-    """The arrays of a prepared data folder; empty when it holds none."""
+    """The arrays of a prepared data folder; empty when it holds none. Raises ValueError when the file is something else."""
     path = data / DATA_FILE
     if not path.exists():
         return {}
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+    try:
+        with zipfile.ZipFile(path):  # np.load would take other formats too
+            pass
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ValueError(f"{DATA_FILE} does not hold arrays: {error}") from None
 
 
 def permuted(

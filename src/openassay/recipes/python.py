@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Discriminator, Field
 
-from openassay.core.types import Measurement, RerunStatus
+from openassay.core.types import LARGEST, Measurement, RerunStatus
 from openassay.metrics import METRICS, MetricName
-from openassay.recipes.job import DATA_FILE, Arm, Execution, Job, load_arrays, permuted, placeholders
+from openassay.recipes.job import DATA_FILE, OUR_FILES, Arm, Execution, Job, load_arrays, permuted, placeholders
 from openassay.recipes.run import Ended, Run, Seeding, run_once
 
 Scale = Annotated[float, Field(allow_inf_nan=False)]
@@ -110,13 +110,16 @@ class FileMeasure:
 
     def read(self, ended: Ended, job: Job) -> object:  # noqa: ARG002
         """The number, before scaling."""
-        found = [path for folder in (job.out, job.out / "work") for path in sorted(folder.glob(self.path))]
-        found = [path for path in found if path.is_file() and not path.is_symlink()]
+        out = job.out.resolve()
+        ours = {out / name for name in OUR_FILES}
+        matches = {path for folder in (out, out / "work") for path in folder.glob(self.path)} - ours
+        # A link may lead to a file that is not the run's.
+        found = [path for path in sorted(matches) if path.is_file() and path.resolve() == path]
         if len(found) != 1:
             raise NoMeasurement(f"{len(found)} files match {self.path!r}; one is needed")
         try:
             content = json.loads(found[0].read_text(encoding="utf-8"))
-        except ValueError:
+        except (ValueError, RecursionError):
             raise NoMeasurement(f"{self.path} is not JSON") from None
         return _at(content, self.key)
 
@@ -180,7 +183,7 @@ def measured(ended: Ended, measures: tuple[Measure, ...], job: Job) -> Execution
                         metric=measure.metric, value=value, raw=raw, step=None, self_reported=measure.self_reported
                     )
                 )
-        except (NoMeasurement, ValueError) as error:
+        except (NoMeasurement, ValueError, TypeError) as error:  # the last two: arrays that no metric can be taken of
             status, reason, measurements = RerunStatus.FAILED, str(error), []
     return Execution(
         status=status, reason=reason, measurements=tuple(measurements), curves={}, log=ended.log, cpu_s=ended.cpu_s,
@@ -199,7 +202,7 @@ def finite(found: object, scale: float) -> tuple[float | None, str]:
     except OverflowError:
         value = math.inf
     value *= scale
-    return (value, repr(value)) if math.isfinite(value) else (None, str(found)[:60])
+    return (value, repr(value)) if abs(value) <= LARGEST else (None, str(found)[:60])
 
 
 def _at(value: Any, key: str) -> Any:

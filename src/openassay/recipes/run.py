@@ -22,7 +22,7 @@ from openassay import child
 from openassay.recipes.job import Job, fill
 
 LOG_BYTES = 16 * 2**20
-"""More of a log than this is not kept."""
+"""More of a log than this is not kept: its end is what counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,19 +138,35 @@ def _start(command: list[str], job: Job, work: Path) -> Ended:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_s = (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
     with log_file.open("rb") as kept:
-        text = kept.read(LOG_BYTES).decode("utf-8", "replace")
+        kept.seek(max(0, log_file.stat().st_size - LOG_BYTES))
+        text = _without_paths(kept.read(LOG_BYTES).decode("utf-8", "replace"), job)
     result = _result(job.out / "result.json")
     if timed_out:
         error = f"stopped after {job.timeout_s:g} s, its time limit"
     elif result is None:
         error = f"it ended with status {process.returncode} and left no result"
     else:
-        error = result["error"]
+        error = _without_paths(result["error"], job)
     ok = not timed_out and result is not None and result["ok"]
     returned = result["returned"] if result is not None and ok else None
     return Ended(
         ok=ok, timed_out=timed_out, error=error, returned=returned, log=text, duration_s=duration_s, cpu_s=cpu_s
     )
+
+
+def _without_paths(text: str, job: Job) -> str:
+    """A log that tells nothing of this machine's folders: it goes into a report that is passed on."""
+    folders: list[tuple[Path, str]] = [(job.out, "out"), (Path(child.__file__).parent, "openassay")]
+    folders += [(Path(path), f"artifact:{name}") for name, path in job.artifacts.items()]
+    folders += [(job.data, "data")] if job.data else []
+    folders += [(job.glue.parent, "glue")] if job.glue else []
+    folders += [(Path(job.python).absolute().parents[1], "environment")] if job.python else []
+    # Both as we name it and as the system does, where a link is on the way.
+    known = {str(path): name for folder, name in folders for path in (folder.absolute(), folder.resolve())}
+    for path in sorted(known, key=len, reverse=True):
+        if len(path) > 1:
+            text = text.replace(path, f"{{{known[path]}}}")
+    return text
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
@@ -161,10 +177,17 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _result(path: Path) -> dict[str, Any] | None:
+    """What the child wrote, if it is whole: the release's code can reach this file too."""
     try:
-        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return None
+    if not isinstance(result, dict) or set(result) != {"ok", "error", "returned"}:
+        return None
+    if not isinstance(result["ok"], bool) or not isinstance(result["error"], str):
+        return None
+    # A name that is not UTF-8 may stand in a message, and cannot stand in a record.
+    result["error"] = result["error"].encode("utf-8", "replace").decode("utf-8")
     return result
 
 

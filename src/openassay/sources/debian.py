@@ -5,6 +5,7 @@ No root is needed, and the system's own package lists are not touched: the lists
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -78,6 +79,7 @@ class DebianSource:
         done = subprocess.run(
             ["apt-get", *options, command, *arguments],
             cwd=folder, capture_output=True, text=True, check=False, timeout=1800,
+            env=os.environ | {"LC_ALL": "C"},  # its messages are read below, in English
         )  # fmt: skip
         said = done.stderr.strip()
         if any(word in said for word in _NETWORK):

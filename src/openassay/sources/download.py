@@ -39,12 +39,13 @@ def download(url: str, part: Path, label: str) -> None:
         except httpx.HTTPStatusError as error:
             status = error.response.status_code
             if status in {401, 403, 404, 410, 451}:
-                raise Unavailable(f"HTTP {status} from {_shown(url)}") from None
+                raise Unavailable(f"HTTP {status} from {without_credentials(url)}") from None
             problem = f"HTTP {status}"
         except httpx.HTTPError as error:
             problem = str(error) or type(error).__name__
     raise Unreachable(
-        f"{_shown(url)}: {problem}, {TRIES} tries; the part that came is kept: check the network and run the same again"
+        f"{without_credentials(url)}: {problem}, {TRIES} tries; "
+        "the part that came is kept: check the network and run the same again"
     )
 
 
@@ -75,7 +76,7 @@ def _one_try(url: str, part: Path, label: str) -> bool:
     return not total or part.stat().st_size == total
 
 
-def _shown(url: str) -> str:
+def without_credentials(url: str) -> str:
     """An address without a user name or a password in it."""
     pieces = urlsplit(url)
     return pieces._replace(netloc=pieces.netloc.rpartition("@")[2], query="").geturl()

@@ -36,7 +36,7 @@ class LocalSource:
         part = store.part(str(path.absolute()))
         if path.is_dir():
             filename = f"{path.name}.tar"
-            with tarfile.open(part, "w") as archive:
+            with tarfile.open(part, "w", dereference=True) as archive:
                 for file in files_below(path):
                     member = archive.gettarinfo(file, file.relative_to(path).as_posix())
                     member.uid = member.gid = 0

@@ -6,9 +6,9 @@ find-links, environment variables included.
 
 from __future__ import annotations
 
+import ast
 import functools
 import logging
-import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ import httpx
 from unearth import Link, PackageFinder
 
 from openassay.records import file_digest
-from openassay.sources.download import TIMEOUT_S, download
-from openassay.sources.fetched import Fetched, Unreachable, WrongPin
+from openassay.sources.download import TIMEOUT_S, download, without_credentials
+from openassay.sources.fetched import Fetched, Unavailable, Unreachable, WrongPin
 from openassay.store import Store
 
 DEFAULT_INDEX = "https://pypi.org/simple/"
@@ -46,10 +46,12 @@ def package_index() -> PackageIndex:
         section, _, name = key.rpartition(".")
         # A variable beats [install] or [download], and that beats [global], whatever the order of the lines.
         rank = {"global": 0, ":env:": 2}.get(section, 1 if section in {"install", "download"} else -1)
-        if rank < 0 or rank < int(settings.get(f"rank {name}", "0")):
+        if not value or rank < 0 or rank < int(settings.get(f"rank {name}", "0")):
             continue
-        settings[f"rank {name}"] = str(rank)
-        settings[name] = shlex.split(value)[0] if value else ""
+        text = str(ast.literal_eval(value))  # pip prints the value as Python would
+        if text.strip():  # pip takes an empty value as none
+            settings[f"rank {name}"] = str(rank)
+            settings[name] = text.strip()
     index = settings.get("index-url", DEFAULT_INDEX)
     extra = settings.get("extra-index-url", "").split()
     links = [link for link in settings.get("find-links", "").split() if "://" in link or Path(link).exists()]
@@ -123,21 +125,37 @@ class PypiSource:
 
 
 def project_files(package: str) -> list[tuple[str, Link]]:
-    """Every published file of a project, as (version, link), newest version first. Raises `Unreachable`."""
+    """Every published file of a project, as (version, link), newest version first. Raises `Unreachable`, `Unavailable`."""
     index = package_index()
     logging.getLogger("unearth").setLevel(logging.CRITICAL)
     finder = PackageFinder(
         index_urls=index.index_urls, find_links=index.find_links, ignore_compatibility=True, verbosity=0
     )
-    found = [(str(best.version), best.link) for best in finder.find_all_packages(package, allow_yanked=True)]
-    if not found:  # the finder is silent about a network that is down; ask once ourselves
+    try:
+        found = [(str(best.version), best.link) for best in finder.find_all_packages(package, allow_yanked=True)]
+    except Exception as error:
+        # The finder speaks through httpx or, from unearth 0.19 on, through httpx2; both call their errors so.
+        if "HTTPError" not in {kind.__name__ for kind in type(error).__mro__}:
+            raise
+        raise _no_answer(index, str(error)) from None
+    for _, link in found:
+        if not link.hashes and link.hash_name and link.hash:  # an index in HTML gives the digest in the address
+            link.hashes = {link.hash_name: link.hash}
+    if not found:  # the finder is silent about an index that refuses or fails; ask once ourselves
         url = index.index_urls[0]
         try:
-            httpx.get(url.rstrip("/") + f"/{package}/", follow_redirects=True, timeout=TIMEOUT_S)
+            reply = httpx.get(url.rstrip("/") + f"/{package}/", follow_redirects=True, timeout=TIMEOUT_S)
         except httpx.UnsupportedProtocol:
             return found
         except httpx.HTTPError as error:
-            raise Unreachable(
-                f"the package index {url} does not answer ({error}); check the network, then the same again"
-            ) from None
+            raise _no_answer(index, str(error)) from None
+        if reply.status_code in {401, 403}:
+            raise Unavailable(f"HTTP {reply.status_code} from the package index {without_credentials(url)}")
+        if reply.status_code == 429 or reply.status_code >= 500:
+            raise _no_answer(index, f"HTTP {reply.status_code}")
     return found
+
+
+def _no_answer(index: PackageIndex, problem: str) -> Unreachable:
+    urls = ", ".join(without_credentials(url) for url in index.index_urls)
+    return Unreachable(f"the package index {urls} does not answer ({problem}); check the network, then the same again")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from openassay.core.types import Artifact, FetchRecord
+from openassay.faults import BadInput
 from openassay.sources.fetched import Unavailable
 from openassay.store import Store
 
@@ -17,6 +18,8 @@ def source_root(store: Store, sha256: str, filename: str, root: str) -> Path:
     tree = store.tree(sha256, filename)
     if not root:
         return tree
+    if PurePosixPath(root).is_absolute() or ".." in PurePosixPath(root).parts:
+        raise BadInput(f"root: it must stay below the artifact, found {root!r}")
     found = [path for path in tree.glob(root) if path.is_dir()]
     if len(found) != 1:
         raise Unavailable(f"{len(found)} folders in {filename} match root {root!r}; one is needed")

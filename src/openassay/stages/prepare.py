@@ -100,8 +100,8 @@ def _failed(
 
 def _record(
     *, status: Literal["done", "failed", "none"], reason: str, arrays: tuple[ArrayFound, ...] = (),
-    files: dict[str, str] | None = None, checks: tuple[CheckFound, ...] = (), environment: dict[str, str] | None = None, log_tail: str = "",
-    cpu_s: float = 0.0, findings: tuple[Finding, ...] = (),
+    files: dict[str, str] | None = None, checks: tuple[CheckFound, ...] = (),
+    environment: dict[str, str] | None = None, log_tail: str = "", cpu_s: float = 0.0, findings: tuple[Finding, ...] = (),
 ) -> PrepareRecord:  # fmt: skip
     return PrepareRecord(
         status=status, reason=reason, arrays=arrays, files=files or {}, checks=checks, environment=environment or {},

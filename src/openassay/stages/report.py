@@ -54,4 +54,5 @@ def track(evidence: Evidence, layout: Layout) -> None:
     except tracking.TrackingLost as problem:
         print(f"warning: {problem}; the report and the records are complete", file=sys.stderr)
         return
-    print(f"  MLflow: openassay dashboard, then http://127.0.0.1:5000{tracking.chart_path(experiment)}")
+    chart = tracking.chart_path(experiment, tracking.audit_name(evidence.verdict))
+    print(f"  MLflow: openassay dashboard, then http://127.0.0.1:5000{chart}")

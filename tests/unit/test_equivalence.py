@@ -1,0 +1,115 @@
+"""The interval of the difference, against an oracle and by its laws."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
+
+from openassay.core.equivalence import difference, exact_difference, runs_needed
+from openassay.core.score import credit, score, score_interval
+
+values = st.lists(st.floats(-100, 100).map(lambda x: round(x, 3)), min_size=2, max_size=12)
+
+
+def test_against_an_exact_reference_it_is_the_two_one_sided_tests_of_statsmodels() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        runs, published, margin = rng.normal(1.0, 0.3, 6), 0.9, 0.25
+        found = difference(runs, published, num_runs=np.inf)
+        p, _, _ = DescrStatsW(runs - published).ttost_mean(-margin, margin)
+        low, high = found.interval(0.05)
+        assert (low >= -margin and high <= margin) == (p <= 0.05)
+        for alpha in (p * 0.999, p * 1.001):  # p is the level at which the verdict turns
+            low, high = found.interval(alpha)
+            assert (low >= -margin and high <= margin) == (alpha > p)
+
+
+def test_a_published_mean_and_sd_over_runs_is_the_pooled_two_sample_test_of_statsmodels() -> None:
+    rng = np.random.default_rng(2)
+    ours, theirs = rng.normal(0, 1, 7), rng.normal(0.2, 1, 5)
+    found = difference(ours, theirs.mean(), num_runs=5, published_sd=theirs.std(ddof=1))
+    low, high = CompareMeans(DescrStatsW(ours), DescrStatsW(theirs)).tconfint_diff(alpha=0.1, usevar="pooled")
+    assert found.interval(0.05) == pytest.approx((low, high))
+
+
+def test_leading_axes_broadcast() -> None:
+    runs = np.random.default_rng(3).normal(size=(4, 3, 5))
+    found = difference(runs, np.zeros((4, 1)), num_runs=np.array([1, 3, 10]))
+    assert found.estimate.shape == found.se.shape == found.df.shape == (4, 3)
+    one = difference(runs[2, 1], 0.0, num_runs=3)
+    assert found.interval(0.05)[0][2, 1] == pytest.approx(float(one.interval(0.05)[0]))
+    assert score(found, 1.0).shape == (4, 3)
+
+
+def test_more_runs_cannot_remove_the_noise_of_a_lone_published_number() -> None:
+    many = np.random.default_rng(4).normal(0, 1, 100_000)
+    assert float(difference(many, 0.0, num_runs=1).se) == pytest.approx(1.0, rel=0.02)
+    assert float(difference(many, 0.0, num_runs=np.inf).se) < 0.01
+
+
+def test_equal_runs_are_not_taken_as_noiseless_when_the_metric_moves_in_steps() -> None:
+    found = difference([1.0, 1.0, 1.0], 1.0, resolution=0.01)
+    assert float(found.se) == pytest.approx(0.01 / np.sqrt(12) * np.sqrt(1 / 3 + 1))
+    assert float(difference([1.0, 1.0], 1.0).se) == 0.0
+
+
+def test_fewer_than_two_runs_are_refused() -> None:
+    with pytest.raises(ValueError, match="two reruns"):
+        difference([1.0], 1.0)
+
+
+@given(values, st.randoms())
+def test_the_order_of_the_seeds_is_irrelevant(runs: list[float], random: object) -> None:
+    shuffled = list(runs)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    one, other = difference(runs, 0.5, rounding=0.1), difference(shuffled, 0.5, rounding=0.1)
+    assert float(one.estimate) == pytest.approx(float(other.estimate), abs=1e-9)
+    assert float(one.se) == pytest.approx(float(other.se), abs=1e-9)
+
+
+@given(values, st.floats(0.01, 50), st.floats(0.01, 100), st.floats(-50, 50))
+def test_a_change_of_unit_changes_neither_score_nor_probability(
+    runs: list[float], margin: float, factor: float, shift: float
+) -> None:
+    assume(np.std(runs) > 1e-3)
+    here = difference(runs, 0.5, num_runs=2, rounding=0.1, resolution=0.01)
+    there = difference(
+        np.array(runs) * factor + shift, 0.5 * factor + shift, num_runs=2, rounding=0.1 * factor, resolution=0.01 * factor
+    )
+    assert float(score(here, margin)) == pytest.approx(float(score(there, margin * factor)), abs=1e-6)
+    assert float(here.probability_within(margin)) == pytest.approx(float(there.probability_within(margin * factor)), abs=1e-6)
+
+
+@given(values, st.floats(0.01, 50), st.floats(1.0, 10))
+def test_a_wider_margin_never_lowers_score_or_probability(runs: list[float], margin: float, wider: float) -> None:
+    found = difference(runs, 0.5, rounding=0.1)
+    assert float(score(found, margin * wider)) >= float(score(found, margin)) - 1e-12
+    assert float(found.probability_within(margin * wider)) >= float(found.probability_within(margin)) - 1e-12
+    assert float(found.p_not_within(margin * wider)) >= float(found.p_not_within(margin)) - 1e-12
+
+
+@given(st.floats(-20, 20), st.floats(0, 20), st.floats(0.1, 10))
+def test_the_score_interval_says_what_the_verdict_says(middle: float, half: float, margin: float) -> None:
+    low, high = score_interval(middle - half, middle + half, margin)
+    inside = abs(middle) + half <= margin
+    outside = abs(middle) - half > margin
+    assume(abs(abs(middle) + half - margin) > 1e-6 and abs(abs(middle) - half - margin) > 1e-6)
+    assert (float(low) >= 0.5) == inside
+    assert (float(high) < 0.5) == outside
+
+
+def test_half_a_credit_is_the_tolerance() -> None:
+    assert credit([0.0, 2.0, -2.0, 4.0], 2.0) == pytest.approx([1.0, 0.5, 0.5, 2**-4])
+
+
+def test_a_deterministic_difference_knows_only_the_rounding() -> None:
+    assert exact_difference(89.28, 89.28, 0.01) == pytest.approx((-0.005, 0.005))
+
+
+def test_runs_needed_finds_the_first_number_that_decides_and_gives_up_when_none_does() -> None:
+    found = runs_needed(0.0, 1.0, margin=1.0, alpha=0.05, inverse_num_runs=0.0, rounding=0.0, most=100)
+    assert found == 5  # t(.95, 4)/sqrt(5) = .953; t(.95, 3)/2 = 1.177
+    assert runs_needed(0.0, 1.0, margin=1.0, alpha=0.05, inverse_num_runs=1.0, rounding=0.0, most=1000) is None

@@ -1,0 +1,210 @@
+"""Each rule of the verdict, and that nothing odd ever passes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openassay.core.types import (
+    Citation,
+    Claim,
+    ControlOutcome,
+    Measurement,
+    Outcome,
+    Published,
+    Rerun,
+    RerunStatus,
+    Tolerance,
+    Verdict,
+)
+from openassay.core.verdict import (
+    RULES,
+    Evidence,
+    decide,
+    judge_claim,
+    judge_control,
+    judge_release,
+    score_release,
+    unequal_deterministic,
+    values_of,
+)
+
+FINISHED, DIVERGED, FAILED = RerunStatus.FINISHED, RerunStatus.DIVERGED, RerunStatus.FAILED
+
+
+def claim(value: float = 10.0, margin: float = 1.0, *, deterministic: bool = False, resolution: float = 0.0, **published: float) -> Claim:
+    return Claim(
+        id="c", metric="m", published=Published(value=value, **published), cited_at=Citation(url="https://example.org/1"),  # type: ignore[arg-type]
+        tolerance=Tolerance(margin=margin, rationale="for a test"), deterministic=deterministic, resolution=resolution,
+    )  # fmt: skip
+
+
+def evidence(values: list[float | None], of: Claim | None = None, **changes: object) -> Evidence:
+    statuses = tuple(FINISHED if value is not None else DIVERGED for value in values)
+    made = Evidence(
+        claim=of or claim(num_runs=5), alpha=0.05, values=tuple(values), statuses=statuses, not_attempted_because="",
+        data_differs="", control="",
+    )  # fmt: skip
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+CLOSE = [10.0, 10.1, 9.9, 10.05, 9.95]
+FAR = [14.0, 14.1, 13.9, 14.05, 13.95]
+
+CASES = [
+    ("within", evidence(CLOSE), Outcome.REPRODUCED, "within_tolerance"),
+    ("outside", evidence(FAR), Outcome.NOT_REPRODUCED, "outside_tolerance"),
+    ("straddles", evidence([10.8, 11.2, 11.0, 10.9]), Outcome.INCONCLUSIVE, "interval_straddles"),
+    ("noisy", evidence([5.0, 15.0, 9.0, 12.0]), Outcome.INCONCLUSIVE, "interval_straddles"),
+    ("nothing run", evidence([], not_attempted_because="no code"), Outcome.NOT_ATTEMPTED, "nothing_was_run"),
+    ("all failed", evidence([None, None], statuses=(FAILED, FAILED)), Outcome.NOT_ATTEMPTED, "nothing_was_run"),
+    ("all diverged", evidence([None, None]), Outcome.NOT_REPRODUCED, "too_many_runs_lost"),
+    ("most failed", evidence([10.0, None, None], statuses=(FINISHED, FAILED, FAILED)), Outcome.INCONCLUSIVE, "too_many_runs_lost"),
+    ("one lost", evidence([*CLOSE, None]), Outcome.INCONCLUSIVE, "some_runs_lost"),
+    ("one lost, far", evidence([*FAR, *FAR, None]), Outcome.NOT_REPRODUCED, "outside_tolerance"),
+    ("one value", evidence([10.0]), Outcome.INCONCLUSIVE, "too_few_runs"),
+    ("other data", evidence(CLOSE, data_differs="array x differs"), Outcome.INCONCLUSIVE, "data_differs"),
+    ("other data, far", evidence(FAR, data_differs="array x differs"), Outcome.NOT_REPRODUCED, "outside_tolerance"),
+    ("no power", evidence(CLOSE, control="not caught"), Outcome.INCONCLUSIVE, "control_not_caught"),
+    ("equal, undeclared", evidence([10.0] * 5), Outcome.INCONCLUSIVE, "equal_runs"),
+    ("equal and far, undeclared", evidence([20.0] * 5), Outcome.INCONCLUSIVE, "equal_runs"),
+    ("equal, steps", evidence([10.0] * 5, claim(resolution=0.1, num_runs=5)), Outcome.REPRODUCED, "within_tolerance"),
+    ("exact", evidence([10.0, 10.0], claim(deterministic=True)), Outcome.REPRODUCED, "within_tolerance"),
+    ("exact, off", evidence([0.57] * 3, claim(0.511, 0.01, deterministic=True)), Outcome.NOT_REPRODUCED, "outside_tolerance"),
+    ("exact, at the rounding", evidence([11.0] * 2, claim(deterministic=True, rounding=1.0)), Outcome.INCONCLUSIVE, "interval_straddles"),
+    ("declared exact, is not", evidence(CLOSE, claim(deterministic=True, num_runs=5)), Outcome.REPRODUCED, "within_tolerance"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("item", "outcome", "rule"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_each_kind_of_evidence_is_decided_by_its_rule(item: Evidence, outcome: Outcome, rule: str) -> None:
+    decision = decide(item)
+    assert (decision.outcome, decision.rule) == (outcome, rule)
+    assert decision.reason
+
+
+def test_every_rule_decides_some_case() -> None:
+    assert {rule.__name__ for rule in RULES} == {decide(item).rule for _, item, _, _ in CASES}
+
+
+def test_a_lone_published_number_with_large_seed_noise_says_that_no_number_of_reruns_helps() -> None:
+    decision = decide(evidence([9.0, 11.0, 10.0, 9.5, 10.5], claim(num_runs=1)))
+    assert decision.outcome is Outcome.INCONCLUSIVE
+    assert decision.more_runs_needed is None
+    assert "no number of reruns" in decision.reason
+
+
+def test_an_inconclusive_claim_says_how_many_reruns_would_decide() -> None:
+    decision = decide(evidence([9.0, 11.0, 10.0], claim(num_runs=100)))
+    assert decision.more_runs_needed is not None
+    assert decision.more_runs_needed > 3
+    assert str(decision.more_runs_needed) in decision.reason
+
+
+odd = st.sampled_from([math.nan, math.inf, -math.inf, 1e308, -1e308, 0.0, 1e-308])
+
+
+@given(st.lists(st.one_of(odd, st.floats(allow_nan=True, allow_infinity=True)), min_size=1, max_size=8))
+def test_a_value_that_is_not_finite_never_passes(raw: list[float]) -> None:
+    runs = tuple(rerun(value) for value in raw)
+    values = values_of(runs, "m")
+    decision = decide(evidence(list(values), statuses=tuple(run.status for run in runs)))
+    if any(not math.isfinite(value) for value in raw):
+        assert decision.outcome is not Outcome.REPRODUCED
+
+
+def rerun(value: float, seed: int = 0, status: RerunStatus = FINISHED) -> Rerun:
+    measurement = Measurement(metric="m", value=value, raw=str(value), step=None, self_reported=False)
+    return Rerun(
+        target="t", arm="faithful", seed=seed, identity="0" * 64, registered="0" * 64, status=status, reason="",
+        measurements=(measurement,), curves={}, environment={}, log_tail="", started_at="", duration_s=1.0, cpu_s=1.0,
+    )  # fmt: skip
+
+
+def test_a_measurement_of_a_failed_rerun_does_not_count() -> None:
+    assert values_of((rerun(10.0, status=FAILED), rerun(10.0)), "m") == (None, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "caught"),
+    [([1.0, 1.2], True), ([1.0, 1.0], True), ([10.0, 10.05, 9.95], False), ([9.0, 12.0], False), ([], False)],
+)
+def test_a_control_is_caught_only_when_it_is_shown_to_differ(values: list[float], caught: bool) -> None:
+    found = judge_control(claim(num_runs=5), arm="broken", runs=tuple(rerun(value) for value in values), alpha=0.05)
+    assert found.caught is caught
+
+
+def test_a_control_that_cannot_train_at_all_is_caught_when_it_diverges_and_not_when_it_crashes() -> None:
+    nothing = Measurement(metric="m", value=None, raw="nan", step=None, self_reported=False)
+    diverged = replace(rerun(0.0, status=DIVERGED), measurements=(nothing,))
+    crashed = replace(rerun(0.0, status=FAILED), measurements=())
+    assert judge_control(claim(), arm="b", runs=(diverged, diverged), alpha=0.05).caught
+    assert not judge_control(claim(), arm="b", runs=(crashed, crashed), alpha=0.05).caught
+
+
+def verdict(item: Evidence, name: str) -> Verdict:
+    return replace(judge_claim(item, driver="native", protocol="full"), id=name)
+
+
+def test_a_release_is_reproduced_only_when_every_claim_is() -> None:
+    good, open_ = verdict(evidence(CLOSE), "a"), verdict(evidence([9.0, 12.0, 10.0]), "b")
+    untested = verdict(evidence([], not_attempted_because="no code"), "c")
+    assert judge_release((good,), 0.05)[0] is Outcome.REPRODUCED
+    assert judge_release((good, open_), 0.05)[0] is Outcome.INCONCLUSIVE
+    assert judge_release((good, untested), 0.05)[0] is Outcome.INCONCLUSIVE
+    assert judge_release((untested,), 0.05)[0] is Outcome.NOT_ATTEMPTED
+    assert judge_release((), 0.05)[0] is Outcome.NOT_ATTEMPTED
+
+
+def test_one_clear_failure_among_many_claims_decides_and_a_marginal_one_does_not() -> None:
+    good, bad = verdict(evidence(CLOSE), "a"), verdict(evidence(FAR), "b")
+    assert judge_release((good, bad), 0.05) == (Outcome.NOT_REPRODUCED, "not reproduced: b")
+    marginal = replace(bad, p_not_reproduced=0.04)
+    assert judge_release((marginal,), 0.05)[0] is Outcome.NOT_REPRODUCED
+    outcome, reason = judge_release((good, marginal, good), 0.05)
+    assert outcome is Outcome.INCONCLUSIVE
+    assert "Holm" in reason
+
+
+def test_the_release_score_travels_with_its_coverage() -> None:
+    good, untested = verdict(evidence(CLOSE), "a"), verdict(evidence([], not_attempted_because="no code"), "c")
+    score = score_release((good, untested))
+    assert score.coverage == 0.5
+    assert score.value == good.score
+    assert score_release(()).value is None
+
+
+@given(st.lists(st.floats(-30, 30), min_size=2, max_size=8), st.integers(1, 20), st.sampled_from([0.0, 0.1, 1.0]))
+def test_score_interval_and_verdict_agree(values: list[float], num_runs: int, rounding: float) -> None:
+    found = judge_claim(
+        evidence([*values], claim(num_runs=num_runs, rounding=rounding, resolution=0.001)), driver="native", protocol="full"
+    )
+    assert found.score_interval is not None
+    if found.outcome is Outcome.REPRODUCED:
+        assert found.score_interval[0] >= 0.5 - 1e-6
+    if found.outcome is Outcome.NOT_REPRODUCED:
+        assert found.score_interval[1] <= 0.5
+
+
+@given(st.lists(st.floats(-30, 30), min_size=2, max_size=8), st.floats(0.01, 20), st.floats(1, 10))
+def test_a_wider_margin_never_loses_a_reproduced(values: list[float], margin: float, wider: float) -> None:
+    narrow = decide(evidence([*values], claim(margin=margin, num_runs=5, resolution=0.01))).outcome
+    wide = decide(evidence([*values], claim(margin=margin * wider, num_runs=5, resolution=0.01))).outcome
+    if narrow is Outcome.REPRODUCED:
+        assert wide is Outcome.REPRODUCED
+
+
+def test_a_recipe_declared_deterministic_that_is_not_is_a_finding() -> None:
+    found = unequal_deterministic(evidence(CLOSE, claim(deterministic=True)))
+    assert found is not None
+    assert found.kind == "not_deterministic"
+    assert unequal_deterministic(evidence([1.0, 1.0], claim(deterministic=True))) is None
+
+
+def test_a_control_outcome_is_a_plain_record() -> None:
+    found = ControlOutcome(arm="a", of="b", claim="c", runs=(1.0, None), outcome=Outcome.NOT_REPRODUCED, caught=True)
+    assert found.outcome == "NOT_REPRODUCED"
