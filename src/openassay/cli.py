@@ -238,7 +238,8 @@ def dashboard(
         "1",
     ]
     variables = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
-    raise typer.Exit(subprocess.run(command, cwd=root, env=variables, check=False).returncode)
+    os.chdir(root)
+    os.execve(command[0], command, variables)  # noqa: S606 - the server takes this process's place, and its signals
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import math
@@ -98,21 +99,30 @@ def parse(kind: Any, data: object, where: str) -> Any:
         raise BadInput(f"{where}: {first_problem(error)}{more}") from None
 
 
+_UNKNOWN = {"unexpected_keyword_argument", "extra_forbidden"}
+_MISSING = {"missing", "missing_argument", "missing_keyword_only_argument"}
+
+
 def first_problem(error: ValidationError) -> str:
-    """The first problem that a schema found, in one line: key, message, what was found."""
-    problem = error.errors()[0]
+    """The problem that a schema found, in one line: key, message, what was found. A misspelt key comes before what it hides."""
+    problems = error.errors()
+    problem = next((problem for problem in problems if problem["type"] in _UNKNOWN), problems[0])
     key = ".".join(str(part) for part in problem["loc"]) or "the file"
     found = problem["input"]
     shown = "" if isinstance(found, (dict, list)) else f", found {str(found)[:60]!r}"
-    match problem["type"]:
-        case "unexpected_keyword_argument" | "extra_forbidden":
-            return f"{key}: unknown key; remove it or mend its spelling"
-        case "missing" | "missing_argument" | "missing_keyword_only_argument":
-            return f"{key}: missing; it must be given"
-        case "union_tag_invalid":
-            context = problem["ctx"]
-            return f"{key}: unknown {context['discriminator']} {context['tag']!r}; known: {context['expected_tags']}"
-        case "union_tag_not_found":
-            return f"{key}: the key {problem['ctx']['discriminator']} is missing"
+    if problem["type"] in _UNKNOWN:
+        missing = [
+            str(p["loc"][-1]) for p in problems if p["type"] in _MISSING and p["loc"][:-1] == problem["loc"][:-1]
+        ]
+        near = difflib.get_close_matches(str(problem["loc"][-1]), missing, n=1)
+        return f"{key}: unknown key; " + (f"did you mean {near[0]}?" if near else "remove it or mend its spelling")
+    if problem["type"] in _MISSING:
+        return f"{key}: missing; it must be given"
+    if problem["type"] == "union_tag_invalid":
+        context = problem["ctx"]
+        name = context["discriminator"].strip("'")
+        return f"{key}: unknown {name} {context['tag']!r}; known: {context['expected_tags']}"
+    if problem["type"] == "union_tag_not_found":
+        return f"{key}: the key {problem['ctx']['discriminator']} is missing"
     message = problem["msg"].removeprefix("Value error, ").replace("Input should", "should")
     return f"{key}: {message[0].lower()}{message[1:]}{shown}"

@@ -179,11 +179,15 @@ def _unpack(blob: Path, kind: str, filename: str, content: Path) -> None:
         else:
             shutil.copyfile(blob, content / PurePosixPath(filename).name)
     except _DAMAGED as error:
-        raise RefusedArchive(f"it cannot be unpacked: {error}") from None
+        raise RefusedArchive(f"it cannot be unpacked: {_first_line(error)}") from None
     except OSError as error:
         if error.errno in _CLASHING or error.errno is None:  # None: what the decompressors say of bad data
-            raise RefusedArchive(f"it cannot be unpacked: {error.strerror or error}") from None
+            raise RefusedArchive(f"it cannot be unpacked: {error.strerror or _first_line(error)}") from None
         raise
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
 
 
 def _extract_tar(archive: tarfile.TarFile, packed: int, content: Path) -> None:
@@ -196,6 +200,10 @@ def _extract_tar(archive: tarfile.TarFile, packed: int, content: Path) -> None:
         if len(members) > MAX_FILES:
             break
     _check([(m.name, m.size) for m in members], packed)
+    # On to the end, where a compressed file has its checksum.
+    while archive.fileobj and (chunk := archive.fileobj.read(1 << 20)):
+        total += len(chunk)
+        _check_size(total, packed)
     odd = next((m for m in members if not (m.isfile() or m.isdir() or m.issym() or m.islnk())), None)
     if odd:
         raise RefusedArchive(f"{odd.name!r} is a device or a pipe")
@@ -246,7 +254,7 @@ def payload_digest(root: Path, include: tuple[str, ...]) -> str:
                     while chunk := file.read(1 << 20):
                         content.update(chunk)
             except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-                raise RefusedArchive(f"{name!r} cannot be decompressed: {error}") from None
+                raise RefusedArchive(f"{name!r} cannot be decompressed: {_first_line(error)}") from None
             lines.append(f"{content.hexdigest()}  {name.removesuffix('.gz')}")
         else:
             lines.append(f"{file_digest(path)}  {name}")

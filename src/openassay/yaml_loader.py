@@ -17,6 +17,8 @@ from openassay.faults import BadInput
 
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 12
+MAX_NUMBER = 25
+"""Characters of a number; more of them are a word."""
 
 _INT = re.compile(r"[-+]?[0-9]+\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
@@ -103,7 +105,9 @@ def _scalar(node: yaml.ScalarNode) -> Json:
         return text
     if text in _WORDS:
         return _WORDS[text]
-    if _INT.match(text) and len(text) <= 20:
+    if len(text) > MAX_NUMBER:  # a digest may be all digits
+        return text
+    if _INT.match(text):
         return int(text)
     if _FLOAT.match(text):
         number = float(text)

@@ -188,12 +188,11 @@ def outside_tolerance(evidence: Evidence) -> Decision | None:
     """The whole interval lies outside the tolerance."""
     interval, margin = evidence.interval(), evidence.claim.tolerance.margin
     if interval is not None and _outside(interval, margin):
-        how = "both reruns give" if evidence.deterministic else "the interval of the difference is"
-        return Decision(
-            outcome=Outcome.NOT_REPRODUCED,
-            reason=f"{how} {_shown(interval)}, wholly outside ±{margin:g}"
-            + (" (deterministic)" if evidence.deterministic else ""),
-        )
+        if evidence.deterministic:
+            reason = f"{len(evidence.finite)} equal reruns differ by {_shown(interval)}, wholly outside ±{margin:g}"
+        else:
+            reason = f"the interval of the difference is {_shown(interval)}, wholly outside ±{margin:g}"
+        return Decision(outcome=Outcome.NOT_REPRODUCED, reason=reason)
     return None
 
 

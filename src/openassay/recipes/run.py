@@ -202,6 +202,8 @@ def child_environment(job: Job, work: Path) -> dict[str, str]:
         "PYTHONHASHSEED": "0",
         "PYTHONUNBUFFERED": "1",
         "PYTHONNOUSERSITE": "1",
+        # compiled modules go beside the environment: artifacts must stay as they were published
+        "PYTHONPYCACHEPREFIX": str(Path(job.python or "").parents[1] / "pycache"),
         "MPLBACKEND": "Agg",
         "OMP_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads,

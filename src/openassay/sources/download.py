@@ -14,7 +14,6 @@ from openassay.sources.fetched import Unavailable, Unreachable
 
 TRIES = 4
 TIMEOUT_S = 30.0
-_CHUNK = 1 << 18
 
 
 def download(url: str, part: Path, label: str) -> None:
@@ -70,7 +69,9 @@ def _one_try(url: str, part: Path, label: str) -> bool:
                 total=total or None, initial=have if resumed else 0, unit="B", unit_scale=True, desc=label, disable=None
             ) as bar,
         ):
-            for chunk in reply.iter_bytes(_CHUNK):
+            for (
+                chunk
+            ) in reply.iter_bytes():  # of no fixed size: what has come is written before the connection can break
                 file.write(chunk)
                 bar.update(len(chunk))
     return not total or part.stat().st_size == total

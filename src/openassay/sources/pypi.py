@@ -17,6 +17,8 @@ from typing import Literal
 
 import httpx
 from unearth import Link, PackageFinder
+from unearth.auth import MultiDomainBasicAuth
+from unearth.fetchers.sync import PyPIClient
 
 from openassay.records import file_digest
 from openassay.sources.download import TIMEOUT_S, download, without_credentials
@@ -128,11 +130,17 @@ def project_files(package: str) -> list[tuple[str, Link]]:
     """Every published file of a project, as (version, link), newest version first. Raises `Unreachable`, `Unavailable`."""
     index = package_index()
     logging.getLogger("unearth").setLevel(logging.CRITICAL)
-    finder = PackageFinder(
-        index_urls=index.index_urls, find_links=index.find_links, ignore_compatibility=True, verbosity=0
-    )
     try:
-        found = [(str(best.version), best.link) for best in finder.find_all_packages(package, allow_yanked=True)]
+        with PyPIClient() as session:
+            session.auth = MultiDomainBasicAuth(prompting=False, index_urls=index.index_urls)  # an audit asks nobody
+            finder = PackageFinder(
+                session,
+                index_urls=index.index_urls,
+                find_links=index.find_links,
+                ignore_compatibility=True,
+                verbosity=0,
+            )
+            found = [(str(best.version), best.link) for best in finder.find_all_packages(package, allow_yanked=True)]
     except Exception as error:
         # The finder speaks through httpx or, from unearth 0.19 on, through httpx2; both call their errors so.
         if "HTTPError" not in {kind.__name__ for kind in type(error).__mro__}:

@@ -1,0 +1,215 @@
+"""The real thing: `dvc repro` and the command line on miniature releases."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from releases.miniature import add_release, make_project, write_index
+
+BIN = Path(sys.executable).parent
+
+
+def command(project: Path, *arguments: str, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        [str(BIN / arguments[0]), *arguments[1:]], cwd=project, env=environment, capture_output=True, text=True,
+        timeout=300, check=False,
+    )  # fmt: skip
+    if expect is not None:
+        assert done.returncode == expect, done.stdout + done.stderr
+    return done
+
+
+def stages_run(done: subprocess.CompletedProcess[str]) -> list[str]:
+    return re.findall(r"Running stage '([a-z_@0-9]+)'", done.stdout)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = make_project(tmp_path_factory.mktemp("dvc"))
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    subprocess.run([str(BIN / "dvc"), "init", "-q"], cwd=root, check=True)
+    return root
+
+
+@pytest.fixture(scope="module")
+def audited(project: Path, session_cache: Path) -> Path:
+    """Two releases, audited once."""
+    for name in ("honest", "inflated"):
+        add_release(project, name)
+    write_index(project, ["honest", "inflated"])
+    os.environ["OPENASSAY_CACHE"] = str(session_cache)  # module scope comes before the function's fixture
+    done = command(project, "dvc", "repro")
+    assert len(stages_run(done)) == 16
+    return project
+
+
+def test_an_audit_writes_every_record(audited: Path) -> None:
+    for name, outcome in (("honest", "REPRODUCED"), ("inflated", "NOT_REPRODUCED")):
+        folder = audited / "experiments" / name
+        verdict = json.loads((folder / "verdict.json").read_text())
+        assert (verdict["target"], verdict["outcome"]) == (name, outcome)
+        for path in ("plan.yaml", "fetch/record.json", "inspect/record.json", "prepare/record.json", "evaluate/record.json",
+                     "rerun/faithful/seed-1/record.json", "report.html", "metrics.json", "runs.csv"):  # fmt: skip
+            assert (folder / path).is_file(), path
+
+
+def test_nothing_runs_when_nothing_changed(audited: Path) -> None:
+    assert stages_run(command(audited, "dvc", "repro")) == []
+
+
+def test_a_changed_claim_judges_again_and_trains_nothing(audited: Path) -> None:
+    path = audited / "conf" / "target" / "honest.yaml"
+    before = path.read_text()
+    path.write_text(before.replace("margin: 0.03", "margin: 0.04"))
+    ran = stages_run(command(audited, "dvc", "repro"))
+    path.write_text(before)
+    command(audited, "dvc", "repro")
+    assert ran == ["plan@honest", "judge@honest", "report@honest"]
+
+
+def test_metrics_plots_and_dag_show_something(audited: Path) -> None:
+    shown = json.loads(command(audited, "dvc", "metrics", "show", "--json").stdout)
+    figures = shown[""]["data"]["experiments/honest/metrics.json"]["data"]
+    assert figures["outcome"] == "REPRODUCED"
+    assert figures["coverage"] == 1.0
+    assert "index.html" in command(audited, "dvc", "plots", "show").stdout
+    assert "rerun@honest" in command(audited, "dvc", "dag").stdout
+
+
+def test_the_command_line_shows_verdicts(audited: Path) -> None:
+    shown = command(audited, "openassay", "show").stdout
+    assert "REPRODUCED" in shown
+    assert "NOT_REPRODUCED" in shown
+    assert str(audited / "experiments" / "honest" / "report.html") in shown
+
+
+def test_an_experiment_with_another_setting_runs(audited: Path) -> None:
+    subprocess.run(["git", "add", "-A"], cwd=audited, check=True)
+    author = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run(["git", *author, "commit", "-qm", "state"], cwd=audited, check=True)
+    done = command(audited, "dvc", "exp", "run", "-S", "conf/pipeline.yaml:judge=strict", "report@honest")
+    assert "judge@honest" in stages_run(done)
+    assert json.loads((audited / "experiments/honest/verdict.json").read_text())["alpha"] == 0.01
+    command(audited, "dvc", "exp", "run", "-S", "conf/pipeline.yaml:judge=default", "report@honest")
+
+
+def test_two_audits_of_different_targets_run_at_once(audited: Path) -> None:
+    names = ["honest", "inflated"]
+    for name in names:
+        path = audited / "conf" / "target" / f"{name}.yaml"
+        path.write_text(path.read_text().replace("labels: real", "labels: genuine"))
+    environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    running = [
+        subprocess.Popen([str(BIN / "openassay"), "audit", name], cwd=audited, env=environment, stdout=subprocess.PIPE,
+                         stderr=subprocess.STDOUT, text=True)
+        for name in names
+    ]  # fmt: skip
+    for process in running:
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, output
+    assert stages_run(command(audited, "dvc", "repro")) == []
+
+
+def test_a_killed_audit_goes_on_and_runs_no_finished_rerun_again(project: Path) -> None:
+    layout = add_release(project, "honest", "killed")
+    script = project / "releases" / "killed" / "train.py"
+    data = layout.target_file.read_text()
+    slow = script.read_text() + "\nimport time\ntime.sleep(0.5)\n"
+    script.write_text(slow)
+    from openassay.store import payload_digest
+
+    pin = payload_digest(project / "releases" / "killed", ("*",))
+    layout.target_file.write_text(re.sub(r"sha256: [0-9a-f]{64}", f"sha256: {pin}", data))
+    (project / "conf" / "profile" / "eight.yaml").write_text("name: eight\nruns: 8\ncontrol_runs: 2\n")
+    write_index(project, ["killed"], profile="eight")
+    environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    with subprocess.Popen(
+        [str(BIN / "openassay"), "audit", "killed"], cwd=project, env=environment, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, start_new_session=True,
+    ) as process:  # fmt: skip
+        deadline = time.monotonic() + 120
+        while len(finished := list(layout.folder.glob("rerun/*/seed-*/record.json"))) < 3:
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+    before = {path: path.stat().st_mtime_ns for path in finished}
+    time.sleep(1)
+    assert trainings_of(project) == []  # no orphan trains on
+    done = command(project, "openassay", "audit", "killed")
+    assert re.search(r"\d+ of 10 reruns are finished already and kept", done.stdout)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert len(list(layout.folder.glob("rerun/*/seed-*/record.json"))) == 10
+
+
+def trainings_of(project: Path) -> list[str]:
+    """Command lines of child processes that still work for this project."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            text = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if "child.py" in text and str(project) in text:
+            found.append(text)
+    return found
+
+
+BAD = {
+    "a typo in a key": ("tolerance:", "tolerence:", r"claims\.0\.tolerence: unknown key; did you mean tolerance\?"),
+    "an unknown kind": ("kind: local", "kind: ftp", r"artifacts\.code\.sources\.0: unknown kind 'ftp'; known: 'pypi', 'debian', 'local'"),
+    "a wrong payload digest": ("sha256: ", "sha256: 0", r"artifacts\.code\.payload\.sha256"),
+    "no number": ("value: 0.9", "value: .nan", r"claims\.0\.published\.value: .*number, found '\.nan'"),
+    "no tolerance": ("margin: 0.03", "margin: 0", r"claims\.0\.tolerance\.margin: it must be above 0, found 0"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_clear_line_and_status_2(case: str, project: Path) -> None:
+    layout = add_release(project, "honest", "bad" + re.sub("[^a-z]", "", case))
+    old, new, message = BAD[case]
+    layout.target_file.write_text(layout.target_file.read_text().replace(old, new, 1))
+    write_index(project, [layout.target])
+    done = command(project, "openassay", "audit", layout.target, expect=2)
+    assert re.search(rf"error: conf/target/{layout.target}\.yaml: {message}", done.stderr), done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not layout.folder.exists()
+    script = command(project, "python", "-P", "pipelines/plan.py", layout.target, expect=2)
+    assert len(script.stderr.strip().splitlines()) == 1
+    assert not layout.plan.exists()
+
+
+def test_a_digest_that_nothing_meets_is_named_with_status_2(project: Path) -> None:
+    layout = add_release(project, "honest", "wrongpin")
+    text = re.sub(r"sha256: [0-9a-f]{64}", "sha256: " + "0" * 64, layout.target_file.read_text())
+    layout.target_file.write_text(text)
+    write_index(project, [layout.target])
+    done = command(project, "openassay", "audit", layout.target, expect=2)
+    assert re.search(r"error: conf/target/wrongpin\.yaml: artifacts\.code\.payload\.sha256: expected 0000", done.stderr)
+    assert not layout.verdict.exists()
+
+
+@pytest.mark.parametrize("name", ["../honest", "honest;touch x", "Honest", "", "a" * 65, "$(touch x)"])
+def test_odd_names_are_refused_before_they_reach_a_shell(name: str, project: Path) -> None:
+    write_index(project, ["honest", name])
+    done = command(project, "openassay", "check", expect=2)
+    assert "is not a name" in done.stderr
+    assert not (project / "x").exists()
+
+
+def test_a_target_outside_the_index_says_what_to_do(project: Path) -> None:
+    for name in ("listed", "forgotten"):
+        add_release(project, "honest", name)
+    write_index(project, ["listed"])
+    done = command(project, "openassay", "audit", "forgotten", expect=2)
+    assert "add it to targets in conf/pipeline.yaml" in done.stderr
+    assert "there are: listed" in command(project, "openassay", "audit", "nowhere", expect=2).stderr

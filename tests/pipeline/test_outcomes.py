@@ -1,0 +1,150 @@
+"""Miniature releases with known truth come out as what they are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from pydantic import TypeAdapter
+from releases.miniature import HONEST_ACCURACY, add_release, make_project
+from releases.stages import SETTINGS, audit
+
+from openassay.core.types import Outcome, ReleaseVerdict
+from openassay.layout import Layout
+from openassay.records import read_record, to_plain
+
+TRUTH = {
+    "honest": (Outcome.REPRODUCED, "within_tolerance"),
+    "inflated": (Outcome.NOT_REPRODUCED, "outside_tolerance"),
+    "broken": (Outcome.NOT_ATTEMPTED, "nothing_was_run"),
+    "diverging": (Outcome.NOT_REPRODUCED, "too_many_runs_lost"),
+    "noisy": (Outcome.INCONCLUSIVE, "interval_straddles"),
+    "cheating": (Outcome.INCONCLUSIVE, "control_not_caught"),
+    "silent": (Outcome.NOT_ATTEMPTED, "nothing_was_run"),
+}
+
+FIVE_RUNS = {"max_runs": 5}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(autouse=True)
+def _in_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+
+
+def five_runs(layout: Layout) -> ReleaseVerdict:
+    path = layout.conf / "profile" / "five.yaml"
+    path.write_text("name: five\nruns: 5\ncontrol_runs: 2\n")
+    return audit(layout, ["profile=five", *SETTINGS[1:]])
+
+
+@pytest.mark.parametrize("variant", TRUTH)
+def test_a_miniature_release_comes_out_as_what_it_is(variant: str, project: Path) -> None:
+    layout = add_release(project, variant)
+    verdict = five_runs(layout)
+    outcome, rule = TRUTH[variant]
+    assert (verdict.outcome, verdict.claims[0].rule) == (outcome, rule), verdict.reason
+    assert read_record(layout.verdict, ReleaseVerdict) == verdict
+    schema = TypeAdapter(ReleaseVerdict).json_schema()
+    jsonschema.validate(json.loads(layout.verdict.read_text()), schema)
+    page = layout.report.read_text()
+    assert outcome.value in page
+    assert "<script" not in page
+
+
+def test_the_honest_release_gives_what_its_readme_says(project: Path) -> None:
+    layout = add_release(project, "honest", "honest_again")
+    verdict = five_runs(layout)
+    values = [value for value in verdict.claims[0].runs if value is not None]
+    assert len(values) == 5
+    assert len(set(values)) > 1  # the seeds reach the training
+    assert abs(sum(values) / 5 - HONEST_ACCURACY) < 0.01
+    assert [control.caught for control in verdict.controls] == [True]
+    assert verdict.score.value is not None
+    assert verdict.score.value > 0.9
+    assert verdict.score.coverage == 1.0
+
+
+def test_a_release_that_cannot_be_rerun_says_why(project: Path) -> None:
+    layout = add_release(project, "honest", "closed", rerun=None, controls=[], not_rerun_because="weights only")
+    verdict = audit(layout)
+    assert verdict.outcome is Outcome.NOT_ATTEMPTED
+    assert "weights only" in verdict.reason
+    assert {"not_rerun"} <= {finding.kind for finding in verdict.findings}
+
+
+def test_a_release_without_a_number_has_nothing_to_compare(project: Path) -> None:
+    layout = add_release(project, "honest", "claimless", claims=[])
+    verdict = audit(layout)
+    assert verdict.outcome is Outcome.NOT_ATTEMPTED
+    assert "no_claim" in {finding.kind for finding in verdict.findings}
+    assert verdict.score.value is None
+
+
+def test_a_quote_that_does_not_stand_in_the_release_is_found(project: Path) -> None:
+    layout = add_release(project, "honest", "misquoted")
+    text = layout.target_file.read_text().replace("Test accuracy: 0.90", "Test accuracy: 0.95")
+    layout.target_file.write_text(text)
+    verdict = audit(layout)
+    assert any(finding.kind == "quote_absent" and "0.95" in finding.message for finding in verdict.findings)
+
+
+def test_declared_components_that_are_not_there_are_found(project: Path) -> None:
+    components = [
+        {"component": "training_code", "published": "yes", "artifact": "code", "paths": ["train.py"]},
+        {"component": "training_data", "published": "yes", "licence": "MIT", "artifact": "code", "paths": ["data.csv"]},
+        {"component": "recipe", "published": "no", "artifact": "code", "paths": ["train.py"]},
+    ]
+    verdict = audit(add_release(project, "honest", "misdeclared", components=components))
+    kinds = {finding.kind: finding.message for finding in verdict.findings}
+    assert "training_data" in kinds["component_absent"]
+    assert "recipe" in kinds["component_undeclared"]
+    assert "training_code" in kinds["licence_unknown"]
+
+
+def test_finished_reruns_are_kept_and_a_changed_recipe_runs_again(project: Path) -> None:
+    layout = add_release(project, "honest", "kept")
+    audit(layout)
+    path = layout.rerun("faithful", 0) / "record.json"
+    before = path.stat().st_mtime_ns
+    (layout.rerun("faithful", 1) / "record.json").unlink()
+    audit(layout)
+    assert path.stat().st_mtime_ns == before
+    assert json.loads(layout.record("rerun").read_text())["num_reused"] == 3
+    assert (layout.rerun("faithful", 1) / "record.json").exists()
+    text = layout.target_file.read_text().replace("labels: real", "labels: genuine")
+    layout.target_file.write_text(text)
+    audit(layout)
+    assert path.stat().st_mtime_ns != before
+
+
+def test_a_damaged_record_is_run_again(project: Path) -> None:
+    layout = add_release(project, "honest", "damaged")
+    audit(layout)
+    path = layout.rerun("faithful", 0) / "record.json"
+    path.write_text('{"target": "damaged"}')
+    assert audit(layout).outcome in {Outcome.REPRODUCED, Outcome.INCONCLUSIVE}
+    assert json.loads(path.read_text())["seed"] == 0
+
+
+def test_a_tolerance_that_is_changed_after_the_reruns_shows(project: Path) -> None:
+    layout = add_release(project, "inflated", "moved")
+    assert audit(layout).outcome is Outcome.NOT_REPRODUCED
+    layout.target_file.write_text(layout.target_file.read_text().replace("margin: 0.03", "margin: 0.5"))
+    verdict = audit(layout)
+    assert "claims_changed_after_runs" in {finding.kind for finding in verdict.findings}
+
+
+def test_a_verdict_is_made_from_the_records_alone(project: Path) -> None:
+    layout = add_release(project, "honest", "again")
+    one = to_plain(audit(layout))
+    other = to_plain(audit(layout))
+    for record in (one, other):
+        del record["provenance"]
+    assert one == other

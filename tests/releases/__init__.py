@@ -1,0 +1,1 @@
+"""Miniature releases with known truth, built on the fly."""
