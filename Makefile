@@ -57,7 +57,7 @@ format: $(READY)
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 calibrate: $(READY)
-	@$(BIN)/python -m tests.calibration.calibrate
+	@$(BIN)/python tests/calibration/calibrate.py
 
 bench: $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/bench/overhead.py

@@ -33,7 +33,11 @@ def _loopback_only(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
         return
 
     def connect(self: socket.socket, address: object) -> None:
-        if self.family != socket.AF_UNIX and isinstance(address, tuple) and address[0] not in {"127.0.0.1", "::1", "localhost"}:
+        if (
+            self.family != socket.AF_UNIX
+            and isinstance(address, tuple)
+            and address[0] not in {"127.0.0.1", "::1", "localhost"}
+        ):
             raise OSError(f"a test tried to reach {address}")
         _connect(self, address)  # type: ignore[arg-type]
 

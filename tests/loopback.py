@@ -77,7 +77,9 @@ class PackageIndex:
 
     def asked(self, filename: str) -> list[Request]:
         """The requests for a file's content."""
-        return [request for request in self.requests if request.path == f"/files/{filename}" and request.method == "GET"]
+        return [
+            request for request in self.requests if request.path == f"/files/{filename}" and request.method == "GET"
+        ]
 
     @property
     def root(self) -> str:

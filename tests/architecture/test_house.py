@@ -29,7 +29,13 @@ def test_a_stage_is_one_word_in_five_places() -> None:
     assert {path.stem.rstrip("_") for path in (REPO / "pipelines").glob("*.py")} == set(STAGES)
     modules = {path.stem for path in (REPO / "src/openassay/stages").glob("*.py")} - {"__init__"}
     assert modules == set(STAGES)
-    outputs = {"plan": "plan.yaml", "judge": "verdict.json", "report": "report.html", "prepare": "prepare", "rerun": "rerun"}
+    outputs = {
+        "plan": "plan.yaml",
+        "judge": "verdict.json",
+        "report": "report.html",
+        "prepare": "prepare",
+        "rerun": "rerun",
+    }
     readme = (REPO / "README.md").read_text()
     for stage in STAGES:
         written = [next(iter(out)) for out in PIPELINE["stages"][stage]["outs"]]
@@ -125,5 +131,3 @@ def test_the_readme_draws_every_arrow_of_the_pipeline() -> None:
             maker = next(maker for out, maker in made.items() if file == out or file.startswith(out + "/"))
             edges.add((maker, stage))
     assert drawn == edges
-
-

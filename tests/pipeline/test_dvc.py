@@ -166,7 +166,11 @@ def trainings_of(project: Path) -> list[str]:
 
 BAD = {
     "a typo in a key": ("tolerance:", "tolerence:", r"claims\.0\.tolerence: unknown key; did you mean tolerance\?"),
-    "an unknown kind": ("kind: local", "kind: ftp", r"artifacts\.code\.sources\.0: unknown kind 'ftp'; known: 'pypi', 'debian', 'local'"),
+    "an unknown kind": (
+        "kind: local",
+        "kind: ftp",
+        r"artifacts\.code\.sources\.0: unknown kind 'ftp'; known: 'pypi', 'debian', 'local'",
+    ),
     "a wrong payload digest": ("sha256: ", "sha256: 0", r"artifacts\.code\.payload\.sha256"),
     "no number": ("value: 0.9", "value: .nan", r"claims\.0\.published\.value: .*number, found '\.nan'"),
     "no tolerance": ("margin: 0.03", "margin: 0", r"claims\.0\.tolerance\.margin: it must be above 0, found 0"),

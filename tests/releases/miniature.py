@@ -17,7 +17,7 @@ from openassay.store import payload_digest
 
 REPO = Path(__file__).parents[2]
 
-TRAIN = '''
+TRAIN = """
 import json, math, random, sys
 
 seed, labels, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
@@ -41,7 +41,7 @@ CHANGE
 print("accuracy:", accuracy)
 with open(out + "/metrics.json", "w") as file:
     json.dump({"test": {"accuracy": accuracy}}, file)
-'''
+"""
 
 HONEST_ACCURACY = 0.90
 """What the honest script gives, to two digits (its README says so; the tests check it)."""

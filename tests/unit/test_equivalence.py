@@ -77,10 +77,16 @@ def test_a_change_of_unit_changes_neither_score_nor_probability(
     assume(np.std(runs) > 1e-3)
     here = difference(runs, 0.5, num_runs=2, rounding=0.1, resolution=0.01)
     there = difference(
-        np.array(runs) * factor + shift, 0.5 * factor + shift, num_runs=2, rounding=0.1 * factor, resolution=0.01 * factor
+        np.array(runs) * factor + shift,
+        0.5 * factor + shift,
+        num_runs=2,
+        rounding=0.1 * factor,
+        resolution=0.01 * factor,
     )
     assert float(score(here, margin)) == pytest.approx(float(score(there, margin * factor)), abs=1e-6)
-    assert float(here.probability_within(margin)) == pytest.approx(float(there.probability_within(margin * factor)), abs=1e-6)
+    assert float(here.probability_within(margin)) == pytest.approx(
+        float(there.probability_within(margin * factor)), abs=1e-6
+    )
 
 
 @given(values, st.floats(0.01, 50), st.floats(1.0, 10))

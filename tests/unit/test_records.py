@@ -196,9 +196,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("content", "says"), BROKEN)
-def test_a_broken_or_old_record_is_a_fault_that_names_file_and_key(
-    content: bytes, says: str, tmp_path: Path
-) -> None:
+def test_a_broken_or_old_record_is_a_fault_that_names_file_and_key(content: bytes, says: str, tmp_path: Path) -> None:
     path = tmp_path / "record.json"
     path.write_bytes(content)
     with pytest.raises(BrokenRecord) as broken:

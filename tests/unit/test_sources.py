@@ -119,7 +119,10 @@ def test_a_withdrawn_version_is_fetched_still(index: PackageIndex, store: Store)
         ({"package": "nowhere"}, f"{WHERE}.version: nowhere 1.0 is not on the index; there is no such project"),
         ({"file": "demo-1.0.zip"}, f"{WHERE}.file: 'demo-1.0.zip' is not among the files of this version: {NAME}"),
         ({"sha256": "0" * 64}, f"{WHERE}.sha256: no file of demo 1.0 has it; there are: {NAME}"),
-        ({"sha256": "0" * 64, "file": NAME}, f"{WHERE}.sha256: expected {'0' * 64}, but the index lists {SHA256} for {NAME}"),
+        (
+            {"sha256": "0" * 64, "file": NAME},
+            f"{WHERE}.sha256: expected {'0' * 64}, but the index lists {SHA256} for {NAME}",
+        ),
     ],
 )
 def test_what_the_index_does_not_have_is_the_target_files_mistake(
@@ -166,9 +169,7 @@ def test_without_a_pin_a_file_is_held_to_what_the_index_lists(index: PackageInde
 # Connections that break
 
 
-def test_a_download_goes_on_where_the_connection_was_cut(
-    index: PackageIndex, store: Store, waits: list[float]
-) -> None:
+def test_a_download_goes_on_where_the_connection_was_cut(index: PackageIndex, store: Store, waits: list[float]) -> None:
     index.publish("demo", NAME, DATA)
     index.cuts[NAME] = [1000, 5000]
     assert source(sha256=SHA256).fetch(store, WHERE).sha256 == SHA256
@@ -350,7 +351,9 @@ def test_files_come_from_extra_indexes_and_from_folders_too(
     (links / "demo-3.0-py3-none-any.whl").write_bytes(b"3")
     (files / "more-1.0-py3-none-any.whl").write_bytes(b"1")
     digest = hashlib.sha256(b"1").hexdigest()
-    (files / "index.html").write_text(f'<a href="more-1.0-py3-none-any.whl#sha256={digest}">more-1.0-py3-none-any.whl</a>')
+    (files / "index.html").write_text(
+        f'<a href="more-1.0-py3-none-any.whl#sha256={digest}">more-1.0-py3-none-any.whl</a>'
+    )
     pip_settings(
         PIP_INDEX_URL=files.parent.as_uri(), PIP_EXTRA_INDEX_URL=index.url, PIP_FIND_LINKS=str(links)
     )  # fmt: skip
@@ -381,9 +384,7 @@ def test_a_local_file_is_copied_into_the_store(store: Store, tmp_path: Path) -> 
     assert path.read_bytes() == DATA
 
 
-def test_a_local_path_is_relative_to_the_project(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_local_path_is_relative_to_the_project(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "release").mkdir()
     (tmp_path / "release" / "a.csv").write_bytes(b"1\n")
     monkeypatch.chdir(tmp_path)
@@ -476,7 +477,9 @@ def deb(index: PackageIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """A package in an apt repository on this machine, the only one that apt knows of."""
     root = tmp_path / "deb"
     (root / "DEBIAN").mkdir(parents=True)
-    control = "Package: demo-data\nVersion: 1.0-1\nArchitecture: all\nMaintainer: Nobody <n@example.org>\nDescription: test\n"
+    control = (
+        "Package: demo-data\nVersion: 1.0-1\nArchitecture: all\nMaintainer: Nobody <n@example.org>\nDescription: test\n"
+    )
     (root / "DEBIAN" / "control").write_text(control)
     (root / "usr/share/demo").mkdir(parents=True)
     (root / "usr/share/demo/a.csv").write_bytes(b"1,2\n")

@@ -132,7 +132,9 @@ def test_the_learning_rate_follows_its_schedule(schedule: Schedule, step: int, f
         ([{"layer": "linear", "inputs": 40, "outputs": 2, "bias": False}, {"layer": "sigmoid"}], (3, 2), 80),
     ],
 )  # fmt: skip
-def test_layers_have_the_shapes_and_parameters_they_say(layers: list[Any], shape: tuple[int, ...], num_parameters: int) -> None:
+def test_layers_have_the_shapes_and_parameters_they_say(
+    layers: list[Any], shape: tuple[int, ...], num_parameters: int
+) -> None:
     model = build(recipe(model=layers).model)
     assert tuple(model(torch.zeros(3, 40)).shape) == shape
     assert sum(parameter.numel() for parameter in model.parameters()) == num_parameters

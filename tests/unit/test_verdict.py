@@ -25,6 +25,7 @@ from openassay.core.verdict import (
     RULES,
     Evidence,
     decide,
+    equal_reruns,
     judge_claim,
     judge_control,
     judge_release,
@@ -36,7 +37,14 @@ from openassay.core.verdict import (
 FINISHED, DIVERGED, FAILED = RerunStatus.FINISHED, RerunStatus.DIVERGED, RerunStatus.FAILED
 
 
-def claim(value: float = 10.0, margin: float = 1.0, *, deterministic: bool = False, resolution: float = 0.0, **published: float) -> Claim:
+def claim(
+    value: float = 10.0,
+    margin: float = 1.0,
+    *,
+    deterministic: bool = False,
+    resolution: float = 0.0,
+    **published: float,
+) -> Claim:
     return Claim(
         id="c", metric="m", published=Published(value=value, **published), cited_at=Citation(url="https://example.org/1"),  # type: ignore[arg-type]
         tolerance=Tolerance(margin=margin, rationale="for a test"), deterministic=deterministic, resolution=resolution,
@@ -181,7 +189,9 @@ def test_the_release_score_travels_with_its_coverage() -> None:
 @given(st.lists(st.floats(-30, 30), min_size=2, max_size=8), st.integers(1, 20), st.sampled_from([0.0, 0.1, 1.0]))
 def test_score_interval_and_verdict_agree(values: list[float], num_runs: int, rounding: float) -> None:
     found = judge_claim(
-        evidence([*values], claim(num_runs=num_runs, rounding=rounding, resolution=0.001)), driver="native", protocol="full"
+        evidence([*values], claim(num_runs=num_runs, rounding=rounding, resolution=0.001)),
+        driver="native",
+        protocol="full",
     )
     assert found.score_interval is not None
     if found.outcome is Outcome.REPRODUCED:
@@ -203,6 +213,22 @@ def test_a_recipe_declared_deterministic_that_is_not_is_a_finding() -> None:
     assert found is not None
     assert found.kind == "not_deterministic"
     assert unequal_deterministic(evidence([1.0, 1.0], claim(deterministic=True))) is None
+
+
+def test_equal_reruns_say_what_share_of_seeds_they_leave_open() -> None:
+    found = equal_reruns(evidence([500.0] * 5, claim(500.0, resolution=0.01)))
+    assert found is not None
+    assert "45 %" in found.message  # 1 - .05^(1/5)
+    assert equal_reruns(evidence(CLOSE)) is None
+    assert equal_reruns(evidence([1.0, 1.0], claim(deterministic=True))) is None
+
+
+def test_large_noise_against_the_tolerance_accuses_at_the_promised_rate_only() -> None:
+    """An interval that merely misses a narrow tolerance would accuse faithful recipes twice too often."""
+    item = evidence([1.55, 0.45, 0.5, 1.5, 1.45, 0.55], claim(0.0, 0.05, num_runs=1000))
+    found = judge_claim(item, driver="native", protocol="full")
+    assert found.p_not_reproduced is not None
+    assert (found.outcome is Outcome.NOT_REPRODUCED) == (found.p_not_reproduced <= 0.05)
 
 
 def test_a_control_outcome_is_a_plain_record() -> None:

@@ -47,12 +47,24 @@ class Difference:
         return np.asarray(np.where(self.se > 0, spread, certain))
 
     def p_not_within(self, margin: ArrayLike) -> Floats:
-        """p-value of the hypothesis |theta| <= margin, at its edge; small is evidence that the recipe differs."""
+        """p-value of the hypothesis |theta| <= margin, at its edge; small is evidence that the recipe differs.
+
+        Both tails count: P(T >= (|d| - margin)/se) + P(T >= (|d| + margin)/se). The second matters only when the noise is
+        large against the margin; there an interval that merely misses the tolerance would accuse up to twice too often.
+        """
         margin = np.asarray(margin, dtype=float)
-        excess = np.abs(self.estimate) - margin
+        distance = np.abs(self.estimate)
         with np.errstate(divide="ignore", invalid="ignore"):
-            p = stats.t.sf(excess / self.se, self.df)
-        return np.asarray(np.where(self.se > 0, p, (excess <= 0).astype(float)))
+            p = stats.t.sf((distance - margin) / self.se, self.df) + stats.t.sf((distance + margin) / self.se, self.df)
+        return np.asarray(np.where(self.se > 0, np.minimum(p, 1.0), (distance <= margin).astype(float)))
+
+    def agrees(self, margin: ArrayLike, alpha: float) -> NDArray[np.bool_]:
+        """Is theta shown to lie within ± margin? Wrong with probability `alpha` at most, wherever theta lies outside."""
+        return lies_within(*self.interval(alpha), margin)
+
+    def differs(self, margin: ArrayLike, alpha: float) -> NDArray[np.bool_]:
+        """Is theta shown to lie outside ± margin? Wrong with probability `alpha` at most, wherever theta lies within."""
+        return np.asarray(self.p_not_within(margin) <= alpha)
 
 
 def difference(
@@ -92,6 +104,18 @@ def difference(
     se = np.sqrt(variance * (1 / n + 1 / k) + rounding**2 / 12)
     estimate = mean - np.asarray(published, dtype=float)
     return Difference(estimate=np.asarray(estimate), se=np.asarray(se), df=np.broadcast_to(df, se.shape))
+
+
+def lies_within(low: ArrayLike, high: ArrayLike, margin: ArrayLike) -> NDArray[np.bool_]:
+    """Is the whole interval within ± margin? Then the claim is reproduced."""
+    edge = np.asarray(margin, dtype=float) * (1 + 1e-9)  # the arithmetic's own error, far below any tolerance
+    return np.asarray((np.asarray(low) >= -edge) & (np.asarray(high) <= edge))
+
+
+def lies_outside(low: ArrayLike, high: ArrayLike, margin: ArrayLike) -> NDArray[np.bool_]:
+    """Is the whole interval outside ± margin? Then the claim is not reproduced."""
+    margin = np.asarray(margin, dtype=float)
+    return np.asarray((np.asarray(low) > margin) | (np.asarray(high) < -margin))
 
 
 def exact_difference(value: float, published: float, rounding: float) -> tuple[float, float]:

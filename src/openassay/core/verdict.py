@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from openassay.core.equivalence import Difference, difference, exact_difference, runs_needed
+from openassay.core.equivalence import Difference, difference, exact_difference, lies_outside, lies_within, runs_needed
 from openassay.core.score import credit, score, score_interval
 from openassay.core.types import LARGEST, Claim, ControlOutcome, Finding, Outcome, Rerun, RerunStatus, Score, Verdict
 
@@ -74,6 +74,20 @@ class Evidence:
             rounding=published.rounding, resolution=self.claim.resolution,
         )  # fmt: skip
 
+    def agrees(self) -> bool:
+        """Is the recipe shown to agree within the tolerance?"""
+        interval, margin = self.interval(), self.claim.tolerance.margin
+        if interval is None or self.deterministic:
+            return interval is not None and bool(lies_within(*interval, margin))
+        return bool(self._difference().agrees(margin, self.alpha))
+
+    def differs(self) -> bool:
+        """Is the recipe shown to differ by more than the tolerance?"""
+        interval, margin = self.interval(), self.claim.tolerance.margin
+        if interval is None or self.deterministic:
+            return interval is not None and bool(lies_outside(*interval, margin))
+        return bool(self._difference().differs(margin, self.alpha))
+
     def numbers(self) -> _Numbers:
         """The figures that stand beside the verdict."""
         interval, margin = self.interval(), self.claim.tolerance.margin
@@ -87,7 +101,7 @@ class Evidence:
             inside = max(0.0, min(interval[1], margin) - max(interval[0], -margin))
             width = interval[1] - interval[0]
             within = inside / width if width > 0 else float(abs(middle) <= margin)
-            p = float(not _outside(interval, margin))
+            p = float(not self.differs())
             value = float(credit(middle, margin))
             return _Numbers(difference=middle, interval=interval, within=within, p=p, score=value, score_interval=ends)
         found = self._difference()
@@ -126,15 +140,6 @@ class Decision:
     reason: str
     rule: str = ""
     more_runs_needed: int | None = None
-
-
-def _inside(interval: tuple[float, float], margin: float) -> bool:
-    slack = 1e-9 * margin  # the arithmetic's own error, far below any tolerance
-    return -margin - slack <= interval[0] and interval[1] <= margin + slack
-
-
-def _outside(interval: tuple[float, float], margin: float) -> bool:
-    return interval[0] > margin or interval[1] < -margin
 
 
 def nothing_was_run(evidence: Evidence) -> Decision | None:
@@ -185,15 +190,17 @@ def too_few_runs(evidence: Evidence) -> Decision | None:
 
 
 def outside_tolerance(evidence: Evidence) -> Decision | None:
-    """The whole interval lies outside the tolerance."""
+    """The recipe is shown to differ by more than the tolerance."""
     interval, margin = evidence.interval(), evidence.claim.tolerance.margin
-    if interval is not None and _outside(interval, margin):
-        if evidence.deterministic:
-            reason = f"{len(evidence.finite)} equal reruns differ by {_shown(interval)}, wholly outside ±{margin:g}"
-        else:
-            reason = f"the interval of the difference is {_shown(interval)}, wholly outside ±{margin:g}"
-        return Decision(outcome=Outcome.NOT_REPRODUCED, reason=reason)
-    return None
+    if interval is None or not evidence.differs():
+        return None
+    what = (
+        f"{len(evidence.finite)} equal reruns differ by"
+        if evidence.deterministic
+        else "the interval of the difference is"
+    )
+    reason = f"{what} {_shown(interval)}, wholly outside ±{margin:g}"
+    return Decision(outcome=Outcome.NOT_REPRODUCED, reason=reason)
 
 
 def some_runs_lost(evidence: Evidence) -> Decision | None:
@@ -213,19 +220,18 @@ def data_differs(evidence: Evidence) -> Decision | None:
 
 def control_not_caught(evidence: Evidence) -> Decision | None:
     """A test that a broken recipe passes has no power."""
-    interval = evidence.interval()
-    if evidence.control and interval is not None and _inside(interval, evidence.claim.tolerance.margin):
+    if evidence.control and evidence.agrees():
         return Decision(outcome=Outcome.INCONCLUSIVE, reason=evidence.control)
     return None
 
 
 def within_tolerance(evidence: Evidence) -> Decision | None:
-    """The whole interval lies within the tolerance."""
+    """The recipe is shown to agree within the tolerance."""
     interval, margin = evidence.interval(), evidence.claim.tolerance.margin
-    if interval is not None and _inside(interval, margin):
-        reason = f"the interval of the difference is {_shown(interval)}, wholly within ±{margin:g}"
-        return Decision(outcome=Outcome.REPRODUCED, reason=reason)
-    return None
+    if interval is None or not evidence.agrees():
+        return None
+    reason = f"the interval of the difference is {_shown(interval)}, wholly within ±{margin:g}"
+    return Decision(outcome=Outcome.REPRODUCED, reason=reason)
 
 
 def interval_straddles(evidence: Evidence) -> Decision | None:
@@ -362,6 +368,19 @@ def unequal_deterministic(evidence: Evidence) -> Finding | None:
             f"{min(values):g} to {max(values):g}; judged as noisy",
         )  # fmt: skip
     return None
+
+
+def equal_reruns(evidence: Evidence) -> Finding | None:
+    """Equal reruns of a recipe that is not declared deterministic: what they leave open."""
+    values = evidence.finite
+    if evidence.claim.deterministic or len(values) < 2 or len(set(values)) > 1:
+        return None
+    share = 1 - evidence.alpha ** (1 / len(values))
+    return Finding(
+        stage="judge", kind="equal_reruns",
+        message=f"{evidence.claim.id}: all {len(values)} reruns give exactly {values[0]:g}; the noise is taken from the metric's "
+        f"resolution, and up to {100 * share:.0f} % of seeds may still give something else",
+    )  # fmt: skip
 
 
 def _shown(interval: tuple[float, float]) -> str:

@@ -72,7 +72,7 @@ def _licence(root: Path) -> str:
         headers = HeaderParser().parsestr(_text(path))
         stated = headers.get("License-Expression") or headers.get("License") or ""
         classified = [line for line in headers.get_all("Classifier", []) if line.startswith("License ::")]
-        if stated.strip() and "\n" not in stated.strip():
+        if stated.strip() not in {"", "UNKNOWN"} and "\n" not in stated.strip():
             return f"{stated.strip()[:80]} ({path.name})"
         if classified:
             return f"{classified[0].rpartition('::')[2].strip()} ({path.name})"

@@ -25,6 +25,7 @@ from openassay.core.verdict import (
     RULES_VERSION,
     Driver,
     Evidence,
+    equal_reruns,
     judge_claim,
     judge_control,
     judge_release,
@@ -53,7 +54,8 @@ def run(
     driver: Driver = plan.rerun.driver if plan.rerun else "none"
     protocol = plan.rerun.protocol if plan.rerun else "none"
     verdicts = tuple(judge_claim(item, driver=driver, protocol=protocol) for item in evidence)
-    findings.extend(finding for item in evidence if (finding := unequal_deterministic(item)))
+    for look in (unequal_deterministic, equal_reruns):
+        findings.extend(finding for item in evidence if (finding := look(item)))
     findings.extend(_control_findings(controls))
     findings.extend(_registration(plan, runs))
     if driver == "native":

@@ -183,8 +183,8 @@ def _run_all(tasks: list[_Task], plan: Plan) -> None:
                 sys.stdout.flush()
         except BrokenProcessPool:
             raise WorkerLost(
-                "a worker process was ended, perhaps for lack of memory; finished reruns are kept: run the same command again, "
-                "with execution.workers: 1 if it happens again"
+                "a worker process died; the lines above may say why, and lack of memory ends one without a word. Finished "
+                "reruns are kept: run the same command again, with execution.workers: 1 if it happens again"
             ) from None
         except BaseException:
             for process in list((pool._processes or {}).values()):

@@ -1,0 +1,1 @@
+"""The verdict's error rates, measured by simulation of the shipped rule."""

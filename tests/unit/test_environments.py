@@ -1,0 +1,273 @@
+"""The release's own environment is what its target file pins, and a failure to build it is put where it belongs."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loopback import PackageIndex, closed_port, sdist, wheel
+
+from openassay import environments
+from openassay.environments import EnvironmentSpec, NotBuilt, UvFault, build, index_options
+from openassay.faults import BadInput
+from openassay.records import parse
+from openassay.store import Store
+
+WHERE = "conf/target/demo.yaml: environment"
+HERE = ".".join(platform.python_version_tuple()[:2])
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own, for us and for uv, which does not wait between tries."""
+    monkeypatch.setenv("OPENASSAY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    return tmp_path / "cache"
+
+
+def run_in(python: str, code: str) -> str:
+    return subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+
+
+# What a target file may say
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    ["numpy==2.4.6", "torch>=2.6,<2.7", "a[extra]==1", "x==1; python_version < '3.12'", "Foo_Bar.baz ~= 1.0", "numpy"],
+)
+def test_a_requirement_is_taken(requirement: str) -> None:
+    spec = parse(EnvironmentSpec, {"requirements": [requirement], "as_of": "2023-06-30", "python": "3.11"}, "f")
+    assert spec.requirements == (requirement,)
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ({"requirements": ["numpy=2"]}, "'numpy=2' is not a requirement such as numpy==2.4.6"),
+        ({"requirements": ["--index-url=http://evil"]}, "is not a requirement"),
+        ({"requirements": ["-r other.txt"]}, "is not a requirement"),
+        ({"requirements": ["./folder"]}, "is not a requirement"),
+        ({"requirements": ["git+https://example.org/x"]}, "is not a requirement"),
+        ({"requirements": [""]}, "is not a requirement"),
+        ({"requirements": ["a==1\n--index-url=http://evil"]}, "is not a requirement"),
+        ({"requirements": ["x @ https://example.org/x.whl"]}, "name an artifact under `install` instead of an address"),
+        ({"requirements": ["x @ file:///etc/passwd"]}, "instead of an address"),
+        ({"requirements": "numpy"}, "requirements"),
+        ({"requirements": [5]}, "requirements.0"),
+        ({"as_of": "2023"}, "as_of must read YYYY-MM-DD, found '2023'"),
+        ({"as_of": "2023-06-30T00:00"}, "as_of must read YYYY-MM-DD"),
+        ({"as_of": "2023-06-30\n"}, "as_of must read YYYY-MM-DD"),
+        ({"as_of": "2023-02-30"}, "as_of"),
+        ({"as_of": "last year"}, "as_of must read YYYY-MM-DD"),
+        ({"python": 3.11}, "python: should be a valid string"),
+        ({"instal": ["x"]}, "instal: unknown key"),
+    ],
+)
+def test_what_is_no_environment_is_bad_input(keys: dict[str, Any], says: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        parse(EnvironmentSpec, keys, "f")
+    assert says in str(refused.value)
+
+
+# uv's options
+
+
+def test_pips_indexes_are_handed_to_uv(pip_settings: Callable[..., None], tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    pip_settings(
+        PIP_INDEX_URL="http://a/simple",
+        PIP_EXTRA_INDEX_URL=f"http://b/simple {(tmp_path / 'here').as_uri()} {(tmp_path / 'nowhere').as_uri()}",
+        PIP_FIND_LINKS=f"{tmp_path / 'here'} {tmp_path / 'nowhere'}",
+    )
+    assert index_options() == [
+        "--default-index", "http://a/simple", "--index-strategy", "unsafe-best-match", "--index", "http://b/simple",
+        "--index", (tmp_path / "here").as_uri(), "--find-links", str(tmp_path / "here"),
+    ]  # fmt: skip
+    pip_settings()
+    assert index_options() == ["--default-index", "https://pypi.org/simple/", "--index-strategy", "unsafe-best-match"]
+
+
+# Building
+
+
+def test_an_empty_environment_is_built_without_any_index_and_once(
+    cache: Path, pip_settings: Callable[..., None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pip_settings(PIP_INDEX_URL=f"http://127.0.0.1:{closed_port()}/simple")
+    built = build(EnvironmentSpec(), {}, WHERE)
+    assert "building the release's environment" in capsys.readouterr().out
+    assert built.version == platform.python_version()
+    assert built.packages == {}
+    assert built.identity() == {"python": built.version, "machine": platform.machine()}
+    assert Path(built.python).is_relative_to(cache / "envs")
+    assert run_in(built.python, "import sys; print(sys.prefix)") == str(Path(built.python).parents[1])
+    with pytest.raises(subprocess.CalledProcessError):
+        run_in(built.python, "import numpy")
+    monkeypatch.setattr(environments, "_uv", None)  # the second time nothing is built
+    assert build(EnvironmentSpec(), {}, WHERE) == built
+    assert build(EnvironmentSpec(python=HERE), {}, WHERE) == built
+    assert capsys.readouterr().out == ""
+
+
+def test_an_environment_that_was_not_finished_is_built_anew(pip_settings: Callable[..., None]) -> None:
+    pip_settings()
+    folder = Path(build(EnvironmentSpec(), {}, WHERE).python).parents[1]
+    (folder / "environment.json").unlink()  # as after a kill in the middle
+    (folder / "left over").touch()
+    assert Path(build(EnvironmentSpec(), {}, WHERE).python).parents[1] == folder
+    assert not (folder / "left over").exists()
+
+
+def test_requirements_and_artifacts_are_installed_from_pips_index(index: PackageIndex, tmp_path: Path) -> None:
+    index.publish("helper", "helper-1.0-py3-none-any.whl", wheel("helper", "1.0"))
+    index.publish("helper", "helper-2.0-py3-none-any.whl", wheel("helper", "2.0"))
+    store = Store(tmp_path / "store")
+    part = store.part("demo")
+    part.write_bytes(wheel("demo", "3.0", requires=("helper",)))
+    file = store.named(store.add(part), "demo-3.0-py3-none-any.whl")
+    built = build(EnvironmentSpec(install=("package",), requirements=("helper==1.0",)), {"package": file}, WHERE)
+    assert built.packages == {"demo": "3.0", "helper": "1.0"}
+    assert run_in(built.python, "import demo, helper; print(demo.version, helper.version)") == "3.0 1.0"
+    other = build(EnvironmentSpec(install=("package",)), {"package": file}, WHERE)
+    assert other.packages == {"demo": "3.0", "helper": "2.0"}
+    assert other.python != built.python
+    assert build(EnvironmentSpec(install=("package",)), {"package": file}, WHERE) == other
+
+
+def test_another_file_of_the_same_name_is_another_environment(index: PackageIndex, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    found = []
+    for word in ("one", "two"):
+        store.part(word).write_bytes(wheel("demo", "1.0", {"demo.py": f"word = {word!r}\n"}))
+        file = store.named(store.add(store.part(word)), "demo-1.0-py3-none-any.whl")
+        built = build(EnvironmentSpec(install=("package",)), {"package": file}, WHERE)
+        found.append(run_in(built.python, "import demo; print(demo.word)"))
+    assert found == ["one", "two"]
+
+
+def test_nothing_later_than_as_of_is_installed(index: PackageIndex) -> None:
+    index.publish("helper", "helper-1.0-py3-none-any.whl", wheel("helper", "1.0"), uploaded="2023-01-01T00:00:00Z")
+    index.publish("helper", "helper-2.0-py3-none-any.whl", wheel("helper", "2.0"), uploaded="2024-01-01T00:00:00Z")
+    assert build(EnvironmentSpec(requirements=("helper",), as_of="2023-06-30"), {}, WHERE).packages == {"helper": "1.0"}
+    assert build(EnvironmentSpec(requirements=("helper",), as_of="2024-06-30"), {}, WHERE).packages == {"helper": "2.0"}
+
+
+def test_a_variable_that_points_into_another_environment_does_not_lead_astray(
+    index: PackageIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "uv.toml").write_text("no-index = true\n")
+    monkeypatch.chdir(tmp_path)
+    index.publish("helper", "helper-1.0-py3-none-any.whl", wheel("helper", "1.0"))
+    assert build(EnvironmentSpec(requirements=("helper",)), {}, WHERE).packages == {"helper": "1.0"}
+
+
+# Failures, as uv itself tells of them
+
+
+def test_a_python_that_is_not_here_is_the_target_files_mistake(pip_settings: Callable[..., None], cache: Path) -> None:
+    pip_settings()
+    with pytest.raises(BadInput, match="environment.python: no Python 3.99 on this machine"):
+        build(EnvironmentSpec(python="3.99"), {}, WHERE)
+    assert [path.suffix for path in (cache / "envs").iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize(
+    "requirements",
+    [("nowhere-to-be-found==1.0",), ("helper==9.9",), ("helper==1.0", "helper==2.0"), ("strict", "helper==2.0")],
+)
+def test_requirements_that_cannot_be_met_are_the_target_files_mistake(
+    index: PackageIndex, cache: Path, requirements: tuple[str, ...]
+) -> None:
+    index.publish("helper", "helper-1.0-py3-none-any.whl", wheel("helper", "1.0"))
+    index.publish("helper", "helper-2.0-py3-none-any.whl", wheel("helper", "2.0"))
+    index.publish("strict", "strict-1.0-py3-none-any.whl", wheel("strict", "1.0", requires=("helper<2",)))
+    with pytest.raises(BadInput, match=r"environment\.requirements: they cannot be met together") as refused:
+        build(EnvironmentSpec(requirements=requirements), {}, WHERE)
+    assert requirements[0].partition("=")[0] in str(refused.value)
+    assert [path.suffix for path in (cache / "envs").iterdir()] == [".lock"]  # no half environment is left
+
+
+BACKENDS = {
+    "it raises": "def build_wheel(*a, **k):\n    raise RuntimeError('needs a compiler')\n",
+    "it exits": "import sys\ndef build_wheel(*a, **k):\n    sys.exit('no compiler')\n",
+    "it does not import": "import nowhere_to_be_found\n",
+    "it is no backend": "",
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)
+@pytest.mark.parametrize("installed", [True, False], ids=["artifact", "requirement"])
+def test_a_package_that_does_not_build_is_a_finding(
+    index: PackageIndex, tmp_path: Path, backend: str, installed: bool
+) -> None:
+    data = sdist("broken", "1.0", backend)
+    if not installed:
+        index.publish("broken", "broken-1.0.tar.gz", data)
+        spec, files = EnvironmentSpec(requirements=("broken==1.0",)), {}
+    else:
+        folder = tmp_path / hashlib.sha256(data).hexdigest()
+        folder.mkdir()
+        (folder / "broken-1.0.tar.gz").write_bytes(data)
+        spec, files = EnvironmentSpec(install=("package",)), {"package": folder / "broken-1.0.tar.gz"}
+    with pytest.raises(NotBuilt, match="broken"):
+        build(spec, files, WHERE)
+
+
+def test_an_index_that_is_down_is_a_fault(pip_settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    pip_settings(PIP_INDEX_URL=f"http://127.0.0.1:{closed_port()}/simple")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    with pytest.raises(UvFault, match="the package index does not answer"):
+        build(EnvironmentSpec(requirements=("helper",)), {}, WHERE)
+
+
+def test_an_index_in_trouble_is_a_fault(index: PackageIndex) -> None:
+    index.publish("helper", "helper-1.0-py3-none-any.whl", wheel("helper", "1.0"))
+    index.status["/simple/helper/"] = 503
+    with pytest.raises(UvFault):
+        build(EnvironmentSpec(requirements=("helper",)), {}, WHERE)
+    index.status.clear()
+    assert build(EnvironmentSpec(requirements=("helper",)), {}, WHERE).packages == {
+        "helper": "1.0"
+    }  # and then the same again
+
+
+def test_a_download_that_is_cut_is_a_fault(index: PackageIndex) -> None:
+    index.ranges = False
+    name = "helper-1.0-py3-none-any.whl"
+    index.publish("helper", name, wheel("helper", "1.0", {"helper.py": "#" * 100_000 + "\n"}))
+    index.cuts[name] = [50] * 20
+    with pytest.raises(UvFault):
+        build(EnvironmentSpec(requirements=("helper",)), {}, WHERE)
+
+
+@pytest.mark.parametrize(
+    ("stderr", "kind"),
+    [
+        ("error: Request failed after 3 retries\n  Caused by: error sending request for url (https://x/)\n", UvFault),
+        ("error: Failed to fetch: `https://x/simple/a/`\n  Caused by: dns error\n", UvFault),
+        (
+            "  × No solution found when resolving dependencies:\n  ╰─▶ Because there is no version of a==1 and\n",
+            BadInput,
+        ),
+        ("  × Failed to build `a==1`\n  ├─▶ The build backend returned an error\n", NotBuilt),
+        ("error: No space left on device (os error 28)\n", UvFault),
+        ("", UvFault),
+    ],
+)
+def test_what_uv_says_is_put_where_it_belongs_in_one_line(stderr: str, kind: type[Exception]) -> None:
+    with pytest.raises(kind) as raised:
+        environments._raise_for(stderr, WHERE)
+    assert type(raised.value) is kind
+    assert "\n" not in str(raised.value)
+    assert "╰" not in str(raised.value)
+    assert len(str(raised.value)) < 700
