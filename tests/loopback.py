@@ -125,6 +125,7 @@ class PackageIndex:
                     "upload-time": file.uploaded,
                     "size": len(file.data),
                     "yanked": "broken" if file.yanked else False,
+                    "core-metadata": metadata_of(file.data) is not None,
                 }
                 for name, file in files.items()
             ]
@@ -146,6 +147,9 @@ class PackageIndex:
             return self.page(name)
         if folder == "files":
             for files in self.projects.values():
+                if name.endswith(".metadata") and (of := files.get(name.removesuffix(".metadata"))):
+                    metadata = metadata_of(of.data)
+                    return None if metadata is None else ("application/octet-stream", metadata)
                 if name in files:
                     return "application/octet-stream", self.served.get(name, files[name].data)
         return None
@@ -235,6 +239,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
         else:
             self.wfile.write(body)
+
+
+def metadata_of(data: bytes) -> bytes | None:
+    """A wheel's metadata, which an index gives on its own (PEP 658)."""
+    if not zipfile.is_zipfile(io.BytesIO(data)):
+        return None
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        name = next((name for name in archive.namelist() if name.endswith(".dist-info/METADATA")), None)
+        return archive.read(name) if name else None
 
 
 def closed_port() -> int:

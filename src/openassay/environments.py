@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import uv
@@ -58,8 +59,16 @@ class EnvironmentSpec:
                 raise ValueError(f"{requirement!r} is not a requirement such as numpy==2.4.6") from None
             if parsed.url:
                 raise ValueError(f"{requirement!r}: name an artifact under `install` instead of an address")
-        if self.as_of is not None and not _DATE.match(self.as_of):
+        if self.as_of is not None and not _is_date(self.as_of):
             raise ValueError(f"as_of must read YYYY-MM-DD, found {self.as_of!r}")
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return _DATE.match(text) is not None
 
 
 @dataclass(frozen=True, kw_only=True)

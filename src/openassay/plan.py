@@ -30,6 +30,9 @@ from openassay.yaml_loader import load_yaml
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
+DETERMINISTIC_RUNS = 3
+"""Reruns of an arm whose claims are all declared deterministic: two must agree, a third makes chance unlikely."""
+
 ComponentName = Literal[
     "training_data", "data_preparation", "training_code", "recipe", "weights", "evaluation_code", "evaluation_results",
     "intermediate_checkpoints", "training_logs", "documentation",
@@ -449,9 +452,7 @@ def make_plan(layout: Layout, overrides: list[str]) -> Plan:
     target = read_target(layout)
     settings = compose(layout.conf, overrides)
     glue = Glue(file=target.glue, sha256=file_digest(layout.glue_folder / target.glue)) if target.glue else None
-    runs = min(settings.profile.runs, (target.rerun and target.rerun.max_runs) or settings.profile.runs)
-    arms = {name: tuple(range(runs)) for name in target.rerun.arms} if target.rerun else {}
-    arms |= {control.arm: tuple(range(settings.profile.control_runs)) for control in target.controls}
+    arms = _seeds(target, settings.profile)
     identity = to_plain(target) | {
         "glue": to_plain(glue), "seeds": {"arms": to_plain(arms)},
         "citations": {claim.id: to_plain(claim.cited_at) for claim in target.claims},
@@ -461,6 +462,19 @@ def make_plan(layout: Layout, overrides: list[str]) -> Plan:
     data |= {"execution": to_plain(settings.execution), "tracking": settings.tracking}
     plan: Plan = parse(Plan, data, "plan")
     return plan
+
+
+def _seeds(target: Target, profile: Profile) -> dict[str, tuple[int, ...]]:
+    """The seeds of every arm: as many as the profile says, fewer where the target says so or nothing is random."""
+    if target.rerun is None:
+        return {}
+    arms = {}
+    for name in target.rerun.arms:
+        claims = [claim for claim in target.claims if claim.arm == name]
+        fixed = bool(claims) and all(claim.deterministic for claim in claims)
+        runs = min(profile.runs, target.rerun.max_runs or profile.runs, *([DETERMINISTIC_RUNS] if fixed else []))
+        arms[name] = tuple(range(runs))
+    return arms | {control.arm: tuple(range(profile.control_runs)) for control in target.controls}
 
 
 def write_plan(path: Path, plan: Plan) -> None:

@@ -104,7 +104,7 @@ def test_an_empty_environment_is_built_without_any_index_and_once(
     pip_settings(PIP_INDEX_URL=f"http://127.0.0.1:{closed_port()}/simple")
     built = build(EnvironmentSpec(), {}, WHERE)
     assert "building the release's environment" in capsys.readouterr().out
-    assert built.version == platform.python_version()
+    assert built.version.startswith(f"{HERE}.")
     assert built.packages == {}
     assert built.identity() == {"python": built.version, "machine": platform.machine()}
     assert Path(built.python).is_relative_to(cache / "envs")

@@ -220,13 +220,22 @@ def test_the_order_of_keys_is_kept() -> None:
 
 
 # What YAML can hold as it stands: printable text; whole numbers that do not turn into floats for their length.
-words = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_characters="\x7f", exclude_categories=["Cc"]), max_size=20)
+words = st.text(
+    st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_characters="\x7f", exclude_categories=["Cc"]),
+    max_size=20,
+)
 leaves = (
-    st.none() | st.booleans() | st.integers(-(10**18), 10**18) | st.floats(allow_nan=False, allow_infinity=False) | words
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**18), 10**18)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | words
 )
 values = st.recursive(
     leaves,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(words.filter(lambda key: key != "<<"), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(words.filter(lambda key: key != "<<"), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
@@ -244,9 +253,10 @@ def test_json_is_read_as_json(value: Any) -> None:
 
 @given(st.text(max_size=60) | st.text("[]{}:,-?&*!|>'\"%@`#~<= \n\tab01.e\\Ux", max_size=60))
 def test_any_text_is_data_or_bad_input_and_never_another_error(text: str) -> None:
+    said, found = "f.yaml", None
     try:
         found = parse_yaml(text, "f.yaml")
     except BadInput as refused:
-        assert str(refused).startswith("f.yaml")
-    else:
-        assert json.loads(json.dumps(found, allow_nan=False)) == found
+        said = str(refused)
+    assert said.startswith("f.yaml")
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
