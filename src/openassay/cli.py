@@ -48,7 +48,7 @@ OptionalTargets = Annotated[
 def index(root: Path) -> list[str]:
     """The targets of conf/pipeline.yaml. `BadInput` when a name is odd or a file is missing."""
     where = "conf/pipeline.yaml"
-    data = load_yaml(root / where)
+    data = load_yaml(root / where, where)
     names = data.get("targets") if isinstance(data, dict) else None
     if not isinstance(names, list) or not names:
         raise BadInput(f"{where}: targets: a list of target names is needed")

@@ -248,7 +248,7 @@ class Plan:
 def read_target(layout: Layout) -> Target:
     """The target file, checked as far as it can be without fetching anything. `BadInput` names file, key and remedy."""
     where = _shown(layout.target_file, layout)
-    data = load_yaml(layout.target_file)
+    data = load_yaml(layout.target_file, where)
     target: Target = parse(Target, data, where)
     _check_target(target, layout, where)
     return target

@@ -28,19 +28,20 @@ _WORDS: dict[str, bool | None] = {
 }  # fmt: skip
 
 
-def load_yaml(path: Path) -> Json:
-    """What does this file say? Parsed YAML of JSON's types; `BadInput` names the file, the line and what to do."""
+def load_yaml(path: Path, where: str | None = None) -> Json:
+    """What does this file say? Parsed YAML of JSON's types; `BadInput` names the file (as `where`), the line and what to do."""
+    where = where or str(path)
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise BadInput(f"{path}: there is no such file") from None
+        raise BadInput(f"{where}: there is no such file") from None
     if len(data) > MAX_BYTES:
-        raise BadInput(f"{path}: {len(data)} bytes; a target file has at most {MAX_BYTES}")
+        raise BadInput(f"{where}: {len(data)} bytes; a target file has at most {MAX_BYTES}")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise BadInput(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
-    return parse_yaml(text, str(path))
+        raise BadInput(f"{where}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
+    return parse_yaml(text, where)
 
 
 def parse_yaml(text: str, where: str) -> Json:

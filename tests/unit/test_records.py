@@ -255,7 +255,7 @@ def test_bad_data_is_bad_input_that_names_file_and_key(data: object, says: str) 
 def test_a_kind_that_is_not_known_is_named_with_the_known_ones() -> None:
     from openassay.sources import Source
 
-    with pytest.raises(BadInput, match=r"f\.yaml: the file: unknown 'kind' 'ftp'; known: 'pypi', 'debian', 'local'"):
+    with pytest.raises(BadInput, match=r"f\.yaml: the file: unknown kind 'ftp'; known: 'pypi', 'debian', 'local'"):
         parse(Source, {"kind": "ftp", "path": "x"}, "f.yaml")
     with pytest.raises(BadInput, match=r"f\.yaml: the file: the key 'kind' is missing"):
         parse(Source, {"path": "x"}, "f.yaml")

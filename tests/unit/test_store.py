@@ -266,6 +266,7 @@ def _flipped(data: bytes, start: int, count: int = 40) -> bytes:
 
 
 NOISE = hashlib.shake_128(b"noise").digest(100_000)
+MORE_NOISE = hashlib.shake_128(b"noise").digest(1_200_000)
 TAR_GZ = tar_of(member("a", NOISE), mode="w:gz")
 
 # (id, file name, content, what the refusal must name)
@@ -290,7 +291,7 @@ HOSTILE: list[tuple[str, str, Callable[[], bytes], str]] = [
     ("zip that is no zip", "x.zip", lambda: b"<html>404</html>", "cannot be unpacked"),
     ("zip that is empty", "x.zip", lambda: b"", "cannot be unpacked"),
     ("zip cut short", "x.zip", lambda: zip_of(("a", NOISE))[:-200], "cannot be unpacked"),
-    ("zip with damaged content", "x.zip", lambda: _flipped(zip_of(("a", b"abc" * 9000)), 60, 10), "cannot be unpacked"),
+    ("zip with damaged content", "x.zip", lambda: _flipped(zip_of(("a", b"abc" * 9000)), 31, 1), "cannot be unpacked"),
     ("zip with another checksum", "x.zip", lambda: _flipped(zip_of(("a", NOISE), compression=zipfile.ZIP_STORED), 500, 1), "'a'"),
     ("tar that is no tar", "x.tar", lambda: b"<html>404</html>" * 100, "cannot be unpacked"),
     ("tar that is empty", "x.tar", lambda: b"", "cannot be unpacked"),
@@ -300,6 +301,8 @@ HOSTILE: list[tuple[str, str, Callable[[], bytes], str]] = [
     ("tar.gz with damaged content", "x.tar.gz", lambda: _flipped(TAR_GZ, 300), "cannot be unpacked"),
     ("tar.xz cut short", "x.tar.xz", lambda: tar_of(member("a", NOISE), mode="w:xz")[:5000], "cannot be unpacked"),
     ("tar.xz with damaged content", "x.tar.xz", lambda: _flipped(tar_of(member("a", NOISE), mode="w:xz"), 300), "cannot be unpacked"),
+    ("tar.xz with damage farther in", "x.tar.xz", lambda: _flipped(tar_of(member("a", NOISE), member("b", NOISE), mode="w:xz"), 90_000), "cannot be unpacked"),
+    ("tar.bz2 with damage farther in", "x.tar.bz2", lambda: _flipped(tar_of(member("a", MORE_NOISE), mode="w:bz2"), 950_000), "cannot be unpacked"),
     ("tar.bz2 cut short", "x.tar.bz2", lambda: tar_of(member("a", NOISE), mode="w:bz2")[:5000], "cannot be unpacked"),
     ("tar.bz2 with damaged content", "x.tar.bz2", lambda: _flipped(tar_of(member("a", NOISE), mode="w:bz2"), 300), "cannot be unpacked"),
 ]  # fmt: skip
@@ -425,8 +428,10 @@ def test_a_debian_package_unpacks_to_what_it_would_install(store: Store, tmp_pat
 @needs_dpkg
 def test_a_debian_package_that_is_a_bomb_is_refused(store: Store, tmp_path: Path) -> None:
     data = deb_of(tmp_path, {"usr/share/zeros": bytes(ZIP_BOMB)})
-    with pytest.raises(RefusedArchive, match="it unpacks to"):
+    with pytest.raises(RefusedArchive, match=r"it unpacks to \d+ bytes") as refused:
         store.tree(put(store, data), "demo-data.deb")
+    said = int(str(refused.value).split("unpacks to ")[1].split()[0])
+    assert 100 * 2**20 < said < ZIP_BOMB  # it was stopped on the way
     assert list((store.folder / "trees").glob("*/*")) == []
 
 

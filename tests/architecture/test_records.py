@@ -1,0 +1,69 @@
+"""The audits that are committed: they parse, they fit the schema, and the README shows them as they are."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+from pydantic import TypeAdapter
+
+from openassay.cli import index
+from openassay.core.types import ReleaseVerdict
+from openassay.layout import Layout
+from openassay.plan import read_plan
+from openassay.records import read_record
+
+REPO = Path(__file__).parents[2]
+RECORDS = sorted(REPO.glob("experiments/*/verdict.json"))
+
+
+def test_every_target_of_the_index_has_a_committed_audit() -> None:
+    assert {path.parent.name for path in RECORDS} == set(index(REPO))
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.parent.name)
+def test_a_committed_verdict_fits_the_schema_and_its_plan(path: Path) -> None:
+    jsonschema.validate(json.loads(path.read_text()), TypeAdapter(ReleaseVerdict).json_schema())
+    verdict = read_record(path, ReleaseVerdict)
+    plan = read_plan(Layout(REPO, verdict.target))
+    assert verdict.plan_digest == plan.digest
+    assert [claim.id for claim in verdict.claims] == [claim.id for claim in plan.claims]
+    for claim, planned in zip(verdict.claims, plan.claims, strict=True):
+        assert claim.tolerance == planned.tolerance
+        assert len(claim.runs) in {0, len(plan.seeds.arms.get(planned.arm, ()))}
+    page = (path.parent / "report.html").read_text()
+    assert verdict.outcome.value in page
+    assert verdict.plan_digest in page
+
+
+def test_all_four_outcomes_occur_on_real_releases() -> None:
+    outcomes = {claim.outcome for path in RECORDS for claim in read_record(path, ReleaseVerdict).claims}
+    assert outcomes == {"REPRODUCED", "NOT_REPRODUCED", "INCONCLUSIVE", "NOT_ATTEMPTED"}
+
+
+def table() -> str:
+    """The README's table, from the records."""
+    rows = ["| target | claim | published | reruns' mean | verdict |", "|---|---|---|---|---|"]
+    for name in index(REPO):
+        path = REPO / "experiments" / name / "verdict.json"
+        if not path.exists():
+            continue
+        verdict = read_record(path, ReleaseVerdict)
+        for claim in verdict.claims:
+            given = sum(value is not None for value in claim.runs)
+            mean = "–" if claim.difference is None else f"{claim.published.value + claim.difference:.5g} ({given} runs)"
+            rows.append(
+                f"| [{name}](conf/target/{name}.yaml) | {claim.id} | {claim.published.value:g} ± {claim.tolerance.margin:g} | {mean} | {claim.outcome.value} |"
+            )
+        if not verdict.claims:
+            rows.append(f"| [{name}](conf/target/{name}.yaml) | none published | – | – | {verdict.outcome.value} |")
+    return "\n".join(rows) + "\n"
+
+
+def test_the_readme_shows_the_committed_verdicts() -> None:
+    shown = re.search(r"<!-- verdicts:.*?-->\n(.*?)<!-- /verdicts -->", (REPO / "README.md").read_text(), re.DOTALL)
+    assert shown
+    assert shown.group(1) == table()

@@ -1,0 +1,205 @@
+"""A target file with something wrong gets one line that names file, key, what was found and what to do."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from releases.miniature import REPO, add_release, make_project, target, write_target
+
+from openassay.faults import BadInput
+from openassay.layout import Layout, find_root
+from openassay.plan import make_plan, read_plan, read_target, write_plan
+
+SETTINGS = ["profile=cpu", "judge=default", "tracking=mlflow", "execution=auto"]
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return add_release(make_project(tmp_path), "honest")
+
+
+def changed(data: dict[str, Any], place: str, value: Any) -> dict[str, Any]:
+    """The target with another value at a dotted place; `DELETE` removes it."""
+    *path, last = place.split(".")
+    here: Any = data
+    for part in path:
+        here = here[int(part)] if isinstance(here, list) else here[part]
+    key: Any = int(last) if isinstance(here, list) else last
+    if value == "DELETE":
+        del here[key]
+    else:
+        here[key] = value
+    return data
+
+
+BAD: list[tuple[str, Any, str]] = [
+    ("surprise", 1, r"surprise: unknown key"),
+    ("release.titel", "x", r"release\.titel: unknown key"),
+    ("release.title", "DELETE", r"release\.title: missing"),
+    ("release.version", 1.0, r"release\.version: should be a valid string, found '1.0'"),
+    ("schema_version", 2, r"schema_version: should be 1, found '2'"),
+    ("name", "other", r"name: expected 'honest', as the file is called, found 'other'"),
+    ("components.0.component", "code", r"components\.0\.component: should be 'training_data'"),
+    ("components.0.artifact", "nope", r"components\.0\.artifact: there is no artifact 'nope'; there are: code"),
+    ("components.1.paths", ["a"], r"components\.1\.paths: name the artifact"),
+    ("artifacts.code.sources", [], r"artifacts\.code\.sources: "),
+    ("artifacts.code.sources.0.kind", "ftp", r"sources\.0: unknown kind 'ftp'; known: 'pypi', 'debian', 'local'"),
+    ("artifacts.code.sources.0.sha256", "abc", r"sources\.0\.sha256: a sha256 is 64 hexadecimal digits in lower case, found 'abc'"),
+    ("artifacts.code.payload.sha256", "A" * 64, r"payload\.sha256: "),
+    ("artifacts.code.payload", "DELETE", r"artifacts\.code\.sources\.0\.sha256: missing; pin the file"),
+    ("environment", "DELETE", r"environment: missing; rerun runs the release's code"),
+    ("environment.install", ["nope"], r"environment\.install\.0: there is no artifact 'nope'"),
+    ("environment.requirements", ["numpy @ https://example.org/x.whl"], r"environment: 'numpy @ .*: name an artifact"),
+    ("environment.requirements", ["--index-url=http://x"], r"is not a requirement"),
+    ("environment.as_of", "soon", r"as_of must read YYYY-MM-DD"),
+    ("glue", "../x.py", r"glue: '\.\./x\.py' is not a \.py file"),
+    ("glue", "missing.py", r"glue: 'missing\.py' is not a \.py file in conf/target/glue/"),
+    ("rerun.driver", "magic", r"rerun: unknown driver 'magic'; known: 'python', 'native'"),
+    ("rerun.run.kind", "shell", r"rerun\.python\.run: unknown kind 'shell'"),
+    ("rerun.run.artifact", "nope", r"rerun\.run\.artifact: there is no artifact 'nope'"),
+    ("rerun.run.path", "../../etc/passwd", r"rerun\.run\.path: it must stay below the artifact"),
+    ("rerun.run.arguments", ["{sed}"], r"rerun\.run\.arguments: nothing gives \{sed\}.*known: .*seed"),
+    ("rerun.measure.0.path", "/etc/passwd", r"path must be relative"),
+    ("rerun.measure.0", {"read_from": "stdout", "metric": "m", "pattern": "("}, r"not a regular expression"),
+    ("rerun.measure.0", {"read_from": "stdout", "metric": "m", "pattern": "x"}, r"one group"),
+    ("rerun", "DELETE", r"not_rerun_because: missing"),
+    ("rerun.max_runs", 1, r"max_runs: should be greater than or equal to 2"),
+    ("rerun.timeout_s", 0, r"timeout_s: should be greater than 0"),
+    ("controls", [], r"controls: missing; a rerun needs a negative control"),
+    ("controls.0.arm", "faithful", r"controls\.0\.arm: 'faithful' is taken"),
+    ("controls.0.arm", "a/b", r"'a/b' is not a name"),
+    ("controls.0.of", "nope", r"controls\.0\.of: there is no arm 'nope'; there are: faithful"),
+    ("controls.0.parameters", {}, r"controls\.0: it changes nothing"),
+    ("controls.0.parameters", {"lable": "x"}, r"controls\.0\.parameters: the run has no \{lable\}"),
+    ("controls.0.set", {"steps": 1}, r"controls\.0\.set: only a native recipe"),
+    ("claims.0.id", "a b", r"claims\.0\.id: 'a b' is not a name"),
+    ("claims.0.metric", "f1", r"claims\.0\.metric: no rerun measures 'f1'; measured: accuracy"),
+    ("claims.0.arm", "nope", r"claims\.0\.arm: there is no arm 'nope'"),
+    ("claims.0.tolerance", "DELETE", r"claims\.0\.tolerance: missing"),
+    ("claims.0.tolerance.margin", 0, r"margin: it must be above 0"),
+    ("claims.0.tolerance.margin", -1, r"margin: it must be above 0"),
+    ("claims.0.tolerance.margin", True, r"margin: should be a valid number, found 'True'"),
+    ("claims.0.tolerance.margin", "5%", r"margin: should be a valid number, found '5%'"),
+    ("claims.0.tolerance.rationale", " ", r"rationale: missing"),
+    ("claims.0.cited_at", {}, r"claims\.0\.cited_at: give a url, or artifact, path and quote"),
+    ("claims.0.cited_at", "DELETE", r"claims\.0\.cited_at: missing"),
+    ("claims.0.published.value", "DELETE", r"claims\.0\.published\.value: missing"),
+    ("claims.0.published.value", ".nan", r"published\.value: should be a valid number, found '\.nan'"),
+    ("claims.0.published.value", "1e999", r"published\.value: should be a valid number, found '1e999'"),
+    ("claims.0.published.value", 1e200, r"published\.value: a finite number is needed"),
+    ("claims.0.published.num_runs", 0, r"num_runs: at least 1, found 0"),
+    ("claims.0.published.sd", -0.1, r"cannot be negative"),
+    ("claims.0.published.rounding", -1, r"cannot be negative"),
+    ("claims.0.published", {"value": 0.9, "sd": 0.1}, r"published\.sd: a standard deviation over runs needs num_runs of 2 or more"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("place", "value", "message"), BAD, ids=[f"{place}={value!s:.20}" for place, value, _ in BAD])
+def test_a_mistake_is_named(place: str, value: Any, message: str, layout: Layout) -> None:
+    data = changed(target(layout.root, "honest", 0.9), place, value)
+    path = layout.target_file
+    write_target(layout.root, data | {"name": "honest"}) if place != "name" else path.write_text(yaml.safe_dump(data))
+    with pytest.raises(BadInput) as caught:
+        read_target(layout)
+    line = str(caught.value)
+    assert line.startswith("conf/target/honest.yaml: ")
+    assert re.search(message, line), line
+    assert "\n" not in line
+
+
+def test_the_same_claim_twice_is_named(layout: Layout) -> None:
+    data = target(layout.root, "honest", 0.9)
+    data["claims"].append(dict(data["claims"][0]))
+    for part in ("published", "cited_at", "tolerance"):  # PyYAML writes the same object twice as an alias
+        data["claims"][1][part] = dict(data["claims"][1][part])
+    write_target(layout.root, data)
+    with pytest.raises(BadInput, match=r"claims\.0\.id: 'accuracy' stands twice"):
+        read_target(layout)
+
+
+def test_a_plan_is_the_same_on_every_freeze_and_survives_the_disk(layout: Layout) -> None:
+    one, other = make_plan(layout, SETTINGS), make_plan(layout, SETTINGS)
+    assert one == other
+    write_plan(layout.plan, one)
+    assert read_plan(layout) == one
+
+
+def test_device_and_tracking_are_no_part_of_what_is_tested(layout: Layout) -> None:
+    here = make_plan(layout, SETTINGS)
+    there = make_plan(layout, [*SETTINGS[:2], "tracking=none", "execution=cpu", "execution.workers=7"])
+    assert here.digest == there.digest
+    assert here.execution != there.execution
+
+
+@pytest.mark.parametrize("override", ["profile=smoke", "judge=strict"])
+def test_runs_and_error_rates_are_part_of_what_is_tested(override: str, layout: Layout) -> None:
+    group = override.split("=", maxsplit=1)[0]
+    others = [setting for setting in SETTINGS if not setting.startswith(group)]
+    assert make_plan(layout, SETTINGS).digest != make_plan(layout, [*others, override]).digest
+
+
+def test_a_plan_that_was_edited_by_hand_is_refused(layout: Layout) -> None:
+    write_plan(layout.plan, make_plan(layout, SETTINGS))
+    layout.plan.write_text(layout.plan.read_text().replace("margin: 0.03", "margin: 0.3"))
+    with pytest.raises(BadInput, match="changed after it was frozen"):
+        read_plan(layout)
+
+
+def test_a_changed_glue_script_is_a_changed_plan(layout: Layout) -> None:
+    script = layout.glue_folder / "mini.py"
+    script.write_text("def f():\n    return 1\n")
+    write_target(layout.root, target(layout.root, "honest", 0.9) | {"glue": "mini.py"})
+    before = make_plan(layout, SETTINGS)
+    script.write_text("def f():\n    return 2\n")
+    assert make_plan(layout, SETTINGS).digest != before.digest
+
+
+def test_where_nothing_is_random_three_reruns_are_planned(layout: Layout) -> None:
+    assert len(make_plan(layout, SETTINGS).seeds.arms["faithful"]) == 10
+    write_target(layout.root, changed(target(layout.root, "honest", 0.9), "claims.0.deterministic", True))
+    seeds = make_plan(layout, SETTINGS).seeds.arms
+    assert seeds == {"faithful": (0, 1, 2), "inverted_labels": (0, 1)}
+
+
+@pytest.mark.parametrize(
+    "text", ["${oc.env:HOME}", "# @package _global_\n", "defaults: [x]\n", "_target_: os.system\n"]
+)
+def test_a_target_has_no_powers_over_hydra(text: str, layout: Layout) -> None:
+    data = target(layout.root, "honest", 0.9)
+    if text.startswith("$"):
+        data["release"]["title"] = text
+        write_target(layout.root, data)
+        assert make_plan(layout, SETTINGS).release.title == text  # a word like any other
+    elif text.startswith("#"):
+        layout.target_file.write_text(text + layout.target_file.read_text())
+        assert make_plan(layout, SETTINGS).name == "honest"  # a comment like any other
+    else:
+        layout.target_file.write_text(text + layout.target_file.read_text())
+        with pytest.raises(BadInput, match="unknown key"):
+            make_plan(layout, SETTINGS)
+
+
+def test_a_setting_that_does_not_exist_is_named(layout: Layout) -> None:
+    with pytest.raises(BadInput, match="profile/huge"):
+        make_plan(layout, ["profile=huge", *SETTINGS[1:]])
+
+
+def test_outside_a_project_the_command_says_so(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="not inside an OpenAssay project"):
+        find_root(tmp_path)
+    assert find_root(REPO / "src") == REPO
+
+
+def test_the_documented_example_is_a_well_formed_target(tmp_path: Path) -> None:
+    root = make_project(tmp_path)
+    text = re.search(r"```yaml\n(.*?)```", (REPO / "docs" / "target.md").read_text(), re.DOTALL)
+    assert text
+    (root / "conf/target/my_release.yaml").write_text(text.group(1))
+    (root / "conf/target/glue/my_release.py").write_text("def quickstart(shuffled): ...\n")
+    found = read_target(Layout(root, "my_release"))
+    assert found.claims[0].published.value == 89.28
+    assert found.components[0].published == "yes"

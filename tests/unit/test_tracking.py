@@ -1,0 +1,108 @@
+"""MLflow as a mirror: flat tagged runs in a real SQLite store, replaced and not repeated, and no harm when it is lost."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+from releases.miniature import add_release, make_project
+from releases.stages import SETTINGS, audit
+
+from openassay import tracking
+from openassay.core.types import ReleaseVerdict, Rerun
+from openassay.layout import Layout
+from openassay.plan import read_plan
+from openassay.records import read_record
+from openassay.stages import report
+
+TRACKED = [*SETTINGS[:2], "tracking=mlflow", SETTINGS[3]]
+
+
+@pytest.fixture(scope="module")
+def layout(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Layout:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENASSAY_CACHE", str(session_cache))
+        root = make_project(tmp_path_factory.mktemp("tracked"))
+        patch.chdir(root)
+        layout = add_release(root, "honest")
+        audit(layout, TRACKED)
+    return layout
+
+
+def evidence(layout: Layout) -> tuple[ReleaseVerdict, dict[str, tuple[Rerun, ...]]]:
+    """The verdict and its reruns, with a curve that this release's code does not give."""
+    found = report.read_evidence(read_plan(layout), layout)
+    curve = {"accuracy": ((0, 0.5), (10, 0.9))}
+    runs = {arm: tuple(replace(rerun, curves=curve) for rerun in of) for arm, of in found.runs.items()}
+    return found.verdict, runs
+
+
+def test_every_part_of_an_audit_is_a_flat_tagged_run(layout: Layout) -> None:
+    verdict, runs = evidence(layout)
+    experiment = tracking.track(verdict, runs, layout.report, layout.root, None)
+    client = MlflowClient(tracking.tracking_uri(layout.root, None))
+    found = client.search_runs([experiment])
+    roles = [run.data.tags["role"] for run in found]
+    assert sorted(roles) == ["audit", "claim", "control", "control", "seed", "seed"]
+    assert roles[0] == "claim"  # newest first: the chart shows ten runs, and the published value must be among them
+    assert all("mlflow.parentRunId" not in run.data.tags for run in found)
+    assert len({run.data.tags["audit"] for run in found}) == 1
+    assert all(run.info.status == "FINISHED" for run in found)
+    by_role = {run.data.tags["role"]: run for run in found}
+    claim, seed = by_role["claim"], by_role["seed"]
+    assert claim.data.metrics["final_accuracy"] == 0.9
+    line = client.get_metric_history(claim.info.run_id, "accuracy")
+    assert [(point.step, point.value) for point in line] == [(0, 0.9), (10, 0.9)]
+    assert [point.step for point in client.get_metric_history(seed.info.run_id, "accuracy")] == [0, 10]
+    assert by_role["audit"].data.tags["outcome"] == verdict.outcome.value
+    assert [file.path for file in client.list_artifacts(by_role["audit"].info.run_id)] == ["report.html"]
+
+
+def test_the_same_audit_again_replaces_its_runs_and_another_plan_adds_its_own(layout: Layout) -> None:
+    verdict, runs = evidence(layout)
+    for _ in range(2):
+        experiment = tracking.track(verdict, runs, layout.report, layout.root, None)
+    client = MlflowClient(tracking.tracking_uri(layout.root, None))
+    assert len(client.search_runs([experiment])) == 6
+    tracking.track(replace(verdict, plan_digest="f" * 64), runs, layout.report, layout.root, None)
+    assert len(client.search_runs([experiment])) == 12
+
+
+def test_the_link_opens_the_chart_of_this_audit(layout: Layout) -> None:
+    path = tracking.chart_path("7", "abc 2026")
+    assert path.startswith("/#/experiments/7/runs?")
+    assert "compareRunsMode=CHART" in path
+    assert "searchFilter=tags.audit%20%3D%20%27abc%202026%27" in path
+
+
+def test_a_server_that_is_lost_is_a_warning(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(tracking.ENVIRONMENT_VARIABLE, "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    found = report.read_evidence(read_plan(layout), layout)
+    report.track(found, layout)
+    assert "warning: MLflow at http://127.0.0.1:9 does not take the runs" in capsys.readouterr().err
+    assert read_record(layout.verdict, ReleaseVerdict) == found.verdict
+
+
+def test_the_variable_comes_before_the_setting_and_the_default_is_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tracking.tracking_uri(tmp_path, None) == f"sqlite:///{tmp_path}/mlflow.db"
+    assert tracking.tracking_uri(tmp_path, "http://configured") == "http://configured"
+    monkeypatch.setenv(tracking.ENVIRONMENT_VARIABLE, "http://variable")
+    assert tracking.tracking_uri(tmp_path, "http://configured") == "http://variable"
+
+
+def test_several_audits_may_create_the_database_at_once(tmp_path: Path) -> None:
+    code = "import sys, pathlib; from openassay import tracking; tracking.experiment_id(pathlib.Path(sys.argv[1]), None, 'x')"
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    for process in processes:
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 0, said
