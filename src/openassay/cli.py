@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -144,9 +145,19 @@ def _show(root: Path, names: list[str]) -> None:
         console.print(table)
         for line in lines:
             console.print(line, soft_wrap=True)
-        console.print("dashboard: openassay dashboard" + (f" {names[0]}" if len(names) == 1 else ""), soft_wrap=True)
+        console.print(
+            f"MLflow dashboard: {_this_command()} dashboard {names[0] if len(names) == 1 else ''}", soft_wrap=True
+        )
     if missing:
         console.print(f"not audited yet: {', '.join(missing)}", soft_wrap=True)
+
+
+def _this_command() -> str:
+    """How to call this command from here: by its name when it is on the path, else by where it lies."""
+    command = Path(sys.executable).with_name("openassay")
+    if shutil.which("openassay") == str(command):
+        return "openassay"
+    return os.path.relpath(command) if command.is_relative_to(Path.cwd()) else str(command)
 
 
 @app.command()

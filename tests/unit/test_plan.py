@@ -48,6 +48,8 @@ BAD: list[tuple[str, Any, str]] = [
     ("components.1.paths", ["a"], r"components\.1\.paths: name the artifact"),
     ("artifacts.code.sources", [], r"artifacts\.code\.sources: "),
     ("artifacts.code.sources.0.kind", "ftp", r"sources\.0: unknown kind 'ftp'; known: 'pypi', 'debian', 'local'"),
+    ("artifacts.code.sources.0", {"kind": "pypi", "package": "river", "version": "0.26.2", "file": "river-0.26.1-py3-none-any.whl"},
+     r"'river-0\.26\.1-py3-none-any\.whl' is not a file of river 0\.26\.2"),
     ("artifacts.code.sources.0.sha256", "abc", r"sources\.0\.sha256: a sha256 is 64 hexadecimal digits in lower case, found 'abc'"),
     ("artifacts.code.payload.sha256", "A" * 64, r"payload\.sha256: "),
     ("artifacts.code.payload", "DELETE", r"artifacts\.code\.sources\.0\.sha256: missing; pin the file"),

@@ -16,6 +16,14 @@ from pathlib import Path
 from typing import Literal
 
 import httpx
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    canonicalize_name,
+    canonicalize_version,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
 from unearth import Link, PackageFinder
 from unearth.auth import MultiDomainBasicAuth
 from unearth.fetchers.sync import PyPIClient
@@ -73,6 +81,19 @@ class PypiSource:
     """The pin. May be left out when the artifact has a payload pin."""
     root: str = ""
     """Folder inside the archive that counts as its top; a glob."""
+
+    def __post_init__(self) -> None:
+        if self.file is None:
+            return
+        try:
+            parse = parse_wheel_filename if self.file.endswith(".whl") else parse_sdist_filename
+            name, version = parse(self.file)[:2]
+        except (InvalidWheelFilename, InvalidSdistFilename):
+            return  # an old kind of file; the index will tell
+        if name != canonicalize_name(self.package) or canonicalize_version(version) != canonicalize_version(
+            self.version
+        ):
+            raise ValueError(f"{self.file!r} is not a file of {self.package} {self.version}")
 
     def label(self) -> str:
         """This source in a few words."""

@@ -1,0 +1,76 @@
+"""`make bench`: how much longer does an audit take than the same trainings run bare in one process?
+
+Both are timed in one go on this machine, in a scratch project: first the whole audit (every stage, from nothing but downloaded
+artifacts and a built environment), with one worker and with one a core; then the same seeds and arms in a loop in one process.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+REPO = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+
+def main() -> None:
+    """Time both, print the ratios."""
+    target = sys.argv[1] if len(sys.argv) > 1 else "mnist1d_cnn"
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for name in ("conf", "pipelines", "dvc.yaml", ".dvcignore", ".dvc/config"):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            copy = shutil.copytree if (REPO / name).is_dir() else shutil.copyfile
+            copy(REPO / name, root / name)
+        (root / "src").symlink_to(REPO / "src")
+        subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+        (root / "conf/execution/one.yaml").write_text("workers: 1\nthreads: 1\ndevice: cpu\n")
+        command = [str(BIN / "dvc"), "repro", "-q", f"prepare@{target}"]
+        subprocess.run(command, cwd=root, check=True, stdout=subprocess.DEVNULL)  # download and environment: once
+        times = {}
+        index = root / "conf/pipeline.yaml"
+        for execution in ("one", "cpu"):
+            shutil.rmtree(root / "experiments")
+            (root / "dvc.lock").unlink(missing_ok=True)
+            index.write_text(
+                "\n".join(
+                    line if not line.startswith("execution:") else f"execution: {execution}"
+                    for line in index.read_text().splitlines()
+                )
+            )
+            started = time.monotonic()
+            subprocess.run([str(BIN / "openassay"), "audit", target], cwd=root, check=True, stdout=subprocess.DEVNULL)
+            times[execution] = time.monotonic() - started
+        started = time.monotonic()
+        code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import overhead; overhead.bare({target!r})"
+        subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
+        bare_s = time.monotonic() - started
+    print(f"{target}: bare trainings in one process {bare_s:.1f} s")
+    print(f"  audit, one worker: {times['one']:.1f} s, ratio {times['one'] / bare_s:.2f}")
+    print(f"  audit, {os.cpu_count()} workers: {times['cpu']:.1f} s, ratio {times['cpu'] / bare_s:.2f}")
+
+
+def bare(target: str) -> None:
+    """The same trainings, one after another, nothing else."""
+    from openassay.layout import Layout
+    from openassay.plan import read_plan
+    from openassay.recipes.job import load_arrays, permuted
+    from openassay.recipes.native import NativeRecipe
+    from openassay.training.trainer import train
+
+    layout = Layout(Path.cwd(), target)
+    plan = read_plan(layout)
+    assert isinstance(plan.rerun, NativeRecipe), "the bare loop knows native recipes"
+    arrays = load_arrays(layout.data)
+    for name, arm in plan.arms().items():
+        for seed in plan.seeds.arms[name]:
+            train(plan.rerun.of_arm(arm), permuted(arrays, arm.permute, seed), seed=seed)
+
+
+if __name__ == "__main__":
+    main()
