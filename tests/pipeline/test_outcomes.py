@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+import yaml
 from pydantic import TypeAdapter
 from releases.miniature import HONEST_ACCURACY, add_release, make_project
 from releases.stages import SETTINGS, audit
@@ -85,6 +86,29 @@ def test_a_release_without_a_number_has_nothing_to_compare(project: Path) -> Non
     assert verdict.outcome is Outcome.NOT_ATTEMPTED
     assert "no_claim" in {finding.kind for finding in verdict.findings}
     assert verdict.score.value is None
+
+
+def test_sources_are_tried_in_order_and_what_they_said_is_kept(project: Path) -> None:
+    layout = add_release(project, "honest", "mirrored")
+    text = layout.target_file.read_text()
+    first = "    - kind: local\n      path: releases/moved\n"
+    layout.target_file.write_text(text.replace("    sources:\n", "    sources:\n" + first))
+    audit(layout)
+    record = json.loads(layout.record("fetch").read_text())
+    problems = [attempt["problem"] for attempt in record["artifacts"][0]["attempts"]]
+    assert "does not exist" in problems[0]
+    assert problems[1:] == [""]
+
+
+def test_a_source_that_this_system_cannot_use_is_a_finding(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = add_release(project, "honest", "packaged")
+    data = yaml.safe_load(layout.target_file.read_text())
+    data["artifacts"]["code"]["sources"] = [{"kind": "debian", "package": "dataset-of-mine"}]
+    layout.target_file.write_text(yaml.safe_dump(data))
+    monkeypatch.setattr("openassay.sources.debian.shutil.which", lambda _: None)
+    verdict = audit(layout)
+    assert verdict.outcome is Outcome.NOT_ATTEMPTED
+    assert any("needs apt" in finding.message for finding in verdict.findings)
 
 
 def test_a_quote_that_does_not_stand_in_the_release_is_found(project: Path) -> None:

@@ -69,9 +69,8 @@ def _one_try(url: str, part: Path, label: str) -> bool:
                 total=total or None, initial=have if resumed else 0, unit="B", unit_scale=True, desc=label, disable=None
             ) as bar,
         ):
-            for (
-                chunk
-            ) in reply.iter_bytes():  # of no fixed size: what has come is written before the connection can break
+            # of no fixed size: what has come is written before the connection can break
+            for chunk in reply.iter_bytes():
                 file.write(chunk)
                 bar.update(len(chunk))
     return not total or part.stat().st_size == total
