@@ -13,6 +13,7 @@ import importlib.util
 import json
 import os
 import random
+import resource
 import runpy
 import signal
 import sys
@@ -27,6 +28,7 @@ def main() -> int:
         request = json.load(file)
     sys.path.pop(0)  # this file's own folder: not for the release to see
     os.chdir(request["work"])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (request["max_file_bytes"], request["max_file_bytes"]))
     result: "dict[str, Any]" = {"ok": True, "error": "", "returned": None}
     try:
         seed_generators(request["seeding"], request["seed"])

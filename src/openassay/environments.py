@@ -26,6 +26,7 @@ from openassay.records import digest, write_text
 from openassay.sources.pypi import package_index
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
+_PYTHON = re.compile(r"3\.[0-9]{1,2}(\.[0-9]{1,2})?\Z")
 _NETWORK = ("error sending request", "dns error", "Failed to fetch", "tcp connect", "Connection refused", "timed out")
 _UNSOLVABLE = ("No solution found", "no version of", "not found in the package registry", "has no wheels with")
 
@@ -59,6 +60,8 @@ class EnvironmentSpec:
                 raise ValueError(f"{requirement!r} is not a requirement such as numpy==2.4.6") from None
             if parsed.url:
                 raise ValueError(f"{requirement!r}: name an artifact under `install` instead of an address")
+        if self.python is not None and not _PYTHON.match(self.python):
+            raise ValueError(f"python must read like 3.11, found {self.python!r}")
         if self.as_of is not None and not _is_date(self.as_of):
             raise ValueError(f"as_of must read YYYY-MM-DD, found {self.as_of!r}")
 

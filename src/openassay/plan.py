@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from openassay.core.types import LARGEST, Citation, Claim
 from openassay.environments import EnvironmentSpec
@@ -25,13 +25,20 @@ from openassay.recipes.python import Measure, PythonRecipe
 from openassay.recipes.run import GlueRun, Run, ScriptRun, Seeding
 from openassay.records import digest, file_digest, parse, to_plain, write_text
 from openassay.sources import Source
+from openassay.store import check_glob
 from openassay.yaml_loader import load_yaml
 
+Glob = Annotated[str, AfterValidator(check_glob)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 DETERMINISTIC_RUNS = 3
 """Reruns of an arm whose claims are all declared deterministic: two must agree, a third makes chance unlikely."""
+
+RESERVED = {"seed", "out", "data", "device"}
+"""Placeholders that a parameter may not take: a parameter called seed would give every rerun the same one."""
+
+_METRIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./ -]{0,99}\Z")
 
 ComponentName = Literal[
     "training_data", "data_preparation", "training_code", "recipe", "weights", "evaluation_code", "evaluation_results",
@@ -62,7 +69,7 @@ class Component:
     """SPDX expression where one fits, else the terms in words."""
     artifact: str | None = None
     """The artifact in which `inspect` looks for it; none when it lies where we do not fetch."""
-    paths: tuple[str, ...] = ()
+    paths: tuple[Glob, ...] = ()
     """Globs that must each match a file of the artifact."""
     where: str | None = None
     """Where the release says that it is, in words or as an address."""
@@ -74,7 +81,7 @@ class Payload:
     """A pin of what files say, however they are packed."""
 
     sha256: Sha256
-    include: tuple[str, ...]
+    include: Annotated[tuple[Glob, ...], Field(min_length=1)]
     """Globs, matched from the right, of the files that count."""
 
 
@@ -314,6 +321,13 @@ def _runs(target: Target) -> list[tuple[str, Run, dict[str, Any], tuple[Measure,
     return found
 
 
+def _arms(target: Target) -> list[Arm]:
+    return [
+        *(target.rerun.arms.values() if target.rerun else ()),
+        *(Arm(parameters=c.parameters) for c in target.controls),
+    ]
+
+
 def _check_runs(target: Target, layout: Layout, where: str) -> None:
     if target.glue is not None:
         path = layout.glue_folder / target.glue
@@ -332,10 +346,13 @@ def _check_runs(target: Target, layout: Layout, where: str) -> None:
                 raise BadInput(f"{where}: {stage}.run.artifact: there is no artifact {run.artifact!r}")
             if Path(run.path).is_absolute() or ".." in Path(run.path).parts:
                 raise BadInput(f"{where}: {stage}.run.path: it must stay below the artifact, found {run.path!r}")
+        taken = (set(parameters) | {name for arm in _arms(target) for name in arm.parameters}) & RESERVED
+        if taken:
+            raise BadInput(f"{where}: {stage}.parameters: {min(taken)!r} is given by OpenAssay; choose another name")
         arms: list[tuple[str, Arm]] = []
         if stage == "rerun" and target.rerun:
             arms = list(target.rerun.arms.items())
-        given = {"seed", "out", "data", "device", *(f"artifact:{name}" for name in target.artifacts), *parameters}
+        given = {*RESERVED, *(f"artifact:{name}" for name in target.artifacts), *parameters}
         for key, arm in arms or [("", Arm())]:
             if missing := placeholders(run.arguments) - given - set(arm.parameters):
                 of_arm = f" (arm {key})" if key else ""
@@ -356,6 +373,10 @@ def _check_claims(target: Target, where: str) -> None:
         for name in [*rerun.arms, *(control.arm for control in target.controls)]:
             checked_name(name, f"{where}: rerun.arms")
         _check_controls(target, where)
+    measured = [measure.metric for *_, measures in _runs(target) for measure in measures]
+    for metric in [*measured, *(claim.metric for claim in target.claims), *(rerun.metrics() if rerun else ())]:
+        if not _METRIC.match(metric):
+            raise BadInput(f"{where}: metric: {metric!r} is not a metric's name; use letters, digits and _ . / -")
     ids = [claim.id for claim in target.claims]
     for i, claim in enumerate(target.claims):
         key = f"{where}: claims.{i}"

@@ -30,6 +30,14 @@ from openassay.faults import Fault
 from openassay.provenance import now
 from openassay.records import file_digest, write_text
 
+
+def check_glob(glob: str) -> str:
+    """A glob that stays inside an archive, as it is; ValueError otherwise."""
+    if not glob or glob.startswith("/") or ".." in PurePosixPath(glob).parts or "\0" in glob:
+        raise ValueError(f"{glob!r} is not a glob inside an archive: relative, without ..")
+    return glob
+
+
 MAX_FILES = 200_000
 MAX_UNPACKED_BYTES = 16 * 2**30
 MAX_RATIO = 200
@@ -119,11 +127,11 @@ class Store:
         # What is no archive keeps its name in the tree: the same bytes under two names are two trees.
         name = "-" + hashlib.sha256(PurePosixPath(filename).name.encode()).hexdigest()[:16] if kind == "file" else ""
         folder = self.folder / "trees" / f"{sha256}-{kind}{name}"
-        if (folder / ".complete").exists():
-            return folder / "content"
+        complete = folder / ".complete"
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
-            if not (folder / ".complete").exists():
+            # Published code runs beside this tree: one that was written to is unpacked anew.
+            if not complete.exists() or complete.read_text() != _listing(folder / "content"):
                 shutil.rmtree(folder, ignore_errors=True)
                 content = folder / "content"
                 content.mkdir(parents=True)
@@ -135,8 +143,17 @@ class Store:
                 except BaseException:
                     shutil.rmtree(folder, ignore_errors=True)
                     raise
-                (folder / ".complete").write_text(now())
+                complete.write_text(_listing(content))
         return folder / "content"
+
+
+def _listing(content: Path) -> str:
+    """sha256 over name, size and time of change of every file of a tree: a tripwire, not a proof."""
+    lines = [
+        f"{path.relative_to(content)} {(s := path.lstat()).st_size} {s.st_ctime_ns}"
+        for path in sorted(content.rglob("*"))
+    ]
+    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
 def archive_kind(filename: str) -> str:

@@ -17,7 +17,8 @@ settings.load_profile("unit")
 
 def _only(patch: pytest.MonkeyPatch, **variables: str) -> None:
     """pip's settings are these variables: no file of the machine's, no other variable."""
-    for name in list(os.environ):
+    kept = {"UV_CACHE_DIR", "UV_HTTP_RETRIES"}
+    for name in set(os.environ) - kept:
         if name.startswith(("PIP_", "UV_")) or name.lower().endswith("_proxy"):
             patch.delenv(name)
     patch.setenv("PIP_CONFIG_FILE", os.devnull)

@@ -106,7 +106,7 @@ def test_dataclasses_enums_and_tuples_have_the_digest_of_their_plain_form() -> N
         ({"a": {1, 2}}, TypeError, "set has no stable form"),
         (b"bytes", TypeError, "bytes has no stable form"),
         (Path("/x"), TypeError, "no stable form"),
-        (object(), TypeError, "object has no stable form"),
+        (slice(1), TypeError, "slice has no stable form"),
         (Paint, TypeError, "type has no stable form"),
         (np.int64(3), TypeError, "int64 has no stable form"),
         (np.zeros(2), TypeError, "ndarray has no stable form"),

@@ -199,8 +199,18 @@ def test_no_variable_of_this_machine_reaches_the_child(job: Job, monkeypatch: py
     assert child_environment(replace(job, threads=3), job.out)["MKL_NUM_THREADS"] == "3"
 
 
-def test_the_child_has_no_input(job: Job) -> None:
-    assert glue(job, "return input()").error == "EOFError: EOF when reading a line"
+def test_the_child_has_no_input_though_we_have(job: Job) -> None:
+    here, there = os.pipe()
+    os.write(there, b"what a person types\n")
+    os.close(there)
+    kept = os.dup(0)
+    os.dup2(here, 0)
+    try:
+        assert glue(job, "return input()").error == "EOFError: EOF when reading a line"
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
+        os.close(here)
 
 
 def test_the_generators_that_are_named_are_seeded_and_the_others_are_not(job: Job) -> None:

@@ -518,7 +518,7 @@ def test_a_debian_package_is_downloaded_by_apt_and_unpacked(
 
 @needs_apt
 def test_a_debian_version_that_is_not_offered_is_a_finding_and_a_wrong_pin_the_target_files_mistake(
-    store: Store, deb: bytes
+    index: PackageIndex, store: Store, deb: bytes
 ) -> None:
     with pytest.raises(Unavailable, match="demo-data=9"):
         DebianSource(kind="debian", package="demo-data", version="9").fetch(store, WHERE)
@@ -528,6 +528,7 @@ def test_a_debian_version_that_is_not_offered_is_a_finding_and_a_wrong_pin_the_t
         DebianSource(kind="debian", package="demo-data", sha256="0" * 64).fetch(store, WHERE)
     fetched = DebianSource(kind="debian", package="demo-data", version="1.0-1").fetch(store, WHERE)
     assert fetched.sha256 == hashlib.sha256(deb).hexdigest()
+    assert [request.path for request in index.requests].count("/apt/InRelease") == 1  # the lists are brought once
 
 
 @needs_apt

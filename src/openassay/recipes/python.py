@@ -6,11 +6,12 @@ import json
 import math
 import re
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import regex
 from pydantic import Discriminator, Field
 
 from openassay.core.types import LARGEST, Measurement, RerunStatus
@@ -18,7 +19,12 @@ from openassay.metrics import METRICS, MetricName
 from openassay.recipes.job import DATA_FILE, OUR_FILES, Arm, Execution, Job, load_arrays, permuted, placeholders
 from openassay.recipes.run import Ended, Run, Seeding, run_once
 
-Scale = Annotated[float, Field(allow_inf_nan=False)]
+Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+PATTERN_S = 60.0
+"""A regular expression that takes longer over a log is given up."""
+
+_NUMBER = re.compile(r"[-+]?(([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|nan|inf(inity)?)", re.IGNORECASE | re.ASCII)
+"""A number as programs print it, NaN and infinity included, which then count as not finite."""
 
 
 class NoMeasurement(Exception):
@@ -78,15 +84,18 @@ class StdoutMeasure:
 
     def __post_init__(self) -> None:
         try:
-            groups = re.compile(self.pattern).groups
-        except re.error as error:
+            groups = regex.compile(self.pattern).groups
+        except regex.error as error:
             raise ValueError(f"not a regular expression: {error}") from None
         if groups != 1:
             raise ValueError(f"the pattern must have one group around the number, it has {groups}")
 
     def read(self, ended: Ended, job: Job) -> object:  # noqa: ARG002
         """The number, before scaling."""
-        found = re.findall(self.pattern, ended.log, flags=re.MULTILINE)
+        try:
+            found = regex.findall(self.pattern, ended.log, flags=regex.MULTILINE, timeout=PATTERN_S)
+        except TimeoutError:
+            raise NoMeasurement(f"the pattern {self.pattern!r} took more than {PATTERN_S:g} s over the log") from None
         if not found:
             raise NoMeasurement(f"it printed nothing that matches {self.pattern!r}")
         return found[-1]
@@ -155,13 +164,15 @@ class PythonRecipe:
 
     def execute(self, job: Job) -> Execution:
         """One rerun."""
-        if job.arm.permute and job.data:
-            shuffled = job.out / "permuted"
-            shutil.copytree(job.data, shuffled)
+        if job.data is None:
+            return measured(run_once(self.run, job, self.parameters, self.seeding), self.measure, job)
+        # A copy of the data for each run: what one run writes there, no other sees.
+        own = job.out / "data"
+        shutil.copytree(job.data, own)
+        if job.arm.permute:
             arrays: dict[str, Any] = dict(permuted(load_arrays(job.data), job.arm.permute, job.seed))
-            np.savez(shuffled / DATA_FILE, **arrays)
-            job = _with_data(job, shuffled)
-        ended = run_once(self.run, job, self.parameters, self.seeding)
+            np.savez(own / DATA_FILE, **arrays)
+        ended = run_once(self.run, replace(job, data=own), self.parameters, self.seeding)
         return measured(ended, self.measure, job)
 
 
@@ -195,10 +206,10 @@ def finite(found: object, scale: float) -> tuple[float | None, str]:
     """A measurement as a finite number, or None with what stood there; anything but a number is refused."""
     if isinstance(found, bool) or found is None or isinstance(found, (dict, list)):
         raise NoMeasurement(f"a number is needed, it gave {str(found)[:60]!r}")
+    if isinstance(found, str) and not _NUMBER.fullmatch(found):
+        raise NoMeasurement(f"a number is needed, it gave {found[:60]!r}")
     try:
         value = float(found)  # type: ignore[arg-type]
-    except ValueError:
-        raise NoMeasurement(f"a number is needed, it gave {str(found)[:60]!r}") from None
     except OverflowError:
         value = math.inf
     value *= scale
@@ -212,7 +223,3 @@ def _at(value: Any, key: str) -> Any:
         except (KeyError, IndexError, TypeError, ValueError):
             raise NoMeasurement(f"there is no {key!r} in what it gave") from None
     return value
-
-
-def _with_data(job: Job, data: Path) -> Job:
-    return Job(**(job.__dict__ | {"data": data}))

@@ -21,6 +21,9 @@ from pydantic import Discriminator
 from openassay import child
 from openassay.recipes.job import Job, fill
 
+MAX_FILE_BYTES = 32 * 2**30
+"""No file that a run writes, its log included, may be larger: a runaway print ends that run, not the disk."""
+
 LOG_BYTES = 16 * 2**20
 """More of a log than this is not kept: its end is what counts."""
 
@@ -97,7 +100,7 @@ def run_once(run: Run, job: Job, parameters: dict[str, Any], seeding: tuple[Seed
     }  # fmt: skip
     request: dict[str, Any] = {
         "kind": run.kind, "arguments": fill(run.arguments, values), "seed": job.seed, "seeding": seeding,
-        "out": str(job.out.absolute()), "work": str(work.absolute()),
+        "max_file_bytes": MAX_FILE_BYTES, "out": str(job.out.absolute()), "work": str(work.absolute()),
     }  # fmt: skip
     match run:
         case CallableRun():

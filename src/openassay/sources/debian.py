@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from openassay.records import file_digest
-from openassay.sources.fetched import Fetched, Unavailable, Unreachable, WrongPin
+from openassay.sources.fetched import Fetched, Root, Unavailable, Unreachable, WrongPin
 from openassay.store import Store
 
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+\Z")
@@ -31,7 +31,7 @@ class DebianSource:
     """If given and the suite offers another version, this source is not available."""
     sha256: str | None = None
     """The pin. May be left out when the artifact has a payload pin."""
-    root: str = ""
+    root: Root = ""
     """Folder inside the package that counts as its top."""
 
     def __post_init__(self) -> None:

@@ -7,11 +7,15 @@ the target file names something that is not there (the file's author can mend it
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NewType
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 from openassay.faults import BadInput, Fault
+from openassay.store import check_glob
 
-Sha256 = NewType("Sha256", str)
+Root = Annotated[str, AfterValidator(lambda root: root and check_glob(root))]
+"""A glob of one folder inside an archive; empty for the archive's top."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from openassay.records import file_digest
-from openassay.sources.fetched import Fetched, WrongPin
+from openassay.sources.fetched import Fetched, Root, WrongPin
 from openassay.store import Store, files_below
 
 
@@ -21,7 +21,7 @@ class LocalSource:
     path: str
     sha256: str | None = None
     """The pin of a file. For a folder, pin the artifact's payload instead."""
-    root: str = ""
+    root: Root = ""
     """Folder inside the archive that counts as its top."""
 
     def label(self) -> str:

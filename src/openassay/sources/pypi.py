@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import functools
 import logging
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -30,9 +31,10 @@ from unearth.fetchers.sync import PyPIClient
 
 from openassay.records import file_digest
 from openassay.sources.download import TIMEOUT_S, download, without_credentials
-from openassay.sources.fetched import Fetched, Unavailable, Unreachable, WrongPin
+from openassay.sources.fetched import Fetched, Root, Unavailable, Unreachable, WrongPin
 from openassay.store import Store
 
+_PROJECT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\Z")
 DEFAULT_INDEX = "https://pypi.org/simple/"
 
 
@@ -79,10 +81,12 @@ class PypiSource:
     """The file's name. Needed only when the release has several files and `sha256` is not given."""
     sha256: str | None = None
     """The pin. May be left out when the artifact has a payload pin."""
-    root: str = ""
+    root: Root = ""
     """Folder inside the archive that counts as its top; a glob."""
 
     def __post_init__(self) -> None:
+        if not _PROJECT.match(self.package):
+            raise ValueError(f"{self.package!r} is not the name of a project on a package index")
         if self.file is None:
             return
         try:

@@ -145,7 +145,7 @@ def _code_and_environment(
         }
     code: dict[str, object] = {
         "glue": plan.glue.sha256 if plan.glue else None,
-        "artifacts": {artifact.name: artifact.payload_sha256 or artifact.sha256 for artifact in fetched.artifacts},
+        "artifacts": {artifact.name: artifact.sha256 for artifact in fetched.artifacts},
     }
     return code, room.environment.identity() if room.environment else {}
 
