@@ -35,6 +35,14 @@ def test_a_published_mean_and_sd_over_runs_is_the_pooled_two_sample_test_of_stat
     assert found.interval(0.05) == pytest.approx((low, high))
 
 
+def test_against_another_recipes_noise_it_is_welchs_interval() -> None:
+    rng = np.random.default_rng(5)
+    control, faithful = rng.normal(2, 3, 4), rng.normal(0, 0.2, 6)
+    found = difference(control, faithful.mean(), num_runs=6, published_recipe=faithful)
+    low, high = CompareMeans(DescrStatsW(control), DescrStatsW(faithful)).tconfint_diff(alpha=0.1, usevar="unequal")
+    assert found.interval(0.05) == pytest.approx((low, high))
+
+
 def test_leading_axes_broadcast() -> None:
     runs = np.random.default_rng(3).normal(size=(4, 3, 5))
     found = difference(runs, np.zeros((4, 1)), num_runs=np.array([1, 3, 10]))

@@ -173,7 +173,7 @@ def test_where_nothing_is_random_three_reruns_are_planned(layout: Layout) -> Non
     assert len(make_plan(layout, SETTINGS).seeds.arms["faithful"]) == 10
     write_target(layout.root, changed(target(layout.root, "honest", 0.9), "claims.0.deterministic", True))
     seeds = make_plan(layout, SETTINGS).seeds.arms
-    assert seeds == {"faithful": (0, 1, 2), "inverted_labels": (0, 1)}
+    assert seeds == {"faithful": (0, 1, 2), "inverted_labels": (0, 1, 2, 3)}
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def evidence(values: list[float | None], of: Claim | None = None, **changes: obj
     statuses = tuple(FINISHED if value is not None else DIVERGED for value in values)
     made = Evidence(
         claim=of or claim(num_runs=5), alpha=0.05, values=tuple(values), statuses=statuses, not_attempted_because="",
-        data_differs="", control="",
+        data_differs="", faithful=(), control="",
     )  # fmt: skip
     return replace(made, **changes)  # type: ignore[arg-type]
 
@@ -142,16 +142,29 @@ def test_a_measurement_of_a_failed_rerun_does_not_count() -> None:
     [([1.0, 1.2], True), ([1.0, 1.0], True), ([10.0, 10.05, 9.95], False), ([9.0, 12.0], False), ([], False)],
 )
 def test_a_control_is_caught_only_when_it_is_shown_to_differ(values: list[float], caught: bool) -> None:
-    found = judge_control(claim(num_runs=5), arm="broken", runs=tuple(rerun(value) for value in values), alpha=0.05)
+    found = judge_control(
+        claim(num_runs=5), arm="broken", runs=tuple(rerun(value) for value in values), faithful=(), alpha=0.05
+    )
     assert found.caught is caught
+
+
+def test_a_noisy_control_is_judged_with_the_published_recipes_noise_not_its_own() -> None:
+    broken, faithful = tuple(map(rerun, [4.0, 6.0, 5.0, 3.0])), tuple(map(rerun, CLOSE))
+    lone = claim(num_runs=1, resolution=0.01)
+    found = judge_control(lone, arm="b", runs=broken, faithful=faithful, alpha=0.05)
+    own = judge_control(lone, arm="b", runs=broken, faithful=(), alpha=0.05)
+    assert (found.caught, own.caught) == (True, True)
+    wild = tuple(map(rerun, [7.0, 5.0, 2.0, 6.0]))
+    assert judge_control(lone, arm="b", runs=wild, faithful=faithful, alpha=0.05).caught
+    assert not judge_control(lone, arm="b", runs=wild, faithful=(), alpha=0.05).caught
 
 
 def test_a_control_that_cannot_train_at_all_is_caught_when_it_diverges_and_not_when_it_crashes() -> None:
     nothing = Measurement(metric="m", value=None, raw="nan", step=None, self_reported=False)
     diverged = replace(rerun(0.0, status=DIVERGED), measurements=(nothing,))
     crashed = replace(rerun(0.0, status=FAILED), measurements=())
-    assert judge_control(claim(), arm="b", runs=(diverged, diverged), alpha=0.05).caught
-    assert not judge_control(claim(), arm="b", runs=(crashed, crashed), alpha=0.05).caught
+    assert judge_control(claim(), arm="b", runs=(diverged, diverged), faithful=(), alpha=0.05).caught
+    assert not judge_control(claim(), arm="b", runs=(crashed, crashed), faithful=(), alpha=0.05).caught
 
 
 def verdict(item: Evidence, name: str) -> Verdict:

@@ -75,6 +75,7 @@ def difference(
     published_sd: ArrayLike | None = None,
     rounding: ArrayLike = 0.0,
     resolution: ArrayLike = 0.0,
+    published_recipe: ArrayLike | None = None,
 ) -> Difference:
     """Reruns minus the published value, with its standard error.
 
@@ -85,7 +86,10 @@ def difference(
     its last digit; a uniform error of variance rounding^2/12. resolution: the smallest step of the metric; s is never taken
     below resolution/sqrt(12), nor below rounding/sqrt(12), so that equal reruns do not pass for a noiseless recipe.
 
-    Assumes equal seed variance in both recipes and exchangeable seeds.
+    published_recipe: values of shape (..., m), m >= 2, that show the published recipe's seed noise when `runs` are of another
+    recipe (a control); then se^2 = s^2/n + s_p^2/k + rounding^2/12 with Welch and Satterthwaite's degrees of freedom.
+
+    Otherwise assumes equal seed variance in both recipes; and exchangeable seeds always.
     """
     runs = np.asarray(runs, dtype=float)
     n = runs.shape[-1]
@@ -100,9 +104,19 @@ def difference(
         squares = squares + (k - 1) * np.asarray(published_sd, dtype=float) ** 2
         df = df + (k - 1)
     floor = np.maximum(np.asarray(resolution, dtype=float), rounding) ** 2 / 12
-    variance = np.maximum(squares / df, floor)
-    se = np.sqrt(variance * (1 / n + 1 / k) + rounding**2 / 12)
     estimate = mean - np.asarray(published, dtype=float)
+    variance = np.maximum(squares / df, floor)
+    if published_recipe is not None:
+        theirs = np.asarray(published_recipe, dtype=float)
+        ours_of_mean = variance / n
+        theirs_of_mean = np.maximum(theirs.var(axis=-1, ddof=1), floor) / k
+        total = ours_of_mean + theirs_of_mean
+        with np.errstate(invalid="ignore"):
+            df = total**2 / (ours_of_mean**2 / (n - 1) + theirs_of_mean**2 / (theirs.shape[-1] - 1))
+        df = np.where(total > 0, df, n - 1)
+        se = np.sqrt(total + rounding**2 / 12)
+    else:
+        se = np.sqrt(variance * (1 / n + 1 / k) + rounding**2 / 12)
     return Difference(estimate=np.asarray(estimate), se=np.asarray(se), df=np.broadcast_to(df, se.shape))
 
 

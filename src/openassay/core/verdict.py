@@ -39,6 +39,8 @@ class Evidence:
     """Why nothing was run; empty otherwise."""
     data_differs: str
     """What is wrong with the prepared data; empty when it is as published, or nothing was published to compare with."""
+    faithful: tuple[float, ...]
+    """For a control: the faithful reruns' values, which show the published recipe's noise; empty otherwise."""
     control: str
     """Why the arm's negative control has not shown power; empty when it was caught."""
 
@@ -72,6 +74,7 @@ class Evidence:
         return difference(
             self.finite, published.value, num_runs=published.num_runs, published_sd=published.sd,
             rounding=published.rounding, resolution=self.claim.resolution,
+            published_recipe=self.faithful if len(self.faithful) >= 2 else None,
         )  # fmt: skip
 
     def agrees(self) -> bool:
@@ -289,13 +292,19 @@ def judge_claim(evidence: Evidence, *, driver: Driver, protocol: str) -> Verdict
     )  # fmt: skip
 
 
-def judge_control(claim: Claim, *, arm: str, runs: tuple[Rerun, ...], alpha: float) -> ControlOutcome:
-    """Was the broken recipe caught: are its reruns shown not to reproduce the claim, or unable to train at all?"""
+def judge_control(
+    claim: Claim, *, arm: str, runs: tuple[Rerun, ...], faithful: tuple[Rerun, ...], alpha: float
+) -> ControlOutcome:
+    """Was the broken recipe caught: are its reruns shown not to reproduce the claim, or unable to train at all?
+
+    The published value's noise is that of the published recipe: the faithful reruns show it, not the control's own.
+    """
     values = values_of(runs, claim.metric)
     evidence = Evidence(
-        claim=replace(claim, deterministic=len(set(values)) == 1),
+        claim=replace(claim, deterministic=len(set(values)) == 1, published=replace(claim.published, sd=None)),
         alpha=alpha, values=values, statuses=tuple(run.status for run in runs),
-        not_attempted_because="" if runs else "the control was not run", data_differs="", control="",
+        not_attempted_because="" if runs else "the control was not run", data_differs="",
+        faithful=tuple(value for value in values_of(faithful, claim.metric) if value is not None), control="",
     )  # fmt: skip
     outcome = decide(evidence).outcome
     return ControlOutcome(

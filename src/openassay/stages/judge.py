@@ -87,7 +87,7 @@ def _reruns(layout: Layout, plan: Plan, arm: str, identities: tuple[str, ...]) -
 
 def _controls(plan: Plan, runs: dict[str, tuple[Rerun, ...]]) -> tuple[ControlOutcome, ...]:
     return tuple(
-        judge_control(claim, arm=control.arm, runs=runs[control.arm], alpha=plan.judge.alpha)
+        judge_control(claim, arm=control.arm, runs=runs[control.arm], faithful=runs[control.of], alpha=plan.judge.alpha)
         for control in plan.controls
         for claim in plan.claims
         if claim.arm == control.of and claim.testable and control.arm in runs
@@ -107,7 +107,7 @@ def _evidence(
         claim=claim, alpha=plan.judge.alpha, values=values_of(of_arm, claim.metric),
         statuses=tuple(rerun.status for rerun in of_arm), not_attempted_because=because,
         data_differs=f"the prepared data differs from the published ({', '.join(failed)})" if failed else "",
-        control=_power(claim, controls),
+        faithful=(), control=_power(claim, controls),
     )  # fmt: skip
 
 
