@@ -24,8 +24,10 @@ from openassay.faults import STATUS_VARIABLE, BadInput, Fault, faults_in_one_lin
 from openassay.layout import Layout, cache_home, checked_name, find_root
 from openassay.plan import ArtifactSpec, Target, read_target
 from openassay.records import parse, read_record
+from openassay.sources.fetched import Unavailable
 from openassay.sources.pypi import project_files
-from openassay.store import Store, payload_digest
+from openassay.sources.roots import source_root
+from openassay.store import RefusedArchive, Store, payload_digest
 from openassay.yaml_loader import load_yaml
 
 app = typer.Typer(
@@ -207,10 +209,11 @@ def pin(
     entry = {"kind": kind, ("path" if kind == "local" else "package"): rest} | ({"root": root} if root else {})
     spec: ArtifactSpec = parse(ArtifactSpec, {"sources": [entry]}, source)
     store = Store(cache_home())
-    fetched = spec.sources[0].fetch(store, source)
-    from openassay.sources.roots import source_root  # noqa: PLC0415
-
-    payload = payload_digest(source_root(store, fetched.sha256, fetched.filename, root), (include,))
+    try:
+        fetched = spec.sources[0].fetch(store, source)
+        payload = payload_digest(source_root(store, fetched.sha256, fetched.filename, root), (include,))
+    except (Unavailable, RefusedArchive) as problem:
+        raise BadInput(f"{source}: {problem}") from None
     print(
         yaml.safe_dump(
             {"sources": [entry | {"sha256": fetched.sha256}], "payload": {"sha256": payload, "include": [include]}},

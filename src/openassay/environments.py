@@ -157,7 +157,9 @@ def index_options() -> list[str]:
 
 
 def _uv(*arguments: str) -> subprocess.CompletedProcess[str]:
-    variables = {name: value for name, value in os.environ.items() if name not in {"VIRTUAL_ENV", "PYTHONPATH"}}
+    # pip's settings decide, as everywhere here; a user's own settings of uv would build another environment
+    ours = {name for name in os.environ if name in {"VIRTUAL_ENV", "PYTHONPATH"} or name.startswith("UV_")}
+    variables = {name: value for name, value in os.environ.items() if name not in ours - {"UV_CACHE_DIR"}}
     return subprocess.run(
         [uv.find_uv_bin(), *arguments],
         capture_output=True,

@@ -396,6 +396,9 @@ def _check_claims(target: Target, where: str) -> None:
 
 def _check_controls(target: Target, where: str) -> None:
     assert target.rerun is not None  # noqa: S101 - the caller has looked
+    permuted = [arm.permute for arm in target.rerun.arms.values()] + [control.permute for control in target.controls]
+    if target.prepare is None and any(permuted):
+        raise BadInput(f"{where}: permute: there are no prepared arrays to permute; give `prepare`, or use parameters")
     if not target.controls:
         raise BadInput(
             f"{where}: controls: missing; a rerun needs a negative control, a broken recipe that must not pass "

@@ -22,6 +22,12 @@ def test_a_score_that_is_not_a_number_makes_its_row_wrong() -> None:
     assert accuracy(scores, np.array([1, 1])) == 0.5
 
 
+@pytest.mark.parametrize("shapes", [((4, 1), (4,)), ((4,), (4, 1)), ((4, 2, 2), (4,)), ((), ())])
+def test_shapes_that_would_compare_everything_with_everything_are_refused(shapes: tuple[tuple[int, ...], ...]) -> None:
+    with pytest.raises(ValueError, match="predictions of shape"):
+        accuracy(np.ones(shapes[0]), np.ones(shapes[1]))
+
+
 def test_the_mean_squared_error_carries_a_nan_on() -> None:
     assert mean_squared_error(np.array([1.0, 3.0]), np.array([1, 1])) == 2.0
     assert np.isnan(mean_squared_error(np.array([np.nan, 1.0]), np.array([1.0, 1.0])))

@@ -86,6 +86,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("controls.0.of", "nope", r"controls\.0\.of: there is no arm 'nope'; there are: faithful"),
     ("controls.0.parameters", {}, r"controls\.0: it changes nothing"),
     ("controls.0.parameters", {"lable": "x"}, r"controls\.0\.parameters: the run has no \{lable\}"),
+    ("controls.0.permute", ["y"], r"permute: there are no prepared arrays to permute"),
     ("controls.0.set", {"steps": 1}, r"controls\.0\.set: only a native recipe"),
     ("claims.0.id", "a b", r"claims\.0\.id: 'a b' is not a name"),
     ("claims.0.metric", "f1", r"claims\.0\.metric: no rerun measures 'f1'; measured: accuracy"),

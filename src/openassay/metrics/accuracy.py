@@ -9,12 +9,18 @@ from numpy.typing import NDArray
 def accuracy(predictions: NDArray[np.generic], labels: NDArray[np.generic]) -> float:
     """Which share of `labels` was predicted? In [0, 1].
 
-    predictions: shape (n,) of labels, or (n, num_classes) of scores, of which the largest counts. A score that is NaN makes
-    its row wrong. labels: shape (n,). Raises ValueError when the lengths differ or n is 0.
+    predictions: shape (n,) of labels, or (n, num_classes) of scores for two classes or more, of which the largest counts. A
+    score that is NaN makes its row wrong. labels: shape (n,). Raises ValueError for other shapes, or when n is 0.
     """
-    if len(predictions) != len(labels) or len(labels) == 0:
-        raise ValueError(f"{len(predictions)} predictions for {len(labels)} labels")
-    if predictions.ndim == 2:
+    scored = predictions.ndim == 2 and predictions.shape[1] >= 2
+    if (
+        labels.ndim != 1
+        or len(labels) == 0
+        or predictions.shape[:1] != labels.shape
+        or not (scored or predictions.ndim == 1)
+    ):
+        raise ValueError(f"predictions of shape {predictions.shape} for labels of shape {labels.shape}")
+    if scored:
         scores = predictions.astype(float)
         chosen = np.argmax(scores, axis=1)
         return float(np.mean((chosen == labels) & ~np.isnan(scores).any(axis=1)))

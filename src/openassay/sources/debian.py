@@ -60,7 +60,11 @@ class DebianSource:
         wanted = self.package + (f"={self.version}" if self.version else "")
         for old in folder.glob(f"{self.package}_*.deb"):
             old.unlink()
-        self._apt(folder, "download", wanted)
+        try:
+            self._apt(folder, "download", wanted)
+        except Unavailable:  # the lists may be older than the archive
+            self._apt(folder, "update")
+            self._apt(folder, "download", wanted)
         found = list(folder.glob(f"{self.package}_*.deb"))
         if not found:
             raise Unavailable(f"apt brought no file for {wanted}")

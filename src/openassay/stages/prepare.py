@@ -42,7 +42,11 @@ def run(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout) -> Prepa
     tail = ended.log[-LOG_TAIL:]
     if not ended.ok:
         return _failed("preparation_failed", ended.error, environment=environment, log_tail=tail, cpu_s=ended.cpu_s)
-    arrays = load_arrays(layout.data)
+    try:
+        arrays = load_arrays(layout.data)
+    except ValueError as problem:
+        reason = f"what it gave cannot be read: {problem}"
+        return _failed("preparation_failed", reason, environment=environment, log_tail=tail, cpu_s=ended.cpu_s)
     found = tuple(
         ArrayFound(name=name, dtype=str(array.dtype), shape=array.shape, sha256=array_digest(array))
         for name, array in sorted(arrays.items())
@@ -52,7 +56,7 @@ def run(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout) -> Prepa
     files = {
         path.relative_to(layout.data).as_posix(): file_digest(path)
         for path in files_below(layout.data)
-        if path.name not in OUR_FILES and path.name != DATA_FILE
+        if path.relative_to(layout.data).as_posix() not in {*OUR_FILES, DATA_FILE}
     }
     findings = tuple(
         Finding(
