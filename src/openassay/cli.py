@@ -16,6 +16,7 @@ import yaml
 from pydantic import TypeAdapter
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from openassay import __version__, tracking
@@ -140,7 +141,7 @@ def _show(root: Path, names: list[str]) -> None:
             table.add_row(name, "–", "–", "–", "–", f"[{STYLES[verdict.outcome]}]{verdict.outcome.value}[/]")
         score = "–" if verdict.score.value is None else f"{verdict.score.value:.2f}"
         lines.append(
-            f"[{STYLES[verdict.outcome]}]{verdict.outcome.value}[/] {name}: {verdict.reason}; score {score} at "
+            f"[{STYLES[verdict.outcome]}]{verdict.outcome.value}[/] {name}: {escape(verdict.reason)}; score {score} at "
             f"{100 * verdict.score.coverage:.0f} % coverage\n  report: {layout.report}"
         )
     if table.row_count:

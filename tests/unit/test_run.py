@@ -614,7 +614,7 @@ def test_our_metric_is_taken_of_the_predictions_and_not_the_releases_word(prepar
     [
         ({}, "it returned no array 'p'"),
         ({"q": np.zeros(4)}, "it returned no array 'p'"),
-        ({"p": np.zeros(3)}, "3 predictions for 4 labels"),
+        ({"p": np.zeros(3)}, "predictions of shape (3,) for labels of shape (4,)"),
         ({"p": np.array([["a", "b"]] * 4)}, ""),
         ({"p": np.float64(1.0)}, ""),
         ({"p": np.zeros(4, dtype=[("a", int), ("b", int)])}, ""),

@@ -528,7 +528,9 @@ def test_a_debian_version_that_is_not_offered_is_a_finding_and_a_wrong_pin_the_t
         DebianSource(kind="debian", package="demo-data", sha256="0" * 64).fetch(store, WHERE)
     fetched = DebianSource(kind="debian", package="demo-data", version="1.0-1").fetch(store, WHERE)
     assert fetched.sha256 == hashlib.sha256(deb).hexdigest()
-    assert [request.path for request in index.requests].count("/apt/InRelease") == 3  # once, and again for each that was not found
+    assert [request.path for request in index.requests].count(
+        "/apt/InRelease"
+    ) == 3  # once, and again for each that was not found
 
 
 @needs_apt

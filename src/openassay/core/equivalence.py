@@ -128,8 +128,8 @@ def lies_within(low: ArrayLike, high: ArrayLike, margin: ArrayLike) -> NDArray[n
 
 def lies_outside(low: ArrayLike, high: ArrayLike, margin: ArrayLike) -> NDArray[np.bool_]:
     """Is the whole interval outside ± margin? Then the claim is not reproduced."""
-    margin = np.asarray(margin, dtype=float)
-    return np.asarray((np.asarray(low) > margin) | (np.asarray(high) < -margin))
+    edge = np.asarray(margin, dtype=float) * (1 + 1e-9)
+    return np.asarray((np.asarray(low) > edge) | (np.asarray(high) < -edge))
 
 
 def exact_difference(value: float, published: float, rounding: float) -> tuple[float, float]:
