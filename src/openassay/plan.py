@@ -35,6 +35,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 DETERMINISTIC_RUNS = 3
 """Reruns of an arm whose claims are all declared deterministic: two must agree, a third makes chance unlikely."""
 
+MOST_PUBLISHED_RUNS = 1_000_000
+
 RESERVED = {"seed", "out", "data", "device"}
 """Placeholders that a parameter may not take: a parameter called seed would give every rerun the same one."""
 
@@ -242,6 +244,11 @@ class Plan:
     execution: Execution
     tracking: dict[str, Any]
 
+    def registration(self) -> dict[str, str]:
+        """Digests of what bears on the verdict beside the reruns; each rerun keeps them, so that a later change shows."""
+        parts = {"claims": self.claims, "controls": self.controls, "judge": self.judge, "seeds": self.seeds}
+        return {name: digest(part) for name, part in parts.items()}
+
     def arms(self) -> dict[str, Arm]:
         """Every arm that is run: the faithful ones and the controls."""
         if self.rerun is None:
@@ -373,10 +380,7 @@ def _check_claims(target: Target, where: str) -> None:
         for name in [*rerun.arms, *(control.arm for control in target.controls)]:
             checked_name(name, f"{where}: rerun.arms")
         _check_controls(target, where)
-    measured = [measure.metric for *_, measures in _runs(target) for measure in measures]
-    for metric in [*measured, *(claim.metric for claim in target.claims), *(rerun.metrics() if rerun else ())]:
-        if not _METRIC.match(metric):
-            raise BadInput(f"{where}: metric: {metric!r} is not a metric's name; use letters, digits and _ . / -")
+    _check_metrics(target, where)
     ids = [claim.id for claim in target.claims]
     for i, claim in enumerate(target.claims):
         key = f"{where}: claims.{i}"
@@ -394,6 +398,19 @@ def _check_claims(target: Target, where: str) -> None:
             raise BadInput(f"{key}.arm: there is no arm {claim.arm!r}; there are: {', '.join(rerun.arms)}")
 
 
+def _check_metrics(target: Target, where: str) -> None:
+    measured = []
+    for stage, _, _, measures in _runs(target):
+        names = [measure.metric for measure in measures]
+        measured += names
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise BadInput(f"{where}: {stage}.measure: {min(twice)!r} is measured twice; name each metric once")
+    of_rerun = target.rerun.metrics() if target.rerun else set()
+    for metric in [*measured, *(claim.metric for claim in target.claims), *of_rerun]:
+        if not _METRIC.match(metric):
+            raise BadInput(f"{where}: metric: {metric!r} is not a metric's name; use letters, digits and _ . / -")
+
+
 def _check_controls(target: Target, where: str) -> None:
     assert target.rerun is not None  # noqa: S101 - the caller has looked
     permuted = [arm.permute for arm in target.rerun.arms.values()] + [control.permute for control in target.controls]
@@ -404,6 +421,8 @@ def _check_controls(target: Target, where: str) -> None:
             f"{where}: controls: missing; a rerun needs a negative control, a broken recipe that must not pass "
             "(for example permute the training labels)"
         )
+    for name, arm in target.rerun.arms.items():
+        _check_arm(target.rerun, arm, f"{where}: rerun.arms.{name}")
     names = list(target.rerun.arms)
     for i, control in enumerate(target.controls):
         if control.of not in target.rerun.arms:
@@ -413,21 +432,49 @@ def _check_controls(target: Target, where: str) -> None:
         names.append(control.arm)
         if not (control.parameters or control.set or control.permute):
             raise BadInput(f"{where}: controls.{i}: it changes nothing; give parameters, set or permute")
-        if isinstance(target.rerun, NativeRecipe):
-            target.rerun.of_arm(control.as_arm(target.rerun.arms[control.of]))
-        elif control.set:
-            raise BadInput(f"{where}: controls.{i}.set: only a native recipe has fields to set; use parameters")
-        elif unused := set(control.parameters) - target.rerun.placeholders():
+        _check_arm(target.rerun, control.as_arm(target.rerun.arms[control.of]), f"{where}: controls.{i}")
+        _check_difference(target.rerun, control, f"{where}: controls.{i}")
+    controlled = {control.of for control in target.controls}
+    for i, claim in enumerate(target.claims):
+        if claim.testable and claim.arm in target.rerun.arms and claim.arm not in controlled:
             raise BadInput(
-                f"{where}: controls.{i}.parameters: the run has no {{{min(unused)}}}, the control would change nothing"
+                f"{where}: claims.{i}.arm: no control is `of: {claim.arm}`; each arm that a claim is tested on needs a broken "
+                "recipe of its own that must not pass"
             )
+
+
+def _check_arm(recipe: Recipe, arm: Arm, key: str) -> None:
+    """Does everything that an arm sets reach the recipe?"""
+    if isinstance(recipe, NativeRecipe):
+        if arm.parameters:
+            raise BadInput(f"{key}.parameters: a native recipe takes none; use set")
+        recipe.of_arm(arm)
+        return
+    if arm.set:
+        raise BadInput(f"{key}.set: only a native recipe has fields to set; use parameters")
+    if unused := set(arm.parameters) - recipe.placeholders():
+        raise BadInput(f"{key}.parameters: the run has no {{{min(unused)}}}: it would change nothing")
+
+
+def _check_difference(recipe: Recipe, control: Control, key: str) -> None:
+    """Does a control break anything: do its values differ from those of the arm that it controls?"""
+    base = recipe.arms[control.of]
+    if control.permute:
+        return
+    if isinstance(recipe, NativeRecipe):
+        same = recipe.of_arm(control.as_arm(base)) == recipe.of_arm(base)
+    else:
+        before = recipe.parameters | base.parameters
+        same = before | control.parameters == before
+    if same:
+        raise BadInput(f"{key}: it sets what {control.of} has already, so that it breaks nothing; give other values")
 
 
 def _check_numbers(claim: Claim, key: str) -> None:
     published, margin = claim.published, claim.tolerance.margin
     numbers = {
         "published.value": published.value, "published.rounding": published.rounding, "published.sd": published.sd,
-        "tolerance.margin": margin, "resolution": claim.resolution,
+        "tolerance.margin": margin, "resolution": claim.resolution, "bounds.0": claim.bounds[0], "bounds.1": claim.bounds[1],
     }  # fmt: skip
     for name, value in numbers.items():
         if value is not None and not abs(value) <= LARGEST:  # NaN and infinity too
@@ -440,6 +487,11 @@ def _check_numbers(claim: Claim, key: str) -> None:
         raise BadInput(f"{key}: rounding, resolution and sd cannot be negative")
     if published.num_runs < 1:
         raise BadInput(f"{key}.published.num_runs: at least 1, found {published.num_runs}")
+    if published.num_runs > MOST_PUBLISHED_RUNS:
+        raise BadInput(f"{key}.published.num_runs: at most {MOST_PUBLISHED_RUNS}, found {published.num_runs}")
+    low, high = claim.bounds
+    if low is not None and high is not None and low >= high:
+        raise BadInput(f"{key}.bounds: least and largest value, in this order, found {low} and {high}")
     if published.sd is not None and published.num_runs < 2:
         raise BadInput(f"{key}.published.sd: a standard deviation over runs needs num_runs of 2 or more")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import jsonschema
@@ -15,12 +16,15 @@ from releases.stages import SETTINGS, audit
 from openassay.core.types import Outcome, ReleaseVerdict
 from openassay.layout import Layout
 from openassay.records import read_record, to_plain
+from openassay.store import payload_digest
 
 TRUTH = {
     "honest": (Outcome.REPRODUCED, "within_tolerance"),
     "inflated": (Outcome.NOT_REPRODUCED, "outside_tolerance"),
     "broken": (Outcome.NOT_ATTEMPTED, "nothing_was_run"),
-    "diverging": (Outcome.NOT_REPRODUCED, "too_many_runs_lost"),
+    "diverging": (Outcome.NOT_REPRODUCED, "too_many_runs_diverged"),
+    "diverging_alike": (Outcome.INCONCLUSIVE, "too_many_runs_diverged"),
+    "useless": (Outcome.INCONCLUSIVE, "outside_tolerance"),
     "noisy": (Outcome.INCONCLUSIVE, "interval_straddles"),
     "cheating": (Outcome.INCONCLUSIVE, "control_not_caught"),
     "silent": (Outcome.NOT_ATTEMPTED, "nothing_was_run"),
@@ -148,6 +152,44 @@ def test_finished_reruns_are_kept_and_a_changed_recipe_runs_again(project: Path)
     assert path.stat().st_mtime_ns != before
 
 
+def test_a_rerun_that_was_stopped_is_made_again_when_it_gets_more_time(project: Path) -> None:
+    layout = add_release(project, "slow")
+    text = layout.target_file.read_text()
+    layout.target_file.write_text(text.replace("timeout_s: 60", "timeout_s: 0.5"))
+    assert audit(layout).outcome is Outcome.NOT_ATTEMPTED
+    audit(layout)
+    assert json.loads(layout.record("rerun").read_text())["num_reused"] == 4  # the same limit: nothing new to expect
+    layout.target_file.write_text(text)
+    verdict = audit(layout)
+    assert None not in verdict.claims[0].runs
+    assert verdict.provenance.num_reused == 0
+
+
+def test_what_counts_as_the_same_rerun(project: Path) -> None:
+    """The file behind an artifact, its name and its top folder, and the device are parts of a rerun's identity."""
+    layout = add_release(project, "honest", "identity")
+    audit(layout)
+
+    def made() -> str:
+        return str(json.loads((layout.rerun("faithful", 0) / "record.json").read_text())["identity"])
+
+    first = made()
+    audit(layout, ["profile=smoke", "judge=default", "tracking=none", "execution=auto"])
+    other_device = made()
+    assert other_device != first
+    (project / "releases" / "identity" / "sub").mkdir()
+    for name in ("train.py", "README.md"):
+        shutil.copy(project / "releases" / "identity" / name, project / "releases" / "identity" / "sub" / name)
+    data = yaml.safe_load(layout.target_file.read_text())
+    code = data["artifacts"]["code"]
+    code["sources"][0]["root"] = "sub"
+    code["payload"] = {"sha256": payload_digest(project / "releases" / "identity" / "sub", ("*",)), "include": ["*"]}
+    data["components"] = []
+    layout.target_file.write_text(yaml.safe_dump(data))
+    audit(layout)
+    assert made() not in {first, other_device}
+
+
 def test_a_damaged_record_is_run_again(project: Path) -> None:
     layout = add_release(project, "honest", "damaged")
     audit(layout)
@@ -162,7 +204,19 @@ def test_a_tolerance_that_is_changed_after_the_reruns_shows(project: Path) -> No
     assert audit(layout).outcome is Outcome.NOT_REPRODUCED
     layout.target_file.write_text(layout.target_file.read_text().replace("margin: 0.03", "margin: 0.5"))
     verdict = audit(layout)
-    assert "claims_changed_after_runs" in {finding.kind for finding in verdict.findings}
+    kinds = {finding.kind for finding in verdict.findings}
+    assert "claims_changed_after_runs" in kinds
+    assert not kinds & {"controls_changed_after_runs", "judge_changed_after_runs", "seeds_changed_after_runs"}
+
+
+def test_more_reruns_or_another_error_rate_than_planned_at_first_shows(project: Path) -> None:
+    layout = add_release(project, "honest", "extended")
+    audit(layout)
+    verdict = audit(layout, ["profile=smoke", "judge=strict", *SETTINGS[2:]])
+    assert [f.kind for f in verdict.findings if f.kind.endswith("_after_runs")] == ["judge_changed_after_runs"]
+    verdict = five_runs(layout)
+    assert [f.kind for f in verdict.findings if f.kind.endswith("_after_runs")] == ["seeds_changed_after_runs"]
+    assert verdict.provenance.num_reused == 4
 
 
 def test_a_verdict_is_made_from_the_records_alone(project: Path) -> None:

@@ -28,6 +28,13 @@ def test_shapes_that_would_compare_everything_with_everything_are_refused(shapes
         accuracy(np.ones(shapes[0]), np.ones(shapes[1]))
 
 
+@pytest.mark.parametrize("labels", [["0", "1"], [b"0", b"1"]])
+def test_words_against_numbers_are_no_accuracy_of_zero(labels: list[str | bytes]) -> None:
+    with pytest.raises(ValueError, match="predictions of type int64 for labels of type"):
+        accuracy(np.array([0, 1]), np.array(labels))
+    assert accuracy(np.array(labels), np.array(labels)) == 1.0
+
+
 def test_the_mean_squared_error_carries_a_nan_on() -> None:
     assert mean_squared_error(np.array([1.0, 3.0]), np.array([1, 1])) == 2.0
     assert np.isnan(mean_squared_error(np.array([np.nan, 1.0]), np.array([1.0, 1.0])))

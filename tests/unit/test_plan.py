@@ -31,6 +31,8 @@ def changed(data: dict[str, Any], place: str, value: Any) -> dict[str, Any]:
     key: Any = int(last) if isinstance(here, list) else last
     if value == "DELETE":
         del here[key]
+    elif isinstance(here, list) and key == len(here):
+        here.append(value)
     else:
         here[key] = value
     return data
@@ -88,6 +90,10 @@ BAD: list[tuple[str, Any, str]] = [
     ("controls.0.parameters", {"lable": "x"}, r"controls\.0\.parameters: the run has no \{lable\}"),
     ("controls.0.permute", ["y"], r"permute: there are no prepared arrays to permute"),
     ("controls.0.set", {"steps": 1}, r"controls\.0\.set: only a native recipe"),
+    ("controls.0.parameters", {"labels": "real"}, r"controls\.0: it sets what faithful has already"),
+    ("rerun.arms", {"faithful": {"set": {"steps": 1}}}, r"rerun\.arms\.faithful\.set: only a native recipe"),
+    ("rerun.arms", {"faithful": {"parameters": {"lable": "x"}}}, r"rerun\.arms\.faithful\.parameters: the run has no \{lable\}"),
+    ("rerun.measure.1", {"read_from": "stdout", "metric": "accuracy", "pattern": "(x)"}, r"measure: 'accuracy' is measured twice"),
     ("claims.0.id", "a b", r"claims\.0\.id: 'a b' is not a name"),
     ("claims.0.metric", "f1", r"claims\.0\.metric: no rerun measures 'f1'; measured: accuracy"),
     ("claims.0.arm", "nope", r"claims\.0\.arm: there is no arm 'nope'"),
@@ -104,6 +110,9 @@ BAD: list[tuple[str, Any, str]] = [
     ("claims.0.published.value", "1e999", r"published\.value: should be a valid number, found '1e999'"),
     ("claims.0.published.value", 1e200, r"published\.value: a finite number is needed"),
     ("claims.0.published.num_runs", 0, r"num_runs: at least 1, found 0"),
+    ("claims.0.published.num_runs", 10**20, r"num_runs: at most 1000000, found 1"),
+    ("claims.0.bounds", [1, 0], r"bounds: least and largest value, in this order"),
+    ("claims.0.bounds", [0, 1e200], r"bounds\.1: a finite number is needed"),
     ("claims.0.published.sd", -0.1, r"cannot be negative"),
     ("claims.0.published.rounding", -1, r"cannot be negative"),
     ("claims.0.published", {"value": 0.9, "sd": 0.1}, r"published\.sd: a standard deviation over runs needs num_runs of 2 or more"),
@@ -121,6 +130,17 @@ def test_a_mistake_is_named(place: str, value: Any, message: str, layout: Layout
     assert line.startswith("conf/target/honest.yaml: ")
     assert re.search(message, line), line
     assert "\n" not in line
+
+
+def test_each_arm_with_a_claim_needs_a_control_of_its_own(layout: Layout) -> None:
+    data = target(layout.root, "honest", 0.9)
+    data["rerun"]["arms"] = {"faithful": {}, "other": {}}
+    write_target(layout.root, data)
+    read_target(layout)  # no claim is tested on it
+    data["claims"][0]["arm"] = "other"
+    write_target(layout.root, data)
+    with pytest.raises(BadInput, match=r"claims\.0\.arm: no control is `of: other`"):
+        read_target(layout)
 
 
 def test_the_same_claim_twice_is_named(layout: Layout) -> None:

@@ -549,6 +549,14 @@ def test_a_number_that_is_not_finite_or_absurd_means_that_the_run_diverged(job: 
     assert (found.value, found.raw) == (None, str(returned)[:60])
 
 
+def test_a_measure_that_finds_nothing_does_not_hide_the_others(job: Job) -> None:
+    measures = (replace(RETURN, key="acc"), replace(RETURN, metric="loss", key="loss"))
+    execution = measured(ended_with({"acc": 0.5}), measures, job)
+    assert execution.status is FINISHED
+    assert execution.reason == "loss: there is no 'loss' in what it gave"
+    assert [(m.value, m.raw) for m in execution.measurements] == [(0.5, "0.5"), (None, "")]
+
+
 def test_one_diverged_measurement_does_not_hide_the_others(job: Job) -> None:
     measures = (replace(RETURN, metric="loss", key="loss"), replace(RETURN, key="acc"))
     execution = measured(ended_with({"loss": math.nan, "acc": 0.5}), measures, job)

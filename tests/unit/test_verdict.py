@@ -30,6 +30,7 @@ from openassay.core.verdict import (
     judge_control,
     judge_release,
     score_release,
+    statuses_of,
     unequal_deterministic,
     values_of,
 )
@@ -43,11 +44,13 @@ def claim(
     *,
     deterministic: bool = False,
     resolution: float = 0.0,
+    bounds: tuple[float | None, float | None] = (None, None),
     **published: float,
 ) -> Claim:
     return Claim(
         id="c", metric="m", published=Published(value=value, **published), cited_at=Citation(url="https://example.org/1"),  # type: ignore[arg-type]
         tolerance=Tolerance(margin=margin, rationale="for a test"), deterministic=deterministic, resolution=resolution,
+        bounds=bounds,
     )  # fmt: skip
 
 
@@ -55,7 +58,7 @@ def evidence(values: list[float | None], of: Claim | None = None, **changes: obj
     statuses = tuple(FINISHED if value is not None else DIVERGED for value in values)
     made = Evidence(
         claim=of or claim(num_runs=5), alpha=0.05, values=tuple(values), statuses=statuses, not_attempted_because="",
-        data_differs="", faithful=(), control="",
+        data_differs="", faithful=(), control="", broken_alike="",
     )  # fmt: skip
     return replace(made, **changes)  # type: ignore[arg-type]
 
@@ -70,17 +73,25 @@ CASES = [
     ("noisy", evidence([5.0, 15.0, 9.0, 12.0]), Outcome.INCONCLUSIVE, "interval_straddles"),
     ("nothing run", evidence([], not_attempted_because="no code"), Outcome.NOT_ATTEMPTED, "nothing_was_run"),
     ("all failed", evidence([None, None], statuses=(FAILED, FAILED)), Outcome.NOT_ATTEMPTED, "nothing_was_run"),
-    ("all diverged", evidence([None, None]), Outcome.NOT_REPRODUCED, "too_many_runs_lost"),
-    ("most failed", evidence([10.0, None, None], statuses=(FINISHED, FAILED, FAILED)), Outcome.INCONCLUSIVE, "too_many_runs_lost"),
-    ("one lost", evidence([*CLOSE, None]), Outcome.INCONCLUSIVE, "some_runs_lost"),
-    ("one lost, far", evidence([*FAR, *FAR, None]), Outcome.NOT_REPRODUCED, "outside_tolerance"),
+    ("all diverged", evidence([None, None]), Outcome.NOT_REPRODUCED, "too_many_runs_diverged"),
+    ("all diverged, as the control", evidence([None, None], broken_alike="like the control"), Outcome.INCONCLUSIVE, "too_many_runs_diverged"),
+    ("most failed", evidence([10.0, None, None], statuses=(FINISHED, FAILED, FAILED)), Outcome.INCONCLUSIVE, "some_runs_failed"),
+    ("one failed, far", evidence([*FAR, None], statuses=(*[FINISHED] * 5, FAILED)), Outcome.INCONCLUSIVE, "some_runs_failed"),
+    ("one stopped, far", evidence([*FAR, None], statuses=(*[FINISHED] * 5, RerunStatus.TIMED_OUT)), Outcome.INCONCLUSIVE, "some_runs_failed"),
+    ("one diverged", evidence([*CLOSE, None]), Outcome.INCONCLUSIVE, "some_runs_diverged"),
+    ("one diverged, far", evidence([*FAR, *FAR, None]), Outcome.NOT_REPRODUCED, "outside_tolerance"),
+    ("far, like the control", evidence(FAR, broken_alike="like the control"), Outcome.INCONCLUSIVE, "outside_tolerance"),
     ("one value", evidence([10.0]), Outcome.INCONCLUSIVE, "too_few_runs"),
     ("other data", evidence(CLOSE, data_differs="array x differs"), Outcome.INCONCLUSIVE, "data_differs"),
     ("other data, far", evidence(FAR, data_differs="array x differs"), Outcome.INCONCLUSIVE, "data_differs"),
     ("no power", evidence(CLOSE, control="not caught"), Outcome.INCONCLUSIVE, "control_not_caught"),
     ("equal, undeclared", evidence([10.0] * 5), Outcome.INCONCLUSIVE, "equal_runs"),
     ("equal and far, undeclared", evidence([20.0] * 5), Outcome.INCONCLUSIVE, "equal_runs"),
-    ("equal, steps", evidence([10.0] * 5, claim(resolution=0.1, num_runs=5)), Outcome.REPRODUCED, "within_tolerance"),
+    ("equal, steps", evidence([10.0] * 5, claim(resolution=0.1, num_runs=5)), Outcome.INCONCLUSIVE, "equal_runs"),
+    ("equal, at the end", evidence([10.0] * 5, claim(resolution=0.1, bounds=(0, 10.0), num_runs=5)), Outcome.REPRODUCED, "within_tolerance"),
+    ("equal, at no end", evidence([9.9] * 5, claim(resolution=0.1, bounds=(0, 10.0), num_runs=5)), Outcome.INCONCLUSIVE, "equal_runs"),
+    ("equal but for the last bit", evidence([10.0, 10.0 + 1e-15], claim(deterministic=True)), Outcome.REPRODUCED, "within_tolerance"),
+    ("equal but for the last bit, undeclared", evidence([10.0, 10.0 + 1e-12] * 3), Outcome.INCONCLUSIVE, "equal_runs"),
     ("exact", evidence([10.0, 10.0], claim(deterministic=True)), Outcome.REPRODUCED, "within_tolerance"),
     ("exact, off", evidence([0.57] * 3, claim(0.511, 0.01, deterministic=True)), Outcome.NOT_REPRODUCED, "outside_tolerance"),
     ("exact, at the rounding", evidence([11.0] * 2, claim(deterministic=True, rounding=1.0)), Outcome.INCONCLUSIVE, "interval_straddles"),
@@ -133,13 +144,25 @@ def test_a_value_that_is_not_finite_never_passes(raw: list[float]) -> None:
 def rerun(value: float, seed: int = 0, status: RerunStatus = FINISHED) -> Rerun:
     measurement = Measurement(metric="m", value=value, raw=str(value), step=None, self_reported=False)
     return Rerun(
-        target="t", arm="faithful", seed=seed, identity="0" * 64, registered="0" * 64, status=status, reason="",
+        target="t", arm="faithful", seed=seed, identity="0" * 64, registered={}, status=status, reason="",
         measurements=(measurement,), curves={}, environment={}, log_tail="", started_at="", duration_s=1.0, cpu_s=1.0,
     )  # fmt: skip
 
 
 def test_a_measurement_of_a_failed_rerun_does_not_count() -> None:
-    assert values_of((rerun(10.0, status=FAILED), rerun(10.0)), "m") == (None, 10.0)
+    runs = (rerun(10.0, status=FAILED), rerun(10.0))
+    assert values_of(runs, "m") == (None, 10.0)
+    assert statuses_of(runs, "m") == (FAILED, FINISHED)
+
+
+def test_a_metric_that_is_not_finite_says_nothing_of_another_one() -> None:
+    found = rerun(10.0, status=DIVERGED)
+    other = Measurement(metric="other", value=None, raw="nan", step=None, self_reported=False)
+    unread = Measurement(metric="unread", value=None, raw="", step=None, self_reported=False)
+    found = replace(found, measurements=(*found.measurements, other, unread))
+    assert [values_of((found,), name)[0] for name in ("m", "other", "unread", "unknown")] == [10.0, None, None, None]
+    statuses = [statuses_of((found,), name)[0] for name in ("m", "other", "unread", "unknown")]
+    assert statuses == [FINISHED, DIVERGED, FAILED, FAILED]
 
 
 @pytest.mark.parametrize(
@@ -234,7 +257,7 @@ def test_a_recipe_declared_deterministic_that_is_not_is_a_finding() -> None:
 
 
 def test_equal_reruns_say_what_share_of_seeds_they_leave_open() -> None:
-    found = equal_reruns(evidence([500.0] * 5, claim(500.0, resolution=0.01)))
+    found = equal_reruns(evidence([500.0] * 5, claim(500.0, resolution=0.01, bounds=(0, 500))))
     assert found is not None
     assert "45 %" in found.message  # 1 - .05^(1/5)
     assert equal_reruns(evidence(CLOSE)) is None
@@ -250,5 +273,38 @@ def test_large_noise_against_the_tolerance_accuses_at_the_promised_rate_only() -
 
 
 def test_a_control_outcome_is_a_plain_record() -> None:
-    found = ControlOutcome(arm="a", of="b", claim="c", runs=(1.0, None), outcome=Outcome.NOT_REPRODUCED, caught=True)
+    found = ControlOutcome(
+        arm="a",
+        of="b",
+        claim="c",
+        runs=(1.0, None),
+        outcome=Outcome.NOT_REPRODUCED,
+        caught=True,
+        differs_from_faithful=True,
+    )
     assert found.outcome == "NOT_REPRODUCED"
+
+
+@pytest.mark.parametrize(
+    ("control", "faithful", "differ"),
+    [
+        ([4.0, 4.1, 3.9], CLOSE, True),
+        ([10.0, 10.1, 9.9], CLOSE, False),  # a slip broke both alike
+        ([4.0, 4.0], [10.0, 10.0], True),
+        ([4.0, 4.0], [4.0, 4.0], False),
+        ([None, None], CLOSE, True),
+        ([None, None], [None, None], False),
+    ],
+)
+def test_a_control_is_also_compared_with_the_faithful_reruns(
+    control: list[float | None], faithful: list[float | None], differ: bool
+) -> None:
+    def runs(values: list[float | None]) -> tuple[Rerun, ...]:
+        nan = Measurement(metric="m", value=None, raw="nan", step=None, self_reported=False)
+        return tuple(
+            rerun(value) if value is not None else replace(rerun(0.0, status=DIVERGED), measurements=(nan,))
+            for value in values
+        )
+
+    found = judge_control(claim(num_runs=5), arm="b", runs=runs(control), faithful=runs(faithful), alpha=0.05)
+    assert found.differs_from_faithful is differ

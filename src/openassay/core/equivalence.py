@@ -82,8 +82,9 @@ def difference(
         se^2 = s^2 (1/n + 1/k) + rounding^2 / 12
 
     runs: shape (..., n), n >= 2, finite. published: the published value, a mean over `num_runs` = k trainings. published_sd:
-    its standard deviation over those trainings (ddof=1), pooled with ours at k-1 degrees of freedom. rounding: the unit of
-    its last digit; a uniform error of variance rounding^2/12. resolution: the smallest step of the metric; s is never taken
+    its standard deviation over those trainings (ddof=1), printed to the same digit, so up to half a unit larger; pooled with
+    ours at k-1 degrees of freedom. rounding: the unit of the last digit; a uniform error of variance rounding^2/12.
+    resolution: the smallest step of the metric; s is never taken
     below resolution/sqrt(12), nor below rounding/sqrt(12), so that equal reruns do not pass for a noiseless recipe.
 
     published_recipe: values of shape (..., m), m >= 2, that show the published recipe's seed noise when `runs` are of another
@@ -101,7 +102,7 @@ def difference(
     squares = ((runs - mean[..., None]) ** 2).sum(axis=-1)
     df = np.asarray(n - 1, dtype=float)
     if published_sd is not None:
-        squares = squares + (k - 1) * np.asarray(published_sd, dtype=float) ** 2
+        squares = squares + (k - 1) * (np.asarray(published_sd, dtype=float) + rounding / 2) ** 2
         df = df + (k - 1)
     floor = np.maximum(np.asarray(resolution, dtype=float), rounding) ** 2 / 12
     estimate = mean - np.asarray(published, dtype=float)

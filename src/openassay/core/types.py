@@ -49,7 +49,8 @@ class Published:
     num_runs: int = 1
     """Trainings behind the value. 1 when the release does not say."""
     sd: float | None = None
-    """Standard deviation *over training runs* (ddof=1), if published. Not over episodes or test items."""
+    """Standard deviation *over training runs* (ddof=1), if published. Not over episodes or test items. It is taken to be
+    printed to the same digit as the value: half a unit of rounding is added to it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +80,9 @@ class Claim:
     """Is the recipe declared to give the same value every time? Then two equal reruns decide; unequal ones are a finding."""
     resolution: float = 0.0
     """The smallest step that the metric can take (1/num_examples for an accuracy). The noise is never taken as less."""
+    bounds: tuple[float | None, float | None] = (None, None)
+    """Least and largest value that the metric can take. Equal reruns at a bound, with a resolution, are a metric that has
+    reached its end; equal reruns elsewhere may be a seed that never arrived, and decide nothing."""
     testable: bool = True
     """False for a published number that nothing in the release lets anybody test."""
 
@@ -220,8 +224,9 @@ class Measurement:
 
     metric: str
     value: float | None
-    """None when the rerun gave something that is not a finite number; `raw` then holds what it gave."""
+    """None when the rerun gave no finite number."""
     raw: str
+    """What stood there, in its own words; empty when nothing did."""
     step: int | None
     self_reported: bool
     """True when the release's own code computed it; False when ours did, from predictions or from our trainer."""
@@ -234,7 +239,7 @@ class RerunStatus(StrEnum):
     DIVERGED = "diverged"
     """It ran, but a measurement is not a finite number."""
     FAILED = "failed"
-    """It exited non-zero, raised, or gave no measurement."""
+    """It exited non-zero, raised, or gave none of its measurements."""
     TIMED_OUT = "timed_out"
 
 
@@ -247,8 +252,9 @@ class Rerun:
     seed: int
     identity: str
     """sha256 of recipe, data, code, environment and seed. A finished rerun with the same identity is never run again."""
-    registered: str
-    """Digest of the claims as they stood when this rerun was made: a later change of a tolerance shows."""
+    registered: dict[str, str]
+    """Digests of what bears on the verdict, as it stood when this rerun was made: `claims`, `controls`, `judge` and `seeds`. A
+    later change of a tolerance shows."""
     status: RerunStatus
     reason: str
     measurements: tuple[Measurement, ...]
@@ -285,6 +291,9 @@ class ControlOutcome:
     runs: tuple[float | None, ...]
     outcome: Outcome
     caught: bool
+    """Is it shown not to reproduce the claim?"""
+    differs_from_faithful: bool
+    """Is it shown to differ from the faithful reruns? If not, whatever broke the control may have broken them too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -345,6 +354,8 @@ class Provenance:
     finished_at: str
     cpu_s: float
     num_reruns: int
+    num_reused: int
+    """Reruns that were made in an earlier audit of the same recipe, data, code, environment and seed."""
 
 
 @dataclass(frozen=True, kw_only=True)

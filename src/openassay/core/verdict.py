@@ -15,13 +15,28 @@ from scipy import stats
 
 from openassay.core.equivalence import Difference, difference, exact_difference, lies_outside, lies_within, runs_needed
 from openassay.core.score import credit, score, score_interval
-from openassay.core.types import LARGEST, Claim, ControlOutcome, Finding, Outcome, Rerun, RerunStatus, Score, Verdict
+from openassay.core.types import (
+    LARGEST,
+    Claim,
+    ControlOutcome,
+    Finding,
+    Measurement,
+    Outcome,
+    Rerun,
+    RerunStatus,
+    Score,
+    Verdict,
+)
 
-RULES_VERSION = "1.0.0"
+RULES_VERSION = "1.1.0"
 
 MOST_RUNS = 1000
 DIVERGENCE_RATE = 0.1
-"""A faithful rerun may fail to give a value about this often before it speaks against the release."""
+"""A faithful rerun may diverge about this often before it speaks against the release."""
+DIVERGENCE_ALPHA = 0.2
+"""Share of alpha, on top of it, that may go to accusing a release whose recipe diverges at that rate."""
+SAME = 1e-9
+"""Values that differ by less, relative to their size or the margin, are equal: the arithmetic's own error."""
 
 Driver = Literal["python", "native", "none"]
 
@@ -43,6 +58,8 @@ class Evidence:
     """For a control: the faithful reruns' values, which show the published recipe's noise; empty otherwise."""
     control: str
     """Why the arm's negative control has not shown power; empty when it was caught."""
+    broken_alike: str
+    """Why the faithful reruns may be as broken as the control; empty when the two are shown to differ."""
 
     @property
     def finite(self) -> tuple[float, ...]:
@@ -55,9 +72,21 @@ class Evidence:
         return len(self.values) - len(self.finite)
 
     @property
+    def equal(self) -> bool:
+        """Do all reruns with a value give the same one?"""
+        values = self.finite
+        return bool(values) and same(values, self.claim.tolerance.margin)
+
+    @property
     def deterministic(self) -> bool:
         """Is the claim declared deterministic, and are the reruns equal?"""
-        return self.claim.deterministic and len(set(self.finite)) == 1
+        return self.claim.deterministic and self.equal
+
+    @property
+    def at_bound(self) -> bool:
+        """Are the reruns equal because the metric has reached an end of its range?"""
+        ends = [end for end in self.claim.bounds if end is not None]
+        return self.equal and any(same((*self.finite, end), self.claim.tolerance.margin) for end in ends)
 
     def interval(self) -> tuple[float, float] | None:
         """Interval of the difference from the published value; None with fewer than two values."""
@@ -160,29 +189,36 @@ def p_of_lost(lost: int, n: int) -> float:
     return float(stats.binom.sf(lost - 1, n, DIVERGENCE_RATE))
 
 
-def too_many_runs_lost(evidence: Evidence) -> Decision | None:
-    """More reruns than chance allows diverged: the recipe as published does not train."""
-    lost, n = evidence.num_lost, len(evidence.values)
-    if lost and p_of_lost(lost, n) <= min(evidence.alpha, 0.03):
-        diverged = sum(status is RerunStatus.DIVERGED for status in evidence.statuses)
-        if diverged == lost:
-            reason = f"{lost} of {n} reruns diverged"
-            return Decision(outcome=Outcome.NOT_REPRODUCED, reason=reason)
-        reason = f"{lost} of {n} reruns gave no value ({lost - diverged} of them failed to run)"
+def some_runs_failed(evidence: Evidence) -> Decision | None:
+    """Reruns that failed or gave no measurement may be the machine's fault: nothing is decided on the others."""
+    failed = sum(status in {RerunStatus.FAILED, RerunStatus.TIMED_OUT} for status in evidence.statuses)
+    if failed:
+        reason = f"{failed} of {len(evidence.values)} reruns did not run to their end; see the findings"
         return Decision(outcome=Outcome.INCONCLUSIVE, reason=reason)
     return None
+
+
+def too_many_runs_diverged(evidence: Evidence) -> Decision | None:
+    """More reruns than chance allows diverged: the recipe as published does not train."""
+    lost, n = evidence.num_lost, len(evidence.values)
+    if not lost or p_of_lost(lost, n) > DIVERGENCE_ALPHA * evidence.alpha * (1 + SAME):
+        return None
+    if evidence.broken_alike:
+        return Decision(outcome=Outcome.INCONCLUSIVE, reason=f"{lost} of {n} reruns diverged; {evidence.broken_alike}")
+    return Decision(outcome=Outcome.NOT_REPRODUCED, reason=f"{lost} of {n} reruns diverged")
 
 
 def equal_runs(evidence: Evidence) -> Decision | None:
     """Equal reruns of a recipe that is not declared deterministic: the seeds may never have reached it."""
     claim = evidence.claim
-    if len(set(evidence.finite)) == 1 and not claim.deterministic and not claim.resolution:
-        return Decision(
-            outcome=Outcome.INCONCLUSIVE,
-            reason=f"all {len(evidence.finite)} reruns give exactly {evidence.finite[0]:g}: their noise is unknown; if the "
-            "recipe is deterministic, or the metric moves in steps, the claim must declare it (deterministic, resolution)",
-        )
-    return None
+    if not evidence.equal or claim.deterministic or (evidence.at_bound and claim.resolution):
+        return None
+    return Decision(
+        outcome=Outcome.INCONCLUSIVE,
+        reason=f"all {len(evidence.finite)} reruns give {evidence.finite[0]:g}: their noise is unknown, the seeds may never "
+        "have reached the recipe; if it is deterministic, or this is the end of the metric's range, the claim must declare it "
+        "(deterministic, or bounds and resolution)",
+    )
 
 
 def too_few_runs(evidence: Evidence) -> Decision | None:
@@ -203,13 +239,15 @@ def outside_tolerance(evidence: Evidence) -> Decision | None:
         else "the interval of the difference is"
     )
     reason = f"{what} {_shown(interval)}, wholly outside ±{margin:g}"
+    if evidence.broken_alike:
+        return Decision(outcome=Outcome.INCONCLUSIVE, reason=f"{reason}; {evidence.broken_alike}")
     return Decision(outcome=Outcome.NOT_REPRODUCED, reason=reason)
 
 
-def some_runs_lost(evidence: Evidence) -> Decision | None:
+def some_runs_diverged(evidence: Evidence) -> Decision | None:
     """A recipe that sometimes gives no value has not been shown to reproduce."""
     if evidence.num_lost:
-        reason = f"{evidence.num_lost} of {len(evidence.values)} reruns gave no value"
+        reason = f"{evidence.num_lost} of {len(evidence.values)} reruns diverged"
         return Decision(outcome=Outcome.INCONCLUSIVE, reason=reason)
     return None
 
@@ -259,12 +297,13 @@ Rule = Callable[[Evidence], Decision | None]
 
 RULES: tuple[Rule, ...] = (
     nothing_was_run,
-    too_many_runs_lost,
+    data_differs,
+    some_runs_failed,
+    too_many_runs_diverged,
     too_few_runs,
     equal_runs,
-    data_differs,
     outside_tolerance,
-    some_runs_lost,
+    some_runs_diverged,
     control_not_caught,
     within_tolerance,
     interval_straddles,
@@ -300,26 +339,70 @@ def judge_control(
     The published value's noise is that of the published recipe: the faithful reruns show it, not the control's own.
     """
     values = values_of(runs, claim.metric)
+    theirs = values_of(faithful, claim.metric)
+    finite = tuple(value for value in values if value is not None)
     evidence = Evidence(
-        claim=replace(claim, deterministic=len(set(values)) == 1, published=replace(claim.published, sd=None)),
-        alpha=alpha, values=values, statuses=tuple(run.status for run in runs),
+        claim=replace(
+            claim, deterministic=bool(finite) and same(finite, claim.tolerance.margin),
+            published=replace(claim.published, sd=None),
+        ),
+        alpha=alpha, values=values, statuses=statuses_of(runs, claim.metric),
         not_attempted_because="" if runs else "the control was not run", data_differs="",
-        faithful=tuple(value for value in values_of(faithful, claim.metric) if value is not None), control="",
+        faithful=tuple(value for value in theirs if value is not None), control="", broken_alike="",
     )  # fmt: skip
     outcome = decide(evidence).outcome
     return ControlOutcome(
-        arm=arm, of=claim.arm, claim=claim.id, runs=values, outcome=outcome, caught=outcome is Outcome.NOT_REPRODUCED
+        arm=arm, of=claim.arm, claim=claim.id, runs=values, outcome=outcome,
+        caught=outcome is Outcome.NOT_REPRODUCED, differs_from_faithful=_differ(values, theirs, claim, alpha),
+    )  # fmt: skip
+
+
+def _differ(control: tuple[float | None, ...], faithful: tuple[float | None, ...], claim: Claim, alpha: float) -> bool:
+    """Are the control's reruns shown to differ from the faithful ones? By Welch's test of means, or because only one diverges."""
+    ours, theirs = ([value for value in values if value is not None] for values in (control, faithful))
+    if len(ours) < 2 or len(theirs) < 2:
+        return bool(ours) != bool(theirs)
+    found = difference(
+        ours, float(np.mean(theirs)), num_runs=len(theirs), published_recipe=theirs, resolution=claim.resolution
     )
+    return bool(found.differs(SAME * claim.tolerance.margin, alpha))
+
+
+def same(values: tuple[float, ...], margin: float) -> bool:
+    """Are these values equal, but for the arithmetic's own error?"""
+    largest = max(abs(value) for value in values)
+    return max(values) - min(values) <= min(SAME * max(largest, margin), margin / 1000)
 
 
 def values_of(runs: tuple[Rerun, ...], metric: str) -> tuple[float | None, ...]:
     """The value of a metric in each rerun, None where it gave none that is finite."""
-    found = []
-    for run in runs:
-        values = [m.value for m in run.measurements if m.metric == metric and run.status is RerunStatus.FINISHED]
-        value = values[0] if values else None
-        found.append(value if value is not None and abs(value) <= LARGEST else None)
-    return tuple(found)
+    return tuple(
+        found.value if found and found.value is not None and abs(found.value) <= LARGEST else None
+        for found in (_measurement(run, metric) for run in runs)
+    )
+
+
+def statuses_of(runs: tuple[Rerun, ...], metric: str) -> tuple[RerunStatus, ...]:
+    """How each rerun ended for one metric: another metric that is not finite says nothing of this one."""
+    statuses = []
+    for run, value in zip(runs, values_of(runs, metric), strict=True):
+        found = _measurement(run, metric)
+        if run.status in _NO_VALUES:
+            statuses.append(run.status)
+        elif found is None or (found.value is None and not found.raw):
+            statuses.append(RerunStatus.FAILED)
+        else:
+            statuses.append(RerunStatus.DIVERGED if value is None else RerunStatus.FINISHED)
+    return tuple(statuses)
+
+
+_NO_VALUES = {RerunStatus.FAILED, RerunStatus.TIMED_OUT}
+
+
+def _measurement(run: Rerun, metric: str) -> Measurement | None:
+    if run.status in _NO_VALUES:
+        return None
+    return next((found for found in run.measurements if found.metric == metric), None)
 
 
 def judge_release(verdicts: tuple[Verdict, ...], alpha: float) -> tuple[Outcome, str]:
@@ -337,7 +420,7 @@ def judge_release(verdicts: tuple[Verdict, ...], alpha: float) -> tuple[Outcome,
     if by_rule:
         smallest = min(
             p_of_lost(v.runs.count(None), len(v.runs))
-            if v.rule == too_many_runs_lost.__name__
+            if v.rule == too_many_runs_diverged.__name__
             else v.p_not_reproduced or 0.0
             for v in by_rule
         )
@@ -370,7 +453,7 @@ def score_release(verdicts: tuple[Verdict, ...]) -> Score:
 def unequal_deterministic(evidence: Evidence) -> Finding | None:
     """A recipe that is declared deterministic gave different values."""
     values = set(evidence.finite)
-    if evidence.claim.deterministic and len(values) > 1:
+    if evidence.claim.deterministic and values and not evidence.equal:
         return Finding(
             stage="judge", kind="not_deterministic",
             message=f"{evidence.claim.id}: declared deterministic, but the reruns give {len(values)} different values, "
@@ -382,13 +465,13 @@ def unequal_deterministic(evidence: Evidence) -> Finding | None:
 def equal_reruns(evidence: Evidence) -> Finding | None:
     """Equal reruns of a recipe that is not declared deterministic: what they leave open."""
     values = evidence.finite
-    if evidence.claim.deterministic or len(values) < 2 or len(set(values)) > 1:
+    if evidence.claim.deterministic or len(values) < 2 or not evidence.equal:
         return None
     share = 1 - evidence.alpha ** (1 / len(values))
     return Finding(
         stage="judge", kind="equal_reruns",
-        message=f"{evidence.claim.id}: all {len(values)} reruns give exactly {values[0]:g}; the noise is taken from the metric's "
-        f"resolution, and up to {100 * share:.0f} % of seeds may still give something else",
+        message=f"{evidence.claim.id}: all {len(values)} reruns give {values[0]:g}; up to {100 * share:.0f} % of seeds may still "
+        "give something else",
     )  # fmt: skip
 
 

@@ -10,7 +10,8 @@ def accuracy(predictions: NDArray[np.generic], labels: NDArray[np.generic]) -> f
     """Which share of `labels` was predicted? In [0, 1].
 
     predictions: shape (n,) of labels, or (n, num_classes) of scores for two classes or more, of which the largest counts. A
-    score that is NaN makes its row wrong. labels: shape (n,). Raises ValueError for other shapes, or when n is 0.
+    score that is NaN makes its row wrong. labels: shape (n,). Raises ValueError for other shapes, when n is 0, or when one
+    holds words and the other numbers, which would never be equal.
     """
     scored = predictions.ndim == 2 and predictions.shape[1] >= 2
     if (
@@ -20,6 +21,9 @@ def accuracy(predictions: NDArray[np.generic], labels: NDArray[np.generic]) -> f
         or not (scored or predictions.ndim == 1)
     ):
         raise ValueError(f"predictions of shape {predictions.shape} for labels of shape {labels.shape}")
+    kinds = {predictions.dtype.kind, labels.dtype.kind}
+    if len(kinds) > 1 and kinds & {"U", "S"}:
+        raise ValueError(f"predictions of type {predictions.dtype} for labels of type {labels.dtype}")
     if scored:
         scores = predictions.astype(float)
         chosen = np.argmax(scores, axis=1)

@@ -184,18 +184,26 @@ def measured(ended: Ended, measures: tuple[Measure, ...], job: Job) -> Execution
     if not ended.ok:
         status = RerunStatus.TIMED_OUT if ended.timed_out else RerunStatus.FAILED
     else:
-        try:
-            for measure in measures:
+        problems = []
+        for measure in measures:
+            value, raw = None, ""
+            try:
                 value, raw = finite(measure.read(ended, job), measure.scale)
-                if value is None:
-                    status, reason = RerunStatus.DIVERGED, f"{measure.metric} is {raw}"
-                measurements.append(
-                    Measurement(
-                        metric=measure.metric, value=value, raw=raw, step=None, self_reported=measure.self_reported
-                    )
-                )
-        except (NoMeasurement, ValueError, TypeError) as error:  # the last two: arrays that no metric can be taken of
-            status, reason, measurements = RerunStatus.FAILED, str(error), []
+            except (
+                NoMeasurement,
+                ValueError,
+                TypeError,
+            ) as error:  # the last two: arrays that no metric can be taken of
+                problems.append(f"{measure.metric}: {error}" if len(measures) > 1 else str(error))
+            if raw and value is None:
+                status = RerunStatus.DIVERGED
+                problems.append(f"{measure.metric} is {raw}")
+            measurements.append(
+                Measurement(metric=measure.metric, value=value, raw=raw, step=None, self_reported=measure.self_reported)
+            )
+        reason = "; ".join(problems)
+        if measurements and not any(measurement.raw for measurement in measurements):
+            status, measurements = RerunStatus.FAILED, []
     return Execution(
         status=status, reason=reason, measurements=tuple(measurements), curves={}, log=ended.log, cpu_s=ended.cpu_s,
         device=job.device,
@@ -213,7 +221,7 @@ def finite(found: object, scale: float) -> tuple[float | None, str]:
     except OverflowError:
         value = math.inf
     value *= scale
-    return (value, repr(value)) if abs(value) <= LARGEST else (None, str(found)[:60])
+    return (value, repr(value)) if abs(value) <= LARGEST else (None, str(found)[:60] or repr(value))
 
 
 def _at(value: Any, key: str) -> Any:

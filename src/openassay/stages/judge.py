@@ -30,6 +30,7 @@ from openassay.core.verdict import (
     judge_control,
     judge_release,
     score_release,
+    statuses_of,
     unequal_deterministic,
     values_of,
 )
@@ -37,7 +38,7 @@ from openassay.faults import BadInput
 from openassay.layout import Layout
 from openassay.plan import Plan
 from openassay.provenance import git_state, machine, now, package_versions
-from openassay.records import digest, read_record, to_plain
+from openassay.records import read_record
 
 
 def run(
@@ -67,7 +68,7 @@ def run(
     return ReleaseVerdict(
         schema_version=1, target=plan.name, plan_digest=plan.digest, rules_version=RULES_VERSION, alpha=plan.judge.alpha,
         outcome=outcome, reason=reason, score=score_release(verdicts), claims=verdicts, controls=controls,
-        findings=tuple(findings), provenance=_provenance(layout, prepared, evaluated, runs),
+        findings=tuple(findings), provenance=_provenance(layout, prepared, evaluated, runs, reruns.num_reused),
     )  # fmt: skip
 
 
@@ -103,23 +104,29 @@ def _evidence(
         because = "nothing in the release lets anybody test this number"
     of_arm = () if because else runs.get(claim.arm, ())
     failed = [check.array for check in prepared.checks if not check.passed]
+    own = [control for control in controls if control.claim == claim.id]
     return Evidence(
         claim=claim, alpha=plan.judge.alpha, values=values_of(of_arm, claim.metric),
-        statuses=tuple(rerun.status for rerun in of_arm), not_attempted_because=because,
+        statuses=statuses_of(of_arm, claim.metric), not_attempted_because=because,
         data_differs=f"the prepared data differs from the published ({', '.join(failed)})" if failed else "",
-        faithful=(), control=_power(claim, controls),
+        faithful=(), control=_power(own), broken_alike=_broken_alike(own),
     )  # fmt: skip
 
 
-def _power(claim: Claim, controls: tuple[ControlOutcome, ...]) -> str:
+def _power(own: list[ControlOutcome]) -> str:
     """Why the audit has not shown that it would notice a broken recipe; empty when it has."""
-    own = [control for control in controls if control.claim == claim.id]
     missed = [control.arm for control in own if not control.caught]
     if missed:
         return f"the negative control {missed[0]} was not caught: this test has no power to notice a broken recipe"
-    if not own and not any(control.caught for control in controls):
-        return "no negative control was run: this test has not shown that it notices a broken recipe"
-    return ""
+    return "" if own else "no negative control was run: this test has not shown that it notices a broken recipe"
+
+
+def _broken_alike(own: list[ControlOutcome]) -> str:
+    """Why the faithful reruns may be as broken as their control, by a slip in the target file; empty when the two differ."""
+    alike = [control.arm for control in own if not control.differs_from_faithful]
+    if not alike:
+        return ""
+    return f"but they are not shown to differ from the broken recipe {alike[0]}: are they run as published?"
 
 
 def _control_findings(controls: tuple[ControlOutcome, ...]) -> list[Finding]:
@@ -132,18 +139,31 @@ def _control_findings(controls: tuple[ControlOutcome, ...]) -> list[Finding]:
     ]  # fmt: skip
 
 
+_CHANGED = {
+    "claims": "a claim or a tolerance",
+    "controls": "a control",
+    "judge": "an error rate",
+    "seeds": "the number of reruns",
+}
+
+
 def _registration(plan: Plan, runs: dict[str, tuple[Rerun, ...]]) -> list[Finding]:
-    """Were claims or tolerances changed after reruns had been made?"""
-    registered = digest(to_plain(plan.claims))
-    if any(rerun.registered != registered for arm in runs.values() for rerun in arm):
-        message = "a claim or a tolerance was changed after reruns were made: the verdict is not pre-registered"
-        return [Finding(stage="judge", kind="claims_changed_after_runs", message=message)]
-    return []
+    """Was anything that bears on the verdict changed after reruns had been made?"""
+    now_registered = plan.registration()
+    made = [rerun.registered for arm in runs.values() for rerun in arm]
+    return [
+        Finding(
+            stage="judge", kind=f"{part}_changed_after_runs",
+            message=f"{what} was changed after reruns were made: the verdict is not pre-registered",
+        )
+        for part, what in _CHANGED.items() if any(of.get(part) != now_registered[part] for of in made)
+    ]  # fmt: skip
 
 
 def _provenance(
-    layout: Layout, prepared: PrepareRecord, evaluated: EvaluateRecord, runs: dict[str, tuple[Rerun, ...]]
-) -> Provenance:
+    layout: Layout, prepared: PrepareRecord, evaluated: EvaluateRecord, runs: dict[str, tuple[Rerun, ...]],
+    num_reused: int,
+) -> Provenance:  # fmt: skip
     reruns = [rerun for arm in runs.values() for rerun in arm]
     commit, dirty = git_state(layout.root)
     here = machine()
@@ -158,7 +178,7 @@ def _provenance(
         packages=package_versions() | {f"environment:{name}": version for name, version in sorted(packages.items())},
         isolation="none", started_at=min((rerun.started_at for rerun in reruns), default=None), finished_at=now(),
         cpu_s=round(prepared.cpu_s + evaluated.cpu_s + sum(rerun.cpu_s for rerun in reruns), 1),
-        num_reruns=len(reruns),
+        num_reruns=len(reruns), num_reused=num_reused,
     )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from openassay import child, metrics, recipes, training
 from openassay.core.types import FetchRecord, Finding, PrepareRecord, Rerun, RerunsRecord, RerunStatus
 from openassay.faults import Fault
 from openassay.layout import Layout
@@ -28,7 +29,7 @@ from openassay.provenance import machine, now, package_versions
 from openassay.recipes import Recipe
 from openassay.recipes.job import Job
 from openassay.recipes.native import NativeRecipe
-from openassay.records import BrokenRecord, digest, read_record, to_plain, write_record
+from openassay.records import BrokenRecord, digest, program_digest, read_record, to_plain, write_record
 from openassay.sandbox import LOG_TAIL, NotPossible, Room, make_room
 from openassay.store import Store
 
@@ -44,7 +45,7 @@ class _Task:
     target: str
     arm_name: str
     identity: str
-    registered: str
+    registered: dict[str, str]
     environment: dict[str, str]
     recipe: Recipe
     job: Job
@@ -75,9 +76,10 @@ def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store,
     for task in tasks:
         identities[task.arm_name] = (*identities.get(task.arm_name, ()), task.identity)
         rerun = read_record(task.record, Rerun)
-        if rerun.status is not RerunStatus.FINISHED:
+        if rerun.reason:
             message = f"{task.arm_name}, seed {rerun.seed}: {rerun.reason}"
-            findings.append(Finding(stage="rerun", kind=f"rerun_{rerun.status.value}", message=message))
+            kind = "measurement_missing" if rerun.status is RerunStatus.FINISHED else f"rerun_{rerun.status.value}"
+            findings.append(Finding(stage="rerun", kind=kind, message=message))
     return RerunsRecord(
         not_attempted_because="", identities=identities, num_reused=num_reused, findings=tuple(findings)
     )
@@ -96,7 +98,7 @@ def _tasks(
 ) -> list[_Task]:
     """Every rerun of the plan, seed by seed over the arms, so that all arms have their first seeds early."""
     code, environment = _code_and_environment(plan, recipe, fetched, room)
-    registered = digest(to_plain(plan.claims))
+    registered = plan.registration()
     data = {"arrays": to_plain(prepared.arrays), "files": prepared.files}
     arms = plan.arms()
     tasks = []
@@ -133,30 +135,30 @@ def _recipe_identity(recipe: Recipe) -> dict[str, object]:
 def _code_and_environment(
     plan: Plan, recipe: Recipe, fetched: FetchRecord, room: Room
 ) -> tuple[dict[str, object], dict[str, str]]:
-    """The code that trains and where: the release's, by what was fetched and installed; or our trainer's."""
+    """The code that trains and measures, and where: the release's, by what was fetched and installed; and our own."""
+    ours = [child.__file__, *(package.__path__[0] for package in (metrics, recipes, training))]
+    code: dict[str, object] = {"ours": program_digest(*map(Path, ours)), "device": plan.execution.device}
     if isinstance(recipe, NativeRecipe):
-        from openassay.training import trainer  # noqa: PLC0415 - torch takes seconds to import
-
+        here = machine()
         versions = package_versions(("torch", "numpy"))
-        return {"trainer": trainer.code_digest()}, {
-            **versions,
-            "python": machine()["python"],
-            "machine": machine()["machine"],
-        }
-    code: dict[str, object] = {
-        "glue": plan.glue.sha256 if plan.glue else None,
-        "artifacts": {artifact.name: artifact.sha256 for artifact in fetched.artifacts},
+        return code, versions | {"python": here["python"], "machine": here["machine"]}
+    code["glue"] = plan.glue.sha256 if plan.glue else None
+    code["artifacts"] = {
+        artifact.name: [artifact.sha256, artifact.filename, artifact.root] for artifact in fetched.artifacts
     }
     return code, room.environment.identity() if room.environment else {}
 
 
 def _is_done(task: _Task) -> bool:
+    """Is this rerun's record there? One that was stopped at a shorter time limit is made again."""
     if not task.record.exists():
         return False
     try:
-        return read_record(task.record, Rerun).identity == task.identity
+        rerun = read_record(task.record, Rerun)
     except BrokenRecord:
         return False
+    stopped_early = rerun.status is RerunStatus.TIMED_OUT and rerun.duration_s < task.job.timeout_s
+    return rerun.identity == task.identity and not stopped_early
 
 
 def _run_all(tasks: list[_Task], plan: Plan) -> None:

@@ -6,12 +6,9 @@ algorithms. Step `k` is measured after update number `k` (counted from 0), from 
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -48,13 +45,6 @@ class Training:
     loss_curve: tuple[tuple[int, float], ...]
     """Training loss of the batch at the evaluated steps."""
     num_parameters: int
-
-
-def code_digest() -> str:
-    """sha256 of the trainer's own program, comments and layout aside: part of a native rerun's identity."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    programs = "\n".join(ast.dump(ast.parse(file.read_text(encoding="utf-8"))) for file in files)
-    return hashlib.sha256(programs.encode()).hexdigest()
 
 
 def pick_device(wanted: str) -> str:
