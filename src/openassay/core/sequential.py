@@ -1,0 +1,302 @@
+"""When may an audit stop, and with which verdict? The group-sequential equivalence test, for many claims at once.
+
+After every rerun there is one interval of theta = mean of the reruns' distribution - mean of the published recipe's:
+
+    d +- c_n se,   se^2 = s~^2 (1/n + v) + u^2,   s~^2 = (d0 s0^2 + (n - 1) s^2) / (d0 + n - 1)
+
+Reproduced when it lies within the margin, not reproduced when it lies outside, else another rerun is asked for, until the plan's
+reruns are spent or a decision has become unlikely. c_n (`boundaries`) keeps each wrong verdict at `alpha` over all looks.
+The moderated variance s~^2 is Smyth's (2004); the published value's own noise is v, in units of the seed variance, and u^2.
+
+Every array has shape (claims,) unless said otherwise; runs beyond the one that decides are never looked at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from openassay.core.boundaries import PLANS, critical_value
+from openassay.core.score import credit
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int_]
+Bools = NDArray[np.bool_]
+
+SAME = 1e-9
+DIVERGENCE_RATE = 0.1
+"""A faithful rerun may diverge about this often before it speaks against the release, unless the release declares more."""
+DIVERGENCE_ALPHA = 0.2
+"""Share of alpha, on top of it, that may go to accusing a release whose recipe diverges at that rate."""
+DIVERGENCE_ACCEPT = 0.2
+"""Below this tail probability of the reruns that diverged, a claim is not called reproduced."""
+FUTILE = 0.05
+"""A smaller chance of a decision by the last rerun stops an audit."""
+FUTILE_DF = 3
+"""From this many degrees of freedom on, that chance is believed."""
+
+_MOST_RUNS = np.array([plan.max_runs for plan in PLANS.values()])
+_LARGEST_Q = np.array([plan.largest_q for plan in PLANS.values()])
+_NAMES = list(PLANS)
+
+
+class Stop(IntEnum):
+    """Why did an audit of a claim stop?"""
+
+    WITHIN = 0
+    """The interval lies within the margin: reproduced."""
+    OUTSIDE = 1
+    """The interval lies outside the margin: not reproduced."""
+    DIVERGED = 2
+    """More reruns diverged than chance allows: not reproduced."""
+    FUTILE = 3
+    """A decision has become unlikely."""
+    SPENT = 4
+    """The plan's reruns are spent."""
+    NEEDS_RUNS = 5
+    """The rule asks for another rerun, and there is none."""
+    EQUAL = 6
+    """Equal reruns show no noise, and nothing else says how large it is."""
+    ROUNDING = 7
+    """The recipe is deterministic, and the published value's rounding straddles the margin."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Claims with their reruns, in the order in which they were offered."""
+
+    runs: Floats
+    """Shape (claims, most reruns); NaN where a rerun gave no value."""
+    num_runs: Ints
+    """Reruns that there are of each claim; what stands behind them in `runs` does not count."""
+    max_runs: Ints
+    """Most reruns that may be used, beside the plan's own limit."""
+    published: Floats
+    v: Floats
+    """Variance of the published value in units of the seed variance: 1/k for a mean over k trainings."""
+    u2: Floats
+    """Its other variance, known: rounding, another test set, extrapolation."""
+    best_of: Floats
+    """How many seed standard deviations the published value is too good by: 0, or the expected maximum of K draws."""
+    better: Floats
+    """+1 when higher is better, -1 when lower is; matters only with `best_of`."""
+    prior_variance: Floats
+    """s0^2: seed variance that is known before the first rerun."""
+    prior_df: Floats
+    """d0: its degrees of freedom; 0 for none."""
+    floor_variance: Floats
+    """The seed variance is never taken as less: (smallest step of the metric)^2/12."""
+    rounding: Floats
+    """Unit of the published value's last digit; for deterministic claims, whose interval is exact."""
+    margin: Floats
+    direction: Ints
+    """0 two-sided, +1 the recipe gives at least the published value, -1 at most."""
+    alpha: Floats
+    divergence_rate: Floats
+    deterministic: Bools
+    equal_decides: Bools
+    """May equal reruns decide without a prior, with the floor as their noise?"""
+    plan: Ints
+    """Index in PLANS."""
+
+    def at(self, rows: Ints) -> Batch:
+        """Some of the claims."""
+        return Batch(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stopped:
+    """Where each audit stopped."""
+
+    stop: Ints
+    """A `Stop`."""
+    runs_used: Ints
+    num_values: Ints
+    estimate: Floats
+    """d: mean of the values minus the published value; NaN without two values."""
+    se: Floats
+    df: Floats
+    critical: Floats
+    low: Floats
+    high: Floats
+
+    @property
+    def reproduced(self) -> Bools:
+        """Which claims are reproduced?"""
+        return np.asarray(self.stop == Stop.WITHIN)
+
+    @property
+    def not_reproduced(self) -> Bools:
+        """Which claims are not reproduced?"""
+        return np.asarray((self.stop == Stop.OUTSIDE) | (self.stop == Stop.DIVERGED))
+
+
+def choose_plan(
+    prior_variance: Floats, prior_df: Floats, v: Floats, u2: Floats, margin: Floats, max_runs: Ints
+) -> Ints:
+    """Which plan fits the noise that is known before the first rerun? Index in PLANS; `std10` where none is known.
+
+    By q = sqrt(s0^2 (1/10 + v) + u^2)/margin, the standard error after ten reruns in units of the margin. A plan that may not
+    make its reruns gives way to a shorter one.
+    """
+    q = np.sqrt(prior_variance * (0.1 + v) + u2) / margin
+    chosen = np.searchsorted(_LARGEST_Q, q)
+    chosen = np.where(prior_df > 0, np.minimum(chosen, len(_NAMES) - 1), _NAMES.index("std10"))
+    shorter = np.where(max_runs <= _MOST_RUNS[_NAMES.index("fast4")], _NAMES.index("fast4"), _NAMES.index("mid6"))
+    too_long = (chosen == _NAMES.index("std10")) & (max_runs < _MOST_RUNS[_NAMES.index("std10")])
+    return np.asarray(np.where(too_long, shorter, chosen))
+
+
+def run(batch: Batch) -> Stopped:
+    """Look at each claim's reruns one after another, and stop where the rule says so."""
+    size = len(batch.margin)
+    state = {
+        "stop": np.full(size, Stop.NEEDS_RUNS), "runs_used": np.zeros(size, dtype=int), "num_values": np.zeros(size, dtype=int),
+        **{name: np.full(size, np.nan) for name in ("estimate", "se", "df", "critical", "low", "high")},
+    }  # fmt: skip
+    mean, squares = np.zeros(size), np.zeros(size)
+    least, most = np.full(size, np.inf), np.full(size, -np.inf)
+    limit = np.minimum(batch.max_runs, _MOST_RUNS[batch.plan])
+    going = np.ones(size, dtype=bool)
+    for n in range(1, int(min(batch.runs.shape[1], limit.max(initial=0))) + 1):
+        going &= (batch.num_runs >= n) & (limit >= n)
+        rows = np.flatnonzero(going)
+        if not len(rows):
+            break
+        value = batch.runs[rows, n - 1]
+        state["runs_used"][rows] = n
+        came = rows[np.isfinite(value)]
+        value = value[np.isfinite(value)]
+        state["num_values"][came] += 1
+        change = value - mean[came]
+        mean[came] += change / state["num_values"][came]
+        squares[came] += change * (value - mean[came])
+        least[came], most[came] = np.minimum(least[came], value), np.maximum(most[came], value)
+        if n < 2:
+            continue
+        lost = n - state["num_values"]
+        tail = stats.binom.sf(lost[rows] - 1, n, np.maximum(batch.divergence_rate[rows], DIVERGENCE_RATE))
+        diverged = rows[tail <= DIVERGENCE_ALPHA * batch.alpha[rows] * (1 + SAME)]
+        state["stop"][diverged] = Stop.DIVERGED
+        going[diverged] = False
+        looked = came[(state["num_values"][came] >= 2) & going[came]]
+        if len(looked):
+            few_lost = np.zeros(size, dtype=bool)
+            few_lost[rows] = tail > DIVERGENCE_ACCEPT
+            equal = most - least <= np.minimum(
+                SAME * np.maximum(np.maximum(abs(least), abs(most)), batch.margin), batch.margin / 1000
+            )
+            _look(batch, state, going, looked, mean, squares, equal, few_lost)
+    ended = going & (np.minimum(batch.num_runs, limit) == limit) & (state["runs_used"] == limit)
+    state["stop"][ended & (state["stop"] == Stop.NEEDS_RUNS)] = Stop.SPENT
+    return Stopped(**state)
+
+
+def _look(
+    batch: Batch, state: dict[str, NDArray[np.generic]], going: Bools, rows: Ints, mean: Floats, squares: Floats,
+    equal: Bools, few_lost: Bools,
+) -> None:  # fmt: skip
+    """One look at the claims `rows`: their interval, and whether they stop."""
+    b = batch.at(rows)
+    m = state["num_values"][rows].astype(int)
+    exact = b.deterministic & equal[rows]
+    df = b.prior_df + m - 1
+    variance = np.maximum((b.prior_df * b.prior_variance + squares[rows]) / df, b.floor_variance)
+    v = b.v + b.best_of**2 / (2 * df)
+    estimate = mean[rows] - (b.published - b.better * b.best_of * np.sqrt(variance))
+    se = np.sqrt(variance * (1 / m + v) + b.u2)
+    critical = critical_value(b.plan, m, v, b.prior_df, b.alpha)
+    half = np.where(exact, b.rounding / 2, critical * se)
+    se = np.where(exact, 0.0, se)
+    low, high = estimate - half, estimate + half
+    for name, found in (
+        ("estimate", estimate),
+        ("se", se),
+        ("df", df),
+        ("critical", critical),
+        ("low", low),
+        ("high", high),
+    ):
+        state[name][rows] = found
+    within, outside = _decisions(estimate, half, se, df, critical, b.margin, b.direction)
+    blind = equal[rows] & ~exact & (b.prior_df == 0) & ~b.equal_decides
+    within &= few_lost[rows] & ~blind
+    outside &= ~blind
+    futile = ~exact & ~within & ~outside & (df >= FUTILE_DF) & (m < _MOST_RUNS[b.plan])
+    where = np.flatnonzero(futile)
+    if len(where):
+        futile[where] = _chance(b.at(where), estimate[where], variance[where], v[where], df[where], m[where]) < FUTILE
+    stop = np.full(len(rows), Stop.NEEDS_RUNS)
+    stop[blind] = Stop.EQUAL
+    stop[exact] = Stop.ROUNDING
+    stop[futile & ~blind] = Stop.FUTILE
+    stop[outside] = Stop.OUTSIDE
+    stop[within] = Stop.WITHIN
+    state["stop"][rows] = stop
+    going[rows] = (stop == Stop.NEEDS_RUNS) | (stop == Stop.EQUAL)
+
+
+def _decisions(
+    estimate: Floats, half: Floats, se: Floats, df: Floats, critical: Floats, margin: Floats, direction: Ints
+) -> tuple[Bools, Bools]:
+    """Is theta shown to lie within the margin, or outside it? One-sided claims have one edge."""
+    edge = margin * (1 + SAME)
+    above_low, below_high = estimate - half >= -edge, estimate + half <= edge
+    within = np.where(direction > 0, above_low, np.where(direction < 0, below_high, above_low & below_high))
+    too_low, too_high = estimate + half < -edge, estimate - half > edge
+    # Both tails count: where the noise is large against the margin, an interval that merely misses it accuses too often.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        near, far = (abs(estimate) - margin) / se, (abs(estimate) + margin) / se
+        rare = stats.t.sf(near, df) + stats.t.sf(far, df) <= stats.t.sf(critical, df)
+    two_sided = (too_low | too_high) & (rare | (se == 0))
+    outside = np.where(direction > 0, too_low, np.where(direction < 0, too_high, two_sided))
+    return np.asarray(within), np.asarray(outside)
+
+
+def _chance(b: Batch, estimate: Floats, variance: Floats, v: Floats, df: Floats, m: Ints) -> Floats:
+    """P(a decision at the plan's last look), if the reruns go on like these."""
+    last = _MOST_RUNS[b.plan]
+    final_half = critical_value(b.plan, last, v, b.prior_df, b.alpha) * np.sqrt(variance * (1 / last + v) + b.u2)
+    spread = np.sqrt(variance * (1 / m - 1 / last))
+
+    def below(x: Floats) -> Floats:
+        return np.asarray(stats.t.cdf((x - estimate) / spread, df))
+
+    room = b.margin - final_half  # below 0: no number of reruns brings REPRODUCED
+    inside = np.where(room > 0, below(room) - below(-room), 0.0)
+    low_out, high_out = below(-b.margin - final_half), 1 - below(b.margin + final_half)
+    up = b.direction > 0
+    one_sided = np.where(up, 1 - below(-room) + low_out, below(room) + high_out)
+    return np.asarray(np.where(b.direction == 0, inside + low_out + high_out, one_sided))
+
+
+def score(stopped: Stopped, batch: Batch) -> tuple[Floats, Floats, Floats]:
+    """S = E[2^-(theta/margin)^2] and its interval; NaN without two values, 0 when too many reruns diverged.
+
+    For one-sided claims only the shortfall counts.
+    """
+    theta = np.full((len(batch.margin), len(_NODES)), np.nan)
+    known = np.flatnonzero(np.isfinite(stopped.df))
+    dfs, which = np.unique(stopped.df[known], return_inverse=True)
+    quantiles = stats.t.ppf(_NODES, dfs[:, None])[which]
+    theta[known] = stopped.estimate[known, None] + stopped.se[known, None] * quantiles
+    value = _credit(theta, batch.margin[:, None], batch.direction[:, None]).mean(axis=1)
+    at_low, at_high = (_credit(end, batch.margin, batch.direction) for end in (stopped.low, stopped.high))
+    holds_zero = (stopped.low <= 0) & (stopped.high >= 0)
+    least, most = np.minimum(at_low, at_high), np.where(holds_zero, 1.0, np.maximum(at_low, at_high))
+    diverged = stopped.stop == Stop.DIVERGED
+    unknown = ~np.isfinite(stopped.df)
+    least, most = np.where(unknown, 0.0, least), np.where(unknown, 1.0, most)
+    return np.where(diverged, 0.0, value), np.where(diverged, 0.0, least), np.where(diverged, 0.5, most)
+
+
+_NODES = (np.arange(100) + 0.5) / 100
+
+
+def _credit(theta: Floats, margin: Floats, direction: Ints) -> Floats:
+    short = np.where(direction > 0, np.minimum(theta, 0.0), np.where(direction < 0, np.maximum(theta, 0.0), theta))
+    return credit(short, margin)
