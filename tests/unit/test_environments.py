@@ -276,3 +276,25 @@ def test_what_uv_says_is_put_where_it_belongs_in_one_line(stderr: str, kind: typ
     assert "\n" not in str(raised.value)
     assert "╰" not in str(raised.value)
     assert len(str(raised.value)) < 700
+
+
+# What runs in it may not stay in it, nor meet another release
+
+
+def test_an_environment_that_published_code_wrote_to_is_built_anew(pip_settings: Callable[..., None]) -> None:
+    pip_settings()
+    folder = Path(build(EnvironmentSpec(), {}, WHERE, "demo").python).parents[1]
+    planted = folder / "lib" / f"python{HERE}" / "site-packages" / "x.pth"
+    planted.write_text("import os\n")
+    assert Path(build(EnvironmentSpec(), {}, WHERE, "demo").python).parents[1] == folder
+    assert not planted.exists()
+
+
+def test_two_targets_share_no_environment_and_no_file_of_one(index: PackageIndex) -> None:
+    index.publish("helper", "helper-1.0-py3-none-any.whl", wheel("helper", "1.0"))
+    spec = EnvironmentSpec(requirements=("helper",))
+    one, other = (Path(build(spec, {}, WHERE, name).python).parents[1] for name in ("one", "other"))
+    assert one != other
+    files = [path for path in (one / "lib").rglob("helper*") if path.is_file()]
+    assert {path.suffix for path in files} >= {".py", ".pyc"}  # compiled already: runs may not write here
+    assert {path.stat().st_nlink for path in files} == {1}
