@@ -18,6 +18,7 @@ import runpy
 import signal
 import sys
 import traceback
+import zipfile
 from typing import Any
 
 
@@ -36,9 +37,7 @@ def main() -> int:
         arrays: "dict[str, Any]" = {}
         result["returned"] = plain(returned, "", arrays)
         if arrays:
-            import numpy
-
-            numpy.savez(os.path.join(request["out"], "data.npz"), **arrays)
+            save(os.path.join(request["out"], "data.npz"), arrays)
     except SystemExit as stop:
         if stop.code not in (0, None):
             result.update(ok=False, error="it exited with %r" % (stop.code,))
@@ -123,6 +122,16 @@ def plain(value: "Any", name: str, arrays: "dict[str, Any]") -> "Any":
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return repr(value)
+
+
+def save(path: str, arrays: "dict[str, Any]") -> None:
+    """Write arrays as numpy.savez does, under any name: `file` is its own argument."""
+    import numpy
+
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(name + ".npy", "w", force_zip64=True) as file:
+                numpy.lib.format.write_array(file, numpy.asanyarray(array), allow_pickle=False)
 
 
 if __name__ == "__main__":

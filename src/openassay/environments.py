@@ -24,6 +24,7 @@ from openassay.faults import BadInput, Fault
 from openassay.layout import cache_home
 from openassay.records import digest, write_text
 from openassay.sources.pypi import package_index
+from openassay.store import listing_digest, remove_tree
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 _PYTHON = re.compile(r"3\.[0-9]{1,2}(\.[0-9]{1,2})?\Z")
@@ -90,8 +91,8 @@ class Environment:
         return {**self.packages, "python": self.version, "machine": platform.machine()}
 
 
-def build(spec: EnvironmentSpec, installed: dict[str, Path], where: str) -> Environment:
-    """The environment of a spec, from the cache or built now. `installed` gives the file of each artifact of `install`.
+def build(spec: EnvironmentSpec, installed: dict[str, Path], where: str, target: str) -> Environment:
+    """The environment of a target, from the cache or built now. `installed` gives the file of each artifact of `install`.
 
     Raises `NotBuilt` (a finding) when a package of the release does not build, `BadInput` when the requirements cannot be
     met together, `UvFault` when the network or the machine fails.
@@ -100,6 +101,7 @@ def build(spec: EnvironmentSpec, installed: dict[str, Path], where: str) -> Envi
     files = [installed[name] for name in spec.install]
     key = digest(
         {
+            "target": target,  # what one release's code does to its environment, another's never meets
             "files": [path.parent.name for path in files],  # the store names the folder by sha256
             "requirements": list(spec.requirements), "python": python, "as_of": spec.as_of,
             "machine": platform.machine(), "system": platform.system(),
@@ -107,13 +109,16 @@ def build(spec: EnvironmentSpec, installed: dict[str, Path], where: str) -> Envi
     )  # fmt: skip
     folder = cache_home() / "envs" / key[:32]
     done = folder / "environment.json"
+    listed = folder.with_suffix(".listing")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
-        if not done.exists():
+        # Published code runs in this environment: one that was written to is built anew.
+        if not done.exists() or not listed.exists() or listed.read_text() != listing_digest(folder):
             print(f"building the release's environment (Python {python}) ...", flush=True)
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
             try:
                 _build(folder, python, files, spec, where)
+                listed.write_text(listing_digest(folder))
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
@@ -130,6 +135,8 @@ def _build(folder: Path, python: str, files: list[Path], spec: EnvironmentSpec, 
         options = ["--exclude-newer", spec.as_of] if spec.as_of else []
         done = _uv(
             "pip", "install", "--quiet", "--python", interpreter, *index_options(), *options,
+            # compiled now, since runs may not write here; no hard links, which would share files with other environments
+            "--compile-bytecode", "--link-mode", "copy",
             *(str(path) for path in files), *spec.requirements,
         )  # fmt: skip
         if done.returncode != 0:

@@ -18,7 +18,7 @@ from openassay.recipes.job import Arm, Job
 from openassay.records import file_digest
 from openassay.sources.fetched import Unavailable
 from openassay.sources.roots import artifact_files, artifact_roots
-from openassay.store import Store
+from openassay.store import Listing, Store, listing
 
 LOG_TAIL = 2000
 """Characters of a log that a record keeps."""
@@ -35,6 +35,8 @@ class Room:
     environment: Environment | None
     artifacts: dict[str, str]
     glue: Path | None
+    watched: dict[str, tuple[Path, Listing]]
+    """Folders that runs must leave as they are, by what they are, with what was in them before the first run."""
 
     def job(
         self, *, out: Path, data: Path | None, arm: Arm, seed: int, device: str, threads: int, timeout_s: float
@@ -43,7 +45,7 @@ class Room:
         return Job(
             arm=arm, seed=seed, data=data, artifacts=self.artifacts,
             python=self.environment.python if self.environment else None, glue=self.glue, out=out,
-            device=device, threads=threads, timeout_s=timeout_s,
+            device=device, threads=threads, timeout_s=timeout_s, watched=self.watched,
         )  # fmt: skip
 
 
@@ -57,10 +59,17 @@ def make_room(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout, *,
         try:
             files = artifact_files(store, fetched, plan.environment.install)
             where = f"{layout.target_file.relative_to(layout.root).as_posix()}: environment"
-            environment = build(plan.environment, files, where)
+            environment = build(plan.environment, files, where, plan.name)
         except (Unavailable, NotBuilt) as problem:
             raise NotPossible(f"the environment cannot be built: {problem}") from None
-    return Room(environment=environment, artifacts=artifact_roots(store, fetched), glue=_glue(plan, layout))
+    artifacts = artifact_roots(store, fetched)
+    folders = {f"its artifact {name}": Path(path) for name, path in artifacts.items()}
+    if environment is not None:
+        folders["its environment"] = Path(environment.python).parents[1]
+    return Room(
+        environment=environment, artifacts=artifacts, glue=_glue(plan, layout),
+        watched={what: (folder, listing(folder)) for what, folder in folders.items()},
+    )  # fmt: skip
 
 
 def _glue(plan: Plan, layout: Layout) -> Path | None:

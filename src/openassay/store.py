@@ -131,8 +131,8 @@ class Store:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
             # Published code runs beside this tree: one that was written to is unpacked anew.
-            if not complete.exists() or complete.read_text() != _listing(folder / "content"):
-                shutil.rmtree(folder, ignore_errors=True)
+            if not complete.exists() or complete.read_text() != listing_digest(folder / "content"):
+                remove_tree(folder)
                 content = folder / "content"
                 content.mkdir(parents=True)
                 if file_digest(self.blob(sha256)) != sha256:
@@ -143,17 +143,39 @@ class Store:
                 except BaseException:
                     shutil.rmtree(folder, ignore_errors=True)
                     raise
-                complete.write_text(_listing(content))
+                complete.write_text(listing_digest(content))
         return folder / "content"
 
 
-def _listing(content: Path) -> str:
-    """sha256 over name, size and time of change of every file of a tree: a tripwire, not a proof."""
-    lines = [
-        f"{path.relative_to(content)} {(s := path.lstat()).st_size} {s.st_ctime_ns}"
-        for path in sorted(content.rglob("*"))
-    ]
-    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
+Listing = dict[str, tuple[int, int]]
+
+
+def listing(folder: Path) -> Listing:
+    """What is below a folder? Size and time of change (ns) of everything in it, by name: a tripwire, not a proof."""
+    found: Listing = {}
+    folders = [""]
+    while folders:
+        inside = folders.pop()
+        try:
+            with os.scandir(f"{folder}/{inside}") as entries:
+                for entry in entries:
+                    status = entry.stat(follow_symlinks=False)
+                    found[inside + entry.name] = (status.st_size, status.st_ctime_ns)
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(f"{inside}{entry.name}/")
+        except OSError as error:  # too deep, or closed to us: not as it was made
+            found[inside] = (-1, error.errno or 0)
+    return found
+
+
+def listing_digest(folder: Path) -> str:
+    """sha256 over a folder's listing."""
+    return hashlib.sha256(repr(sorted(listing(folder).items())).encode()).hexdigest()
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder that published code wrote to; it may be deeper than shutil.rmtree can go."""
+    subprocess.run(["rm", "-rf", "--", str(folder)], check=False, stderr=subprocess.DEVNULL)
 
 
 def archive_kind(filename: str) -> str:

@@ -102,7 +102,7 @@ def test_an_empty_environment_is_built_without_any_index_and_once(
     cache: Path, pip_settings: Callable[..., None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pip_settings(PIP_INDEX_URL=f"http://127.0.0.1:{closed_port()}/simple")
-    built = build(EnvironmentSpec(), {}, WHERE)
+    built = build(EnvironmentSpec(), {}, WHERE, "demo")
     assert "building the release's environment" in capsys.readouterr().out
     assert built.version.startswith(f"{HERE}.")
     assert built.packages == {}
@@ -112,17 +112,17 @@ def test_an_empty_environment_is_built_without_any_index_and_once(
     with pytest.raises(subprocess.CalledProcessError):
         run_in(built.python, "import numpy")
     monkeypatch.setattr(environments, "_uv", None)  # the second time nothing is built
-    assert build(EnvironmentSpec(), {}, WHERE) == built
-    assert build(EnvironmentSpec(python=HERE), {}, WHERE) == built
+    assert build(EnvironmentSpec(), {}, WHERE, "demo") == built
+    assert build(EnvironmentSpec(python=HERE), {}, WHERE, "demo") == built
     assert capsys.readouterr().out == ""
 
 
 def test_an_environment_that_was_not_finished_is_built_anew(pip_settings: Callable[..., None]) -> None:
     pip_settings()
-    folder = Path(build(EnvironmentSpec(), {}, WHERE).python).parents[1]
+    folder = Path(build(EnvironmentSpec(), {}, WHERE, "demo").python).parents[1]
     (folder / "environment.json").unlink()  # as after a kill in the middle
     (folder / "left over").touch()
-    assert Path(build(EnvironmentSpec(), {}, WHERE).python).parents[1] == folder
+    assert Path(build(EnvironmentSpec(), {}, WHERE, "demo").python).parents[1] == folder
     assert not (folder / "left over").exists()
 
 
@@ -133,13 +133,15 @@ def test_requirements_and_artifacts_are_installed_from_pips_index(index: Package
     part = store.part("demo")
     part.write_bytes(wheel("demo", "3.0", requires=("helper",)))
     file = store.named(store.add(part), "demo-3.0-py3-none-any.whl")
-    built = build(EnvironmentSpec(install=("package",), requirements=("helper==1.0",)), {"package": file}, WHERE)
+    built = build(
+        EnvironmentSpec(install=("package",), requirements=("helper==1.0",)), {"package": file}, WHERE, "demo"
+    )
     assert built.packages == {"demo": "3.0", "helper": "1.0"}
     assert run_in(built.python, "import demo, helper; print(demo.version, helper.version)") == "3.0 1.0"
-    other = build(EnvironmentSpec(install=("package",)), {"package": file}, WHERE)
+    other = build(EnvironmentSpec(install=("package",)), {"package": file}, WHERE, "demo")
     assert other.packages == {"demo": "3.0", "helper": "2.0"}
     assert other.python != built.python
-    assert build(EnvironmentSpec(install=("package",)), {"package": file}, WHERE) == other
+    assert build(EnvironmentSpec(install=("package",)), {"package": file}, WHERE, "demo") == other
 
 
 def test_another_file_of_the_same_name_is_another_environment(index: PackageIndex, tmp_path: Path) -> None:
@@ -148,7 +150,7 @@ def test_another_file_of_the_same_name_is_another_environment(index: PackageInde
     for word in ("one", "two"):
         store.part(word).write_bytes(wheel("demo", "1.0", {"demo.py": f"word = {word!r}\n"}))
         file = store.named(store.add(store.part(word)), "demo-1.0-py3-none-any.whl")
-        built = build(EnvironmentSpec(install=("package",)), {"package": file}, WHERE)
+        built = build(EnvironmentSpec(install=("package",)), {"package": file}, WHERE, "demo")
         found.append(run_in(built.python, "import demo; print(demo.word)"))
     assert found == ["one", "two"]
 
@@ -156,8 +158,12 @@ def test_another_file_of_the_same_name_is_another_environment(index: PackageInde
 def test_nothing_later_than_as_of_is_installed(index: PackageIndex) -> None:
     index.publish("helper", "helper-1.0-py3-none-any.whl", wheel("helper", "1.0"), uploaded="2023-01-01T00:00:00Z")
     index.publish("helper", "helper-2.0-py3-none-any.whl", wheel("helper", "2.0"), uploaded="2024-01-01T00:00:00Z")
-    assert build(EnvironmentSpec(requirements=("helper",), as_of="2023-06-30"), {}, WHERE).packages == {"helper": "1.0"}
-    assert build(EnvironmentSpec(requirements=("helper",), as_of="2024-06-30"), {}, WHERE).packages == {"helper": "2.0"}
+    assert build(EnvironmentSpec(requirements=("helper",), as_of="2023-06-30"), {}, WHERE, "demo").packages == {
+        "helper": "1.0"
+    }
+    assert build(EnvironmentSpec(requirements=("helper",), as_of="2024-06-30"), {}, WHERE, "demo").packages == {
+        "helper": "2.0"
+    }
 
 
 def test_a_variable_that_points_into_another_environment_does_not_lead_astray(
@@ -168,7 +174,7 @@ def test_a_variable_that_points_into_another_environment_does_not_lead_astray(
     (tmp_path / "uv.toml").write_text("no-index = true\n")
     monkeypatch.chdir(tmp_path)
     index.publish("helper", "helper-1.0-py3-none-any.whl", wheel("helper", "1.0"))
-    assert build(EnvironmentSpec(requirements=("helper",)), {}, WHERE).packages == {"helper": "1.0"}
+    assert build(EnvironmentSpec(requirements=("helper",)), {}, WHERE, "demo").packages == {"helper": "1.0"}
 
 
 # Failures, as uv itself tells of them
@@ -177,7 +183,7 @@ def test_a_variable_that_points_into_another_environment_does_not_lead_astray(
 def test_a_python_that_is_not_here_is_the_target_files_mistake(pip_settings: Callable[..., None], cache: Path) -> None:
     pip_settings()
     with pytest.raises(BadInput, match="environment.python: no Python 3.99 on this machine"):
-        build(EnvironmentSpec(python="3.99"), {}, WHERE)
+        build(EnvironmentSpec(python="3.99"), {}, WHERE, "demo")
     assert [path.suffix for path in (cache / "envs").iterdir()] == [".lock"]
 
 
@@ -192,7 +198,7 @@ def test_requirements_that_cannot_be_met_are_the_target_files_mistake(
     index.publish("helper", "helper-2.0-py3-none-any.whl", wheel("helper", "2.0"))
     index.publish("strict", "strict-1.0-py3-none-any.whl", wheel("strict", "1.0", requires=("helper<2",)))
     with pytest.raises(BadInput, match=r"environment\.requirements: they cannot be met together") as refused:
-        build(EnvironmentSpec(requirements=requirements), {}, WHERE)
+        build(EnvironmentSpec(requirements=requirements), {}, WHERE, "demo")
     assert requirements[0].partition("=")[0] in str(refused.value)
     assert [path.suffix for path in (cache / "envs").iterdir()] == [".lock"]  # no half environment is left
 
@@ -220,22 +226,22 @@ def test_a_package_that_does_not_build_is_a_finding(
         (folder / "broken-1.0.tar.gz").write_bytes(data)
         spec, files = EnvironmentSpec(install=("package",)), {"package": folder / "broken-1.0.tar.gz"}
     with pytest.raises(NotBuilt, match="broken"):
-        build(spec, files, WHERE)
+        build(spec, files, WHERE, "demo")
 
 
 def test_an_index_that_is_down_is_a_fault(pip_settings: Callable[..., None]) -> None:
     pip_settings(PIP_INDEX_URL=f"http://127.0.0.1:{closed_port()}/simple")
     with pytest.raises(UvFault, match="the package index does not answer"):
-        build(EnvironmentSpec(requirements=("helper",)), {}, WHERE)
+        build(EnvironmentSpec(requirements=("helper",)), {}, WHERE, "demo")
 
 
 def test_an_index_in_trouble_is_a_fault(index: PackageIndex) -> None:
     index.publish("helper", "helper-1.0-py3-none-any.whl", wheel("helper", "1.0"))
     index.status["/simple/helper/"] = 503
     with pytest.raises(UvFault):
-        build(EnvironmentSpec(requirements=("helper",)), {}, WHERE)
+        build(EnvironmentSpec(requirements=("helper",)), {}, WHERE, "demo")
     index.status.clear()
-    assert build(EnvironmentSpec(requirements=("helper",)), {}, WHERE).packages == {
+    assert build(EnvironmentSpec(requirements=("helper",)), {}, WHERE, "demo").packages == {
         "helper": "1.0"
     }  # and then the same again
 
@@ -246,7 +252,7 @@ def test_a_download_that_is_cut_is_a_fault(index: PackageIndex) -> None:
     index.publish("helper", name, wheel("helper", "1.0", {"helper.py": "#" * 100_000 + "\n"}))
     index.cuts[name] = [50] * 20
     with pytest.raises(UvFault):
-        build(EnvironmentSpec(requirements=("helper",)), {}, WHERE)
+        build(EnvironmentSpec(requirements=("helper",)), {}, WHERE, "demo")
 
 
 @pytest.mark.parametrize(
@@ -270,3 +276,25 @@ def test_what_uv_says_is_put_where_it_belongs_in_one_line(stderr: str, kind: typ
     assert "\n" not in str(raised.value)
     assert "╰" not in str(raised.value)
     assert len(str(raised.value)) < 700
+
+
+# What runs in it may not stay in it, nor meet another release
+
+
+def test_an_environment_that_published_code_wrote_to_is_built_anew(pip_settings: Callable[..., None]) -> None:
+    pip_settings()
+    folder = Path(build(EnvironmentSpec(), {}, WHERE, "demo").python).parents[1]
+    planted = folder / "lib" / f"python{HERE}" / "site-packages" / "x.pth"
+    planted.write_text("import os\n")
+    assert Path(build(EnvironmentSpec(), {}, WHERE, "demo").python).parents[1] == folder
+    assert not planted.exists()
+
+
+def test_two_targets_share_no_environment_and_no_file_of_one(index: PackageIndex) -> None:
+    index.publish("helper", "helper-1.0-py3-none-any.whl", wheel("helper", "1.0"))
+    spec = EnvironmentSpec(requirements=("helper",))
+    one, other = (Path(build(spec, {}, WHERE, name).python).parents[1] for name in ("one", "other"))
+    assert one != other
+    files = [path for path in (one / "lib").rglob("helper*") if path.is_file()]
+    assert {path.suffix for path in files} >= {".py", ".pyc"}  # compiled already: runs may not write here
+    assert {path.stat().st_nlink for path in files} == {1}

@@ -27,6 +27,7 @@ from openassay.core.types import RerunStatus
 from openassay.faults import BadInput
 from openassay.recipes import run as run_module
 from openassay.recipes.job import DATA_FILE, Arm, Execution, Job, fill, load_arrays, permuted, placeholders
+from openassay.recipes.native import NativeRecipe
 from openassay.recipes.python import (
     FileMeasure,
     Measure,
@@ -864,3 +865,37 @@ def test_pickles_are_never_loaded(tmp_path: Path) -> None:
     np.savez(tmp_path / DATA_FILE, y=np.array([{"a": 1}], dtype=object))
     with pytest.raises(ValueError, match="allow_pickle=False"):
         load_arrays(tmp_path)
+
+
+# The native driver
+
+
+def native(**changes: Any) -> NativeRecipe:
+    training = {
+        "train": {"x": "x", "y": "y"}, "test": {"x": "x", "y": "y"}, "model": [{"layer": "linear", "inputs": 2, "outputs": 2}],
+        "loss": "cross_entropy", "optimizer": {"name": "sgd", "learning_rate": 0.1}, "steps": 11,
+        "batching": {"size": 2, "order": "sequential"}, "evaluation": {"metric": "accuracy", "every": 10, "at_step": 10},
+    }  # fmt: skip
+    made: NativeRecipe = parse(
+        NativeRecipe, {"driver": "native", "metric": "m", "recipe": training | changes, "taken_from": []}, "f"
+    )
+    return made
+
+
+def test_a_native_training_keeps_its_time_limit(prepared: Job) -> None:
+    endless = native(steps=10**9, evaluation={"metric": "accuracy", "every": 10, "at_step": 10})
+    execution = endless.execute(replace(prepared, timeout_s=0.5))
+    assert (execution.status, execution.reason) == (TIMED_OUT, "stopped after 0.5 s, its time limit")
+    assert execution.measurements == ()
+    assert native().execute(prepared).status is FINISHED
+
+
+def test_native_layers_that_do_not_fit_are_bad_input(prepared: Job) -> None:
+    with pytest.raises(BadInput, match="do not fit each other"):
+        native(model=[{"layer": "linear", "inputs": 3, "outputs": 2}]).execute(prepared)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_bad_input(prepared: Job) -> None:
+    with pytest.raises(BadInput, match="sees no GPU"):
+        native().execute(replace(prepared, device="cuda"))

@@ -13,7 +13,15 @@ import torch
 
 from openassay.records import parse
 from openassay.training.recipe import Batching, Schedule, TrainingRecipe
-from openassay.training.trainer import RecipeMismatch, batches, build, learning_rate_factor, pick_device, train
+from openassay.training.trainer import (
+    RecipeMismatch,
+    TimeLimit,
+    batches,
+    build,
+    learning_rate_factor,
+    pick_device,
+    train,
+)
 
 RECIPE: dict[str, Any] = {
     "train": {"x": "x", "y": "y"},
@@ -155,3 +163,36 @@ def test_a_gpu_that_is_asked_for_and_not_there_is_named() -> None:
         assert pick_device("auto") == "cpu"
         with pytest.raises(RecipeMismatch, match="sees no GPU"):
             pick_device("cuda")
+
+
+MISFITS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "layers": ({"model": [{"layer": "linear", "inputs": 4, "outputs": 3}, {"layer": "linear", "inputs": 5, "outputs": 2}]}, {},
+               "do not fit each other: mat1 and mat2 shapes cannot be multiplied"),
+    "data": ({"model": [{"layer": "linear", "inputs": 7, "outputs": 2}]}, {}, "mat1 and mat2"),
+    "shape": ({"model": [{"layer": "linear", "inputs": 4, "outputs": 4}, {"layer": "reshape", "shape": [3, 5]}]}, {}, "shape '\\[20, 3, 5\\]' is invalid"),
+    "test data": ({}, {"x_test": np.zeros((100, 9))}, "mat1 and mat2"),
+    "test labels": ({}, {"y_test": np.zeros(99)}, "predictions of shape \\(100, 2\\) for labels of shape \\(99,\\)"),
+    "too few targets": ({}, {"y": np.zeros(10)}, "there are 200 examples and 10 targets"),
+    "no examples": ({}, {"x": np.zeros((0, 4)), "y": np.zeros(0)}, "there are 0 examples"),
+    "a number": ({}, {"x": np.float64(3)}, "there are 1 examples and 200 targets"),
+    "text": ({}, {"x": np.array(["a"] * 200)}, "can't convert np.ndarray of type numpy.str_"),
+    "too many classes": ({}, {"y": np.arange(200)}, "the targets are classes 0 to 199, the outputs of one example have the shape \\(2,\\)"),
+    "a negative class": ({}, {"y": np.full(200, -100)}, "the targets are classes -100 to -100"),
+    "stretched": ({"loss": "mean_squared_error", "model": [{"layer": "linear", "inputs": 4, "outputs": 1}]}, {},
+                  "an example's output has the shape \\(1,\\), its target \\(\\)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "arrays", "says"), MISFITS.values(), ids=MISFITS)
+def test_layers_data_and_loss_that_do_not_fit_are_named_in_one_line(
+    data: dict[str, Any], changes: dict[str, Any], arrays: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(RecipeMismatch, match=says) as refused:
+        train(recipe(**changes), data | arrays, seed=0)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_training_that_takes_too_long_is_stopped(data: dict[str, Any]) -> None:
+    endless = recipe(steps=10**9, evaluation={"metric": "accuracy", "every": 10**8, "at_step": 0})
+    with pytest.raises(TimeLimit):
+        train(endless, data, seed=0, timeout_s=0.2)

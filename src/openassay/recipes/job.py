@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import math
+import os
 import re
+import stat
 import zipfile
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from openassay.core.types import Measurement, RerunStatus
 from openassay.faults import BadInput
+from openassay.store import Listing
 
 DATA_FILE = "data.npz"
 """The file that holds the arrays which a preparation gave."""
 OUR_FILES = ("request.json", "result.json", "log.txt")
 """What we write ourselves into a run's folder."""
+MAX_FILE_BYTES = 4 * 2**30
+"""No file that a run writes may be larger, and no arrays that it gives: a runaway print or loop ends that run, not the disk.
+
+One limit for data and for the log, since the system knows only one a process; 4 GiB holds any array that we read, and a few
+runs at a time fit on a disk.
+"""
+MAX_JSON_BYTES = 64 * 2**20
+"""A JSON file that a run wrote is not read when it is larger."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +62,8 @@ class Job:
     device: str
     threads: int
     timeout_s: float
+    watched: dict[str, tuple[Path, Listing]] = field(default_factory=dict)
+    """Folders that the run must leave as they are, by what they are, with what was in them before the first run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,18 +79,80 @@ class Execution:
     device: str
 
 
+_KINDS = {
+    stat.S_IFDIR: "a folder", stat.S_IFLNK: "a link", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+}  # fmt: skip
+
+
+def kind_of(mode: int) -> str:
+    """What is a file of this mode, in words? Empty for a regular file."""
+    return _KINDS.get(stat.S_IFMT(mode), "")
+
+
+def open_written(path: Path, max_bytes: int) -> BinaryIO:
+    """A file that published code wrote, to read; FileNotFoundError when there is none.
+
+    Raises ValueError for what is no regular file, is closed to us or is larger than `max_bytes`; never waits for a pipe.
+    """
+    status = path.lstat()
+    problem = kind_of(status.st_mode)
+    if not problem and status.st_size > max_bytes:
+        problem = f"larger than {max_bytes} bytes"
+    if problem:
+        raise ValueError(f"{path.name} is {problem}")
+    try:
+        return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
+    except PermissionError:
+        raise ValueError(f"{path.name} cannot be read") from None
+
+
 def load_arrays(data: Path) -> dict[str, NDArray[np.generic]]:
     """The arrays of a prepared data folder; empty when it holds none. Raises ValueError when the file is something else."""
-    path = data / DATA_FILE
-    if not path.exists():
-        return {}
     try:
-        with zipfile.ZipFile(path):  # np.load would take other formats too
-            pass
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ValueError(f"{DATA_FILE} does not hold arrays: {error}") from None
+        file = open_written(data / DATA_FILE, MAX_FILE_BYTES)
+    except FileNotFoundError:
+        return {}
+    with file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                return _arrays(archive)
+        except Exception as error:  # noqa: BLE001 - the parsers of zip and numpy raise nearly anything on hostile bytes
+            first_line = (str(error) or type(error).__name__).splitlines()[0]
+            raise ValueError(f"{DATA_FILE} does not hold arrays: {first_line}") from None
+
+
+def _arrays(archive: zipfile.ZipFile) -> dict[str, NDArray[np.generic]]:
+    members = archive.infolist()
+    names = [member.filename.removesuffix(".npy") for member in members]
+    if len(set(names)) != len(names):
+        raise ValueError("two arrays have one name")
+    if sum(member.file_size for member in members) > MAX_FILE_BYTES:
+        raise ValueError(f"they take more than {MAX_FILE_BYTES} bytes")
+    return {name: _array(archive, member) for name, member in zip(names, members, strict=True)}
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[np.generic]:
+    """One array, after its header is found to fit its size: numpy would allocate whatever the header says."""
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        if version not in read_header:
+            raise ValueError(f"{member.filename!r} has the unknown format {version}")
+        shape, _, dtype = read_header[version](file)
+        if not dtype.hasobject and math.prod(shape) * max(1, dtype.itemsize) > member.file_size:
+            raise ValueError(f"{member.filename!r} says that it has the shape {shape}, and is not as long")
+    with archive.open(member) as file:
+        array: NDArray[np.generic] = np.lib.format.read_array(file, allow_pickle=False)
+        return array
+
+
+def save_arrays(data: Path, arrays: dict[str, NDArray[np.generic]]) -> None:
+    """Write a data folder's arrays; unlike numpy.savez, under any name (`file` is its own argument)."""
+    with zipfile.ZipFile(data / DATA_FILE, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
 
 
 def permuted(

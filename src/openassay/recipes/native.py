@@ -69,12 +69,17 @@ class NativeRecipe:
         from openassay.training import trainer  # noqa: PLC0415 - torch takes seconds to import; only workers need it
 
         started = time.process_time()
-        device = trainer.pick_device(job.device)
         arrays = load_arrays(job.data) if job.data else {}
         try:
+            device = trainer.pick_device(job.device)
             training = trainer.train(
                 self.of_arm(job.arm), permuted(arrays, job.arm.permute, job.seed),
-                seed=job.seed, device=device, threads=job.threads,
+                seed=job.seed, device=device, threads=job.threads, timeout_s=job.timeout_s,
+            )  # fmt: skip
+        except trainer.TimeLimit:
+            return Execution(
+                status=RerunStatus.TIMED_OUT, reason=f"stopped after {job.timeout_s:g} s, its time limit", measurements=(),
+                curves={}, log="", cpu_s=time.process_time() - started, device=device,
             )  # fmt: skip
         except trainer.RecipeMismatch as error:
             raise BadInput(str(error)) from None

@@ -10,18 +10,30 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import regex
 from pydantic import Discriminator, Field
 
 from openassay.core.types import LARGEST, Measurement, RerunStatus
 from openassay.metrics import METRICS, MetricName
-from openassay.recipes.job import DATA_FILE, OUR_FILES, Arm, Execution, Job, load_arrays, permuted, placeholders
+from openassay.recipes.job import (
+    MAX_JSON_BYTES,
+    OUR_FILES,
+    Arm,
+    Execution,
+    Job,
+    load_arrays,
+    open_written,
+    permuted,
+    placeholders,
+    save_arrays,
+)
 from openassay.recipes.run import Ended, Run, Seeding, run_once
 
 Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 PATTERN_S = 60.0
 """A regular expression that takes longer over a log is given up."""
+MAX_PATTERN = 500
+"""Characters of a regular expression."""
 
 _NUMBER = re.compile(r"[-+]?(([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|nan|inf(inity)?)", re.IGNORECASE | re.ASCII)
 """A number as programs print it, NaN and infinity included, which then count as not finite."""
@@ -83,10 +95,12 @@ class StdoutMeasure:
     self_reported = True
 
     def __post_init__(self) -> None:
+        if len(self.pattern) > MAX_PATTERN:
+            raise ValueError(f"the pattern has {len(self.pattern)} characters, more than {MAX_PATTERN}")
         try:
-            groups = regex.compile(self.pattern).groups
-        except regex.error as error:
-            raise ValueError(f"not a regular expression: {error}") from None
+            groups = regex.compile(self.pattern, flags=regex.MULTILINE).groups
+        except Exception as error:  # noqa: BLE001 - besides its own error, the compiler raises nearly anything
+            raise ValueError(f"not a regular expression: {error or type(error).__name__}") from None
         if groups != 1:
             raise ValueError(f"the pattern must have one group around the number, it has {groups}")
 
@@ -94,6 +108,8 @@ class StdoutMeasure:
         """The number, before scaling."""
         try:
             found = regex.findall(self.pattern, ended.log, flags=regex.MULTILINE, timeout=PATTERN_S)
+        except MemoryError:
+            raise NoMeasurement(f"the pattern {self.pattern!r} takes too much memory over the log") from None
         except TimeoutError:
             raise NoMeasurement(f"the pattern {self.pattern!r} took more than {PATTERN_S:g} s over the log") from None
         if not found:
@@ -121,13 +137,18 @@ class FileMeasure:
         """The number, before scaling."""
         out = job.out.resolve()
         ours = {out / name for name in OUR_FILES}
-        matches = {path for folder in (out, out / "work") for path in folder.glob(self.path)} - ours
-        # A link may lead to a file that is not the run's.
-        found = [path for path in sorted(matches) if path.is_file() and path.resolve() == path]
+        try:
+            matches = {path for folder in (out, out / "work") for path in folder.glob(self.path)} - ours
+            # A link may lead to a file that is not the run's.
+            found = [path for path in sorted(matches) if path.is_file() and path.resolve() == path]
+        except (OSError, RecursionError):
+            raise NoMeasurement(f"its folders are too deep, or closed, to look for {self.path!r}") from None
         if len(found) != 1:
             raise NoMeasurement(f"{len(found)} files match {self.path!r}; one is needed")
+        with open_written(found[0], MAX_JSON_BYTES) as file:
+            text = file.read()
         try:
-            content = json.loads(found[0].read_text(encoding="utf-8"))
+            content = json.loads(text.decode("utf-8"))
         except (ValueError, RecursionError):
             raise NoMeasurement(f"{self.path} is not JSON") from None
         return _at(content, self.key)
@@ -168,10 +189,9 @@ class PythonRecipe:
             return measured(run_once(self.run, job, self.parameters, self.seeding), self.measure, job)
         # A copy of the data for each run: what one run writes there, no other sees.
         own = job.out / "data"
-        shutil.copytree(job.data, own)
+        shutil.copytree(job.data, own, symlinks=True)
         if job.arm.permute:
-            arrays: dict[str, Any] = dict(permuted(load_arrays(job.data), job.arm.permute, job.seed))
-            np.savez(own / DATA_FILE, **arrays)
+            save_arrays(own, permuted(load_arrays(job.data), job.arm.permute, job.seed))
         ended = run_once(self.run, replace(job, data=own), self.parameters, self.seeding)
         return measured(ended, self.measure, job)
 

@@ -6,26 +6,29 @@ The child gets a short list of environment variables (no tokens, no user folders
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import resource
 import signal
 import subprocess
+import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator
 
 from openassay import child
-from openassay.recipes.job import Job, fill
-
-MAX_FILE_BYTES = 32 * 2**30
-"""No file that a run writes, its log included, may be larger: a runaway print ends that run, not the disk."""
+from openassay.recipes.job import MAX_FILE_BYTES, MAX_JSON_BYTES, Job, fill, open_written
+from openassay.store import listing
 
 LOG_BYTES = 16 * 2**20
 """More of a log than this is not kept: its end is what counts."""
+
+MAX_ERROR = 2000
+"""Characters of an error message that a record keeps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,16 +119,33 @@ def run_once(run: Run, job: Job, parameters: dict[str, Any], seeding: tuple[Seed
         request["arguments"] = [str(argument) for argument in request["arguments"]]
     request_file = job.out / "request.json"
     request_file.write_text(json.dumps(request, allow_nan=False), encoding="utf-8")
-    return _start([job.python, child.__file__, str(request_file.absolute())], job, work)
+    if problem := _changed(job):  # by a run before this one
+        return Ended(ok=False, timed_out=False, error=problem, returned=None, log="", duration_s=0.0, cpu_s=0.0)
+    ended = _start([job.python, child.__file__, str(request_file.absolute())], job, work)
+    problem = _changed(job)
+    return replace(ended, ok=False, timed_out=False, error=problem, returned=None) if problem else ended
+
+
+def _changed(job: Job) -> str:
+    """Which file of its environment or artifacts did this run change, or another beside it? Empty for none."""
+    for what, (folder, before) in job.watched.items():
+        after = listing(folder)
+        changed = [name for name in {*before, *after} if before.get(name) != after.get(name)]
+        if changed:
+            # A changed file changes the folders above it: the deepest name says most.
+            name = max(changed, key=lambda name: (name.count("/"), name))
+            return f"{what} was changed by a run: {os.fsencode(name).decode('utf-8', 'replace')}"
+    return ""
 
 
 def _start(command: list[str], job: Job, work: Path) -> Ended:
-    log_file = job.out / "log.txt"
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.monotonic()
     timed_out = False
+    known = _children()
+    _adopt_orphans()
     with (
-        log_file.open("wb") as log,
+        (job.out / "log.txt").open("w+b") as log,
         subprocess.Popen(
             command, cwd=work, env=child_environment(job, work), stdin=subprocess.DEVNULL, stdout=log,
             stderr=subprocess.STDOUT, start_new_session=True,
@@ -137,24 +157,29 @@ def _start(command: list[str], job: Job, work: Path) -> Ended:
             timed_out = True
         finally:
             _kill_group(process)
+            _kill_orphans(known)
+        # From our own handle: the release's code may have put something else in the file's place.
+        text = os.pread(log.fileno(), LOG_BYTES, max(0, os.fstat(log.fileno()).st_size - LOG_BYTES))
     duration_s = time.monotonic() - started
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_s = (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
-    with log_file.open("rb") as kept:
-        kept.seek(max(0, log_file.stat().st_size - LOG_BYTES))
-        text = _without_paths(kept.read(LOG_BYTES).decode("utf-8", "replace"), job)
     result = _result(job.out / "result.json")
-    if timed_out:
+    ok = not timed_out and result is not None and result["ok"] and process.returncode == 0
+    if ok:
+        error = ""
+    elif timed_out:
         error = f"stopped after {job.timeout_s:g} s, its time limit"
     elif result is None:
         error = f"it ended with status {process.returncode} and left no result"
+    elif result["ok"]:
+        error = f"it ended with status {process.returncode} after it had left a result"
     else:
-        error = _without_paths(result["error"], job)
-    ok = not timed_out and result is not None and result["ok"]
+        error = _without_paths(result["error"], job)[:MAX_ERROR] or "it failed and did not say why"
     returned = result["returned"] if result is not None and ok else None
     return Ended(
-        ok=ok, timed_out=timed_out, error=error, returned=returned, log=text, duration_s=duration_s, cpu_s=cpu_s
-    )
+        ok=ok, timed_out=timed_out, error=error, returned=returned, duration_s=duration_s, cpu_s=cpu_s,
+        log=_without_paths(text.decode("utf-8", "replace"), job),
+    )  # fmt: skip
 
 
 def _without_paths(text: str, job: Job) -> str:
@@ -179,10 +204,36 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def _adopt_orphans() -> None:
+    """Make what the release's code starts in a session of its own our child, once its parent is gone (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+
+
+def _kill_orphans(known: set[int]) -> None:
+    """End every child that we did not have before; its own children are then ours, and come next."""
+    while orphans := _children() - known:
+        for pid in orphans:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def _children() -> set[int]:
+    """The processes whose parent is this one (Linux)."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            parent = path.read_bytes().rpartition(b")")[2].split()[1]
+            if int(parent) == os.getpid():
+                found.add(int(path.parent.name))
+    return found
+
+
 def _result(path: Path) -> dict[str, Any] | None:
     """What the child wrote, if it is whole: the release's code can reach this file too."""
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
+        with open_written(path, MAX_JSON_BYTES) as file:
+            result = json.loads(file.read().decode("utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(result, dict) or set(result) != {"ok", "error", "returned"}:
@@ -205,8 +256,9 @@ def child_environment(job: Job, work: Path) -> dict[str, str]:
         "PYTHONHASHSEED": "0",
         "PYTHONUNBUFFERED": "1",
         "PYTHONNOUSERSITE": "1",
-        # compiled modules go beside the environment: artifacts must stay as they were published
-        "PYTHONPYCACHEPREFIX": str(Path(job.python or "").parents[1] / "pycache"),
+        # environment and artifacts must stay as they were: nothing is compiled beside the code
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "NUMBA_CACHE_DIR": str(work.absolute() / "numba"),
         "MPLBACKEND": "Agg",
         "OMP_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from openassay.recipes.job import Arm
 from openassay.recipes.python import measured
 from openassay.recipes.run import run_once
 from openassay.sandbox import LOG_TAIL, NotPossible, make_room
-from openassay.store import Store
+from openassay.store import Store, remove_tree
 
 
 def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store, layout: Layout) -> EvaluateRecord:
@@ -39,7 +38,7 @@ def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store,
         ended = run_once(plan.evaluate.run, job, plan.evaluate.parameters, plan.evaluate.seeding)
         execution = measured(ended, plan.evaluate.measure, job)
     finally:
-        shutil.rmtree(out, ignore_errors=True)
+        remove_tree(out)
     environment = room.environment.identity() if room.environment else {}
     if execution.status is not RerunStatus.FINISHED:
         return _failed(execution.reason, environment, ended.log[-LOG_TAIL:], ended.cpu_s)

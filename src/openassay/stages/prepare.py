@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
+import os
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -12,19 +13,19 @@ from numpy.typing import NDArray
 from openassay.core.types import ArrayFound, CheckFound, FetchRecord, Finding, PrepareRecord
 from openassay.layout import Layout
 from openassay.plan import ArrayCheck, Plan
-from openassay.recipes.job import DATA_FILE, Arm, load_arrays
+from openassay.recipes.job import DATA_FILE, OUR_FILES, Arm, kind_of, load_arrays
 from openassay.recipes.run import run_once
 from openassay.records import file_digest
 from openassay.sandbox import LOG_TAIL, NotPossible, make_room
-from openassay.store import Store, files_below
+from openassay.store import Store, files_below, remove_tree
 
-OUR_FILES = {"request.json", "result.json", "log.txt"}
+MAX_NAME = 500
+"""Characters of a prepared file's name, its folders included: the copy that a run gets lies deeper."""
 
 
 def run(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout) -> PrepareRecord:
     """Run the preparation in the release's environment, keep its data, and compare it with the published facts."""
-    if layout.data.exists():
-        shutil.rmtree(layout.data)
+    remove_tree(layout.data)
     layout.data.mkdir(parents=True)
     if plan.prepare is None:
         return _record(status="none", reason="the target declares no data preparation")
@@ -40,19 +41,22 @@ def run(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout) -> Prepa
     ended = run_once(plan.prepare.run, job, plan.prepare.parameters, plan.prepare.seeding)
     environment = room.environment.identity() if room.environment else {}
     tail = ended.log[-LOG_TAIL:]
-    if not ended.ok:
-        return _failed("preparation_failed", ended.error, environment=environment, log_tail=tail, cpu_s=ended.cpu_s)
-    try:
-        arrays = load_arrays(layout.data)
-    except ValueError as problem:
-        reason = f"what it gave cannot be read: {problem}"
+    remove_tree(layout.data / "work")
+    reason, arrays = ended.error, {}
+    if ended.ok:
+        try:
+            check_folder(layout.data)
+            arrays = load_arrays(layout.data)
+        except ValueError as problem:
+            reason = f"what it gave cannot be used: {problem}"
+    if reason:
+        remove_tree(layout.data)  # nothing reads it, and it may hold pipes
         return _failed("preparation_failed", reason, environment=environment, log_tail=tail, cpu_s=ended.cpu_s)
     found = tuple(
         ArrayFound(name=name, dtype=str(array.dtype), shape=array.shape, sha256=array_digest(array))
         for name, array in sorted(arrays.items())
     )
     checks = tuple(check_array(check, arrays) for check in plan.prepare.checks)
-    shutil.rmtree(layout.data / "work", ignore_errors=True)
     files = {
         path.relative_to(layout.data).as_posix(): file_digest(path)
         for path in files_below(layout.data)
@@ -71,6 +75,27 @@ def run(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout) -> Prepa
     )  # fmt: skip
 
 
+def check_folder(folder: Path) -> None:
+    """Does a prepared folder hold only regular files and folders, which every run can be given? ValueError otherwise."""
+    folders = [""]
+    try:
+        while folders:
+            inside = folders.pop()
+            for entry in list(os.scandir(f"{folder}/{inside}")):
+                name = inside + entry.name
+                kind = kind_of(entry.stat(follow_symlinks=False).st_mode)
+                if any("\ud800" <= letter <= "\udfff" for letter in name):
+                    raise ValueError(f"the name {name!r} is not UTF-8")
+                if len(name) > MAX_NAME:
+                    raise ValueError(f"a name in it is longer than {MAX_NAME} characters: {name[:60]!r} ...")
+                if kind == "a folder":
+                    folders.append(f"{name}/")
+                elif kind or not os.access(entry.path, os.R_OK):
+                    raise ValueError(f"{name!r} is {kind or 'closed to us'}")
+    except OSError as error:
+        raise ValueError(f"its folder {inside!r}: {error.strerror}") from None
+
+
 def array_digest(array: NDArray[np.generic], decimals: int | None = None) -> str:
     """sha256 of an array's bytes in C order; with `decimals`, of its values rounded, as little-endian float64."""
     if decimals is not None:
@@ -82,7 +107,10 @@ def array_digest(array: NDArray[np.generic], decimals: int | None = None) -> str
 def check_array(check: ArrayCheck, arrays: dict[str, NDArray[np.generic]]) -> CheckFound:
     """Is this array what was published?"""
     known = check.array in arrays
-    found = array_digest(arrays[check.array], check.decimals) if known else "no such array"
+    try:
+        found = array_digest(arrays[check.array], check.decimals) if known else "no such array"
+    except (ValueError, TypeError):  # text, say, cannot be rounded
+        found = "not numbers"
     return CheckFound(
         array=check.array, expected=check.sha256, found=found, passed=found == check.sha256, cited_at=check.cited_at
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import multiprocessing
 import os
-import shutil
 import signal
 import sys
 import time
@@ -29,9 +28,17 @@ from openassay.provenance import machine, now, package_versions
 from openassay.recipes import Recipe
 from openassay.recipes.job import Job
 from openassay.recipes.native import NativeRecipe
-from openassay.records import BrokenRecord, digest, program_digest, read_record, to_plain, write_record
+from openassay.records import (
+    BrokenRecord,
+    digest,
+    program_digest,
+    read_record,
+    to_plain,
+    write_record,
+    write_text,
+)
 from openassay.sandbox import LOG_TAIL, NotPossible, Room, make_room
-from openassay.store import Store
+from openassay.store import Store, remove_tree
 
 
 class WorkerLost(Fault):
@@ -206,7 +213,7 @@ def _execute(task: _Task) -> Rerun:
     """Make one rerun and write its record. Runs in a worker process."""
     started_at, started = now(), time.monotonic()
     folder = task.record.parent
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_tree(folder)
     task.job.out.mkdir(parents=True)
     execution = task.recipe.execute(task.job)
     rerun = Rerun(
@@ -215,7 +222,7 @@ def _execute(task: _Task) -> Rerun:
         environment=task.environment | {"device": execution.device}, log_tail=execution.log[-LOG_TAIL:],
         started_at=started_at, duration_s=time.monotonic() - started, cpu_s=execution.cpu_s,
     )  # fmt: skip
-    (folder / "log.txt").write_text(execution.log, encoding="utf-8")
-    shutil.rmtree(task.job.out, ignore_errors=True)
+    remove_tree(folder)  # with whatever the release's code has put there
+    write_text(folder / "log.txt", execution.log)
     write_record(task.record, rerun)
     return rerun

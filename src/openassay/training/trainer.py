@@ -7,6 +7,7 @@ algorithms. Step `k` is measured after update number `k` (counted from 0), from 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -35,6 +36,10 @@ class RecipeMismatch(Exception):
     """The recipe and the data, or the published number of parameters, do not fit each other."""
 
 
+class TimeLimit(Exception):
+    """The training took longer than it may."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Training:
     """What a training gave."""
@@ -57,9 +62,35 @@ def pick_device(wanted: str) -> str:
 
 
 def train(
-    recipe: TrainingRecipe, data: dict[str, NDArray[np.generic]], *, seed: int, device: str = "cpu", threads: int = 1
+    recipe: TrainingRecipe,
+    data: dict[str, NDArray[np.generic]],
+    *,
+    seed: int,
+    device: str = "cpu",
+    threads: int = 1,
+    timeout_s: float = math.inf,
 ) -> Training:
-    """Train once from scratch. `data` holds the arrays that the recipe names; stops early when the loss is not finite."""
+    """Train once from scratch. `data` holds the arrays that the recipe names; stops early when the loss is not finite.
+
+    Raises `RecipeMismatch` when data, layers and loss do not fit each other, and `TimeLimit` after `timeout_s`.
+    """
+    try:
+        return _train(recipe, data, seed, device, threads, time.monotonic() + timeout_s)
+    except torch.OutOfMemoryError as error:
+        raise RecipeMismatch(f"the training does not fit into the memory of the device: {_first_line(error)}") from None
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:  # as torch and the metrics say it
+        raise RecipeMismatch(
+            f"the recipe's data, layers and loss do not fit each other: {_first_line(error)}"
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _train(
+    recipe: TrainingRecipe, data: dict[str, NDArray[np.generic]], seed: int, device: str, threads: int, deadline: float
+) -> Training:
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.manual_seed(seed)
@@ -74,6 +105,8 @@ def train(
     x, y = (
         _tensor(data, name, kind, device) for name, kind in ((recipe.train.x, torch.float32), (recipe.train.y, targets))
     )
+    if not len(x) == len(y) > 0:
+        raise RecipeMismatch(f"there are {len(x)} examples and {len(y)} targets to train on")
     x_test = _tensor(data, recipe.test.x, torch.float32, device)
     y_test = np.asarray(_array(data, recipe.test.y))
     criterion: Callable[[Tensor, Tensor], Tensor] = (
@@ -85,7 +118,12 @@ def train(
     metric_curve: list[tuple[int, float]] = []
     loss_curve: list[tuple[int, float]] = []
     for step, rows in zip(range(recipe.steps), batches(recipe.batching, len(x), seed), strict=False):
-        loss = criterion(model(x[rows]), y[rows])
+        if time.monotonic() > deadline:
+            raise TimeLimit
+        given = model(x[rows])
+        if step == 0:
+            _check_targets(given, y, recipe.loss)
+        loss = criterion(given, y[rows])
         loss.backward()
         if recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
@@ -104,6 +142,18 @@ def train(
             loss_curve.append((step, train_loss))
     value = dict(metric_curve)[recipe.evaluation.at_step]
     return _result(value, metric_curve, loss_curve, num_parameters)
+
+
+def _check_targets(given: Tensor, y: Tensor, loss: str) -> None:
+    """Can the targets be those of such outputs? A GPU says so too late, and the squared error stretches shapes until they fit."""
+    if loss == "mean_squared_error" and given.shape[1:] != y.shape[1:]:
+        raise RecipeMismatch(
+            f"an example's output has the shape {tuple(given.shape[1:])}, its target {tuple(y.shape[1:])}"
+        )
+    if loss == "cross_entropy" and (given.ndim < 2 or y.min() < 0 or y.max() >= given.shape[1]):
+        raise RecipeMismatch(
+            f"the targets are classes {y.min()} to {y.max()}, the outputs of one example have the shape {tuple(given.shape[1:])}"
+        )
 
 
 def _result(
