@@ -7,7 +7,7 @@ writes  experiments/TARGET/fetch/record.json
 import sys
 
 from openassay.faults import faults_in_one_line
-from openassay.layout import Layout, cache_home, find_root
+from openassay.layout import cache_home, named_target
 from openassay.plan import read_plan
 from openassay.records import write_record
 from openassay.stages import fetch
@@ -15,7 +15,7 @@ from openassay.store import Store
 
 
 def main() -> None:
-    layout = Layout(find_root(), sys.argv[1])
+    layout = named_target(sys.argv)
     write_record(layout.record("fetch"), fetch.run(read_plan(layout), Store(cache_home()), layout))
 
 

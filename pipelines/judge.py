@@ -7,14 +7,14 @@ writes  experiments/TARGET/verdict.json, metrics.json, runs.csv
 import sys
 
 from openassay.faults import faults_in_one_line
-from openassay.layout import Layout, find_root
+from openassay.layout import named_target
 from openassay.plan import read_plan
 from openassay.records import write_record, write_text
 from openassay.stages import judge
 
 
 def main() -> None:
-    layout = Layout(find_root(), sys.argv[1])
+    layout = named_target(sys.argv)
     verdict = judge.run(read_plan(layout), *judge.read_all(layout), layout)
     write_record(layout.verdict, verdict)
     write_record(layout.metrics, judge.summary(verdict))

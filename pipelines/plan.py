@@ -7,13 +7,13 @@ writes  experiments/TARGET/plan.yaml
 import sys
 
 from openassay.faults import faults_in_one_line
-from openassay.layout import Layout, find_root
+from openassay.layout import named_target
 from openassay.plan import write_plan
 from openassay.stages import plan
 
 
 def main() -> None:
-    layout = Layout(find_root(), sys.argv[1])
+    layout = named_target(sys.argv)
     write_plan(layout.plan, plan.run(layout, overrides=sys.argv[2:]))
 
 

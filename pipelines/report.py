@@ -7,14 +7,14 @@ writes  experiments/TARGET/report.html; MLflow
 import sys
 
 from openassay.faults import faults_in_one_line
-from openassay.layout import Layout, find_root
+from openassay.layout import named_target
 from openassay.plan import read_plan
 from openassay.records import write_text
 from openassay.stages import report
 
 
 def main() -> None:
-    layout = Layout(find_root(), sys.argv[1])
+    layout = named_target(sys.argv)
     evidence = report.read_evidence(read_plan(layout), layout)
     write_text(layout.report, report.run(evidence))
     report.track(evidence, layout)

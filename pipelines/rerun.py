@@ -8,7 +8,7 @@ import sys
 
 from openassay.core.types import FetchRecord, PrepareRecord
 from openassay.faults import faults_in_one_line
-from openassay.layout import Layout, cache_home, find_root
+from openassay.layout import cache_home, named_target
 from openassay.plan import read_plan
 from openassay.records import read_record, write_record
 from openassay.stages import rerun
@@ -16,7 +16,7 @@ from openassay.store import Store
 
 
 def main() -> None:
-    layout = Layout(find_root(), sys.argv[1])
+    layout = named_target(sys.argv)
     fetched = read_record(layout.record("fetch"), FetchRecord)
     prepared = read_record(layout.record("prepare"), PrepareRecord)
     record = rerun.run(read_plan(layout), fetched, prepared, Store(cache_home()), layout)

@@ -9,18 +9,28 @@ It listens on 127.0.0.1 only. `requests` holds what it was asked for.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import html
 import io
 import json
 import socket
+import ssl
 import tarfile
 import threading
 import zipfile
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import unquote, urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,10 @@ class PackageIndex:
 
     style: Literal["json", "html"] = "json"
     lists_digests: bool = True
+    login: str = ""
+    """`name:password` that every request must carry."""
+    certificate: str | None = None
+    """A file with a certificate and its key: the server speaks HTTPS."""
     ranges: bool = True
     chunked: bool = False
     projects: dict[str, dict[str, Published]] = field(default_factory=dict)
@@ -64,7 +78,7 @@ class PackageIndex:
 
     def reset(self) -> None:
         """Forget everything that was published and set."""
-        self.style, self.lists_digests, self.ranges, self.chunked = "json", True, True, False
+        self.style, self.lists_digests, self.login, self.ranges, self.chunked = "json", True, "", True, False
         for part in (
             self.projects, self.served, self.status, self.redirects, self.cuts, self.silent, self.static, self.requests
         ):  # fmt: skip
@@ -84,7 +98,7 @@ class PackageIndex:
     @property
     def root(self) -> str:
         """The server's address."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"http{'s' if self.certificate else ''}://127.0.0.1:{self._server.server_address[1]}"
 
     @property
     def url(self) -> str:
@@ -103,6 +117,10 @@ class PackageIndex:
 
         self._stopped = threading.Event()
         self._server = _Server(("127.0.0.1", 0), Handler)
+        if self.certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
         return self
@@ -183,7 +201,10 @@ class _Handler(BaseHTTPRequestHandler):
         index = self.index
         path = unquote(urlsplit(self.path).path).replace("/./", "/")
         index.requests.append(Request(self.command, path, self.headers.get("Range")))
-        if path in index.silent:
+        login = "Basic " + base64.b64encode(index.login.encode()).decode()
+        if index.login and self.headers.get("Authorization") != login:
+            self._empty(401, **{"WWW-Authenticate": "Basic"})
+        elif path in index.silent:
             index._stopped.wait(20)
             self.close_connection = True
         elif path in index.status:
@@ -258,6 +279,22 @@ def closed_port() -> int:
         return port
 
 
+def self_signed(folder: Path) -> str:
+    """A file with a certificate of 127.0.0.1, signed by itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=2))
+    signed = made.add_extension(address, critical=False).sign(key, hashes.SHA256())
+    plain = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file = folder / "certificate.pem"
+    file.write_bytes(plain + signed.public_bytes(serialization.Encoding.PEM))
+    return str(file)
+
+
 def wheel(name: str, version: str, files: dict[str, str] | None = None, requires: tuple[str, ...] = ()) -> bytes:
     """A pure wheel that installs."""
     files = {f"{name}.py": f"version = {version!r}\n"} if files is None else dict(files)
@@ -273,11 +310,11 @@ def wheel(name: str, version: str, files: dict[str, str] | None = None, requires
     return packed.getvalue()
 
 
-def sdist(name: str, version: str, backend: str) -> bytes:
+def sdist(name: str, version: str, backend: str, requires: str = "") -> bytes:
     """An sdist whose build backend is the given Python, in the sdist itself: it needs nothing from any index."""
     files = {
         "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+        "pyproject.toml": f'[build-system]\nrequires = [{requires}]\nbuild-backend = "backend"\nbackend-path = ["."]\n'
         f'[project]\nname = "{name}"\nversion = "{version}"\n',
         "backend.py": backend,
     }

@@ -8,11 +8,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import yaml
+from filelock import FileLock, Timeout
 from pydantic import TypeAdapter
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -21,14 +24,14 @@ from rich.table import Table
 
 from openassay import __version__, tracking
 from openassay.core.types import Outcome, ReleaseVerdict
-from openassay.faults import STATUS_VARIABLE, BadInput, Fault, faults_in_one_line
+from openassay.faults import STATUS_VARIABLE, BadInput, Fault, faults_in_one_line, printable
 from openassay.layout import Layout, cache_home, checked_name, find_root
 from openassay.plan import ArtifactSpec, Target, read_target
-from openassay.records import parse, read_record
+from openassay.records import digest, parse, read_record
 from openassay.sources.fetched import Unavailable
-from openassay.sources.pypi import project_files
+from openassay.sources.pypi import PypiSource, ask_every_index, project_files
 from openassay.sources.roots import source_root
-from openassay.store import RefusedArchive, Store, payload_digest
+from openassay.store import RefusedArchive, Store, check_glob, payload_digest
 from openassay.yaml_loader import load_yaml
 
 app = typer.Typer(
@@ -49,11 +52,22 @@ OptionalTargets = Annotated[
 ]
 
 
+SETTINGS = ("profile", "judge", "tracking", "execution")
+"""Keys of conf/pipeline.yaml that name a file in a folder of conf/ of the same name."""
+
+
 def index(root: Path) -> list[str]:
-    """The targets of conf/pipeline.yaml. `BadInput` when a name is odd or a file is missing."""
+    """The targets of conf/pipeline.yaml. `BadInput` when a name or a setting is odd, or a file is missing."""
     where = "conf/pipeline.yaml"
     data = load_yaml(root / where, where)
-    names = data.get("targets") if isinstance(data, dict) else None
+    if not isinstance(data, dict):
+        raise BadInput(f"{where}: expected the keys targets, {', '.join(SETTINGS)}")
+    for group in SETTINGS:  # dvc puts them into a shell's line
+        name = checked_name(str(data.get(group, "")), f"{where}: {group}")
+        if not (root / "conf" / group / f"{name}.yaml").is_file():
+            known = ", ".join(sorted(path.stem for path in (root / "conf" / group).glob("*.yaml")))
+            raise BadInput(f"{where}: {group}: conf/{group}/{name}.yaml does not exist; there are: {known}")
+    names = data.get("targets")
     if not isinstance(names, list) or not names:
         raise BadInput(f"{where}: targets: a list of target names is needed")
     checked = [checked_name(str(name), f"{where}: targets.{i}") for i, name in enumerate(names)]
@@ -97,13 +111,28 @@ def audit(
         *(["--force"] if force else []),
         *(f"report@{name}" for name in names),
     ]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _alone(root, names):
         status = Path(folder) / "status"
         variables = environment | {"DVC_NO_ANALYTICS": "1", STATUS_VARIABLE: str(status)}
         done = subprocess.run(command, cwd=root, env=variables, check=False)
         if done.returncode != 0:
             raise typer.Exit(int(status.read_text()) if status.exists() else Fault.exit_code)
     _show(root, names)
+
+
+@contextmanager
+def _alone(root: Path, names: list[str]) -> Iterator[None]:
+    """Is nobody else auditing these targets here? `Fault` where somebody is: dvc would say so in a page of lines."""
+    folder = cache_home() / "audits"
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        for name in sorted(names):
+            lock = FileLock(folder / f"{digest([str(root.resolve()), name])[:32]}.lock", timeout=0)
+            try:
+                held.enter_context(lock)
+            except Timeout:
+                raise Fault(f"{name}: another audit of it is running; wait for its end, then the same again") from None
+        yield
 
 
 @app.command()
@@ -132,7 +161,7 @@ def _show(root: Path, names: list[str]) -> None:
             interval = f", {claim.interval[0]:+.3g} to {claim.interval[1]:+.3g}" if claim.interval else ""
             tested = claim.difference is not None
             table.add_row(
-                name, claim.id, f"{claim.published.value:g} ± {claim.tolerance.margin:g}",
+                name, _plain(claim.id), f"{claim.published.value:g} ± {claim.tolerance.margin:g}",
                 f"{claim.published.value + claim.difference:.5g} of {given}" if claim.difference is not None else "–",
                 f"{claim.difference:+.3g}{interval}" if tested else "–",
                 f"[{STYLES[claim.outcome]}]{claim.outcome.value}[/]",
@@ -141,18 +170,24 @@ def _show(root: Path, names: list[str]) -> None:
             table.add_row(name, "–", "–", "–", "–", f"[{STYLES[verdict.outcome]}]{verdict.outcome.value}[/]")
         score = "–" if verdict.score.value is None else f"{verdict.score.value:.2f}"
         lines.append(
-            f"[{STYLES[verdict.outcome]}]{verdict.outcome.value}[/] {name}: {escape(verdict.reason)}; score {score} at "
-            f"{100 * verdict.score.coverage:.0f} % coverage\n  report: {layout.report}"
+            f"[{STYLES[verdict.outcome]}]{verdict.outcome.value}[/] {name}: {_plain(verdict.reason)}; score {score} at "
+            f"{100 * verdict.score.coverage:.0f} % coverage\n  report: {_plain(str(layout.report))}"
         )
     if table.row_count:
         console.print(table)
         for line in lines:
             console.print(line, soft_wrap=True)
         console.print(
-            f"MLflow dashboard: {_this_command()} dashboard {names[0] if len(names) == 1 else ''}", soft_wrap=True
+            f"MLflow dashboard: {_plain(_this_command())} dashboard {names[0] if len(names) == 1 else ''}",
+            soft_wrap=True,
         )
     if missing:
         console.print(f"not audited yet: {', '.join(missing)}", soft_wrap=True)
+
+
+def _plain(text: str) -> str:
+    """Words of others for rich: without its markup, and without what a terminal obeys."""
+    return escape(printable(text))
 
 
 def _this_command() -> str:
@@ -194,34 +229,41 @@ def pin(
 ) -> None:
     """Look a source up and print it with its sha256, ready to paste into a target file."""
     kind, _, rest = source.partition(":")
-    if kind == "pypi":
-        package, _, version = rest.partition("==")
-        files = [link for known, link in project_files(package) if known == version]
-        if not files:
-            known = ", ".join(dict.fromkeys(v for v, _ in project_files(package))) or "no such project"
-            raise BadInput(f"{source}: not on the index; there is: {known[:300]}")
-        for link in files:
-            entry = {
-                "kind": "pypi", "package": package, "version": version, "file": link.filename,
-                "sha256": (link.hashes or {}).get("sha256", "unknown: the index does not say"),
-            }  # fmt: skip
-            print(yaml.safe_dump([entry], sort_keys=False), end="")
-        return
+    try:
+        check_glob(include)
+    except ValueError as error:
+        raise BadInput(f"--include: {error}") from None
+    try:
+        entries: Any = _pin_pypi(rest, source) if kind == "pypi" else _pin_payload(kind, rest, source, include, root)
+    except (Unavailable, RefusedArchive) as problem:
+        raise BadInput(f"{source}: {problem}") from None
+    print(yaml.safe_dump(entries, sort_keys=False), end="")
+
+
+def _pin_pypi(rest: str, source: str) -> list[dict[str, str]]:
+    package, _, version = rest.partition("==")
+    parse(PypiSource, {"kind": "pypi", "package": package, "version": version}, source)
+    files = project_files(package)
+    if not (found := [link for known, link in files if known == version]):
+        ask_every_index(package)
+        known = ", ".join(dict.fromkeys(v for v, _ in files)) or "no such project"
+        raise BadInput(f"{source}: not on the index; there is: {known[:300]}")
+    return [
+        {
+            "kind": "pypi", "package": package, "version": version, "file": link.filename,
+            "sha256": (link.hashes or {}).get("sha256", "unknown: the index does not say"),
+        }
+        for link in found
+    ]  # fmt: skip
+
+
+def _pin_payload(kind: str, rest: str, source: str, include: str, root: str) -> dict[str, Any]:
     entry = {"kind": kind, ("path" if kind == "local" else "package"): rest} | ({"root": root} if root else {})
     spec: ArtifactSpec = parse(ArtifactSpec, {"sources": [entry]}, source)
     store = Store(cache_home())
-    try:
-        fetched = spec.sources[0].fetch(store, source)
-        payload = payload_digest(source_root(store, fetched.sha256, fetched.filename, root), (include,))
-    except (Unavailable, RefusedArchive) as problem:
-        raise BadInput(f"{source}: {problem}") from None
-    print(
-        yaml.safe_dump(
-            {"sources": [entry | {"sha256": fetched.sha256}], "payload": {"sha256": payload, "include": [include]}},
-            sort_keys=False,
-        ),
-        end="",
-    )
+    fetched = spec.sources[0].fetch(store, source)
+    payload = payload_digest(source_root(store, fetched.sha256, fetched.filename, root), (include,))
+    return {"sources": [entry | {"sha256": fetched.sha256}], "payload": {"sha256": payload, "include": [include]}}
 
 
 @app.command()

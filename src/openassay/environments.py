@@ -12,6 +12,7 @@ import platform
 import re
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -23,13 +24,27 @@ from packaging.requirements import InvalidRequirement, Requirement
 from openassay.faults import BadInput, Fault
 from openassay.layout import cache_home
 from openassay.records import digest, write_text
-from openassay.sources.pypi import package_index
+from openassay.sources.download import without_credentials
+from openassay.sources.pypi import PackageIndex, package_index
 from openassay.store import listing_digest, remove_tree
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 _PYTHON = re.compile(r"3\.[0-9]{1,2}(\.[0-9]{1,2})?\Z")
 _NETWORK = ("error sending request", "dns error", "Failed to fetch", "tcp connect", "Connection refused", "timed out")
 _UNSOLVABLE = ("No solution found", "no version of", "not found in the package registry", "has no wheels with")
+_NO_PACKAGE = (
+    "Failed to build", "Failed to download and build", "build backend", "Failed to read", "Failed to extract",
+    "wheel filename", "not appear to be a Python project",
+)  # fmt: skip
+_INSTALLABLE = (".whl", ".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_LOG = re.compile(r"\[std(?:out|err)\]")
+
+PASSED_ON = (
+    "PATH", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "NETRC",
+    "UV_HTTP_RETRIES", "UV_HTTP_TIMEOUT", "http_proxy", "https_proxy", "all_proxy", "no_proxy",
+    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
+)  # fmt: skip
+"""Variables of the user's that uv gets, and with it every build script that it runs."""
 
 
 class NotBuilt(Exception):
@@ -127,61 +142,91 @@ def build(spec: EnvironmentSpec, installed: dict[str, Path], where: str, target:
 
 
 def _build(folder: Path, python: str, files: list[Path], spec: EnvironmentSpec, where: str) -> None:
-    made = _uv("venv", "--quiet", "--python", python, "--no-python-downloads", str(folder))
+    for path in files:
+        if not path.name.lower().endswith(_INSTALLABLE):
+            raise BadInput(
+                f"{where}.install: {path.name} is neither a wheel nor an sdist; name an artifact that is one"
+            )
+    # Nothing of the release runs yet, and finding a Python may need the user's own variables.
+    made = _uv(_users_environment(), "venv", "--quiet", "--python", python, "--no-python-downloads", str(folder))
     if made.returncode != 0:
         raise BadInput(f"{where}.python: no Python {python} on this machine; install it, or name another")
     interpreter = str(folder / "bin" / "python")
-    if files or spec.requirements:
-        options = ["--exclude-newer", spec.as_of] if spec.as_of else []
-        done = _uv(
-            "pip", "install", "--quiet", "--python", interpreter, *index_options(), *options,
-            # compiled now, since runs may not write here; no hard links, which would share files with other environments
-            "--compile-bytecode", "--link-mode", "copy",
-            *(str(path) for path in files), *spec.requirements,
-        )  # fmt: skip
-        if done.returncode != 0:
-            _raise_for(done.stderr, where)
-    listed = _uv("pip", "list", "--python", interpreter, "--format", "json")
-    packages = {entry["name"]: entry["version"] for entry in json.loads(listed.stdout)}
-    version = subprocess.run(
-        [interpreter, "-c", "import platform; print(platform.python_version())"],
-        capture_output=True, text=True, check=True,
-    ).stdout.strip()  # fmt: skip
+    index = package_index()
+    with tempfile.TemporaryDirectory() as home:
+        bare = _bare_environment(home, index)
+        if files or spec.requirements:
+            options = ["--exclude-newer", spec.as_of] if spec.as_of else []
+            done = _uv(
+                bare, "pip", "install", "--quiet", "--python", interpreter, *index_options(index), *options,
+                # compiled now, since runs may not write here; no hard links, which would share files with other environments
+                "--compile-bytecode", "--link-mode", "copy",
+                "--requirements", "-", *(str(path) for path in files), *spec.requirements, words=index_lines(index),
+            )  # fmt: skip
+            if done.returncode != 0:
+                _raise_for(done.stderr, where)
+        listed = _uv(bare, "pip", "list", "--python", interpreter, "--format", "json")
+        packages = {entry["name"]: entry["version"] for entry in json.loads(listed.stdout)}
+        version = subprocess.run(
+            [interpreter, "-c", "import platform; print(platform.python_version())"],
+            capture_output=True, text=True, check=True, env=bare,
+        ).stdout.strip()  # fmt: skip
     write_text(folder / "environment.json", json.dumps({"packages": packages, "version": version}, indent=1))
 
 
-def index_options() -> list[str]:
-    """uv's options for the package indexes that pip uses here."""
-    index = package_index()
-    options = ["--default-index", index.index_urls[0], "--index-strategy", "unsafe-best-match"]
-    for url in index.index_urls[1:]:
-        # An index folder that does not exist stops uv; pip passes it over.
-        if not url.startswith("file://") or Path(url.removeprefix("file://")).is_dir():
-            options += ["--index", url]
-    for link in index.find_links:
-        options += ["--find-links", link]
-    return options
+def index_options(index: PackageIndex) -> list[str]:
+    """How does uv use the package indexes? Its options, which everybody on the machine can read."""
+    trusted = [option for host in index.trusted_hosts for option in ("--allow-insecure-host", host)]
+    return ["--index-strategy", "unsafe-best-match", *trusted]
 
 
-def _uv(*arguments: str) -> subprocess.CompletedProcess[str]:
+def index_lines(index: PackageIndex) -> str:
+    """Where are the package indexes? Lines of a requirements file for uv's standard input.
+
+    An address may hold a password: on the command line every user of the machine could read it, in a variable or a file
+    every build script.
+    """
+    lines = [f"--index-url {url}" for url in index.index_urls[:1]] or ["--no-index"]
+    # An index folder that does not exist stops uv; pip passes it over.
+    there = [url for url in index.index_urls[1:] if not url.startswith("file://") or Path(url[7:]).is_dir()]
+    lines += [f"--extra-index-url {url}" for url in there]
+    lines += [f"--find-links {link}" for link in index.find_links]
+    return "\n".join(lines) + "\n"
+
+
+def _users_environment() -> dict[str, str]:
     # pip's settings decide, as everywhere here; a user's own settings of uv would build another environment
     ours = {name for name in os.environ if name in {"VIRTUAL_ENV", "PYTHONPATH"} or name.startswith("UV_")}
-    variables = {name: value for name, value in os.environ.items() if name not in ours - {"UV_CACHE_DIR"}}
+    return {name: value for name, value in os.environ.items() if name not in ours}
+
+
+def _bare_environment(home: str, index: PackageIndex) -> dict[str, str]:
+    """What uv, the build scripts and the finished environment get: a short list, so that no token gets into a build's log."""
+    variables = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    users_netrc = Path.home() / ".netrc"
+    if "NETRC" not in variables and users_netrc.is_file():
+        variables["NETRC"] = str(users_netrc)
+    if index.cert:
+        variables["SSL_CERT_DIR" if Path(index.cert).is_dir() else "SSL_CERT_FILE"] = index.cert
+    return variables | {"HOME": home}
+
+
+def _uv(variables: dict[str, str], *arguments: str, words: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [uv.find_uv_bin(), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=variables | {"UV_NO_CONFIG": "1"},
-    )
+        input=words, capture_output=True, text=True, check=False,
+        env=variables | {"UV_NO_CONFIG": "1", "UV_CACHE_DIR": str(cache_home() / "uv")},
+    )  # fmt: skip
 
 
 def _raise_for(stderr: str, where: str) -> None:
-    said = " ".join(line.strip(" ×╰─▶│├") for line in stderr.splitlines() if line.strip())
-    if any(word in said for word in _NETWORK):
-        raise UvFault(f"the environment could not be built, the package index does not answer: {said[:300]}")
-    if any(word in said for word in _UNSOLVABLE):
-        raise BadInput(f"{where}.requirements: they cannot be met together: {said[:400]}")
-    if "Failed to build" in said or "build backend" in said:
+    said = without_credentials(" ".join(line.strip(" ×╰─▶│├") for line in stderr.splitlines() if line.strip()))
+    said = said.replace(str(cache_home()), "{cache}")
+    own = _LOG.split(said, maxsplit=1)[0]  # after it comes what a build script said
+    if any(word in own for word in _NETWORK):
+        raise UvFault(f"the environment could not be built, the package index does not answer: {own[:300]}")
+    if any(word in own for word in _UNSOLVABLE):
+        raise BadInput(f"{where}.requirements: they cannot be met together: {own[:400]}")
+    if any(word in own for word in _NO_PACKAGE):
         raise NotBuilt(said[:600])
-    raise UvFault(f"uv failed: {said[:400]}")
+    raise UvFault(f"uv failed: {own[:400]}")

@@ -5,6 +5,7 @@ A fault says *where: expected, found; what to do*. The release's own failures ar
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,11 @@ class BadInput(Fault):
     exit_code = 2
 
 
+def printable(text: str) -> str:
+    """A stranger's words, fit for a terminal: one line, with nothing in it that moves the cursor, recolours or reorders."""
+    return "".join(letter if letter.isprintable() else " " if letter.isspace() else "" for letter in text)
+
+
 @contextmanager
 def faults_in_one_line() -> Iterator[None]:
     """How does a command end when something is wrong? With one line on stderr and 2 (mend the input) or 3 (try again)."""
@@ -36,14 +42,16 @@ def faults_in_one_line() -> Iterator[None]:
         _end(str(fault), fault.exit_code)
     except OSError as error:
         # A full disk or a folder without permission is the machine's, not the release's.
-        _end(f"{error.filename or 'this machine'}: {error.strerror or error}", Fault.exit_code)
+        # A name that is too long stands in a file that the user can mend.
+        status = BadInput.exit_code if error.errno == errno.ENAMETOOLONG else Fault.exit_code
+        _end(f"{str(error.filename or 'this machine')[-300:]}: {error.strerror or error}", status)
     except KeyboardInterrupt:
         print("\nstopped; finished reruns are kept, the same command goes on from here", file=sys.stderr)
         sys.exit(130)
 
 
 def _end(message: str, status: int) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {printable(message)}", file=sys.stderr)
     if path := os.environ.get(STATUS_VARIABLE):
         Path(path).write_text(str(status), encoding="utf-8")
     sys.exit(status)

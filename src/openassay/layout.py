@@ -38,6 +38,13 @@ def find_root(start: Path | None = None) -> Path:
     raise BadInput(f"{here}: not inside an OpenAssay project (no dvc.yaml with conf/pipeline.yaml here or above)")
 
 
+def named_target(argv: list[str]) -> Layout:
+    """Which target was a stage's script called for? The first word of its command line."""
+    if len(argv) < 2:
+        raise BadInput(f"usage: python -P {argv[0]} TARGET")
+    return Layout(find_root(), argv[1])
+
+
 @dataclass(frozen=True)
 class Layout:
     """The paths of one target's audit below a project root."""

@@ -6,6 +6,7 @@ is ours around it: how far to scale down (profile), the error rates (judge) and 
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ from openassay.yaml_loader import load_yaml
 Glob = Annotated[str, AfterValidator(check_glob)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+_LINE_ENDS = "\x85\u2028\u2029"
 
 DETERMINISTIC_RUNS = 3
 """Reruns of an arm whose claims are all declared deterministic: two must agree, a third makes chance unlikely."""
@@ -311,6 +313,10 @@ def _check_references(target: Target, where: str) -> None:
             raise BadInput(
                 f"{where}: claims.{i}.cited_at: give a url, or artifact, path and quote: a claim without a source is not tested"
             )
+        try:
+            check_glob(cited.path or "*")
+        except ValueError as error:
+            raise BadInput(f"{where}: claims.{i}.cited_at.path: {error}") from None
     for i, component in enumerate(target.components):
         if component.paths and not component.artifact:
             raise BadInput(f"{where}: components.{i}.paths: name the artifact that they are in")
@@ -555,7 +561,11 @@ def _seeds(target: Target, profile: Profile) -> dict[str, tuple[int, ...]]:
 
 def write_plan(path: Path, plan: Plan) -> None:
     """Write a plan as YAML."""
-    text = yaml.safe_dump(to_plain(plan), sort_keys=False, allow_unicode=True, width=120)
+    plain = to_plain(plan)
+    # YAML takes these for ends of lines: where one occurs, all that is not ASCII is escaped.
+    text = json.dumps(plain, ensure_ascii=False)
+    readable = not any(mark in text for mark in _LINE_ENDS)
+    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=readable, width=120)
     write_text(path, f"# Frozen by the plan stage; edit conf/target/{plan.name}.yaml instead.\n{text}")
 
 
@@ -563,9 +573,12 @@ def read_plan(layout: Layout) -> Plan:
     """The frozen plan; a plan that was edited by hand is refused."""
     if not layout.plan.exists():
         raise BadInput(f"{_shown(layout.plan, layout)}: there is no plan yet; run `dvc repro plan@{layout.target}`")
-    data = yaml.safe_load(layout.plan.read_text(encoding="utf-8"))
     where = _shown(layout.plan, layout)
-    plan: Plan = parse(Plan, data, where)
+    try:
+        plan: Plan = parse(Plan, yaml.safe_load(layout.plan.read_text(encoding="utf-8")), where)
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError, BadInput) as error:
+        problem = str(error).splitlines()[0].removeprefix(f"{where}: ")
+        raise BadInput(f"{where}: it is no plan ({problem}); run `dvc repro -f plan@{layout.target}`") from None
     identity = {key: value for key, value in to_plain(plan).items() if key not in {"digest", "execution", "tracking"}}
     if digest(identity) != plan.digest:
         raise BadInput(f"{where}: it was changed after it was frozen; run `dvc repro -f plan@{layout.target}`")

@@ -9,6 +9,7 @@ Unpacking refuses what a hostile archive may hold: absolute names, `..`, links, 
 
 from __future__ import annotations
 
+import bz2
 import errno
 import gzip
 import hashlib
@@ -23,6 +24,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO, Any
 
 from filelock import FileLock
 
@@ -33,19 +35,25 @@ from openassay.records import file_digest, write_text
 
 def check_glob(glob: str) -> str:
     """A glob that stays inside an archive, as it is; ValueError otherwise."""
-    if not glob or glob.startswith("/") or ".." in PurePosixPath(glob).parts or "\0" in glob:
-        raise ValueError(f"{glob!r} is not a glob inside an archive: relative, without ..")
+    parts = glob.split("/")
+    if {"", ".", ".."} & set(parts) or any("**" in part and part != "**" for part in parts) or "\0" in glob:
+        raise ValueError(f"{glob!r} is not a glob inside an archive: relative, names between single /, no . or ..")
     return glob
 
 
 MAX_FILES = 200_000
 MAX_UNPACKED_BYTES = 16 * 2**30
+MAX_HEADER_BYTES = 2**20
+"""Of one member of a tar, with its long name and its attributes: all of it is read into memory."""
+MAX_HEADERS_BYTES = 512 * 2**20
+"""Of all members of a tar together."""
 MAX_RATIO = 200
 """Unpacked over packed size, above which an archive of more than 100 MB unpacked is refused as a bomb."""
 
 
 _DAMAGED = (
     zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError,
+    ValueError, OverflowError,  # tarfile: a header holds what is no number, or a number beyond all files
     RuntimeError, NotImplementedError,  # zipfile: a member is encrypted, or compressed in an unknown way
 )  # fmt: skip
 _CLASHING = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
@@ -200,8 +208,7 @@ def _unpack(blob: Path, kind: str, filename: str, content: Path) -> None:
                     raise RefusedArchive(f"{link.filename!r} is a symbolic link")
                 archive.extractall(content)  # noqa: S202 - names and sizes were checked above
         elif kind == "tar":
-            with tarfile.open(blob) as archive:
-                _extract_tar(archive, packed, content)
+            _unpack_tar(blob, packed, content)
         elif kind == "deb":
             with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(blob)], stdout=subprocess.PIPE) as process:
                 plain = content.parent / "payload.tar"
@@ -212,8 +219,7 @@ def _unpack(blob: Path, kind: str, filename: str, content: Path) -> None:
                         _check_size(file.tell(), packed)
             if process.returncode != 0:
                 raise RefusedArchive("dpkg-deb cannot read it")
-            with tarfile.open(plain) as archive:
-                _extract_tar(archive, packed, content)
+            _unpack_tar(plain, packed, content)
             plain.unlink()
         else:
             shutil.copyfile(blob, content / PurePosixPath(filename).name)
@@ -229,27 +235,62 @@ def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
 
 
-def _extract_tar(archive: tarfile.TarFile, packed: int, content: Path) -> None:
+class _Headers:
+    """A tar's content as tarfile reads its headers: what it wants at once is bounded, for it keeps all of that."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.stream, self.of_member, self.of_all = stream, 0, 0
+        self.seek, self.tell, self.close = stream.seek, stream.tell, stream.close
+
+    def read(self, size: int) -> bytes:
+        self.of_member += size
+        self.of_all += size
+        if self.of_member > MAX_HEADER_BYTES or self.of_all > MAX_HEADERS_BYTES:
+            raise RefusedArchive(f"it has headers of more than {MAX_HEADER_BYTES} bytes, or too many of them")
+        return self.stream.read(size)
+
+
+def _decompressed(blob: Path) -> IO[bytes]:
+    with blob.open("rb") as file:
+        start = file.read(6)
+    openers: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+    opener = next((opener for magic, opener in openers.items() if start.startswith(magic)), open)
+    stream: IO[bytes] = opener(blob, "rb")
+    return stream
+
+
+def _unpack_tar(blob: Path, packed: int, content: Path) -> None:
+    with _decompressed(blob) as stream:
+        headers = _Headers(stream)
+        with tarfile.open(fileobj=headers, mode="r:") as archive:  # type: ignore[call-overload]
+            members = _members(archive, headers, packed)
+            # On to the end, where a compressed file has its checksum.
+            total = sum(member.size for member in members)
+            while chunk := stream.read(1 << 20):
+                total += len(chunk)
+                _check_size(total, packed)
+            archive.fileobj = stream
+            for member in members:
+                # Links are left out, not followed: nothing that we read needs them.
+                if member.isfile() or member.isdir():
+                    archive.extract(member, content, filter="data")
+
+
+def _members(archive: tarfile.TarFile, headers: _Headers, packed: int) -> list[tarfile.TarInfo]:
     members = []
     total = 0
     for member in archive:  # checked one by one: to list all of a bomb takes all of the memory
         members.append(member)
+        headers.of_member = 0
         total += member.size
         _check_size(total, packed)
         if len(members) > MAX_FILES:
             break
     _check([(m.name, m.size) for m in members], packed)
-    # On to the end, where a compressed file has its checksum.
-    while archive.fileobj and (chunk := archive.fileobj.read(1 << 20)):
-        total += len(chunk)
-        _check_size(total, packed)
     odd = next((m for m in members if not (m.isfile() or m.isdir() or m.issym() or m.islnk())), None)
     if odd:
         raise RefusedArchive(f"{odd.name!r} is a device or a pipe")
-    for member in members:
-        # Links are left out, not followed: nothing that we read needs them.
-        if member.isfile() or member.isdir():
-            archive.extract(member, content, filter="data")
+    return members
 
 
 def _check(members: list[tuple[str, int]], packed: int) -> None:

@@ -135,7 +135,8 @@ def test_numbers_for_people(value: float | None, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["javascript:alert(1)", "file:///etc/passwd", "data:text/html,x", "//evil", "", None]
+    "address",
+    ["javascript:alert(1)", "file:///etc/passwd", "data:text/html,x", "//evil", "", None, "http://[x", "http://a]b/"],
 )
 def test_only_web_addresses_become_links(address: str | None) -> None:
     assert web_address(address) == ""

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import re
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import PackageIndex, closed_port, sdist, wheel
+from loopback import PackageIndex, closed_port, sdist, self_signed, wheel
 
 from openassay import environments
-from openassay.environments import EnvironmentSpec, NotBuilt, UvFault, build, index_options
+from openassay.environments import EnvironmentSpec, NotBuilt, UvFault, build, index_lines, index_options
 from openassay.faults import BadInput
 from openassay.records import parse
+from openassay.sources.pypi import package_index
 from openassay.store import Store
 
 WHERE = "conf/target/demo.yaml: environment"
@@ -25,9 +28,8 @@ HERE = ".".join(platform.python_version_tuple()[:2])
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of the test's own, for us and for uv, which does not wait between tries."""
+    """A cache of the test's own, and uv does not wait between tries."""
     monkeypatch.setenv("OPENASSAY_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     return tmp_path / "cache"
 
@@ -87,12 +89,91 @@ def test_pips_indexes_are_handed_to_uv(pip_settings: Callable[..., None], tmp_pa
         PIP_EXTRA_INDEX_URL=f"http://b/simple {(tmp_path / 'here').as_uri()} {(tmp_path / 'nowhere').as_uri()}",
         PIP_FIND_LINKS=f"{tmp_path / 'here'} {tmp_path / 'nowhere'}",
     )
-    assert index_options() == [
-        "--default-index", "http://a/simple", "--index-strategy", "unsafe-best-match", "--index", "http://b/simple",
-        "--index", (tmp_path / "here").as_uri(), "--find-links", str(tmp_path / "here"),
+    assert index_options(package_index()) == ["--index-strategy", "unsafe-best-match"]
+    assert index_lines(package_index()).splitlines() == [
+        "--index-url http://a/simple", "--extra-index-url http://b/simple",
+        f"--extra-index-url {(tmp_path / 'here').as_uri()}", f"--find-links {tmp_path / 'here'}",
     ]  # fmt: skip
     pip_settings()
-    assert index_options() == ["--default-index", "https://pypi.org/simple/", "--index-strategy", "unsafe-best-match"]
+    assert index_lines(package_index()) == "--index-url https://pypi.org/simple/\n"
+    pip_settings(PIP_NO_INDEX="1", PIP_TRUSTED_HOST="a b:8080", PIP_FIND_LINKS=str(tmp_path))
+    assert index_lines(package_index()) == f"--no-index\n--find-links {tmp_path}\n"
+    assert index_options(package_index())[2:] == ["--allow-insecure-host", "a", "--allow-insecure-host", "b:8080"]
+
+
+def test_every_index_and_every_folder_of_pips_reaches_uv(
+    index: PackageIndex, pip_settings: Callable[..., None], tmp_path: Path
+) -> None:
+    index.publish("one", "one-1.0-py3-none-any.whl", wheel("one", "1.0"))
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "three-1.0-py3-none-any.whl").write_bytes(wheel("three", "1.0"))
+    with PackageIndex(login="alice:s3cret") as other:
+        other.publish("two", "two-1.0-py3-none-any.whl", wheel("two", "1.0"))
+        url = other.url.replace("//", "//alice:s3cret@")
+        pip_settings(PIP_INDEX_URL=index.url, PIP_EXTRA_INDEX_URL=url, PIP_FIND_LINKS=str(tmp_path / "links"))
+        built = build(EnvironmentSpec(requirements=("one", "two", "three")), {}, WHERE)
+    assert built.packages == {"one": "1.0", "two": "1.0", "three": "1.0"}
+    pip_settings(PIP_INDEX_URL=index.url, PIP_NO_INDEX="1", PIP_FIND_LINKS=str(tmp_path / "links"))
+    with pytest.raises(BadInput, match="one was not found"):
+        build(EnvironmentSpec(requirements=("three", "one")), {}, WHERE)
+
+
+def test_a_server_is_known_by_pips_certificate_or_trusted_by_name(
+    pip_settings: Callable[..., None], tmp_path: Path
+) -> None:
+    with PackageIndex(certificate=self_signed(tmp_path)) as index:
+        index.publish("helper", "helper-1.0-py3-none-any.whl", wheel("helper", "1.0"))
+        index.publish("helper", "helper-2.0-py3-none-any.whl", wheel("helper", "2.0"))
+        pip_settings(PIP_INDEX_URL=index.url)
+        with pytest.raises(UvFault, match="does not answer"):
+            build(EnvironmentSpec(requirements=("helper",)), {}, WHERE)
+        pip_settings(PIP_INDEX_URL=index.url, PIP_CERT=index.certificate)
+        assert build(EnvironmentSpec(requirements=("helper==1.0",)), {}, WHERE).packages == {"helper": "1.0"}
+        pip_settings(PIP_INDEX_URL=index.url, PIP_TRUSTED_HOST="127.0.0.1")
+        assert build(EnvironmentSpec(requirements=("helper==2.0",)), {}, WHERE).packages == {"helper": "2.0"}
+
+
+# What the release's own scripts see
+
+LOOKS_AROUND = """
+import os
+from pathlib import Path
+
+def build_wheel(*a, **k):
+    seen = [Path(f"/proc/{os.getppid()}/{name}").read_bytes().decode() for name in ("cmdline", "environ")]
+    Path(FILE).write_text(str((seen, dict(os.environ))))
+    raise RuntimeError(str(dict(os.environ)))
+"""
+
+
+def test_a_build_script_finds_no_token_and_no_password(
+    index: PackageIndex, pip_settings: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.login = "alice:s3cret"
+    index.publish(
+        "nosy", "nosy-1.0.tar.gz", sdist("nosy", "1.0", LOOKS_AROUND.replace("FILE", repr(str(tmp_path / "seen"))))
+    )
+    pip_settings(PIP_INDEX_URL=index.url.replace("//", "//alice:s3cret@"), HTTPS_PROXY="http://bob:s3cret@127.0.0.1:9")
+    monkeypatch.setenv("HF_TOKEN", "s3cret")
+    monkeypatch.setenv("CFLAGS", "-s3cret")
+    with pytest.raises(NotBuilt, match="nosy") as finding:
+        build(EnvironmentSpec(requirements=("nosy",)), {}, WHERE)
+    assert "s3cret" not in str(finding.value)
+    seen = (tmp_path / "seen").read_text()
+    assert "HTTPS_PROXY" in seen  # which a build may need
+    assert "s3cret" not in seen.replace("http://bob:s3cret@127.0.0.1:9", "")
+    assert "alice" not in seen
+    assert str(Path.home()) not in re.findall(r"'HOME': '(.*?)'", seen)
+
+
+def test_what_starts_with_the_finished_environment_finds_no_token(
+    index: PackageIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "s3cret")
+    line = f"import os; open({str(tmp_path / 'seen')!r}, 'a').write(str(dict(os.environ)))\n"
+    index.publish("nosy", "nosy-1.0-py3-none-any.whl", wheel("nosy", "1.0", {"nosy.pth": line}))
+    build(EnvironmentSpec(requirements=("nosy",)), {}, WHERE)
+    assert "s3cret" not in (tmp_path / "seen").read_text()
 
 
 # Building
@@ -235,6 +316,59 @@ def test_an_index_that_is_down_is_a_fault(pip_settings: Callable[..., None]) -> 
         build(EnvironmentSpec(requirements=("helper",)), {}, WHERE, "demo")
 
 
+def test_one_dead_index_of_several_is_a_fault_that_names_it(
+    index: PackageIndex, pip_settings: Callable[..., None]
+) -> None:
+    index.publish("helper", "helper-1.0-py3-none-any.whl", wheel("helper", "1.0"))
+    dead = f"127.0.0.1:{closed_port()}/simple"
+    pip_settings(PIP_INDEX_URL=index.url, PIP_EXTRA_INDEX_URL=f"http://alice:s3cret@{dead}")
+    with pytest.raises(UvFault, match=f"the package index does not answer: .*http://{dead}/helper/") as fault:
+        build(EnvironmentSpec(requirements=("helper",)), {}, WHERE)
+    assert "s3cret" not in str(fault.value)
+
+
+def test_an_index_that_fails_while_a_package_is_built_is_a_fault(index: PackageIndex) -> None:
+    index.publish("demo", "demo-1.0.tar.gz", sdist("demo", "1.0", "", requires='"helper"'))
+    index.status["/simple/helper/"] = 503
+    with pytest.raises(UvFault, match="does not answer"):
+        build(EnvironmentSpec(requirements=("demo",)), {}, WHERE)
+
+
+def tar_of(folder: Path, name: str, files: dict[str, str]) -> Path:
+    for file, text in files.items():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(text)
+    with tarfile.open(folder / name, "w") as archive:
+        for file in files:
+            archive.add(folder / file, file)
+    return folder / name
+
+
+@pytest.mark.parametrize("files", [{"a.csv": "1", "b.csv": "2"}, {"top/a.csv": "1"}, {"a.csv": "1"}], ids=str)
+def test_a_tar_that_is_no_package_is_a_finding_in_one_line(
+    index: PackageIndex, tmp_path: Path, files: dict[str, str]
+) -> None:
+    path = tar_of(tmp_path, "data.tar", files)
+    with pytest.raises(NotBuilt) as finding:
+        build(EnvironmentSpec(install=("data",)), {"data": path}, WHERE)
+    assert "\n" not in str(finding.value)
+    assert str(tmp_path / "cache") not in str(finding.value)
+
+
+@pytest.mark.parametrize("name", ["demo-1.0-py3-none-any.whl", "demo.whl", "demo-1.0.tar.gz", "demo.zip"])
+def test_a_damaged_package_is_a_finding(index: PackageIndex, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"not what the name says" * 100)
+    with pytest.raises(NotBuilt, match=r"demo"):
+        build(EnvironmentSpec(install=("data",)), {"data": tmp_path / name}, WHERE)
+
+
+@pytest.mark.parametrize("name", ["weights.bin", "notes.txt", "demo-data.deb", "requirements.in"])
+def test_what_no_installer_takes_is_the_target_files_mistake(index: PackageIndex, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("numpy")
+    with pytest.raises(BadInput, match=rf"environment\.install: {re.escape(name)} is neither a wheel nor an sdist"):
+        build(EnvironmentSpec(install=("data",)), {"data": tmp_path / name}, WHERE)
+
+
 def test_an_index_in_trouble_is_a_fault(index: PackageIndex) -> None:
     index.publish("helper", "helper-1.0-py3-none-any.whl", wheel("helper", "1.0"))
     index.status["/simple/helper/"] = 503
@@ -265,6 +399,16 @@ def test_a_download_that_is_cut_is_a_fault(index: PackageIndex) -> None:
             BadInput,
         ),
         ("  × Failed to build `a==1`\n  ├─▶ The build backend returned an error\n", NotBuilt),
+        (
+            "  × Failed to build `a==1`\n  ├─▶ The build backend returned an error\n\n      [stderr]\n"
+            "      Connection refused, it timed out: dns error; No solution found\n",
+            NotBuilt,
+        ),
+        (
+            "  × Failed to build `a==1`\n  ├─▶ Failed to resolve requirements from `build-system.requires`\n"
+            "  ╰─▶ Failed to fetch: `https://x/simple/b/`\n",
+            UvFault,
+        ),
         ("error: No space left on device (os error 28)\n", UvFault),
         ("", UvFault),
     ],

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
 from releases.miniature import REPO, add_release, make_project, target, write_target
 
 from openassay.faults import BadInput
 from openassay.layout import Layout, find_root
-from openassay.plan import make_plan, read_plan, read_target, write_plan
+from openassay.plan import Plan, make_plan, read_plan, read_target, write_plan
+from openassay.records import digest, parse, to_plain
 
 SETTINGS = ["profile=cpu", "judge=default", "tracking=mlflow", "execution=auto"]
 
@@ -104,6 +107,10 @@ BAD: list[tuple[str, Any, str]] = [
     ("claims.0.tolerance.margin", "5%", r"margin: should be a valid number, found '5%'"),
     ("claims.0.tolerance.rationale", " ", r"rationale: missing"),
     ("claims.0.cited_at", {}, r"claims\.0\.cited_at: give a url, or artifact, path and quote"),
+    ("claims.0.cited_at.path", "docs/a**b", r"claims\.0\.cited_at\.path: 'docs/a\*\*b' is not a glob inside an archive"),
+    ("claims.0.cited_at.path", ".", r"claims\.0\.cited_at\.path: '\.' is not a glob"),
+    ("components.0.paths", ["a**"], r"components\.0\.paths\.0: 'a\*\*' is not a glob"),
+    ("artifacts.code.sources.0.root", ".", r"root: '\.' is not a glob inside an archive"),
     ("claims.0.cited_at", "DELETE", r"claims\.0\.cited_at: missing"),
     ("claims.0.published.value", "DELETE", r"claims\.0\.published\.value: missing"),
     ("claims.0.published.value", ".nan", r"published\.value: should be a valid number, found '\.nan'"),
@@ -158,6 +165,53 @@ def test_a_plan_is_the_same_on_every_freeze_and_survives_the_disk(layout: Layout
     assert one == other
     write_plan(layout.plan, one)
     assert read_plan(layout) == one
+
+
+def test_every_title_survives_the_disk(layout: Layout) -> None:
+    plain = to_plain(make_plan(layout, SETTINGS))
+
+    @given(st.text(st.characters(exclude_categories=["Cs"])))
+    @example("caf\u00e9: 90 %\x85x")
+    @example("one\u2028two\u2029three \u00e9")
+    @example("\ufeff\x00\x1b[31m\r\n\t #: - '\"")
+    def check(title: str) -> None:
+        identity = {key: value for key, value in plain.items() if key not in {"digest", "execution", "tracking"}}
+        identity |= {"release": plain["release"] | {"title": title}}
+        plan = parse(Plan, plain | identity | {"digest": digest(identity)}, "plan")
+        write_plan(layout.plan, plan)
+        assert read_plan(layout) == plan
+
+    check()
+
+
+def test_a_title_is_readable_in_the_plan_and_odd_marks_go_all_the_way(layout: Layout) -> None:
+    for title, readable in (("caf\u00e9 90 %", True), ("caf\u00e9\x85\u2028", False)):
+        data = target(layout.root, "honest", 0.9)
+        data["release"]["title"] = title
+        layout.target_file.write_text(yaml.safe_dump(data, sort_keys=False))
+        plan = make_plan(layout, SETTINGS)
+        assert plan.release.title == title
+        write_plan(layout.plan, plan)
+        assert read_plan(layout) == plan
+        assert ("caf\u00e9" in layout.plan.read_text()) == readable
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[1, 2]", "words", "a: [", "\t- x", "a: \x00", "? {", "&a [*a]", "!!python/object:os.system {}", "digest: 2024-01-01",
+     "name: .nan", "&a {a: *a}", "[" * 3000],
+)  # fmt: skip
+def test_a_plan_that_is_broken_says_how_to_make_it_anew(layout: Layout, text: str) -> None:
+    layout.plan.parent.mkdir(parents=True)
+    layout.plan.write_text(text)
+    with pytest.raises(BadInput) as refused:
+        read_plan(layout)
+    assert re.fullmatch(
+        r"experiments/honest/plan\.yaml: it is no plan \(.+\); run `dvc repro -f plan@honest`", str(refused.value)
+    )
+    layout.plan.write_bytes(b"\xff\xfe")
+    with pytest.raises(BadInput, match="run `dvc repro -f plan@honest`"):
+        read_plan(layout)
 
 
 def test_device_and_tracking_are_no_part_of_what_is_tested(layout: Layout) -> None:

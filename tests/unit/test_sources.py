@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from loopback import PackageIndex, closed_port, wheel
+from loopback import PackageIndex, closed_port, self_signed, wheel
 
 from openassay.core.types import Artifact, FetchRecord
 from openassay.faults import BadInput, Fault
@@ -23,7 +23,7 @@ from openassay.sources.fetched import Unavailable, Unreachable, WrongPin
 from openassay.sources.local import LocalSource
 from openassay.sources.pypi import DEFAULT_INDEX, PypiSource, package_index, project_files
 from openassay.sources.roots import artifact_files, artifact_root, artifact_roots, source_root
-from openassay.store import Store, files_below, payload_digest
+from openassay.store import MAX_UNPACKED_BYTES, Store, files_below, payload_digest
 
 WHERE = "conf/target/demo.yaml: artifacts.package.sources.0"
 NAME = "demo-1.0-py3-none-any.whl"
@@ -34,6 +34,16 @@ SHA256 = hashlib.sha256(DATA).hexdigest()
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The test's folder is the root of a project."""
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "pipeline.yaml").touch()
+    (tmp_path / "dvc.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +87,32 @@ def test_a_file_that_is_named_and_pinned_and_in_the_store_needs_no_index(index: 
     index.reset()
     assert not source(sha256=SHA256, file=NAME).fetch(store, WHERE).downloaded
     assert index.requests == []
+
+
+@pytest.mark.parametrize("lists_digests", [True, False])
+@pytest.mark.parametrize("file", [NAME, None])
+def test_a_pin_of_any_file_in_the_store_does_not_make_it_this_projects_file(
+    index: PackageIndex, store: Store, lists_digests: bool, file: str | None
+) -> None:
+    index.lists_digests = lists_digests
+    index.publish("demo", NAME, DATA)
+    store.part("x").write_bytes(b"what another source gave")
+    known = store.add(store.part("x"))
+    with pytest.raises(WrongPin):
+        source(sha256=known, **({"file": file} if file else {})).fetch(store, WHERE)
+
+
+def test_a_file_that_the_index_lists_and_the_store_has_is_not_downloaded(index: PackageIndex, store: Store) -> None:
+    index.publish("demo", NAME, DATA)
+    store.part("x").write_bytes(DATA)
+    store.add(store.part("x"))
+    assert not source(sha256=SHA256).fetch(store, WHERE).downloaded
+    index.reset()  # and now it is known to come from there
+    assert not source(sha256=SHA256, file=NAME).fetch(store, WHERE).downloaded
+    assert index.requests == []
+    other = "demo-1.0-cp399-cp399-win_amd64.whl"
+    with pytest.raises(WrongPin):  # under no other name
+        source(sha256=SHA256, file=other).fetch(store, WHERE)
 
 
 @pytest.mark.parametrize("style", ["json", "html"])
@@ -273,6 +309,8 @@ def test_a_name_and_a_password_in_an_address_are_in_no_message(index: PackageInd
         assert "s3cret" not in str(problem.value)
         assert "alice" not in str(problem.value)
     assert without_credentials("https://u:p@h:1/a?b=c#d").startswith("https://h:1/a")
+    said = "get https://u:p@ss@h/a?token=x and http://[x and file:///a@b from a@b.c?"
+    assert without_credentials(said) == "get https://h/a and http://[x and file:///a@b from a@b.c?"
 
 
 # An index in trouble
@@ -303,7 +341,70 @@ def test_an_index_that_is_down_is_a_fault_without_its_password(store: Store, pip
     assert problem.value.exit_code == Fault.exit_code
 
 
+@pytest.mark.parametrize("trouble", ["down", 503])
+def test_one_index_of_several_that_fails_is_a_fault_that_names_it_and_not_a_missing_version(
+    index: PackageIndex, store: Store, pip_settings: Callable[..., None], trouble: str | int
+) -> None:
+    index.publish("demo", NAME, DATA)
+    with PackageIndex() as other:
+        other.status["/simple/demo/"] = 503
+        url = other.url if trouble == 503 else f"http://127.0.0.1:{closed_port()}/simple/"
+        pip_settings(PIP_INDEX_URL=index.url, PIP_EXTRA_INDEX_URL=url.replace("//", "//alice:s3cret@"))
+        with pytest.raises(Unreachable, match=f"{url} does not answer") as problem:
+            source(version="2.0").fetch(store, WHERE)
+    assert "s3cret" not in str(problem.value)
+
+
 # pip's settings
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A certificate of 127.0.0.1 that nobody else trusts, with its key."""
+    return self_signed(tmp_path_factory.mktemp("tls"))
+
+
+def test_a_server_is_known_by_pips_certificate_or_trusted_by_name(
+    store: Store, pip_settings: Callable[..., None], certificate: str
+) -> None:
+    with PackageIndex(certificate=certificate) as index:
+        index.publish("demo", NAME, DATA)
+        pip_settings(PIP_INDEX_URL=index.url)
+        with pytest.raises(Unreachable, match="certificate"):
+            source(sha256=SHA256).fetch(store, WHERE)
+        pip_settings(PIP_INDEX_URL=index.url, PIP_CERT=certificate)
+        assert source(sha256=SHA256).fetch(store, WHERE).downloaded
+        for number, host in enumerate(["127.0.0.1", index.root.removeprefix("https://")]):
+            pip_settings(PIP_INDEX_URL=index.url, PIP_TRUSTED_HOST=f"elsewhere {host}")
+            fresh = Store(store.folder / str(number))
+            assert source(sha256=SHA256).fetch(fresh, WHERE).downloaded
+
+
+def test_without_an_index_only_the_links_count(
+    index: PackageIndex, store: Store, pip_settings: Callable[..., None], tmp_path: Path
+) -> None:
+    index.publish("demo", NAME, DATA)
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "demo-2.0-py3-none-any.whl").write_bytes(b"2")
+    pip_settings(PIP_INDEX_URL=index.url, PIP_NO_INDEX="1", PIP_FIND_LINKS=str(tmp_path / "links"))
+    assert [version for version, _ in project_files("demo")] == ["2.0"]
+    with pytest.raises(WrongPin, match="demo 1.0 is not on the index; it has 2.0"):
+        source().fetch(store, WHERE)
+    assert index.requests == []
+    pip_settings(PIP_INDEX_URL=index.url, PIP_NO_INDEX="false")
+    assert package_index().index_urls == (index.url,)
+
+
+def test_a_setting_of_pips_that_is_not_honoured_is_said_to_be_so(
+    pip_settings: Callable[..., None], tmp_path: Path
+) -> None:
+    pip_settings(PIP_PROXY="http://alice:s3cret@proxy:1")
+    with pytest.raises(BadInput, match="pip's setting proxy is not supported here; set https_proxy") as refused:
+        package_index()
+    assert "s3cret" not in str(refused.value)
+    pip_settings(PIP_CERT=str(tmp_path / "gone.pem"))
+    with pytest.raises(BadInput, match=r"pip's setting cert: .*gone\.pem does not exist"):
+        package_index()
 
 
 def test_pip_without_settings_means_the_public_index(pip_settings: Callable[..., None]) -> None:
@@ -390,6 +491,43 @@ def test_a_local_path_is_relative_to_the_project(store: Store, tmp_path: Path, m
     monkeypatch.chdir(tmp_path)
     fetched = LocalSource(kind="local", path="release/a.csv").fetch(store, WHERE)
     assert [path.read_bytes() for path in files_below(store.tree(fetched.sha256, fetched.filename))] == [b"1\n"]
+
+
+@pytest.mark.parametrize("path", ["../secret", "link", "folder link/secret", "{}/secret", "/etc/passwd", "/dev/zero"])
+def test_a_local_path_stays_in_the_project_unless_the_user_allows_its_folder(
+    store: Store, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "secret").write_text("secret")
+    (tmp_path.parent / "secret").write_text("secret")
+    (tmp_path / "link").symlink_to(outside / "secret")
+    (tmp_path / "folder link").symlink_to(outside)
+    local = LocalSource(kind="local", path=path.format(outside))
+    with pytest.raises(WrongPin, match=r"sources\.0\.path: .* lies outside the project; .* OPENASSAY_LOCAL"):
+        local.fetch(store, WHERE)
+    assert not (store.folder / "blobs").exists()
+    monkeypatch.setenv("OPENASSAY_LOCAL", f"/nowhere::{tmp_path.parent}:{outside}")
+    if "secret" in path or path == "link":
+        assert local.fetch(store, WHERE).size_bytes == 6
+    else:
+        with pytest.raises(WrongPin, match="lies outside the project"):
+            local.fetch(store, WHERE)
+
+
+def test_a_local_path_is_of_a_file_or_a_folder_of_a_size_that_can_be_kept(store: Store, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / "big").mkdir()
+    with (tmp_path / "big" / "file").open("wb") as file:
+        file.truncate(MAX_UNPACKED_BYTES + 1)  # takes no room: it is a hole
+    for path, says in {
+        "pipe": "'pipe' is neither a regular file nor a folder",
+        "big": "'big' is larger than", "big/file": "'big/file' is larger than",
+        "circle": "'circle' does not exist", "a/" * 3000: "does not exist", "n" * 300: "does not exist", "a\0b": "does not exist",
+    }.items():  # fmt: skip
+        with pytest.raises(WrongPin, match=says) as wrong:
+            LocalSource(kind="local", path=path).fetch(store, WHERE)
+        assert len(str(wrong.value)) < 500
 
 
 FOLDER = {"train.py": b"print(1)\n", "data/x.csv": b"1,2\n", "data/empty": b"", "caf\u00e9": b"latte"}
@@ -511,6 +649,10 @@ def test_a_debian_package_is_downloaded_by_apt_and_unpacked(
     assert (fetched.sha256, fetched.filename, fetched.downloaded) == (digest, "demo-data.deb", True)
     tree = source_root(store, digest, "demo-data.deb", "usr/share/*")
     assert [(path.name, path.read_bytes()) for path in files_below(tree)] == [("a.csv", b"1,2\n")]
+    store.part("x").write_bytes(b"other")
+    forged = DebianSource(kind="debian", package="demo-data", sha256=store.add(store.part("x")))
+    with pytest.raises(WrongPin, match="got"):  # a pin of another source's file proves nothing
+        forged.fetch(store, WHERE)
     monkeypatch.setenv("PATH", str(tmp_path))  # what is in the store needs no apt
     assert not DebianSource(kind="debian", package="demo-data", sha256=digest).fetch(store, WHERE).downloaded
     assert not DebianSource(kind="debian", package="demo-data").fetch(store, WHERE).downloaded

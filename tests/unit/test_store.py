@@ -14,14 +14,14 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openassay import store as store_module
-from openassay.store import DamagedStore, RefusedArchive, Store, archive_kind, files_below, payload_digest
+from openassay.store import DamagedStore, RefusedArchive, Store, archive_kind, check_glob, files_below, payload_digest
 
 needs_dpkg = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-deb builds the package")
 
@@ -262,6 +262,23 @@ def _lying_size() -> bytes:
     return bytes(data)
 
 
+def _pax(records: bytes, data: bytes = b"", size: int | None = None) -> bytes:
+    """A tar of one member with these attributes."""
+    header, info = tarfile.TarInfo("attributes"), tarfile.TarInfo("a")
+    header.type, header.size, info.size = tarfile.XHDTYPE, len(records) if size is None else size, len(data)
+    blocks = [header.tobuf(), records, bytes(-len(records) % 512), info.tobuf(), data, bytes(-len(data) % 512)]
+    return b"".join(blocks) + bytes(1024)
+
+
+def _record(key: bytes, value: bytes) -> bytes:
+    length = next(n for n in range(10_000_000) if n == len(b"%d %s=%s\n" % (n, key, value)))
+    return b"%d %s=%s\n" % (length, key, value)
+
+
+SPARSE = _record(b"GNU.sparse.major", b"1") + _record(b"GNU.sparse.minor", b"0") + _record(b"GNU.sparse.name", b"a")
+SPARSE += _record(b"GNU.sparse.realsize", b"9")
+
+
 def _flipped(data: bytes, start: int, count: int = 40) -> bytes:
     return data[:start] + bytes(255 - byte for byte in data[start : start + count]) + data[start + count :]
 
@@ -305,6 +322,12 @@ HOSTILE: list[tuple[str, str, Callable[[], bytes], str]] = [
     ("tar.xz with damage farther in", "x.tar.xz", lambda: _flipped(tar_of(member("a", NOISE), member("b", NOISE), mode="w:xz"), 90_000), "cannot be unpacked"),
     ("tar.bz2 with damage farther in", "x.tar.bz2", lambda: _flipped(tar_of(member("a", MORE_NOISE), mode="w:bz2"), 950_000), "cannot be unpacked"),
     ("tar.bz2 cut short", "x.tar.bz2", lambda: tar_of(member("a", NOISE), mode="w:bz2")[:5000], "cannot be unpacked"),
+    ("tar with a huge attribute", "x.tar.gz", lambda: gzip.compress(_pax(b"a" * (2 * 2**20))), "headers of more than"),
+    ("tar that promises a huge attribute", "x.tar", lambda: _pax(b"", size=2**32), "headers of more than"),
+    ("tar with a huge name", "x.tar.xz", lambda: lzma.compress(tar_of(member("n" * 2 * 2**20))), "headers of more than"),
+    ("tar with an endless map of holes", "x.tar.gz", lambda: gzip.compress(_pax(SPARSE, b"9999999\n" + b"1\n" * 2**20)), "headers of more than"),
+    ("tar with a map of holes that is none", "x.tar", lambda: _pax(SPARSE, b"words" * 200), "cannot be unpacked"),
+    ("tar with a size that is no number", "x.tar", lambda: _pax(_record(b"size", b"1" * 40)), "it unpacks to 1111"),
     ("tar.bz2 with damaged content", "x.tar.bz2", lambda: _flipped(tar_of(member("a", NOISE), mode="w:bz2"), 300), "cannot be unpacked"),
 ]  # fmt: skip
 
@@ -388,6 +411,23 @@ def test_an_archive_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(
             store.tree(put(store, data), filename)
 
 
+def test_a_tar_of_many_attributes_is_refused_by_their_sum(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "MAX_HEADERS_BYTES", 100_000)
+    data = tar_of(*(member("n" * 200 + str(i)) for i in range(100)))
+    with pytest.raises(RefusedArchive, match="or too many of them"):
+        store.tree(put(store, data), "x.tar")
+
+
+def test_names_and_attributes_of_a_common_length_are_no_bomb(store: Store) -> None:
+    long = "/".join(["caf\u00e9" * 20] * 10)
+    for kind in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w:bz2", format=kind) as archive:
+            archive.addfile(member(long, b"x")[0], io.BytesIO(b"x"))
+        tree = store.tree(put(store, packed.getvalue()), "x.tar.bz2")
+        assert (tree / long).read_bytes() == b"x"
+
+
 def test_well_compressed_data_is_no_bomb_while_it_is_small(store: Store) -> None:
     data = zip_of(("zeros", bytes(50 * 2**20)))
     assert 200 * len(data) < 50 * 2**20
@@ -442,6 +482,24 @@ def test_a_debian_package_that_is_damaged_is_refused(store: Store, tmp_path: Pat
     data = deb_of(tmp_path, {"usr/share/noise": NOISE})
     with pytest.raises(RefusedArchive):
         store.tree(put(store, data[:cut]), "demo-data.deb")
+
+
+# Globs
+
+
+@pytest.mark.parametrize("glob", ["*", "a", "*/src", "**/a", "a/**/b*", "a.b", "..a", "a..", "[ab]?", "\u00e9 \u00e8"])
+def test_a_glob_inside_an_archive_is_taken_and_can_be_matched(tmp_path: Path, glob: str) -> None:
+    assert check_glob(glob) == glob
+    list(tmp_path.glob(glob))
+    PurePosixPath("a/b").match(glob)
+
+
+@pytest.mark.parametrize(
+    "glob", ["", ".", "/", "/a", "a/", "a//b", "./a", "a/.", "..", "a/../b", "a**", "**a", "a/b**c/d", "***", "a\0"]
+)
+def test_a_glob_that_leaves_or_cannot_be_matched_is_refused(glob: str) -> None:
+    with pytest.raises(ValueError, match="is not a glob inside an archive"):
+        check_glob(glob)
 
 
 # Payloads

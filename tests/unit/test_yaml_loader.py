@@ -199,6 +199,14 @@ def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
     assert load_yaml(path) == {"a": 1}
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_ends_of_lines_as_windows_writes_them_change_nothing(tmp_path: Path, mark: bytes) -> None:
+    text = b"a: 1\nb:\n  - |\n    one\n    two\n  - 'x\n    y'  # remark\n"
+    path = tmp_path / "target.yaml"
+    path.write_bytes(mark + text.replace(b"\n", b"\r\n"))
+    assert load_yaml(path) == parse_yaml(text.decode(), "f.yaml") == {"a": 1, "b": ["one\ntwo\n", "x y"]}
+
+
 def test_a_missing_file_is_bad_input(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"nowhere\.yaml: there is no such file"):
         load_yaml(tmp_path / "nowhere.yaml")

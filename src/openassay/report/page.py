@@ -85,9 +85,11 @@ def number(value: float | None, digits: int = 4) -> str:
 
 def web_address(address: str | None) -> str:
     """The address when it is http(s), else nothing: no other kind of link gets into the page."""
-    if address and urlsplit(address).scheme in {"http", "https"}:
-        return address
-    return ""
+    try:
+        scheme = urlsplit(address or "").scheme
+    except ValueError:  # such as http://[x
+        return ""
+    return address if address and scheme in {"http", "https"} else ""
 
 
 def _figure_address(svg: bytes) -> str:

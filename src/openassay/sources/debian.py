@@ -17,7 +17,7 @@ from openassay.records import file_digest
 from openassay.sources.fetched import Fetched, Root, Unavailable, Unreachable, WrongPin
 from openassay.store import Store
 
-_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+\Z")
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,199}\Z")
 _NETWORK = ("Could not resolve", "Could not connect", "Connection failed", "Temporary failure", "Unable to connect")
 
 
@@ -45,8 +45,9 @@ class DebianSource:
     def fetch(self, store: Store, where: str) -> Fetched:
         """Bring the package into the store; `where` names the source in messages."""
         filename = f"{self.package}.deb"
-        known = self.sha256 or next(iter(store.seen(self.label())), None)
-        if known and store.has(known):
+        seen = store.seen(self.label())  # what apt gave before: a pin alone proves no origin
+        known = self.sha256 or next(iter(seen), None)
+        if known and known in seen and store.has(known):
             size = store.blob(known).stat().st_size
             return Fetched(sha256=known, filename=filename, size_bytes=size, downloaded=False)
         if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import ssl
 import time
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -10,13 +12,20 @@ from urllib.parse import unquote, urlsplit
 import httpx
 from tqdm import tqdm
 
+from openassay.faults import printable
 from openassay.sources.fetched import Unavailable, Unreachable
 
 TRIES = 4
 TIMEOUT_S = 30.0
 
+Verify = ssl.SSLContext | bool
+"""By which certificates is a server known? True: the usual ones; False: it is trusted without any."""
 
-def download(url: str, part: Path, label: str) -> None:
+_LOGIN = re.compile(r"://[^\s/?#]*@")
+_QUERY = re.compile(r"(://[^\s?#]*)\?[^\s#`'\")]*")
+
+
+def download(url: str, part: Path, label: str, verify: Verify = True) -> None:
     """Bring `url` into the file `part`, going on from what is already there; `file:` addresses are copied.
 
     Raises `Unavailable` on 401, 403, 404, 410 and `Unreachable` when nobody answers after a few tries; `part` is kept.
@@ -32,7 +41,7 @@ def download(url: str, part: Path, label: str) -> None:
         if attempt:
             time.sleep(min(2.0**attempt, 10.0))
         try:
-            if _one_try(url, part, label):
+            if _one_try(url, part, label, verify):
                 return
             problem = "the connection closed before the end"
         except httpx.HTTPStatusError as error:
@@ -43,17 +52,18 @@ def download(url: str, part: Path, label: str) -> None:
         except httpx.HTTPError as error:
             problem = str(error) or type(error).__name__
     raise Unreachable(
-        f"{without_credentials(url)}: {problem}, {TRIES} tries; "
-        "the part that came is kept: check the network and run the same again"
+        without_credentials(
+            f"{url}: {problem}, {TRIES} tries; the part that came is kept: check the network and run the same again"
+        )
     )
 
 
-def _one_try(url: str, part: Path, label: str) -> bool:
+def _one_try(url: str, part: Path, label: str, verify: Verify) -> bool:
     have = part.stat().st_size if part.exists() else 0
     # Identity: we ask for the bytes that the pin was made of, not for a recompressed copy.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with (
-        httpx.Client(follow_redirects=True, timeout=TIMEOUT_S) as client,
+        httpx.Client(follow_redirects=True, timeout=TIMEOUT_S, verify=verify) as client,
         client.stream("GET", url, headers=headers) as reply,
     ):
         if reply.status_code == 416:  # the part is already as long as the file, or longer
@@ -66,7 +76,12 @@ def _one_try(url: str, part: Path, label: str) -> bool:
         with (
             part.open("ab" if resumed else "wb") as file,
             tqdm(
-                total=total or None, initial=have if resumed else 0, unit="B", unit_scale=True, desc=label, disable=None
+                total=total or None,
+                initial=have if resumed else 0,
+                unit="B",
+                unit_scale=True,
+                desc=printable(label),
+                disable=None,
             ) as bar,
         ):
             # of no fixed size: what has come is written before the connection can break
@@ -76,7 +91,6 @@ def _one_try(url: str, part: Path, label: str) -> bool:
     return not total or part.stat().st_size == total
 
 
-def without_credentials(url: str) -> str:
-    """An address without a user name or a password in it."""
-    pieces = urlsplit(url)
-    return pieces._replace(netloc=pieces.netloc.rpartition("@")[2], query="").geturl()
+def without_credentials(text: str) -> str:
+    """An address, or words with addresses in them, without the names, passwords and queries that may open a door."""
+    return _QUERY.sub(r"\1", _LOGIN.sub("://", text))

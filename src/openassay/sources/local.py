@@ -1,16 +1,25 @@
-"""A file or folder on this machine: for a lab that checks its own release before it publishes."""
+"""A file or folder on this machine: for a lab that checks its own release before it publishes.
+
+A target file may be a stranger's: what it names must lie, links followed, below the project's root, or below a folder that
+the user lists in `$OPENASSAY_LOCAL` (several are separated by colons).
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from openassay.layout import find_root
 from openassay.records import file_digest
 from openassay.sources.fetched import Fetched, Root, WrongPin
-from openassay.store import Store, files_below
+from openassay.store import MAX_UNPACKED_BYTES, Store, files_below
+
+ALLOWED_VARIABLE = "OPENASSAY_LOCAL"
+"""Names the folders outside the project that a target may take files from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +39,17 @@ class LocalSource:
 
     def fetch(self, store: Store, where: str) -> Fetched:
         """Copy the file, or the folder as a tar with fixed dates, into the store; `where` names the source."""
-        path = Path(self.path)
-        if not path.exists():
-            raise WrongPin(f"{where}.path: {self.path!r} does not exist; paths are relative to the project's root")
-        part = store.part(str(path.absolute()))
+        path = self._path(where)
+        files = list(files_below(path)) if path.is_dir() else [path]
+        if sum(file.stat().st_size for file in files) > MAX_UNPACKED_BYTES:
+            raise WrongPin(
+                f"{where}.path: {self.path!r} is larger than {MAX_UNPACKED_BYTES} bytes, the most that is taken"
+            )
+        part = store.part(str(path))
         if path.is_dir():
             filename = f"{path.name}.tar"
             with tarfile.open(part, "w", dereference=True) as archive:
-                for file in files_below(path):
+                for file in files:
                     member = archive.gettarinfo(file, file.relative_to(path).as_posix())
                     member.uid = member.gid = 0
                     member.uname = member.gname = ""
@@ -53,3 +65,21 @@ class LocalSource:
             raise WrongPin(f"{where}.sha256: expected {self.sha256}, got {got} for {self.path}")
         size = part.stat().st_size
         return Fetched(sha256=store.add(part), filename=filename, size_bytes=size, downloaded=True)
+
+    def _path(self, where: str) -> Path:
+        """The file or folder itself, links followed, if a target may name it."""
+        root = find_root().resolve()
+        try:
+            path = (root / self.path).resolve(strict=True)
+        except (OSError, ValueError, RuntimeError):  # also a name too long, a zero byte, links in a circle
+            raise WrongPin(
+                f"{where}.path: {self.path[:200]!r} does not exist; paths are relative to the project's root"
+            ) from None
+        allowed = [Path(folder).resolve() for folder in os.environ.get(ALLOWED_VARIABLE, "").split(":") if folder]
+        if not any(path.is_relative_to(folder) for folder in (root, *allowed)):
+            raise WrongPin(
+                f"{where}.path: {self.path!r} lies outside the project; to allow it, name its folder in {ALLOWED_VARIABLE}"
+            )
+        if not (path.is_file() or path.is_dir()):
+            raise WrongPin(f"{where}.path: {self.path!r} is neither a regular file nor a folder")
+        return path

@@ -1,7 +1,7 @@
 """A wheel or sdist from a Python package index, as published; nothing of it is executed.
 
-The index is the one that pip is set up to use on this machine (`pip config list`): its index-url, extra-index-url and
-find-links, environment variables included.
+The index is the one that pip is set up to use on this machine (`pip config list`): its index-url, extra-index-url,
+no-index, find-links, cert and trusted-host, environment variables included.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ import ast
 import functools
 import logging
 import re
+import ssl
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import httpx
 from packaging.utils import (
@@ -29,13 +31,16 @@ from unearth import Link, PackageFinder
 from unearth.auth import MultiDomainBasicAuth
 from unearth.fetchers.sync import PyPIClient
 
+from openassay.faults import BadInput
 from openassay.records import file_digest
-from openassay.sources.download import TIMEOUT_S, download, without_credentials
+from openassay.sources.download import TIMEOUT_S, Verify, download, without_credentials
 from openassay.sources.fetched import Fetched, Root, Unavailable, Unreachable, WrongPin
 from openassay.store import Store
 
 _PROJECT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\Z")
 DEFAULT_INDEX = "https://pypi.org/simple/"
+_UNSUPPORTED = {"proxy": "set https_proxy in the environment instead", "client-cert": "use an index that needs none"}
+_YES = {"y", "yes", "t", "true", "on", "1"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +48,22 @@ class PackageIndex:
     """The package indexes that pip is set up to use on this machine."""
 
     index_urls: tuple[str, ...]
+    """None when pip's no-index is set."""
     find_links: tuple[str, ...]
+    cert: str | None = None
+    """A file of the certificates that servers are known by, or a folder of such files."""
+    trusted_hosts: tuple[str, ...] = ()
+    """`host` or `host:port` that need no certificate."""
+
+    def verify(self, url: str = "") -> Verify:
+        """By which certificates is this address known?"""
+        pieces = urlsplit(url)
+        if {pieces.hostname, pieces.netloc.rpartition("@")[2]} & set(self.trusted_hosts):
+            return False
+        if self.cert is None:
+            return True
+        folder = Path(self.cert).is_dir()
+        return ssl.create_default_context(cafile=None if folder else self.cert, capath=self.cert if folder else None)
 
 
 @functools.cache
@@ -64,10 +84,18 @@ def package_index() -> PackageIndex:
         if text.strip():  # pip takes an empty value as none
             settings[f"rank {name}"] = str(rank)
             settings[name] = text.strip()
-    index = settings.get("index-url", DEFAULT_INDEX)
-    extra = settings.get("extra-index-url", "").split()
+    for name, remedy in _UNSUPPORTED.items():
+        if name in settings:
+            raise BadInput(f"pip's setting {name} is not supported here; {remedy}")
+    cert = settings.get("cert")
+    if cert and not Path(cert).exists():
+        raise BadInput(f"pip's setting cert: {cert} does not exist")
+    urls = [settings.get("index-url", DEFAULT_INDEX), *settings.get("extra-index-url", "").split()]
     links = [link for link in settings.get("find-links", "").split() if "://" in link or Path(link).exists()]
-    return PackageIndex(index_urls=(index, *extra), find_links=tuple(links))
+    return PackageIndex(
+        index_urls=() if settings.get("no-index", "").lower() in _YES else tuple(urls),
+        find_links=tuple(links), cert=cert, trusted_hosts=tuple(settings.get("trusted-host", "").split()),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +133,7 @@ class PypiSource:
 
     def fetch(self, store: Store, where: str) -> Fetched:
         """Bring the file into the store; `where` names the source in messages."""
-        if self.sha256 and self.file and store.has(self.sha256):
+        if self.sha256 and self.file and self._gave(store, self.file, self.sha256):
             size = store.blob(self.sha256).stat().st_size
             return Fetched(sha256=self.sha256, filename=self.file, size_bytes=size, downloaded=False)
         link = self._link(where)
@@ -116,22 +144,32 @@ class PypiSource:
                 "check the pin against the index"
             )
         known = self.sha256 or listed
-        if known and store.has(known):
+        if known and ((listed and store.has(known)) or self._gave(store, link.filename, known)):
+            store.remember(self._file_label(link.filename), known)
             size = store.blob(known).stat().st_size
             return Fetched(sha256=known, filename=link.filename, size_bytes=size, downloaded=False)
         part = store.part(link.normalized)
-        download(link.normalized, part, link.filename)
+        download(link.normalized, part, link.filename, package_index().verify(link.normalized))
         got = file_digest(part)
         if known and got != known:
             part.unlink()
             raise WrongPin(f"{where}.sha256: expected {known}, got {got} for {link.filename}; the download is dropped")
         size = part.stat().st_size
+        store.remember(self._file_label(link.filename), got)
         return Fetched(sha256=store.add(part), filename=link.filename, size_bytes=size, downloaded=True)
+
+    def _file_label(self, filename: str) -> str:
+        return f"{self.label()} {filename}"
+
+    def _gave(self, store: Store, filename: str, sha256: str) -> bool:
+        """Did an index give this very file before, so that it need not be asked again? A pin alone proves no origin."""
+        return store.has(sha256) and sha256 in store.seen(self._file_label(filename))
 
     def _link(self, where: str) -> Link:
         packages = project_files(self.package)
         of_version = [link for version, link in packages if version == self.version]
         if not of_version:
+            ask_every_index(self.package)
             versions = list(dict.fromkeys(version for version, _ in packages))
             listed = f"it has {', '.join(versions[:6])}" if versions else "there is no such project"
             raise WrongPin(f"{where}.version: {self.package} {self.version} is not on the index; {listed}")
@@ -156,7 +194,7 @@ def project_files(package: str) -> list[tuple[str, Link]]:
     index = package_index()
     logging.getLogger("unearth").setLevel(logging.CRITICAL)
     try:
-        with PyPIClient() as session:
+        with PyPIClient(trusted_hosts=index.trusted_hosts, verify=index.verify()) as session:
             session.auth = MultiDomainBasicAuth(prompting=False, index_urls=index.index_urls)  # an audit asks nobody
             finder = PackageFinder(
                 session,
@@ -170,25 +208,33 @@ def project_files(package: str) -> list[tuple[str, Link]]:
         # The finder speaks through httpx or, from unearth 0.19 on, through httpx2; both call their errors so.
         if "HTTPError" not in {kind.__name__ for kind in type(error).__mro__}:
             raise
-        raise _no_answer(index, str(error)) from None
+        raise _no_answer(", ".join(index.index_urls), str(error)) from None
     for _, link in found:
         if not link.hashes and link.hash_name and link.hash:  # an index in HTML gives the digest in the address
             link.hashes = {link.hash_name: link.hash}
-    if not found:  # the finder is silent about an index that refuses or fails; ask once ourselves
-        url = index.index_urls[0]
-        try:
-            reply = httpx.get(url.rstrip("/") + f"/{package}/", follow_redirects=True, timeout=TIMEOUT_S)
-        except httpx.UnsupportedProtocol:
-            return found
-        except httpx.HTTPError as error:
-            raise _no_answer(index, str(error)) from None
-        if reply.status_code in {401, 403}:
-            raise Unavailable(f"HTTP {reply.status_code} from the package index {without_credentials(url)}")
-        if reply.status_code == 429 or reply.status_code >= 500:
-            raise _no_answer(index, f"HTTP {reply.status_code}")
+    if not found:
+        ask_every_index(package)
     return found
 
 
-def _no_answer(index: PackageIndex, problem: str) -> Unreachable:
-    urls = ", ".join(without_credentials(url) for url in index.index_urls)
-    return Unreachable(f"the package index {urls} does not answer ({problem}); check the network, then the same again")
+def ask_every_index(package: str) -> None:
+    """Does every index answer? The finder is silent about one that refuses (`Unavailable`) or fails (`Unreachable`)."""
+    index = package_index()
+    for url in index.index_urls:
+        try:
+            reply = httpx.get(
+                url.rstrip("/") + f"/{package}/", follow_redirects=True, timeout=TIMEOUT_S, verify=index.verify(url)
+            )
+        except httpx.UnsupportedProtocol:
+            continue
+        except httpx.HTTPError as error:
+            raise _no_answer(url, str(error)) from None
+        if reply.status_code in {401, 403}:
+            raise Unavailable(f"HTTP {reply.status_code} from the package index {without_credentials(url)}")
+        if reply.status_code == 429 or reply.status_code >= 500:
+            raise _no_answer(url, f"HTTP {reply.status_code}")
+
+
+def _no_answer(urls: str, problem: str) -> Unreachable:
+    said = f"the package index {urls} does not answer ({problem}); check the network, then the same again"
+    return Unreachable(without_credentials(said))

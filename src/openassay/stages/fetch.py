@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from openassay.core.types import Artifact, Attempt, FetchRecord, Finding
-from openassay.faults import BadInput
+from openassay.faults import BadInput, printable
 from openassay.layout import Layout
 from openassay.plan import ArtifactSpec, Plan
 from openassay.sources.fetched import Fetched, Unavailable, WrongPin
@@ -47,7 +47,8 @@ def _fetch(name: str, spec: ArtifactSpec, store: Store, where: str) -> Artifact:
             attempts.append(Attempt(source=source.label(), problem=str(problem)))
             continue
         size = f"{fetched.size_bytes / 1e6:.1f} MB" if fetched.size_bytes >= 1e5 else f"{fetched.size_bytes} bytes"
-        print(f"  {name}: {fetched.filename} ({size}, {'downloaded' if fetched.downloaded else 'in the store'})")
+        how = "downloaded" if fetched.downloaded else "in the store"
+        print(f"  {name}: {printable(fetched.filename)} ({size}, {how})")
         return Artifact(
             name=name, fetched=True, sha256=fetched.sha256, filename=fetched.filename, size_bytes=fetched.size_bytes,
             root=source.root, payload_sha256=payload, first_seen=store.remember(source.label(), fetched.sha256),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -62,8 +63,12 @@ def _citation(claim: str, cited: Citation, roots: dict[str, Path]) -> CitationFo
 
 
 def _text(path: Path) -> str:
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        return file.read(MAX_TEXT_BYTES).decode("utf-8", "replace")
+    """The start of a file as text; empty where a compressed file is damaged, so that nothing is found in it."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            return file.read(MAX_TEXT_BYTES).decode("utf-8", "replace")
+    except (gzip.BadGzipFile, zlib.error, EOFError):
+        return ""
 
 
 def _licence(root: Path) -> str:

@@ -1,0 +1,182 @@
+"""What the command line prints is one clear line, whatever the words of others hold."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from loopback import PackageIndex, wheel
+from releases.miniature import REPO, add_release, make_project, target, write_index
+
+from openassay import cli
+from openassay.core.types import ReleaseVerdict
+from openassay.faults import BadInput, Fault, faults_in_one_line, printable
+from openassay.layout import STAGES, Layout
+from openassay.records import read_record, write_record
+
+HOSTILE = (
+    "\x1b[31mred\x1b[0m\x1b]0;title\x07 \x9b2J[bold]x[/bold] [/] up\x1b[1A \u202egnp.exe\u2066 \x85\u2028\r\n\x00end"
+)
+
+
+def is_harmless(text: str) -> bool:
+    return all(letter.isprintable() or letter == "\n" for letter in text)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    root = make_project(tmp_path / "a [red]project[/red]")
+    add_release(root, "honest")
+    write_index(root, ["honest"])
+    monkeypatch.chdir(root)
+    return root
+
+
+# Words of others
+
+
+def test_printable_words_are_one_line_of_what_can_be_seen() -> None:
+    shown = printable(HOSTILE)
+    assert is_harmless(shown)
+    assert "\n" not in shown
+    assert re.sub(r" +", " ", shown) == "[31mred[0m]0;title 2J[bold]x[/bold] [/] up[1A gnp.exe end"
+    assert printable("caf\u00e9 \u00b1 5 % \u2013 \u65e5\u672c") == "caf\u00e9 \u00b1 5 % \u2013 \u65e5\u672c"
+
+
+@pytest.mark.parametrize(
+    ("problem", "status"),
+    [
+        (BadInput(HOSTILE), 2),
+        (Fault(HOSTILE), 3),
+        (PermissionError(13, "Permission denied", HOSTILE), 3),
+        (OSError(36, "File name too long", "n" * 9000), 2),
+    ],
+)
+def test_an_error_is_one_line_that_a_terminal_obeys_in_nothing(
+    problem: Exception, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended, faults_in_one_line():
+        raise problem
+    assert ended.value.code == status
+    said = capsys.readouterr().err
+    assert re.fullmatch(r"error: [^\n]{1,999}\n", said)
+    assert is_harmless(said)
+
+
+def test_the_table_shows_the_words_of_a_verdict_as_they_are(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    verdict = read_record(REPO / "experiments" / "mnist1d_mlp" / "verdict.json", ReleaseVerdict)
+    claim = replace(verdict.claims[0], id=HOSTILE)
+    layout = Layout(project, "honest")
+    write_record(layout.verdict, replace(verdict, reason=HOSTILE, claims=(claim,)))
+    cli.show(["honest"])
+    shown = capsys.readouterr().out
+    assert is_harmless(shown)
+    assert shown.replace("\n", "").count("[bold]x[/bold] [/] up") >= 1
+    assert f"report: {layout.report}\n" in shown
+
+
+# Settings, before they reach a shell's line
+
+
+@pytest.mark.parametrize("group", ["profile", "judge", "tracking", "execution"])
+@pytest.mark.parametrize(
+    "name", ["../smoke", "smoke;touch x", "$(touch x)", "smoke seed=1", "", None, ["smoke"], "nowhere"]
+)
+def test_a_setting_of_the_index_is_the_name_of_a_file(project: Path, group: str, name: object) -> None:
+    write_index(project, ["honest"], **{group: name})  # type: ignore[arg-type]
+    says = f"conf/{group}/nowhere.yaml does not exist; there are: [a-z]" if name == "nowhere" else ".* is not a name"
+    with pytest.raises(BadInput, match=rf"^conf/pipeline\.yaml: {group}: {says}"):
+        cli.index(project)
+
+
+def test_an_index_without_settings_names_the_first(project: Path) -> None:
+    for text, says in (("targets: [honest]\n", "profile: "), ("- honest\n", "expected the keys targets, profile")):
+        (project / "conf" / "pipeline.yaml").write_text(text)
+        with pytest.raises(BadInput, match=rf"^conf/pipeline\.yaml: {says}"):
+            cli.index(project)
+
+
+# pin
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"source": "local:releases/honest", "include": "a**b"}, "--include: 'a**b' is not a glob"),
+        ({"source": "local:releases/honest", "root": "."}, "root: '.' is not a glob"),
+        ({"source": "local:/etc"}, "lies outside the project"),
+        ({"source": "local:" + "n/" * 5000}, "does not exist"),
+        ({"source": "ftp:x"}, "unknown kind 'ftp'"),
+        ({"source": "pypi:../x==1"}, "is not the name of a project"),
+        ({"source": "pypi:demo==9"}, "pypi:demo==9: not on the index; there is: 1.0"),
+        ({"source": "pypi:secret==1"}, "pypi:secret==1: HTTP 403 from the package index"),
+    ],
+)
+def test_what_cannot_be_pinned_says_why(
+    project: Path, index: PackageIndex, arguments: dict[str, str], says: str
+) -> None:
+    index.publish("demo", "demo-1.0-py3-none-any.whl", wheel("demo", "1.0"))
+    index.status["/simple/secret/"] = 403
+    with pytest.raises(BadInput) as refused:
+        cli.pin(**{"include": "*", "root": ""} | arguments)
+    assert says in str(refused.value)
+
+
+def test_a_pin_is_printed_as_it_is_pasted(
+    project: Path, index: PackageIndex, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sha256 = index.publish("demo", "demo-1.0-py3-none-any.whl", wheel("demo", "1.0"))
+    cli.pin("pypi:demo==1.0", "*", "")
+    assert yaml.safe_load(capsys.readouterr().out) == [
+        {"kind": "pypi", "package": "demo", "version": "1.0", "file": "demo-1.0-py3-none-any.whl", "sha256": sha256}
+    ]
+    cli.pin("local:releases/honest", "*", "")
+    pinned = yaml.safe_load(capsys.readouterr().out)
+    assert pinned["payload"] == target(project, "honest", 0.9)["artifacts"]["code"]["payload"]
+
+
+# The scripts
+
+
+def script(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-P", *arguments]
+    return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_script_without_a_target_says_how_it_is_called(project: Path, stage: str) -> None:
+    path = f"pipelines/{'inspect_' if stage == 'inspect' else stage}.py"
+    done = script(project, path)
+    assert (done.returncode, done.stderr) == (2, f"error: usage: python -P {path} TARGET\n")
+
+
+@pytest.mark.parametrize("text", ["a: [", "[1, 2]"])
+def test_a_script_with_a_broken_plan_says_how_to_mend_it(project: Path, text: str) -> None:
+    plan = Layout(project, "honest").plan
+    plan.parent.mkdir(parents=True)
+    plan.write_text(text)
+    done = script(project, "pipelines/fetch.py", "honest")
+    assert done.returncode == 2
+    assert re.fullmatch(r"error: experiments/honest/plan\.yaml: .*; run `dvc repro -f plan@honest`\n", done.stderr)
+
+
+# Two at once
+
+
+def test_a_second_audit_of_a_target_at_the_same_time_is_told_so_and_one_of_another_is_not(project: Path) -> None:
+    with cli._alone(project, ["honest"]):
+        with cli._alone(project, ["inflated"]):
+            pass
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("openassay")), "audit", "honest"],
+            cwd=project, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+    said = "error: honest: another audit of it is running; wait for its end, then the same again\n"
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", said)
+    with cli._alone(project, ["honest"]):  # and it is free again
+        pass
