@@ -217,3 +217,69 @@ def test_a_target_outside_the_index_says_what_to_do(project: Path) -> None:
     done = command(project, "openassay", "audit", "forgotten", expect=2)
     assert "add it to targets in conf/pipeline.yaml" in done.stderr
     assert "there are: listed" in command(project, "openassay", "audit", "nowhere", expect=2).stderr
+
+
+def bare(project: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """The command, called by its path from a shell in which no environment is active."""
+    environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"} | {
+        "PATH": "/usr/bin:/bin"
+    }
+    return subprocess.run(
+        [*prefix, str(BIN / "openassay"), *arguments], cwd=project, env=environment, capture_output=True, text=True,
+        timeout=300, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def spacious(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose path has a space, and more that a shell or a template could stumble over."""
+    root = make_project(tmp_path_factory.mktemp("a project") / "it's $HOME & [co]")
+    subprocess.run([str(BIN / "dvc"), "init", "-q", "--no-scm"], cwd=root, check=True)
+    return root
+
+
+def test_an_audit_needs_no_active_environment_and_no_plain_path(spacious: Path) -> None:
+    add_release(spacious, "honest")
+    write_index(spacious, ["honest"])
+    done = bare(spacious, "audit", "honest")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"REPRODUCED +honest|REPRODUCED honest", done.stdout)
+    assert f"report: {spacious / 'experiments' / 'honest' / 'report.html'}" in done.stdout
+
+
+def test_two_audits_of_one_target_at_once_end_in_a_verdict_and_a_clear_line(spacious: Path) -> None:
+    add_release(spacious, "honest", "twice")
+    write_index(spacious, ["twice"])
+    environment = os.environ | {"PATH": "/usr/bin:/bin"}
+    running = [
+        subprocess.Popen([str(BIN / "openassay"), "audit", "twice"], cwd=spacious, env=environment, text=True,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]  # fmt: skip
+    ended = sorted((process.returncode, *said) for process in running if (said := process.communicate(timeout=300)))
+    assert [status for status, *_ in ended] == [0, 3], ended
+    assert "REPRODUCED" in ended[0][1]
+    assert ended[1][1:] == ("", "error: twice: another audit of it is running; wait for its end, then the same again\n")
+
+
+def test_a_folder_of_records_that_cannot_be_written_is_named(spacious: Path) -> None:
+    prefix: tuple[str, ...] = ()
+    if os.geteuid() == 0:  # to whom modes say nothing, unless that right is taken away
+        prefix = (
+            "setpriv",
+            "--bounding-set=-dac_override,-dac_read_search",
+            "--inh-caps=-dac_override,-dac_read_search",
+        )
+        if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode != 0:
+            pytest.skip("the rights of root cannot be taken away here")
+    layout = add_release(spacious, "honest", "locked")
+    write_index(spacious, ["locked"])
+    layout.folder.parent.mkdir(exist_ok=True)
+    layout.folder.parent.chmod(0o555)
+    try:
+        done = bare(spacious, "audit", "locked", prefix=prefix)
+    finally:
+        layout.folder.parent.chmod(0o755)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert f"error: {layout.folder}: Permission denied" in done.stderr
