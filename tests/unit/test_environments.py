@@ -111,11 +111,11 @@ def test_every_index_and_every_folder_of_pips_reaches_uv(
         other.publish("two", "two-1.0-py3-none-any.whl", wheel("two", "1.0"))
         url = other.url.replace("//", "//alice:s3cret@")
         pip_settings(PIP_INDEX_URL=index.url, PIP_EXTRA_INDEX_URL=url, PIP_FIND_LINKS=str(tmp_path / "links"))
-        built = build(EnvironmentSpec(requirements=("one", "two", "three")), {}, WHERE)
+        built = build(EnvironmentSpec(requirements=("one", "two", "three")), {}, WHERE, "demo")
     assert built.packages == {"one": "1.0", "two": "1.0", "three": "1.0"}
     pip_settings(PIP_INDEX_URL=index.url, PIP_NO_INDEX="1", PIP_FIND_LINKS=str(tmp_path / "links"))
     with pytest.raises(BadInput, match="one was not found"):
-        build(EnvironmentSpec(requirements=("three", "one")), {}, WHERE)
+        build(EnvironmentSpec(requirements=("three", "one")), {}, WHERE, "demo")
 
 
 def test_a_server_is_known_by_pips_certificate_or_trusted_by_name(
@@ -126,11 +126,11 @@ def test_a_server_is_known_by_pips_certificate_or_trusted_by_name(
         index.publish("helper", "helper-2.0-py3-none-any.whl", wheel("helper", "2.0"))
         pip_settings(PIP_INDEX_URL=index.url)
         with pytest.raises(UvFault, match="does not answer"):
-            build(EnvironmentSpec(requirements=("helper",)), {}, WHERE)
+            build(EnvironmentSpec(requirements=("helper",)), {}, WHERE, "demo")
         pip_settings(PIP_INDEX_URL=index.url, PIP_CERT=index.certificate)
-        assert build(EnvironmentSpec(requirements=("helper==1.0",)), {}, WHERE).packages == {"helper": "1.0"}
+        assert build(EnvironmentSpec(requirements=("helper==1.0",)), {}, WHERE, "demo").packages == {"helper": "1.0"}
         pip_settings(PIP_INDEX_URL=index.url, PIP_TRUSTED_HOST="127.0.0.1")
-        assert build(EnvironmentSpec(requirements=("helper==2.0",)), {}, WHERE).packages == {"helper": "2.0"}
+        assert build(EnvironmentSpec(requirements=("helper==2.0",)), {}, WHERE, "demo").packages == {"helper": "2.0"}
 
 
 # What the release's own scripts see
@@ -157,7 +157,7 @@ def test_a_build_script_finds_no_token_and_no_password(
     monkeypatch.setenv("HF_TOKEN", "s3cret")
     monkeypatch.setenv("CFLAGS", "-s3cret")
     with pytest.raises(NotBuilt, match="nosy") as finding:
-        build(EnvironmentSpec(requirements=("nosy",)), {}, WHERE)
+        build(EnvironmentSpec(requirements=("nosy",)), {}, WHERE, "demo")
     assert "s3cret" not in str(finding.value)
     seen = (tmp_path / "seen").read_text()
     assert "HTTPS_PROXY" in seen  # which a build may need
@@ -172,7 +172,7 @@ def test_what_starts_with_the_finished_environment_finds_no_token(
     monkeypatch.setenv("HF_TOKEN", "s3cret")
     line = f"import os; open({str(tmp_path / 'seen')!r}, 'a').write(str(dict(os.environ)))\n"
     index.publish("nosy", "nosy-1.0-py3-none-any.whl", wheel("nosy", "1.0", {"nosy.pth": line}))
-    build(EnvironmentSpec(requirements=("nosy",)), {}, WHERE)
+    build(EnvironmentSpec(requirements=("nosy",)), {}, WHERE, "demo")
     assert "s3cret" not in (tmp_path / "seen").read_text()
 
 
@@ -323,7 +323,7 @@ def test_one_dead_index_of_several_is_a_fault_that_names_it(
     dead = f"127.0.0.1:{closed_port()}/simple"
     pip_settings(PIP_INDEX_URL=index.url, PIP_EXTRA_INDEX_URL=f"http://alice:s3cret@{dead}")
     with pytest.raises(UvFault, match=f"the package index does not answer: .*http://{dead}/helper/") as fault:
-        build(EnvironmentSpec(requirements=("helper",)), {}, WHERE)
+        build(EnvironmentSpec(requirements=("helper",)), {}, WHERE, "demo")
     assert "s3cret" not in str(fault.value)
 
 
@@ -331,7 +331,7 @@ def test_an_index_that_fails_while_a_package_is_built_is_a_fault(index: PackageI
     index.publish("demo", "demo-1.0.tar.gz", sdist("demo", "1.0", "", requires='"helper"'))
     index.status["/simple/helper/"] = 503
     with pytest.raises(UvFault, match="does not answer"):
-        build(EnvironmentSpec(requirements=("demo",)), {}, WHERE)
+        build(EnvironmentSpec(requirements=("demo",)), {}, WHERE, "demo")
 
 
 def tar_of(folder: Path, name: str, files: dict[str, str]) -> Path:
@@ -350,7 +350,7 @@ def test_a_tar_that_is_no_package_is_a_finding_in_one_line(
 ) -> None:
     path = tar_of(tmp_path, "data.tar", files)
     with pytest.raises(NotBuilt) as finding:
-        build(EnvironmentSpec(install=("data",)), {"data": path}, WHERE)
+        build(EnvironmentSpec(install=("data",)), {"data": path}, WHERE, "demo")
     assert "\n" not in str(finding.value)
     assert str(tmp_path / "cache") not in str(finding.value)
 
@@ -359,14 +359,14 @@ def test_a_tar_that_is_no_package_is_a_finding_in_one_line(
 def test_a_damaged_package_is_a_finding(index: PackageIndex, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"not what the name says" * 100)
     with pytest.raises(NotBuilt, match=r"demo"):
-        build(EnvironmentSpec(install=("data",)), {"data": tmp_path / name}, WHERE)
+        build(EnvironmentSpec(install=("data",)), {"data": tmp_path / name}, WHERE, "demo")
 
 
 @pytest.mark.parametrize("name", ["weights.bin", "notes.txt", "demo-data.deb", "requirements.in"])
 def test_what_no_installer_takes_is_the_target_files_mistake(index: PackageIndex, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("numpy")
     with pytest.raises(BadInput, match=rf"environment\.install: {re.escape(name)} is neither a wheel nor an sdist"):
-        build(EnvironmentSpec(install=("data",)), {"data": tmp_path / name}, WHERE)
+        build(EnvironmentSpec(install=("data",)), {"data": tmp_path / name}, WHERE, "demo")
 
 
 def test_an_index_in_trouble_is_a_fault(index: PackageIndex) -> None:
