@@ -60,6 +60,7 @@ LEFT = {
     "inside": ("os.makedirs(place); os.symlink('/', place + '/up')", "'found/up' is a link"),
     "latin": ("open(os.fsencode(out) + b'/caf\\xe9', 'w')", "the name 'caf\\udce9' is not UTF-8"),
     "deep": ("os.chdir(out)\nfor _ in range(3000):\n    os.mkdir('d' * 9)\n    os.chdir('d' * 9)", "longer than 500"),
+    "folder": ("import shutil; shutil.move(out, out + '-2'); os.symlink(out + '-2', out)", "its folder is a link"),
     "gone": ("import shutil; shutil.rmtree(out)", "left no result"),
 }
 

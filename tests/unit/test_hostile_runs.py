@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import subprocess
 import sys
 import zipfile
@@ -12,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from openassay.core.types import RerunStatus
+from openassay.core.types import Citation, RerunStatus
 from openassay.faults import BadInput
+from openassay.plan import ArrayCheck
 from openassay.recipes import job as job_module
 from openassay.recipes import python as python_module
 from openassay.recipes import run as run_module
@@ -25,9 +28,11 @@ from openassay.recipes.python import (
     ReturnMeasure,
     StdoutMeasure,
     finite,
+    measured,
 )
-from openassay.recipes.run import GlueRun
+from openassay.recipes.run import Ended, GlueRun
 from openassay.records import parse
+from openassay.stages.prepare import check_array
 from openassay.store import Store, listing, remove_tree
 
 
@@ -188,12 +193,30 @@ def test_a_daemon_in_a_session_of_its_own_is_ended_with_its_run_and_no_other_pro
         f"    subprocess.Popen([sys.executable, '-c', {daemon!r}, {word!r}, 'up'], start_new_session=True).wait()\n"
         "    while not os.path.exists('up'): time.sleep(0.01)\n    return 1\n"
     )
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as ours:
+    ours = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    try:
         assert recipe(job, code).execute(job).status is RerunStatus.FINISHED
         assert (job.out / "work" / "up").exists()
         assert processes(word) == []
         assert ours.poll() is None
+    finally:
         ours.kill()
+        ours.wait()
+        for pid in processes(word):
+            os.kill(int(pid), signal.SIGKILL)
+
+
+def test_a_link_among_the_data_is_copied_as_a_link(job: Job) -> None:
+    assert job.data
+    (job.data / "endless").symlink_to("/dev/zero")
+    found = recipe(job, "import os\ndef f(data):\n    return int(os.path.islink(data + '/endless'))\n").execute(job)
+    assert found.measurements[0].value == 1
+
+
+def test_text_that_should_be_rounded_is_not_what_was_published() -> None:
+    check = ArrayCheck(array="y", sha256="0" * 64, decimals=3, cited_at=Citation(url="https://example.org/v1"))
+    found = check_array(check, {"y": np.array(["a", "b"])})
+    assert (found.passed, found.found) == (False, "not numbers")
 
 
 # What a run leaves in its own folder
@@ -268,17 +291,31 @@ def test_a_measured_file_without_end_is_not_read(job: Job) -> None:
 DEEP = "    for _ in range(3000):\n        os.mkdir('d' * 10)\n        os.chdir('d' * 10)\n"
 
 
-def test_a_run_that_removes_its_folder_or_digs_has_failed_and_nothing_is_left(job: Job) -> None:
-    for body in ("    shutil.rmtree(out)\n", DEEP):
-        job.out.mkdir(exist_ok=True)
-        made = recipe(job, f"import os, shutil\ndef f(data, out):\n{body}    return 1\n", out="{out}")
-        for path in ("**/metrics.json", "metrics.json"):
-            made = replace(made, measure=(FileMeasure(read_from="file", metric="m", path=path),))
-            found = made.execute(job)
-            assert found.status is RerunStatus.FAILED
-            remove_tree(job.out)
-            assert not job.out.exists()
-            job.out.mkdir()
+ENDED = Ended(ok=True, timed_out=False, error="", returned=1, log="", duration_s=1.0, cpu_s=1.0)
+REMOVE = "    shutil.rmtree(out)\n"
+SPOILING = {
+    "nothing": REMOVE,
+    "a file": REMOVE + "    open(out, 'w').close()\n",
+    "a circle": REMOVE + "    os.symlink(out, out)\n",
+    "a deep folder": DEEP,
+}
+
+
+@pytest.mark.parametrize("body", SPOILING.values(), ids=SPOILING)
+@pytest.mark.parametrize("path", ["**/metrics.json", "metrics.json"])
+def test_a_run_that_makes_something_else_of_its_folder_has_failed_and_nothing_is_left(
+    job: Job, body: str, path: str
+) -> None:
+    made = recipe(job, f"import os, shutil\ndef f(data, out):\n{body}    return 1\n", out="{out}")
+    try:
+        found = replace(made, measure=(FileMeasure(read_from="file", metric="m", path=path),)).execute(job)
+        assert found.status is RerunStatus.FAILED
+        measure = PredictionsMeasure(read_from="predictions", metric="m", predictions="p", labels="y", of="accuracy")
+        assert measured(ENDED, (measure,), job).status is RerunStatus.FAILED
+        remove_tree(job.out)
+        assert not os.path.lexists(job.out)
+    finally:
+        subprocess.run(["rm", "-rf", str(job.out)], check=True)  # pytest could not remove it
 
 
 def test_a_run_may_write_four_gigabytes_to_a_file(job: Job) -> None:
@@ -366,7 +403,16 @@ def test_arrays_may_have_any_name_in_a_run_and_in_its_shuffled_copy(job: Job) ->
 
 
 @pytest.mark.parametrize(
-    "pattern", ["(" * 499, "(a)" * 300, "(" * 249 + ")" * 249, "(a{9999999999999})", r"(\L<a>)", "(?P<a>x)(?P>b)"]
+    "pattern",
+    [
+        "(" * 499,
+        "(a)" * 300,
+        f"({'a' * 500})",
+        "(" * 249 + ")" * 249,
+        "(a{9999999999999})",
+        r"(\L<a>)",
+        "(?P<a>x)(?P>b)",
+    ],
 )
 def test_a_pattern_that_cannot_be_compiled_is_bad_input(pattern: str) -> None:
     with pytest.raises(BadInput, match="not a regular expression|the pattern"):

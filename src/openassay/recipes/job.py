@@ -95,16 +95,16 @@ def open_written(path: Path, max_bytes: int) -> BinaryIO:
 
     Raises ValueError for what is no regular file, is closed to us or is larger than `max_bytes`; never waits for a pipe.
     """
-    status = path.lstat()
-    problem = kind_of(status.st_mode)
-    if not problem and status.st_size > max_bytes:
-        problem = f"larger than {max_bytes} bytes"
-    if problem:
-        raise ValueError(f"{path.name} is {problem}")
     try:
+        status = path.lstat()
+        problem = kind_of(status.st_mode) or (f"larger than {max_bytes} bytes" if status.st_size > max_bytes else "")
+        if problem:
+            raise ValueError(f"{path.name} is {problem}")
         return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
-    except PermissionError:
-        raise ValueError(f"{path.name} cannot be read") from None
+    except FileNotFoundError:
+        raise
+    except OSError as error:  # closed to us, or the folder above is something else by now
+        raise ValueError(f"{path.name} cannot be read: {error.strerror}") from None
 
 
 def load_arrays(data: Path) -> dict[str, NDArray[np.generic]]:

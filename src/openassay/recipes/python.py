@@ -135,14 +135,14 @@ class FileMeasure:
 
     def read(self, ended: Ended, job: Job) -> object:  # noqa: ARG002
         """The number, before scaling."""
-        out = job.out.resolve()
-        ours = {out / name for name in OUR_FILES}
         try:
+            out = job.out.resolve()
+            ours = {out / name for name in OUR_FILES}
             matches = {path for folder in (out, out / "work") for path in folder.glob(self.path)} - ours
             # A link may lead to a file that is not the run's.
             found = [path for path in sorted(matches) if path.is_file() and path.resolve() == path]
-        except (OSError, RecursionError):
-            raise NoMeasurement(f"its folders are too deep, or closed, to look for {self.path!r}") from None
+        except (OSError, RuntimeError):  # too deep, closed to us, or links in a circle
+            raise NoMeasurement(f"its folders cannot be searched for {self.path!r}") from None
         if len(found) != 1:
             raise NoMeasurement(f"{len(found)} files match {self.path!r}; one is needed")
         with open_written(found[0], MAX_JSON_BYTES) as file:

@@ -190,7 +190,7 @@ def _without_paths(text: str, job: Job) -> str:
     folders += [(job.glue.parent, "glue")] if job.glue else []
     folders += [(Path(job.python).absolute().parents[1], "environment")] if job.python else []
     # Both as we name it and as the system does, where a link is on the way.
-    known = {str(path): name for folder, name in folders for path in (folder.absolute(), folder.resolve())}
+    known = {path: name for folder, name in folders for path in (os.path.abspath(folder), os.path.realpath(folder))}
     for path in sorted(known, key=len, reverse=True):
         if len(path) > 1:
             text = text.replace(path, f"{{{known[path]}}}")

@@ -41,16 +41,18 @@ def run(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout) -> Prepa
     ended = run_once(plan.prepare.run, job, plan.prepare.parameters, plan.prepare.seeding)
     environment = room.environment.identity() if room.environment else {}
     tail = ended.log[-LOG_TAIL:]
-    remove_tree(layout.data / "work")
     reason, arrays = ended.error, {}
     if ended.ok:
         try:
+            if layout.data.is_symlink():
+                raise ValueError("its folder is a link")
+            remove_tree(layout.data / "work")
             check_folder(layout.data)
             arrays = load_arrays(layout.data)
         except ValueError as problem:
             reason = f"what it gave cannot be used: {problem}"
     if reason:
-        remove_tree(layout.data)  # nothing reads it, and it may hold pipes
+        remove_tree(layout.data.parent)  # nothing reads it, and it may hold pipes
         return _failed("preparation_failed", reason, environment=environment, log_tail=tail, cpu_s=ended.cpu_s)
     found = tuple(
         ArrayFound(name=name, dtype=str(array.dtype), shape=array.shape, sha256=array_digest(array))
