@@ -16,6 +16,7 @@ import tempfile
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from urllib.parse import unquote
 
 import uv
 from filelock import FileLock
@@ -161,7 +162,7 @@ def _build(folder: Path, python: str, files: list[Path], spec: EnvironmentSpec, 
                 bare, "pip", "install", "--quiet", "--python", interpreter, *index_options(index), *options,
                 # compiled now, since runs may not write here; no hard links, which would share files with other environments
                 "--compile-bytecode", "--link-mode", "copy",
-                "--requirements", "-", *(str(path) for path in files), *spec.requirements, words=index_lines(index),
+                "-r", "-", *(str(path) for path in files), *spec.requirements, words=index_lines(index),
             )  # fmt: skip
             if done.returncode != 0:
                 _raise_for(done.stderr, where)
@@ -188,7 +189,7 @@ def index_lines(index: PackageIndex) -> str:
     """
     lines = [f"--index-url {url}" for url in index.index_urls[:1]] or ["--no-index"]
     # An index folder that does not exist stops uv; pip passes it over.
-    there = [url for url in index.index_urls[1:] if not url.startswith("file://") or Path(url[7:]).is_dir()]
+    there = [url for url in index.index_urls[1:] if not url.startswith("file://") or Path(unquote(url[7:])).is_dir()]
     lines += [f"--extra-index-url {url}" for url in there]
     lines += [f"--find-links {link}" for link in index.find_links]
     return "\n".join(lines) + "\n"

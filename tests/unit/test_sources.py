@@ -380,6 +380,24 @@ def test_a_server_is_known_by_pips_certificate_or_trusted_by_name(
             assert source(sha256=SHA256).fetch(fresh, WHERE).downloaded
 
 
+@pytest.mark.parametrize("by", ["address", "netrc", "nothing"])
+def test_a_private_index_is_asked_with_its_password_for_the_file_too(
+    store: Store, pip_settings: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    with PackageIndex(login="alice:s3/cret") as index:
+        index.publish("demo", NAME, DATA)
+        monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+        if by == "netrc":
+            (tmp_path / "netrc").write_text("machine 127.0.0.1 login alice password s3/cret\n")
+            (tmp_path / "netrc").chmod(0o600)
+        pip_settings(PIP_INDEX_URL=index.url.replace("//", "//alice:s3%2Fcret@") if by == "address" else index.url)
+        if by == "nothing":
+            with pytest.raises(Unavailable, match="HTTP 401 from the package index"):
+                source(sha256=SHA256).fetch(store, WHERE)
+        else:
+            assert source(sha256=SHA256).fetch(store, WHERE).downloaded
+
+
 def test_without_an_index_only_the_links_count(
     index: PackageIndex, store: Store, pip_settings: Callable[..., None], tmp_path: Path
 ) -> None:

@@ -21,11 +21,14 @@ TIMEOUT_S = 30.0
 Verify = ssl.SSLContext | bool
 """By which certificates is a server known? True: the usual ones; False: it is trusted without any."""
 
+Login = tuple[str, str] | None
+"""A name and a password."""
+
 _LOGIN = re.compile(r"://[^\s/?#]*@")
 _QUERY = re.compile(r"(://[^\s?#]*)\?[^\s#`'\")]*")
 
 
-def download(url: str, part: Path, label: str, verify: Verify = True) -> None:
+def download(url: str, part: Path, label: str, verify: Verify = True, login: Login = None) -> None:
     """Bring `url` into the file `part`, going on from what is already there; `file:` addresses are copied.
 
     Raises `Unavailable` on 401, 403, 404, 410 and `Unreachable` when nobody answers after a few tries; `part` is kept.
@@ -41,7 +44,7 @@ def download(url: str, part: Path, label: str, verify: Verify = True) -> None:
         if attempt:
             time.sleep(min(2.0**attempt, 10.0))
         try:
-            if _one_try(url, part, label, verify):
+            if _one_try(url, part, label, verify, login):
                 return
             problem = "the connection closed before the end"
         except httpx.HTTPStatusError as error:
@@ -58,12 +61,12 @@ def download(url: str, part: Path, label: str, verify: Verify = True) -> None:
     )
 
 
-def _one_try(url: str, part: Path, label: str, verify: Verify) -> bool:
+def _one_try(url: str, part: Path, label: str, verify: Verify, login: Login) -> bool:
     have = part.stat().st_size if part.exists() else 0
     # Identity: we ask for the bytes that the pin was made of, not for a recompressed copy.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with (
-        httpx.Client(follow_redirects=True, timeout=TIMEOUT_S, verify=verify) as client,
+        httpx.Client(follow_redirects=True, timeout=TIMEOUT_S, verify=verify, auth=login) as client,
         client.stream("GET", url, headers=headers) as reply,
     ):
         if reply.status_code == 416:  # the part is already as long as the file, or longer

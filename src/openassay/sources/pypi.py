@@ -9,6 +9,8 @@ from __future__ import annotations
 import ast
 import functools
 import logging
+import netrc
+import os
 import re
 import ssl
 import subprocess
@@ -16,7 +18,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx
 from packaging.utils import (
@@ -33,7 +35,7 @@ from unearth.fetchers.sync import PyPIClient
 
 from openassay.faults import BadInput
 from openassay.records import file_digest
-from openassay.sources.download import TIMEOUT_S, Verify, download, without_credentials
+from openassay.sources.download import TIMEOUT_S, Login, Verify, download, without_credentials
 from openassay.sources.fetched import Fetched, Root, Unavailable, Unreachable, WrongPin
 from openassay.store import Store
 
@@ -64,6 +66,18 @@ class PackageIndex:
             return True
         folder = Path(self.cert).is_dir()
         return ssl.create_default_context(cafile=None if folder else self.cert, capath=self.cert if folder else None)
+
+    def login(self, url: str) -> Login:
+        """Who asks at this address? As the setting of an index on the same host says, or the user's .netrc."""
+        host = urlsplit(url).netloc.rpartition("@")[2]
+        for pieces in map(urlsplit, self.index_urls):
+            if pieces.username and pieces.netloc.rpartition("@")[2] == host:
+                return unquote(pieces.username), unquote(pieces.password or "")
+        try:
+            known = netrc.netrc(os.environ.get("NETRC")).authenticators(host.partition(":")[0])
+        except (OSError, netrc.NetrcParseError):
+            return None
+        return (known[0], known[2] or "") if known else None
 
 
 @functools.cache
@@ -149,7 +163,8 @@ class PypiSource:
             size = store.blob(known).stat().st_size
             return Fetched(sha256=known, filename=link.filename, size_bytes=size, downloaded=False)
         part = store.part(link.normalized)
-        download(link.normalized, part, link.filename, package_index().verify(link.normalized))
+        index, url = package_index(), link.normalized
+        download(url, part, link.filename, index.verify(url), index.login(url))
         got = file_digest(part)
         if known and got != known:
             part.unlink()
@@ -223,8 +238,9 @@ def ask_every_index(package: str) -> None:
     for url in index.index_urls:
         try:
             reply = httpx.get(
-                url.rstrip("/") + f"/{package}/", follow_redirects=True, timeout=TIMEOUT_S, verify=index.verify(url)
-            )
+                url.rstrip("/") + f"/{package}/", follow_redirects=True, timeout=TIMEOUT_S,
+                verify=index.verify(url), auth=index.login(url),
+            )  # fmt: skip
         except httpx.UnsupportedProtocol:
             continue
         except httpx.HTTPError as error:
