@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from openassay import __version__, tracking
+from openassay import __version__, scenario, tracking
 from openassay.core.types import Outcome, ReleaseVerdict
 from openassay.faults import STATUS_VARIABLE, BadInput, Fault, faults_in_one_line, printable
 from openassay.layout import Layout, cache_home, checked_name, find_root
@@ -211,11 +211,49 @@ def check(targets: OptionalTargets = None) -> None:
 
 
 @app.command()
-def schema(
-    record: Annotated[str, typer.Argument(help="verdict, or target for the files in conf/target/")] = "verdict",
+def judge(
+    *,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="One scenario a line, one verdict a line")] = False,
+    csv: Annotated[
+        Path | None, typer.Option(help="File with one run a row, in the order in which they were made")
+    ] = None,
+    column: Annotated[
+        str | None, typer.Option(help="Column of the file that holds the metric; needed when it has several")
+    ] = None,
+    published: Annotated[float | None, typer.Option(help="Published value")] = None,
+    tolerance: Annotated[
+        float | None, typer.Option(help="How far from it still counts as the same; declare it before you look")
+    ] = None,
+    trainings: Annotated[int, typer.Option(help="Trainings behind the published value")] = 1,
+    sd: Annotated[float | None, typer.Option(help="Its standard deviation over those trainings")] = None,
+    rounding: Annotated[float, typer.Option(help="Unit of its last digit")] = 0.0,
+    direction: Annotated[str, typer.Option(help="two-sided, at_least or at_most")] = "two-sided",
 ) -> None:
-    """Print the JSON Schema of verdict.json, or of a target file."""
-    kinds: dict[str, Any] = {"verdict": ReleaseVerdict, "target": Target}
+    """Judge numbers alone: a scenario as JSON on standard input, or a table of runs (docs/verdict.md has the format)."""
+    if csv is None:
+        if jsonl:
+            for verdict in scenario.judge_lines(sys.stdin.buffer):
+                print(verdict)
+        else:
+            print(json.dumps(scenario.judge([scenario.read(sys.stdin.buffer.read(), "standard input")])[0], indent=2))
+        return
+    if published is None or tolerance is None:
+        raise BadInput("judge --csv: --published and --tolerance must be given too")
+    reference = {"mean": published, "n": trainings, "sd": sd, "rounding": rounding}
+    question = {"tolerance": tolerance, "direction": direction}
+    runs = scenario.read_column(csv, column)
+    asked = parse(scenario.Scenario, {"claim": question, "published": reference, "runs": runs}, "judge")
+    print(scenario.in_words(scenario.judge([asked])[0], len(runs)))
+
+
+@app.command()
+def schema(
+    record: Annotated[
+        str, typer.Argument(help="verdict, target (files in conf/target/) or scenario (for judge)")
+    ] = "verdict",
+) -> None:
+    """Print the JSON Schema of verdict.json, of a target file, or of a scenario."""
+    kinds: dict[str, Any] = {"verdict": ReleaseVerdict, "target": Target, "scenario": scenario.Scenario}
     if record not in kinds:
         raise BadInput(f"schema: {record!r} is not known; there are: {', '.join(kinds)}")
     print(json.dumps(TypeAdapter(kinds[record]).json_schema(), indent=2))

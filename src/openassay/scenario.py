@@ -6,22 +6,38 @@ records again.
 
 from __future__ import annotations
 
+import csv
 import functools
+import itertools
+import json
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from scipy import integrate, stats
 
 from openassay.core.boundaries import ALPHAS, PLANS
 from openassay.core.sequential import Batch, Stop, Stopped, choose_plan, run, score
 from openassay.core.types import LARGEST
+from openassay.faults import BadInput
+from openassay.records import first_problem
 
-Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, le=LARGEST, allow_inf_nan=False)]
-Positive = Annotated[float, Field(ge=1 / LARGEST, le=LARGEST, allow_inf_nan=False)]
+
+def _bounded(value: float) -> float:
+    if 0 < abs(value) < 1 / LARGEST or abs(value) > LARGEST:
+        raise ValueError(f"a number is needed whose square is one too, between {1 / LARGEST:g} and {LARGEST:g} or 0")
+    return value
+
+
+Bounded = AfterValidator(_bounded)
+Number = Annotated[float, Field(allow_inf_nan=False), Bounded]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), Bounded]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), Bounded]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
 MOST_RUNS = 10_000
@@ -204,7 +220,7 @@ _REASONS = {
     Stop.DIVERGED: "more reruns diverged than chance allows",
     Stop.FUTILE: "futile: a decision by the last planned rerun has become unlikely",
     Stop.SPENT: "budget: the planned reruns are spent, and the interval straddles the tolerance's edge",
-    Stop.NEEDS_RUNS: "needs runs: the interval straddles the tolerance's edge, and no further rerun was offered",
+    Stop.NEEDS_RUNS: "needs runs: the rule asks for another rerun, and none was offered",
     Stop.EQUAL: "equal reruns: nothing says how large the seed noise is; declare the recipe deterministic if it is",
     Stop.ROUNDING: "the recipe is deterministic, and the published value's rounding decides",
 }
@@ -233,6 +249,85 @@ def judge(scenarios: list[Scenario]) -> list[dict[str, Any]]:
             "probability_within_tolerance": float(within[row]) if known else None,
         })  # fmt: skip
     return answers
+
+
+_ADAPTER = TypeAdapter(Scenario)
+CHUNK = 5_000
+"""Scenarios that are judged together."""
+
+
+def read(text: bytes, where: str) -> Scenario:
+    """A scenario from its JSON; `BadInput` names the place, the key and what was found."""
+    try:
+        return _ADAPTER.validate_json(text, strict=True, extra="forbid")
+    except ValidationError as error:
+        raise BadInput(f"{where}: {first_problem(error)}") from None
+
+
+def judge_lines(lines: Iterable[bytes]) -> Iterator[str]:
+    """One verdict as JSON for each line, in order. What comes before a line with a mistake is judged."""
+    numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+    while chunk := list(itertools.islice(numbered, CHUNK)):
+        scenarios, mistake = [], None
+        try:
+            for number, line in chunk:
+                scenarios.append(read(line, f"standard input, line {number}"))
+        except BadInput as error:
+            mistake = error
+        yield from (json.dumps(verdict) for verdict in judge(scenarios))
+        if mistake:
+            raise mistake
+
+
+def read_column(path: Path, column: str | None) -> list[float | None]:
+    """The numbers of one column of a CSV file, None for an empty cell or one that is not a finite number such as `nan`."""
+    try:
+        rows = [row for row in csv.reader(path.read_text(encoding="utf-8-sig").splitlines()) if any(row)]
+    except FileNotFoundError:
+        raise BadInput(f"{path}: there is no such file") from None
+    except (UnicodeDecodeError, csv.Error, IsADirectoryError) as error:
+        raise BadInput(f"{path}: not a CSV file: {error}") from None
+    if not rows:
+        raise BadInput(f"{path}: there is nothing in it")
+    header = [cell.strip() for cell in rows[0]]
+    has_header = not all(_NUMBER.fullmatch(cell) for cell in header)
+    if column is None:
+        if len(header) > 1:
+            raise BadInput(f"{path}: it has {len(header)} columns; name one by --column: {', '.join(header)}")
+        place = 0
+    elif not has_header or column not in header:
+        raise BadInput(f"{path}: there is no column {column!r}; it has {', '.join(header)}")
+    else:
+        place = header.index(column)
+    numbers: list[float | None] = []
+    for number, row in enumerate(rows[has_header:], start=1 + has_header):
+        cell = row[place].strip() if place < len(row) else ""
+        if cell and not _NUMBER.fullmatch(cell):
+            raise BadInput(
+                f"{path}: row {number}: a number is needed, found {cell[:40]!r}; leave it empty for a run that gave none"
+            )
+        value = float(cell or "nan")
+        numbers.append(value if abs(value) <= LARGEST else None)
+    return numbers
+
+
+_NUMBER = re.compile(r"[-+]?(([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|nan|inf(inity)?)", re.IGNORECASE | re.ASCII)
+
+
+def in_words(verdict: dict[str, Any], num_runs: int) -> str:
+    """A verdict for people."""
+    lines = [f"{verdict['verdict'].upper()} after {verdict['runs_used']} of {num_runs} runs: {verdict['reason']}"]
+    if verdict["difference"] is not None:
+        low, high = verdict["difference_interval"]
+        lines.append(
+            f"  difference from the published value {verdict['difference']:+.4g}, interval {low:+.4g} to {high:+.4g}"
+        )
+    if verdict["score"] is not None:
+        low, high = verdict["interval"]
+        lines.append(
+            f"  score {verdict['score']:.3f}, interval {low:.3f} to {high:.3f} (0.5 is a difference as large as the tolerance)"
+        )
+    return "\n".join(lines)
 
 
 def _within(stopped: Stopped, batch: Batch) -> NDArray[np.float64]:

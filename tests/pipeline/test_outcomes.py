@@ -165,6 +165,22 @@ def test_a_rerun_that_was_stopped_is_made_again_when_it_gets_more_time(project: 
     assert verdict.provenance.num_reused == 0
 
 
+def test_a_rerun_that_the_machine_killed_is_made_again(project: Path) -> None:
+    layout = add_release(project, "killed_once")
+    marker = project / "was_killed"
+    script = project / "releases" / "killed_once" / "train.py"
+    script.write_text(script.read_text().replace("MARKER", str(marker)))
+    data = yaml.safe_load(layout.target_file.read_text())
+    data["artifacts"]["code"]["payload"]["sha256"] = payload_digest(script.parent, ("*",))
+    layout.target_file.write_text(yaml.safe_dump(data))
+    verdict = audit(layout, [*SETTINGS, "execution.workers=1"])
+    assert verdict.claims[0].rule == "some_runs_failed"
+    assert any("it was killed" in finding.message for finding in verdict.findings)
+    verdict = audit(layout, [*SETTINGS, "execution.workers=1"])
+    assert None not in verdict.claims[0].runs
+    assert verdict.provenance.num_reused == 3
+
+
 def test_what_counts_as_the_same_rerun(project: Path) -> None:
     """The file behind an artifact, its name and its top folder, and the device are parts of a rerun's identity."""
     layout = add_release(project, "honest", "identity")

@@ -52,6 +52,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "broken": {"change": "raise ValueError('no such file: weights.bin')"},
     "diverging": {"change": "accuracy = float('nan') if labels == 'real' else accuracy"},
     "diverging_alike": {"change": "accuracy = float('nan')"},
+    "killed_once": {
+        "change": "import os, signal\nif not os.path.exists('MARKER'): open('MARKER', 'w'); os.kill(os.getpid(), signal.SIGKILL)"
+    },
     "slow": {"change": "import time; time.sleep(1)"},
     "useless": {"change": "accuracy = 0.5 + chance.gauss(0, 0.002)"},
     "noisy": {"change": "accuracy += chance.gauss(0, 0.15)"},

@@ -27,6 +27,8 @@ from openassay.store import listing
 LOG_BYTES = 16 * 2**20
 """More of a log than this is not kept: its end is what counts."""
 
+KILLED = "it was killed: the machine may have run out of memory"
+
 MAX_ERROR = 2000
 """Characters of an error message that a record keeps."""
 
@@ -170,7 +172,11 @@ def _start(command: list[str], job: Job, work: Path) -> Ended:
     elif timed_out:
         error = f"stopped after {job.timeout_s:g} s, its time limit"
     elif result is None:
-        error = f"it ended with status {process.returncode} and left no result"
+        error = (
+            KILLED
+            if process.returncode == -signal.SIGKILL
+            else f"it ended with status {process.returncode} and left no result"
+        )
     elif result["ok"]:
         error = f"it ended with status {process.returncode} after it had left a result"
     else:

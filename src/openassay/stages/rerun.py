@@ -28,6 +28,7 @@ from openassay.provenance import machine, now, package_versions
 from openassay.recipes import Recipe
 from openassay.recipes.job import Job
 from openassay.recipes.native import NativeRecipe
+from openassay.recipes.run import KILLED
 from openassay.records import (
     BrokenRecord,
     digest,
@@ -157,7 +158,7 @@ def _code_and_environment(
 
 
 def _is_done(task: _Task) -> bool:
-    """Is this rerun's record there? One that was stopped at a shorter time limit is made again."""
+    """Is this rerun's record there? One that was stopped at a shorter time limit, or killed, is made again."""
     if not task.record.exists():
         return False
     try:
@@ -165,7 +166,7 @@ def _is_done(task: _Task) -> bool:
     except BrokenRecord:
         return False
     stopped_early = rerun.status is RerunStatus.TIMED_OUT and rerun.duration_s < task.job.timeout_s
-    return rerun.identity == task.identity and not stopped_early
+    return rerun.identity == task.identity and not stopped_early and rerun.reason != KILLED
 
 
 def _run_all(tasks: list[_Task], plan: Plan) -> None:
