@@ -226,7 +226,7 @@ def _look(
     blind = equal[rows] & ~exact & (b.prior_df == 0) & ~b.equal_decides
     within &= few_lost[rows] & ~blind
     outside &= ~blind
-    futile = ~exact & ~within & ~outside & (df >= FUTILE_DF) & (m < _MOST_RUNS[b.plan])
+    futile = ~exact & ~within & ~outside & (df >= FUTILE_DF) & (m < _MOST_RUNS[b.plan]) & (variance > 0)
     where = np.flatnonzero(futile)
     if len(where):
         futile[where] = _chance(b.at(where), estimate[where], variance[where], v[where], df[where], m[where]) < FUTILE
