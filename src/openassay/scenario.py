@@ -7,22 +7,19 @@ records again.
 from __future__ import annotations
 
 import csv
-import functools
 import itertools
 import json
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
-from scipy import integrate, stats
 
 from openassay.core.boundaries import ALPHAS, PLANS
-from openassay.core.sequential import Batch, Stop, Stopped, choose_plan, run, score
+from openassay.core.sequential import Stop, Terms, probability_within, run, score, to_batch
 from openassay.core.types import LARGEST
 from openassay.faults import BadInput
 from openassay.records import first_problem
@@ -41,13 +38,6 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), Bounded]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
 MOST_RUNS = 10_000
-PRIOR_DF = 4.0
-"""Of a family's seed noise that was measured on MANY_DF degrees of freedom or more: recipes of a family differ in their noise."""
-MANY_DF = 8
-PRIOR_DF_FEW = 2.0
-"""Of a family's seed noise that was measured on fewer."""
-PRIOR_DF_TEST_SET = 1.0
-"""Of the seed noise that a finite test set suggests: sqrt(error / (2 N)), Jordan (2023), arXiv:2304.01910."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,83 +123,32 @@ class Scenario:
             raise ValueError("paired reruns need published values to be paired with")
 
 
-@functools.cache
-def best_of(k: int) -> tuple[float, float]:
-    """Mean and variance of the largest of k standard normal draws."""
-    if k == 1:
-        return 0.0, 1.0
-
-    def density(x: float) -> float:
-        return float(k * np.exp(stats.norm.logpdf(x) + (k - 1) * stats.norm.logcdf(x)))
-
-    top = float(stats.norm.isf(1e-12 / k))
-    mean = integrate.quad(lambda x: x * density(x), -8, top, limit=200)[0]
-    square = integrate.quad(lambda x: x * x * density(x), -8, top, limit=200)[0]
-    return float(mean), float(square - mean**2)
-
-
-def to_batch(scenarios: list[Scenario]) -> Batch:
-    """The scenarios as arrays, with the plan of each."""
-    most = max([1, *(min(len(s.runs), max(p.max_runs for p in PLANS.values())) for s in scenarios)])
-    size = len(scenarios)
-    runs = np.full((size, most), np.nan)
-    columns: dict[str, NDArray[np.float64]] = {
-        name: np.zeros(size)
-        for name in (
-            "num_runs", "max_runs", "published", "v", "u2", "best_of", "better", "prior_variance", "prior_df", "floor_variance",
-            "rounding", "margin", "direction", "alpha", "divergence_rate", "deterministic", "equal_decides",
-        )
-    }  # fmt: skip
-    for row, scenario in enumerate(scenarios):
-        values = scenario.runs[:most]
-        runs[row, : len(values)] = [np.nan if value is None else value for value in values]
-        for name, number in _columns(scenario).items():
-            columns[name][row] = number
-        if scenario.paired:
-            theirs = np.array((scenario.published.values or ())[: len(values)])
-            runs[row, : len(theirs)] -= theirs
-    kinds = {"num_runs": int, "max_runs": int, "direction": int, "deterministic": bool, "equal_decides": bool}
-    arrays: dict[str, Any] = {name: column.astype(kinds.get(name, float)) for name, column in columns.items()}
-    plan = choose_plan(*(arrays[n] for n in ("prior_variance", "prior_df", "v", "u2", "margin", "max_runs")))
-    return Batch(runs=runs, plan=plan, **arrays)
-
-
-def _columns(scenario: Scenario) -> dict[str, float]:
-    """One scenario's numbers."""
-    published, question, metric = scenario.published, scenario.claim, scenario.metric
+def terms(scenario: Scenario) -> Terms:
+    """What a scenario says of its claim."""
+    published, question, metric, family = scenario.published, scenario.claim, scenario.metric, scenario.family
     values, k = published.values, published.count
     mean = published.mean if published.mean is not None else float(np.mean(values or ()))
     sd = published.sd if values is None or k < 2 else float(np.std(values, ddof=1))
-    rounding = published.rounding or 0.0
-    step = max(rounding, 1 / metric.test_n if metric.type == "accuracy" and metric.test_n else 0.0)
-    shift, spread = best_of(published.best_of or 1)
-    prior_variance, prior_df = _prior(scenario, mean, sd, k)
-    num_runs = len(scenario.runs)
-    if scenario.paired:
-        mean, k, prior_variance, prior_df, num_runs = 0.0, 0, 0.0, 0.0, min(num_runs, published.count)
-    return {
-        "num_runs": num_runs, "max_runs": scenario.max_runs or MOST_RUNS, "published": mean,
-        "v": 0.0 if scenario.paired else spread / k, "u2": rounding**2 / 12 + (published.extra_sd or 0.0) ** 2,
-        "best_of": shift, "better": -1.0 if published.better == "lower" else 1.0,
-        "prior_variance": prior_variance, "prior_df": prior_df, "floor_variance": step**2 / 12, "rounding": rounding,
-        "margin": question.tolerance, "direction": {"two-sided": 0, "at_least": 1, "at_most": -1}[question.direction],
-        "alpha": question.alpha, "divergence_rate": scenario.declared_divergence_rate or 0.0,
-        "deterministic": bool(scenario.deterministic), "equal_decides": step > 0,
-    }  # fmt: skip
+    items = metric.test_n if metric.type == "accuracy" and metric.test_n else 0
+    step = max(published.rounding or 0.0, 1 / items if items else 0.0)
+    found = Terms(
+        published=0.0 if scenario.paired else mean, margin=question.tolerance, num_published=k, published_sd=sd,
+        rounding=published.rounding or 0.0, extra_sd=published.extra_sd or 0.0, best_of=published.best_of or 1,
+        higher_is_better=published.better != "lower", family_sd=family.sd if family else None,
+        family_df=family.df if family else 0.0, test_error=1 - mean if items else None, test_items=items, step=step,
+        direction={"two-sided": 0, "at_least": 1, "at_most": -1}[question.direction], alpha=question.alpha,
+        divergence_rate=scenario.declared_divergence_rate or 0.0, deterministic=bool(scenario.deterministic),
+        paired=bool(scenario.paired), max_runs=scenario.max_runs or MOST_RUNS,
+    )  # fmt: skip
+    return replace(found, equal_decides=step > 0 or found.prior()[1] > 0)
 
 
-def _prior(scenario: Scenario, mean: float, sd: float | None, k: int) -> tuple[float, float]:
-    """Seed variance and its degrees of freedom, before the first rerun: the family's, and the published spread's."""
-    variance, df = 0.0, 0.0
-    family, metric = scenario.family, scenario.metric
-    if family is not None:
-        variance, df = family.sd**2, min(family.df, PRIOR_DF if family.df >= MANY_DF else PRIOR_DF_FEW)
-    elif metric.type == "accuracy" and metric.test_n and 0 < mean < 1 and sd is None:
-        variance, df = (1 - mean) / (2 * metric.test_n), PRIOR_DF_TEST_SET
-    if sd is not None and k >= 2:
-        sd += (scenario.published.rounding or 0.0) / 2
-        variance, df = (df * variance + (k - 1) * sd**2) / (df + k - 1), df + k - 1
-    return variance, df
+def _runs(scenario: Scenario) -> Sequence[float | None]:
+    """The reruns, or their differences from the published values of the same seeds."""
+    if not scenario.paired:
+        return scenario.runs
+    pairs = zip(scenario.runs, scenario.published.values or (), strict=False)
+    return [None if ours is None else ours - theirs for ours, theirs in pairs]
 
 
 _VERDICTS = {Stop.WITHIN: "reproduced", Stop.OUTSIDE: "not_reproduced", Stop.DIVERGED: "not_reproduced"}
@@ -230,10 +169,10 @@ def judge(scenarios: list[Scenario]) -> list[dict[str, Any]]:
     """One verdict for each scenario, in order, as plain values."""
     if not scenarios:
         return []
-    batch = to_batch(scenarios)
+    batch = to_batch([terms(scenario) for scenario in scenarios], [_runs(scenario) for scenario in scenarios])
     stopped = run(batch)
     value, least, most = score(stopped, batch)
-    within = _within(stopped, batch)
+    within = probability_within(stopped, batch)
     names = list(PLANS)
     answers: list[dict[str, Any]] = []
     for row, scenario in enumerate(scenarios):
@@ -328,12 +267,3 @@ def in_words(verdict: dict[str, Any], num_runs: int) -> str:
             f"  score {verdict['score']:.3f}, interval {low:.3f} to {high:.3f} (0.5 is a difference as large as the tolerance)"
         )
     return "\n".join(lines)
-
-
-def _within(stopped: Stopped, batch: Batch) -> NDArray[np.float64]:
-    """P(theta within the margin), reading the t distribution around the estimate as a confidence distribution."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        upper = stats.t.cdf((batch.margin - stopped.estimate) / stopped.se, stopped.df)
-        lower = stats.t.cdf((-batch.margin - stopped.estimate) / stopped.se, stopped.df)
-    spread = np.where(batch.direction > 0, 1 - lower, np.where(batch.direction < 0, upper, upper - lower))
-    return np.asarray(np.where(stopped.se > 0, spread, (stopped.stop == Stop.WITHIN).astype(float)))

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from scipy import stats
 
+from openassay.core.sequential import best_of
 from openassay.faults import BadInput
-from openassay.scenario import Scenario, best_of, in_words, judge, judge_lines, read, read_column
+from openassay.scenario import Scenario, in_words, judge, judge_lines, read, read_column
 
 ADAPTER = TypeAdapter(Scenario)
 FAMILY = {"sd": 0.1, "df": 20}

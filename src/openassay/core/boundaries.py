@@ -18,8 +18,8 @@ from scipy import stats
 
 FILE = Path(__file__).with_name("boundaries.json")
 
-ALPHAS = (0.1, 0.05, 0.02, 0.01)
-"""Error rates that critical values are computed for; between them they are interpolated."""
+ALPHAS = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
+"""Error rates that critical values are computed for; between and beyond them log levels go linearly with log alpha."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,15 +78,23 @@ def _log_levels() -> NDArray[np.float64]:
 def critical_value(
     plan: ArrayLike, n: ArrayLike, v: ArrayLike, prior_df: ArrayLike, alpha: ArrayLike
 ) -> NDArray[np.float64]:
-    """c_n: how many standard errors from an edge decide at the look of n values? All of shape (...).
+    """c_n: how many standard errors from an edge decide at the look of n values? Arguments as `nominal_level`; shape (...)."""
+    n, prior_df = np.asarray(n), np.asarray(prior_df, dtype=float)
+    return np.asarray(stats.t.isf(nominal_level(plan, n, v, prior_df, alpha), prior_df + n - 1))
+
+
+def nominal_level(
+    plan: ArrayLike, n: ArrayLike, v: ArrayLike, prior_df: ArrayLike, alpha: ArrayLike
+) -> NDArray[np.float64]:
+    """At which one-sided level does a single t-test of the look of n values decide? All of shape (...).
 
     plan: index in PLANS. n: 2 to the plan's most runs. v: variance of the published value over the seed variance, >= 0.
-    prior_df: degrees of freedom known before the first rerun (of a prior, and of a published spread). alpha: ALPHAS' range.
+    prior_df: degrees of freedom known before the first rerun (of a prior, and of a published spread). alpha: in (0, 1).
     """
     plan, n = np.asarray(plan), np.asarray(n)
     prior_df = np.asarray(prior_df, dtype=float)
     axes = (
-        _place(-np.log(np.asarray(alpha, dtype=float)), -np.log(ALPHAS)),
+        _place(-np.log(np.asarray(alpha, dtype=float)), -np.log(ALPHAS), beyond=True),
         _place(np.asarray(v, dtype=float), np.array(REFERENCE_VARIANCES)),
         _place(-1 / (1 + prior_df), -1 / (1 + np.array(PRIOR_DFS))),
     )
@@ -96,11 +104,13 @@ def critical_value(
             (low + side, 1 - w if side == 0 else w) for side, (low, w) in zip((a, v_, d), axes, strict=True)
         )
         total = total + wa * wv * wd * levels[ia, plan, iv, id_, n - 2]
-    return np.asarray(stats.t.isf(np.exp(total), prior_df + n - 1))
+    return np.asarray(np.exp(np.minimum(total, 0.0)))
 
 
-def _place(values: NDArray[np.float64], nodes: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Between which nodes, and how far along? Values beyond the ends count as the ends."""
+def _place(
+    values: NDArray[np.float64], nodes: NDArray[np.float64], *, beyond: bool = False
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Between which nodes, and how far along? Values outside count as the ends, unless they may go `beyond`."""
     low = np.clip(np.searchsorted(nodes, values, side="right") - 1, 0, len(nodes) - 2)
-    along = np.clip((values - nodes[low]) / (nodes[low + 1] - nodes[low]), 0.0, 1.0)
-    return low, along
+    along = (values - nodes[low]) / (nodes[low + 1] - nodes[low])
+    return low, along if beyond else np.clip(along, 0.0, 1.0)

@@ -13,14 +13,17 @@ Every array has shape (claims,) unless said otherwise; runs beyond the one that 
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import integrate, stats
 
-from openassay.core.boundaries import PLANS, critical_value
+from openassay.core.boundaries import PLANS, critical_value, nominal_level
 from openassay.core.score import credit
 
 Floats = NDArray[np.float64]
@@ -65,6 +68,82 @@ class Stop(IntEnum):
     """The recipe is deterministic, and the published value's rounding straddles the margin."""
 
 
+PRIOR_DF = 4.0
+"""Of a family's seed noise that was measured on MANY_DF degrees of freedom or more: recipes of a family differ in their noise."""
+MANY_DF = 8
+PRIOR_DF_FEW = 2.0
+"""Of a family's seed noise that was measured on fewer."""
+PRIOR_DF_TEST_SET = 1.0
+"""Of the seed noise that a finite test set suggests: sqrt(error / (2 N)), Jordan (2023), arXiv:2304.01910."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What is known of one claim before its first rerun."""
+
+    published: float
+    margin: float
+    num_published: int = 1
+    """Trainings behind the published value."""
+    published_sd: float | None = None
+    """Over those trainings; with `rounding`, up to half a unit more."""
+    rounding: float = 0.0
+    extra_sd: float = 0.0
+    """Standard deviation of what else keeps the published value from the recipe's mean."""
+    best_of: int = 1
+    higher_is_better: bool = True
+    """Matters only with `best_of`."""
+    family_sd: float | None = None
+    family_df: float = 0.0
+    test_error: float | None = None
+    """Share of the test items that the published model gets wrong, with `test_items`: a hint at the seed noise."""
+    test_items: int = 0
+    step: float = 0.0
+    """The smallest step of the metric."""
+    direction: int = 0
+    """0 two-sided, +1 the recipe gives at least the published value, -1 at most."""
+    alpha: float = 0.05
+    divergence_rate: float = 0.0
+    deterministic: bool = False
+    equal_decides: bool = False
+    """May equal reruns decide, though the recipe is not deterministic?"""
+    paired: bool = False
+    """Are the reruns differences from published values of the same seeds?"""
+    max_runs: int = 1_000
+
+    def prior(self) -> tuple[float, float]:
+        """Seed variance and its degrees of freedom, before the first rerun: the family's, and the published spread's."""
+        variance, df = 0.0, 0.0
+        if self.paired:
+            return variance, df
+        spread = self.published_sd is not None and self.num_published >= 2
+        if self.family_sd is not None:
+            variance = self.family_sd**2
+            df = min(self.family_df, PRIOR_DF if self.family_df >= MANY_DF else PRIOR_DF_FEW)
+        elif self.test_error is not None and 0 < self.test_error < 1 and self.test_items and not spread:
+            variance, df = self.test_error / (2 * self.test_items), PRIOR_DF_TEST_SET
+        if self.published_sd is not None and spread:
+            more = self.num_published - 1
+            variance = (df * variance + more * (self.published_sd + self.rounding / 2) ** 2) / (df + more)
+            df += more
+        return variance, df
+
+
+@functools.cache
+def best_of(k: int) -> tuple[float, float]:
+    """Mean and variance of the largest of k standard normal draws."""
+    if k == 1:
+        return 0.0, 1.0
+
+    def density(x: float) -> float:
+        return float(k * np.exp(stats.norm.logpdf(x) + (k - 1) * stats.norm.logcdf(x)))
+
+    top = float(stats.norm.isf(1e-12 / k))
+    mean = integrate.quad(lambda x: x * density(x), -8, top, limit=200)[0]
+    square = integrate.quad(lambda x: x * x * density(x), -8, top, limit=200)[0]
+    return float(mean), float(square - mean**2)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Batch:
     """Claims with their reruns, in the order in which they were offered."""
@@ -99,7 +178,7 @@ class Batch:
     divergence_rate: Floats
     deterministic: Bools
     equal_decides: Bools
-    """May equal reruns decide without a prior, with the floor as their noise?"""
+    """May equal reruns decide, with the prior or the floor as their noise?"""
     plan: Ints
     """Index in PLANS."""
 
@@ -133,6 +212,31 @@ class Stopped:
     def not_reproduced(self) -> Bools:
         """Which claims are not reproduced?"""
         return np.asarray((self.stop == Stop.OUTSIDE) | (self.stop == Stop.DIVERGED))
+
+
+def to_batch(terms: Sequence[Terms], runs: Sequence[Sequence[float | None]]) -> Batch:
+    """Claims and their reruns (None for one that gave no value) as arrays, with the plan of each."""
+    most = max([1, *(min(len(of), int(_MOST_RUNS.max())) for of in runs)])
+    values = np.full((len(terms), most), np.nan)
+    rows = []
+    for row, (claim, of) in enumerate(zip(terms, runs, strict=True)):
+        values[row, : min(len(of), most)] = [np.nan if value is None else value for value in of[:most]]
+        shift, spread = best_of(claim.best_of)
+        rows.append((
+            len(of), claim.max_runs, claim.published, 0.0 if claim.paired else spread / claim.num_published,
+            claim.rounding**2 / 12 + claim.extra_sd**2, shift, 1.0 if claim.higher_is_better else -1.0, *claim.prior(),
+            max(claim.step, claim.rounding) ** 2 / 12, claim.rounding, claim.margin, claim.direction, claim.alpha,
+            claim.divergence_rate, claim.deterministic, claim.equal_decides,
+        ))  # fmt: skip
+    names = (
+        "num_runs", "max_runs", "published", "v", "u2", "best_of", "better", "prior_variance", "prior_df", "floor_variance",
+        "rounding", "margin", "direction", "alpha", "divergence_rate", "deterministic", "equal_decides",
+    )  # fmt: skip
+    kinds = {"num_runs": int, "max_runs": int, "direction": int, "deterministic": bool, "equal_decides": bool}
+    table = np.array(rows, dtype=float).reshape(len(terms), len(names))
+    arrays: dict[str, Any] = {name: table[:, i].astype(kinds.get(name, float)) for i, name in enumerate(names)}
+    plan = choose_plan(*(arrays[n] for n in ("prior_variance", "prior_df", "v", "u2", "margin", "max_runs")))
+    return Batch(runs=values, plan=plan, **arrays)
 
 
 def choose_plan(
@@ -223,7 +327,7 @@ def _look(
     ):
         state[name][rows] = found
     within, outside = _decisions(estimate, half, se, df, critical, b.margin, b.direction)
-    blind = equal[rows] & ~exact & (b.prior_df == 0) & ~b.equal_decides
+    blind = equal[rows] & ~exact & ~b.equal_decides
     within &= few_lost[rows] & ~blind
     outside &= ~blind
     futile = ~exact & ~within & ~outside & (df >= FUTILE_DF) & (m < _MOST_RUNS[b.plan]) & (variance > 0)
@@ -300,3 +404,38 @@ _NODES = (np.arange(100) + 0.5) / 100
 def _credit(theta: Floats, margin: Floats, direction: Ints) -> Floats:
     short = np.where(direction > 0, np.minimum(theta, 0.0), np.where(direction < 0, np.maximum(theta, 0.0), theta))
     return credit(short, margin)
+
+
+def probability_within(stopped: Stopped, batch: Batch) -> Floats:
+    """P(theta within the margin), reading the t distribution around the estimate as a confidence distribution."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        upper = stats.t.cdf((batch.margin - stopped.estimate) / stopped.se, stopped.df)
+        lower = stats.t.cdf((-batch.margin - stopped.estimate) / stopped.se, stopped.df)
+    spread = np.where(batch.direction > 0, 1 - lower, np.where(batch.direction < 0, upper, upper - lower))
+    return np.asarray(np.where(stopped.se > 0, spread, (stopped.stop == Stop.WITHIN).astype(float)))
+
+
+def p_outside(stopped: Stopped, batch: Batch) -> Floats:
+    """The smallest alpha at which each claim's last look would have shown that the recipe differs; NaN without two values.
+
+    The least over all looks is the sequential test's p-value: of faithful recipes at most alpha get one as small as alpha.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        above, below = ((sign * stopped.estimate - batch.margin) / stopped.se for sign in (1, -1))
+        nearer = np.maximum(above, below)
+        far = (abs(stopped.estimate) + batch.margin) / stopped.se
+        both = stats.t.sf(nearer, stopped.df) + stats.t.sf(far, stopped.df)
+    one = stats.t.sf(np.where(batch.direction > 0, below, above), stopped.df)
+    nominal = np.where(batch.direction == 0, both, one)
+    v = batch.v + batch.best_of**2 / (2 * np.where(np.isfinite(stopped.df), stopped.df, 1.0))
+    n = np.clip(stopped.num_values, 2, _MOST_RUNS[batch.plan])
+    low, high = np.full(len(nominal), np.log(1e-12)), np.zeros(len(nominal))
+    for _ in range(50):
+        middle = (low + high) / 2
+        enough = nominal_level(batch.plan, n, v, batch.prior_df, np.exp(middle)) >= nominal
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    outside = np.where(batch.direction > 0, stopped.high < -batch.margin, stopped.low > batch.margin)
+    outside |= (batch.direction == 0) & (stopped.high < -batch.margin)
+    exact = np.where(outside, 0.0, 1.0)
+    found = np.where(stopped.se > 0, np.exp(high), exact)
+    return np.asarray(np.where(np.isfinite(stopped.df), found, np.nan))

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
+from scipy import stats
+
 LARGEST = 1e150
 """A number beyond this (its square is no longer a number) counts as not finite, wherever it stands."""
 
@@ -39,6 +41,9 @@ class Citation:
     """What stands there, in our words."""
 
 
+Spread = Literal["sd", "standard_error", "confidence_interval_95", "over_episodes", "over_items"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Published:
     """What was published: a number, and all that is known of its noise."""
@@ -49,8 +54,39 @@ class Published:
     num_runs: int = 1
     """Trainings behind the value. 1 when the release does not say."""
     sd: float | None = None
-    """Standard deviation *over training runs* (ddof=1), if published. Not over episodes or test items. It is taken to be
-    printed to the same digit as the value: half a unit of rounding is added to it."""
+    """The spread that is printed beside the value, if any; `sd_is` says of what. It is taken to be printed to the same digit as
+    the value: half a unit of rounding is added to it."""
+    sd_is: Spread = "sd"
+    """`sd`: standard deviation over training runs (ddof=1). `standard_error`: of the mean over them. `confidence_interval_95`:
+    half the width of its interval. A spread over episodes or test items says nothing of other seeds, and is not used."""
+    best_of: int = 1
+    """The value is the best of this many trainings."""
+    better: Literal["higher", "lower"] = "higher"
+    """What best means; matters only with `best_of`."""
+    extra_sd: float = 0.0
+    """Standard deviation of what else keeps the value from the recipe's mean: another test set, an extrapolation, the
+    differences between laboratories. `cited_at.note` says where it comes from."""
+
+    def seed_sd(self) -> float | None:
+        """The standard deviation over training runs, as far as the printed spread tells it."""
+        if self.sd is None or self.num_runs < 2 or self.sd_is in {"over_episodes", "over_items"}:
+            return None
+        if self.sd_is == "sd":
+            return self.sd
+        per_error = 1.0 if self.sd_is == "standard_error" else float(stats.t.ppf(0.975, self.num_runs - 1))
+        return float(self.sd / per_error * self.num_runs**0.5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """Seed noise that is known from recipes of the same family."""
+
+    sd: float
+    """In the claim's unit."""
+    df: float
+    """Degrees of freedom that it was measured on: seeds minus one, summed over the recipes."""
+    cited_at: str
+    """Where it was measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +112,11 @@ class Claim:
     """`1` for a plain number or fraction, otherwise for example `percent`, `nats`, `reward`."""
     arm: str = "faithful"
     """The arm whose reruns test it."""
+    direction: Literal["two-sided", "at_least", "at_most"] = "two-sided"
+    """`at_least`: only reruns that fall short of the value speak against it; `at_most`: only those that exceed it."""
+    family: Family | None = None
+    divergence_rate: float = 0.0
+    """Share of trainings that the release says diverge."""
     deterministic: bool = False
     """Is the recipe declared to give the same value every time? Then two equal reruns decide; unequal ones are a finding."""
     resolution: float = 0.0
@@ -297,6 +338,20 @@ class ControlOutcome:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Look:
+    """What one look at the reruns showed."""
+
+    num_runs: int
+    """Reruns that had been made."""
+    difference: float | None
+    interval: tuple[float, float] | None
+    critical_value: float | None
+    """Half the interval's width in standard errors."""
+    stop: str
+    """What the rule said: within, outside, diverged, futile, spent, equal, rounding, or needs_runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """What the reruns say of one claim."""
 
@@ -310,16 +365,26 @@ class Verdict:
     protocol: str
     runs: tuple[float | None, ...]
     """One value a rerun, in the order of the seeds; null for a rerun without a finite value."""
+    runs_used: int
+    """The first so many decided; later ones were made at the same time, and were not looked at."""
     difference: float | None
-    """Mean of the reruns minus the published value, in the claim's unit."""
+    """Mean of the used reruns minus the published value, in the claim's unit."""
     interval: tuple[float, float] | None
-    """Interval of that difference; each end errs with at most `alpha`."""
+    """Interval of that difference; each end errs with at most `alpha`, over all looks together."""
     outcome: Outcome
+    plan: str | None
+    """Of the sequential test: fast4, mid6, std10 or screen3; null where nothing was run."""
+    feasible: bool | None
+    """Could any number of reruns show that the tolerance is kept? Null when nothing was known of the seed noise beforehand."""
+    looks: tuple[Look, ...]
+    """Every look at the reruns, up to the one that decided."""
     probability_within_tolerance: float | None
     p_not_reproduced: float | None
-    """p-value of "the difference lies within the tolerance"; small speaks against the release."""
+    """p-value of "the difference lies within the tolerance", over all looks; small speaks against the release."""
+    prediction_p: float | None
+    """p-value of "the published value is one more draw of what was rerun". A figure beside the verdict: it never decides."""
     more_runs_needed: int | None
-    """For an INCONCLUSIVE claim: about how many reruns in all would decide; null if no number would."""
+    """For an INCONCLUSIVE claim that only lacks reruns: how many the plan has in all."""
     score: float | None
     score_interval: tuple[float, float] | None
     reason: str

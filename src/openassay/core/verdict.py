@@ -1,11 +1,13 @@
 """What do the reruns say of each claim, and of the release? An ordered tuple of rules: the first that answers decides.
 
-The decision is made by the interval of the difference: *reproduced* when it lies within the tolerance, *not reproduced* when
-it lies outside, *inconclusive* when it straddles an edge. Each wrong verdict has probability `alpha` at most at the edge.
+The numbers are judged by the group-sequential equivalence test (`sequential`): its interval lies within the tolerance, outside,
+or straddles an edge, and each wrong verdict has probability `alpha` at most at the edge, over all looks together. The rules
+around it keep it honest: about data, lost reruns, seeds that never arrived, and controls.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -13,13 +15,28 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from openassay.core.equivalence import Difference, difference, exact_difference, lies_outside, lies_within, runs_needed
-from openassay.core.score import credit, score, score_interval
+from openassay.core.boundaries import PLANS
+from openassay.core.equivalence import difference
+from openassay.core.sequential import (
+    DIVERGENCE_ALPHA,
+    DIVERGENCE_RATE,
+    SAME,
+    Batch,
+    Stop,
+    Stopped,
+    Terms,
+    p_outside,
+    probability_within,
+    score,
+    to_batch,
+)
+from openassay.core.sequential import run as run_test
 from openassay.core.types import (
     LARGEST,
     Claim,
     ControlOutcome,
     Finding,
+    Look,
     Measurement,
     Outcome,
     Rerun,
@@ -28,17 +45,34 @@ from openassay.core.types import (
     Verdict,
 )
 
-RULES_VERSION = "1.1.0"
-
-MOST_RUNS = 1000
-DIVERGENCE_RATE = 0.1
-"""A faithful rerun may diverge about this often before it speaks against the release."""
-DIVERGENCE_ALPHA = 0.2
-"""Share of alpha, on top of it, that may go to accusing a release whose recipe diverges at that rate."""
-SAME = 1e-9
-"""Values that differ by less, relative to their size or the margin, are equal: the arithmetic's own error."""
+RULES_VERSION = "2.0.0"
 
 Driver = Literal["python", "native", "none"]
+
+
+def terms_of(claim: Claim, alpha: float, *, equal_decides: bool = False) -> Terms:
+    """What a claim says to the sequential test."""
+    published, family = claim.published, claim.family
+    return Terms(
+        published=published.value, margin=claim.tolerance.margin, num_published=published.num_runs,
+        published_sd=published.seed_sd(), rounding=published.rounding, extra_sd=published.extra_sd,
+        best_of=published.best_of, higher_is_better=published.better == "higher",
+        family_sd=family.sd if family else None, family_df=family.df if family else 0.0, step=claim.resolution,
+        direction={"two-sided": 0, "at_least": 1, "at_most": -1}[claim.direction], alpha=alpha,
+        divergence_rate=claim.divergence_rate, deterministic=claim.deterministic, equal_decides=equal_decides,
+    )  # fmt: skip
+
+
+def wants_more(claims: tuple[Claim, ...], alpha: float, runs: tuple[Rerun, ...]) -> bool:
+    """Does any of an arm's claims ask for another rerun? `runs` are the arm's first ones, none left out.
+
+    No, when a rerun failed: then nothing can be decided on the others.
+    """
+    for claim in claims:
+        evidence = Evidence.of_runs(claim, alpha, runs)
+        if RerunStatus.FAILED in evidence.statuses or RerunStatus.TIMED_OUT in evidence.statuses:
+            return False
+    return any(Evidence.of_runs(claim, alpha, runs).stop in {Stop.NEEDS_RUNS, Stop.EQUAL} for claim in claims)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,108 +84,107 @@ class Evidence:
     values: tuple[float | None, ...]
     """One a rerun, None where it gave no finite value; empty when nothing was run."""
     statuses: tuple[RerunStatus, ...]
-    not_attempted_because: str
+    not_attempted_because: str = ""
     """Why nothing was run; empty otherwise."""
-    data_differs: str
+    data_differs: str = ""
     """What is wrong with the prepared data; empty when it is as published, or nothing was published to compare with."""
-    faithful: tuple[float, ...]
-    """For a control: the faithful reruns' values, which show the published recipe's noise; empty otherwise."""
-    control: str
+    control: str = ""
     """Why the arm's negative control has not shown power; empty when it was caught."""
-    broken_alike: str
+    broken_alike: str = ""
     """Why the faithful reruns may be as broken as the control; empty when the two are shown to differ."""
+
+    @classmethod
+    def of_runs(cls, claim: Claim, alpha: float, runs: tuple[Rerun, ...]) -> Evidence:
+        """The evidence that reruns give by themselves."""
+        metric = claim.metric
+        return cls(claim=claim, alpha=alpha, values=values_of(runs, metric), statuses=statuses_of(runs, metric))
+
+    @property
+    def used(self) -> tuple[float | None, ...]:
+        """The values that the sequential test has looked at."""
+        return self.values[: self.num_used]
 
     @property
     def finite(self) -> tuple[float, ...]:
-        """The finite values."""
-        return tuple(value for value in self.values if value is not None)
+        """The finite ones of them."""
+        return tuple(value for value in self.used if value is not None)
 
     @property
-    def num_lost(self) -> int:
-        """Reruns without a finite value."""
-        return len(self.values) - len(self.finite)
+    def num_used(self) -> int:
+        """Reruns that the sequential test has looked at."""
+        return int(self._stopped[1].runs_used[0])
 
     @property
-    def equal(self) -> bool:
-        """Do all reruns with a value give the same one?"""
-        values = self.finite
-        return bool(values) and same(values, self.claim.tolerance.margin)
+    def stop(self) -> Stop:
+        """What the sequential test says."""
+        return Stop(int(self._stopped[1].stop[0]))
 
-    @property
-    def deterministic(self) -> bool:
-        """Is the claim declared deterministic, and are the reruns equal?"""
-        return self.claim.deterministic and self.equal
+    @functools.cached_property
+    def _stopped(self) -> tuple[Batch, Stopped]:
+        return self._run(self.alpha, self.values)
 
-    @property
-    def at_bound(self) -> bool:
-        """Are the reruns equal because the metric has reached an end of its range?"""
+    def _run(self, alpha: float, *prefixes: tuple[float | None, ...]) -> tuple[Batch, Stopped]:
         ends = [end for end in self.claim.bounds if end is not None]
-        return self.equal and any(same((*self.finite, end), self.claim.tolerance.margin) for end in ends)
-
-    def interval(self) -> tuple[float, float] | None:
-        """Interval of the difference from the published value; None with fewer than two values."""
-        published = self.claim.published
-        if len(self.finite) < 2:
-            return None
-        if self.deterministic:
-            return exact_difference(self.finite[0], published.value, published.rounding)
-        low, high = self._difference().interval(self.alpha)
-        return float(low), float(high)
-
-    def _difference(self) -> Difference:
-        published = self.claim.published
-        return difference(
-            self.finite, published.value, num_runs=published.num_runs, published_sd=published.sd,
-            rounding=published.rounding, resolution=self.claim.resolution,
-            published_recipe=self.faithful if len(self.faithful) >= 2 else None,
-        )  # fmt: skip
-
-    def agrees(self) -> bool:
-        """Is the recipe shown to agree within the tolerance?"""
-        interval, margin = self.interval(), self.claim.tolerance.margin
-        if interval is None or self.deterministic:
-            return interval is not None and bool(lies_within(*interval, margin))
-        return bool(self._difference().agrees(margin, self.alpha))
-
-    def differs(self) -> bool:
-        """Is the recipe shown to differ by more than the tolerance?"""
-        interval, margin = self.interval(), self.claim.tolerance.margin
-        if interval is None or self.deterministic:
-            return interval is not None and bool(lies_outside(*interval, margin))
-        return bool(self._difference().differs(margin, self.alpha))
+        first = next((value for value in self.values if value is not None), None)
+        at_end = first is not None and any(same((first, end), self.claim.tolerance.margin) for end in ends)
+        # Equal reruns are no sign of a lost seed where the metric has reached its end.
+        asked = terms_of(self.claim, alpha, equal_decides=at_end and self.claim.resolution > 0)
+        batch = to_batch([asked] * len(prefixes), prefixes)
+        return batch, run_test(batch)
 
     def numbers(self) -> _Numbers:
         """The figures that stand beside the verdict."""
-        interval, margin = self.interval(), self.claim.tolerance.margin
-        if interval is None:
+        batch, stopped = self._stopped
+        plan = list(PLANS)[int(batch.plan[0])] if self.values else None
+        feasible = plan != "screen3" if plan and batch.prior_df[0] > 0 else None
+        if not np.isfinite(stopped.df[0]):
             mean = float(np.mean(self.finite)) - self.claim.published.value if self.finite else None
-            return _Numbers(difference=mean, interval=None, within=None, p=None, score=None, score_interval=None)
-        low, high = score_interval(interval[0], interval[1], margin)
-        ends = (float(low), float(high))
-        if self.deterministic:
-            middle = (interval[0] + interval[1]) / 2
-            inside = max(0.0, min(interval[1], margin) - max(interval[0], -margin))
-            width = interval[1] - interval[0]
-            within = inside / width if width > 0 else float(abs(middle) <= margin)
-            p = float(not self.differs())
-            value = float(credit(middle, margin))
-            return _Numbers(difference=middle, interval=interval, within=within, p=p, score=value, score_interval=ends)
-        found = self._difference()
+            return _Numbers(
+                difference=mean, interval=None, within=None, p=None, prediction=None, score=None, score_interval=None,
+                plan=plan, feasible=feasible,
+            )  # fmt: skip
+        value, least, most = (float(found[0]) for found in score(stopped, batch))
         return _Numbers(
-            difference=float(found.estimate), interval=interval, within=float(found.probability_within(margin)),
-            p=float(found.p_not_within(margin)), score=float(score(found, margin)), score_interval=ends,
+            difference=float(stopped.estimate[0]), interval=(float(stopped.low[0]), float(stopped.high[0])),
+            within=float(probability_within(stopped, batch)[0]), p=self._p(), prediction=self._prediction_p(), score=value,
+            score_interval=(least, most), plan=plan, feasible=feasible,
         )  # fmt: skip
 
-    def runs_needed(self) -> int | None:
-        """About how many reruns in all would decide; None when no number would."""
-        published, found = self.claim.published, self._difference()
-        inverse = 1 / published.num_runs
-        unrounded = float(found.se) ** 2 - published.rounding**2 / 12
-        return runs_needed(
-            float(found.estimate), unrounded / (1 / len(self.finite) + inverse),
-            margin=self.claim.tolerance.margin, alpha=self.alpha, inverse_num_runs=inverse,
-            rounding=published.rounding, most=MOST_RUNS,
+    def _p(self) -> float:
+        """The smallest alpha at which one of these looks would have shown that the recipe differs."""
+        if self.stop is Stop.DIVERGED:
+            return p_of_lost(self.num_used - len(self.finite), self.num_used, self.claim.divergence_rate)
+        batch, stopped = self._run(self.alpha, *self._prefixes())
+        return float(np.nanmin(p_outside(stopped, batch)))
+
+    def _prefixes(self) -> list[tuple[float | None, ...]]:
+        return [self.used[:n] for n in range(2, len(self.used) + 1)]
+
+    def _prediction_p(self) -> float | None:
+        """p-value of "the published value is one more draw", with the noise that the reruns show."""
+        _, stopped = self._stopped
+        if stopped.se[0] == 0 or not np.isfinite(stopped.df[0]):
+            return None
+        return float(2 * stats.t.sf(abs(stopped.estimate[0]) / stopped.se[0], stopped.df[0]))
+
+    def looks(self) -> tuple[Look, ...]:
+        """Every look, up to the one that decided."""
+        if len(self.used) < 2:
+            return ()
+        prefixes = self._prefixes()
+        _, found = self._run(self.alpha, *prefixes)
+        return tuple(
+            Look(
+                num_runs=len(prefix), difference=_number(found.estimate[i]), critical_value=_number(found.critical[i]),
+                interval=(float(found.low[i]), float(found.high[i])) if np.isfinite(found.df[i]) else None,
+                stop=Stop(int(found.stop[i])).name.lower(),
+            )
+            for i, prefix in enumerate(prefixes)
         )  # fmt: skip
+
+
+def _number(value: np.float64) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,8 +193,11 @@ class _Numbers:
     interval: tuple[float, float] | None
     within: float | None
     p: float | None
+    prediction: float | None
     score: float | None
     score_interval: tuple[float, float] | None
+    plan: str | None
+    feasible: bool | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,78 +214,14 @@ def nothing_was_run(evidence: Evidence) -> Decision | None:
     """No rerun was made, or none of them gave anything."""
     if evidence.not_attempted_because:
         return Decision(outcome=Outcome.NOT_ATTEMPTED, reason=evidence.not_attempted_because)
-    broken = {RerunStatus.FAILED, RerunStatus.TIMED_OUT}
-    if not evidence.values or all(status in broken for status in evidence.statuses):
+    if not evidence.values or all(status in _NO_VALUES for status in evidence.statuses):
         return Decision(outcome=Outcome.NOT_ATTEMPTED, reason="no rerun ran to its end; see the findings")
     return None
 
 
-def p_of_lost(lost: int, n: int) -> float:
-    """P(at least `lost` of `n` reruns give no value) for a recipe that fails one time in ten."""
-    return float(stats.binom.sf(lost - 1, n, DIVERGENCE_RATE))
-
-
-def some_runs_failed(evidence: Evidence) -> Decision | None:
-    """Reruns that failed or gave no measurement may be the machine's fault: nothing is decided on the others."""
-    failed = sum(status in {RerunStatus.FAILED, RerunStatus.TIMED_OUT} for status in evidence.statuses)
-    if failed:
-        reason = f"{failed} of {len(evidence.values)} reruns did not run to their end; see the findings"
-        return Decision(outcome=Outcome.INCONCLUSIVE, reason=reason)
-    return None
-
-
-def too_many_runs_diverged(evidence: Evidence) -> Decision | None:
-    """More reruns than chance allows diverged: the recipe as published does not train."""
-    lost, n = evidence.num_lost, len(evidence.values)
-    if not lost or p_of_lost(lost, n) > DIVERGENCE_ALPHA * evidence.alpha * (1 + SAME):
-        return None
-    if evidence.broken_alike:
-        return Decision(outcome=Outcome.INCONCLUSIVE, reason=f"{lost} of {n} reruns diverged; {evidence.broken_alike}")
-    return Decision(outcome=Outcome.NOT_REPRODUCED, reason=f"{lost} of {n} reruns diverged")
-
-
-def equal_runs(evidence: Evidence) -> Decision | None:
-    """Equal reruns of a recipe that is not declared deterministic: the seeds may never have reached it."""
-    claim = evidence.claim
-    if not evidence.equal or claim.deterministic or (evidence.at_bound and claim.resolution):
-        return None
-    return Decision(
-        outcome=Outcome.INCONCLUSIVE,
-        reason=f"all {len(evidence.finite)} reruns give {evidence.finite[0]:g}: their noise is unknown, the seeds may never "
-        "have reached the recipe; if it is deterministic, or this is the end of the metric's range, the claim must declare it "
-        "(deterministic, or bounds and resolution)",
-    )
-
-
-def too_few_runs(evidence: Evidence) -> Decision | None:
-    """One value shows no noise."""
-    if len(evidence.finite) < 2:
-        return Decision(outcome=Outcome.INCONCLUSIVE, reason="fewer than two reruns gave a value", more_runs_needed=2)
-    return None
-
-
-def outside_tolerance(evidence: Evidence) -> Decision | None:
-    """The recipe is shown to differ by more than the tolerance."""
-    interval, margin = evidence.interval(), evidence.claim.tolerance.margin
-    if interval is None or not evidence.differs():
-        return None
-    what = (
-        f"{len(evidence.finite)} equal reruns differ by"
-        if evidence.deterministic
-        else "the interval of the difference is"
-    )
-    reason = f"{what} {_shown(interval)}, wholly outside ±{margin:g}"
-    if evidence.broken_alike:
-        return Decision(outcome=Outcome.INCONCLUSIVE, reason=f"{reason}; {evidence.broken_alike}")
-    return Decision(outcome=Outcome.NOT_REPRODUCED, reason=reason)
-
-
-def some_runs_diverged(evidence: Evidence) -> Decision | None:
-    """A recipe that sometimes gives no value has not been shown to reproduce."""
-    if evidence.num_lost:
-        reason = f"{evidence.num_lost} of {len(evidence.values)} reruns diverged"
-        return Decision(outcome=Outcome.INCONCLUSIVE, reason=reason)
-    return None
+def p_of_lost(lost: int, n: int, declared_rate: float = 0.0) -> float:
+    """P(at least `lost` of `n` reruns give no value) for a recipe that diverges one time in ten, or as often as declared."""
+    return float(stats.binom.sf(lost - 1, n, max(DIVERGENCE_RATE, declared_rate)))
 
 
 def data_differs(evidence: Evidence) -> Decision | None:
@@ -259,37 +231,87 @@ def data_differs(evidence: Evidence) -> Decision | None:
     return None
 
 
+def some_runs_failed(evidence: Evidence) -> Decision | None:
+    """Reruns that failed or gave no measurement may be the machine's fault: nothing is decided on the others."""
+    failed = sum(status in _NO_VALUES for status in evidence.statuses)
+    if failed:
+        reason = f"{failed} of {len(evidence.values)} reruns did not run to their end; see the findings"
+        return Decision(outcome=Outcome.INCONCLUSIVE, reason=reason)
+    return None
+
+
+def too_many_runs_diverged(evidence: Evidence) -> Decision | None:
+    """More reruns than chance allows diverged: the recipe as published does not train."""
+    if evidence.stop is not Stop.DIVERGED:
+        return None
+    reason = f"{evidence.num_used - len(evidence.finite)} of {evidence.num_used} reruns diverged"
+    if evidence.broken_alike:
+        return Decision(outcome=Outcome.INCONCLUSIVE, reason=f"{reason}; {evidence.broken_alike}")
+    return Decision(outcome=Outcome.NOT_REPRODUCED, reason=reason)
+
+
+def too_few_runs(evidence: Evidence) -> Decision | None:
+    """One value shows no noise."""
+    if len(evidence.finite) < 2:
+        return Decision(outcome=Outcome.INCONCLUSIVE, reason="fewer than two reruns gave a value", more_runs_needed=2)
+    return None
+
+
+def equal_runs(evidence: Evidence) -> Decision | None:
+    """Equal reruns of a recipe that is not declared deterministic: the seeds may never have reached it."""
+    if evidence.stop is not Stop.EQUAL:
+        return None
+    return Decision(
+        outcome=Outcome.INCONCLUSIVE,
+        reason=f"all {len(evidence.finite)} reruns give {evidence.finite[0]:g}: their noise is unknown, the seeds may never "
+        "have reached the recipe; if it is deterministic, or this is the end of the metric's range, the claim must declare it "
+        "(deterministic, or bounds and resolution)",
+    )
+
+
+def outside_tolerance(evidence: Evidence) -> Decision | None:
+    """The recipe is shown to differ by more than the tolerance."""
+    if evidence.stop is not Stop.OUTSIDE:
+        return None
+    reason = f"{_interval_of(evidence)}, outside {_tolerance(evidence.claim)}"
+    if evidence.broken_alike:
+        return Decision(outcome=Outcome.INCONCLUSIVE, reason=f"{reason}; {evidence.broken_alike}")
+    return Decision(outcome=Outcome.NOT_REPRODUCED, reason=reason)
+
+
 def control_not_caught(evidence: Evidence) -> Decision | None:
     """A test that a broken recipe passes has no power."""
-    if evidence.control and evidence.agrees():
+    if evidence.control and evidence.stop is Stop.WITHIN:
         return Decision(outcome=Outcome.INCONCLUSIVE, reason=evidence.control)
     return None
 
 
 def within_tolerance(evidence: Evidence) -> Decision | None:
     """The recipe is shown to agree within the tolerance."""
-    interval, margin = evidence.interval(), evidence.claim.tolerance.margin
-    if interval is None or not evidence.agrees():
+    if evidence.stop is not Stop.WITHIN:
         return None
-    reason = f"the interval of the difference is {_shown(interval)}, wholly within ±{margin:g}"
+    reason = f"{_interval_of(evidence)}, within {_tolerance(evidence.claim)}"
     return Decision(outcome=Outcome.REPRODUCED, reason=reason)
 
 
 def interval_straddles(evidence: Evidence) -> Decision | None:
     """The interval holds both differences within the tolerance and outside it."""
-    interval, margin = evidence.interval(), evidence.claim.tolerance.margin
-    if interval is None:
-        return None
-    reason = f"the interval of the difference is {_shown(interval)}, partly within ±{margin:g}"
-    if evidence.deterministic:
-        return Decision(outcome=Outcome.INCONCLUSIVE, reason=f"{reason}; the published value's rounding decides")
-    needed = evidence.runs_needed()
-    if needed is None:
-        reason += "; no number of reruns would decide: the published value's own noise is too large for this tolerance"
-    elif needed <= len(evidence.finite):
-        needed = None
+    reason = f"{_interval_of(evidence)}, partly within {_tolerance(evidence.claim)}"
+    needed = None
+    if evidence.stop is Stop.ROUNDING:
+        reason += "; the published value's rounding decides"
+    elif evidence.stop is Stop.FUTILE:
+        reason += "; a decision by the plan's last rerun has become unlikely"
+    elif evidence.stop is Stop.SPENT:
+        reason += "; the plan's reruns are spent"
     else:
-        reason += f"; about {needed} reruns would decide, if they went on like these"
+        batch, _ = evidence._stopped
+        needed = list(PLANS.values())[int(batch.plan[0])].max_runs
+        reason += f"; the plan has up to {needed} reruns, and {len(evidence.values)} were made"
+    if evidence.numbers().feasible is False:
+        reason += (
+            "; no number of reruns could show that this tolerance is kept: the published value's own noise is too large"
+        )
     return Decision(outcome=Outcome.INCONCLUSIVE, reason=reason, more_runs_needed=needed)
 
 
@@ -303,7 +325,6 @@ RULES: tuple[Rule, ...] = (
     too_few_runs,
     equal_runs,
     outside_tolerance,
-    some_runs_diverged,
     control_not_caught,
     within_tolerance,
     interval_straddles,
@@ -323,9 +344,10 @@ def judge_claim(evidence: Evidence, *, driver: Driver, protocol: str) -> Verdict
     decision, numbers, claim = decide(evidence), evidence.numbers(), evidence.claim
     return Verdict(
         id=claim.id, metric=claim.metric, unit=claim.unit, published=claim.published, tolerance=claim.tolerance,
-        cited_at=claim.cited_at, driver=driver, protocol=protocol, runs=evidence.values,
+        cited_at=claim.cited_at, driver=driver, protocol=protocol, runs=evidence.values, runs_used=evidence.num_used,
         difference=numbers.difference, interval=numbers.interval, outcome=decision.outcome,
-        probability_within_tolerance=numbers.within, p_not_reproduced=numbers.p,
+        plan=numbers.plan, feasible=numbers.feasible, looks=evidence.looks(),
+        probability_within_tolerance=numbers.within, p_not_reproduced=numbers.p, prediction_p=numbers.prediction,
         more_runs_needed=decision.more_runs_needed, score=numbers.score, score_interval=numbers.score_interval,
         reason=decision.reason, rule=decision.rule,
     )  # fmt: skip
@@ -336,25 +358,41 @@ def judge_control(
 ) -> ControlOutcome:
     """Was the broken recipe caught: are its reruns shown not to reproduce the claim, or unable to train at all?
 
-    The published value's noise is that of the published recipe: the faithful reruns show it, not the control's own.
+    All of its reruns are judged at once, by Welch's test: the published value's noise is that of the published recipe, which the
+    faithful reruns show, and not the control's own.
     """
-    values = values_of(runs, claim.metric)
-    theirs = values_of(faithful, claim.metric)
-    finite = tuple(value for value in values if value is not None)
-    evidence = Evidence(
-        claim=replace(
-            claim, deterministic=bool(finite) and same(finite, claim.tolerance.margin),
-            published=replace(claim.published, sd=None),
-        ),
-        alpha=alpha, values=values, statuses=statuses_of(runs, claim.metric),
-        not_attempted_because="" if runs else "the control was not run", data_differs="",
-        faithful=tuple(value for value in theirs if value is not None), control="", broken_alike="",
-    )  # fmt: skip
-    outcome = decide(evidence).outcome
+    values, theirs = values_of(runs, claim.metric), values_of(faithful, claim.metric)
+    outcome = _control_outcome(claim, values, theirs, statuses_of(runs, claim.metric), alpha)
     return ControlOutcome(
         arm=arm, of=claim.arm, claim=claim.id, runs=values, outcome=outcome,
         caught=outcome is Outcome.NOT_REPRODUCED, differs_from_faithful=_differ(values, theirs, claim, alpha),
     )  # fmt: skip
+
+
+def _control_outcome(
+    claim: Claim, values: tuple[float | None, ...], faithful: tuple[float | None, ...], statuses: tuple[RerunStatus, ...],
+    alpha: float,
+) -> Outcome:  # fmt: skip
+    if all(status in _NO_VALUES for status in statuses):
+        return Outcome.NOT_ATTEMPTED
+    finite = [value for value in values if value is not None]
+    lost = len(values) - len(finite)
+    if any(status in _NO_VALUES for status in statuses):
+        return Outcome.INCONCLUSIVE
+    if lost and p_of_lost(lost, len(values), claim.divergence_rate) <= DIVERGENCE_ALPHA * alpha * (1 + SAME):
+        return Outcome.NOT_REPRODUCED
+    if len(finite) < 2:
+        return Outcome.INCONCLUSIVE
+    published, margin = claim.published, claim.tolerance.margin
+    theirs = [value for value in faithful if value is not None]
+    found = difference(
+        finite, published.value, num_runs=published.num_runs, rounding=published.rounding, resolution=claim.resolution,
+        published_recipe=theirs if len(theirs) >= 2 else None,
+    )  # fmt: skip
+    wrong_side = {"two-sided": True, "at_least": found.estimate < 0, "at_most": found.estimate > 0}[claim.direction]
+    if wrong_side and found.differs(margin, alpha):
+        return Outcome.NOT_REPRODUCED
+    return Outcome.REPRODUCED if found.agrees(margin, alpha) and not lost else Outcome.INCONCLUSIVE
 
 
 def _differ(control: tuple[float | None, ...], faithful: tuple[float | None, ...], claim: Claim, alpha: float) -> bool:
@@ -418,12 +456,7 @@ def judge_release(verdicts: tuple[Verdict, ...], alpha: float) -> tuple[Outcome,
         return Outcome.NOT_ATTEMPTED, "no claim could be tested: " + verdicts[0].reason
     by_rule = [v for v in tested if v.outcome is Outcome.NOT_REPRODUCED]
     if by_rule:
-        smallest = min(
-            p_of_lost(v.runs.count(None), len(v.runs))
-            if v.rule == too_many_runs_diverged.__name__
-            else v.p_not_reproduced or 0.0
-            for v in by_rule
-        )
+        smallest = min(v.p_not_reproduced or 0.0 for v in by_rule)
         names = ", ".join(v.id for v in by_rule)
         if smallest <= alpha / len(tested):
             return Outcome.NOT_REPRODUCED, f"not reproduced: {names}"
@@ -453,7 +486,7 @@ def score_release(verdicts: tuple[Verdict, ...]) -> Score:
 def unequal_deterministic(evidence: Evidence) -> Finding | None:
     """A recipe that is declared deterministic gave different values."""
     values = set(evidence.finite)
-    if evidence.claim.deterministic and values and not evidence.equal:
+    if evidence.claim.deterministic and values and not same(tuple(values), evidence.claim.tolerance.margin):
         return Finding(
             stage="judge", kind="not_deterministic",
             message=f"{evidence.claim.id}: declared deterministic, but the reruns give {len(values)} different values, "
@@ -465,7 +498,7 @@ def unequal_deterministic(evidence: Evidence) -> Finding | None:
 def equal_reruns(evidence: Evidence) -> Finding | None:
     """Equal reruns of a recipe that is not declared deterministic: what they leave open."""
     values = evidence.finite
-    if evidence.claim.deterministic or len(values) < 2 or not evidence.equal:
+    if evidence.claim.deterministic or len(values) < 2 or not same(values, evidence.claim.tolerance.margin):
         return None
     share = 1 - evidence.alpha ** (1 / len(values))
     return Finding(
@@ -475,5 +508,18 @@ def equal_reruns(evidence: Evidence) -> Finding | None:
     )  # fmt: skip
 
 
-def _shown(interval: tuple[float, float]) -> str:
-    return f"{interval[0]:+.3g} to {interval[1]:+.3g}"
+def _interval_of(evidence: Evidence) -> str:
+    low, high = evidence.numbers().interval or (np.nan, np.nan)
+    what = (
+        f"{len(evidence.finite)} equal reruns differ by"
+        if evidence.stop is Stop.ROUNDING or low == high
+        else "the interval of the difference is"
+    )
+    return f"{what} {low:+.3g} to {high:+.3g}"
+
+
+def _tolerance(claim: Claim) -> str:
+    margin = claim.tolerance.margin
+    return {"two-sided": f"±{margin:g}", "at_least": f"{-margin:g} and above", "at_most": f"+{margin:g} and below"}[
+        claim.direction
+    ]

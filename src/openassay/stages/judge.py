@@ -75,7 +75,9 @@ def run(
 def _reruns(layout: Layout, plan: Plan, arm: str, identities: tuple[str, ...]) -> tuple[Rerun, ...]:
     """Exactly the reruns that the rerun stage has named, never what else may lie in the folder."""
     found = []
-    for seed, identity in zip(plan.seeds.arms.get(arm, ()), identities, strict=True):
+    for seed, identity in zip(
+        plan.seeds.arms.get(arm, ()), identities, strict=False
+    ):  # not all planned seeds were needed
         path = layout.rerun(arm, seed) / "record.json"
         rerun = read_record(path, Rerun)
         if rerun.identity != identity or rerun.seed != seed or rerun.arm != arm:
@@ -109,7 +111,7 @@ def _evidence(
         claim=claim, alpha=plan.judge.alpha, values=values_of(of_arm, claim.metric),
         statuses=statuses_of(of_arm, claim.metric), not_attempted_because=because,
         data_differs=f"the prepared data differs from the published ({', '.join(failed)})" if failed else "",
-        faithful=(), control=_power(own), broken_alike=_broken_alike(own),
+        control=_power(own), broken_alike=_broken_alike(own),
     )  # fmt: skip
 
 

@@ -24,8 +24,11 @@ def read_evidence(plan: Plan, layout: Layout) -> Evidence:
     """Everything that the page shows, from the records."""
     reruns = read_record(layout.record("rerun"), RerunsRecord)
     runs = {
-        arm: tuple(read_record(layout.rerun(arm, seed) / "record.json", Rerun) for seed in plan.seeds.arms[arm])
-        for arm in reruns.identities
+        arm: tuple(
+            read_record(layout.rerun(arm, seed) / "record.json", Rerun)
+            for seed in plan.seeds.arms[arm][: len(identities)]
+        )
+        for arm, identities in reruns.identities.items()
     }
     return Evidence(
         plan=plan,

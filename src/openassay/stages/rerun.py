@@ -1,26 +1,29 @@
 """What do reruns of the recipe give: faithful seeds, and a broken control?
 
 A rerun has an identity, the digest of recipe, data, code, environment and seed. Its record is written the moment it is
-finished; a rerun whose record is there is not run again, so that a killed audit goes on where it stopped.
+finished; a rerun whose record is there is not run again, so that a killed audit goes on where it stopped. How many are made, the
+claims decide: after each rerun the sequential test says whether another one is asked for.
 """
 
 from __future__ import annotations
 
 import ctypes
+import itertools
 import multiprocessing
 import os
 import signal
 import sys
 import time
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
 
 from openassay import child, metrics, recipes, training
 from openassay.core.types import FetchRecord, Finding, PrepareRecord, Rerun, RerunsRecord, RerunStatus
+from openassay.core.verdict import wants_more
 from openassay.faults import Fault
 from openassay.layout import Layout
 from openassay.plan import Plan
@@ -40,6 +43,9 @@ from openassay.records import (
 )
 from openassay.sandbox import LOG_TAIL, NotPossible, Room, make_room
 from openassay.store import Store, remove_tree
+
+FIRST_RUNS = 2
+"""Reruns of every arm before its claims are looked at."""
 
 
 class WorkerLost(Fault):
@@ -73,15 +79,12 @@ def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store,
     if room is None or plan.rerun is None:
         finding = Finding(stage="rerun", kind="not_rerun", message=impossible)
         return RerunsRecord(not_attempted_because=impossible, identities={}, num_reused=0, findings=(finding,))
-    tasks = _tasks(plan, plan.rerun, fetched, prepared, room, layout)
-    open_tasks = [task for task in tasks if not _is_done(task)]
-    num_reused = len(tasks) - len(open_tasks)
-    if num_reused:
-        print(f"  {num_reused} of {len(tasks)} reruns are finished already and kept", flush=True)
-    _run_all(open_tasks, plan)
+    arms = _tasks(plan, plan.rerun, fetched, prepared, room, layout)
+    schedule = _Schedule(plan=plan, tasks=arms)
+    num_reused = _run_all(schedule)
     identities: dict[str, tuple[str, ...]] = {}
     findings = []
-    for task in tasks:
+    for task in schedule.made():
         identities[task.arm_name] = (*identities.get(task.arm_name, ()), task.identity)
         rerun = read_record(task.record, Rerun)
         if rerun.reason:
@@ -103,17 +106,15 @@ def _impossible(plan: Plan, prepared: PrepareRecord) -> str:
 
 def _tasks(
     plan: Plan, recipe: Recipe, fetched: FetchRecord, prepared: PrepareRecord, room: Room, layout: Layout
-) -> list[_Task]:
-    """Every rerun of the plan, seed by seed over the arms, so that all arms have their first seeds early."""
+) -> dict[str, list[_Task]]:
+    """Every rerun that the plan allows, by arm and in the order of the seeds."""
     code, environment = _code_and_environment(plan, recipe, fetched, room)
     registered = plan.registration()
     data = {"arrays": to_plain(prepared.arrays), "files": prepared.files}
     arms = plan.arms()
-    tasks = []
-    for seed in sorted({seed for seeds in plan.seeds.arms.values() for seed in seeds}):
-        for name, seeds in plan.seeds.arms.items():
-            if seed not in seeds:
-                continue
+    tasks: dict[str, list[_Task]] = {name: [] for name in plan.seeds.arms}
+    for name, seeds in plan.seeds.arms.items():
+        for seed in seeds:
             identity = digest(
                 {
                     "recipe": _recipe_identity(recipe), "arm": to_plain(arms[name]), "data": data, "code": code,
@@ -125,7 +126,7 @@ def _tasks(
                 out=folder / "out", data=layout.data if prepared.status == "done" else None, arm=arms[name], seed=seed,
                 device=plan.execution.device, threads=plan.execution.threads, timeout_s=recipe.timeout_s,
             )  # fmt: skip
-            tasks.append(
+            tasks[name].append(
                 _Task(
                     target=plan.name, arm_name=name, identity=identity, registered=registered, environment=environment,
                     recipe=recipe, job=job, record=folder / "record.json",
@@ -157,40 +158,101 @@ def _code_and_environment(
     return code, room.environment.identity() if room.environment else {}
 
 
-def _is_done(task: _Task) -> bool:
-    """Is this rerun's record there? One that was stopped at a shorter time limit, or killed, is made again."""
+def _finished(task: _Task) -> Rerun | None:
+    """This rerun's record, if it is there. One that was stopped at a shorter time limit, or killed, is made again."""
     if not task.record.exists():
-        return False
+        return None
     try:
         rerun = read_record(task.record, Rerun)
     except BrokenRecord:
-        return False
+        return None
     stopped_early = rerun.status is RerunStatus.TIMED_OUT and rerun.duration_s < task.job.timeout_s
-    return rerun.identity == task.identity and not stopped_early and rerun.reason != KILLED
+    return rerun if rerun.identity == task.identity and not stopped_early and rerun.reason != KILLED else None
 
 
-def _run_all(tasks: list[_Task], plan: Plan) -> None:
-    if not tasks:
-        return
-    workers = min(len(tasks), plan.execution.workers or len(os.sched_getaffinity(0)))
+@dataclass
+class _Schedule:
+    """Which rerun is next? Two of every arm, the controls, and then as many as the claims of an arm ask for.
+
+    The claims are looked at after each rerun, in the order of the seeds. What no claim asks for is not begun, except to keep
+    workers busy that would have nothing to do; `judge` does not look at such reruns.
+    """
+
+    plan: Plan
+    tasks: dict[str, list[_Task]]
+    """Of every arm, in the order of the seeds."""
+    made_by_arm: dict[str, list[Rerun | None]] = field(default_factory=dict)
+    """What each arm's tasks gave, None for one that is under way."""
+
+    def __post_init__(self) -> None:
+        self.made_by_arm = {arm: [] for arm in self.tasks}
+        self.controls = {control.arm for control in self.plan.controls}
+
+    def wants(self, arm: str) -> bool:
+        """Does this arm ask for another rerun, by what has been finished of it?"""
+        of = self.made_by_arm[arm]
+        if len(of) >= len(self.tasks[arm]):
+            return False
+        if arm in self.controls or len(of) < FIRST_RUNS:
+            return True
+        finished = tuple(itertools.takewhile(lambda rerun: rerun is not None, of))
+        claims = tuple(claim for claim in self.plan.claims if claim.arm == arm and claim.testable)
+        known = tuple(rerun for rerun in finished if rerun is not None)
+        return len(known) >= FIRST_RUNS and bool(claims) and wants_more(claims, self.plan.judge.alpha, known)
+
+    def next(self) -> _Task | None:
+        """The next rerun to begin, with those first of which the fewest were begun; None when none is asked for."""
+        wanting = [arm for arm in self.tasks if self.wants(arm)]
+        if not wanting:
+            return None
+        arm = min(wanting, key=lambda arm: len(self.made_by_arm[arm]))
+        self.made_by_arm[arm].append(None)
+        return self.tasks[arm][len(self.made_by_arm[arm]) - 1]
+
+    def done(self, task: _Task, rerun: Rerun) -> None:
+        """Note what a rerun gave."""
+        self.made_by_arm[task.arm_name][self.tasks[task.arm_name].index(task)] = rerun
+
+    def made(self) -> list[_Task]:
+        """The reruns that were made, or kept from an earlier audit."""
+        return [task for arm, of in self.made_by_arm.items() for task in self.tasks[arm][: len(of)]]
+
+
+def _run_all(schedule: _Schedule) -> int:
+    """Make or keep every rerun that is asked for; gives how many were kept."""
+    plan, num_kept, num_made = schedule.plan, 0, 0
+    most = sum(len(tasks) for tasks in schedule.tasks.values())
+    workers = min(most, plan.execution.workers or len(os.sched_getaffinity(0)))
     # spawn: a worker must not inherit half of this process's threads; torch and CUDA need it
     context = multiprocessing.get_context("spawn")
-    started = time.monotonic()
     with (
         ProcessPoolExecutor(workers, mp_context=context, initializer=_die_with_parent) as pool,
         # in a log a bar would be noise; the lines say the same
-        tqdm(total=len(tasks), desc=f"  reruns of {plan.name}", unit="rerun", file=sys.stdout, disable=None) as bar,
+        tqdm(total=most, desc=f"  reruns of {plan.name}, at most", unit="rerun", file=sys.stdout, disable=None) as bar,
     ):
-        futures: list[Future[Rerun]] = [pool.submit(_execute, task) for task in tasks]
+        running: dict[Future[Rerun], _Task] = {}
         try:
-            for done, future in enumerate(as_completed(futures), start=1):
-                rerun = future.result()
-                measured = ", ".join(f"{m.metric} {m.raw[:8]}" for m in rerun.measurements) or rerun.status.value
-                left_s = (time.monotonic() - started) / done * (len(tasks) - done)
-                line = f"  {done}/{len(tasks)} {rerun.arm}, seed {rerun.seed}: {measured} ({rerun.duration_s:.1f} s)"
-                bar.write(line + (f", about {left_s:.0f} s left" if left_s >= 1 else ""), file=sys.stdout)
-                bar.update()
-                sys.stdout.flush()
+            while True:
+                while len(running) < workers and (task := schedule.next()):
+                    if kept := _finished(task):
+                        schedule.done(task, kept)
+                        num_kept += 1
+                        bar.update()
+                    else:
+                        running[pool.submit(_execute, task)] = task
+                if not running:
+                    break
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    task, rerun = running.pop(future), future.result()
+                    schedule.done(task, rerun)
+                    num_made += 1
+                    measured = ", ".join(f"{m.metric} {m.raw[:8]}" for m in rerun.measurements) or rerun.status.value
+                    line = (
+                        f"  {num_kept + num_made} {rerun.arm}, seed {rerun.seed}: {measured} ({rerun.duration_s:.1f} s)"
+                    )
+                    bar.write(line, file=sys.stdout)
+                    bar.update()
+                    sys.stdout.flush()
         except BrokenProcessPool:
             raise WorkerLost(
                 "a worker process died; the lines above may say why, and lack of memory ends one without a word. Finished "
@@ -201,6 +263,11 @@ def _run_all(tasks: list[_Task], plan: Plan) -> None:
                 process.kill()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    if num_kept:
+        print(f"  {num_kept} of {num_kept + num_made} reruns were finished already and kept", flush=True)
+    if num_kept + num_made < most:
+        print(f"  {most - num_kept - num_made} more were planned and not needed", flush=True)
+    return num_kept
 
 
 def _die_with_parent() -> None:
