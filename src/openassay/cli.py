@@ -126,7 +126,7 @@ def _alone(root: Path, names: list[str]) -> Iterator[None]:
     folder = cache_home() / "audits"
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
-        for name in sorted(names):
+        for name in sorted(set(names)):
             lock = FileLock(folder / f"{digest([str(root.resolve()), name])[:32]}.lock", timeout=0)
             try:
                 held.enter_context(lock)

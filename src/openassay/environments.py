@@ -204,7 +204,7 @@ def _users_environment() -> dict[str, str]:
 def _bare_environment(home: str, index: PackageIndex) -> dict[str, str]:
     """What uv, the build scripts and the finished environment get: a short list, so that no token gets into a build's log."""
     variables = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    users_netrc = Path.home() / ".netrc"
+    users_netrc = Path(os.path.expanduser("~/.netrc"))
     if "NETRC" not in variables and users_netrc.is_file():
         variables["NETRC"] = str(users_netrc)
     if index.cert:

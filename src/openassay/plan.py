@@ -563,8 +563,7 @@ def write_plan(path: Path, plan: Plan) -> None:
     """Write a plan as YAML."""
     plain = to_plain(plan)
     # YAML takes these for ends of lines: where one occurs, all that is not ASCII is escaped.
-    text = json.dumps(plain, ensure_ascii=False)
-    readable = not any(mark in text for mark in _LINE_ENDS)
+    readable = not set(_LINE_ENDS) & set(json.dumps(plain, ensure_ascii=False))
     text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=readable, width=120)
     write_text(path, f"# Frozen by the plan stage; edit conf/target/{plan.name}.yaml instead.\n{text}")
 

@@ -169,7 +169,7 @@ def test_a_script_with_a_broken_plan_says_how_to_mend_it(project: Path, text: st
 
 
 def test_a_second_audit_of_a_target_at_the_same_time_is_told_so_and_one_of_another_is_not(project: Path) -> None:
-    with cli._alone(project, ["honest"]):
+    with cli._alone(project, ["honest", "honest"]):
         with cli._alone(project, ["inflated"]):
             pass
         done = subprocess.run(
