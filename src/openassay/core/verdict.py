@@ -50,7 +50,7 @@ RULES_VERSION = "2.0.0"
 Driver = Literal["python", "native", "none"]
 
 
-def terms_of(claim: Claim, alpha: float, *, equal_decides: bool = False) -> Terms:
+def terms_of(claim: Claim, alpha: float, max_runs: int, *, equal_decides: bool = False) -> Terms:
     """What a claim says to the sequential test."""
     published, family = claim.published, claim.family
     return Terms(
@@ -60,19 +60,19 @@ def terms_of(claim: Claim, alpha: float, *, equal_decides: bool = False) -> Term
         family_sd=family.sd if family else None, family_df=family.df if family else 0.0, step=claim.resolution,
         direction={"two-sided": 0, "at_least": 1, "at_most": -1}[claim.direction], alpha=alpha,
         divergence_rate=claim.divergence_rate, deterministic=claim.deterministic, equal_decides=equal_decides,
+        max_runs=max_runs,
     )  # fmt: skip
 
 
-def wants_more(claims: tuple[Claim, ...], alpha: float, runs: tuple[Rerun, ...]) -> bool:
+def wants_more(claims: tuple[Claim, ...], alpha: float, max_runs: int, runs: tuple[Rerun, ...]) -> bool:
     """Does any of an arm's claims ask for another rerun? `runs` are the arm's first ones, none left out.
 
     No, when a rerun failed: then nothing can be decided on the others.
     """
-    for claim in claims:
-        evidence = Evidence.of_runs(claim, alpha, runs)
-        if RerunStatus.FAILED in evidence.statuses or RerunStatus.TIMED_OUT in evidence.statuses:
-            return False
-    return any(Evidence.of_runs(claim, alpha, runs).stop in {Stop.NEEDS_RUNS, Stop.EQUAL} for claim in claims)
+    evidence = [Evidence.of_runs(claim, alpha, max_runs, runs) for claim in claims]
+    if any(status in _NO_VALUES for of in evidence for status in of.statuses):
+        return False
+    return any(of.stop in {Stop.NEEDS_RUNS, Stop.EQUAL} for of in evidence)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +81,8 @@ class Evidence:
 
     claim: Claim
     alpha: float
+    max_runs: int
+    """Most reruns that were planned: the sequential test's plan is chosen for it."""
     values: tuple[float | None, ...]
     """One a rerun, None where it gave no finite value; empty when nothing was run."""
     statuses: tuple[RerunStatus, ...]
@@ -94,10 +96,10 @@ class Evidence:
     """Why the faithful reruns may be as broken as the control; empty when the two are shown to differ."""
 
     @classmethod
-    def of_runs(cls, claim: Claim, alpha: float, runs: tuple[Rerun, ...]) -> Evidence:
+    def of_runs(cls, claim: Claim, alpha: float, max_runs: int, runs: tuple[Rerun, ...]) -> Evidence:
         """The evidence that reruns give by themselves."""
-        metric = claim.metric
-        return cls(claim=claim, alpha=alpha, values=values_of(runs, metric), statuses=statuses_of(runs, metric))
+        values, statuses = values_of(runs, claim.metric), statuses_of(runs, claim.metric)
+        return cls(claim=claim, alpha=alpha, max_runs=max_runs, values=values, statuses=statuses)
 
     @property
     def used(self) -> tuple[float | None, ...]:
@@ -128,7 +130,7 @@ class Evidence:
         first = next((value for value in self.values if value is not None), None)
         at_end = first is not None and any(same((first, end), self.claim.tolerance.margin) for end in ends)
         # Equal reruns are no sign of a lost seed where the metric has reached its end.
-        asked = terms_of(self.claim, alpha, equal_decides=at_end and self.claim.resolution > 0)
+        asked = terms_of(self.claim, alpha, self.max_runs, equal_decides=at_end and self.claim.resolution > 0)
         batch = to_batch([asked] * len(prefixes), prefixes)
         return batch, run_test(batch)
 
@@ -306,7 +308,7 @@ def interval_straddles(evidence: Evidence) -> Decision | None:
         reason += "; the plan's reruns are spent"
     else:
         batch, _ = evidence._stopped
-        needed = list(PLANS.values())[int(batch.plan[0])].max_runs
+        needed = min(evidence.max_runs, list(PLANS.values())[int(batch.plan[0])].max_runs)
         reason += f"; the plan has up to {needed} reruns, and {len(evidence.values)} were made"
     if evidence.numbers().feasible is False:
         reason += (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 from openassay import __version__
@@ -30,9 +31,7 @@ from openassay.core.verdict import (
     judge_control,
     judge_release,
     score_release,
-    statuses_of,
     unequal_deterministic,
-    values_of,
 )
 from openassay.faults import BadInput
 from openassay.layout import Layout
@@ -107,9 +106,9 @@ def _evidence(
     of_arm = () if because else runs.get(claim.arm, ())
     failed = [check.array for check in prepared.checks if not check.passed]
     own = [control for control in controls if control.claim == claim.id]
-    return Evidence(
-        claim=claim, alpha=plan.judge.alpha, values=values_of(of_arm, claim.metric),
-        statuses=statuses_of(of_arm, claim.metric), not_attempted_because=because,
+    return replace(
+        Evidence.of_runs(claim, plan.judge.alpha, len(plan.seeds.arms.get(claim.arm, ())), of_arm),
+        not_attempted_because=because,
         data_differs=f"the prepared data differs from the published ({', '.join(failed)})" if failed else "",
         control=_power(own), broken_alike=_broken_alike(own),
     )  # fmt: skip

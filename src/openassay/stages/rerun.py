@@ -198,7 +198,8 @@ class _Schedule:
         finished = tuple(itertools.takewhile(lambda rerun: rerun is not None, of))
         claims = tuple(claim for claim in self.plan.claims if claim.arm == arm and claim.testable)
         known = tuple(rerun for rerun in finished if rerun is not None)
-        return len(known) >= FIRST_RUNS and bool(claims) and wants_more(claims, self.plan.judge.alpha, known)
+        enough = len(known) < FIRST_RUNS or not claims
+        return not enough and wants_more(claims, self.plan.judge.alpha, len(self.tasks[arm]), known)
 
     def next(self) -> _Task | None:
         """The next rerun to begin, with those first of which the fewest were begun; None when none is asked for."""
