@@ -23,10 +23,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from openassay import __version__, scenario, tracking
+from openassay.core.sequential import expect
 from openassay.core.types import Outcome, ReleaseVerdict
+from openassay.core.verdict import terms_of
 from openassay.faults import STATUS_VARIABLE, BadInput, Fault, faults_in_one_line, printable
 from openassay.layout import Layout, cache_home, checked_name, find_root
-from openassay.plan import ArtifactSpec, Target, read_target
+from openassay.plan import ArtifactSpec, Target, make_plan, read_target
 from openassay.records import digest, parse, read_record
 from openassay.sources.fetched import Unavailable
 from openassay.sources.pypi import PypiSource, ask_every_index, project_files
@@ -157,7 +159,7 @@ def _show(root: Path, names: list[str]) -> None:
             continue
         verdict = read_record(layout.verdict, ReleaseVerdict)
         for claim in verdict.claims:
-            given = sum(value is not None for value in claim.runs)
+            given = sum(value is not None for value in claim.runs[: claim.runs_used])
             interval = f", {claim.interval[0]:+.3g} to {claim.interval[1]:+.3g}" if claim.interval else ""
             tested = claim.difference is not None
             table.add_row(
@@ -208,6 +210,53 @@ def check(targets: OptionalTargets = None) -> None:
             f"{name}: well formed; {len(target.artifacts)} artifacts, {len(target.claims)} claims, "
             f"{len(target.controls)} controls"
         )
+
+
+@app.command("plan-runs")
+def plan_runs(
+    targets: OptionalTargets = None,
+    *,
+    profile: Annotated[str, typer.Option(help="Profile of conf/profile/, for the most reruns of an arm")] = "cpu",
+) -> None:
+    """Say before any run whether each tolerance can be decided, and how many reruns to expect."""
+    root = find_root()
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 130
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in (
+        "target",
+        "claim",
+        "tolerance",
+        "seed noise / tolerance",
+        "plan",
+        "P(accepted | same)",
+        "P(caught | off by 2)",
+        "reruns",
+    ):
+        table.add_column(column, overflow="fold")
+    for name in _chosen(root, targets):
+        plan = make_plan(Layout(root, name), [f"profile={profile}", "judge=default", "tracking=none", "execution=cpu"])
+        for claim in plan.claims:
+            if plan.rerun is None or not claim.testable:
+                table.add_row(name, claim.id, f"± {claim.tolerance.margin:g}", "–", "not tested", "–", "–", "–")
+                continue
+            if claim.deterministic:
+                table.add_row(name, claim.id, f"± {claim.tolerance.margin:g}", "none", "deterministic", "–", "–", "2")
+                continue
+            found = expect(terms_of(claim, plan.judge.alpha, len(plan.seeds.arms[claim.arm])))
+            known = "" if found.feasible is not None else " if"
+            for i, rho in enumerate(found.noise):
+                table.add_row(
+                    name if i == 0 else "", claim.id if i == 0 else "", f"± {claim.tolerance.margin:g}" if i == 0 else "",
+                    f"{rho:.2f}{known}", found.plan + (", infeasible" if found.feasible is False else ""),
+                    f"{found.accepted[i]:.2f}", f"{found.caught[i]:.2f}", f"{found.num_runs[i]:.1f} of {found.max_runs}",
+                )  # fmt: skip
+    console.print(table)
+    console.print(
+        "Seed noise followed by `if`: nothing is known of it beforehand; what would come of it is shown.",
+        soft_wrap=True,
+    )
 
 
 @app.command()

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, Field
 
+from openassay.core.boundaries import ALPHAS
 from openassay.core.types import LARGEST, Citation, Claim
 from openassay.environments import EnvironmentSpec
 from openassay.faults import BadInput
@@ -134,8 +135,8 @@ class EvaluationSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Control:
-    """A deliberately broken recipe that must not pass: if it does, the audit's test has no power."""
+class Change:
+    """A changed recipe."""
 
     arm: str
     of: str = "faithful"
@@ -149,6 +150,22 @@ class Control:
         return Arm(
             parameters=base.parameters | self.parameters, set=base.set | self.set, permute=base.permute + self.permute
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control(Change):
+    """A deliberately broken recipe that must not pass: if it does, the audit's test has no power."""
+
+    expects: Literal["lower", "higher"] | None = None
+    """Where the claimed metrics should go; then the control is a probe too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe(Change):
+    """A modified recipe whose effect is predicted: does the release allow to modify, with the result that one expects?"""
+
+    metric: str
+    expects: Literal["lower", "higher"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +186,7 @@ class Target:
     not_rerun_because: str | None = None
     """Why nothing can be rerun; needed when `rerun` is left out."""
     controls: tuple[Control, ...] = ()
+    probes: tuple[Probe, ...] = ()
     claims: tuple[Claim, ...] = ()
 
 
@@ -199,7 +217,7 @@ class JudgeConfig:
     """Which error rates does the verdict promise?"""
 
     name: str
-    alpha: Annotated[float, Field(gt=0, lt=0.5)]
+    alpha: Annotated[float, Field(ge=min(ALPHAS), le=max(ALPHAS))]
     """Each wrong verdict at the tolerance's edge, at most."""
     rationale: str
 
@@ -237,6 +255,7 @@ class Plan:
     rerun: Recipe | None
     not_rerun_because: str | None
     controls: tuple[Control, ...]
+    probes: tuple[Probe, ...]
     claims: tuple[Claim, ...]
     citations: dict[str, Citation]
     """Where each claim's number stands: a section of its own, so that a changed tolerance does not inspect again."""
@@ -248,16 +267,21 @@ class Plan:
 
     def registration(self) -> dict[str, str]:
         """Digests of what bears on the verdict beside the reruns; each rerun keeps them, so that a later change shows."""
-        parts = {"claims": self.claims, "controls": self.controls, "judge": self.judge, "seeds": self.seeds}
+        parts = {
+            "claims": self.claims,
+            "controls": (self.controls, self.probes),
+            "judge": self.judge,
+            "seeds": self.seeds,
+        }
         return {name: digest(part) for name, part in parts.items()}
 
     def arms(self) -> dict[str, Arm]:
-        """Every arm that is run: the faithful ones and the controls."""
+        """Every arm that is run: the faithful ones, the controls and the probes."""
         if self.rerun is None:
             return {}
         arms = dict(self.rerun.arms)
-        for control in self.controls:
-            arms[control.arm] = control.as_arm(arms[control.of])
+        for change in (*self.controls, *self.probes):
+            arms[change.arm] = change.as_arm(self.rerun.arms[change.of])
         return arms
 
 
@@ -337,7 +361,7 @@ def _runs(target: Target) -> list[tuple[str, Run, dict[str, Any], tuple[Measure,
 def _arms(target: Target) -> list[Arm]:
     return [
         *(target.rerun.arms.values() if target.rerun else ()),
-        *(Arm(parameters=c.parameters) for c in target.controls),
+        *(Arm(parameters=change.parameters) for change in (*target.controls, *target.probes)),
     ]
 
 
@@ -380,10 +404,10 @@ def _check_claims(target: Target, where: str) -> None:
     if rerun is None:
         if not target.not_rerun_because:
             raise BadInput(f"{where}: not_rerun_because: missing; say why nothing is rerun, or give `rerun`")
-        if target.controls:
+        if target.controls or target.probes:
             raise BadInput(f"{where}: controls: there is no rerun that they could control")
     else:
-        for name in [*rerun.arms, *(control.arm for control in target.controls)]:
+        for name in [*rerun.arms, *(change.arm for change in (*target.controls, *target.probes))]:
             checked_name(name, f"{where}: rerun.arms")
         _check_controls(target, where)
     _check_metrics(target, where)
@@ -419,7 +443,9 @@ def _check_metrics(target: Target, where: str) -> None:
 
 def _check_controls(target: Target, where: str) -> None:
     assert target.rerun is not None  # noqa: S101 - the caller has looked
-    permuted = [arm.permute for arm in target.rerun.arms.values()] + [control.permute for control in target.controls]
+    changes: list[tuple[str, Change]] = [(f"controls.{i}", change) for i, change in enumerate(target.controls)]
+    changes += [(f"probes.{i}", change) for i, change in enumerate(target.probes)]
+    permuted = [arm.permute for arm in target.rerun.arms.values()] + [change.permute for _, change in changes]
     if target.prepare is None and any(permuted):
         raise BadInput(f"{where}: permute: there are no prepared arrays to permute; give `prepare`, or use parameters")
     if not target.controls:
@@ -430,16 +456,22 @@ def _check_controls(target: Target, where: str) -> None:
     for name, arm in target.rerun.arms.items():
         _check_arm(target.rerun, arm, f"{where}: rerun.arms.{name}")
     names = list(target.rerun.arms)
-    for i, control in enumerate(target.controls):
-        if control.of not in target.rerun.arms:
-            raise BadInput(f"{where}: controls.{i}.of: there is no arm {control.of!r}; there are: {', '.join(names)}")
-        if control.arm in names:
-            raise BadInput(f"{where}: controls.{i}.arm: {control.arm!r} is taken; give the control a name of its own")
-        names.append(control.arm)
-        if not (control.parameters or control.set or control.permute):
-            raise BadInput(f"{where}: controls.{i}: it changes nothing; give parameters, set or permute")
-        _check_arm(target.rerun, control.as_arm(target.rerun.arms[control.of]), f"{where}: controls.{i}")
-        _check_difference(target.rerun, control, f"{where}: controls.{i}")
+    for key, change in changes:
+        if change.of not in target.rerun.arms:
+            raise BadInput(
+                f"{where}: {key}.of: there is no arm {change.of!r}; there are: {', '.join(target.rerun.arms)}"
+            )
+        if change.arm in names:
+            raise BadInput(f"{where}: {key}.arm: {change.arm!r} is taken; give it a name of its own")
+        names.append(change.arm)
+        if not (change.parameters or change.set or change.permute):
+            raise BadInput(f"{where}: {key}: it changes nothing; give parameters, set or permute")
+        _check_arm(target.rerun, change.as_arm(target.rerun.arms[change.of]), f"{where}: {key}")
+        _check_difference(target.rerun, change, f"{where}: {key}")
+    for i, probe in enumerate(target.probes):
+        if probe.metric not in target.rerun.metrics():
+            known = ", ".join(sorted(target.rerun.metrics()))
+            raise BadInput(f"{where}: probes.{i}.metric: no rerun measures {probe.metric!r}; measured: {known}")
     controlled = {control.of for control in target.controls}
     for i, claim in enumerate(target.claims):
         if claim.testable and claim.arm in target.rerun.arms and claim.arm not in controlled:
@@ -462,18 +494,18 @@ def _check_arm(recipe: Recipe, arm: Arm, key: str) -> None:
         raise BadInput(f"{key}.parameters: the run has no {{{min(unused)}}}: it would change nothing")
 
 
-def _check_difference(recipe: Recipe, control: Control, key: str) -> None:
-    """Does a control break anything: do its values differ from those of the arm that it controls?"""
-    base = recipe.arms[control.of]
-    if control.permute:
+def _check_difference(recipe: Recipe, change: Change, key: str) -> None:
+    """Does a change change anything: do its values differ from those of the arm that it is a change of?"""
+    base = recipe.arms[change.of]
+    if change.permute:
         return
     if isinstance(recipe, NativeRecipe):
-        same = recipe.of_arm(control.as_arm(base)) == recipe.of_arm(base)
+        same = recipe.of_arm(change.as_arm(base)) == recipe.of_arm(base)
     else:
         before = recipe.parameters | base.parameters
-        same = before | control.parameters == before
+        same = before | change.parameters == before
     if same:
-        raise BadInput(f"{key}: it sets what {control.of} has already, so that it breaks nothing; give other values")
+        raise BadInput(f"{key}: it sets what {change.of} has already, so that it changes nothing; give other values")
 
 
 def _check_numbers(claim: Claim, key: str) -> None:
@@ -481,6 +513,8 @@ def _check_numbers(claim: Claim, key: str) -> None:
     numbers = {
         "published.value": published.value, "published.rounding": published.rounding, "published.sd": published.sd,
         "tolerance.margin": margin, "resolution": claim.resolution, "bounds.0": claim.bounds[0], "bounds.1": claim.bounds[1],
+        "published.extra_sd": published.extra_sd, "weight": claim.weight, "divergence_rate": claim.divergence_rate,
+        "family.sd": claim.family.sd if claim.family else None, "family.df": claim.family.df if claim.family else None,
     }  # fmt: skip
     for name, value in numbers.items():
         if value is not None and not abs(value) <= LARGEST:  # NaN and infinity too
@@ -489,8 +523,16 @@ def _check_numbers(claim: Claim, key: str) -> None:
         raise BadInput(f"{key}.tolerance.margin: it must be above 0, found {margin}")
     if not claim.tolerance.rationale.strip():
         raise BadInput(f"{key}.tolerance.rationale: missing; say why this margin")
-    if published.rounding < 0 or claim.resolution < 0 or (published.sd is not None and published.sd < 0):
-        raise BadInput(f"{key}: rounding, resolution and sd cannot be negative")
+    if min(published.rounding, claim.resolution, published.sd or 0, published.extra_sd, claim.divergence_rate) < 0:
+        raise BadInput(f"{key}: rounding, resolution, sd, extra_sd and divergence_rate cannot be negative")
+    if claim.weight <= 0 or claim.divergence_rate >= 1:
+        raise BadInput(f"{key}: weight must be above 0, and divergence_rate below 1")
+    if claim.family and (min(claim.family.sd, claim.family.df) <= 0 or not claim.family.cited_at.strip()):
+        raise BadInput(f"{key}.family: sd and df above 0 are needed, and cited_at: where the noise was measured")
+    if published.best_of < 1 or (published.best_of > 1 and published.num_runs > 1):
+        raise BadInput(
+            f"{key}.published.best_of: at least 1, and for one value, not for a mean of {published.num_runs}"
+        )
     if published.num_runs < 1:
         raise BadInput(f"{key}.published.num_runs: at least 1, found {published.num_runs}")
     if published.num_runs > MOST_PUBLISHED_RUNS:
@@ -556,7 +598,8 @@ def _seeds(target: Target, profile: Profile) -> dict[str, tuple[int, ...]]:
         fixed = bool(claims) and all(claim.deterministic for claim in claims)
         runs = min(profile.runs, target.rerun.max_runs or profile.runs, *([DETERMINISTIC_RUNS] if fixed else []))
         arms[name] = tuple(range(runs))
-    return arms | {control.arm: tuple(range(profile.control_runs)) for control in target.controls}
+    changes = (*target.controls, *target.probes)
+    return arms | {change.arm: tuple(range(profile.control_runs)) for change in changes}
 
 
 def write_plan(path: Path, plan: Plan) -> None:

@@ -67,9 +67,11 @@ def test_the_honest_release_gives_what_its_readme_says(project: Path) -> None:
     layout = add_release(project, "honest", "honest_again")
     verdict = five_runs(layout)
     values = [value for value in verdict.claims[0].runs if value is not None]
-    assert len(values) == 5
+    assert 3 <= len(values) <= 5  # as many as the rule asks for, and perhaps one more that kept a worker busy
     assert len(set(values)) > 1  # the seeds reach the training
-    assert abs(sum(values) / 5 - HONEST_ACCURACY) < 0.01
+    assert abs(sum(values) / len(values) - HONEST_ACCURACY) < 0.01
+    assert verdict.claims[0].looks[-1].num_runs == verdict.claims[0].runs_used
+    assert {check.check: check.outcome for check in verdict.study}["artifacts are there"] == "pass"
     assert [control.caught for control in verdict.controls] == [True]
     assert verdict.score.value is not None
     assert verdict.score.value > 0.9

@@ -13,11 +13,13 @@ from openassay.core.types import (
     Citation,
     Claim,
     ControlOutcome,
+    Family,
     Measurement,
     Outcome,
     Published,
     Rerun,
     RerunStatus,
+    Spread,
     Tolerance,
     Verdict,
 )
@@ -33,6 +35,7 @@ from openassay.core.verdict import (
     statuses_of,
     unequal_deterministic,
     values_of,
+    wants_more,
 )
 
 FINISHED, DIVERGED, FAILED = RerunStatus.FINISHED, RerunStatus.DIVERGED, RerunStatus.FAILED
@@ -45,32 +48,33 @@ def claim(
     deterministic: bool = False,
     resolution: float = 0.0,
     bounds: tuple[float | None, float | None] = (None, None),
-    **published: float,
+    direction: str = "two-sided",
+    family: Family | None = None,
+    **published: object,
 ) -> Claim:
     return Claim(
         id="c", metric="m", published=Published(value=value, **published), cited_at=Citation(url="https://example.org/1"),  # type: ignore[arg-type]
         tolerance=Tolerance(margin=margin, rationale="for a test"), deterministic=deterministic, resolution=resolution,
-        bounds=bounds,
+        bounds=bounds, direction=direction, family=family,  # type: ignore[arg-type]
     )  # fmt: skip
 
 
 def evidence(values: list[float | None], of: Claim | None = None, **changes: object) -> Evidence:
     statuses = tuple(FINISHED if value is not None else DIVERGED for value in values)
-    made = Evidence(
-        claim=of or claim(num_runs=5), alpha=0.05, values=tuple(values), statuses=statuses, not_attempted_because="",
-        data_differs="", faithful=(), control="", broken_alike="",
-    )  # fmt: skip
+    made = Evidence(claim=of or claim(num_runs=5), alpha=0.05, max_runs=10, values=tuple(values), statuses=statuses)
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
 CLOSE = [10.0, 10.1, 9.9, 10.05, 9.95]
 FAR = [14.0, 14.1, 13.9, 14.05, 13.95]
+EDGE = [11.0, 11.05, 10.95, 11.02, 10.98, 11.0, 11.03, 10.97, 11.01, 10.99]
 
 CASES = [
     ("within", evidence(CLOSE), Outcome.REPRODUCED, "within_tolerance"),
     ("outside", evidence(FAR), Outcome.NOT_REPRODUCED, "outside_tolerance"),
-    ("straddles", evidence([10.8, 11.2, 11.0, 10.9]), Outcome.INCONCLUSIVE, "interval_straddles"),
+    ("straddles", evidence(EDGE), Outcome.INCONCLUSIVE, "interval_straddles"),
     ("noisy", evidence([5.0, 15.0, 9.0, 12.0]), Outcome.INCONCLUSIVE, "interval_straddles"),
+    ("needs more", evidence([10.0, 10.1]), Outcome.INCONCLUSIVE, "interval_straddles"),
     ("nothing run", evidence([], not_attempted_because="no code"), Outcome.NOT_ATTEMPTED, "nothing_was_run"),
     ("all failed", evidence([None, None], statuses=(FAILED, FAILED)), Outcome.NOT_ATTEMPTED, "nothing_was_run"),
     ("all diverged", evidence([None, None]), Outcome.NOT_REPRODUCED, "too_many_runs_diverged"),
@@ -78,8 +82,9 @@ CASES = [
     ("most failed", evidence([10.0, None, None], statuses=(FINISHED, FAILED, FAILED)), Outcome.INCONCLUSIVE, "some_runs_failed"),
     ("one failed, far", evidence([*FAR, None], statuses=(*[FINISHED] * 5, FAILED)), Outcome.INCONCLUSIVE, "some_runs_failed"),
     ("one stopped, far", evidence([*FAR, None], statuses=(*[FINISHED] * 5, RerunStatus.TIMED_OUT)), Outcome.INCONCLUSIVE, "some_runs_failed"),
-    ("one diverged", evidence([*CLOSE, None]), Outcome.INCONCLUSIVE, "some_runs_diverged"),
-    ("one diverged, far", evidence([*FAR, *FAR, None]), Outcome.NOT_REPRODUCED, "outside_tolerance"),
+    ("one of three diverged", evidence([10.0, None, 10.1, 9.9, 10.05]), Outcome.REPRODUCED, "within_tolerance"),
+    ("two of five diverged", evidence([10.0, None, 10.1, None, 9.9]), Outcome.INCONCLUSIVE, "interval_straddles"),
+    ("two of six diverged, far", evidence([14.0, None, 14.1, None, 13.9, 14.05]), Outcome.NOT_REPRODUCED, "outside_tolerance"),
     ("far, like the control", evidence(FAR, broken_alike="like the control"), Outcome.INCONCLUSIVE, "outside_tolerance"),
     ("one value", evidence([10.0]), Outcome.INCONCLUSIVE, "too_few_runs"),
     ("other data", evidence(CLOSE, data_differs="array x differs"), Outcome.INCONCLUSIVE, "data_differs"),
@@ -88,7 +93,10 @@ CASES = [
     ("equal, undeclared", evidence([10.0] * 5), Outcome.INCONCLUSIVE, "equal_runs"),
     ("equal and far, undeclared", evidence([20.0] * 5), Outcome.INCONCLUSIVE, "equal_runs"),
     ("equal, steps", evidence([10.0] * 5, claim(resolution=0.1, num_runs=5)), Outcome.INCONCLUSIVE, "equal_runs"),
-    ("equal, at the end", evidence([10.0] * 5, claim(resolution=0.1, bounds=(0, 10.0), num_runs=5)), Outcome.REPRODUCED, "within_tolerance"),
+    ("equal, known noise", evidence([10.0] * 5, claim(num_runs=5, sd=0.1)), Outcome.INCONCLUSIVE, "equal_runs"),
+    ("equal, at the end", evidence([10.0] * 10, claim(resolution=0.1, bounds=(0, 10.0), num_runs=5)), Outcome.REPRODUCED, "within_tolerance"),
+    ("equal, at the end, not all planned", evidence([10.0] * 5, claim(resolution=0.1, bounds=(0, 10.0), num_runs=5)), Outcome.INCONCLUSIVE, "equal_runs"),
+    ("a published spread of nothing", evidence([10.0, 10.3, 9.7], claim(resolution=0.2, num_runs=5, sd=0.0)), Outcome.REPRODUCED, "within_tolerance"),
     ("equal, at no end", evidence([9.9] * 5, claim(resolution=0.1, bounds=(0, 10.0), num_runs=5)), Outcome.INCONCLUSIVE, "equal_runs"),
     ("equal but for the last bit", evidence([10.0, 10.0 + 1e-15], claim(deterministic=True)), Outcome.REPRODUCED, "within_tolerance"),
     ("equal but for the last bit, undeclared", evidence([10.0, 10.0 + 1e-12] * 3), Outcome.INCONCLUSIVE, "equal_runs"),
@@ -96,6 +104,8 @@ CASES = [
     ("exact, off", evidence([0.57] * 3, claim(0.511, 0.01, deterministic=True)), Outcome.NOT_REPRODUCED, "outside_tolerance"),
     ("exact, at the rounding", evidence([11.0] * 2, claim(deterministic=True, rounding=1.0)), Outcome.INCONCLUSIVE, "interval_straddles"),
     ("declared exact, is not", evidence(CLOSE, claim(deterministic=True, num_runs=5)), Outcome.REPRODUCED, "within_tolerance"),
+    ("at least, above", evidence(FAR, claim(num_runs=5, direction="at_least")), Outcome.REPRODUCED, "within_tolerance"),
+    ("at most, above", evidence(FAR, claim(num_runs=5, direction="at_most")), Outcome.NOT_REPRODUCED, "outside_tolerance"),
 ]  # fmt: skip
 
 
@@ -115,18 +125,56 @@ def test_every_rule_decides_some_case() -> None:
     assert {rule.__name__ for rule in RULES} == {decide(item).rule for _, item, _, _ in CASES}
 
 
-def test_a_lone_published_number_with_large_seed_noise_says_that_no_number_of_reruns_helps() -> None:
-    decision = decide(evidence([9.0, 11.0, 10.0, 9.5, 10.5], claim(num_runs=1)))
+def test_noise_that_is_known_to_be_too_large_for_the_tolerance_is_said_to_be() -> None:
+    lone = claim(num_runs=1, family=Family(sd=1.5, df=20, cited_at="https://example.org/2"))
+    item = evidence([9.0, 11.0, 10.0, 9.5, 10.5], lone)
+    decision = decide(item)
     assert decision.outcome is Outcome.INCONCLUSIVE
-    assert decision.more_runs_needed is None
     assert "no number of reruns" in decision.reason
+    assert item.numbers().feasible is False
+    assert item.numbers().plan == "screen3"
 
 
-def test_an_inconclusive_claim_says_how_many_reruns_would_decide() -> None:
-    decision = decide(evidence([9.0, 11.0, 10.0], claim(num_runs=100)))
-    assert decision.more_runs_needed is not None
-    assert decision.more_runs_needed > 3
-    assert str(decision.more_runs_needed) in decision.reason
+def test_a_claim_that_only_lacks_reruns_says_how_many_the_plan_has() -> None:
+    decision = decide(evidence([10.0, 10.1]))
+    assert decision.more_runs_needed == 10
+    assert "up to 10 reruns, and 2 were made" in decision.reason
+    assert decide(evidence(EDGE)).more_runs_needed is None
+
+
+def test_reruns_beyond_the_one_that_decides_are_not_looked_at() -> None:
+    item, more = evidence(CLOSE), evidence([*CLOSE, 50.0, -20.0])
+    assert more.num_used == item.num_used == 3
+    one, other = (judge_claim(of, driver="native", protocol="full") for of in (item, more))
+    assert replace(one, runs=()) == replace(other, runs=())
+    assert len(one.looks) == 2
+    assert [look.stop for look in one.looks] == ["needs_runs", "within"]
+    assert (one.looks[-1].difference, one.looks[-1].interval) == (one.difference, one.interval)
+
+
+def test_an_arm_wants_reruns_until_each_of_its_claims_is_decided() -> None:
+    runs = tuple(map(rerun, CLOSE))
+    tight, loose = claim(margin=0.02, num_runs=5), claim(num_runs=5)
+    assert wants_more((loose,), 0.05, 10, runs[:2])
+    assert not wants_more((loose,), 0.05, 10, runs[:3])
+    assert wants_more((loose, tight), 0.05, 10, runs[:3])
+    assert not wants_more((loose,), 0.05, 2, runs[:2])  # no more were planned
+    assert not wants_more((loose,), 0.05, 10, (runs[0], rerun(1.0, status=FAILED)))
+
+
+@pytest.mark.parametrize(
+    ("sd_is", "expected"),
+    [
+        ("sd", 0.2),
+        ("standard_error", 0.4),
+        ("confidence_interval_95", 0.2 * 2 / 3.182446),
+        ("over_episodes", None),
+        ("over_items", None),
+    ],
+)
+def test_a_printed_spread_is_read_as_what_it_is(sd_is: Spread, expected: float | None) -> None:
+    found = Published(value=1.0, num_runs=4, sd=0.2, sd_is=sd_is).seed_sd()
+    assert found == (pytest.approx(expected, rel=1e-5) if expected else None)
 
 
 odd = st.sampled_from([math.nan, math.inf, -math.inf, 1e308, -1e308, 0.0, 1e-308])
@@ -136,7 +184,7 @@ odd = st.sampled_from([math.nan, math.inf, -math.inf, 1e308, -1e308, 0.0, 1e-308
 def test_a_value_that_is_not_finite_never_passes(raw: list[float]) -> None:
     runs = tuple(rerun(value) for value in raw)
     values = values_of(runs, "m")
-    decision = decide(evidence(list(values), statuses=tuple(run.status for run in runs)))
+    decision = decide(evidence(list(values), statuses=statuses_of(runs, "m")))
     if any(not math.isfinite(value) for value in raw):
         assert decision.outcome is not Outcome.REPRODUCED
 
@@ -257,7 +305,7 @@ def test_a_recipe_declared_deterministic_that_is_not_is_a_finding() -> None:
 
 
 def test_equal_reruns_say_what_share_of_seeds_they_leave_open() -> None:
-    found = equal_reruns(evidence([500.0] * 5, claim(500.0, resolution=0.01, bounds=(0, 500))))
+    found = equal_reruns(evidence([500.0] * 5, claim(500.0, resolution=0.01, bounds=(0, 500)), max_runs=5))
     assert found is not None
     assert "45 %" in found.message  # 1 - .05^(1/5)
     assert equal_reruns(evidence(CLOSE)) is None

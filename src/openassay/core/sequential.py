@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from typing import Any
 
@@ -107,6 +107,8 @@ class Terms:
     deterministic: bool = False
     equal_decides: bool = False
     """May equal reruns decide, though the recipe is not deterministic?"""
+    equal_decides_last: bool = False
+    """May they at least when all planned reruns are equal?"""
     paired: bool = False
     """Are the reruns differences from published values of the same seeds?"""
     max_runs: int = 1_000
@@ -124,7 +126,9 @@ class Terms:
             variance, df = self.test_error / (2 * self.test_items), PRIOR_DF_TEST_SET
         if self.published_sd is not None and spread:
             more = self.num_published - 1
-            variance = (df * variance + more * (self.published_sd + self.rounding / 2) ** 2) / (df + more)
+            # A spread below the metric's own step, 0 for example, says that the metric is coarse, not that there is no noise.
+            sd = max(self.published_sd + self.rounding / 2, self.step / 12**0.5)
+            variance = (df * variance + more * sd**2) / (df + more)
             df += more
         return variance, df
 
@@ -179,6 +183,8 @@ class Batch:
     deterministic: Bools
     equal_decides: Bools
     """May equal reruns decide, with the prior or the floor as their noise?"""
+    equal_decides_last: Bools
+    """May they at the last planned rerun?"""
     plan: Ints
     """Index in PLANS."""
 
@@ -226,13 +232,16 @@ def to_batch(terms: Sequence[Terms], runs: Sequence[Sequence[float | None]]) -> 
             len(of), claim.max_runs, claim.published, 0.0 if claim.paired else spread / claim.num_published,
             claim.rounding**2 / 12 + claim.extra_sd**2, shift, 1.0 if claim.higher_is_better else -1.0, *claim.prior(),
             max(claim.step, claim.rounding) ** 2 / 12, claim.rounding, claim.margin, claim.direction, claim.alpha,
-            claim.divergence_rate, claim.deterministic, claim.equal_decides,
+            claim.divergence_rate, claim.deterministic, claim.equal_decides, claim.equal_decides_last,
         ))  # fmt: skip
     names = (
         "num_runs", "max_runs", "published", "v", "u2", "best_of", "better", "prior_variance", "prior_df", "floor_variance",
         "rounding", "margin", "direction", "alpha", "divergence_rate", "deterministic", "equal_decides",
+        "equal_decides_last",
     )  # fmt: skip
-    kinds = {"num_runs": int, "max_runs": int, "direction": int, "deterministic": bool, "equal_decides": bool}
+    kinds = {"num_runs": int, "max_runs": int, "direction": int} | dict.fromkeys(
+        ("deterministic", "equal_decides", "equal_decides_last"), bool
+    )
     table = np.array(rows, dtype=float).reshape(len(terms), len(names))
     arrays: dict[str, Any] = {name: table[:, i].astype(kinds.get(name, float)) for i, name in enumerate(names)}
     plan = choose_plan(*(arrays[n] for n in ("prior_variance", "prior_df", "v", "u2", "margin", "max_runs")))
@@ -327,7 +336,8 @@ def _look(
     ):
         state[name][rows] = found
     within, outside = _decisions(estimate, half, se, df, critical, b.margin, b.direction)
-    blind = equal[rows] & ~exact & ~b.equal_decides
+    at_last = state["runs_used"][rows].astype(int) >= np.minimum(b.max_runs, _MOST_RUNS[b.plan])
+    blind = equal[rows] & ~exact & ~b.equal_decides & ~(b.equal_decides_last & at_last)
     within &= few_lost[rows] & ~blind
     outside &= ~blind
     futile = ~exact & ~within & ~outside & (df >= FUTILE_DF) & (m < _MOST_RUNS[b.plan]) & (variance > 0)
@@ -404,6 +414,56 @@ _NODES = (np.arange(100) + 0.5) / 100
 def _credit(theta: Floats, margin: Floats, direction: Ints) -> Floats:
     short = np.where(direction > 0, np.minimum(theta, 0.0), np.where(direction < 0, np.maximum(theta, 0.0), theta))
     return credit(short, margin)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What may be expected of one claim's audit, before its first rerun?"""
+
+    plan: str
+    max_runs: int
+    """Most reruns that the plan makes."""
+    q: float | None
+    """Standard error after ten reruns over the margin; None when nothing is known of the seed noise."""
+    feasible: bool | None
+    """Could any number of reruns show that the tolerance is kept? None when nothing is known of the seed noise."""
+    noise: tuple[float, ...]
+    """Seed noise, in margins, that the rest was computed for: the known one, or a few."""
+    accepted: tuple[float, ...]
+    """P(reproduced) for a recipe without any difference, at each noise."""
+    caught: tuple[float, ...]
+    """P(not reproduced) for a recipe that is off by two margins."""
+    num_runs: tuple[float, ...]
+    """Mean number of reruns without any difference."""
+
+
+def expect(terms: Terms, num_audits: int = 2000) -> Expected:
+    """How many reruns will a claim take, and can its tolerance be decided at all? By simulation with a fixed seed."""
+    variance, df = terms.prior()
+    noise = (variance**0.5 / terms.margin,) if df > 0 else (0.1, 0.25, 0.5)
+    one = to_batch([terms], [()])
+    plan = list(PLANS.values())[int(one.plan[0])]
+    most = min(plan.max_runs, terms.max_runs)
+    q = float(np.sqrt(variance * (0.1 + one.v[0]) + one.u2[0]) / terms.margin) if df > 0 else None
+    results = [[_simulated(terms, rho, theta, most, num_audits) for rho in noise] for theta in (0.0, 2.0)]
+    return Expected(
+        plan=plan.name, max_runs=most, q=q, feasible=plan.name != "screen3" if df > 0 else None, noise=noise,
+        accepted=tuple(float(stopped.reproduced.mean()) for stopped in results[0]),
+        caught=tuple(float(stopped.not_reproduced.mean()) for stopped in results[1]),
+        num_runs=tuple(float(stopped.runs_used.mean()) for stopped in results[0]),
+    )  # fmt: skip
+
+
+def _simulated(terms: Terms, rho: float, theta: float, most: int, num_audits: int) -> Stopped:
+    """Audits of a claim like this one, with seed noise `rho` and a difference of `theta`, both in margins."""
+    rng = np.random.default_rng(0)
+    sd = rho * terms.margin
+    away = -1.0 if terms.direction > 0 else 1.0
+    batch = to_batch([replace(terms, published=0.0, deterministic=False)] * num_audits, [(0.0,) * most] * num_audits)
+    shift, _ = best_of(terms.best_of)
+    reference = rng.standard_normal(num_audits) * np.sqrt(sd**2 * batch.v + batch.u2) + shift * sd * batch.better
+    runs = away * theta * terms.margin + sd * rng.standard_normal((num_audits, most))
+    return run(replace(batch, published=reference, runs=runs))
 
 
 def probability_within(stopped: Stopped, batch: Batch) -> Floats:

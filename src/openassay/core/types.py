@@ -126,6 +126,8 @@ class Claim:
     reached its end; equal reruns elsewhere may be a seed that never arrived, and decide nothing."""
     testable: bool = True
     """False for a published number that nothing in the release lets anybody test."""
+    weight: float = 1.0
+    """In the release's score, relative to its other claims; > 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -358,6 +360,7 @@ class Verdict:
     id: str
     metric: str
     unit: str
+    weight: float
     published: Published
     tolerance: Tolerance
     cited_at: Citation
@@ -392,6 +395,31 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StudyCheck:
+    """One thing that a release must allow to be studied."""
+
+    check: str
+    outcome: Literal["pass", "fail", "unknown"]
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeOutcome:
+    """Did a changed recipe change the result as predicted?"""
+
+    arm: str
+    of: str
+    metric: str
+    expects: Literal["lower", "higher"]
+    num_pairs: int
+    difference: float | None
+    """Mean of changed minus faithful over the seeds that both were run on."""
+    p: float | None
+    """One-sided; small for a change in the predicted direction."""
+    outcome: Literal["as predicted", "opposite", "not shown"]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Score:
     """How well does the release reproduce? Never to be quoted without its coverage."""
 
@@ -399,7 +427,9 @@ class Score:
     """0 to 1; 0.5 is a difference as large as the tolerance. Null when nothing was tested."""
     interval: tuple[float, float] | None
     coverage: float
-    """Share of the release's claims that were tested."""
+    """Share of the release's claims that were tested, by weight."""
+    bounds: tuple[float, float]
+    """What the interval would be if the untested claims had scored 0, or 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -437,6 +467,10 @@ class ReleaseVerdict:
     score: Score
     claims: tuple[Verdict, ...]
     controls: tuple[ControlOutcome, ...]
+    study: tuple[StudyCheck, ...]
+    """What could be fetched, found, prepared and matched?"""
+    modify: tuple[ProbeOutcome, ...]
+    """Does a changed recipe change the result as predicted?"""
     findings: tuple[Finding, ...]
     provenance: Provenance
 

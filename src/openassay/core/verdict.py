@@ -17,6 +17,7 @@ from scipy import stats
 
 from openassay.core.boundaries import PLANS
 from openassay.core.equivalence import difference
+from openassay.core.quality import SHARED_SHIFT, shared_shift, warnings
 from openassay.core.sequential import (
     DIVERGENCE_ALPHA,
     DIVERGENCE_RATE,
@@ -50,7 +51,7 @@ RULES_VERSION = "2.0.0"
 Driver = Literal["python", "native", "none"]
 
 
-def terms_of(claim: Claim, alpha: float, max_runs: int, *, equal_decides: bool = False) -> Terms:
+def terms_of(claim: Claim, alpha: float, max_runs: int, *, at_end_of_range: bool = False) -> Terms:
     """What a claim says to the sequential test."""
     published, family = claim.published, claim.family
     return Terms(
@@ -59,7 +60,7 @@ def terms_of(claim: Claim, alpha: float, max_runs: int, *, equal_decides: bool =
         best_of=published.best_of, higher_is_better=published.better == "higher",
         family_sd=family.sd if family else None, family_df=family.df if family else 0.0, step=claim.resolution,
         direction={"two-sided": 0, "at_least": 1, "at_most": -1}[claim.direction], alpha=alpha,
-        divergence_rate=claim.divergence_rate, deterministic=claim.deterministic, equal_decides=equal_decides,
+        divergence_rate=claim.divergence_rate, deterministic=claim.deterministic, equal_decides_last=at_end_of_range,
         max_runs=max_runs,
     )  # fmt: skip
 
@@ -129,8 +130,8 @@ class Evidence:
         ends = [end for end in self.claim.bounds if end is not None]
         first = next((value for value in self.values if value is not None), None)
         at_end = first is not None and any(same((first, end), self.claim.tolerance.margin) for end in ends)
-        # Equal reruns are no sign of a lost seed where the metric has reached its end.
-        asked = terms_of(self.claim, alpha, self.max_runs, equal_decides=at_end and self.claim.resolution > 0)
+        # Equal reruns are no sign of a lost seed where the metric has reached its end; but a few of them show little.
+        asked = terms_of(self.claim, alpha, self.max_runs, at_end_of_range=at_end and self.claim.resolution > 0)
         batch = to_batch([asked] * len(prefixes), prefixes)
         return batch, run_test(batch)
 
@@ -345,7 +346,8 @@ def judge_claim(evidence: Evidence, *, driver: Driver, protocol: str) -> Verdict
     """What do the reruns say of this claim?"""
     decision, numbers, claim = decide(evidence), evidence.numbers(), evidence.claim
     return Verdict(
-        id=claim.id, metric=claim.metric, unit=claim.unit, published=claim.published, tolerance=claim.tolerance,
+        id=claim.id, metric=claim.metric, unit=claim.unit, weight=claim.weight, published=claim.published,
+        tolerance=claim.tolerance,
         cited_at=claim.cited_at, driver=driver, protocol=protocol, runs=evidence.values, runs_used=evidence.num_used,
         difference=numbers.difference, interval=numbers.interval, outcome=decision.outcome,
         plan=numbers.plan, feasible=numbers.feasible, looks=evidence.looks(),
@@ -475,14 +477,16 @@ def judge_release(verdicts: tuple[Verdict, ...], alpha: float) -> tuple[Outcome,
 
 
 def score_release(verdicts: tuple[Verdict, ...]) -> Score:
-    """The mean of the tested claims' scores with the mean of their intervals' ends, and the share that was tested."""
-    tested = [v for v in verdicts if v.score is not None and v.score_interval is not None]
-    coverage = len(tested) / len(verdicts) if verdicts else 0.0
+    """The weighted mean of the tested claims' scores with that of their intervals' ends, and the share that was tested."""
+    tested = [(v.weight, v.score, *v.score_interval) for v in verdicts if v.score is not None and v.score_interval]
+    all_weight = sum(v.weight for v in verdicts)
+    coverage = sum(weight for weight, *_ in tested) / all_weight if verdicts else 0.0
     if not tested:
-        return Score(value=None, interval=None, coverage=coverage)
-    low = float(np.mean([v.score_interval[0] for v in tested if v.score_interval]))
-    high = float(np.mean([v.score_interval[1] for v in tested if v.score_interval]))
-    return Score(value=float(np.mean([v.score for v in tested])), interval=(low, high), coverage=coverage)
+        return Score(value=None, interval=None, coverage=coverage, bounds=(0.0, 1.0))
+    weights, *columns = np.array(tested).T
+    value, low, high = (float(np.average(column, weights=weights)) for column in columns)
+    bounds = (coverage * low, coverage * high + 1 - coverage)
+    return Score(value=value, interval=(low, high), coverage=coverage, bounds=bounds)
 
 
 def unequal_deterministic(evidence: Evidence) -> Finding | None:
@@ -507,6 +511,35 @@ def equal_reruns(evidence: Evidence) -> Finding | None:
         stage="judge", kind="equal_reruns",
         message=f"{evidence.claim.id}: all {len(values)} reruns give {values[0]:g}; up to {100 * share:.0f} % of seeds may still "
         "give something else",
+    )  # fmt: skip
+
+
+def record_quality(evidence: Evidence) -> list[Finding]:
+    """What is odd about the published spread or the reruns that the verdict rests on."""
+    claim = evidence.claim
+    terms = terms_of(claim, evidence.alpha, evidence.max_runs)
+    found = warnings(terms, evidence.used) if evidence.values else []
+    if claim.published.sd is not None and claim.published.seed_sd() is None and claim.published.num_runs > 1:
+        found.append(
+            (
+                "spread_not_over_trainings",
+                f"the published spread is {claim.published.sd_is.replace('_', ' ')}: not used",
+            )
+        )
+    return [Finding(stage="judge", kind=kind, message=f"{claim.id}: {words}") for kind, words in found]
+
+
+def claims_shift_together(verdicts: tuple[Verdict, ...]) -> Finding | None:
+    """Do many claims of one release differ in the same direction? One cause may lie behind them."""
+    differences = [verdict.difference for verdict in verdicts if verdict.difference is not None]
+    p = shared_shift(differences)
+    if p is None or p > SHARED_SHIFT:
+        return None
+    above = sum(difference > 0 for difference in differences)
+    return Finding(
+        stage="judge", kind="claims_shift_together",
+        message=f"the reruns lie above the published value in {above} of {len(differences)} claims (sign test p = {p:.2g}): "
+        "one cause may lie behind them, such as changed data or another version of a library",
     )  # fmt: skip
 
 

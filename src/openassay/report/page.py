@@ -122,7 +122,7 @@ def claims_figure(evidence: Evidence) -> bytes:
 
 def _draw_claim(axes: object, row: int, claim: Verdict) -> None:
     margin, colour = claim.tolerance.margin, COLOURS[claim.outcome]
-    values = [(value - claim.published.value) / margin for value in claim.runs if value is not None]
+    values = [(value - claim.published.value) / margin for value in claim.runs[: claim.runs_used] if value is not None]
     low, high = (end / margin for end in claim.interval or (0.0, 0.0))
     draw = axes.plot  # type: ignore[attr-defined]
     draw(values, [row - 0.17] * len(values), "o", color="#57606a", ms=4, alpha=0.65, mew=0)

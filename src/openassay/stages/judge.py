@@ -6,8 +6,10 @@ import csv
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from openassay import __version__
+from openassay.core.axes import probe, study
 from openassay.core.types import (
     Claim,
     ControlOutcome,
@@ -17,6 +19,7 @@ from openassay.core.types import (
     InspectRecord,
     Outcome,
     PrepareRecord,
+    ProbeOutcome,
     Provenance,
     ReleaseVerdict,
     Rerun,
@@ -26,12 +29,15 @@ from openassay.core.verdict import (
     RULES_VERSION,
     Driver,
     Evidence,
+    claims_shift_together,
     equal_reruns,
     judge_claim,
     judge_control,
     judge_release,
+    record_quality,
     score_release,
     unequal_deterministic,
+    values_of,
 )
 from openassay.faults import BadInput
 from openassay.layout import Layout
@@ -56,6 +62,9 @@ def run(
     verdicts = tuple(judge_claim(item, driver=driver, protocol=protocol) for item in evidence)
     for look in (unequal_deterministic, equal_reruns):
         findings.extend(finding for item in evidence if (finding := look(item)))
+    findings.extend(finding for item in evidence for finding in record_quality(item))
+    if together := claims_shift_together(verdicts):
+        findings.append(together)
     findings.extend(_control_findings(controls))
     findings.extend(_registration(plan, runs))
     if driver == "native":
@@ -67,6 +76,7 @@ def run(
     return ReleaseVerdict(
         schema_version=1, target=plan.name, plan_digest=plan.digest, rules_version=RULES_VERSION, alpha=plan.judge.alpha,
         outcome=outcome, reason=reason, score=score_release(verdicts), claims=verdicts, controls=controls,
+        study=study(fetched, inspected, prepared), modify=_modify(plan, runs),
         findings=tuple(findings), provenance=_provenance(layout, prepared, evaluated, runs, reruns.num_reused),
     )  # fmt: skip
 
@@ -94,6 +104,24 @@ def _controls(plan: Plan, runs: dict[str, tuple[Rerun, ...]]) -> tuple[ControlOu
         for claim in plan.claims
         if claim.arm == control.of and claim.testable and control.arm in runs
     )
+
+
+def _modify(plan: Plan, runs: dict[str, tuple[Rerun, ...]]) -> tuple[ProbeOutcome, ...]:
+    """Every change of the recipe with a predicted direction: the probes, and the controls that predict one."""
+    asked: dict[tuple[str, str, str], Literal["lower", "higher"]] = {
+        (change.arm, change.of, change.metric): change.expects for change in plan.probes
+    }
+    for control in plan.controls:
+        for claim in plan.claims:
+            if claim.arm == control.of and claim.testable and control.expects:
+                asked[control.arm, control.of, claim.metric] = control.expects
+    return tuple(
+        probe(
+            arm=arm, of=of, metric=metric, expects=expects, changed=values_of(runs[arm], metric),
+            faithful=values_of(runs[of], metric), alpha=plan.judge.alpha,
+        )
+        for (arm, of, metric), expects in asked.items() if arm in runs and of in runs
+    )  # fmt: skip
 
 
 def _evidence(

@@ -186,14 +186,14 @@ class _Schedule:
 
     def __post_init__(self) -> None:
         self.made_by_arm = {arm: [] for arm in self.tasks}
-        self.controls = {control.arm for control in self.plan.controls}
+        self.changed = {change.arm for change in (*self.plan.controls, *self.plan.probes)}
 
     def wants(self, arm: str) -> bool:
         """Does this arm ask for another rerun, by what has been finished of it?"""
         of = self.made_by_arm[arm]
         if len(of) >= len(self.tasks[arm]):
             return False
-        if arm in self.controls or len(of) < FIRST_RUNS:
+        if arm in self.changed or len(of) < FIRST_RUNS:
             return True
         finished = tuple(itertools.takewhile(lambda rerun: rerun is not None, of))
         claims = tuple(claim for claim in self.plan.claims if claim.arm == arm and claim.testable)
