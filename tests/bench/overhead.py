@@ -46,6 +46,8 @@ def main() -> None:
             started = time.monotonic()
             subprocess.run([str(BIN / "openassay"), "audit", target], cwd=root, check=True, stdout=subprocess.DEVNULL)
             times[execution] = time.monotonic() - started
+            if execution == "one":
+                shutil.copyfile(root / f"experiments/{target}/rerun/record.json", root / "made.json")
         started = time.monotonic()
         code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import overhead; overhead.bare({target!r})"
         subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
@@ -56,19 +58,22 @@ def main() -> None:
 
 
 def bare(target: str) -> None:
-    """The same trainings, one after another, nothing else."""
+    """The same trainings as the audit with one worker made, one after another, nothing else."""
+    from openassay.core.types import RerunsRecord
     from openassay.layout import Layout
     from openassay.plan import read_plan
     from openassay.recipes.job import load_arrays, permuted
     from openassay.recipes.native import NativeRecipe
+    from openassay.records import read_record
     from openassay.training.trainer import train
 
     layout = Layout(Path.cwd(), target)
     plan = read_plan(layout)
     assert isinstance(plan.rerun, NativeRecipe), "the bare loop knows native recipes"
     arrays = load_arrays(layout.data)
+    made = read_record(layout.root / "made.json", RerunsRecord).identities
     for name, arm in plan.arms().items():
-        for seed in plan.seeds.arms[name]:
+        for seed in plan.seeds.arms[name][: len(made[name])]:
             train(plan.rerun.of_arm(arm), permuted(arrays, arm.permute, seed), seed=seed)
 
 
