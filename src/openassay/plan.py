@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, Field
 
-from openassay.core.boundaries import ALPHAS
+from openassay.core.boundaries import ALPHAS, PLANS
 from openassay.core.types import LARGEST, Citation, Claim
 from openassay.environments import EnvironmentSpec
 from openassay.faults import BadInput
@@ -39,6 +39,8 @@ DETERMINISTIC_RUNS = 3
 """Reruns of an arm whose claims are all declared deterministic: two must agree, a third makes chance unlikely."""
 
 MOST_PUBLISHED_RUNS = 1_000_000
+
+MOST_RUNS = max(plan.max_runs for plan in PLANS.values())
 
 RESERVED = {"seed", "out", "data", "device"}
 """Placeholders that a parameter may not take: a parameter called seed would give every rerun the same one."""
@@ -195,8 +197,8 @@ class Profile:
     """How many reruns, and on what?"""
 
     name: str
-    runs: Annotated[int, Field(ge=2, le=100)]
-    """Reruns of each faithful arm (fewer where the target says so)."""
+    runs: Annotated[int, Field(ge=2, le=MOST_RUNS)]
+    """Most reruns of each faithful arm: the sequential test stops earlier where it can."""
     control_runs: Annotated[int, Field(ge=2, le=100)]
     """Reruns of each control arm."""
 

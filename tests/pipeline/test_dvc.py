@@ -137,7 +137,7 @@ def test_a_killed_audit_goes_on_and_runs_no_finished_rerun_again(project: Path) 
         stderr=subprocess.DEVNULL, start_new_session=True,
     ) as process:  # fmt: skip
         deadline = time.monotonic() + 120
-        while len(finished := list(layout.folder.glob("rerun/*/seed-*/record.json"))) < 3:
+        while len(finished := list(layout.folder.glob("rerun/*/seed-*/record.json"))) < 2:
             assert time.monotonic() < deadline
             assert process.poll() is None
             time.sleep(0.05)
@@ -146,9 +146,11 @@ def test_a_killed_audit_goes_on_and_runs_no_finished_rerun_again(project: Path) 
     time.sleep(1)
     assert trainings_of(project) == []  # no orphan trains on
     done = command(project, "openassay", "audit", "killed")
-    assert re.search(r"\d+ of 10 reruns are finished already and kept", done.stdout)
+    kept = re.search(r"(\d+) of (\d+) reruns were finished already and kept", done.stdout)
+    assert kept
+    assert len(before) <= int(kept[1]) < int(kept[2])
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert len(list(layout.folder.glob("rerun/*/seed-*/record.json"))) == 10
+    assert len(list(layout.folder.glob("rerun/*/seed-*/record.json"))) == int(kept[2])
 
 
 def trainings_of(project: Path) -> list[str]:
