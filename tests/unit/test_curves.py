@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from openassay.core.boundaries import nominal_level
 from openassay.core.curves import (
     SPEEDRUN_SHARES,
     SPEEDRUN_WITH_FINAL,
@@ -38,6 +39,7 @@ from openassay.core.curves import (
     values_at,
 )
 from openassay.core.equivalence import Difference, difference
+from openassay.core.sequential import Terms, run, to_batch
 
 Floats = NDArray[np.float64]
 EVERY_250 = range(0, 6001, 250)
@@ -226,20 +228,33 @@ def test_a_curve_that_is_seen_through_too_much_noise_is_open_and_says_where() ->
 
 
 def test_what_happens_before_45_percent_is_ignored() -> None:
-    early = np.array([5.0 if step <= 2500 else 0.0 for step in EVERY_250])
-    same, other = ([curve_of(2 + shape + e) for e in (-0.01, 0.0, 0.01)] for shape in (np.zeros(25), early))
-    assert judged(flat(2.0), same, 0.1) == judged(
-        flat(2.0), [(*of[:10], (2500, of[11][1]), *of[11:]) for of in other], 0.1
-    )
+    steps = range(0, 6001, 300)
+    early = np.array([5.0 if step < 2700 else 0.0 for step in steps])
+    same, other = ([curve_of(2 + shape + e, steps) for e in (-0.01, 0.0, 0.01)] for shape in (np.zeros(21), early))
+    assert judged(flat(2.0, steps), same, 0.1) == judged(flat(2.0, steps), other, 0.1)
 
 
 def test_the_margin_widens_with_the_familys_scatter_and_only_with_that() -> None:
-    reruns = [flat(2.0), flat(2.5), flat(3.0)]
-    alone, known = judged(flat(2.0), reruns, 0.5), judged(flat(2.0), reruns, 0.5, family=family_of())
+    reruns, family = [flat(2.0), flat(2.5), flat(3.0)], family_of(sds=(1.5, 1.0, 0.5))
+    alone, known = judged(flat(2.0), reruns, 0.5), judged(flat(2.0), reruns, 0.5, family=family)
     assert [point.margin for point in alone.points] == [0.5] * 5
     sds = np.interp(np.array(STEPS) / 6000, [0.3, 0.5, 1.0], [3.0, 2.0, 1.0])
     assert [point.margin for point in known.points] == pytest.approx(0.5 * sds)
     assert known.family == "a table"
+
+
+def test_a_verdict_is_made_of_the_parts_with_all_that_the_family_tells() -> None:
+    rng = np.random.default_rng(6)
+    values = rng.normal(size=(5, 5))
+    family = family_of(df=100.0, correlation=markov_correlation([0.6, 0.9, 1.0]))
+    found = judged(curve_of(values[0], STEPS), [curve_of(row, STEPS) for row in values[1:]], 9.0, family=family)
+    shares = np.array(STEPS) / 6000
+    parts = compare(values[1:], values[0], num_published=1, prior_sds=family.sds_at(shares), prior_df=4.0)
+    assert pytest.approx(np.array(parts.interval(0.05))) == np.array([point.interval for point in found.points]).T
+    null = null_of_largest(4, 4.0, family.correlation_at(shares))
+    assert found.p == float(p_of_largest(largest_deviation(parts), null))
+    assert found.p != float(p_of_largest(largest_deviation(parts), null_of_largest(4, 4.0, INDEPENDENT)))
+    assert found.largest_at == STEPS[int(np.argmax(np.abs(parts.estimate / parts.se)))]
 
 
 def test_the_record_holds_plain_finite_numbers_and_is_the_same_every_time() -> None:
@@ -355,6 +370,40 @@ def test_faithful_curves_agree_and_broken_ones_differ() -> None:
         found = simulated(shift, design)
         assert agrees(found, margin, 0.05).mean() < 0.001
         assert differs_at(found, margin, 0.05).any(axis=-1).mean() > 0.89
+
+
+@pytest.mark.parametrize(("k", "prior_df"), [(1, 0), (50, 4)])
+def test_reruns_that_a_sequential_test_has_ended_keep_the_rate_at_its_last_looks_level(k: int, prior_df: int) -> None:
+    num, margin = 4000, 1 / 0.15
+    rng = np.random.default_rng(k)
+    root = np.linalg.cholesky(np.array(SPEEDRUN))
+    published = rng.standard_normal((num, 5)) @ root.T / math.sqrt(k)
+    reruns = rng.standard_normal((num, 10, 5)) @ root.T + np.array([0, 0, 0, 0, margin])
+    sds = np.sqrt(rng.chisquare(prior_df, num) / prior_df) if prior_df else np.ones(num)
+    terms = [
+        Terms(
+            published=value,
+            margin=margin,
+            num_published=k,
+            family_sd=sd if prior_df else None,
+            family_df=8,
+            max_runs=10,
+        )
+        for value, sd in zip(published[:, -1].tolist(), sds.tolist(), strict=True)
+    ]
+    batch = to_batch(terms, reruns[:, :, -1].tolist())
+    stopped = run(batch)
+    passed = {"same alpha": 0, "and final value reproduced": 0, "last look's level": 0}
+    for row in range(num):
+        n = stopped.runs_used[row]
+        found = compare(reruns[row, :n], published[row], num_published=k, prior_sds=sds[row], prior_df=float(prior_df))
+        level = float(nominal_level(batch.plan[row], n, 1 / k, prior_df, 0.05))
+        within = bool(agrees(found, margin, 0.05))
+        passed["same alpha"] += within
+        passed["and final value reproduced"] += within and bool(stopped.reproduced[row])
+        passed["last look's level"] += bool(agrees(found, margin, level))
+    for name, promised in (("same alpha", 0.07), ("and final value reproduced", 0.05), ("last look's level", 0.05)):
+        assert passed[name] <= stats.binom.ppf(0.999, num, promised), name
 
 
 SHAPES = {

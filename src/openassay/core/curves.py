@@ -272,7 +272,7 @@ def null_of_largest(num_reruns: int, prior_df: float, correlation: Correlation) 
     with two.)
 
     For an unknown correlation give the identity: independent points have the largest maxima (Sidak 1967, given the sds), so the
-    test then keeps its level whatever the correlation is. It costs power: about 3 % instead of 5 % is used when the curve is as
+    test then keeps its level whatever the correlation is. It costs power: 3 to 4 % instead of 5 % is used when the curve is as
     smooth as SPEEDRUN_WITH_FINAL, and using that where points are independent would make 5 % into 9 %.
     """
     rng = np.random.default_rng(_SEED)
@@ -331,7 +331,8 @@ def judge_curve(
     Reruns that a sequential test of the final value has ended were chosen by looking. At the test's own `alpha` a curve at its
     edge then passes up to 7 % of the time instead of 5 %, and is called different up to 5 % (simulated: correlations as
     SPEEDRUN_WITH_FINAL, 1 to 50 published trainings, with and without a family). At the level of that test's last look
-    (`boundaries.nominal_level`) it is 5 %, but up to half of the faithful recipes' curves that would agree are left open.
+    (`boundaries.nominal_level`) it is 5 %, but without a family half or more of the
+    faithful recipes' curves that would agree are left open.
 
     ValueError for curves that cannot be compared (`values_at`, `compare`), that are recorded at fewer steps than there are
     points, or for a margin, an `alpha` or a number of trainings out of range.
