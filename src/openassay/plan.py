@@ -16,7 +16,7 @@ import yaml
 from pydantic import AfterValidator, Field
 
 from openassay.core.boundaries import ALPHAS, PLANS
-from openassay.core.types import LARGEST, Citation, Claim
+from openassay.core.types import LARGEST, Citation, Claim, Published
 from openassay.environments import EnvironmentSpec
 from openassay.faults import BadInput
 from openassay.layout import Layout, checked_name
@@ -531,19 +531,27 @@ def _check_numbers(claim: Claim, key: str) -> None:
         raise BadInput(f"{key}: weight must be above 0, and divergence_rate below 1")
     if claim.family and (min(claim.family.sd, claim.family.df) <= 0 or not claim.family.cited_at.strip()):
         raise BadInput(f"{key}.family: sd and df above 0 are needed, and cited_at: where the noise was measured")
-    if published.best_of < 1 or (published.best_of > 1 and published.num_runs > 1):
-        raise BadInput(
-            f"{key}.published.best_of: at least 1, and for one value, not for a mean of {published.num_runs}"
-        )
-    if published.num_runs < 1:
-        raise BadInput(f"{key}.published.num_runs: at least 1, found {published.num_runs}")
-    if published.num_runs > MOST_PUBLISHED_RUNS:
-        raise BadInput(f"{key}.published.num_runs: at most {MOST_PUBLISHED_RUNS}, found {published.num_runs}")
+    for step, value in claim.curve or ():
+        if step < 0 or not abs(value) <= LARGEST:
+            raise BadInput(f"{key}.curve: steps from 0 on and finite values are needed, found {step}: {value}")
     low, high = claim.bounds
     if low is not None and high is not None and low >= high:
         raise BadInput(f"{key}.bounds: least and largest value, in this order, found {low} and {high}")
-    if published.sd is not None and published.num_runs < 2:
-        raise BadInput(f"{key}.published.sd: a standard deviation over runs needs num_runs of 2 or more")
+    _check_trainings(published, f"{key}.published")
+
+
+def _check_trainings(published: Published, key: str) -> None:
+    if published.num_runs < 1:
+        raise BadInput(f"{key}.num_runs: at least 1, found {published.num_runs}")
+    if published.num_runs > MOST_PUBLISHED_RUNS:
+        raise BadInput(f"{key}.num_runs: at most {MOST_PUBLISHED_RUNS}, found {published.num_runs}")
+    if published.best_of < 1 or (published.best_of > 1 and published.num_runs > 1):
+        raise BadInput(f"{key}.best_of: at least 1, and for one value, not for a mean of {published.num_runs}")
+    over_trainings = published.sd_is in {"sd", "standard_error", "confidence_interval_95"}
+    if published.sd is not None and over_trainings and published.num_runs < 2:
+        raise BadInput(
+            f"{key}.sd: a standard deviation over runs needs num_runs of 2 or more; or say what it is (sd_is)"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -78,6 +78,23 @@ def test_the_honest_release_gives_what_its_readme_says(project: Path) -> None:
     assert verdict.score.coverage == 1.0
 
 
+def test_a_probe_says_whether_a_changed_recipe_changes_the_result_as_predicted(project: Path) -> None:
+    probes = [
+        {
+            "arm": "p",
+            "metric": "accuracy",
+            "expects": expects,
+            "rationale": "labels",
+            "parameters": {"labels": "inverted"},
+        }
+        for expects in ("lower", "higher")
+    ]
+    layout = add_release(project, "honest", "probed", probes=[probes[0], probes[1] | {"arm": "q"}])
+    verdict = five_runs(layout)
+    assert [(found.arm, found.outcome) for found in verdict.modify] == [("p", "as predicted"), ("q", "opposite")]
+    assert "as predicted" in layout.report.read_text()
+
+
 def test_a_release_that_cannot_be_rerun_says_why(project: Path) -> None:
     layout = add_release(project, "honest", "closed", rerun=None, controls=[], not_rerun_because="weights only")
     verdict = audit(layout)

@@ -17,14 +17,13 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from openassay.core.equivalence import Difference, Floats
 from openassay.core.sequential import MANY_DF, PRIOR_DF, PRIOR_DF_FEW, SAME
-from openassay.core.types import LARGEST
+from openassay.core.types import LARGEST, CurveOutcome, CurvePoint, CurveVerdict
 
 Curve = Sequence[tuple[int, float]]
 Correlation = tuple[tuple[float, ...], ...]
@@ -43,16 +42,6 @@ _DRAWS = 20_000
 _SEED = 20_250_101
 _SINGULAR = 1e-6
 """Added to a correlation matrix's diagonal, so that points which always move together have a Cholesky root."""
-
-
-class CurveOutcome(StrEnum):
-    """What can be said of a curve?"""
-
-    AGREES = "AGREES"
-    """Every point is shown to lie within its margin."""
-    DIFFERS = "DIFFERS"
-    """Some point is shown to lie outside its margin, also after Holm's correction."""
-    OPEN = "OPEN"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,41 +109,6 @@ def _is_correlation(matrix: Correlation, num: int) -> bool:
 
 def _to_tuples(matrix: Floats) -> Correlation:
     return tuple(tuple(float(value) for value in row) for row in matrix)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CurvePoint:
-    """The curves at one step, in the metric's unit."""
-
-    step: int
-    published: float
-    rerun: float
-    """Mean over the reruns."""
-    interval: tuple[float, float]
-    """Of rerun minus published; each end errs with at most the verdict's `alpha`."""
-    margin: float
-    deviation: float
-    """The difference in standard errors, the published curve's own noise included."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CurveVerdict:
-    """What the reruns' curves say of one claim: a secondary claim, which never changes the primary one."""
-
-    claim: str
-    metric: str
-    num_published: int
-    num_reruns: int
-    alpha: float
-    points: tuple[CurvePoint, ...]
-    largest_at: int
-    """The step whose deviation is largest."""
-    p: float
-    """p-value of "the recipes' curves are the same", by that deviation. Small speaks for some difference, however slight."""
-    family: str | None
-    """Where the seeds' scatter along the curve was measured; null when only the reruns tell of it."""
-    outcome: CurveOutcome
-    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -128,6 +128,8 @@ class Claim:
     """False for a published number that nothing in the release lets anybody test."""
     weight: float = 1.0
     """In the release's score, relative to its other claims; > 0."""
+    curve: tuple[tuple[int, float], ...] | None = None
+    """(step, value) along the published training, its end included: one secondary claim, judged when the value is reproduced."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -394,6 +396,51 @@ class Verdict:
     rule: str
 
 
+class CurveOutcome(StrEnum):
+    """What can be said of a curve?"""
+
+    AGREES = "AGREES"
+    """Every point is shown to lie within its margin."""
+    DIFFERS = "DIFFERS"
+    """Some point is shown to lie outside its margin, also after Holm's correction."""
+    OPEN = "OPEN"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvePoint:
+    """The curves at one step, in the metric's unit."""
+
+    step: int
+    published: float
+    rerun: float
+    """Mean over the reruns."""
+    interval: tuple[float, float]
+    """Of rerun minus published; each end errs with at most the verdict's `alpha`."""
+    margin: float
+    deviation: float
+    """The difference in standard errors, the published curve's own noise included."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveVerdict:
+    """What the reruns' curves say of one claim: a secondary claim, which never changes the primary one."""
+
+    claim: str
+    metric: str
+    num_published: int
+    num_reruns: int
+    alpha: float
+    points: tuple[CurvePoint, ...]
+    largest_at: int
+    """The step whose deviation is largest."""
+    p: float
+    """p-value of "the recipes' curves are the same", by that deviation. Small speaks for some difference, however slight."""
+    family: str | None
+    """Where the seeds' scatter along the curve was measured; null when only the reruns tell of it."""
+    outcome: CurveOutcome
+    reason: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class StudyCheck:
     """One thing that a release must allow to be studied."""
@@ -467,6 +514,8 @@ class ReleaseVerdict:
     score: Score
     claims: tuple[Verdict, ...]
     controls: tuple[ControlOutcome, ...]
+    curves: tuple[CurveVerdict, ...]
+    """Secondary claims: do the reruns follow the published curves?"""
     study: tuple[StudyCheck, ...]
     """What could be fetched, found, prepared and matched?"""
     modify: tuple[ProbeOutcome, ...]

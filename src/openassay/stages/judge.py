@@ -10,9 +10,11 @@ from typing import Literal
 
 from openassay import __version__
 from openassay.core.axes import probe, study
+from openassay.core.curves import judge_curve
 from openassay.core.types import (
     Claim,
     ControlOutcome,
+    CurveVerdict,
     EvaluateRecord,
     FetchRecord,
     Finding,
@@ -24,6 +26,7 @@ from openassay.core.types import (
     ReleaseVerdict,
     Rerun,
     RerunsRecord,
+    Verdict,
 )
 from openassay.core.verdict import (
     RULES_VERSION,
@@ -65,6 +68,8 @@ def run(
     findings.extend(finding for item in evidence for finding in record_quality(item))
     if together := claims_shift_together(verdicts):
         findings.append(together)
+    curves, not_judged = _curves(plan, verdicts, runs)
+    findings.extend(not_judged)
     findings.extend(_control_findings(controls))
     findings.extend(_registration(plan, runs))
     if driver == "native":
@@ -76,7 +81,7 @@ def run(
     return ReleaseVerdict(
         schema_version=1, target=plan.name, plan_digest=plan.digest, rules_version=RULES_VERSION, alpha=plan.judge.alpha,
         outcome=outcome, reason=reason, score=score_release(verdicts), claims=verdicts, controls=controls,
-        study=study(fetched, inspected, prepared), modify=_modify(plan, runs),
+        curves=curves, study=study(fetched, inspected, prepared), modify=_modify(plan, runs),
         findings=tuple(findings), provenance=_provenance(layout, prepared, evaluated, runs, reruns.num_reused),
     )  # fmt: skip
 
@@ -104,6 +109,32 @@ def _controls(plan: Plan, runs: dict[str, tuple[Rerun, ...]]) -> tuple[ControlOu
         for claim in plan.claims
         if claim.arm == control.of and claim.testable and control.arm in runs
     )
+
+
+def _curves(
+    plan: Plan, verdicts: tuple[Verdict, ...], runs: dict[str, tuple[Rerun, ...]]
+) -> tuple[tuple[CurveVerdict, ...], list[Finding]]:
+    """Do the reruns of a reproduced value follow its published curve too? And why a curve was not judged."""
+    found, findings = [], []
+    for claim, verdict in zip(plan.claims, verdicts, strict=True):
+        if claim.curve is None or verdict.outcome is not Outcome.REPRODUCED:
+            continue
+        problem = ""
+        if claim.direction != "two-sided" or claim.published.best_of > 1:
+            problem = "only for two-sided claims about a mean"
+        try:
+            used = [rerun.curves.get(claim.metric, ()) for rerun in runs[claim.arm][: verdict.runs_used]]
+            judged = None if problem else judge_curve(
+                claim.curve, claim.published.num_runs, used, claim.tolerance.margin, plan.judge.alpha, claim=claim.id,
+                metric=claim.metric, rounding=claim.published.rounding, resolution=claim.resolution,
+            )  # fmt: skip
+        except ValueError as error:
+            judged, problem = None, str(error)
+        if judged:
+            found.append(judged)
+        else:
+            findings.append(Finding(stage="judge", kind="curve_not_judged", message=f"{claim.id}: {problem}"))
+    return tuple(found), findings
 
 
 def _modify(plan: Plan, runs: dict[str, tuple[Rerun, ...]]) -> tuple[ProbeOutcome, ...]:
