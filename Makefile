@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup audit audit-all test check format calibrate bench dag clean
+.PHONY: help setup audit audit-all test check format calibrate boundaries bench dag clean
 
 help:
 	@echo "make audit TARGET=NAME   audit one release and print the verdict"
@@ -17,6 +17,7 @@ help:
 	@echo "make test                run the tests"
 	@echo "make check               formatting, lint, types, import rules"
 	@echo "make calibrate           measure the verdict's error rates (long)"
+	@echo "make boundaries          compute the sequential test's critical values anew (minutes)"
 	@echo "make bench               audit time over the time of the bare trainings (long)"
 	@echo "make dag                 print the pipeline"
 
@@ -44,7 +45,7 @@ audit-all: $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro && $(BIN)/openassay show
 
 test: $(READY)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: $(READY)
 	@$(BIN)/ruff format --check .
@@ -58,6 +59,9 @@ format: $(READY)
 
 calibrate: $(READY)
 	@$(BIN)/python tests/calibration/calibrate.py
+
+boundaries: $(READY)
+	@$(BIN)/python tests/calibration/boundaries.py
 
 bench: $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/bench/overhead.py

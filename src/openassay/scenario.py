@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from openassay.core.boundaries import ALPHAS, PLANS
+from openassay.core.quality import warnings
 from openassay.core.sequential import Stop, Terms, probability_within, run, score, to_batch
 from openassay.core.types import LARGEST
 from openassay.faults import BadInput
@@ -169,7 +170,8 @@ def judge(scenarios: list[Scenario]) -> list[dict[str, Any]]:
     """One verdict for each scenario, in order, as plain values."""
     if not scenarios:
         return []
-    batch = to_batch([terms(scenario) for scenario in scenarios], [_runs(scenario) for scenario in scenarios])
+    known, offered = [terms(scenario) for scenario in scenarios], [_runs(scenario) for scenario in scenarios]
+    batch = to_batch(known, offered)
     stopped = run(batch)
     value, least, most = score(stopped, batch)
     within = probability_within(stopped, batch)
@@ -177,15 +179,17 @@ def judge(scenarios: list[Scenario]) -> list[dict[str, Any]]:
     answers: list[dict[str, Any]] = []
     for row, scenario in enumerate(scenarios):
         stop = Stop(int(stopped.stop[row]))
-        known = bool(np.isfinite(stopped.df[row]))
+        has_interval = bool(np.isfinite(stopped.df[row]))
+        used = offered[row][: int(stopped.runs_used[row])]
         plan = names[int(batch.plan[row])]
         answers.append({
             "id": scenario.id, "verdict": _VERDICTS.get(stop, "inconclusive"), "runs_used": int(stopped.runs_used[row]),
             "score": float(value[row]) if np.isfinite(value[row]) else None, "interval": [float(least[row]), float(most[row])],
             "reason": _REASONS[stop], "plan": plan, "feasible": plan != "screen3" if batch.prior_df[row] > 0 else None,
-            "difference": float(stopped.estimate[row]) if known else None,
-            "difference_interval": [float(stopped.low[row]), float(stopped.high[row])] if known else None,
-            "probability_within_tolerance": float(within[row]) if known else None,
+            "difference": float(stopped.estimate[row]) if has_interval else None,
+            "difference_interval": [float(stopped.low[row]), float(stopped.high[row])] if has_interval else None,
+            "probability_within_tolerance": float(within[row]) if has_interval else None,
+            "warnings": [words for _, words in warnings(known[row], used)],
         })  # fmt: skip
     return answers
 
@@ -266,4 +270,4 @@ def in_words(verdict: dict[str, Any], num_runs: int) -> str:
         lines.append(
             f"  score {verdict['score']:.3f}, interval {low:.3f} to {high:.3f} (0.5 is a difference as large as the tolerance)"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"  warning: {words}" for words in verdict["warnings"])])

@@ -295,5 +295,12 @@ def test_a_table_of_runs_is_judged(tmp_path: Path) -> None:
     assert command("--csv", str(path)).returncode == 2
 
 
+def test_what_is_odd_about_the_runs_is_said() -> None:
+    found = verdict([10.0, 10.0, 10.1, 10.05], tolerance=0.3)
+    assert ["to the last bit" in words for words in found["warnings"]] == [True]
+    assert "warning: 2 of" in in_words(found, 4)
+    assert verdict(CLOSE)["warnings"] == []
+
+
 def test_a_verdict_without_values_has_words_too() -> None:
     assert in_words(verdict([]), 0).startswith("INCONCLUSIVE after 0 of 0 runs: needs runs")
