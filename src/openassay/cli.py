@@ -244,7 +244,8 @@ def plan_runs(
             if claim.deterministic:
                 table.add_row(name, claim.id, f"± {claim.tolerance.margin:g}", "none", "deterministic", "–", "–", "2")
                 continue
-            found = expect(terms_of(claim, plan.judge.alpha, len(plan.seeds.arms[claim.arm])))
+            most = len(plan.seeds.arms[claim.arm])
+            found = expect(terms_of(claim, plan.judge.alpha, most, num_claims=plan.num_testable))
             known = "" if found.feasible is not None else " if"
             for i, rho in enumerate(found.noise):
                 table.add_row(

@@ -267,6 +267,11 @@ class Plan:
     execution: Execution
     tracking: dict[str, Any]
 
+    @property
+    def num_testable(self) -> int:
+        """Claims that a rerun can test: each wrong NOT_REPRODUCED has its share of alpha."""
+        return max(1, sum(claim.testable for claim in self.claims))
+
     def registration(self) -> dict[str, str]:
         """Digests of what bears on the verdict beside the reruns; each rerun keeps them, so that a later change shows."""
         parts = {

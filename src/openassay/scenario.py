@@ -185,7 +185,7 @@ def judge(scenarios: list[Scenario]) -> list[dict[str, Any]]:
         answers.append({
             "id": scenario.id, "verdict": _VERDICTS.get(stop, "inconclusive"), "runs_used": int(stopped.runs_used[row]),
             "score": float(value[row]) if np.isfinite(value[row]) else None, "interval": [float(least[row]), float(most[row])],
-            "reason": _REASONS[stop], "plan": plan, "feasible": plan != "screen3" if batch.prior_df[row] > 0 else None,
+            "reason": _REASONS[stop], "plan": plan, "feasible": bool(batch.feasible[row]) if batch.prior_df[row] > 0 else None,
             "difference": float(stopped.estimate[row]) if has_interval else None,
             "difference_interval": [float(stopped.low[row]), float(stopped.high[row])] if has_interval else None,
             "probability_within_tolerance": float(within[row]) if has_interval else None,

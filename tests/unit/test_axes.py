@@ -119,10 +119,12 @@ def test_claims_that_all_lie_on_one_side_are_a_finding_of_their_own() -> None:
 
 
 def test_what_to_expect_is_told_before_any_run() -> None:
-    small = expect(Terms(published=1.0, margin=0.1, num_published=5, published_sd=0.01))
+    small = expect(Terms(published=1.0, margin=0.1, num_published=5, family_sd=0.01, family_df=10))
     assert (small.plan, small.feasible) == ("fast4", True)
     assert small.accepted[0] > 0.99
     assert small.num_runs[0] < 2.2
+    published = expect(Terms(published=1.0, margin=0.1, num_published=5, published_sd=0.01))
+    assert (published.plan, published.feasible) == ("std10", True)  # the published spread does not choose the plan
     hopeless = expect(Terms(published=1.0, margin=0.1, family_sd=0.2, family_df=10))
     assert (hopeless.plan, hopeless.feasible) == ("screen3", False)
     assert hopeless.accepted[0] < 0.05

@@ -45,6 +45,12 @@ FUTILE_DF = 3
 _MOST_RUNS = np.array([plan.max_runs for plan in PLANS.values()])
 _LARGEST_Q = np.array([plan.largest_q for plan in PLANS.values()])
 _NAMES = list(PLANS)
+_STD10 = _NAMES.index("std10")
+
+BEST_OF_ALPHA = 0.5
+"""Share of alpha at which the best of K is judged: its correction leans on the seed noise, which few reruns show badly."""
+BEST_OF_DF = 4
+"""Degrees of freedom below which it is not judged at all."""
 
 
 class Stop(IntEnum):
@@ -103,6 +109,8 @@ class Terms:
     direction: int = 0
     """0 two-sided, +1 the recipe gives at least the published value, -1 at most."""
     alpha: float = 0.05
+    alpha_outside: float | None = None
+    """Another error rate for NOT_REPRODUCED, `alpha` when left out: alpha / m for one of a release's m claims (Bonferroni)."""
     divergence_rate: float = 0.0
     deterministic: bool = False
     equal_decides: bool = False
@@ -119,11 +127,8 @@ class Terms:
         if self.paired:
             return variance, df
         spread = self.published_sd is not None and self.num_published >= 2
-        if self.family_sd is not None:
-            variance = self.family_sd**2
-            df = min(self.family_df, PRIOR_DF if self.family_df >= MANY_DF else PRIOR_DF_FEW)
-        elif self.test_error is not None and 0 < self.test_error < 1 and self.test_items and not spread:
-            variance, df = self.test_error / (2 * self.test_items), PRIOR_DF_TEST_SET
+        if not spread or self.family_sd is not None:
+            variance, df = self.elsewhere()
         if self.published_sd is not None and spread:
             more = self.num_published - 1
             # A spread below the metric's own step, 0 for example, says that the metric is coarse, not that there is no noise.
@@ -131,6 +136,19 @@ class Terms:
             variance = (df * variance + more * sd**2) / (df + more)
             df += more
         return variance, df
+
+    def elsewhere(self) -> tuple[float, float]:
+        """What is known of the seed noise from elsewhere: another recipe's, or the size of the test set. It chooses the plan.
+
+        The published spread does not: it is part of every interval, and would count twice (false accepts up to .059 at k = 3).
+        """
+        if self.paired:
+            return 0.0, 0.0
+        if self.family_sd is not None:
+            return self.family_sd**2, min(self.family_df, PRIOR_DF if self.family_df >= MANY_DF else PRIOR_DF_FEW)
+        if self.test_error is not None and 0 < self.test_error < 1 and self.test_items:
+            return self.test_error / (2 * self.test_items), PRIOR_DF_TEST_SET
+        return 0.0, 0.0
 
 
 @functools.cache
@@ -179,12 +197,15 @@ class Batch:
     direction: Ints
     """0 two-sided, +1 the recipe gives at least the published value, -1 at most."""
     alpha: Floats
+    alpha_outside: Floats
     divergence_rate: Floats
     deterministic: Bools
     equal_decides: Bools
     """May equal reruns decide, with the prior or the floor as their noise?"""
     equal_decides_last: Bools
     """May they at the last planned rerun?"""
+    feasible: Bools
+    """Could any number of reruns show that the tolerance is kept, by all that is known of the noise? True where nothing is."""
     plan: Ints
     """Index in PLANS."""
 
@@ -232,35 +253,40 @@ def to_batch(terms: Sequence[Terms], runs: Sequence[Sequence[float | None]]) -> 
             len(of), claim.max_runs, claim.published, 0.0 if claim.paired else spread / claim.num_published,
             claim.rounding**2 / 12 + claim.extra_sd**2, shift, 1.0 if claim.higher_is_better else -1.0, *claim.prior(),
             max(claim.step, claim.rounding) ** 2 / 12, claim.rounding, claim.margin, claim.direction, claim.alpha,
-            claim.divergence_rate, claim.deterministic, claim.equal_decides, claim.equal_decides_last,
+            claim.alpha if claim.alpha_outside is None else claim.alpha_outside, *claim.elsewhere(), claim.divergence_rate,
+            claim.deterministic, claim.equal_decides, claim.equal_decides_last,
         ))  # fmt: skip
     names = (
         "num_runs", "max_runs", "published", "v", "u2", "best_of", "better", "prior_variance", "prior_df", "floor_variance",
-        "rounding", "margin", "direction", "alpha", "divergence_rate", "deterministic", "equal_decides",
-        "equal_decides_last",
+        "rounding", "margin", "direction", "alpha", "alpha_outside", "elsewhere_variance", "elsewhere_df", "divergence_rate",
+        "deterministic", "equal_decides", "equal_decides_last",
     )  # fmt: skip
     kinds = {"num_runs": int, "max_runs": int, "direction": int} | dict.fromkeys(
         ("deterministic", "equal_decides", "equal_decides_last"), bool
     )
     table = np.array(rows, dtype=float).reshape(len(terms), len(names))
     arrays: dict[str, Any] = {name: table[:, i].astype(kinds.get(name, float)) for i, name in enumerate(names)}
-    plan = choose_plan(*(arrays[n] for n in ("prior_variance", "prior_df", "v", "u2", "margin", "max_runs")))
-    return Batch(runs=values, plan=plan, **arrays)
+    variance, df = arrays.pop("elsewhere_variance"), arrays.pop("elsewhere_df")
+    plan = choose_plan(variance, df, *(arrays[name] for name in ("v", "u2", "margin", "max_runs")))
+    q = standard_error_after_ten(arrays["prior_variance"], arrays["v"], arrays["u2"]) / arrays["margin"]
+    return Batch(runs=values, plan=plan, feasible=(q <= _LARGEST_Q[_STD10]) | (arrays["prior_df"] == 0), **arrays)
 
 
-def choose_plan(
-    prior_variance: Floats, prior_df: Floats, v: Floats, u2: Floats, margin: Floats, max_runs: Ints
-) -> Ints:
-    """Which plan fits the noise that is known before the first rerun? Index in PLANS; `std10` where none is known.
+def standard_error_after_ten(variance: Floats, v: Floats, u2: Floats) -> Floats:
+    """The standard error of the difference after ten reruns, at a seed variance."""
+    return np.asarray(np.sqrt(variance * (0.1 + v) + u2))
+
+
+def choose_plan(variance: Floats, df: Floats, v: Floats, u2: Floats, margin: Floats, max_runs: Ints) -> Ints:
+    """Which plan fits the noise that is known from elsewhere? Index in PLANS; `std10` where nothing is.
 
     By q = sqrt(s0^2 (1/10 + v) + u^2)/margin, the standard error after ten reruns in units of the margin. A plan that may not
     make its reruns gives way to a shorter one.
     """
-    q = np.sqrt(prior_variance * (0.1 + v) + u2) / margin
-    chosen = np.searchsorted(_LARGEST_Q, q)
-    chosen = np.where(prior_df > 0, np.minimum(chosen, len(_NAMES) - 1), _NAMES.index("std10"))
+    q = standard_error_after_ten(variance, v, u2) / margin
+    chosen = np.where(df > 0, np.minimum(np.searchsorted(_LARGEST_Q, q), len(_NAMES) - 1), _STD10)
     shorter = np.where(max_runs <= _MOST_RUNS[_NAMES.index("fast4")], _NAMES.index("fast4"), _NAMES.index("mid6"))
-    too_long = (chosen == _NAMES.index("std10")) & (max_runs < _MOST_RUNS[_NAMES.index("std10")])
+    too_long = (chosen == _STD10) & (max_runs < _MOST_RUNS[_STD10])
     return np.asarray(np.where(too_long, shorter, chosen))
 
 
@@ -293,7 +319,7 @@ def run(batch: Batch) -> Stopped:
             continue
         lost = n - state["num_values"]
         tail = stats.binom.sf(lost[rows] - 1, n, np.maximum(batch.divergence_rate[rows], DIVERGENCE_RATE))
-        diverged = rows[tail <= DIVERGENCE_ALPHA * batch.alpha[rows] * (1 + SAME)]
+        diverged = rows[tail <= DIVERGENCE_ALPHA * batch.alpha_outside[rows] * (1 + SAME)]
         state["stop"][diverged] = Stop.DIVERGED
         going[diverged] = False
         looked = came[(state["num_values"][came] >= 2) & going[came]]
@@ -322,8 +348,11 @@ def _look(
     v = b.v + b.best_of**2 / (2 * df)
     estimate = mean[rows] - (b.published - b.better * b.best_of * np.sqrt(variance))
     se = np.sqrt(variance * (1 / m + v) + b.u2)
-    critical = critical_value(b.plan, m, v, b.prior_df, b.alpha)
-    half = np.where(exact, b.rounding / 2, critical * se)
+    share = np.where(b.best_of > 0, BEST_OF_ALPHA, 1.0)
+    critical, critical_outside = (
+        critical_value(b.plan, m, v, b.prior_df, share * alpha) for alpha in (b.alpha, b.alpha_outside)
+    )
+    half, half_outside = (np.where(exact, b.rounding / 2, c * se) for c in (critical, critical_outside))
     se = np.where(exact, 0.0, se)
     low, high = estimate - half, estimate + half
     for name, found in (
@@ -335,11 +364,13 @@ def _look(
         ("high", high),
     ):
         state[name][rows] = found
-    within, outside = _decisions(estimate, half, se, df, critical, b.margin, b.direction)
+    within = _is_within(low, high, b.margin, b.direction)
+    outside = _is_outside(estimate, half_outside, se, df, critical_outside, b.margin, b.direction)
     at_last = state["runs_used"][rows].astype(int) >= np.minimum(b.max_runs, _MOST_RUNS[b.plan])
     blind = equal[rows] & ~exact & ~b.equal_decides & ~(b.equal_decides_last & at_last)
-    within &= few_lost[rows] & ~blind
-    outside &= ~blind
+    unsure = blind | ((b.best_of > 0) & (df < BEST_OF_DF))
+    within &= few_lost[rows] & ~unsure
+    outside &= ~unsure
     futile = ~exact & ~within & ~outside & (df >= FUTILE_DF) & (m < _MOST_RUNS[b.plan]) & (variance > 0)
     where = np.flatnonzero(futile)
     if len(where):
@@ -354,35 +385,42 @@ def _look(
     going[rows] = (stop == Stop.NEEDS_RUNS) | (stop == Stop.EQUAL)
 
 
-def _decisions(
-    estimate: Floats, half: Floats, se: Floats, df: Floats, critical: Floats, margin: Floats, direction: Ints
-) -> tuple[Bools, Bools]:
-    """Is theta shown to lie within the margin, or outside it? One-sided claims have one edge."""
+def _is_within(low: Floats, high: Floats, margin: Floats, direction: Ints) -> Bools:
+    """Is theta shown to lie within the margin? One-sided claims have one edge."""
     edge = margin * (1 + SAME)
-    above_low, below_high = estimate - half >= -edge, estimate + half <= edge
-    within = np.where(direction > 0, above_low, np.where(direction < 0, below_high, above_low & below_high))
+    above, below = low >= -edge, high <= edge
+    return np.asarray(np.where(direction > 0, above, np.where(direction < 0, below, above & below)))
+
+
+def _is_outside(
+    estimate: Floats, half: Floats, se: Floats, df: Floats, critical: Floats, margin: Floats, direction: Ints
+) -> Bools:
+    """Is theta shown to lie outside the margin?"""
+    edge = margin * (1 + SAME)
     too_low, too_high = estimate + half < -edge, estimate - half > edge
     # Both tails count: where the noise is large against the margin, an interval that merely misses it accuses too often.
     with np.errstate(divide="ignore", invalid="ignore"):
         near, far = (abs(estimate) - margin) / se, (abs(estimate) + margin) / se
         rare = stats.t.sf(near, df) + stats.t.sf(far, df) <= stats.t.sf(critical, df)
     two_sided = (too_low | too_high) & (rare | (se == 0))
-    outside = np.where(direction > 0, too_low, np.where(direction < 0, too_high, two_sided))
-    return np.asarray(within), np.asarray(outside)
+    return np.asarray(np.where(direction > 0, too_low, np.where(direction < 0, too_high, two_sided)))
 
 
 def _chance(b: Batch, estimate: Floats, variance: Floats, v: Floats, df: Floats, m: Ints) -> Floats:
     """P(a decision at the plan's last look), if the reruns go on like these."""
     last = _MOST_RUNS[b.plan]
-    final_half = critical_value(b.plan, last, v, b.prior_df, b.alpha) * np.sqrt(variance * (1 / last + v) + b.u2)
+    final_se = np.sqrt(variance * (1 / last + v) + b.u2)
+    half, half_outside = (
+        critical_value(b.plan, last, v, b.prior_df, alpha) * final_se for alpha in (b.alpha, b.alpha_outside)
+    )
     spread = np.sqrt(variance * (1 / m - 1 / last))
 
     def below(x: Floats) -> Floats:
         return np.asarray(stats.t.cdf((x - estimate) / spread, df))
 
-    room = b.margin - final_half  # below 0: no number of reruns brings REPRODUCED
+    room = b.margin - half  # below 0: no number of reruns brings REPRODUCED
     inside = np.where(room > 0, below(room) - below(-room), 0.0)
-    low_out, high_out = below(-b.margin - final_half), 1 - below(b.margin + final_half)
+    low_out, high_out = below(-b.margin - half_outside), 1 - below(b.margin + half_outside)
     up = b.direction > 0
     one_sided = np.where(up, 1 - below(-room) + low_out, below(room) + high_out)
     return np.asarray(np.where(b.direction == 0, inside + low_out + high_out, one_sided))
@@ -444,10 +482,10 @@ def expect(terms: Terms, num_audits: int = 2000) -> Expected:
     one = to_batch([terms], [()])
     plan = list(PLANS.values())[int(one.plan[0])]
     most = min(plan.max_runs, terms.max_runs)
-    q = float(np.sqrt(variance * (0.1 + one.v[0]) + one.u2[0]) / terms.margin) if df > 0 else None
+    q = float(standard_error_after_ten(np.array(variance), one.v, one.u2)[0] / terms.margin) if df > 0 else None
     results = [[_simulated(terms, rho, theta, most, num_audits) for rho in noise] for theta in (0.0, 2.0)]
     return Expected(
-        plan=plan.name, max_runs=most, q=q, feasible=plan.name != "screen3" if df > 0 else None, noise=noise,
+        plan=plan.name, max_runs=most, q=q, feasible=bool(one.feasible[0]) if df > 0 else None, noise=noise,
         accepted=tuple(float(stopped.reproduced.mean()) for stopped in results[0]),
         caught=tuple(float(stopped.not_reproduced.mean()) for stopped in results[1]),
         num_runs=tuple(float(stopped.runs_used.mean()) for stopped in results[0]),
@@ -497,5 +535,6 @@ def p_outside(stopped: Stopped, batch: Batch) -> Floats:
     outside = np.where(batch.direction > 0, stopped.high < -batch.margin, stopped.low > batch.margin)
     outside |= (batch.direction == 0) & (stopped.high < -batch.margin)
     exact = np.where(outside, 0.0, 1.0)
-    found = np.where(stopped.se > 0, np.exp(high), exact)
+    share = np.where(batch.best_of > 0, BEST_OF_ALPHA, 1.0)
+    found = np.where(stopped.se > 0, np.minimum(np.exp(high) / share, 1.0), exact)
     return np.asarray(np.where(np.isfinite(stopped.df), found, np.nan))

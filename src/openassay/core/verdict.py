@@ -51,8 +51,8 @@ RULES_VERSION = "2.0.0"
 Driver = Literal["python", "native", "none"]
 
 
-def terms_of(claim: Claim, alpha: float, max_runs: int, *, at_end_of_range: bool = False) -> Terms:
-    """What a claim says to the sequential test."""
+def terms_of(claim: Claim, alpha: float, max_runs: int, *, num_claims: int = 1, at_end_of_range: bool = False) -> Terms:
+    """What a claim, one of `num_claims` of its release, says to the sequential test."""
     published, family = claim.published, claim.family
     return Terms(
         published=published.value, margin=claim.tolerance.margin, num_published=published.num_runs,
@@ -60,17 +60,19 @@ def terms_of(claim: Claim, alpha: float, max_runs: int, *, at_end_of_range: bool
         best_of=published.best_of, higher_is_better=published.better == "higher",
         family_sd=family.sd if family else None, family_df=family.df if family else 0.0, step=claim.resolution,
         direction={"two-sided": 0, "at_least": 1, "at_most": -1}[claim.direction], alpha=alpha,
-        divergence_rate=claim.divergence_rate, deterministic=claim.deterministic, equal_decides_last=at_end_of_range,
-        max_runs=max_runs,
+        alpha_outside=alpha / num_claims, divergence_rate=claim.divergence_rate, deterministic=claim.deterministic,
+        equal_decides_last=at_end_of_range, max_runs=max_runs,
     )  # fmt: skip
 
 
-def wants_more(claims: tuple[Claim, ...], alpha: float, max_runs: int, runs: tuple[Rerun, ...]) -> bool:
+def wants_more(
+    claims: tuple[Claim, ...], alpha: float, max_runs: int, runs: tuple[Rerun, ...], *, num_claims: int
+) -> bool:
     """Does any of an arm's claims ask for another rerun? `runs` are the arm's first ones, none left out.
 
-    No, when a rerun failed: then nothing can be decided on the others.
+    num_claims: claims of the release that can be tested. No, when a rerun failed: then nothing can be decided on the others.
     """
-    evidence = [Evidence.of_runs(claim, alpha, max_runs, runs) for claim in claims]
+    evidence = [Evidence.of_runs(claim, alpha, max_runs, runs, num_claims=num_claims) for claim in claims]
     if any(status in _NO_VALUES for of in evidence for status in of.statuses):
         return False
     return any(of.stop in {Stop.NEEDS_RUNS, Stop.EQUAL} for of in evidence)
@@ -84,6 +86,8 @@ class Evidence:
     alpha: float
     max_runs: int
     """Most reruns that were planned: the sequential test's plan is chosen for it."""
+    num_claims: int
+    """Claims of the release that can be tested: each is called NOT_REPRODUCED at alpha divided by it."""
     values: tuple[float | None, ...]
     """One a rerun, None where it gave no finite value; empty when nothing was run."""
     statuses: tuple[RerunStatus, ...]
@@ -97,10 +101,14 @@ class Evidence:
     """Why the faithful reruns may be as broken as the control; empty when the two are shown to differ."""
 
     @classmethod
-    def of_runs(cls, claim: Claim, alpha: float, max_runs: int, runs: tuple[Rerun, ...]) -> Evidence:
+    def of_runs(
+        cls, claim: Claim, alpha: float, max_runs: int, runs: tuple[Rerun, ...], *, num_claims: int
+    ) -> Evidence:
         """The evidence that reruns give by themselves."""
-        values, statuses = values_of(runs, claim.metric), statuses_of(runs, claim.metric)
-        return cls(claim=claim, alpha=alpha, max_runs=max_runs, values=values, statuses=statuses)
+        return cls(
+            claim=claim, alpha=alpha, max_runs=max_runs, num_claims=num_claims, values=values_of(runs, claim.metric),
+            statuses=statuses_of(runs, claim.metric),
+        )  # fmt: skip
 
     @property
     def used(self) -> tuple[float | None, ...]:
@@ -124,14 +132,17 @@ class Evidence:
 
     @functools.cached_property
     def _stopped(self) -> tuple[Batch, Stopped]:
-        return self._run(self.alpha, self.values)
+        return self._run(self.values)
 
-    def _run(self, alpha: float, *prefixes: tuple[float | None, ...]) -> tuple[Batch, Stopped]:
+    def _run(self, *prefixes: tuple[float | None, ...]) -> tuple[Batch, Stopped]:
         ends = [end for end in self.claim.bounds if end is not None]
         first = next((value for value in self.values if value is not None), None)
         at_end = first is not None and any(same((first, end), self.claim.tolerance.margin) for end in ends)
         # Equal reruns are no sign of a lost seed where the metric has reached its end; but a few of them show little.
-        asked = terms_of(self.claim, alpha, self.max_runs, at_end_of_range=at_end and self.claim.resolution > 0)
+        asked = terms_of(
+            self.claim, self.alpha, self.max_runs, num_claims=self.num_claims,
+            at_end_of_range=at_end and self.claim.resolution > 0,
+        )  # fmt: skip
         batch = to_batch([asked] * len(prefixes), prefixes)
         return batch, run_test(batch)
 
@@ -139,7 +150,7 @@ class Evidence:
         """The figures that stand beside the verdict."""
         batch, stopped = self._stopped
         plan = list(PLANS)[int(batch.plan[0])] if self.values else None
-        feasible = plan != "screen3" if plan and batch.prior_df[0] > 0 else None
+        feasible = bool(batch.feasible[0]) if plan and batch.prior_df[0] > 0 else None
         if not np.isfinite(stopped.df[0]):
             mean = float(np.mean(self.finite)) - self.claim.published.value if self.finite else None
             return _Numbers(
@@ -157,7 +168,7 @@ class Evidence:
         """The smallest alpha at which one of these looks would have shown that the recipe differs."""
         if self.stop is Stop.DIVERGED:
             return p_of_lost(self.num_used - len(self.finite), self.num_used, self.claim.divergence_rate)
-        batch, stopped = self._run(self.alpha, *self._prefixes())
+        batch, stopped = self._run(*self._prefixes())
         return float(np.nanmin(p_outside(stopped, batch)))
 
     def _prefixes(self) -> list[tuple[float | None, ...]]:
@@ -175,7 +186,7 @@ class Evidence:
         if len(self.used) < 2:
             return ()
         prefixes = self._prefixes()
-        _, found = self._run(self.alpha, *prefixes)
+        _, found = self._run(*prefixes)
         return tuple(
             Look(
                 num_runs=len(prefix), difference=_number(found.estimate[i]), critical_value=_number(found.critical[i]),
@@ -299,7 +310,14 @@ def within_tolerance(evidence: Evidence) -> Decision | None:
 
 def interval_straddles(evidence: Evidence) -> Decision | None:
     """The interval holds both differences within the tolerance and outside it."""
-    reason = f"{_interval_of(evidence)}, partly within {_tolerance(evidence.claim)}"
+    margin = evidence.claim.tolerance.margin
+    low, high = evidence.numbers().interval or (np.nan, np.nan)
+    where = (
+        "partly within"
+        if low <= margin and high >= -margin
+        else f"not surely enough for one of {evidence.num_claims} claims outside"
+    )
+    reason = f"{_interval_of(evidence)}, {where} {_tolerance(evidence.claim)}"
     needed = None
     if evidence.stop is Stop.ROUNDING:
         reason += "; the published value's rounding decides"
@@ -447,11 +465,12 @@ def _measurement(run: Rerun, metric: str) -> Measurement | None:
     return next((found for found in run.measurements if found.metric == metric), None)
 
 
-def judge_release(verdicts: tuple[Verdict, ...], alpha: float) -> tuple[Outcome, str]:
+def judge_release(verdicts: tuple[Verdict, ...]) -> tuple[Outcome, str]:
     """What do the claims say together?
 
-    REPRODUCED when every claim is (an intersection-union test: no correction needed). NOT_REPRODUCED when a claim is, and
-    still is after Holm's correction for having looked at several. NOT_ATTEMPTED when nothing was tested.
+    REPRODUCED when every claim is (an intersection-union test: no correction needed). NOT_REPRODUCED when a claim is: each is
+    called so at alpha divided by the number of claims, the first step of Holm's correction for having looked at several.
+    NOT_ATTEMPTED when nothing was tested.
     """
     if not verdicts:
         return Outcome.NOT_ATTEMPTED, "the release makes no claim that a rerun could test"
@@ -460,14 +479,7 @@ def judge_release(verdicts: tuple[Verdict, ...], alpha: float) -> tuple[Outcome,
         return Outcome.NOT_ATTEMPTED, "no claim could be tested: " + verdicts[0].reason
     by_rule = [v for v in tested if v.outcome is Outcome.NOT_REPRODUCED]
     if by_rule:
-        smallest = min(v.p_not_reproduced or 0.0 for v in by_rule)
-        names = ", ".join(v.id for v in by_rule)
-        if smallest <= alpha / len(tested):
-            return Outcome.NOT_REPRODUCED, f"not reproduced: {names}"
-        return (
-            Outcome.INCONCLUSIVE,
-            f"{names}: not reproduced on its own, but not after Holm's correction for {len(tested)} claims",
-        )
+        return Outcome.NOT_REPRODUCED, "not reproduced: " + ", ".join(verdict.id for verdict in by_rule)
     if all(verdict.outcome is Outcome.REPRODUCED for verdict in verdicts):
         return Outcome.REPRODUCED, "every claim is reproduced"
     if len(verdicts) == 1:

@@ -77,7 +77,7 @@ def run(
             "the recipe was taken from the publication and run by OpenAssay's trainer, not by the release's own code"
         )
         findings.append(Finding(stage="judge", kind="recipe_not_run_from_release", message=message))
-    outcome, reason = judge_release(verdicts, plan.judge.alpha)
+    outcome, reason = judge_release(verdicts)
     return ReleaseVerdict(
         schema_version=1, target=plan.name, plan_digest=plan.digest, rules_version=RULES_VERSION, alpha=plan.judge.alpha,
         outcome=outcome, reason=reason, score=score_release(verdicts), claims=verdicts, controls=controls,
@@ -166,7 +166,9 @@ def _evidence(
     failed = [check.array for check in prepared.checks if not check.passed]
     own = [control for control in controls if control.claim == claim.id]
     return replace(
-        Evidence.of_runs(claim, plan.judge.alpha, len(plan.seeds.arms.get(claim.arm, ())), of_arm),
+        Evidence.of_runs(
+            claim, plan.judge.alpha, len(plan.seeds.arms.get(claim.arm, ())), of_arm, num_claims=plan.num_testable
+        ),
         not_attempted_because=because,
         data_differs=f"the prepared data differs from the published ({', '.join(failed)})" if failed else "",
         control=_power(own), broken_alike=_broken_alike(own),

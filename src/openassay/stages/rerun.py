@@ -199,7 +199,9 @@ class _Schedule:
         claims = tuple(claim for claim in self.plan.claims if claim.arm == arm and claim.testable)
         known = tuple(rerun for rerun in finished if rerun is not None)
         enough = len(known) < FIRST_RUNS or not claims
-        return not enough and wants_more(claims, self.plan.judge.alpha, len(self.tasks[arm]), known)
+        return not enough and wants_more(
+            claims, self.plan.judge.alpha, len(self.tasks[arm]), known, num_claims=self.plan.num_testable
+        )
 
     def next(self) -> _Task | None:
         """The next rerun to begin, with those first of which the fewest were begun; None when none is asked for."""
@@ -226,6 +228,7 @@ def _run_all(schedule: _Schedule) -> int:
     workers = min(most, plan.execution.workers or len(os.sched_getaffinity(0)))
     # spawn: a worker must not inherit half of this process's threads; torch and CUDA need it
     context = multiprocessing.get_context("spawn")
+    started = time.monotonic()
     with (
         ProcessPoolExecutor(workers, mp_context=context, initializer=_die_with_parent) as pool,
         # in a log a bar would be noise; the lines say the same
@@ -248,9 +251,9 @@ def _run_all(schedule: _Schedule) -> int:
                     schedule.done(task, rerun)
                     num_made += 1
                     measured = ", ".join(f"{m.metric} {m.raw[:8]}" for m in rerun.measurements) or rerun.status.value
-                    line = (
-                        f"  {num_kept + num_made} {rerun.arm}, seed {rerun.seed}: {measured} ({rerun.duration_s:.1f} s)"
-                    )
+                    left_s = (time.monotonic() - started) / num_made * (most - num_kept - num_made)
+                    line = f"  {num_kept + num_made} {rerun.arm}, seed {rerun.seed}: {measured}"
+                    line += f" ({rerun.duration_s:.1f} s)" + (f", {left_s:.0f} s left at most" if left_s >= 1 else "")
                     bar.write(line, file=sys.stdout)
                     bar.update()
                     sys.stdout.flush()
