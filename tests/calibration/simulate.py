@@ -113,7 +113,8 @@ def simulate(rng: Rng, setting: Setting, theta: float, num_audits: int) -> Batch
     varying = {
         "runs": runs, "num_runs": np.full(num_audits, MOST_RUNS), "published": published + of.misprint, "v": v,
         "prior_variance": variance, "prior_df": df,
-        "plan": choose_plan(variance, df, v, same["u2"], same["margin"], same["max_runs"]),
+        # what was published with the value does not choose the plan
+        "plan": choose_plan(variance, df * (not of.published_sd), v, same["u2"], same["margin"], same["max_runs"]),
     }  # fmt: skip
     return Batch(**same | varying)
 
