@@ -47,7 +47,7 @@ _LARGEST_Q = np.array([plan.largest_q for plan in PLANS.values()])
 _NAMES = list(PLANS)
 _STD10 = _NAMES.index("std10")
 
-BEST_OF_ALPHA = 0.5
+BEST_OF_ALPHA = 1 / 3
 """Share of alpha at which the best of K is judged: its correction leans on the seed noise, which few reruns show badly."""
 BEST_OF_DF = 4
 """Degrees of freedom below which it is not judged at all."""
