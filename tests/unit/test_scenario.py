@@ -151,6 +151,15 @@ def test_many_are_judged_as_one_by_one() -> None:
         assert one["interval"] == pytest.approx(alone["interval"])
 
 
+def test_a_hint_from_the_test_set_calls_no_tolerance_infeasible() -> None:
+    accuracy = {"type": "accuracy", "test_n": 175}
+    runs: list[float | None] = [0.817, 0.823, 0.811]
+    found = verdict(runs, tolerance=0.0114, metric=accuracy, published={"mean": 0.814})
+    assert found["plan"] == "std10"
+    known = verdict(runs, tolerance=0.0114, metric=accuracy, published={"mean": 0.814, "sd": 0.009, "n": 10})
+    assert (known["plan"], known["feasible"]) == ("std10", True)
+
+
 def test_the_largest_of_k_draws() -> None:
     draws = np.random.default_rng(0).standard_normal((200_000, 7)).max(axis=1)
     mean, variance = best_of(7)

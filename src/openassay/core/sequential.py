@@ -146,7 +146,8 @@ class Terms:
             return 0.0, 0.0
         if self.family_sd is not None:
             return self.family_sd**2, min(self.family_df, PRIOR_DF if self.family_df >= MANY_DF else PRIOR_DF_FEW)
-        if self.test_error is not None and 0 < self.test_error < 1 and self.test_items:
+        spread = self.published_sd is not None and self.num_published >= 2
+        if self.test_error is not None and 0 < self.test_error < 1 and self.test_items and not spread:
             return self.test_error / (2 * self.test_items), PRIOR_DF_TEST_SET
         return 0.0, 0.0
 
@@ -285,6 +286,7 @@ def choose_plan(variance: Floats, df: Floats, v: Floats, u2: Floats, margin: Flo
     """
     q = standard_error_after_ten(variance, v, u2) / margin
     chosen = np.where(df > 0, np.minimum(np.searchsorted(_LARGEST_Q, q), len(_NAMES) - 1), _STD10)
+    chosen = np.where(df < PRIOR_DF_FEW, np.minimum(chosen, _STD10), chosen)  # a hint calls no tolerance infeasible
     shorter = np.where(max_runs <= _MOST_RUNS[_NAMES.index("fast4")], _NAMES.index("fast4"), _NAMES.index("mid6"))
     too_long = (chosen == _STD10) & (max_runs < _MOST_RUNS[_STD10])
     return np.asarray(np.where(too_long, shorter, chosen))
