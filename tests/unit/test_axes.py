@@ -60,7 +60,7 @@ def test_what_is_missing_fails_and_says_what() -> None:
     assert checks["artifacts are there"].detail == "code"
     assert checks["data preparation runs"].detail == "it raised"
     assert checks["prepared data are the published data"].outcome == "unknown"
-    assert all(checks[f"{name.replace('_', ' ')} is published"].outcome == "fail" for name in NEEDED)
+    assert all(checks[f"published: {name.replace('_', ' ')}"].outcome == "fail" for name in NEEDED)
     differ = study(*records(fetched=True, found="found", status="done", matches=False))
     assert [check.detail for check in differ if check.outcome == "fail"] == ["x"]
 

@@ -24,7 +24,7 @@ def study(fetched: FetchRecord, inspected: InspectRecord, prepared: PrepareRecor
         of = [component for component in inspected.components if component.component == name]
         absent = [component for component in of if component.found == "absent" or component.published == "no"]
         looked = [component for component in of if component.found == "found" or component in absent]
-        checks.append(_check(f"{name.replace('_', ' ')} is published", bool(absent), bool(looked), ""))
+        checks.append(_check(f"published: {name.replace('_', ' ')}", bool(absent), bool(looked), ""))
     absent_quotes = [citation.claim for citation in inspected.citations if citation.found == "absent"]
     looked_up = [citation for citation in inspected.citations if citation.found != "not fetched"]
     checks.append(
