@@ -11,7 +11,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from openassay.cli import index
-from openassay.core.types import ReleaseVerdict
+from openassay.core.types import ReleaseVerdict, RerunStatus
+from openassay.core.verdict import Evidence, judge_claim
 from openassay.layout import Layout
 from openassay.plan import read_plan
 from openassay.records import read_record
@@ -33,10 +34,27 @@ def test_a_committed_verdict_fits_the_schema_and_its_plan(path: Path) -> None:
     assert [claim.id for claim in verdict.claims] == [claim.id for claim in plan.claims]
     for claim, planned in zip(verdict.claims, plan.claims, strict=True):
         assert claim.tolerance == planned.tolerance
-        assert len(claim.runs) in {0, len(plan.seeds.arms.get(planned.arm, ()))}
+        assert claim.runs_used <= len(claim.runs) <= len(plan.seeds.arms.get(planned.arm, ()))
     page = (path.parent / "report.html").read_text()
     assert verdict.outcome.value in page
     assert verdict.plan_digest in page
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.parent.name)
+def test_a_committed_verdict_follows_from_its_numbers(path: Path) -> None:
+    verdict = read_record(path, ReleaseVerdict)
+    plan = read_plan(Layout(REPO, verdict.target))
+    for claim, planned in zip(verdict.claims, plan.claims, strict=True):
+        if claim.interval is None:
+            continue
+        statuses = tuple(RerunStatus.FINISHED if value is not None else RerunStatus.DIVERGED for value in claim.runs)
+        evidence = Evidence(
+            claim=planned, alpha=verdict.alpha, max_runs=len(plan.seeds.arms[planned.arm]), num_claims=plan.num_testable,
+            values=claim.runs, statuses=statuses,
+        )  # fmt: skip
+        again = judge_claim(evidence, driver=claim.driver, protocol=claim.protocol)
+        assert (again.outcome, again.runs_used, again.reason) == (claim.outcome, claim.runs_used, claim.reason)
+        assert again.interval == pytest.approx(claim.interval)
 
 
 def test_all_four_outcomes_occur_on_real_releases() -> None:
@@ -53,7 +71,7 @@ def table() -> str:
             continue
         verdict = read_record(path, ReleaseVerdict)
         for claim in verdict.claims:
-            given = sum(value is not None for value in claim.runs)
+            given = sum(value is not None for value in claim.runs[: claim.runs_used])
             mean = "–" if claim.difference is None else f"{claim.published.value + claim.difference:.5g} ({given} runs)"
             rows.append(
                 f"| [{name}](conf/target/{name}.yaml) | {claim.id} | {claim.published.value:g} ± {claim.tolerance.margin:g} | {mean} | {claim.outcome.value} |"
