@@ -131,7 +131,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("claims.0.family", {"sd": 0.1}, r"family\.df: missing"),
     ("claims.0.curve", [[-1, 0.5]], r"curve: steps from 0 on"),
     ("claims.0.curve", [[1, 1e200]], r"curve: .*finite values"),
-    ("controls.0.expects", "worse", r"expects: should be 'lower' or 'higher'"),
+    ("controls.0.expects", "worse", r"expects: should be '(lower|higher)' or"),
     ("probes", [{"arm": "p", "metric": "f1", "expects": "lower", "rationale": "x", "parameters": {"labels": "inverted"}}], r"probes\.0\.metric: no rerun measures 'f1'"),
     ("probes", [{"arm": "p", "metric": "accuracy", "expects": "lower", "rationale": "x"}], r"probes\.0: it changes nothing"),
     ("claims.0.published.sd", -0.1, r"cannot be negative"),

@@ -126,7 +126,7 @@ def test_a_file_digest_is_of_its_bytes(tmp_path: Path) -> None:
     assert file_digest(path) == hashlib.sha256(b"\x00\xff" * 100_000).hexdigest()
 
 
-SCORE = types.Score(value=0.5, interval=(0.25, 0.75), coverage=1.0)
+SCORE = types.Score(value=0.5, interval=(0.25, 0.75), coverage=1.0, bounds=(0.25, 0.75))
 
 
 def test_a_record_is_readable_json_and_ends_with_a_newline(tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_a_kind_that_is_not_known_is_named_with_the_known_ones() -> None:
 
 def test_whole_numbers_are_taken_for_floats_and_nothing_else_is_converted() -> None:
     score = parse(types.Score, {"value": 1, "interval": [0, 1], "coverage": 1}, "f.yaml")
-    assert score == types.Score(value=1.0, interval=(0.0, 1.0), coverage=1.0)
+    assert score == types.Score(value=1.0, interval=(0.0, 1.0), coverage=1.0, bounds=(0.0, 1.0))
     assert isinstance(score.value, float)
     with pytest.raises(BadInput, match="published: num_runs: should be a valid integer"):
         parse(types.Published, {"value": 1, "num_runs": 2.5}, "published")

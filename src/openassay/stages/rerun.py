@@ -81,10 +81,11 @@ def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store,
         return RerunsRecord(not_attempted_because=impossible, identities={}, num_reused=0, findings=(finding,))
     arms = _tasks(plan, plan.rerun, fetched, prepared, room, layout)
     schedule = _Schedule(plan=plan, tasks=arms)
-    num_reused = _run_all(schedule)
+    kept = _run_all(schedule)
     identities: dict[str, tuple[str, ...]] = {}
     findings = []
-    for task in schedule.made():
+    used = schedule.used()
+    for task in used:
         identities[task.arm_name] = (*identities.get(task.arm_name, ()), task.identity)
         rerun = read_record(task.record, Rerun)
         if rerun.reason:
@@ -92,7 +93,10 @@ def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store,
             kind = "measurement_missing" if rerun.status is RerunStatus.FINISHED else f"rerun_{rerun.status.value}"
             findings.append(Finding(stage="rerun", kind=kind, message=message))
     return RerunsRecord(
-        not_attempted_because="", identities=identities, num_reused=num_reused, findings=tuple(findings)
+        not_attempted_because="",
+        identities=identities,
+        num_reused=sum(task in kept for task in used),
+        findings=tuple(findings),
     )
 
 
@@ -196,12 +200,8 @@ class _Schedule:
         if arm in self.changed or len(of) < FIRST_RUNS:
             return True
         finished = tuple(itertools.takewhile(lambda rerun: rerun is not None, of))
-        claims = tuple(claim for claim in self.plan.claims if claim.arm == arm and claim.testable)
         known = tuple(rerun for rerun in finished if rerun is not None)
-        enough = len(known) < FIRST_RUNS or not claims
-        return not enough and wants_more(
-            claims, self.plan.judge.alpha, len(self.tasks[arm]), known, num_claims=self.plan.num_testable
-        )
+        return len(known) >= FIRST_RUNS and self._open(arm, known)
 
     def next(self) -> _Task | None:
         """The next rerun to begin, with those first of which the fewest were begun; None when none is asked for."""
@@ -216,14 +216,33 @@ class _Schedule:
         """Note what a rerun gave."""
         self.made_by_arm[task.arm_name][self.tasks[task.arm_name].index(task)] = rerun
 
-    def made(self) -> list[_Task]:
-        """The reruns that were made, or kept from an earlier audit."""
-        return [task for arm, of in self.made_by_arm.items() for task in self.tasks[arm][: len(of)]]
+    def used(self) -> list[_Task]:
+        """The reruns that belong to this audit: those that were asked for, in the order of the seeds.
+
+        One that was begun to keep a worker busy stays on disk, for an audit that asks for it: otherwise the number of workers
+        would decide what a record holds.
+        """
+        found = []
+        for arm, of in self.made_by_arm.items():
+            known = tuple(rerun for rerun in of if rerun is not None)
+            asked = len(known)
+            if arm not in self.changed:
+                enough = (n for n in range(FIRST_RUNS, len(known)) if not self._open(arm, known[:n]))
+                asked = next(enough, len(known))
+            found += self.tasks[arm][:asked]
+        return found
+
+    def _open(self, arm: str, runs: tuple[Rerun, ...]) -> bool:
+        """Does a claim of this arm ask for another rerun after these?"""
+        claims = tuple(claim for claim in self.plan.claims if claim.arm == arm and claim.testable)
+        most = len(self.tasks[arm])
+        return bool(claims) and wants_more(claims, self.plan.judge.alpha, most, runs, num_claims=self.plan.num_testable)
 
 
-def _run_all(schedule: _Schedule) -> int:
-    """Make or keep every rerun that is asked for; gives how many were kept."""
-    plan, num_kept, num_made = schedule.plan, 0, 0
+def _run_all(schedule: _Schedule) -> list[_Task]:
+    """Make or keep every rerun that is asked for; gives those that were kept."""
+    plan, num_made = schedule.plan, 0
+    kept: list[_Task] = []
     most = sum(len(tasks) for tasks in schedule.tasks.values())
     workers = min(most, plan.execution.workers or len(os.sched_getaffinity(0)))
     # spawn: a worker must not inherit half of this process's threads; torch and CUDA need it
@@ -238,9 +257,9 @@ def _run_all(schedule: _Schedule) -> int:
         try:
             while True:
                 while len(running) < workers and (task := schedule.next()):
-                    if kept := _finished(task):
-                        schedule.done(task, kept)
-                        num_kept += 1
+                    if rerun := _finished(task):
+                        schedule.done(task, rerun)
+                        kept.append(task)
                         bar.update()
                     else:
                         running[pool.submit(_execute, task)] = task
@@ -251,8 +270,8 @@ def _run_all(schedule: _Schedule) -> int:
                     schedule.done(task, rerun)
                     num_made += 1
                     measured = ", ".join(f"{m.metric} {m.raw[:8]}" for m in rerun.measurements) or rerun.status.value
-                    left_s = (time.monotonic() - started) / num_made * (most - num_kept - num_made)
-                    line = f"  {num_kept + num_made} {rerun.arm}, seed {rerun.seed}: {measured}"
+                    left_s = (time.monotonic() - started) / num_made * (most - len(kept) - num_made)
+                    line = f"  {len(kept) + num_made} {rerun.arm}, seed {rerun.seed}: {measured}"
                     line += f" ({rerun.duration_s:.1f} s)" + (f", {left_s:.0f} s left at most" if left_s >= 1 else "")
                     bar.write(line, file=sys.stdout)
                     bar.update()
@@ -267,11 +286,11 @@ def _run_all(schedule: _Schedule) -> int:
                 process.kill()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    if num_kept:
-        print(f"  {num_kept} of {num_kept + num_made} reruns were finished already and kept", flush=True)
-    if num_kept + num_made < most:
-        print(f"  {most - num_kept - num_made} more were planned and not needed", flush=True)
-    return num_kept
+    if kept:
+        print(f"  {len(kept)} of {len(kept) + num_made} reruns were finished already and kept", flush=True)
+    if len(kept) + num_made < most:
+        print(f"  {most - len(kept) - num_made} more were planned and not needed", flush=True)
+    return kept
 
 
 def _die_with_parent() -> None:
