@@ -132,7 +132,7 @@ SCORE = types.Score(value=0.5, interval=(0.25, 0.75), coverage=1.0, bounds=(0.25
 def test_a_record_is_readable_json_and_ends_with_a_newline(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "er" / "record.json"
     write_record(path, SCORE)
-    assert path.read_text() == '{\n  "value": 0.5,\n  "interval": [\n    0.25,\n    0.75\n  ],\n  "coverage": 1.0\n}\n'
+    assert path.read_text() == '{\n  "value": 0.5,\n  "interval": [\n    0.25,\n    0.75\n  ],\n  "coverage": 1.0,\n  "bounds": [\n    0.25,\n    0.75\n  ]\n}\n'
     assert path.stat().st_mode & 0o777 == 0o644
 
 
@@ -236,7 +236,7 @@ def _example(kind: type) -> Any:
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        ({"value": 1}, "f.yaml: interval: missing; it must be given (and 1 more)"),
+        ({"value": 1}, "f.yaml: interval: missing; it must be given (and 2 more)"),
         ({"value": 1, "interval": None, "coverage": 1, "valeu": 2}, "f.yaml: valeu: unknown key; remove it or mend its spelling"),
         ("text", "f.yaml: the file: should be an object, found 'text'"),
         (None, "f.yaml: the file: should be an object"),
@@ -262,7 +262,7 @@ def test_a_kind_that_is_not_known_is_named_with_the_known_ones() -> None:
 
 
 def test_whole_numbers_are_taken_for_floats_and_nothing_else_is_converted() -> None:
-    score = parse(types.Score, {"value": 1, "interval": [0, 1], "coverage": 1}, "f.yaml")
+    score = parse(types.Score, {"value": 1, "interval": [0, 1], "coverage": 1, "bounds": [0, 1]}, "f.yaml")
     assert score == types.Score(value=1.0, interval=(0.0, 1.0), coverage=1.0, bounds=(0.0, 1.0))
     assert isinstance(score.value, float)
     with pytest.raises(BadInput, match="published: num_runs: should be a valid integer"):
