@@ -132,7 +132,10 @@ SCORE = types.Score(value=0.5, interval=(0.25, 0.75), coverage=1.0, bounds=(0.25
 def test_a_record_is_readable_json_and_ends_with_a_newline(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "er" / "record.json"
     write_record(path, SCORE)
-    assert path.read_text() == '{\n  "value": 0.5,\n  "interval": [\n    0.25,\n    0.75\n  ],\n  "coverage": 1.0,\n  "bounds": [\n    0.25,\n    0.75\n  ]\n}\n'
+    assert (
+        path.read_text()
+        == '{\n  "value": 0.5,\n  "interval": [\n    0.25,\n    0.75\n  ],\n  "coverage": 1.0,\n  "bounds": [\n    0.25,\n    0.75\n  ]\n}\n'
+    )
     assert path.stat().st_mode & 0o777 == 0o644
 
 
