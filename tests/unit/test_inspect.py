@@ -16,7 +16,7 @@ from openassay.records import read_record, write_record
 from openassay.stages import fetch, inspect
 from openassay.store import Store, payload_digest
 
-WHOLE = gzip.compress(b"Test accuracy: 0.90\n" + b"MIT License\n" * 5000)
+WHOLE = gzip.compress(b"Test accuracy: 0.90\n" + b"MIT License\n" * 5000, mtime=0)
 
 
 @pytest.mark.parametrize(
