@@ -145,7 +145,7 @@ def _start(command: list[str], job: Job, work: Path) -> Ended:
     started = time.monotonic()
     timed_out = False
     known = _children()
-    _adopt_orphans()
+    _adopt_orphans(True)
     with (
         (job.out / "log.txt").open("w+b") as log,
         subprocess.Popen(
@@ -160,6 +160,7 @@ def _start(command: list[str], job: Job, work: Path) -> Ended:
         finally:
             _kill_group(process)
             _kill_orphans(known)
+            _adopt_orphans(False)
         # From our own handle: the release's code may have put something else in the file's place.
         text = os.pread(log.fileno(), LOG_BYTES, max(0, os.fstat(log.fileno()).st_size - LOG_BYTES))
     duration_s = time.monotonic() - started
@@ -210,10 +211,10 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _adopt_orphans() -> None:
-    """Make what the release's code starts in a session of its own our child, once its parent is gone (Linux)."""
+def _adopt_orphans(on: bool) -> None:
+    """While a run lasts, what it starts in a session of its own becomes our child, once its parent is gone (Linux)."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+        ctypes.CDLL(None).prctl(36, int(on), 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
 
 
 def _kill_orphans(known: set[int]) -> None:
