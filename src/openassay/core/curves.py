@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from openassay.core.equivalence import Difference, Floats
-from openassay.core.sequential import MANY_DF, PRIOR_DF, PRIOR_DF_FEW, SAME
+from openassay.core.sequential import SAME, family_prior_df
 from openassay.core.types import LARGEST, CurveOutcome, CurvePoint, CurveVerdict
 
 Curve = Sequence[tuple[int, float]]
@@ -74,7 +74,7 @@ class CurveFamily:
     @property
     def prior_df(self) -> float:
         """For how many degrees of freedom do its sds count beside the reruns' own? 4 at most, as for a final value."""
-        return min(self.df, PRIOR_DF if self.df >= MANY_DF else PRIOR_DF_FEW)
+        return family_prior_df(self.df)
 
     def sds_at(self, shares: Floats) -> Floats:
         """The sds at other shares of the training, shape (m,), linearly between its own."""

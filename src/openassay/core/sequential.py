@@ -83,6 +83,11 @@ PRIOR_DF_TEST_SET = 1.0
 """Of the seed noise that a finite test set suggests: sqrt(error / (2 N)), Jordan (2023), arXiv:2304.01910."""
 
 
+def family_prior_df(df: float) -> float:
+    """For how many degrees of freedom does a family's seed noise count, that was measured on `df`?"""
+    return min(df, PRIOR_DF if df >= MANY_DF else PRIOR_DF_FEW)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Terms:
     """What is known of one claim before its first rerun."""
@@ -145,7 +150,7 @@ class Terms:
         if self.paired:
             return 0.0, 0.0
         if self.family_sd is not None:
-            return self.family_sd**2, min(self.family_df, PRIOR_DF if self.family_df >= MANY_DF else PRIOR_DF_FEW)
+            return self.family_sd**2, family_prior_df(self.family_df)
         spread = self.published_sd is not None and self.num_published >= 2
         if self.test_error is not None and 0 < self.test_error < 1 and self.test_items and not spread:
             return self.test_error / (2 * self.test_items), PRIOR_DF_TEST_SET
