@@ -127,12 +127,6 @@ def lies_within(low: ArrayLike, high: ArrayLike, margin: ArrayLike) -> NDArray[n
     return np.asarray((np.asarray(low) >= -edge) & (np.asarray(high) <= edge))
 
 
-def lies_outside(low: ArrayLike, high: ArrayLike, margin: ArrayLike) -> NDArray[np.bool_]:
-    """Is the whole interval outside ± margin? Then the claim is not reproduced."""
-    edge = np.asarray(margin, dtype=float) * (1 + 1e-9)
-    return np.asarray((np.asarray(low) > edge) | (np.asarray(high) < -edge))
-
-
 def exact_difference(value: float, published: float, rounding: float) -> tuple[float, float]:
     """Interval of the difference for a deterministic recipe: only the published value's rounding is unknown."""
     return value - published - rounding / 2, value - published + rounding / 2

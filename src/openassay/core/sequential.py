@@ -20,7 +20,7 @@ from enum import IntEnum
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import integrate, stats
 
 from openassay.core.boundaries import PLANS, critical_value, nominal_level
@@ -81,6 +81,13 @@ PRIOR_DF_FEW = 2.0
 """Of a family's seed noise that was measured on fewer."""
 PRIOR_DF_TEST_SET = 1.0
 """Of the seed noise that a finite test set suggests: sqrt(error / (2 N)), Jordan (2023), arXiv:2304.01910."""
+
+
+def are_equal(least: ArrayLike, most: ArrayLike, margin: ArrayLike) -> Bools:
+    """Are values from `least` to `most` the same, but for the arithmetic's own error? Shape (...)."""
+    least, most, margin = np.asarray(least), np.asarray(most), np.asarray(margin)
+    largest = np.maximum(abs(least), abs(most))
+    return np.asarray(most - least <= np.minimum(SAME * np.maximum(largest, margin), margin / 1000))
 
 
 def family_prior_df(df: float) -> float:
@@ -333,10 +340,7 @@ def run(batch: Batch) -> Stopped:
         if len(looked):
             few_lost = np.zeros(size, dtype=bool)
             few_lost[rows] = tail > DIVERGENCE_ACCEPT
-            equal = most - least <= np.minimum(
-                SAME * np.maximum(np.maximum(abs(least), abs(most)), batch.margin), batch.margin / 1000
-            )
-            _look(batch, state, going, looked, mean, squares, equal, few_lost)
+            _look(batch, state, going, looked, mean, squares, are_equal(least, most, batch.margin), few_lost)
     ended = going & (np.minimum(batch.num_runs, limit) == limit) & (state["runs_used"] == limit)
     state["stop"][ended & (state["stop"] == Stop.NEEDS_RUNS)] = Stop.SPENT
     return Stopped(**state)
@@ -468,8 +472,6 @@ class Expected:
     plan: str
     max_runs: int
     """Most reruns that the plan makes."""
-    q: float | None
-    """Standard error after ten reruns over the margin; None when nothing is known of the seed noise."""
     feasible: bool | None
     """Could any number of reruns show that the tolerance is kept? None when nothing is known of the seed noise."""
     noise: tuple[float, ...]
@@ -489,10 +491,10 @@ def expect(terms: Terms, num_audits: int = 2000) -> Expected:
     one = to_batch([terms], [()])
     plan = list(PLANS.values())[int(one.plan[0])]
     most = min(plan.max_runs, terms.max_runs)
-    q = float(standard_error_after_ten(np.array(variance), one.v, one.u2)[0] / terms.margin) if df > 0 else None
+
     results = [[_simulated(terms, rho, theta, most, num_audits) for rho in noise] for theta in (0.0, 2.0)]
     return Expected(
-        plan=plan.name, max_runs=most, q=q, feasible=bool(one.feasible[0]) if df > 0 else None, noise=noise,
+        plan=plan.name, max_runs=most, feasible=bool(one.feasible[0]) if df > 0 else None, noise=noise,
         accepted=tuple(float(stopped.reproduced.mean()) for stopped in results[0]),
         caught=tuple(float(stopped.not_reproduced.mean()) for stopped in results[1]),
         num_runs=tuple(float(stopped.runs_used.mean()) for stopped in results[0]),

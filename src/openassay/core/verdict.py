@@ -26,6 +26,7 @@ from openassay.core.sequential import (
     Stop,
     Stopped,
     Terms,
+    are_equal,
     p_outside,
     probability_within,
     score,
@@ -430,8 +431,7 @@ def _differ(control: tuple[float | None, ...], faithful: tuple[float | None, ...
 
 def same(values: tuple[float, ...], margin: float) -> bool:
     """Are these values equal, but for the arithmetic's own error?"""
-    largest = max(abs(value) for value in values)
-    return max(values) - min(values) <= min(SAME * max(largest, margin), margin / 1000)
+    return bool(are_equal(min(values), max(values), margin))
 
 
 def values_of(runs: tuple[Rerun, ...], metric: str) -> tuple[float | None, ...]:
