@@ -16,7 +16,7 @@ import yaml
 from pydantic import AfterValidator, Field
 
 from openassay.core.boundaries import ALPHAS, PLANS
-from openassay.core.types import LARGEST, Citation, Claim, Published
+from openassay.core.types import LARGEST, Citation, Claim, ComponentName, Published
 from openassay.environments import EnvironmentSpec
 from openassay.faults import BadInput
 from openassay.layout import Layout, checked_name
@@ -46,11 +46,6 @@ RESERVED = {"seed", "out", "data", "device"}
 """Placeholders that a parameter may not take: a parameter called seed would give every rerun the same one."""
 
 _METRIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./ -]{0,99}\Z")
-
-ComponentName = Literal[
-    "training_data", "data_preparation", "training_code", "recipe", "weights", "evaluation_code", "evaluation_results",
-    "intermediate_checkpoints", "training_logs", "documentation",
-]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -145,12 +145,12 @@ def test_a_quote_that_does_not_stand_in_the_release_is_found(project: Path) -> N
 def test_declared_components_that_are_not_there_are_found(project: Path) -> None:
     components = [
         {"component": "training_code", "published": "yes", "artifact": "code", "paths": ["train.py"]},
-        {"component": "training_data", "published": "yes", "licence": "MIT", "artifact": "code", "paths": ["data.csv"]},
+        {"component": "datasets", "published": "yes", "licence": "MIT", "artifact": "code", "paths": ["data.csv"]},
         {"component": "recipe", "published": "no", "artifact": "code", "paths": ["train.py"]},
     ]
     verdict = audit(add_release(project, "honest", "misdeclared", components=components))
     kinds = {finding.kind: finding.message for finding in verdict.findings}
-    assert "training_data" in kinds["component_absent"]
+    assert "datasets" in kinds["component_absent"]
     assert "recipe" in kinds["component_undeclared"]
     assert "training_code" in kinds["licence_unknown"]
 

@@ -117,7 +117,7 @@ def target(root: Path, name: str, claim: float) -> dict[str, Any]:
         "release": {"title": f"Mini ({name})", "version": "1", "homepage": "https://example.org/mini"},
         "components": [
             {"component": "training_code", "published": "yes", "licence": "MIT", "artifact": "code", "paths": ["train.py"]},
-            {"component": "weights", "published": "no"},
+            {"component": "params_final", "published": "no"},
         ],
         "artifacts": {
             "code": {

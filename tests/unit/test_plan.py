@@ -48,7 +48,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("release.version", 1.0, r"release\.version: should be a valid string, found '1.0'"),
     ("schema_version", 2, r"schema_version: should be 1, found '2'"),
     ("name", "other", r"name: expected 'honest', as the file is called, found 'other'"),
-    ("components.0.component", "code", r"components\.0\.component: should be 'training_data'"),
+    ("components.0.component", "code", r"components\.0\.component: should be 'model_architecture'"),
     ("components.0.artifact", "nope", r"components\.0\.artifact: there is no artifact 'nope'; there are: code"),
     ("components.0.paths", ["../x"], r"components\.0\.paths\.0: '\.\./x' is not a glob inside an archive"),
     ("components.0.paths", ["/etc/*"], r"is not a glob inside an archive"),

@@ -12,7 +12,7 @@ from scipy import stats
 
 from openassay.core.types import FetchRecord, InspectRecord, PrepareRecord, ProbeOutcome, StudyCheck
 
-NEEDED = ("training_data", "data_preparation", "training_code", "recipe", "weights")
+NEEDED = ("datasets", "data_preprocessing_code", "training_code", "recipe", "params_final")
 """Components without which nobody can build a substantially equivalent system (OSAID 1.0: data information, code, parameters)."""
 
 

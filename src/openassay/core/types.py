@@ -41,6 +41,16 @@ class Citation:
     """What stands there, in our words."""
 
 
+ComponentName = Literal[
+    "model_architecture", "data_preprocessing_code", "training_code", "inference_code", "evaluation_code",
+    "supporting_libraries", "params_final", "params_intermediate", "datasets", "evaluation_data", "model_metadata",
+    "sample_outputs", "model_card", "data_card", "technical_report", "research_paper", "evaluation_results",
+    "recipe", "training_logs",
+]  # fmt: skip
+"""The 17 components of the Model Openness Framework (arXiv:2403.13784; `params` are the model parameters), and two that a rerun
+needs beside them: the training recipe's settings, and the logs."""
+
+
 Spread = Literal["sd", "standard_error", "confidence_interval_95", "over_episodes", "over_items"]
 
 
