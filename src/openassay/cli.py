@@ -24,8 +24,9 @@ from rich.table import Table
 
 from openassay import __version__, scenario, tracking
 from openassay.core.sequential import expect
+from openassay.core.shares import chances, is_feasible
 from openassay.core.types import Outcome, ReleaseVerdict
-from openassay.core.verdict import terms_of
+from openassay.core.verdict import share_terms_of, terms_of
 from openassay.faults import STATUS_VARIABLE, BadInput, Fault, faults_in_one_line, printable
 from openassay.layout import Layout, cache_home, checked_name, find_root
 from openassay.plan import ArtifactSpec, Target, make_plan, read_target
@@ -245,6 +246,15 @@ def plan_runs(
                 table.add_row(name, claim.id, f"± {claim.tolerance.margin:g}", "none", "deterministic", "–", "–", "2")
                 continue
             most = len(plan.seeds.arms[claim.arm])
+            if claim.success:
+                share = share_terms_of(claim, plan.judge.alpha, most, num_claims=plan.num_testable)
+                off = share.published + (-2 if share.published > 0.5 else 2) * share.margin
+                table.add_row(
+                    name, claim.id, f"± {claim.tolerance.margin:g}", "exact",
+                    "exact" if is_feasible(share) else "exact, infeasible", f"{chances(share, share.published)[0]:.2f}",
+                    f"{chances(share, min(1.0, max(0.0, off)))[1]:.2f}", f"{most} at most",
+                )  # fmt: skip
+                continue
             found = expect(terms_of(claim, plan.judge.alpha, most, num_claims=plan.num_testable))
             known = "" if found.feasible is not None else " if"
             for i, rho in enumerate(found.noise):

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import yaml
 from pydantic import AfterValidator, Field
 
 from openassay.core.boundaries import ALPHAS, PLANS
+from openassay.core.curves import scatter_of
 from openassay.core.types import LARGEST, Citation, Claim, ComponentName, Published
 from openassay.environments import EnvironmentSpec
 from openassay.faults import BadInput
@@ -229,7 +231,7 @@ class Glue:
 
 @dataclass(frozen=True, kw_only=True)
 class Seeds:
-    """Which seeds does each arm run? Always 0, 1, 2 ...: nobody can pick lucky ones."""
+    """Which seeds does each arm run? 0, 1, 2 ..., or those of paired claims, as published: nobody picks lucky ones."""
 
     arms: dict[str, tuple[int, ...]]
 
@@ -428,6 +430,9 @@ def _check_claims(target: Target, where: str) -> None:
             )
         if claim.arm not in rerun.arms:
             raise BadInput(f"{key}.arm: there is no arm {claim.arm!r}; there are: {', '.join(rerun.arms)}")
+        others = [other.published.seeds for other in target.claims if other.arm == claim.arm and other.paired]
+        if claim.paired and len(set(others)) > 1:
+            raise BadInput(f"{key}.published.seeds: the paired claims of one arm need the same seeds")
 
 
 def _check_metrics(target: Target, where: str) -> None:
@@ -534,13 +539,49 @@ def _check_numbers(claim: Claim, key: str) -> None:
     for step, value in claim.curve or ():
         if step < 0 or not abs(value) <= LARGEST:
             raise BadInput(f"{key}.curve: steps from 0 on and finite values are needed, found {step}: {value}")
+    try:
+        scatter_of(claim)
+    except ValueError as error:
+        raise BadInput(f"{key}.curve_scatter: {error}") from None
     low, high = claim.bounds
     if low is not None and high is not None and low >= high:
         raise BadInput(f"{key}.bounds: least and largest value, in this order, found {low} and {high}")
     _check_trainings(published, f"{key}.published")
+    _check_success(claim, key)
+    if claim.paired and (not published.seeds or claim.success or claim.family):
+        raise BadInput(
+            f"{key}.paired: it needs published.values and published.seeds, and goes with neither success nor family"
+        )
+
+
+def _check_success(claim: Claim, key: str) -> None:
+    if claim.success is None:
+        return
+    published, rule = claim.published, claim.success
+    if (rule.at_least is None) == (rule.at_most is None):
+        raise BadInput(f"{key}.success: give at_least or at_most: from which value on is a training a success?")
+    if claim.deterministic or claim.family or claim.curve or published.sd is not None or published.best_of > 1:
+        raise BadInput(f"{key}.success: a share goes with none of deterministic, family, curve, sd and best_of")
+    count = published.value * published.num_runs
+    if not 0 <= published.value <= 1 or abs(count - round(count)) > published.rounding / 2 * published.num_runs + 1e-6:
+        raise BadInput(
+            f"{key}.published.value: the share of {published.num_runs} trainings that succeed is needed, a whole number of them, "
+            f"found {published.value:g}"
+        )
 
 
 def _check_trainings(published: Published, key: str) -> None:
+    values, seeds = published.values, published.seeds
+    if values is not None:
+        if len(values) != published.num_runs or published.sd is not None or published.best_of > 1:
+            raise BadInput(f"{key}.values: as many as num_runs are needed, found {len(values)}; without sd and best_of")
+        if not all(abs(value) <= LARGEST for value in values):
+            raise BadInput(f"{key}.values: finite numbers are needed")
+        mean = float(np.mean(values))
+        if abs(mean - published.value) > published.rounding / 2 + 1e-9 * max(abs(mean), abs(published.value)):
+            raise BadInput(f"{key}.value: expected the mean of values, {mean:.10g}, found {published.value:g}")
+    if seeds is not None and (values is None or len(set(seeds)) != len(values) or min(seeds) < 0):
+        raise BadInput(f"{key}.seeds: one of its own for each of values, from 0 on")
     if published.num_runs < 1:
         raise BadInput(f"{key}.num_runs: at least 1, found {published.num_runs}")
     if published.num_runs > MOST_PUBLISHED_RUNS:
@@ -607,7 +648,8 @@ def _seeds(target: Target, profile: Profile) -> dict[str, tuple[int, ...]]:
         claims = [claim for claim in target.claims if claim.arm == name]
         fixed = bool(claims) and all(claim.deterministic for claim in claims)
         runs = min(profile.runs, target.rerun.max_runs or profile.runs, *([DETERMINISTIC_RUNS] if fixed else []))
-        arms[name] = tuple(range(runs))
+        paired = [claim.published.seeds for claim in claims if claim.paired and claim.published.seeds]
+        arms[name] = paired[0][:runs] if paired else tuple(range(runs))
     changes = (*target.controls, *target.probes)
     return arms | {change.arm: tuple(range(profile.control_runs)) for change in changes}
 

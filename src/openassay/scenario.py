@@ -132,13 +132,16 @@ def terms(scenario: Scenario) -> Terms:
     sd = published.sd if values is None or k < 2 else float(np.std(values, ddof=1))
     items = metric.test_n if metric.type == "accuracy" and metric.test_n else 0
     step = max(published.rounding or 0.0, 1 / items if items else 0.0)
+    # Equal differences, seed by seed, from values that are not equal: then the seeds have arrived, and nothing else is random.
+    follows_seeds = bool(scenario.paired) and len(set(values or ())) > 1 and not step
     found = Terms(
         published=0.0 if scenario.paired else mean, margin=question.tolerance, num_published=k, published_sd=sd,
         rounding=published.rounding or 0.0, extra_sd=published.extra_sd or 0.0, best_of=published.best_of or 1,
         higher_is_better=published.better != "lower", family_sd=family.sd if family else None,
         family_df=family.df if family else 0.0, test_error=1 - mean if items else None, test_items=items, step=step,
         direction={"two-sided": 0, "at_least": 1, "at_most": -1}[question.direction], alpha=question.alpha,
-        divergence_rate=scenario.declared_divergence_rate or 0.0, deterministic=bool(scenario.deterministic),
+        divergence_rate=scenario.declared_divergence_rate or 0.0,
+        deterministic=bool(scenario.deterministic) or follows_seeds,
         paired=bool(scenario.paired), max_runs=scenario.max_runs or MOST_RUNS,
     )  # fmt: skip
     return replace(found, equal_decides=step > 0 or found.prior()[1] > 0)

@@ -8,8 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from openassay.core.types import Citation, Claim, CurveOutcome, Outcome, Published, Rerun, RerunStatus, Tolerance
-from openassay.stages.judge import _curves
+from openassay.core.types import (
+    Citation,
+    Claim,
+    CurveOutcome,
+    CurveScatter,
+    Outcome,
+    Published,
+    Rerun,
+    RerunStatus,
+    Tolerance,
+)
+from openassay.stages.judge import _curves, _mixed
 
 PUBLISHED = tuple((step, 3.0 + 1000 / (step + 100)) for step in range(0, 1001, 50))
 CLAIM = Claim(
@@ -55,3 +65,18 @@ def test_a_curve_that_cannot_be_judged_is_a_finding() -> None:
         curves, findings = judged(runs, claim)
         assert curves == ()
         assert [finding.kind for finding in findings] == ["curve_not_judged"]
+
+
+def test_known_scatter_along_the_curve_is_used() -> None:
+    scatter = CurveScatter(shares=(0.3, 1.0), sds=(0.02, 0.02), df=20, cited_at="a test")
+    curves, _ = judged((rerun(0), rerun(1)), replace(CLAIM, curve_scatter=scatter))
+    alone, _ = judged((rerun(0), rerun(1)))
+    assert (curves[0].family, alone[0].family) == ("a test", None)
+    assert curves[0].outcome is CurveOutcome.AGREES
+
+
+def test_reruns_from_different_places_are_a_finding() -> None:
+    here = replace(rerun(0), environment={"device": "cpu", "torch": "2.13.0"})
+    assert _mixed({"faithful": (here, here)}) == []
+    (found,) = _mixed({"faithful": (here, replace(here, environment={"device": "cuda", "torch": "2.13.0"}))})
+    assert (found.kind, "device: cpu, cuda" in found.message) == ("mixed_environments", True)

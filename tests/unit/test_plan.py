@@ -42,6 +42,12 @@ def changed(data: dict[str, Any], place: str, value: Any) -> dict[str, Any]:
 
 
 BAD: list[tuple[str, Any, str]] = [
+    ("claims.0.paired", True, r"claims\.0\.paired: it needs published\.values and published\.seeds"),
+    ("claims.0.published.values", [1.0, 2.0], r"published\.values: as many as num_runs are needed, found 2"),
+    ("claims.0.published.seeds", [1], r"published\.seeds: one of its own for each of values"),
+    ("claims.0.success", {}, r"claims\.0\.success: give at_least or at_most"),
+    ("claims.0.success", {"at_least": 1.0, "at_most": 2.0}, r"claims\.0\.success: give at_least or at_most"),
+    ("claims.0.curve_scatter", {"shares": [0.5], "sds": [1.0], "df": 2, "cited_at": "x"}, r"curve_scatter: a family's shares"),
     ("surprise", 1, r"surprise: unknown key"),
     ("release.titel", "x", r"release\.titel: unknown key"),
     ("release.title", "DELETE", r"release\.title: missing"),
@@ -303,3 +309,19 @@ def test_the_documented_example_is_a_well_formed_target(tmp_path: Path) -> None:
     found = read_target(Layout(root, "my_release"))
     assert found.claims[0].published.value == 89.28
     assert found.components[0].published == "yes"
+
+
+def test_a_share_that_no_number_of_trainings_gives_is_refused(layout: Layout) -> None:
+    data = target(layout.root, "honest", 0.9)
+    data["claims"][0] |= {"success": {"at_least": 0.5}, "published": {"value": 0.9, "num_runs": 7}}
+    write_target(layout.root, data | {"name": "honest"})
+    with pytest.raises(BadInput, match=r"published\.value: the share of 7 trainings that succeed is needed"):
+        read_target(layout)
+
+
+def test_paired_claims_run_the_published_seeds(layout: Layout) -> None:
+    data = target(layout.root, "honest", 0.9)
+    published = {"value": 0.9, "num_runs": 3, "values": [0.8, 0.9, 1.0], "seeds": [7, 3, 11]}
+    data["claims"][0] |= {"paired": True, "published": published}
+    write_target(layout.root, data | {"name": "honest"})
+    assert make_plan(layout, SETTINGS).seeds.arms["faithful"] == (7, 3, 11)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from scipy import stats
 
+from openassay.core.quality import two_groups
 from openassay.core.sequential import best_of
 from openassay.faults import BadInput
 from openassay.scenario import Scenario, in_words, judge, judge_lines, read, read_column
@@ -309,6 +310,28 @@ def test_what_is_odd_about_the_runs_is_said() -> None:
     assert ["to the last bit" in words for words in found["warnings"]] == [True]
     assert "warning: 2 of" in in_words(found, 4)
     assert verdict(CLOSE)["warnings"] == []
+
+
+def test_runs_in_two_groups_are_noticed_and_normal_ones_are_not() -> None:
+    assert two_groups([9.0, 500.0, 10.0, 498.0, 499.0]) == (10.0, 498.0)
+    assert two_groups([1.0, 1.0, 1.0, 1.0]) is None
+    assert two_groups([9.0, 500.0, 500.0]) is None
+    rng = np.random.default_rng(0)
+    for n in (4, 5, 10):
+        alarms = sum(two_groups(rng.standard_normal(n).tolist()) is not None for _ in range(2000))
+        assert alarms <= stats.binom.ppf(0.9999, 2000, 0.011)
+        assert (
+            sum(two_groups([*rng.normal(0, 0.1, n - 2), *rng.normal(5, 0.1, 2)]) is not None for _ in range(50)) >= 45
+        )
+    assert any("two groups" in words for words in verdict([9.0, 20.0, 9.5, 20.5, 9.2], tolerance=0.3)["warnings"])
+
+
+def test_paired_runs_that_give_their_own_seeds_values_are_reproduced() -> None:
+    scenario = {"published": {"values": [1.0, 2.0, 3.0]}, "claim": {"tolerance": 0.1}, "paired": True}
+    text = json.dumps({**scenario, "runs": [1.0, 2.0, 3.0]}).encode()
+    assert judge([read(text, "here")])[0]["verdict"] == "reproduced"
+    rounded = {**scenario, "published": {"values": [1.0, 2.0, 3.0], "rounding": 1.0}, "runs": [1.0, 2.0]}
+    assert judge([read(json.dumps(rounded).encode(), "here")])[0]["verdict"] == "inconclusive"
 
 
 def test_a_verdict_without_values_has_words_too() -> None:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from openassay.core.curves import CurveFamily
+from openassay.core.types import RerunStatus
+from openassay.recipes.job import Arm, Job, Watch, save_arrays
+from openassay.recipes.native import NativeRecipe
 from openassay.records import parse
 from openassay.training.recipe import Batching, Schedule, TrainingRecipe
 from openassay.training.trainer import (
@@ -196,3 +201,28 @@ def test_a_training_that_takes_too_long_is_stopped(data: dict[str, Any]) -> None
     endless = recipe(steps=10**9, evaluation={"metric": "accuracy", "every": 10**8, "at_step": 0})
     with pytest.raises(TimeLimit):
         train(endless, data, seed=0, timeout_s=0.2)
+
+
+@pytest.mark.parametrize(("published", "status"), [(50.0, RerunStatus.STOPPED), (None, RerunStatus.FINISHED)])
+def test_a_training_that_has_left_its_published_curve_is_stopped(
+    data: dict[str, Any], tmp_path: Path, published: float | None, status: RerunStatus
+) -> None:
+    """Against a curve of 50 where 90 % are reached, and against its own."""
+    (tmp_path / "data").mkdir()
+    save_arrays(tmp_path / "data", data)
+    steps = {"steps": 401, "evaluation": {"metric": "accuracy", "every": 20, "at_step": 400}}
+    native = NativeRecipe(driver="native", metric="accuracy", recipe=recipe(**steps), taken_from=(), scale=100)
+    job = Job(
+        arm=Arm(), seed=0, data=tmp_path / "data", artifacts={}, python=None, glue=None, out=tmp_path, device="cpu", threads=1,
+        timeout_s=60,
+    )  # fmt: skip
+    own = native.execute(job).curves["accuracy"]
+    family = CurveFamily(shares=(0.3, 0.6, 1.0), sds=(2.0, 2.0, 2.0), df=8, correlation=None, cited_at="a test")
+    curve = own if published is None else tuple((step, published) for step, _ in own)
+    watch = Watch(metric="accuracy", published=curve, num_published=1, family=family)
+    stopped = native.execute(replace(job, watch=watch))
+    assert stopped.status is status
+    if status is RerunStatus.STOPPED:
+        assert "sd off the published curve" in stopped.reason
+        assert stopped.measurements == ()
+        assert 120 <= stopped.curves["accuracy"][-1][0] < 400  # from 30 % of the training on

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from openassay.core.sequential import to_batch
 from openassay.core.types import (
     Citation,
     Claim,
@@ -20,6 +21,7 @@ from openassay.core.types import (
     Rerun,
     RerunStatus,
     Spread,
+    SuccessRule,
     Tolerance,
     Verdict,
 )
@@ -33,6 +35,7 @@ from openassay.core.verdict import (
     judge_release,
     score_release,
     statuses_of,
+    terms_of,
     unequal_deterministic,
     values_of,
     wants_more,
@@ -197,6 +200,10 @@ def rerun(value: float, seed: int = 0, status: RerunStatus = FINISHED) -> Rerun:
         target="t", arm="faithful", seed=seed, identity="0" * 64, registered={}, status=status, reason="",
         measurements=(measurement,), curves={}, environment={}, log_tail="", started_at="", duration_s=1.0, cpu_s=1.0,
     )  # fmt: skip
+
+
+def reruns(values: list[float]) -> tuple[Rerun, ...]:
+    return tuple(rerun(value, seed) for seed, value in enumerate(values))
 
 
 def test_a_measurement_of_a_failed_rerun_does_not_count() -> None:
@@ -364,3 +371,86 @@ def test_a_control_is_also_compared_with_the_faithful_reruns(
 
     found = judge_control(claim(num_runs=5), arm="b", runs=runs(control), faithful=runs(faithful), alpha=0.05)
     assert found.differs_from_faithful is differ
+
+
+SUCCESS = replace(claim(0.9, 0.6, num_runs=20), success=SuccessRule(at_least=475.0))
+
+
+@pytest.mark.parametrize(
+    ("values", "margin", "outcome", "rule"),
+    [
+        ([500.0] * 9 + [9.0], 0.6, Outcome.REPRODUCED, "within_tolerance"),
+        ([500.0] * 9 + [None], 0.6, Outcome.REPRODUCED, "within_tolerance"),  # a rerun without a value is no success
+        ([9.0] * 10, 0.3, Outcome.NOT_REPRODUCED, "outside_tolerance"),
+        ([9.0] * 10, 0.6, Outcome.INCONCLUSIVE, "interval_straddles"),
+        ([500.0] * 3, 0.6, Outcome.INCONCLUSIVE, "interval_straddles"),
+    ],
+)
+def test_a_share_of_successes_is_judged_exactly(
+    values: list[float | None], margin: float, outcome: Outcome, rule: str
+) -> None:
+    claimed = replace(SUCCESS, tolerance=Tolerance(margin=margin, rationale="for a test"))
+    found = judge_claim(evidence(values, claimed), driver="python", protocol="full")
+    assert (found.outcome, found.rule, found.plan) == (outcome, rule, "exact")
+    assert found.score is not None
+    assert found.score_interval is not None
+    if outcome is Outcome.REPRODUCED:
+        assert found.score_interval[0] >= 0.5
+    if outcome is Outcome.NOT_REPRODUCED:
+        assert found.score_interval[1] <= 0.5
+        assert found.p_not_reproduced is not None
+        assert found.p_not_reproduced <= 0.05
+
+
+def test_an_arm_with_a_share_wants_reruns_until_none_could_change_the_answer() -> None:
+    wanted = [wants_more((SUCCESS,), 0.05, 10, reruns([500.0] * n), num_claims=1) for n in (2, 5, 10)]
+    assert wanted == [True, True, False]
+    narrow = replace(SUCCESS, tolerance=Tolerance(margin=0.05, rationale="for a test"))
+    assert not wants_more((narrow,), 0.05, 10, reruns([500.0] * 2), num_claims=1)
+    assert (
+        "not even 10 successes" in judge_claim(evidence([500.0] * 2, narrow), driver="python", protocol="full").reason
+    )
+
+
+@pytest.mark.parametrize(("control", "caught"), [([9.0] * 6, True), ([500.0] * 6, False)])
+def test_a_control_of_a_share_is_caught_when_too_few_succeed(control: list[float], caught: bool) -> None:
+    claimed = replace(SUCCESS, tolerance=Tolerance(margin=0.2, rationale="for a test"))
+    found = judge_control(claimed, arm="broken", runs=reruns(control), faithful=reruns([500.0] * 8), alpha=0.05)
+    assert (found.caught, found.differs_from_faithful) == (caught, caught)
+
+
+PAIRED = replace(claim(10.0, 0.05, num_runs=5, values=(8.0, 9.0, 10.0, 11.0, 12.0), seeds=(0, 1, 2, 3, 4)), paired=True)
+
+
+@pytest.mark.parametrize(
+    ("shifts", "outcome"),
+    [
+        ([0.001, -0.002, 0.0015, 0.0, -0.001], Outcome.REPRODUCED),  # seeds scatter by 1.6, pairs by 0.001
+        ([0.2, 0.21, 0.19, 0.2, 0.205], Outcome.NOT_REPRODUCED),
+        ([0.0, 0.0], Outcome.REPRODUCED),  # each seed gives its own published value
+        ([0.3, 0.3], Outcome.NOT_REPRODUCED),
+    ],
+)
+def test_paired_reruns_are_judged_seed_by_seed(shifts: list[float], outcome: Outcome) -> None:
+    values = [theirs + shift for theirs, shift in zip(PAIRED.published.values or (), shifts, strict=False)]
+    found = judge_claim(evidence(values, PAIRED), driver="python", protocol="full")
+    assert found.outcome is outcome
+    assert found.difference == pytest.approx(sum(shifts) / len(shifts) if len(set(shifts)) == 1 else found.difference)
+    unpaired = replace(PAIRED, paired=False)
+    assert decide(evidence(values, unpaired)).outcome is Outcome.INCONCLUSIVE
+
+
+def test_paired_reruns_that_ignore_their_seed_show_nothing() -> None:
+    same_for_all = [10.0] * 5
+    assert decide(evidence(list(same_for_all), PAIRED)).outcome is Outcome.INCONCLUSIVE
+    equal_published = replace(PAIRED, published=replace(PAIRED.published, values=(10.0,) * 5))
+    assert decide(evidence(list(same_for_all), equal_published)).rule == "equal_runs"
+
+
+def test_a_best_of_k_audit_stops_as_futile_at_the_level_that_it_is_judged_at() -> None:
+    """The chance of a decision must count with the third of alpha that the best of K gets."""
+    asked = terms_of(claim(10.0, 1.0, best_of=5, family=Family(sd=0.25, df=20, cited_at="a test")), 0.05, 10)
+    plain = to_batch([replace(asked, best_of=1)], [()])
+    best = to_batch([asked], [()])
+    assert best.alpha[0] == pytest.approx(plain.alpha[0] / 3)
+    assert best.alpha_diverged[0] == plain.alpha_diverged[0]

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from openassay.core.equivalence import Difference, Floats
 from openassay.core.sequential import SAME, family_prior_df
-from openassay.core.types import LARGEST, CurveOutcome, CurvePoint, CurveVerdict
+from openassay.core.types import LARGEST, Claim, CurveOutcome, CurvePoint, CurveVerdict
 
 Curve = Sequence[tuple[int, float]]
 Correlation = tuple[tuple[float, ...], ...]
@@ -96,6 +96,16 @@ class CurveFamily:
             raise ValueError(
                 f"the family is known from {self.shares[0]:.0%} of the training on, not at {shares.min():.0%}"
             )
+
+
+def scatter_of(claim: Claim) -> CurveFamily | None:
+    """A claim's curve scatter, ready for use; ValueError when it cannot be one."""
+    found = claim.curve_scatter
+    if found is None:
+        return None
+    return CurveFamily(
+        shares=found.shares, sds=found.sds, df=found.df, correlation=found.correlation, cited_at=found.cited_at
+    )
 
 
 def _is_correlation(matrix: Correlation, num: int) -> bool:

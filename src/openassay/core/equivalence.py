@@ -125,30 +125,3 @@ def lies_within(low: ArrayLike, high: ArrayLike, margin: ArrayLike) -> NDArray[n
     """Is the whole interval within ± margin? Then the claim is reproduced."""
     edge = np.asarray(margin, dtype=float) * (1 + 1e-9)  # the arithmetic's own error, far below any tolerance
     return np.asarray((np.asarray(low) >= -edge) & (np.asarray(high) <= edge))
-
-
-def exact_difference(value: float, published: float, rounding: float) -> tuple[float, float]:
-    """Interval of the difference for a deterministic recipe: only the published value's rounding is unknown."""
-    return value - published - rounding / 2, value - published + rounding / 2
-
-
-def runs_needed(
-    estimate: float,
-    variance: float,
-    *,
-    margin: float,
-    alpha: float,
-    inverse_num_runs: float,
-    rounding: float,
-    most: int,
-) -> int | None:
-    """About how many reruns would decide, if they went on with this mean and variance? None when no number up to `most` would.
-
-    The published value's own noise does not shrink with reruns, so for a lone published number the answer is often None.
-    """
-    for n in range(2, most + 1):
-        se = np.sqrt(variance * (1 / n + inverse_num_runs) + rounding**2 / 12)
-        half = stats.t.ppf(1 - alpha, n - 1) * se
-        if abs(estimate) + half <= margin or abs(estimate) - half > margin:
-            return n
-    return None

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from openassay.core.sequential import Terms
 
 CONFLICT = 0.01
 """Two-sided level of the F test between the reruns' noise and what was known before."""
+TWO_GROUPS = 0.01
+"""Level of the test that reruns fall in two groups."""
+MOST_GROUPED = 50
+"""Reruns that it looks at."""
 SHARED_SHIFT = 0.05
 """Two-sided level of the sign test over a release's claims."""
 
@@ -41,7 +47,46 @@ def warnings(terms: Terms, values: Sequence[float | None]) -> list[tuple[str, st
                 "noise_differs",
                 f"the reruns' standard deviation is {spread:.3g}, against {variance**0.5:.3g} known before (p = {p:.2g})",
             ))  # fmt: skip
+    if gap := two_groups(finite):
+        found.append((
+            "runs_in_two_groups",
+            f"the reruns fall in two groups, up to {gap[0]:g} and from {gap[1]:g} on: a mean says little of them, and the test's "
+            "error rates do not hold; a claim on the share of successes would",
+        ))  # fmt: skip
     return found
+
+
+def two_groups(values: Sequence[float]) -> tuple[float, float] | None:
+    """Do runs fall in two groups, of two or more each? The largest of the lower and the least of the upper one, else None.
+
+    When the best split leaves less of their sum of squares within the groups than TWO_GROUPS of normal samples do (by 20,000
+    simulated ones; four values at least, for fewer show nothing).
+    """
+    if not 4 <= len(values) <= MOST_GROUPED:
+        return None
+    ordered = np.sort(np.asarray(values, dtype=float))
+    with np.errstate(invalid="ignore", over="ignore"):
+        ratios = _within_two_groups(ordered[None, :])[0]
+    best = int(np.argmin(ratios))
+    if not ratios[best] < _smallest_of_normal(len(ordered)):  # NaN for equal values
+        return None
+    return float(ordered[best + 1]), float(ordered[best + 2])
+
+
+def _within_two_groups(ordered: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share of the sum of squares that is left within the groups, for each split. Shape (samples, n) to (samples, n - 3)."""
+    n = ordered.shape[1]
+    centred = ordered - ordered.mean(axis=1, keepdims=True)
+    sums = np.cumsum(centred, axis=1)[:, 1 : n - 2]
+    sizes = np.arange(2, n - 1)
+    between = sums**2 * n / (sizes * (n - sizes))
+    return np.asarray(1 - between / (centred**2).sum(axis=1, keepdims=True))
+
+
+@functools.cache
+def _smallest_of_normal(n: int) -> float:
+    samples = np.sort(np.random.default_rng(n).standard_normal((20_000, n)), axis=1)
+    return float(np.quantile(_within_two_groups(samples).min(axis=1), TWO_GROUPS))
 
 
 def _two_sided_p(ratio: float, df: float, other_df: float) -> float:

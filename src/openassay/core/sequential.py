@@ -210,7 +210,9 @@ class Batch:
     direction: Ints
     """0 two-sided, +1 the recipe gives at least the published value, -1 at most."""
     alpha: Floats
+    """Of REPRODUCED; for the best of K a share of what was asked for."""
     alpha_outside: Floats
+    alpha_diverged: Floats
     divergence_rate: Floats
     deterministic: Bools
     equal_decides: Bools
@@ -262,17 +264,19 @@ def to_batch(terms: Sequence[Terms], runs: Sequence[Sequence[float | None]]) -> 
     for row, (claim, of) in enumerate(zip(terms, runs, strict=True)):
         values[row, : min(len(of), most)] = [np.nan if value is None else value for value in of[:most]]
         shift, spread = best_of(claim.best_of)
+        share = 1.0 if claim.best_of == 1 else BEST_OF_ALPHA
+        alpha_outside = claim.alpha if claim.alpha_outside is None else claim.alpha_outside
         rows.append((
             len(of), claim.max_runs, claim.published, 0.0 if claim.paired else spread / claim.num_published,
             claim.rounding**2 / 12 + claim.extra_sd**2, shift, 1.0 if claim.higher_is_better else -1.0, *claim.prior(),
-            max(claim.step, claim.rounding) ** 2 / 12, claim.rounding, claim.margin, claim.direction, claim.alpha,
-            claim.alpha if claim.alpha_outside is None else claim.alpha_outside, *claim.elsewhere(), claim.divergence_rate,
+            max(claim.step, claim.rounding) ** 2 / 12, claim.rounding, claim.margin, claim.direction, share * claim.alpha,
+            share * alpha_outside, DIVERGENCE_ALPHA * alpha_outside, *claim.elsewhere(), claim.divergence_rate,
             claim.deterministic, claim.equal_decides, claim.equal_decides_last,
         ))  # fmt: skip
     names = (
         "num_runs", "max_runs", "published", "v", "u2", "best_of", "better", "prior_variance", "prior_df", "floor_variance",
-        "rounding", "margin", "direction", "alpha", "alpha_outside", "elsewhere_variance", "elsewhere_df", "divergence_rate",
-        "deterministic", "equal_decides", "equal_decides_last",
+        "rounding", "margin", "direction", "alpha", "alpha_outside", "alpha_diverged", "elsewhere_variance", "elsewhere_df",
+        "divergence_rate", "deterministic", "equal_decides", "equal_decides_last",
     )  # fmt: skip
     kinds = {"num_runs": int, "max_runs": int, "direction": int} | dict.fromkeys(
         ("deterministic", "equal_decides", "equal_decides_last"), bool
@@ -333,7 +337,7 @@ def run(batch: Batch) -> Stopped:
             continue
         lost = n - state["num_values"]
         tail = stats.binom.sf(lost[rows] - 1, n, np.maximum(batch.divergence_rate[rows], DIVERGENCE_RATE))
-        diverged = rows[tail <= DIVERGENCE_ALPHA * batch.alpha_outside[rows] * (1 + SAME)]
+        diverged = rows[tail <= batch.alpha_diverged[rows] * (1 + SAME)]
         state["stop"][diverged] = Stop.DIVERGED
         going[diverged] = False
         looked = came[(state["num_values"][came] >= 2) & going[came]]
@@ -359,10 +363,7 @@ def _look(
     v = b.v + b.best_of**2 / (2 * df)
     estimate = mean[rows] - (b.published - b.better * b.best_of * np.sqrt(variance))
     se = np.sqrt(variance * (1 / m + v) + b.u2)
-    share = np.where(b.best_of > 0, BEST_OF_ALPHA, 1.0)
-    critical, critical_outside = (
-        critical_value(b.plan, m, v, b.prior_df, share * alpha) for alpha in (b.alpha, b.alpha_outside)
-    )
+    critical, critical_outside = (critical_value(b.plan, m, v, b.prior_df, a) for a in (b.alpha, b.alpha_outside))
     half, half_outside = (np.where(exact, b.rounding / 2, c * se) for c in (critical, critical_outside))
     se = np.where(exact, 0.0, se)
     low, high = estimate - half, estimate + half
@@ -443,7 +444,7 @@ def score(stopped: Stopped, batch: Batch) -> tuple[Floats, Floats, Floats]:
     For one-sided claims only the shortfall counts.
     """
     theta = np.full((len(batch.margin), len(_NODES)), np.nan)
-    known = np.flatnonzero(np.isfinite(stopped.df))
+    known = np.flatnonzero(~np.isnan(stopped.df))
     dfs, which = np.unique(stopped.df[known], return_inverse=True)
     quantiles = stats.t.ppf(_NODES, dfs[:, None])[which]
     theta[known] = stopped.estimate[known, None] + stopped.se[known, None] * quantiles
@@ -452,7 +453,7 @@ def score(stopped: Stopped, batch: Batch) -> tuple[Floats, Floats, Floats]:
     holds_zero = (stopped.low <= 0) & (stopped.high >= 0)
     least, most = np.minimum(at_low, at_high), np.where(holds_zero, 1.0, np.maximum(at_low, at_high))
     diverged = stopped.stop == Stop.DIVERGED
-    unknown = ~np.isfinite(stopped.df)
+    unknown = np.isnan(stopped.df)
     least, most = np.where(unknown, 0.0, least), np.where(unknown, 1.0, most)
     return np.where(diverged, 0.0, value), np.where(diverged, 0.0, least), np.where(diverged, 0.5, most)
 

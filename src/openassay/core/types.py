@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
+import numpy as np
 from scipy import stats
 
 LARGEST = 1e150
@@ -69,6 +70,10 @@ class Published:
     sd_is: Spread = "sd"
     """`sd`: standard deviation over training runs (ddof=1). `standard_error`: of the mean over them. `confidence_interval_95`:
     half the width of its interval. A spread over episodes or test items says nothing of other seeds, and is not used."""
+    values: tuple[float, ...] | None = None
+    """Of the single trainings, where they are published; `value` is their mean and `num_runs` their number."""
+    seeds: tuple[int, ...] | None = None
+    """Of these trainings, in the same order; needed for paired reruns."""
     best_of: int = 1
     """The value is the best of this many trainings."""
     better: Literal["higher", "lower"] = "higher"
@@ -78,7 +83,9 @@ class Published:
     differences between laboratories. `cited_at.note` says where it comes from."""
 
     def seed_sd(self) -> float | None:
-        """The standard deviation over training runs, as far as the printed spread tells it."""
+        """The standard deviation over training runs, as far as the single values or the printed spread tell it."""
+        if self.values is not None and len(self.values) > 1:
+            return float(np.std(self.values, ddof=1))
         if self.sd is None or self.num_runs < 2 or self.sd_is in {"over_episodes", "over_items"}:
             return None
         if self.sd_is == "sd":
@@ -97,6 +104,36 @@ class Family:
     """Degrees of freedom that it was measured on: seeds minus one, summed over the recipes."""
     cited_at: str
     """Where it was measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuccessRule:
+    """When does a training count as a success? For claims on the share of trainings that succeed."""
+
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def holds(self, value: float | None) -> bool:
+        """Is this a success? A rerun without a finite value is none."""
+        if value is None or (self.at_least is not None and value < self.at_least):
+            return False
+        return self.at_most is None or value <= self.at_most
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveScatter:
+    """How seeds scatter along the training, known from recipes of the same family."""
+
+    shares: tuple[float, ...]
+    """Of the training, increasing, the last is 1."""
+    sds: tuple[float, ...]
+    """Standard deviation over seeds at each share, in the claim's unit."""
+    df: float
+    """Degrees of freedom that they were measured on."""
+    cited_at: str
+    """Where it was measured."""
+    correlation: tuple[tuple[float, ...], ...] | None = None
+    """Over seeds, between the shares."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,8 +175,16 @@ class Claim:
     """False for a published number that nothing in the release lets anybody test."""
     weight: float = 1.0
     """In the release's score, relative to its other claims; > 0."""
+    paired: bool = False
+    """Does rerun i have the seed, the initial weights and the data order of published training i? Then the differences are
+    judged, seed by seed; it needs `published.values` and `published.seeds`."""
+    success: SuccessRule | None = None
+    """The claim is on the share of trainings that succeed, `published.value` of `num_runs`: an exact test, for a metric that
+    falls in two groups or takes few values."""
     curve: tuple[tuple[int, float], ...] | None = None
     """(step, value) along the published training, its end included: one secondary claim, judged when the value is reproduced."""
+    curve_scatter: CurveScatter | None = None
+    """Sharpens the curve's test, and lets the native trainer stop a rerun that has left the curve for good."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -296,6 +341,8 @@ class RerunStatus(StrEnum):
     FAILED = "failed"
     """It exited non-zero, raised, or gave none of its measurements."""
     TIMED_OUT = "timed_out"
+    STOPPED = "stopped"
+    """It had left the published curve for good, and was not finished."""
 
 
 @dataclass(frozen=True, kw_only=True)

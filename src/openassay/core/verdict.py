@@ -8,13 +8,15 @@ around it keep it honest: about data, lost reruns, seeds that never arrived, and
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
+from openassay.core import shares
 from openassay.core.boundaries import PLANS
 from openassay.core.equivalence import difference
 from openassay.core.quality import SHARED_SHIFT, shared_shift, warnings
@@ -55,14 +57,26 @@ Driver = Literal["python", "native", "none"]
 def terms_of(claim: Claim, alpha: float, max_runs: int, *, num_claims: int = 1, at_end_of_range: bool = False) -> Terms:
     """What a claim, one of `num_claims` of its release, says to the sequential test."""
     published, family = claim.published, claim.family
+    # Equal differences, seed by seed, from values that are not equal: then the seeds have arrived, and nothing else is random.
+    follows_seeds = claim.paired and not same(published.values or (0.0,), claim.tolerance.margin)
+    exact = follows_seeds and not max(claim.resolution, published.rounding)
     return Terms(
-        published=published.value, margin=claim.tolerance.margin, num_published=published.num_runs,
+        published=0.0 if claim.paired else published.value, margin=claim.tolerance.margin, num_published=published.num_runs,
         published_sd=published.seed_sd(), rounding=published.rounding, extra_sd=published.extra_sd,
         best_of=published.best_of, higher_is_better=published.better == "higher",
         family_sd=family.sd if family else None, family_df=family.df if family else 0.0, step=claim.resolution,
         direction={"two-sided": 0, "at_least": 1, "at_most": -1}[claim.direction], alpha=alpha,
-        alpha_outside=alpha / num_claims, divergence_rate=claim.divergence_rate, deterministic=claim.deterministic,
-        equal_decides_last=at_end_of_range, max_runs=max_runs,
+        alpha_outside=alpha / num_claims, divergence_rate=claim.divergence_rate, deterministic=claim.deterministic or exact,
+        equal_decides_last=at_end_of_range, paired=claim.paired, max_runs=max_runs,
+    )  # fmt: skip
+
+
+def share_terms_of(claim: Claim, alpha: float, max_runs: int, *, num_claims: int = 1) -> shares.ShareTerms:
+    """What a claim on the share of successful trainings says to the exact test."""
+    return shares.ShareTerms(
+        successes=round(claim.published.value * claim.published.num_runs), num_published=claim.published.num_runs,
+        margin=claim.tolerance.margin, direction={"two-sided": 0, "at_least": 1, "at_most": -1}[claim.direction],
+        alpha=alpha, alpha_outside=alpha / num_claims, max_runs=max_runs,
     )  # fmt: skip
 
 
@@ -137,6 +151,10 @@ class Evidence:
 
     def _run(self, *prefixes: tuple[float | None, ...]) -> tuple[Batch, Stopped]:
         ends = [end for end in self.claim.bounds if end is not None]
+        if self.claim.success:
+            prefixes = tuple(self._successes(prefix) for prefix in prefixes)
+        if self.claim.paired:
+            prefixes = tuple(self._pairs(prefix) for prefix in prefixes)
         first = next((value for value in self.values if value is not None), None)
         at_end = first is not None and any(same((first, end), self.claim.tolerance.margin) for end in ends)
         # Equal reruns are no sign of a lost seed where the metric has reached its end; but a few of them show little.
@@ -145,15 +163,51 @@ class Evidence:
             at_end_of_range=at_end and self.claim.resolution > 0,
         )  # fmt: skip
         batch = to_batch([asked] * len(prefixes), prefixes)
-        return batch, run_test(batch)
+        return batch, self._share_stopped(prefixes) if self.claim.success else run_test(batch)
+
+    def _pairs(self, values: tuple[float | None, ...]) -> tuple[float | None, ...]:
+        """The reruns minus the published values of the same seeds."""
+        return tuple(
+            None if ours is None else ours - theirs
+            for ours, theirs in zip(values, self.claim.published.values or (), strict=False)
+        )
+
+    def _successes(self, values: tuple[float | None, ...]) -> tuple[float | None, ...]:
+        """1 for a rerun that succeeded, 0 for one that did not."""
+        rule = self.claim.success
+        return tuple(float(rule is not None and rule.holds(value)) for value in values)
+
+    @functools.cached_property
+    def share(self) -> shares.ShareTerms:
+        """The terms of a claim on a share."""
+        return share_terms_of(self.claim, self.alpha, self.max_runs, num_claims=self.num_claims)
+
+    def _share_stopped(self, prefixes: tuple[tuple[float | None, ...], ...]) -> Stopped:
+        """The exact test's answers in the sequential test's words."""
+        found = [shares.run(self.share, [value == 1.0 for value in prefix]) for prefix in prefixes]
+
+        def column(values: Iterable[float | None]) -> NDArray[np.float64]:
+            return np.array([np.nan if value is None else value for value in values], dtype=float)
+
+        used = np.array([of.num_used for of in found])
+        return Stopped(
+            stop=np.array([int(of.stop) for of in found]), runs_used=used, num_values=used,
+            estimate=column(of.difference for of in found), se=column(of.se for of in found),
+            df=np.where(used >= 2, np.inf, np.nan), critical=np.full(len(found), np.nan),
+            low=column(of.low for of in found), high=column(of.high for of in found),
+        )  # fmt: skip
 
     def numbers(self) -> _Numbers:
         """The figures that stand beside the verdict."""
         batch, stopped = self._stopped
         plan = list(PLANS)[int(batch.plan[0])] if self.values else None
         feasible = bool(batch.feasible[0]) if plan and batch.prior_df[0] > 0 else None
-        if not np.isfinite(stopped.df[0]):
+        if plan and self.claim.success:
+            plan, feasible = "exact", shares.is_feasible(self.share)
+        if np.isnan(stopped.df[0]):
             mean = float(np.mean(self.finite)) - self.claim.published.value if self.finite else None
+            if self.claim.paired or self.claim.success:
+                mean = None
             return _Numbers(
                 difference=mean, interval=None, within=None, p=None, prediction=None, score=None, score_interval=None,
                 plan=plan, feasible=feasible,
@@ -169,6 +223,8 @@ class Evidence:
         """The smallest alpha at which one of these looks would have shown that the recipe differs."""
         if self.stop is Stop.DIVERGED:
             return p_of_lost(self.num_used - len(self.finite), self.num_used, self.claim.divergence_rate)
+        if self.claim.success:
+            return shares.p_outside(self.share, self._num_successes, self.num_used)
         batch, stopped = self._run(*self._prefixes())
         return float(np.nanmin(p_outside(stopped, batch)))
 
@@ -178,9 +234,16 @@ class Evidence:
     def _prediction_p(self) -> float | None:
         """p-value of "the published value is one more draw", with the noise that the reruns show."""
         _, stopped = self._stopped
-        if stopped.se[0] == 0 or not np.isfinite(stopped.df[0]):
+        if self.claim.success:
+            theirs = self.share
+            return shares.p_equal(self._num_successes, self.num_used, theirs.successes, theirs.num_published)
+        if stopped.se[0] == 0 or np.isnan(stopped.df[0]):
             return None
         return float(2 * stats.t.sf(abs(stopped.estimate[0]) / stopped.se[0], stopped.df[0]))
+
+    @property
+    def _num_successes(self) -> int:
+        return int(sum(value or 0.0 for value in self._successes(self.used)))
 
     def looks(self) -> tuple[Look, ...]:
         """Every look, up to the one that decided."""
@@ -191,7 +254,7 @@ class Evidence:
         return tuple(
             Look(
                 num_runs=len(prefix), difference=_number(found.estimate[i]), critical_value=_number(found.critical[i]),
-                interval=(float(found.low[i]), float(found.high[i])) if np.isfinite(found.df[i]) else None,
+                interval=None if np.isnan(found.df[i]) else (float(found.low[i]), float(found.high[i])),
                 stop=Stop(int(found.stop[i])).name.lower(),
             )
             for i, prefix in enumerate(prefixes)
@@ -267,7 +330,7 @@ def too_many_runs_diverged(evidence: Evidence) -> Decision | None:
 
 def too_few_runs(evidence: Evidence) -> Decision | None:
     """One value shows no noise."""
-    if len(evidence.finite) < 2:
+    if len(evidence.used if evidence.claim.success else evidence.finite) < 2:
         return Decision(outcome=Outcome.INCONCLUSIVE, reason="fewer than two reruns gave a value", more_runs_needed=2)
     return None
 
@@ -329,10 +392,14 @@ def interval_straddles(evidence: Evidence) -> Decision | None:
     else:
         batch, _ = evidence._stopped
         needed = min(evidence.max_runs, list(PLANS.values())[int(batch.plan[0])].max_runs)
+        if evidence.claim.success:
+            needed = evidence.max_runs
         reason += f"; the plan has up to {needed} reruns, and {len(evidence.values)} were made"
     if evidence.numbers().feasible is False:
         reason += (
-            "; no number of reruns could show that this tolerance is kept: the published value's own noise is too large"
+            f"; not even {evidence.max_runs} successes of {evidence.max_runs}, or none, would show that this tolerance is kept"
+            if evidence.claim.success
+            else "; no number of reruns could show that this tolerance is kept: the published value's own noise is too large"
         )
     return Decision(outcome=Outcome.INCONCLUSIVE, reason=reason, more_runs_needed=needed)
 
@@ -402,6 +469,12 @@ def _control_outcome(
     lost = len(values) - len(finite)
     if any(status in _NO_VALUES for status in statuses):
         return Outcome.INCONCLUSIVE
+    if claim.success:
+        terms = share_terms_of(claim, alpha, len(values))
+        found_share = shares.answer(terms, sum(map(claim.success.holds, values)), len(values))
+        if found_share is None:
+            return Outcome.INCONCLUSIVE
+        return Outcome.REPRODUCED if found_share is Stop.WITHIN else Outcome.NOT_REPRODUCED
     if lost and p_of_lost(lost, len(values), claim.divergence_rate) <= DIVERGENCE_ALPHA * alpha * (1 + SAME):
         return Outcome.NOT_REPRODUCED
     if len(finite) < 2:
@@ -420,6 +493,9 @@ def _control_outcome(
 
 def _differ(control: tuple[float | None, ...], faithful: tuple[float | None, ...], claim: Claim, alpha: float) -> bool:
     """Are the control's reruns shown to differ from the faithful ones? By Welch's test of means, or because only one diverges."""
+    if claim.success:
+        won, theirs_won = (sum(map(claim.success.holds, values)) for values in (control, faithful))
+        return bool(shares.p_equal(won, len(control), theirs_won, len(faithful)) <= alpha)
     ours, theirs = ([value for value in values if value is not None] for values in (control, faithful))
     if len(ours) < 2 or len(theirs) < 2:
         return bool(ours) != bool(theirs)
@@ -456,7 +532,7 @@ def statuses_of(runs: tuple[Rerun, ...], metric: str) -> tuple[RerunStatus, ...]
     return tuple(statuses)
 
 
-_NO_VALUES = {RerunStatus.FAILED, RerunStatus.TIMED_OUT}
+_NO_VALUES = {RerunStatus.FAILED, RerunStatus.TIMED_OUT, RerunStatus.STOPPED}
 
 
 def _measurement(run: Rerun, metric: str) -> Measurement | None:
@@ -516,7 +592,8 @@ def unequal_deterministic(evidence: Evidence) -> Finding | None:
 def equal_reruns(evidence: Evidence) -> Finding | None:
     """Equal reruns of a recipe that is not declared deterministic: what they leave open."""
     values = evidence.finite
-    if evidence.claim.deterministic or len(values) < 2 or not same(values, evidence.claim.tolerance.margin):
+    claim = evidence.claim
+    if claim.deterministic or claim.success or len(values) < 2 or not same(values, claim.tolerance.margin):
         return None
     share = 1 - evidence.alpha ** (1 / len(values))
     return Finding(
@@ -530,7 +607,8 @@ def record_quality(evidence: Evidence) -> list[Finding]:
     """What is odd about the published spread or the reruns that the verdict rests on."""
     claim = evidence.claim
     terms = terms_of(claim, evidence.alpha, evidence.max_runs)
-    found = warnings(terms, evidence.used) if evidence.values else []
+    used = evidence._pairs(evidence.used) if claim.paired else evidence.used
+    found = warnings(terms, used) if used and not claim.success else []
     if claim.published.sd is not None and claim.published.seed_sd() is None and claim.published.num_runs > 1:
         found.append(
             (

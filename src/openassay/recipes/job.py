@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from openassay.core.curves import CurveFamily, doomed
 from openassay.core.types import Measurement, RerunStatus
 from openassay.faults import BadInput
 from openassay.store import Listing
@@ -62,8 +63,25 @@ class Job:
     device: str
     threads: int
     timeout_s: float
+    watch: Watch | None = None
+    """Lets the native trainer stop early."""
     watched: dict[str, tuple[Path, Listing]] = field(default_factory=dict)
     """Folders that the run must leave as they are, by what they are, with what was in them before the first run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """When is a training that is under way not worth finishing? When it has left its published curve for good."""
+
+    metric: str
+    published: tuple[tuple[int, float], ...]
+    num_published: int
+    family: CurveFamily
+
+    def doomed(self, curve: tuple[tuple[int, float], ...]) -> str:
+        """Why the training need not be finished; empty while it may."""
+        found = doomed(self.published, self.num_published, curve, self.family) if curve else None
+        return "" if found is None else f"at step {found.step} it is {found.deviation:+.1f} sd off the published curve"
 
 
 @dataclass(frozen=True, kw_only=True)

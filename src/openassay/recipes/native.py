@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -38,6 +39,9 @@ class NativeRecipe:
     timeout_s: Annotated[float, Field(gt=0)] = 3600.0
     protocol: Literal["full"] = "full"
     """`full`: the whole published training is rerun."""
+    stop_doomed: bool = False
+    """Stop a rerun that has left the published curve of its claim for good (`curve` and `curve_scatter`). It saves the rest of a
+    long training, and its claim stays INCONCLUSIVE: a verdict needs finished reruns."""
 
     def metrics(self) -> set[str]:
         """The metrics that a rerun measures."""
@@ -75,6 +79,12 @@ class NativeRecipe:
             training = trainer.train(
                 self.of_arm(job.arm), permuted(arrays, job.arm.permute, job.seed),
                 seed=job.seed, device=device, threads=job.threads, timeout_s=job.timeout_s,
+                is_doomed=None if job.watch is None else lambda curve: self._doomed(job, curve),
+            )  # fmt: skip
+        except trainer.NotWorthwhile as stop:
+            return Execution(
+                status=RerunStatus.STOPPED, reason=f"stopped: {stop}", measurements=(),
+                curves={self.metric: self._scaled(stop.curve)}, log="", cpu_s=time.process_time() - started, device=device,
             )  # fmt: skip
         except trainer.TimeLimit:
             return Execution(
@@ -89,7 +99,7 @@ class NativeRecipe:
             metric=self.metric, value=value if good else None, raw=repr(value), step=self.recipe.evaluation.at_step,
             self_reported=False,
         )  # fmt: skip
-        curve = tuple((step, point * self.scale) for step, point in training.metric_curve if math.isfinite(point))
+        curve = self._scaled(training.metric_curve)
         return Execution(
             status=RerunStatus.FINISHED if good else RerunStatus.DIVERGED,
             reason="" if good else "the training loss is not a finite number",
@@ -99,3 +109,10 @@ class NativeRecipe:
             cpu_s=time.process_time() - started,
             device=device,
         )
+
+    def _scaled(self, curve: Iterable[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
+        """A curve in the claim's unit, as far as it is finite."""
+        return tuple((step, point * self.scale) for step, point in curve if math.isfinite(point))
+
+    def _doomed(self, job: Job, curve: Iterable[tuple[int, float]]) -> str:
+        return job.watch.doomed(self._scaled(curve)) if job.watch else ""

@@ -10,7 +10,7 @@ from typing import Literal
 
 from openassay import __version__
 from openassay.core.axes import probe, study
-from openassay.core.curves import judge_curve
+from openassay.core.curves import judge_curve, scatter_of
 from openassay.core.types import (
     Claim,
     ControlOutcome,
@@ -70,6 +70,7 @@ def run(
         findings.append(together)
     curves, not_judged = _curves(plan, verdicts, runs)
     findings.extend(not_judged)
+    findings.extend(_mixed(runs))
     findings.extend(_control_findings(controls))
     findings.extend(_registration(plan, runs))
     if driver == "native":
@@ -126,7 +127,8 @@ def _curves(
             used = [rerun.curves.get(claim.metric, ()) for rerun in runs[claim.arm][: verdict.runs_used]]
             judged = None if problem else judge_curve(
                 claim.curve, claim.published.num_runs, used, claim.tolerance.margin, plan.judge.alpha, claim=claim.id,
-                metric=claim.metric, rounding=claim.published.rounding, resolution=claim.resolution,
+                metric=claim.metric, family=scatter_of(claim), rounding=claim.published.rounding,
+                resolution=claim.resolution,
             )  # fmt: skip
         except ValueError as error:
             judged, problem = None, str(error)
@@ -220,6 +222,18 @@ def _registration(plan: Plan, runs: dict[str, tuple[Rerun, ...]]) -> list[Findin
         )
         for part, what in _CHANGED.items() if any(of.get(part) != now_registered[part] for of in made)
     ]  # fmt: skip
+
+
+def _mixed(runs: dict[str, tuple[Rerun, ...]]) -> list[Finding]:
+    """Were the reruns of one audit made in different places? Then their scatter is not that of seeds alone."""
+    made = [rerun for arm in runs.values() for rerun in arm]
+    keys = sorted({key for rerun in made for key in rerun.environment})
+    mixed = {key: sorted({rerun.environment.get(key, "none") for rerun in made}) for key in keys}
+    told = [f"{key}: {', '.join(values)}" for key, values in mixed.items() if len(values) > 1]
+    if not told:
+        return []
+    message = f"the reruns were not all made alike: {'; '.join(told[:5])}"
+    return [Finding(stage="judge", kind="mixed_environments", message=message)]
 
 
 def _provenance(

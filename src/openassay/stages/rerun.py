@@ -16,12 +16,13 @@ import sys
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from openassay import child, metrics, recipes, training
+from openassay.core.curves import scatter_of
 from openassay.core.types import FetchRecord, Finding, PrepareRecord, Rerun, RerunsRecord, RerunStatus
 from openassay.core.verdict import wants_more
 from openassay.faults import Fault
@@ -29,7 +30,7 @@ from openassay.layout import Layout
 from openassay.plan import Plan
 from openassay.provenance import machine, now, package_versions
 from openassay.recipes import Recipe
-from openassay.recipes.job import Job
+from openassay.recipes.job import Job, Watch
 from openassay.recipes.native import NativeRecipe
 from openassay.recipes.run import KILLED
 from openassay.records import (
@@ -130,6 +131,7 @@ def _tasks(
                 out=folder / "out", data=layout.data if prepared.status == "done" else None, arm=arms[name], seed=seed,
                 device=plan.execution.device, threads=plan.execution.threads, timeout_s=recipe.timeout_s,
             )  # fmt: skip
+            job = replace(job, watch=_watch(plan, recipe, name))
             tasks[name].append(
                 _Task(
                     target=plan.name, arm_name=name, identity=identity, registered=registered, environment=environment,
@@ -139,10 +141,23 @@ def _tasks(
     return tasks
 
 
+def _watch(plan: Plan, recipe: Recipe, arm: str) -> Watch | None:
+    """The published curve that an arm's reruns should follow, where the target asks to stop those that do not."""
+    if not isinstance(recipe, NativeRecipe) or not recipe.stop_doomed:
+        return None
+    for claim in plan.claims:
+        if claim.arm == arm and claim.testable and claim.curve and (family := scatter_of(claim)):
+            return Watch(
+                metric=claim.metric, published=claim.curve, num_published=claim.published.num_runs, family=family
+            )
+    return None
+
+
 def _recipe_identity(recipe: Recipe) -> dict[str, object]:
-    """What of a recipe decides one rerun: not the other arms, the number of runs or the time limit."""
+    """What of a recipe decides one rerun: not the other arms, the number of runs or when one is stopped."""
     plain: dict[str, object] = to_plain(recipe)
-    return {key: value for key, value in plain.items() if key not in {"arms", "max_runs", "timeout_s", "taken_from"}}
+    others = {"arms", "max_runs", "timeout_s", "taken_from", "stop_doomed"}
+    return {key: value for key, value in plain.items() if key not in others}
 
 
 def _code_and_environment(
@@ -163,7 +178,7 @@ def _code_and_environment(
 
 
 def _finished(task: _Task) -> Rerun | None:
-    """This rerun's record, if it is there. One that was stopped at a shorter time limit, or killed, is made again."""
+    """This rerun's record, if it is there. One that was stopped as it would not be now, or killed, is made again."""
     if not task.record.exists():
         return None
     try:
@@ -171,6 +186,9 @@ def _finished(task: _Task) -> Rerun | None:
     except BrokenRecord:
         return None
     stopped_early = rerun.status is RerunStatus.TIMED_OUT and rerun.duration_s < task.job.timeout_s
+    if rerun.status is RerunStatus.STOPPED:
+        watch = task.job.watch
+        stopped_early = watch is None or not watch.doomed(rerun.curves.get(watch.metric, ()))
     return rerun if rerun.identity == task.identity and not stopped_early and rerun.reason != KILLED else None
 
 

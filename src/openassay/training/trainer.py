@@ -36,6 +36,14 @@ class RecipeMismatch(Exception):
     """The recipe and the data, or the published number of parameters, do not fit each other."""
 
 
+class NotWorthwhile(Exception):
+    """The training was not finished, for the reason that it gives."""
+
+    def __init__(self, why: str, curve: list[tuple[int, float]]) -> None:
+        super().__init__(why)
+        self.curve = curve
+
+
 class TimeLimit(Exception):
     """The training took longer than it may."""
 
@@ -69,13 +77,16 @@ def train(
     device: str = "cpu",
     threads: int = 1,
     timeout_s: float = math.inf,
+    is_doomed: Callable[[list[tuple[int, float]]], str] | None = None,
 ) -> Training:
     """Train once from scratch. `data` holds the arrays that the recipe names; stops early when the loss is not finite.
 
-    Raises `RecipeMismatch` when data, layers and loss do not fit each other, and `TimeLimit` after `timeout_s`.
+    is_doomed: asked with the metric's curve so far after each evaluation; what it answers is why the training is not finished.
+
+    Raises `RecipeMismatch` when data, layers and loss do not fit each other, `TimeLimit` after `timeout_s`, and `NotWorthwhile`.
     """
     try:
-        return _train(recipe, data, seed, device, threads, time.monotonic() + timeout_s)
+        return _train(recipe, data, seed, device, threads, time.monotonic() + timeout_s, is_doomed)
     except torch.OutOfMemoryError as error:
         raise RecipeMismatch(f"the training does not fit into the memory of the device: {_first_line(error)}") from None
     except (RuntimeError, ValueError, TypeError, IndexError) as error:  # as torch and the metrics say it
@@ -89,8 +100,9 @@ def _first_line(error: Exception) -> str:
 
 
 def _train(
-    recipe: TrainingRecipe, data: dict[str, NDArray[np.generic]], seed: int, device: str, threads: int, deadline: float
-) -> Training:
+    recipe: TrainingRecipe, data: dict[str, NDArray[np.generic]], seed: int, device: str, threads: int, deadline: float,
+    is_doomed: Callable[[list[tuple[int, float]]], str] | None,
+) -> Training:  # fmt: skip
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.manual_seed(seed)
@@ -140,6 +152,8 @@ def _train(
             model.train()
             metric_curve.append((step, metric(predicted, y_test)))
             loss_curve.append((step, train_loss))
+            if is_doomed and (why := is_doomed(metric_curve)):
+                raise NotWorthwhile(why, metric_curve)
     value = dict(metric_curve)[recipe.evaluation.at_step]
     return _result(value, metric_curve, loss_curve, num_parameters)
 
