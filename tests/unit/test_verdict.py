@@ -406,9 +406,9 @@ def test_an_arm_with_a_share_wants_reruns_until_none_could_change_the_answer() -
     wanted = [wants_more((SUCCESS,), 0.05, 10, reruns([500.0] * n), num_claims=1) for n in (2, 5, 10)]
     assert wanted == [True, True, False]
     narrow = replace(SUCCESS, tolerance=Tolerance(margin=0.05, rationale="for a test"))
-    assert not wants_more((narrow,), 0.05, 10, reruns([500.0] * 2), num_claims=1)
+    assert not wants_more((narrow,), 0.05, 10, reruns([500.0] * 6), num_claims=1)
     assert (
-        "not even 10 successes" in judge_claim(evidence([500.0] * 2, narrow), driver="python", protocol="full").reason
+        "not even 10 successes" in judge_claim(evidence([500.0] * 6, narrow), driver="python", protocol="full").reason
     )
 
 

@@ -49,7 +49,7 @@ from openassay.core.types import (
     Verdict,
 )
 
-RULES_VERSION = "2.0.0"
+RULES_VERSION = "2.1.0"
 
 Driver = Literal["python", "native", "none"]
 
