@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,7 +27,7 @@ from openassay.recipes.job import Arm, placeholders
 from openassay.recipes.native import NativeRecipe
 from openassay.recipes.python import Measure, PythonRecipe
 from openassay.recipes.run import GlueRun, Run, ScriptRun, Seeding
-from openassay.records import digest, file_digest, parse, to_plain, write_text
+from openassay.records import declared, digest, file_digest, parse, to_plain, write_text
 from openassay.sources import Source
 from openassay.store import check_glob
 from openassay.yaml_loader import load_yaml
@@ -277,7 +277,12 @@ class Plan:
             "judge": self.judge,
             "seeds": self.seeds,
         }
-        return {name: digest(part) for name, part in parts.items()}
+        return {name: digest(declared(part)) for name, part in parts.items()}
+
+    def identity(self) -> str:
+        """The digest of all that bears on the verdict."""
+        plain: dict[str, object] = declared(self)
+        return digest({key: value for key, value in plain.items() if key not in {"digest", "execution", "tracking"}})
 
     def arms(self) -> dict[str, Arm]:
         """Every arm that is run: the faithful ones, the controls and the probes."""
@@ -628,15 +633,14 @@ def make_plan(layout: Layout, overrides: list[str]) -> Plan:
     settings = compose(layout.conf, overrides)
     glue = Glue(file=target.glue, sha256=file_digest(layout.glue_folder / target.glue)) if target.glue else None
     arms = _seeds(target, settings.profile)
-    identity = to_plain(target) | {
-        "glue": to_plain(glue), "seeds": {"arms": to_plain(arms)},
+    data = to_plain(target) | {
+        "digest": "0" * 64, "glue": to_plain(glue), "seeds": {"arms": to_plain(arms)},
         "citations": {claim.id: to_plain(claim.cited_at) for claim in target.claims},
         "profile": to_plain(settings.profile), "judge": to_plain(settings.judge),
+        "execution": to_plain(settings.execution), "tracking": settings.tracking,
     }  # fmt: skip
-    data = {"digest": digest(identity), **identity}
-    data |= {"execution": to_plain(settings.execution), "tracking": settings.tracking}
     plan: Plan = parse(Plan, data, "plan")
-    return plan
+    return replace(plan, digest=plan.identity())
 
 
 def _seeds(target: Target, profile: Profile) -> dict[str, tuple[int, ...]]:
@@ -673,7 +677,6 @@ def read_plan(layout: Layout) -> Plan:
     except (yaml.YAMLError, ValueError, TypeError, RecursionError, BadInput) as error:
         problem = str(error).splitlines()[0].removeprefix(f"{where}: ")
         raise BadInput(f"{where}: it is no plan ({problem}); run `dvc repro -f plan@{layout.target}`") from None
-    identity = {key: value for key, value in to_plain(plan).items() if key not in {"digest", "execution", "tracking"}}
-    if digest(identity) != plan.digest:
+    if plan.identity() != plan.digest:
         raise BadInput(f"{where}: it was changed after it was frozen; run `dvc repro -f plan@{layout.target}`")
     return plan

@@ -9,7 +9,7 @@ import json
 import math
 import os
 import tempfile
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,6 +44,25 @@ def to_plain(value: object) -> Any:
             raise ValueError(f"a record cannot hold {value}; say why the number is missing instead")
         return value
     raise TypeError(f"{type(value).__name__} has no stable form in a record; use plain values or a dataclass")
+
+
+def declared(value: object) -> Any:
+    """The same value as JSON types, without what was left at its default: a new optional key changes no digest of it."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {
+            field.name: declared(given)
+            for field in fields(value)
+            if (given := getattr(value, field.name)) != _default(field)
+        }
+    if isinstance(value, dict):
+        return {key: declared(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [declared(item) for item in value]
+    return to_plain(value)
+
+
+def _default(field: Field[Any]) -> object:
+    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 def digest(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import threading
@@ -19,6 +20,7 @@ from openassay.core import types
 from openassay.faults import BadInput
 from openassay.records import (
     BrokenRecord,
+    declared,
     digest,
     file_digest,
     parse,
@@ -270,3 +272,20 @@ def test_whole_numbers_are_taken_for_floats_and_nothing_else_is_converted() -> N
     assert isinstance(score.value, float)
     with pytest.raises(BadInput, match="published: num_runs: should be a valid integer"):
         parse(types.Published, {"value": 1, "num_runs": 2.5}, "published")
+
+
+def test_a_new_optional_key_changes_no_digest() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Old:
+        value: float
+        names: tuple[str, ...] = ()
+
+    @dataclass(frozen=True, kw_only=True)
+    class New:
+        value: float
+        names: tuple[str, ...] = ()
+        note: str | None = None
+        more: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    assert digest(declared([Old(value=0.0)])) == digest(declared([New(value=0.0)]))
+    assert declared(New(value=0.0, note="x", more={"a": 1})) == {"value": 0.0, "note": "x", "more": {"a": 1}}

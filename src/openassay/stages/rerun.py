@@ -35,6 +35,7 @@ from openassay.recipes.native import NativeRecipe
 from openassay.recipes.run import KILLED
 from openassay.records import (
     BrokenRecord,
+    declared,
     digest,
     program_digest,
     read_record,
@@ -122,7 +123,7 @@ def _tasks(
         for seed in seeds:
             identity = digest(
                 {
-                    "recipe": _recipe_identity(recipe), "arm": to_plain(arms[name]), "data": data, "code": code,
+                    "recipe": _recipe_identity(recipe), "arm": declared(arms[name]), "data": data, "code": code,
                     "environment": environment, "seed": seed,
                 }
             )  # fmt: skip
@@ -155,7 +156,7 @@ def _watch(plan: Plan, recipe: Recipe, arm: str) -> Watch | None:
 
 def _recipe_identity(recipe: Recipe) -> dict[str, object]:
     """What of a recipe decides one rerun: not the other arms, the number of runs or when one is stopped."""
-    plain: dict[str, object] = to_plain(recipe)
+    plain: dict[str, object] = declared(recipe)
     others = {"arms", "max_runs", "timeout_s", "taken_from", "stop_doomed"}
     return {key: value for key, value in plain.items() if key not in others}
 
