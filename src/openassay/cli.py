@@ -5,32 +5,28 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import yaml
-from filelock import FileLock, Timeout
 from pydantic import TypeAdapter
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from openassay import __version__, scenario, tracking
+from openassay import __version__, scenario, schedule, tracking
 from openassay.core.sequential import expect
 from openassay.core.shares import chances, is_feasible
 from openassay.core.types import Outcome, ReleaseVerdict
 from openassay.core.verdict import share_terms_of, terms_of
-from openassay.faults import STATUS_VARIABLE, BadInput, Fault, faults_in_one_line, printable
+from openassay.faults import BadInput, faults_in_one_line, printable
 from openassay.layout import Layout, cache_home, checked_name, find_root
 from openassay.plan import ArtifactSpec, Target, make_plan, read_target
-from openassay.records import digest, parse, read_record
+from openassay.records import parse, read_record, to_plain
 from openassay.sources.fetched import Unavailable
 from openassay.sources.pypi import PypiSource, ask_every_index, project_files
 from openassay.sources.roots import source_root
@@ -95,47 +91,101 @@ def _chosen(root: Path, names: list[str] | None) -> list[str]:
 
 @app.command()
 def audit(
-    targets: Targets,
+    targets: OptionalTargets = None,
     *,
-    force: Annotated[bool, typer.Option(help="Judge and report again, even if nothing changed")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Every target of conf/pipeline.yaml")] = False,
+    due: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AGE",
+            help="Only what is due: never audited, older than AGE (12h, 30d, 4w), or its plan or its sources have changed",
+        ),
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Profile of conf/profile/, instead of the one in conf/pipeline.yaml")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option(help="Run every stage again, even if nothing changed; reruns are kept")
+    ] = False,
 ) -> None:
-    """Audit releases: run the pipeline for them (as `dvc repro report@TARGET` does) and show the verdicts."""
+    """Audit releases: run the pipeline for them, as `dvc repro report@TARGET` does, and show the verdicts.
+
+    One target's failure never stops the others. Exit status: 0 as before; 1 an outcome changed for the worse; 2 a target could
+    not be audited. experiments/summary.md and .json say what came out.
+    """
     root = find_root()
-    names = _chosen(root, targets)
-    for name in names:  # what can be said before anything runs is said now
-        read_target(Layout(root, name))
-    # dvc starts `python`: it must be the one that runs this command
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-    command = [
-        sys.executable,
-        "-m",
-        "dvc",
-        "repro",
-        *(["--force"] if force else []),
-        *(f"report@{name}" for name in names),
-    ]
-    with tempfile.TemporaryDirectory() as folder, _alone(root, names):
-        status = Path(folder) / "status"
-        variables = environment | {"DVC_NO_ANALYTICS": "1", STATUS_VARIABLE: str(status)}
-        done = subprocess.run(command, cwd=root, env=variables, check=False)
-        if done.returncode != 0:
-            raise typer.Exit(int(status.read_text()) if status.exists() else Fault.exit_code)
-    _show(root, names)
-
-
-@contextmanager
-def _alone(root: Path, names: list[str]) -> Iterator[None]:
-    """Is nobody else auditing these targets here? `Fault` where somebody is: dvc would say so in a page of lines."""
-    folder = cache_home() / "audits"
-    folder.mkdir(parents=True, exist_ok=True)
+    if not targets and not every and due is None:
+        raise BadInput("audit: name targets, or give --all, or --due 30d")
+    if targets and every:
+        raise BadInput("audit: give either the names of targets, or --all")
+    age = schedule.parse_age(due) if due is not None else None
+    names = list(dict.fromkeys(_chosen(root, targets)))
+    settings = _settings(root, profile)
+    if targets and due is None:
+        for name in names:  # what can be said before anything runs is said now
+            read_target(Layout(root, name))
+    busy = "another round of audits is running in this project; wait for its end, then the same again"
     with ExitStack() as held:
-        for name in sorted(set(names)):
-            lock = FileLock(folder / f"{digest([str(root.resolve()), name])[:32]}.lock", timeout=0)
-            try:
-                held.enter_context(lock)
-            except Timeout:
-                raise Fault(f"{name}: another audit of it is running; wait for its end, then the same again") from None
-        yield
+        if every or due is not None:
+            held.enter_context(schedule.alone(root, "schedule", busy))
+        summary = schedule.audit_all(
+            root, names, settings, age=age, ask_upstream=due is not None, force=force, profile=profile
+        )
+        markdown, _ = schedule.write_summary(root, summary)
+    _show(root, [of.target for of in summary.targets if of.status == "audited"])
+    for of in summary.targets:
+        for words in of.worse:
+            print(f"worse than before: {of.target}: {printable(words)}", file=sys.stderr)
+        if of.status == "fault" and len(names) > 1:
+            print(f"could not be audited: {of.target}: {printable(of.message)}", file=sys.stderr)
+    if every or due is not None:
+        print(f"summary: {markdown}")
+    if summary.exit_code:
+        raise typer.Exit(summary.exit_code)
+
+
+def _settings(root: Path, profile: str | None) -> list[str]:
+    """Our part of the configuration as conf/pipeline.yaml has it, with another profile if one is given."""
+    data: Any = load_yaml(root / "conf" / "pipeline.yaml", "conf/pipeline.yaml")
+    chosen = {group: str(data[group]) for group in SETTINGS}
+    if profile is not None:
+        chosen["profile"] = checked_name(profile, "--profile")
+        if not (root / "conf" / "profile" / f"{profile}.yaml").is_file():
+            known = ", ".join(sorted(path.stem for path in (root / "conf" / "profile").glob("*.yaml")))
+            raise BadInput(f"--profile: conf/profile/{profile}.yaml does not exist; there are: {known}")
+    return [f"{group}={name}" for group, name in chosen.items()]
+
+
+@app.command()
+def history(
+    target: Annotated[str, typer.Argument(help="Name of a target")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON record a line")] = False,
+) -> None:
+    """Show the outcomes of all audits of a target, the oldest first."""
+    root = find_root()
+    _chosen(root, [target])
+    entries = schedule.history(Layout(root, target))
+    if as_json:
+        for entry in entries:
+            print(json.dumps(to_plain(entry), ensure_ascii=False))
+        return
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("finished", "outcome", "score", "why", "worse than before"):
+        table.add_column(column, overflow="fold")
+    for before, entry in zip([None, *entries], entries, strict=False):
+        worse = schedule.got_worse(before, entry) if before else []
+        table.add_row(
+            entry.finished_at, f"[{STYLES[entry.outcome]}]{entry.outcome.value}[/]",
+            "–" if entry.score is None else f"{entry.score:.2f}", _plain(entry.why), _plain("; ".join(worse)),
+        )  # fmt: skip
+    if entries:
+        console.print(table)
+    else:
+        print(f"{target}: not audited yet")
 
 
 @app.command()

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 STATUS_VARIABLE = "OPENASSAY_STATUS_FILE"
-"""Names a file that takes the exit status of a failed stage, which dvc does not pass on."""
+"""Names a file that takes the exit status of a failed stage and its message, which dvc does not pass on."""
 
 
 class Fault(Exception):
@@ -53,5 +53,5 @@ def faults_in_one_line() -> Iterator[None]:
 def _end(message: str, status: int) -> None:
     print(f"error: {printable(message)}", file=sys.stderr)
     if path := os.environ.get(STATUS_VARIABLE):
-        Path(path).write_text(str(status), encoding="utf-8")
+        Path(path).write_text(f"{status}\n{printable(message)}\n", encoding="utf-8")
     sys.exit(status)

@@ -109,6 +109,11 @@ class Layout:
         return self.folder / "runs.csv"
 
     @property
+    def history(self) -> Path:
+        """One line an audit, the oldest first."""
+        return self.folder / "history.jsonl"
+
+    @property
     def report(self) -> Path:
         """The page for people."""
         return self.folder / "report.html"

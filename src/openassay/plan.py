@@ -44,6 +44,9 @@ MOST_PUBLISHED_RUNS = 1_000_000
 
 MOST_RUNS = max(plan.max_runs for plan in PLANS.values())
 
+PROFILE_VARIABLE = "OPENASSAY_PROFILE"
+"""Names a profile that goes before the one of conf/pipeline.yaml: `openassay audit --profile`."""
+
 RESERVED = {"seed", "out", "data", "device"}
 """Placeholders that a parameter may not take: a parameter called seed would give every rerun the same one."""
 

@@ -13,7 +13,7 @@ PACKAGES = ("torch", "numpy", "scipy", "dvc", "mlflow", "hydra-core")
 
 
 def now() -> str:
-    """The time in UTC, to the second."""
+    """The time in UTC, to the second (ISO 8601)."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

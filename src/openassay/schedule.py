@@ -1,0 +1,348 @@
+"""Which audits are due, how do they go on without anybody, and has an outcome changed for the worse?
+
+`openassay audit --due 30d` asks of every target whether it was never audited, whether its audit is too old, and whether its
+plan or what it was fetched from has changed since. It runs those that are due through `dvc repro`, each whatever became of the
+others, and says in a summary what came out. Every audit adds a line to `experiments/TARGET/history.jsonl`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock, Timeout
+
+from openassay import __version__
+from openassay.core.types import FetchRecord, Outcome, ReleaseVerdict
+from openassay.faults import STATUS_VARIABLE, BadInput, Fault, printable
+from openassay.layout import Layout, cache_home
+from openassay.plan import PROFILE_VARIABLE, Target, make_plan, read_plan, read_target
+from openassay.provenance import now
+from openassay.records import digest, parse, read_record, to_plain, write_text
+from openassay.sources import upstream
+from openassay.sources.fetched import Unavailable
+
+RANK = {
+    Outcome.NOT_REPRODUCED: 0, Outcome.NOT_ATTEMPTED: 1, Outcome.INCONCLUSIVE: 2, Outcome.REPRODUCED: 3,
+}  # fmt: skip
+"""From the worst outcome to the best."""
+ASKING = 8
+"""Sources that are asked at the same time whether they have changed."""
+
+_AGE = re.compile(r"([1-9][0-9]{0,5})([mhdw])\Z")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def parse_age(text: str) -> timedelta:
+    """An age such as `30d`: a whole number of minutes, hours, days or weeks (m, h, d, w)."""
+    found = _AGE.match(text)
+    if not found:
+        raise BadInput(f"--due: {text!r} is not an age; write for example 12h, 30d or 4w")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One audit in a target's history."""
+
+    finished_at: str
+    why: str
+    """Why it was made."""
+    outcome: Outcome
+    reason: str
+    score: float | None
+    coverage: float
+    claims: dict[str, Outcome]
+    artifacts: dict[str, bool]
+    """Per artifact: could it be had?"""
+    plan_digest: str
+    rules_version: str
+    openassay: str
+    duration_s: float | None
+    """Of the whole audit; null when it was not started from here."""
+    upstream: dict[str, str] | None
+    """Where each artifact's first source pointed before the audit; null when it was not asked."""
+
+
+def entry_of(layout: Layout, *, why: str, duration_s: float | None, marks: dict[str, str] | None) -> Entry | None:
+    """The audit whose records lie there; None when there is none."""
+    if not layout.verdict.is_file():
+        return None
+    verdict = read_record(layout.verdict, ReleaseVerdict)
+    fetch = layout.record("fetch")
+    fetched = read_record(fetch, FetchRecord).artifacts if fetch.is_file() else ()
+    return Entry(
+        finished_at=verdict.provenance.finished_at, why=why, outcome=verdict.outcome, reason=verdict.reason,
+        score=verdict.score.value, coverage=verdict.score.coverage, claims={claim.id: claim.outcome for claim in verdict.claims},
+        artifacts={artifact.name: artifact.fetched for artifact in fetched}, plan_digest=verdict.plan_digest,
+        rules_version=verdict.rules_version, openassay=__version__, duration_s=duration_s, upstream=marks,
+    )  # fmt: skip
+
+
+def history(layout: Layout) -> list[Entry]:
+    """Every audit of a target that is known, the oldest first; one that plain `dvc repro` made is added by its records."""
+    entries: list[Entry] = []
+    if layout.history.is_file():
+        for number, line in enumerate(layout.history.read_text(encoding="utf-8").splitlines(), start=1):
+            where = f"{layout.history.relative_to(layout.root).as_posix()}, line {number}"
+            try:
+                entries.append(parse(Entry, json.loads(line), where))
+            except ValueError:  # a line that was cut off by a full disk
+                raise BadInput(f"{where}: it is no entry; remove the line") from None
+    last = entry_of(layout, why="run by hand", duration_s=None, marks=None)
+    if last and (not entries or entries[-1].finished_at != last.finished_at):
+        entries.append(last)
+    return entries
+
+
+def write_history(layout: Layout, entries: list[Entry]) -> None:
+    """Keep a target's history."""
+    write_text(layout.history, "".join(json.dumps(to_plain(entry), ensure_ascii=False) + "\n" for entry in entries))
+
+
+def got_worse(before: Entry, after: Entry) -> list[str]:
+    """What is worse than it was: outcomes of the release and of its claims, and artifacts that can no longer be had."""
+    worse = []
+    if RANK[after.outcome] < RANK[before.outcome]:
+        worse.append(f"{before.outcome.value} became {after.outcome.value}")
+    worse += [
+        f"claim {name}: {before.claims[name].value} became {outcome.value}"
+        for name, outcome in after.claims.items()
+        if name in before.claims and RANK[outcome] < RANK[before.claims[name]]
+    ]
+    gone = [name for name, there in after.artifacts.items() if not there and before.artifacts.get(name)]
+    return worse + [f"artifact {name} can no longer be had" for name in gone]
+
+
+Status = Literal["audited", "not due", "fault"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """What became of one target."""
+
+    target: str
+    status: Status
+    why: str
+    """Why it was due; why not, for one that was not."""
+    outcome: Outcome | None
+    before: Outcome | None
+    """The outcome of the audit before."""
+    worse: tuple[str, ...]
+    message: str
+    """The verdict's reason, or what the fault says."""
+    exit_status: int
+    """Of its pipeline: 0, 2 for bad input, 3 for another fault."""
+    duration_s: float
+    report: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What came of a round of audits."""
+
+    started_at: str
+    finished_at: str
+    exit_code: int
+    """0 as before, 1 an outcome changed for the worse, 2 a target could not be audited."""
+    targets: tuple[Done, ...]
+
+
+def marks_of(target: Target) -> dict[str, str]:
+    """Where does each artifact's first source point now? `unknown: ...` where it cannot be asked."""
+
+    def ask(name: str) -> str:
+        try:
+            return upstream(target.artifacts[name].sources[0])
+        except Unavailable as problem:
+            return problem.kind
+        except Fault as problem:
+            return f"unknown: {printable(str(problem))[:200]}"
+
+    with ThreadPoolExecutor(ASKING) as pool:
+        return dict(zip(target.artifacts, pool.map(ask, target.artifacts), strict=True))
+
+
+def why_due(
+    last: Entry | None, plan_digest: str, age: timedelta | None, marks: dict[str, str] | None, today: datetime
+) -> str:
+    """Why is an audit due? Empty when it is not.
+
+    last: the newest audit; age: from which on it is due, None for at any age; marks: where the sources point now.
+    """
+    if last is None:
+        return "never audited"
+    if last.plan_digest != plan_digest:
+        return "the plan has changed"
+    known = last.upstream or {}
+    moved = [
+        f"{name} was {known[name][:60]}, is {mark[:60]}" for name, mark in (marks or {}).items()
+        if name in known and mark != known[name] and not mark.startswith("unknown") and not known[name].startswith("unknown")
+    ]  # fmt: skip
+    if moved:
+        return f"upstream has changed: {'; '.join(moved)}"
+    if age is None:
+        return "asked for"
+    old = today - datetime.fromisoformat(last.finished_at)
+    return f"{old.days} days old" if old >= age else ""
+
+
+@contextmanager
+def alone(root: Path, what: str, problem: str) -> Iterator[None]:
+    """Does nobody else do this in this project? `Fault` where somebody does."""
+    folder = cache_home() / "audits"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{digest([str(root.resolve()), what])[:32]}.lock", timeout=0)
+    try:
+        with lock:
+            yield
+    except Timeout:
+        raise Fault(problem) from None
+
+
+def audit_all(
+    root: Path, names: list[str], settings: list[str], *, age: timedelta | None, ask_upstream: bool, force: bool,
+    profile: str | None,
+) -> Summary:  # fmt: skip
+    """Audit what is due of these targets, one after another; a target's failure never stops the others."""
+    started_at, done = now(), []
+    for number, name in enumerate(names, start=1):
+        print(f"== {name} ({number} of {len(names)})", flush=True)
+        found = _audit_one(
+            Layout(root, name), settings, age=age, ask_upstream=ask_upstream, force=force, profile=profile
+        )
+        print(f"== {name}: {found.status}{': ' + printable(found.why) if found.why else ''}", flush=True)
+        done.append(found)
+    exit_code = 2 if any(of.status == "fault" for of in done) else 1 if any(of.worse for of in done) else 0
+    return Summary(started_at=started_at, finished_at=now(), exit_code=exit_code, targets=tuple(done))
+
+
+def _audit_one(
+    layout: Layout, settings: list[str], *, age: timedelta | None, ask_upstream: bool, force: bool, profile: str | None
+) -> Done:
+    started, why, before = time.monotonic(), "", None
+
+    def done(status: Status, message: str, *, outcome: Outcome | None = None, exit_status: int = 0,
+             worse: tuple[str, ...] = (), report: str | None = None) -> Done:  # fmt: skip
+        return Done(
+            target=layout.target, status=status, why=why, outcome=outcome, before=before, worse=worse, message=message,
+            exit_status=exit_status, duration_s=round(time.monotonic() - started, 1), report=report,
+        )  # fmt: skip
+
+    try:
+        target = read_target(layout)
+        entries = history(layout)
+        last = entries[-1] if entries else None
+        before = last.outcome if last else None
+        marks = marks_of(target) if ask_upstream else None
+        planned = make_plan(layout, settings)
+        why = why_due(last, planned.digest, age, marks, datetime.now(UTC))
+        if not why:
+            if last and marks and last.upstream is None:  # from now on a change shows
+                write_history(layout, [*entries[:-1], replace(last, upstream=marks)])
+            return done("not due", last.reason if last else "", outcome=before)
+        with alone(
+            layout.root,
+            layout.target,
+            f"{layout.target}: another audit of it is running; wait for its end, then the same again",
+        ):
+            stale = layout.plan.is_file() and not _is_frozen(layout, planned.digest)
+            again = force or why.endswith("days old") or why.startswith("upstream")
+            status, message = _repro(layout, force=again, force_plan=stale, profile=profile)
+        if status != 0:
+            return done("fault", message, exit_status=status)
+        after = entry_of(layout, why=why, duration_s=round(time.monotonic() - started, 1), marks=marks)
+    except Fault as problem:
+        print(f"error: {printable(str(problem))}", file=sys.stderr)
+        return done("fault", str(problem), exit_status=problem.exit_code)
+    if after is None:
+        return done("fault", "the pipeline ended without a verdict", exit_status=Fault.exit_code)
+    if not entries or entries[-1].finished_at != after.finished_at:
+        entries.append(after)
+    else:  # nothing had changed, and nothing was run
+        entries[-1] = replace(entries[-1], upstream=marks or entries[-1].upstream)
+    write_history(layout, entries)
+    return done(
+        "audited", after.reason, outcome=after.outcome, worse=tuple(got_worse(last, after)) if last else (),
+        report=layout.report.relative_to(layout.root).as_posix(),
+    )  # fmt: skip
+
+
+def _is_frozen(layout: Layout, plan_digest: str) -> bool:
+    """Is the frozen plan the one that would be frozen now?"""
+    try:
+        return read_plan(layout).digest == plan_digest
+    except BadInput:
+        return False
+
+
+def _repro(layout: Layout, *, force: bool, force_plan: bool, profile: str | None) -> tuple[int, str]:
+    """Run `dvc repro` for one target; gives the exit status and what its fault said."""
+    # dvc starts `python`: it must be the one that runs this command
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    environment |= {"DVC_NO_ANALYTICS": "1"} | ({PROFILE_VARIABLE: profile} if profile else {})
+    dvc = [sys.executable, "-m", "dvc", "repro"]
+    # dvc does not see a profile that is given here, nor a change of our defaults: the plan is frozen again by force
+    commands = [[*dvc, "--force", "--single-item", f"plan@{layout.target}"]] if force_plan and not force else []
+    commands.append([*dvc, *(["--force"] if force else []), f"report@{layout.target}"])
+    with tempfile.TemporaryDirectory() as folder:
+        status = Path(folder) / "status"
+        for command in commands:
+            done = subprocess.run(
+                command, cwd=layout.root, env=environment | {STATUS_VARIABLE: str(status)}, check=False
+            )
+            if done.returncode != 0:
+                said = status.read_text(encoding="utf-8").partition("\n") if status.exists() else ("", "", "")
+                return int(said[0] or Fault.exit_code), said[2].strip() or "dvc repro failed; the lines above say why"
+    return 0, ""
+
+
+def to_markdown(summary: Summary) -> str:
+    """The summary for people: a CI job's page, a mail."""
+    words = {0: "As before", 1: "An outcome has changed for the worse", 2: "Not every target could be audited"}
+    audited = sum(of.status == "audited" for of in summary.targets)
+    lines = [
+        f"## OpenAssay: {words[summary.exit_code].lower()}", "",
+        f"{audited} of {len(summary.targets)} targets audited, {summary.started_at} to {summary.finished_at}.", "",
+        "| target | result | before | why | |", "|---|---|---|---|---|",
+    ]  # fmt: skip
+    for of in summary.targets:
+        result = of.outcome.value if of.outcome else "could not be audited"
+        if of.status == "not due":
+            result += " (not due)"
+        said = "; ".join(of.worse) or of.message
+        cells = (of.target, f"**{result}**" if of.worse or of.status == "fault" else result,
+                 of.before.value if of.before else "–", of.why, said)  # fmt: skip
+        lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    """A stranger's words in a cell of Markdown: no markup, no second line."""
+    plain = printable(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    return re.sub(r"([`\[\]!])", r"\\\1", plain)
+
+
+def write_summary(root: Path, summary: Summary) -> tuple[Path, Path]:
+    """Write the summary as Markdown and as JSON, and onto the page of a GitHub job where there is one."""
+    markdown = to_markdown(summary)
+    paths = root / "experiments" / "summary.md", root / "experiments" / "summary.json"
+    paths[0].parent.mkdir(exist_ok=True)
+    write_text(paths[0], markdown)
+    write_text(paths[1], json.dumps(to_plain(summary), indent=2, ensure_ascii=False) + "\n")
+    if page := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(page).open("a", encoding="utf-8") as file:
+            file.write(markdown)
+    return paths
