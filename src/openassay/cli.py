@@ -27,7 +27,11 @@ from openassay.faults import BadInput, faults_in_one_line, printable
 from openassay.layout import Layout, cache_home, checked_name, find_root
 from openassay.plan import ArtifactSpec, Target, make_plan, read_target
 from openassay.records import parse, read_record, to_plain
+from openassay.sources import hf
 from openassay.sources.fetched import Unavailable
+from openassay.sources.git import GitSource
+from openassay.sources.hf import HfSource
+from openassay.sources.http import HttpSource
 from openassay.sources.pypi import PypiSource, ask_every_index, project_files
 from openassay.sources.roots import source_root
 from openassay.store import RefusedArchive, Store, check_glob, payload_digest
@@ -111,7 +115,8 @@ def audit(
     """Audit releases: run the pipeline for them, as `dvc repro report@TARGET` does, and show the verdicts.
 
     One target's failure never stops the others. Exit status: 0 as before; 1 an outcome changed for the worse; 2 a target could
-    not be audited. experiments/summary.md and .json say what came out.
+    not be audited (3 for a single target, where the fault is not in its file). experiments/summary.md and .json say what came
+    out of several.
     """
     root = find_root()
     if not targets and not every and due is None:
@@ -131,17 +136,18 @@ def audit(
         summary = schedule.audit_all(
             root, names, settings, age=age, ask_upstream=due is not None, force=force, profile=profile
         )
-        markdown, _ = schedule.write_summary(root, summary)
+        scheduled = every or due is not None or len(names) > 1
+        markdown = schedule.write_summary(root, summary)[0] if scheduled else None
     _show(root, [of.target for of in summary.targets if of.status == "audited"])
     for of in summary.targets:
         for words in of.worse:
             print(f"worse than before: {of.target}: {printable(words)}", file=sys.stderr)
         if of.status == "fault" and len(names) > 1:
             print(f"could not be audited: {of.target}: {printable(of.message)}", file=sys.stderr)
-    if every or due is not None:
+    if markdown:
         print(f"summary: {markdown}")
-    if summary.exit_code:
-        raise typer.Exit(summary.exit_code)
+    if summary.exit_code:  # of one target that was named: what its own fault says
+        raise typer.Exit(summary.exit_code if scheduled else summary.targets[0].exit_status or summary.exit_code)
 
 
 def _settings(root: Path, profile: str | None) -> list[str]:
@@ -371,8 +377,15 @@ def schema(
 
 @app.command()
 def pin(
-    source: Annotated[str, typer.Argument(help="pypi:NAME==VERSION, debian:PACKAGE or local:PATH")],
-    include: Annotated[str, typer.Option(help="Glob of the files that a payload pin covers")] = "*",
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="pypi:NAME==VERSION, debian:PACKAGE, local:PATH, git:URL[@REF], hf:[datasets/]OWNER/NAME[@REVISION] or https://..."
+        ),
+    ],
+    include: Annotated[
+        str, typer.Option(help="Glob of the files that a payload pin covers; of a hub's files, those to fetch")
+    ] = "*",
     root: Annotated[str, typer.Option(help="Folder inside the archive that counts as its top")] = "",
 ) -> None:
     """Look a source up and print it with its sha256, ready to paste into a target file."""
@@ -382,7 +395,11 @@ def pin(
     except ValueError as error:
         raise BadInput(f"--include: {error}") from None
     try:
-        entries: Any = _pin_pypi(rest, source) if kind == "pypi" else _pin_payload(kind, rest, source, include, root)
+        entries: Any
+        if kind in {"git", "hf", "http", "https"}:
+            entries = [_pin_remote(kind, rest, source, include, root)]
+        else:
+            entries = _pin_pypi(rest, source) if kind == "pypi" else _pin_payload(kind, rest, source, include, root)
     except (Unavailable, RefusedArchive) as problem:
         raise BadInput(f"{source}: {problem}") from None
     print(yaml.safe_dump(entries, sort_keys=False), end="")
@@ -403,6 +420,30 @@ def _pin_pypi(rest: str, source: str) -> list[dict[str, str]]:
         }
         for link in found
     ]  # fmt: skip
+
+
+def _pin_remote(kind: str, rest: str, source: str, include: str, root: str) -> dict[str, Any]:
+    """An entry of `sources` with what fixes it: a commit, or the digest of the file, which is downloaded for that."""
+    name, _, at = rest.partition("@")
+    entry: dict[str, Any] = {"kind": "http", "url": source}
+    if kind == "git":
+        entry = {"kind": "git", "url": name, "commit": "0" * 40} | ({"ref": at} if at else {})
+        entry["commit"] = parse(GitSource, entry, source).upstream()
+        if include != "*":
+            entry["paths"] = [include]
+    elif kind == "hf":
+        dataset = name.startswith("datasets/")
+        entry = {"kind": "hf", "repo": name.removeprefix("datasets/"), "files": [include]}
+        entry |= ({"repo_type": "dataset"} if dataset else {}) | ({"revision": at} if at else {})
+        files, commit = hf.pin(parse(HfSource, entry, source), include, Store(cache_home()))
+        entry |= {"commit": commit}
+        entry["files"] = [{"path": file.path} | ({"sha256": file.sha256} if file.sha256 else {}) for file in files]
+    else:
+        fetched = parse(HttpSource, entry, source).fetch(Store(cache_home()), source)
+        entry |= {"sha256": fetched.sha256, "bytes": fetched.size_bytes}
+    entry |= {"root": root} if root else {}
+    parse(ArtifactSpec, {"sources": [entry]}, source)
+    return entry
 
 
 def _pin_payload(kind: str, rest: str, source: str, include: str, root: str) -> dict[str, Any]:

@@ -219,11 +219,13 @@ def audit_all(
     """Audit what is due of these targets, one after another; a target's failure never stops the others."""
     started_at, done = now(), []
     for number, name in enumerate(names, start=1):
-        print(f"== {name} ({number} of {len(names)})", flush=True)
+        if len(names) > 1:
+            print(f"== {name} ({number} of {len(names)})", flush=True)
         found = _audit_one(
             Layout(root, name), settings, age=age, ask_upstream=ask_upstream, force=force, profile=profile
         )
-        print(f"== {name}: {found.status}{': ' + printable(found.why) if found.why else ''}", flush=True)
+        if len(names) > 1:
+            print(f"== {name}: {found.status}{': ' + printable(found.why) if found.why else ''}", flush=True)
         done.append(found)
     exit_code = 2 if any(of.status == "fault" for of in done) else 1 if any(of.worse for of in done) else 0
     return Summary(started_at=started_at, finished_at=now(), exit_code=exit_code, targets=tuple(done))
