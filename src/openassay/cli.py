@@ -132,7 +132,7 @@ def audit(
     busy = "another round of audits is running in this project; wait for its end, then the same again"
     with ExitStack() as held:
         if every or due is not None:
-            held.enter_context(schedule.alone(root, "schedule", busy))
+            held.enter_context(schedule.alone(root, "schedule", busy, exit_code=2))
         summary = schedule.audit_all(
             root, names, settings, age=age, ask_upstream=due is not None, force=force, profile=profile
         )

@@ -200,7 +200,7 @@ def why_due(
 
 
 @contextmanager
-def alone(root: Path, what: str, problem: str) -> Iterator[None]:
+def alone(root: Path, what: str, problem: str, *, exit_code: int = Fault.exit_code) -> Iterator[None]:
     """Does nobody else do this in this project? `Fault` where somebody does."""
     folder = cache_home() / "audits"
     folder.mkdir(parents=True, exist_ok=True)
@@ -209,7 +209,9 @@ def alone(root: Path, what: str, problem: str) -> Iterator[None]:
         with lock:
             yield
     except Timeout:
-        raise Fault(problem) from None
+        fault = Fault(problem)
+        fault.exit_code = exit_code
+        raise fault from None
 
 
 def audit_all(

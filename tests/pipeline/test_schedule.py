@@ -1,0 +1,201 @@
+"""Scheduled audits: what is due is run, once, whatever becomes of the others; and the exit status says what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from releases.miniature import add_release, make_project, target, write_index, write_target
+
+from openassay.core.types import Outcome
+from openassay.faults import BadInput
+from openassay.schedule import Done, Entry, Summary, got_worse, parse_age, to_markdown, why_due
+
+BIN = Path(sys.executable).parent
+
+
+def start(project: Path, *arguments: str) -> subprocess.Popen[str]:
+    environment = {key: value for key, value in os.environ.items() if key != "GITHUB_STEP_SUMMARY"}
+    return subprocess.Popen(
+        [str(BIN / "openassay"), *arguments], cwd=project, env=environment, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def command(project: Path, *arguments: str, expect: int = 0) -> tuple[str, str]:
+    process = start(project, *arguments)
+    out, complaints = process.communicate(timeout=300)
+    assert process.returncode == expect, out + complaints
+    return out, complaints
+
+
+def summary(project: Path) -> dict[str, dict[str, Any]]:
+    return {of["target"]: of for of in json.loads((project / "experiments" / "summary.json").read_text())["targets"]}
+
+
+def changed(project: Path, name: str, before: str, after: str) -> None:
+    path = project / "conf" / "target" / f"{name}.yaml"
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    root = make_project(tmp_path)
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    subprocess.run([str(BIN / "dvc"), "init", "-q"], cwd=root, check=True)
+    return root
+
+
+def test_what_is_due_is_audited_once_and_one_failure_stops_nobody(project: Path) -> None:
+    for name in ("one", "broken", "two"):
+        add_release(project, "honest", name)
+    write_index(project, ["one", "broken", "two"])
+    changed(project, "broken", "margin: 0.03", "margin: wide")
+    out, complaints = command(project, "audit", "--due", "30d", expect=2)
+    found = summary(project)
+    assert {name: (of["status"], of["why"]) for name, of in found.items()} == {
+        "one": ("audited", "never audited"), "broken": ("fault", ""), "two": ("audited", "never audited"),
+    }  # fmt: skip
+    assert "margin" in found["broken"]["message"]
+    assert "Traceback" not in out + complaints
+    page = (project / "experiments" / "summary.md").read_text()
+    assert "| broken | **could not be audited** |" in page
+    assert "| two | REPRODUCED |" in page
+
+    changed(project, "broken", "margin: wide", "margin: 0.03")
+    changed(project, "two", "margin: 0.03", "margin: 0.0301")
+    finished = {name: (project / "experiments" / name / "verdict.json").stat().st_mtime_ns for name in ("one",)}
+    command(project, "audit", "--due", "30d")
+    found = summary(project)
+    assert [found[name]["status"] for name in ("one", "broken", "two")] == ["not due", "audited", "audited"]
+    assert found["two"]["why"] == "the plan has changed"
+    assert (project / "experiments" / "one" / "verdict.json").stat().st_mtime_ns == finished["one"]
+    assert len(command(project, "history", "two", "--json")[0].splitlines()) == 2
+
+
+def test_an_outcome_that_became_worse_ends_with_1(project: Path) -> None:
+    add_release(project, "honest", "falling")
+    write_index(project, ["falling"])
+    command(project, "audit", "falling")
+    claimed = target(project, "falling", 0.99)
+    claimed["claims"][0]["cited_at"] = {"url": "https://example.org/1"}
+    write_target(project, claimed)
+    _, complaints = command(project, "audit", "--all", expect=1)
+    assert "worse than before: falling: REPRODUCED became NOT_REPRODUCED" in complaints
+    assert "**NOT_REPRODUCED**" in (project / "experiments" / "summary.md").read_text()
+    shown, _ = command(project, "history", "falling")
+    assert "REPRODUCED became NOT_REPRODUCED" in " ".join(shown.split())
+    command(project, "audit", "--all")  # as before
+
+
+def test_two_schedulers_run_nothing_twice(project: Path) -> None:
+    add_release(project, "slow", "slow")
+    write_index(project, ["slow"])
+    running = [start(project, "audit", "--due", "30d") for _ in range(2)]
+    ended = sorted((process.returncode, *said) for process in running if (said := process.communicate(timeout=300)))
+    assert [status for status, *_ in ended] == [0, 2], ended
+    assert "another round of audits is running" in ended[1][2]
+    assert ended[1][1] == ""
+    assert len((project / "experiments" / "slow" / "history.jsonl").read_text().splitlines()) == 1
+
+
+def test_another_profile_is_used_for_one_round(project: Path) -> None:
+    add_release(project, "honest", "small")
+    write_index(project, ["small"])
+    command(project, "audit", "small", "--profile", "smoke")
+    plan = (project / "experiments" / "small" / "plan.yaml").read_text()
+    assert "name: smoke" in plan
+    assert "nowhere.yaml does not exist" in command(project, "audit", "small", "--profile", "nowhere", expect=2)[1]
+    command(project, "audit", "small", "--due", "30d")
+    assert summary(project)["small"]["why"] == "the plan has changed"
+    assert "name: smoke" not in (project / "experiments" / "small" / "plan.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "name targets, or give --all"),
+        (("--due", "soon"), "'soon' is not an age"),
+        (("--due", "0d"), "'0d' is not an age"),
+        (("nobody", "--due", "1d"), "no target 'nobody'"),
+        (("small", "--all"), "either the names of targets, or --all"),
+    ],
+)
+def test_a_mistake_is_one_line(project: Path, arguments: tuple[str, ...], message: str) -> None:
+    add_release(project, "honest", "small")
+    write_index(project, ["small"])
+    out, complaints = command(project, "audit", *arguments, expect=2)
+    assert message in complaints
+    assert (out, len(complaints.splitlines())) == ("", 1)
+
+
+ENTRY = Entry(
+    finished_at="2026-11-01T00:00:00Z", why="never audited", outcome=Outcome.REPRODUCED, reason="", score=1.0, coverage=1.0,
+    claims={"a": Outcome.REPRODUCED, "b": Outcome.INCONCLUSIVE}, artifacts={"code": True}, plan_digest="p",
+    rules_version="1", openassay="0", duration_s=1.0, upstream={"code": "abc", "data": "unknown: no network"},
+)  # fmt: skip
+TODAY = datetime(2026, 11, 22, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("last", "digest", "age", "marks", "why"),
+    [
+        (None, "p", "30d", None, "never audited"),
+        (ENTRY, "p", "30d", None, ""),
+        (ENTRY, "p", "3w", None, "21 days old"),
+        (ENTRY, "q", "30d", None, "the plan has changed"),
+        (ENTRY, "p", None, None, "asked for"),
+        (ENTRY, "p", "30d", {"code": "abc"}, ""),
+        (ENTRY, "p", "30d", {"code": "def"}, "upstream has changed: code was abc, is def"),
+        (ENTRY, "p", "30d", {"code": "gone"}, "upstream has changed: code was abc, is gone"),
+        (ENTRY, "p", "30d", {"code": "unknown: no network"}, ""),
+        (ENTRY, "p", "30d", {"data": "now there is one"}, ""),
+        (replace(ENTRY, upstream=None), "p", "30d", {"code": "def"}, ""),
+    ],
+)
+def test_an_audit_is_due_for_a_reason(
+    last: Entry | None, digest: str, age: str | None, marks: dict[str, str] | None, why: str
+) -> None:
+    assert why_due(last, digest, parse_age(age) if age else None, marks, TODAY) == why
+
+
+def test_ages_are_read() -> None:
+    assert [parse_age(text) for text in ("90m", "12h", "30d", "4w")] == [
+        timedelta(minutes=90), timedelta(hours=12), timedelta(days=30), timedelta(weeks=4),
+    ]  # fmt: skip
+    for text in ("", "30", "d", "-1d", "1.5d", "1y", "9999999d"):
+        with pytest.raises(BadInput, match="is not an age"):
+            parse_age(text)
+
+
+def test_worse_is_worse_for_the_release_a_claim_or_an_artifact() -> None:
+    assert got_worse(ENTRY, ENTRY) == []
+    better = replace(ENTRY, claims={"a": Outcome.REPRODUCED, "b": Outcome.REPRODUCED, "new": Outcome.NOT_REPRODUCED})
+    assert got_worse(ENTRY, better) == []
+    worse = replace(
+        ENTRY, outcome=Outcome.INCONCLUSIVE, claims={"a": Outcome.NOT_REPRODUCED}, artifacts={"code": False}
+    )
+    assert got_worse(ENTRY, worse) == [
+        "REPRODUCED became INCONCLUSIVE", "claim a: REPRODUCED became NOT_REPRODUCED", "artifact code can no longer be had",
+    ]  # fmt: skip
+
+
+def test_a_strangers_words_are_no_markup_in_the_summary() -> None:
+    done = Done(
+        target="x", status="fault", why="", outcome=None, before=None, worse=(), exit_status=3, duration_s=1.0, report=None,
+        message="a | b\n| c | [click](http://x) <script>",
+    )  # fmt: skip
+    page = to_markdown(Summary(started_at="s", finished_at="f", exit_code=2, targets=(done,)))
+    row = page.splitlines()[-1]
+    assert row.count(" | ") == 4
+    assert "<script>" not in page
+    assert "[click]" not in page
