@@ -94,7 +94,6 @@ def test_an_outcome_that_became_worse_ends_with_1(project: Path) -> None:
     assert "**NOT_REPRODUCED**" in (project / "experiments" / "summary.md").read_text()
     shown, _ = command(project, "history", "falling")
     assert "REPRODUCED became NOT_REPRODUCED" in " ".join(shown.split())
-    command(project, "audit", "--all")  # as before
 
 
 def test_two_schedulers_run_nothing_twice(project: Path) -> None:
@@ -111,13 +110,13 @@ def test_two_schedulers_run_nothing_twice(project: Path) -> None:
 def test_another_profile_is_used_for_one_round(project: Path) -> None:
     add_release(project, "honest", "small")
     write_index(project, ["small"])
-    command(project, "audit", "small", "--profile", "smoke")
+    command(project, "audit", "small", "--profile", "cpu")
     plan = (project / "experiments" / "small" / "plan.yaml").read_text()
-    assert "name: smoke" in plan
+    assert "name: cpu" in plan
     assert "nowhere.yaml does not exist" in command(project, "audit", "small", "--profile", "nowhere", expect=2)[1]
     command(project, "audit", "small", "--due", "30d")
     assert summary(project)["small"]["why"] == "the plan has changed"
-    assert "name: smoke" not in (project / "experiments" / "small" / "plan.yaml").read_text()
+    assert "name: cpu" not in (project / "experiments" / "small" / "plan.yaml").read_text()
 
 
 @pytest.mark.parametrize(
