@@ -1,0 +1,161 @@
+"""How is a language model trained? The canonical recipe that every published format is read into.
+
+Units: lengths and counts in tokens, sequences or updates; learning rates as the optimizer gets them; an update is counted from 0,
+so that update k makes the checkpoint of step k + 1. `None` is "the release does not say", and then the trainer refuses to guess.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Family = Literal["gpt_neox", "olmo", "olmo2", "llama", "t5"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """Which network? Everything that changes its function or its number of parameters."""
+
+    family: Family
+    vocab_size: int
+    """Rows of the embedding, padding included."""
+    hidden_size: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int | None = None
+    """None for as many as heads."""
+    intermediate_size: int
+    """Of the feed-forward block; for a gated one, of each of its two halves."""
+    max_position: int
+    activation: Literal["gelu", "gelu_tanh", "relu", "swiglu", "geglu"]
+    norm: Literal["layer_norm", "layer_norm_without_weights", "rms_norm"]
+    norm_eps: float
+    rotary_share: float | None = None
+    """Share of each head's dimensions that are rotated; None for no rotary embedding."""
+    rotary_base: float = 10000.0
+    parallel_residual: bool = False
+    bias: bool
+    tied_embeddings: bool
+    qk_norm: bool = False
+    attention_dropout: float = 0.0
+    hidden_dropout: float = 0.0
+    embedding_scale: float = 1.0
+    """The embedding is multiplied by it (maximal update parametrisation)."""
+    logits_scale: float = 1.0
+    attention_scale: Literal["inverse_sqrt", "inverse"] = "inverse_sqrt"
+    """Queries times keys are divided by the root of the head's size, or by the size."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Initialisation:
+    """How do the weights begin? Needed only where no step 0 is published; checked against it where one is."""
+
+    method: str
+    """As the release calls it."""
+    std: float | None
+    """Of the ordinary weight matrices; None where the method gives each its own."""
+    output_method: str | None = None
+    output_std: float | None = None
+    """Of the matrices that write into the residual stream; None for the same as the others."""
+    embedding_std: float | None = None
+    truncated_at: float | None = None
+    """In standard deviations."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageOptimizer:
+    """How are the weights changed?"""
+
+    name: Literal["adamw", "adam_l2", "adafactor", "sgd"]
+    """`adamw` decays the weights beside the update, `adam_l2` through the gradient."""
+    betas: tuple[float, float] | None
+    eps: float | None
+    weight_decay: float
+    not_decayed: tuple[Literal["bias", "norm", "embedding"], ...]
+    """Kinds of parameters that are not decayed."""
+    lr_multipliers: dict[str, float]
+    """Factor on the learning rate by a part of the parameter's name; empty for one rate for all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningRate:
+    """Which learning rate does update k get?
+
+    - `cosine_to_min`: linear warm-up to the peak, then half a cosine down to `minimum` at update `decay_steps`.
+    - `cosine_clamped`: GPT-NeoX's form. After the warm-up the cosine has its full length `decay_steps`, counted from the warm-up's
+      end, falls towards 0, and `minimum` is a floor.
+    - `linear`: warm-up, then a line down to `minimum` at `decay_steps`. `inverse_sqrt`: 1/sqrt(max(k, warmup_steps)), times `peak`
+      times sqrt(warmup_steps). `constant`: warm-up, then `peak`.
+    """
+
+    form: Literal["cosine_to_min", "cosine_clamped", "linear", "inverse_sqrt", "constant"]
+    peak: float
+    minimum: float
+    warmup_steps: int
+    decay_steps: int | None
+    first: Literal["zero", "one_step"]
+    """Update 0 has the learning rate 0 (`zero`: k/warmup) or that of one warm-up step (`one_step`: (k + 1)/warmup)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageData:
+    """Which tokens, in which order?"""
+
+    sequence_length: int
+    """Tokens that the model sees."""
+    item_length: int
+    """Tokens stored for each sequence: one more where inputs and labels are cut from one item."""
+    order: Literal["as_stored", "megatron_shuffled", "olmo_shuffled", "unknown"]
+    seed: int | None
+    files: tuple[str, ...]
+    eos_token_id: int | None = None
+    pad_token_id: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageRecipe:
+    """A published training of a language model."""
+
+    architecture: Architecture
+    initialisation: Initialisation
+    optimizer: LanguageOptimizer
+    learning_rate: LearningRate
+    data: LanguageData
+    batch_size: int
+    """Sequences of one update, over all devices and accumulation steps."""
+    steps: int | None
+    tokens_total: int | None
+    """As the release states it; None when it does not."""
+    clip_norm: float | None
+    precision: Literal["fp32", "fp16", "bf16"]
+    loss_scale: float | None = None
+    """Initial dynamic loss scale of fp16."""
+    z_loss: float = 0.0
+    checkpoints: tuple[int, ...] = ()
+    """Steps that the recipe says are kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where does one value of a recipe come from?"""
+
+    kind: Literal["stated", "derived", "code default", "unstated"]
+    """`stated` in the published file; `derived` from stated values; a `code default` at a pinned commit; or `unstated`: then it is
+    None in the recipe, or what the format's documentation gives."""
+    where: str
+    """`file:line` and key; for a code default the file at its commit; for a derived value its formula."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadRecipe:
+    """A recipe with where each of its values comes from, and what the published file says beside it."""
+
+    recipe: LanguageRecipe
+    origins: dict[str, Origin]
+    """By dotted name in the recipe, for example `learning_rate.warmup_steps`."""
+    ignored: dict[str, str]
+    """Keys of the file that bear on no value above (parallelism, logging), with the reason."""
+    unknown: dict[str, str]
+    """Keys of the file that this reader does not know, with their place: nothing is ignored silently."""
+    notes: tuple[str, ...]
+    """Traps of this file: a value that a YAML 1.1 loader reads as text, a comment that contradicts a value, two keys that disagree."""
