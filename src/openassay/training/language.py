@@ -82,10 +82,10 @@ class LearningRate:
     """Which learning rate does update k get?
 
     - `cosine_to_min`: linear warm-up to the peak, then half a cosine down to `minimum` at update `decay_steps`.
-    - `cosine_clamped`: GPT-NeoX's form. After the warm-up the cosine has its full length `decay_steps`, counted from the warm-up's
-      end, falls towards 0, and `minimum` is a floor.
-    - `linear`: warm-up, then a line down to `minimum` at `decay_steps`. `inverse_sqrt`: 1/sqrt(max(k, warmup_steps)), times `peak`
-      times sqrt(warmup_steps). `constant`: warm-up, then `peak`.
+    - `cosine_clamped`: GPT-NeoX's form. After the warm-up the cosine has its full length `decay_steps`, counted from the
+      warm-up's end, falls towards 0, and `minimum` is a floor.
+    - `linear`: warm-up, then a line down to `minimum` at `decay_steps`. `inverse_sqrt`: 1/sqrt(max(k, warmup_steps)), times
+      `peak` times sqrt(warmup_steps). `constant`: warm-up, then `peak`.
     """
 
     form: Literal["cosine_to_min", "cosine_clamped", "linear", "inverse_sqrt", "constant"]
@@ -140,8 +140,8 @@ class Origin:
     """Where does one value of a recipe come from?"""
 
     kind: Literal["stated", "derived", "code default", "unstated"]
-    """`stated` in the published file; `derived` from stated values; a `code default` at a pinned commit; or `unstated`: then it is
-    None in the recipe, or what the format's documentation gives."""
+    """`stated` in the published file; `derived` from stated values; a `code default` at a pinned commit; or `unstated`: then it
+    is None in the recipe, or what the format's documentation gives."""
     where: str
     """`file:line` and key; for a code default the file at its commit; for a derived value its formula."""
 
@@ -158,4 +158,4 @@ class ReadRecipe:
     unknown: dict[str, str]
     """Keys of the file that this reader does not know, with their place: nothing is ignored silently."""
     notes: tuple[str, ...]
-    """Traps of this file: a value that a YAML 1.1 loader reads as text, a comment that contradicts a value, two keys that disagree."""
+    """Traps of this file: a value that a YAML 1.1 loader reads as text, a comment that contradicts a value, two keys at odds."""
