@@ -13,7 +13,7 @@ import yaml
 from loopback import PackageIndex, wheel
 from releases.miniature import REPO, add_release, make_project, target, write_index
 
-from openassay import cli
+from openassay import cli, schedule
 from openassay.core.types import ReleaseVerdict
 from openassay.faults import BadInput, Fault, faults_in_one_line, printable
 from openassay.layout import STAGES, Layout
@@ -169,8 +169,8 @@ def test_a_script_with_a_broken_plan_says_how_to_mend_it(project: Path, text: st
 
 
 def test_a_second_audit_of_a_target_at_the_same_time_is_told_so_and_one_of_another_is_not(project: Path) -> None:
-    with cli._alone(project, ["honest", "honest"]):
-        with cli._alone(project, ["inflated"]):
+    with schedule.alone(project, "honest", "busy"):
+        with schedule.alone(project, "inflated", "busy"):
             pass
         done = subprocess.run(
             [str(Path(sys.executable).with_name("openassay")), "audit", "honest"],
@@ -178,5 +178,5 @@ def test_a_second_audit_of_a_target_at_the_same_time_is_told_so_and_one_of_anoth
         )  # fmt: skip
     said = "error: honest: another audit of it is running; wait for its end, then the same again\n"
     assert (done.returncode, done.stdout, done.stderr) == (3, "", said)
-    with cli._alone(project, ["honest"]):  # and it is free again
+    with schedule.alone(project, "honest", "busy"):  # and it is free again
         pass
