@@ -89,14 +89,14 @@ class GitSource:
         check_address(self.url)
         pieces = urlsplit(self.url)
         if pieces.query or (pieces.scheme == "http" and pieces.hostname not in LOOPBACK):
-            raise ValueError(f"{self.url[:200]!r} is not an https:// address of a repository")
+            raise ValueError(f"url: {self.url[:200]!r} is not an https:// address of a repository")
         if not _COMMIT.match(self.commit):
-            raise ValueError(f"a commit is 40 hexadecimal digits in lower case, found {self.commit[:80]!r}")
+            raise ValueError(f"commit: a commit is 40 hexadecimal digits in lower case, found {self.commit[:80]!r}")
         if self.ref is not None and (not _REF.match(self.ref) or ".." in self.ref or self.ref.endswith("/")):
-            raise ValueError(f"{self.ref[:200]!r} is not the name of a tag or a branch")
+            raise ValueError(f"ref: {self.ref[:200]!r} is not the name of a tag or a branch")
         for path in self.paths or ():
             if {"", ".", ".."} & set(path.removesuffix("/").split("/")) or not path.isprintable():
-                raise ValueError(f"{path[:200]!r} is not a path in a repository: relative, names between single /")
+                raise ValueError(f"paths: {path[:200]!r} is not a path in a repository: relative, names between single /")
 
     def label(self) -> str:
         """This source in a few words."""

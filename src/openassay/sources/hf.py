@@ -54,7 +54,7 @@ class HfFile:
         if self.bytes and not self.bytes[0] < self.bytes[1]:
             raise ValueError(f"bytes: [{self.bytes[0]}, {self.bytes[1]}] is empty; the second must be larger")
         if self.sha256 is not None and not _SHA256.match(self.sha256):
-            raise ValueError(f"a sha256 is 64 hexadecimal digits in lower case, found {self.sha256[:80]!r}")
+            raise ValueError(f"sha256: a sha256 is 64 hexadecimal digits in lower case, found {self.sha256[:80]!r}")
         check_path(self.path)
 
     @property
@@ -95,16 +95,16 @@ class HfSource:
 
     def __post_init__(self) -> None:
         if not _REPO.match(self.repo) or ".." in self.repo or "--" in self.repo:
-            raise ValueError(f"{self.repo[:200]!r} is not the name of a repository: OWNER/NAME")
+            raise ValueError(f"repo: {self.repo[:200]!r} is not the name of a repository: OWNER/NAME")
         if self.commit is not None and not _COMMIT.match(self.commit):
-            raise ValueError(f"a commit is 40 hexadecimal digits in lower case, found {self.commit[:80]!r}")
+            raise ValueError(f"commit: a commit is 40 hexadecimal digits in lower case, found {self.commit[:80]!r}")
         if self.revision is not None and (not _REVISION.match(self.revision) or ".." in self.revision):
-            raise ValueError(f"{self.revision[:200]!r} is not the name of a branch or a tag")
+            raise ValueError(f"revision: {self.revision[:200]!r} is not the name of a branch or a tag")
         for file in self.files:
             if isinstance(file, str):
                 check_path(file)
         if len({file if isinstance(file, str) else file.name for file in self.files}) < len(self.files):
-            raise ValueError("the same file stands twice; remove one")
+            raise ValueError("files: the same file stands twice; remove one")
 
     def label(self) -> str:
         """This source in a few words."""
@@ -319,7 +319,7 @@ class HfSource:
 def check_path(path: str) -> None:
     """ValueError where this cannot be a file's path in a repository, or a glob of such."""
     if not path or {"", ".", ".."} & set(path.split("/")) or "\\" in path or not path.isprintable():
-        raise ValueError(f"{path[:200]!r} is not a path in a repository: relative, names between single /, no . or ..")
+        raise ValueError(f"files: {path[:200]!r} is not a path in a repository: relative, names between single /, no . or ..")
 
 
 def endpoint() -> str:
