@@ -139,6 +139,7 @@ class Wrong:
     drip: float | None = None
     """One byte, and then so many seconds."""
     drip_headers: float | None = None
+    """One more header, and then so many seconds, ninety times."""
     silent: bool = False
     redirect: str | None = None
     instead: Content | None = None
@@ -513,11 +514,13 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.close_connection = True
         for name, value in headers.items():
-            if wrong.drip_headers is not None:
+            self.send_header(name, value)
+        if wrong.drip_headers is not None:
+            for number in range(90):
+                self.send_header("X-Patience", str(number))
                 self.flush_headers()
                 if self.hub.stopped.wait(wrong.drip_headers):
                     return
-            self.send_header(name, value)
         self.end_headers()
         if self.command == "HEAD":
             return
