@@ -365,10 +365,10 @@ def _pin_remote(kind: str, rest: str, source: str, include: str, root: str) -> d
     name, _, at = rest.partition("@")
     entry: dict[str, Any] = {"kind": "http", "url": source}
     if kind == "git":
-        entry = {"kind": "git", "url": name, "commit": "0" * 40} | ({"ref": at} if at else {})
+        entry = {"kind": "git", "url": name, "commit": "0" * 40}
+        entry.update({"ref": at} if at else {})
         entry["commit"] = parse(GitSource, entry, source).upstream()
-        if include != "*":
-            entry["paths"] = [include]
+        entry.update({} if include == "*" else {"paths": [include]})
     elif kind == "hf":
         dataset = name.startswith("datasets/")
         entry = {"kind": "hf", "repo": name.removeprefix("datasets/"), "files": [include]}

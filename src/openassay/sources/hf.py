@@ -291,6 +291,7 @@ class HfSource:
 
     def _info(self, revision: str, *, files: bool) -> Any:
         where = endpoint()
+        _refuse_if_offline(where)
         api = huggingface_hub.HfApi(endpoint=where, token=_token(where) or False)
         return self._asked(
             lambda: api.repo_info(
