@@ -322,14 +322,17 @@ def pin(
         ),
     ],
     include: Annotated[
-        str, typer.Option(help="Glob of the files that a payload pin covers; of a hub's files, those to fetch")
+        str,
+        typer.Option(
+            help="Glob of the files that a payload pin covers; of a hub's files, those to fetch; a path of a git repository"
+        ),
     ] = "*",
     root: Annotated[str, typer.Option(help="Folder inside the archive that counts as its top")] = "",
 ) -> None:
     """Look a source up and print it with its sha256, ready to paste into a target file."""
     kind, _, rest = source.partition(":")
     try:
-        check_glob(include)
+        check_glob(include.removesuffix("/"))  # a folder of a git repository ends in one
     except ValueError as error:
         raise BadInput(f"--include: {error}") from None
     try:

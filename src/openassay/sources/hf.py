@@ -247,6 +247,11 @@ class HfSource:
         if whole and file.sha256 and listed.sha256 and file.sha256 != listed.sha256:
             raise Unavailable(f"{file.path}: expected sha256 {file.sha256}, the hub lists {listed.sha256}", "changed")
         key = f"{self._at(commit)} {file.path} {file.bytes}"
+        with store.alone(key):  # another audit may want the same file among others
+            return self._bring_alone(store, commit, file, listed, key)
+
+    def _bring_alone(self, store: Store, commit: str, file: HfFile, listed: Listed, key: str) -> FolderFile:
+        whole = file.bytes is None
         known = (listed.sha256 if whole else None) or next(iter(store.seen(key)), None)
         if known and store.has(known) and file.sha256 in {None, known}:
             return FolderFile(path=file.name, content=known, size_bytes=store.blob(known).stat().st_size)
