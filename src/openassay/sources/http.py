@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import Field
 
-from openassay.records import file_digest
+from openassay.records import digest, file_digest
 from openassay.sources.download import Wanted, bring, drop, look, netrc_login
 from openassay.sources.fetched import Fetched, Root, Unavailable
 from openassay.store import Store
@@ -31,7 +31,7 @@ class HttpSource:
     def __post_init__(self) -> None:
         check_address(self.url)
         if not PurePosixPath(urlsplit(self.url).path).name:
-            raise ValueError(f"{self.url!r} names no file: its last part is empty")
+            raise ValueError(f"url: {self.url[:200]!r} names no file: its last part is empty")
 
     @property
     def filename(self) -> str:
@@ -44,7 +44,7 @@ class HttpSource:
 
     def fetch(self, store: Store, where: str) -> Fetched:  # noqa: ARG002 - a pin that is not met is no mistake here
         """Bring the file into the store."""
-        with store.alone(self.label()):
+        with store.alone(self._key()):
             seen = store.seen(self._key())  # what this address gave before: a pin alone proves no origin
             known = self.sha256 or next(iter(seen), None)
             if known and known in seen and store.has(known):
@@ -77,7 +77,7 @@ class HttpSource:
         return Wanted(url=self.url, label=self.filename, login=netrc_login(host), size_bytes=self.bytes)
 
     def _key(self) -> str:
-        return f"http {self.url}"
+        return f"{self.label()} {digest(self.url)}"  # a query may hold what is nobody's business
 
 
 def check_address(url: str) -> None:
@@ -86,10 +86,10 @@ def check_address(url: str) -> None:
         pieces = urlsplit(url)
         _ = pieces.port
     except ValueError:
-        raise ValueError(f"{url[:200]!r} is no address") from None
+        raise ValueError(f"url: {url[:200]!r} is no address") from None
     if pieces.scheme not in {"http", "https"} or not pieces.hostname or any(c <= " " or c == "\x7f" for c in url):
-        raise ValueError(f"{url[:200]!r} is no address that starts with https:// or http://")
+        raise ValueError(f"url: {url[:200]!r} is no address that starts with https:// or http://")
     if "@" in pieces.netloc:
-        raise ValueError("an address with a name or a password in it; put them into ~/.netrc")
+        raise ValueError("url: an address with a name or a password in it; put them into ~/.netrc")
     if pieces.fragment or "\\" in url:
-        raise ValueError(f"{url[:200]!r}: an address of a file has no # and no backslash in it")
+        raise ValueError(f"url: {url[:200]!r}: an address of a file has no # and no backslash in it")
