@@ -42,7 +42,9 @@ class Record:
 
 def is_record(data: Json) -> bool:
     """Does it look like a record of the Model Openness Tool?"""
-    return isinstance(data, dict) and ("framework" in data or _mapping(data.get("release")).get("components") is not None)
+    return isinstance(data, dict) and (
+        "framework" in data or _mapping(data.get("release")).get("components") is not None
+    )
 
 
 def read(data: Json, where: str) -> Record:
@@ -66,7 +68,9 @@ def read(data: Json, where: str) -> Record:
             raise BadInput(f"{key}: a mapping with a name is needed, found {str(entry)[:60]!r}")
         component = NAMES.get(str(entry["name"]))
         if component is None:
-            warnings.append(f"components.{i}: {str(entry['name'])[:60]!r} is none of the framework's seventeen; left out")
+            warnings.append(
+                f"components.{i}: {str(entry['name'])[:60]!r} is none of the framework's seventeen; left out"
+            )
             continue
         if component in parts:
             raise BadInput(f"{key}: {entry['name']!r} stands twice; remove one")
@@ -125,7 +129,9 @@ def _licence(
 def _part(component: ComponentName, licence: str | None, entry: dict[str, Json]) -> Part:
     where = entry.get("component_path") or entry.get("location")
     place = where if isinstance(where, str) else None
-    if licence and _NOT_INCLUDED.match(licence):  # the tool counts it as there, under a licence of that name; not open either way
+    if licence and _NOT_INCLUDED.match(
+        licence
+    ):  # the tool counts it as there, under a licence of that name; not open either way
         return Part(component=component, published="no", licence=licence, where=place)
     if licence and licence.lower() == "pending evaluation":
         return Part(component=component, published="unknown", licence=licence, where=place)

@@ -90,6 +90,11 @@ def _lists() -> _Lists:
     )  # fmt: skip
 
 
+def identifiers() -> frozenset[str]:
+    """Every identifier that the lists know, as SPDX spells it."""
+    return _lists().known
+
+
 def every(answers: list[Answer]) -> Answer:
     """All must pass: one that fails fails all, else one that is unknown leaves all unknown. Nothing asked is nothing known."""
     if "fails" in answers:
@@ -105,7 +110,7 @@ def some(answers: list[Answer]) -> Answer:
 
 
 def terms_of(text: str | None, *, exact: bool = False) -> Terms:
-    """What do the lists say of this licence? `exact`: identifiers count only as SPDX spells them, as in the Model Openness Tool."""
+    """What do the lists say of this licence? `exact`: as in the Model Openness Tool, only SPDX's own spelling counts."""
     plain = (text or "").strip()
     if plain.lower() in _NONE:
         return _terms(None, "fails", "fails", reason="no licence: nothing is permitted beyond what the law permits")
@@ -144,7 +149,9 @@ def _of_tree(tree: LicenseExpression, exact: bool) -> Terms:
         exception = str(tree.exception_symbol.key)
         if exception.lower() in _lists().exceptions or base.open != "passes":
             return _renamed(base, f"{base.text} WITH {exception}")
-        return _terms(f"{base.text} WITH {exception}", "unknown", "unknown", reason=f"SPDX lists no exception {exception}")
+        return _terms(
+            f"{base.text} WITH {exception}", "unknown", "unknown", reason=f"SPDX lists no exception {exception}"
+        )
     if isinstance(tree, LicenseSymbol):
         return _of_identifier(str(tree.key), exact)
     parts = [_of_tree(part, exact) for part in tree.args]

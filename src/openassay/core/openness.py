@@ -69,7 +69,9 @@ DUTIES = {
     "third_party_data": "a listing of the training data obtainable from third parties and where",
 }
 
-SOURCE_1_0 = "https://opensource.org/ai/open-source-ai-definition (edition 1.0, 2024-10-28); hackmd.io/@opensourceinitiative/checklist-mof"
+SOURCE_1_0 = (
+    "https://opensource.org/ai/open-source-ai-definition (2024-10-28); hackmd.io/@opensourceinitiative/checklist-mof"
+)
 SOURCE_0_0_9 = "OSI, checklist draft v. 0.0.9 (opensource.org/deepdive/drafts); quoted at discuss.opensource.org/t/659"
 SOURCE_0_0_8 = "https://opensource.org/deepdive/drafts/the-open-source-ai-definition-draft-v-0-0-8"
 NOTE_0_0_8 = "the required parts of this draft's checklist are recalled, not read: its table could not be retrieved"
@@ -125,7 +127,8 @@ def shown(component: str) -> str:
     return component.replace("_", " ")
 
 
-def _judge(parts: Iterable[Part], exact: bool) -> dict[str, tuple[_Judged, ...]]:
+def _judge(parts: Iterable[Part], *, exact: bool, complete: bool) -> dict[str, tuple[_Judged, ...]]:
+    """Every component of the framework, and those two of ours that are declared."""
     judged: dict[str, list[_Judged]] = {}
     for part in parts:
         presence: Answer = "passes"
@@ -145,28 +148,26 @@ def _judge(parts: Iterable[Part], exact: bool) -> dict[str, tuple[_Judged, ...]]
                 terms=terms_of(part.licence, exact=exact),
             )
         )  # fmt: skip
+    for name in MOF_COMPONENTS:
+        said = "not in the record" if complete else "not known whether it is published"
+        nothing = _Judged(
+            component=name, presence="fails" if complete else "unknown", presence_reason=f"{shown(name)}: {said}",
+            terms=terms_of("unknown"),
+        )  # fmt: skip
+        judged.setdefault(name, [nothing])
     return {name: tuple(found) for name, found in judged.items()}
 
 
-def _of(judged: dict[str, tuple[_Judged, ...]], component: str) -> tuple[_Judged, ...]:
-    """What is known of a component: all its declared parts; not published where nothing is declared."""
-    nothing = _Judged(
-        component=component, presence="fails", presence_reason=f"{shown(component)}: not declared as published",
-        terms=terms_of(None),
-    )  # fmt: skip
-    return judged.get(component, (nothing,))
-
-
-def classify(parts: Iterable[Part], *, exact: bool = False) -> MofResult:
+def classify(parts: Iterable[Part], *, record: bool = False) -> MofResult:
     """Which class of the Model Openness Framework is reached, and what is missing for the next ones?
 
     Presence and openness of each required component, class by class: a component counts under any open licence, with a note
-    where the licence is not made for its kind of content. `exact`: licences count only as SPDX spells them, which is the Model
-    Openness Tool's rule.
+    where the licence is not made for its kind of content. `record`: by the Model Openness Tool's rules for its own records:
+    what is not listed is not there, and licences count only as SPDX spells them.
     """
-    judged = _judge(parts, exact)
+    judged = _judge(parts, exact=record, complete=record)
     answers: dict[str, Answer] = {
-        name: every([item.under(item.terms.open) for item in _of(judged, name)]) for name in CONTENT
+        name: every([item.under(item.terms.open) for item in judged[name]]) for name in MOF_COMPONENTS
     }
     answers["technical_report"] = some([answers["technical_report"], answers["research_paper"]])
     reached = _reached(answers, {"passes"})
@@ -175,7 +176,7 @@ def classify(parts: Iterable[Part], *, exact: bool = False) -> MofResult:
         mof_class=reached, label=LABELS[reached], if_unknown_pass=possible,
         missing=tuple(_gaps(judged, answers, reached)),
         conditional=tuple(
-            name for name in MOF_COMPONENTS if name in judged and answers[name] == "passes"
+            name for name in MOF_COMPONENTS if answers[name] == "passes"
             and any(CONTENT[name] not in item.terms.fits for item in judged[name] if item.terms.open == "passes")
         ),
     )  # fmt: skip
@@ -198,7 +199,9 @@ def _gaps(judged: dict[str, tuple[_Judged, ...]], answers: dict[str, Answer], re
         for name in CLASS_NEEDS[level]:
             if answers[name] == "passes":
                 continue
-            worst = min(_of(judged, name), key=lambda item: ("fails", "unknown", "passes").index(item.under(item.terms.open)))
+            worst = min(
+                judged[name], key=lambda item: ("fails", "unknown", "passes").index(item.under(item.terms.open))
+            )
             problem, reason = _problem(worst)
             if name == "technical_report":
                 reason += "; an open research paper would do as well"
@@ -239,7 +242,7 @@ def _code(judged: dict[str, tuple[_Judged, ...]]) -> Element:
     wanted = [*CODE, *(["recipe"] if "recipe" in judged else [])]
     asked = []
     for name in wanted:
-        for item in _of(judged, name):
+        for item in judged[name]:
             # the settings may stand in a paper: the definition asks that they are told, not for a licence of code
             terms: Answer = "passes" if name == "recipe" else item.terms.osi
             asked.append((item.under(terms), _reason(item, terms, "OSI-approved")))
@@ -247,7 +250,7 @@ def _code(judged: dict[str, tuple[_Judged, ...]]) -> Element:
 
 
 def _parameters(judged: dict[str, tuple[_Judged, ...]]) -> Element:
-    items = _of(judged, "params_final")
+    items = judged["params_final"]
     asked = [(item.under(item.terms.open), _reason(item, item.terms.open, "open")) for item in items]
     return _element("parameters", asked)
 
@@ -268,20 +271,22 @@ def _data_information(judged: dict[str, tuple[_Judged, ...]], info: DataInformat
     """Edition 1.0's three duties, where the release's statement of them is known; else what the components tell."""
     if info is not None:
         return _element("data_information", [_duty(name, getattr(info, name)) for name in DUTIES])
-    there = some([every([item.presence for item in _of(judged, name)]) for name in DOCUMENTS])
+    there = some([every([item.presence for item in judged[name]]) for name in DOCUMENTS])
     if there == "fails":
         reason = "neither training data nor any paper, report or data card that could describe it is published"
         return _element("data_information", [("fails", reason)])
-    reason = "components alone do not tell whether all training data is described and listed (the definition's three duties)"
+    reason = (
+        "components alone do not tell whether all training data is described and listed (the definition's three duties)"
+    )
     return _element("data_information", [("unknown", reason)])
 
 
 def _documents(judged: dict[str, tuple[_Judged, ...]]) -> Element:
     """Edition 0.0.9: one of four kinds of documents at least, under open terms."""
-    answers = {name: every([item.under(item.terms.open) for item in _of(judged, name)]) for name in DOCUMENTS}
+    answers = {name: every([item.under(item.terms.open) for item in judged[name]]) for name in DOCUMENTS}
     outcome = some(list(answers.values()))
     reasons = [
-        _reason(item, item.terms.open, "open") for name in answers for item in _of(judged, name)
+        _reason(item, item.terms.open, "open") for name in answers for item in judged[name]
     ]  # fmt: skip
     return Element(
         element="data_information", outcome=outcome,
@@ -325,15 +330,15 @@ TERMS_FOR: dict[Freedom, tuple[str, ...]] = {
 def _freedom(freedom: Freedom, judged: dict[str, tuple[_Judged, ...]], information: Element) -> FreedomResult:
     asked: list[tuple[Answer, str]] = []
     for name in NEEDED_FOR[freedom]:
-        asked += [(item.presence, item.presence_reason) for item in _of(judged, name)]
+        asked += [(item.presence, item.presence_reason) for item in judged[name]]
     if freedom in {"study", "modify"}:
         reasons = "; ".join(information.reasons)
         asked.append((information.outcome, f"data information: {reasons}" if reasons else ""))
         asked += [(item.presence, item.presence_reason) for item in judged.get("recipe", ())]
     for name in TERMS_FOR[freedom]:
         for item in judged.get(name, ()):
-            if item.presence == "fails":
-                continue
+            if item.presence == "fails" or (item.presence == "unknown" and item.terms.open == "unknown"):
+                continue  # whether it is there is asked above, where it matters
             asked += _refusals(freedom, item)
     outcome = every([answer for answer, _ in asked])
     obstacles = [reason for wanted in ("fails", "unknown") for answer, reason in asked if answer == wanted and reason]
@@ -356,14 +361,19 @@ def _refusals(freedom: Freedom, item: _Judged) -> list[tuple[Answer, str]]:
 
 
 def openness(
-    parts: Iterable[Part], info: DataInformation | None = None, reviews: tuple[Review, ...] = (), *, exact: bool = False
+    parts: Iterable[Part],
+    info: DataInformation | None = None,
+    reviews: tuple[Review, ...] = (),
+    *,
+    record: bool = False,
 ) -> Openness:
     """All of it: edition 1.0 and the drafts, the four freedoms, the class, and what would have to be released.
 
-    `exact` holds for the framework's class only: the definition asks what the terms are, not how their name is spelled.
+    `record`: of a record of the Model Openness Tool. How it spells its licences matters for the framework's class only: the
+    definition asks what the terms are.
     """
     parts = tuple(parts)
-    judged = _judge(parts, exact=False)
+    judged = _judge(parts, exact=False, complete=record)
     information, code, parameters = _data_information(judged, info), _code(judged), _parameters(judged)
     freedoms: tuple[Freedom, ...] = get_args(Freedom)
     return Openness(
@@ -373,7 +383,7 @@ def openness(
             _edition("0.0.8", SOURCE_0_0_8, (_description(judged, info), code, parameters), NOTE_0_0_8),
         ),
         freedoms=tuple(_freedom(freedom, judged, information) for freedom in freedoms),
-        mof=classify(parts, exact=exact), to_release=_to_release(judged, info), reviews=reviews,
+        mof=classify(parts, record=record), to_release=_to_release(judged, info), reviews=reviews,
     )  # fmt: skip
 
 
@@ -389,7 +399,7 @@ def _to_release(judged: dict[str, tuple[_Judged, ...]], info: DataInformation | 
     elif _data_information(judged, None).outcome == "fails":
         todo += [f"publish {what}" for what in DUTIES.values()]
     for name in [*CODE, *(["recipe"] if "recipe" in judged else []), "params_final"]:
-        for item in _of(judged, name):
+        for item in judged[name]:
             answer = item.terms.open if name in {"params_final", "recipe"} else item.terms.osi
             if item.presence == "fails":
                 todo.append(f"publish the {shown(name)}")

@@ -11,6 +11,7 @@ from typing import Literal
 from openassay import __version__
 from openassay.core.axes import probe, study
 from openassay.core.curves import judge_curve
+from openassay.core.openness import openness, part_of
 from openassay.core.types import (
     Claim,
     ControlOutcome,
@@ -81,7 +82,9 @@ def run(
     return ReleaseVerdict(
         schema_version=1, target=plan.name, plan_digest=plan.digest, rules_version=RULES_VERSION, alpha=plan.judge.alpha,
         outcome=outcome, reason=reason, score=score_release(verdicts), claims=verdicts, controls=controls,
-        curves=curves, study=study(fetched, inspected, prepared), modify=_modify(plan, runs),
+        curves=curves,
+        openness=openness([part_of(found) for found in inspected.components], plan.data_information, plan.reviews),
+        study=study(fetched, inspected, prepared), modify=_modify(plan, runs),
         findings=tuple(findings), provenance=_provenance(layout, prepared, evaluated, runs, reruns.num_reused),
     )  # fmt: skip
 
