@@ -32,7 +32,11 @@ from openassay.faults import STATUS_VARIABLE, BadInput, Fault, faults_in_one_lin
 from openassay.layout import Layout, cache_home, checked_name, find_root
 from openassay.plan import ArtifactSpec, Target, make_plan, read_target
 from openassay.records import digest, parse, read_record, to_plain
+from openassay.sources import hf
 from openassay.sources.fetched import Unavailable
+from openassay.sources.git import GitSource
+from openassay.sources.hf import HfSource
+from openassay.sources.http import HttpSource
 from openassay.sources.pypi import PypiSource, ask_every_index, project_files
 from openassay.sources.roots import source_root
 from openassay.store import RefusedArchive, Store, check_glob, payload_digest
@@ -398,8 +402,15 @@ def schema(
 
 @app.command()
 def pin(
-    source: Annotated[str, typer.Argument(help="pypi:NAME==VERSION, debian:PACKAGE or local:PATH")],
-    include: Annotated[str, typer.Option(help="Glob of the files that a payload pin covers")] = "*",
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="pypi:NAME==VERSION, debian:PACKAGE, local:PATH, git:URL[@REF], hf:[datasets/]OWNER/NAME[@REVISION] or https://..."
+        ),
+    ],
+    include: Annotated[
+        str, typer.Option(help="Glob of the files that a payload pin covers; of a hub's files, those to fetch")
+    ] = "*",
     root: Annotated[str, typer.Option(help="Folder inside the archive that counts as its top")] = "",
 ) -> None:
     """Look a source up and print it with its sha256, ready to paste into a target file."""
@@ -409,7 +420,11 @@ def pin(
     except ValueError as error:
         raise BadInput(f"--include: {error}") from None
     try:
-        entries: Any = _pin_pypi(rest, source) if kind == "pypi" else _pin_payload(kind, rest, source, include, root)
+        entries: Any
+        if kind in {"git", "hf", "http", "https"}:
+            entries = [_pin_remote(kind, rest, source, include, root)]
+        else:
+            entries = _pin_pypi(rest, source) if kind == "pypi" else _pin_payload(kind, rest, source, include, root)
     except (Unavailable, RefusedArchive) as problem:
         raise BadInput(f"{source}: {problem}") from None
     print(yaml.safe_dump(entries, sort_keys=False), end="")
@@ -430,6 +445,30 @@ def _pin_pypi(rest: str, source: str) -> list[dict[str, str]]:
         }
         for link in found
     ]  # fmt: skip
+
+
+def _pin_remote(kind: str, rest: str, source: str, include: str, root: str) -> dict[str, Any]:
+    """An entry of `sources` with what fixes it: a commit, or the digest of the file, which is downloaded for that."""
+    name, _, at = rest.partition("@")
+    entry: dict[str, Any] = {"kind": "http", "url": source}
+    if kind == "git":
+        entry = {"kind": "git", "url": name, "commit": "0" * 40} | ({"ref": at} if at else {})
+        entry["commit"] = parse(GitSource, entry, source).upstream()
+        if include != "*":
+            entry["paths"] = [include]
+    elif kind == "hf":
+        dataset = name.startswith("datasets/")
+        entry = {"kind": "hf", "repo": name.removeprefix("datasets/"), "files": [include]}
+        entry |= ({"repo_type": "dataset"} if dataset else {}) | ({"revision": at} if at else {})
+        files, commit = hf.pin(parse(HfSource, entry, source), include, Store(cache_home()))
+        entry |= {"commit": commit}
+        entry["files"] = [{"path": file.path} | ({"sha256": file.sha256} if file.sha256 else {}) for file in files]
+    else:
+        fetched = parse(HttpSource, entry, source).fetch(Store(cache_home()), source)
+        entry |= {"sha256": fetched.sha256, "bytes": fetched.size_bytes}
+    entry |= {"root": root} if root else {}
+    parse(ArtifactSpec, {"sources": [entry]}, source)
+    return entry
 
 
 def _pin_payload(kind: str, rest: str, source: str, include: str, root: str) -> dict[str, Any]:

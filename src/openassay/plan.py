@@ -27,6 +27,8 @@ from openassay.recipes.python import Measure, PythonRecipe
 from openassay.recipes.run import GlueRun, Run, ScriptRun, Seeding
 from openassay.records import digest, file_digest, parse, to_plain, write_text
 from openassay.sources import Source
+from openassay.sources.git import GitSource
+from openassay.sources.hf import HfSource
 from openassay.store import check_glob
 from openassay.yaml_loader import load_yaml
 
@@ -352,7 +354,8 @@ def _check_pins(target: Target, where: str) -> None:
         for number, source in enumerate(artifact.sources):
             pin = source.sha256
             key = f"{where}: artifacts.{name}.sources.{number}.sha256"
-            if pin is None and artifact.payload is None:
+            fixed = isinstance(source, GitSource) or (isinstance(source, HfSource) and source.pinned())
+            if pin is None and artifact.payload is None and not fixed:
                 raise BadInput(
                     f"{key}: missing; pin the file here, or the artifact by payload (`openassay pin` prints both)"
                 )

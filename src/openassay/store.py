@@ -2,7 +2,14 @@
 
     blobs/<sha256>            the file as published
     trees/<sha256>-<format>/  the same, unpacked; its `.complete` file is written last
+    parts/                    unfinished downloads
+    ranges/                   pieces of large files (sources/ranges.py)
+    git/                      clones without the files' contents (sources/git.py)
     seen.json                 which source gave which digest, and when first
+    answers.json              what each source answers, and since when
+
+A folder of a release (a git tree, files of a hub) is a blob too: a manifest, the list of its files with their digests. Its
+sha256 says everything that is in the folder; unpacking it links the files' blobs together.
 
 Unpacking refuses what a hostile archive may hold: absolute names, `..`, links, devices, bombs. Nothing of it is executed.
 """
@@ -19,18 +26,21 @@ import os
 import shutil
 import subprocess
 import tarfile
+import threading
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from filelock import FileLock
+from pydantic import TypeAdapter
 
 from openassay.faults import Fault
 from openassay.provenance import now
-from openassay.records import file_digest, write_text
+from openassay.records import file_digest, to_plain, write_text
 
 
 def check_glob(glob: str) -> str:
@@ -51,6 +61,11 @@ MAX_RATIO = 200
 """Unpacked over packed size, above which an archive of more than 100 MB unpacked is refused as a bomb."""
 
 
+LINKED_BYTES = 2**20
+"""Files of a folder at least this large are hard links of their blobs, smaller ones are copies: a checkpoint is not kept
+twice, and the many small files that releases share do not share an inode, whose dates would tell of changes elsewhere."""
+
+
 _DAMAGED = (
     zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError,
     ValueError, OverflowError,  # tarfile: a header holds what is no number, or a number beyond all files
@@ -66,6 +81,45 @@ class RefusedArchive(Exception):
 
 class DamagedStore(Fault):
     """A file in the store is not what its name says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderFile:
+    """One file of a folder: `content` is its blob's sha256."""
+
+    path: str
+    content: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """Something in a published folder that is no content of its own: `what` is a link, a submodule, or a Git LFS pointer."""
+
+    path: str
+    what: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """All that a published folder holds. Equal folders have equal manifests, whatever their source and dates."""
+
+    files: tuple[FolderFile, ...]
+    left_out: tuple[LeftOut, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all files together."""
+        return sum(file.size_bytes for file in self.files)
+
+    def notes(self) -> tuple[str, ...]:
+        """What was left out, in a line for each kind of it."""
+        kinds = dict.fromkeys(out.what for out in self.left_out)
+        return tuple(self._note(kind, [out.path for out in self.left_out if out.what == kind]) for kind in kinds)
+
+    def _note(self, kind: str, paths: list[str]) -> str:
+        more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+        return f"{len(paths)} {kind}{'s' if len(paths) > 1 else ''}: {', '.join(paths[:3])}{more}"
 
 
 @dataclass(frozen=True)
@@ -100,6 +154,41 @@ class Store:
             blob.chmod(0o444)
         return sha256
 
+    def add_folder(self, files: Iterable[FolderFile], left_out: Iterable[LeftOut] = ()) -> str:
+        """Take a folder whose files are in the store already; gives the sha256 of its manifest. Raises `RefusedArchive`."""
+        manifest = Manifest(
+            files=tuple(sorted(files, key=lambda file: file.path)),
+            left_out=tuple(sorted(left_out, key=lambda out: out.path)),
+        )
+        check_names([file.path for file in manifest.files])
+        part = self.part(f"manifest {os.getpid()} {threading.get_ident()}")
+        write_text(part, json.dumps(to_plain(manifest), indent=1, ensure_ascii=True, allow_nan=False) + "\n")
+        return self.add(part)
+
+    def manifest(self, sha256: str) -> Manifest:
+        """What a stored folder holds."""
+        blob = self.blob(sha256)
+        if file_digest(blob) != sha256:
+            raise self._damaged(blob)
+        found: Manifest = TypeAdapter(Manifest).validate_json(blob.read_bytes(), strict=True, extra="forbid")
+        return found
+
+    def has_folder(self, sha256: str) -> bool:
+        """Are this folder and all of its files here?"""
+        return self.has(sha256) and all(self.has(file.content) for file in self.manifest(sha256).files)
+
+    def _damaged(self, blob: Path) -> DamagedStore:
+        blob.unlink()
+        return DamagedStore(f"{blob}: damaged, removed; run the same command again")
+
+    @contextmanager
+    def alone(self, key: str) -> Iterator[None]:
+        """Is nobody else on this machine bringing the same? Two audits at once must not write one part together."""
+        path = self.folder / "locks" / hashlib.sha256(key.encode()).hexdigest()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path):
+            yield
+
     def named(self, sha256: str, filename: str) -> Path:
         """The stored file under its published name (a hard link), for tools that read meaning into names."""
         folder = self.folder / "named" / sha256
@@ -129,6 +218,17 @@ class Store:
         known: dict[str, dict[str, str]] = json.loads(path.read_text()) if path.exists() else {}
         return known.get(source, {})
 
+    def answered(self, source: str, kind: str) -> str:
+        """Since when does this source answer in this way? Kept until it answers in another."""
+        path = self.folder / "answers.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / "seen.lock"):
+            answers: dict[str, list[str]] = json.loads(path.read_text()) if path.exists() else {}
+            if answers.get(source, [""])[0] != kind:
+                answers[source] = [kind, now()]
+                write_text(path, json.dumps(answers, indent=1, sort_keys=True))
+            return answers[source][1]
+
     def tree(self, sha256: str, filename: str) -> Path:
         """The unpacked content of a stored archive. Raises `RefusedArchive`."""
         kind = archive_kind(filename)
@@ -144,22 +244,56 @@ class Store:
                 content = folder / "content"
                 content.mkdir(parents=True)
                 if file_digest(self.blob(sha256)) != sha256:
-                    self.blob(sha256).unlink()
-                    raise DamagedStore(f"{self.blob(sha256)}: damaged, removed; run the same command again")
+                    raise self._damaged(self.blob(sha256))
                 try:
-                    _unpack(self.blob(sha256), kind, filename, content)
+                    if kind == "folder":
+                        self._assemble(self.manifest(sha256), content)
+                    else:
+                        _unpack(self.blob(sha256), kind, filename, content)
                 except BaseException:
                     shutil.rmtree(folder, ignore_errors=True)
                     raise
                 complete.write_text(listing_digest(content))
         return folder / "content"
 
+    def _assemble(self, manifest: Manifest, content: Path) -> None:
+        check_names([file.path for file in manifest.files])
+        for file in manifest.files:
+            blob, path = self.blob(file.content), content / file.path
+            if not blob.is_file():
+                raise DamagedStore(f"{blob}: missing; run the fetch stage again")
+            if file_digest(blob) != file.content:
+                raise self._damaged(blob)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                link_or_copy(blob, path)
+            except OSError as error:
+                if error.errno in _CLASHING:
+                    raise RefusedArchive(f"it cannot be unpacked: {file.path!r}: {error.strerror}") from None
+                raise
+
+
+def link_or_copy(blob: Path, path: Path) -> None:
+    """A stored file at another path: a hard link when it is large and the system allows it, else a copy."""
+    if blob.stat().st_size >= LINKED_BYTES:
+        try:
+            os.link(blob, path)
+        except OSError as error:
+            if error.errno not in {errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP}:
+                raise
+        else:
+            return
+    shutil.copyfile(blob, path)
+
 
 Listing = dict[str, tuple[int, int]]
 
 
 def listing(folder: Path) -> Listing:
-    """What is below a folder? Size and time of change (ns) of everything in it, by name: a tripwire, not a proof."""
+    """What is below a folder? Size and time of change (ns) of everything in it, by name: a tripwire, not a proof.
+
+    Of a hard link it is the time when the content changed: the other changes when somebody links the same file elsewhere.
+    """
     found: Listing = {}
     folders = [""]
     while folders:
@@ -168,8 +302,10 @@ def listing(folder: Path) -> Listing:
             with os.scandir(f"{folder}/{inside}") as entries:
                 for entry in entries:
                     status = entry.stat(follow_symlinks=False)
-                    found[inside + entry.name] = (status.st_size, status.st_ctime_ns)
-                    if entry.is_dir(follow_symlinks=False):
+                    is_folder = entry.is_dir(follow_symlinks=False)
+                    shared = status.st_nlink > 1 and not is_folder
+                    found[inside + entry.name] = (status.st_size, status.st_mtime_ns if shared else status.st_ctime_ns)
+                    if is_folder:
                         folders.append(f"{inside}{entry.name}/")
         except OSError as error:  # too deep, or closed to us: not as it was made
             found[inside] = (-1, error.errno or 0)
@@ -187,7 +323,13 @@ def remove_tree(folder: Path) -> None:
 
 
 def archive_kind(filename: str) -> str:
-    """How is a file of this name packed? `zip`, `tar`, `deb` or `file` (not an archive)."""
+    """How is a file of this name packed? `zip`, `tar`, `deb`, `file` (not an archive) or `folder` (a manifest).
+
+    Only a name that ends in `/` is a folder's, and no source takes such a name from a stranger: a published file must not be
+    able to pass for a manifest, which may name any blob of this machine.
+    """
+    if filename.endswith("/"):
+        return "folder"
     name = filename.lower()
     if name.endswith((".whl", ".zip")):
         return "zip"
@@ -294,10 +436,15 @@ def _members(archive: tarfile.TarFile, headers: _Headers, packed: int) -> list[t
 
 
 def _check(members: list[tuple[str, int]], packed: int) -> None:
-    if len(members) > MAX_FILES:
-        raise RefusedArchive(f"it holds more than {MAX_FILES} files")
     _check_size(sum(size for _, size in members), packed)
-    for name, _ in members:
+    check_names([name for name, _ in members])
+
+
+def check_names(names: list[str]) -> None:
+    """May files of these names be unpacked together? Raises `RefusedArchive`."""
+    if len(names) > MAX_FILES:
+        raise RefusedArchive(f"it holds more than {MAX_FILES} files")
+    for name in names:
         path = PurePosixPath(name)
         odd = "\\" in name or any(letter < " " or "\ud800" <= letter <= "\udfff" for letter in name)
         if path.is_absolute() or ".." in path.parts or odd:

@@ -274,13 +274,22 @@ class Finding:
     message: str
 
 
+AttemptKind = Literal["served", "gone", "changed", "gated", "refused", "unsupported", "wrong_pin"]
+"""What came of asking a source. `gone`: it is not there (any more); `changed`: something else is there than was pinned, named,
+or first seen; `gated`: not for everybody; `refused`: we do not take what is there (a bomb, a limit); `unsupported`: this
+machine cannot ask; `wrong_pin`: the target file names what never was there."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
     """One source that was asked for an artifact."""
 
     source: str
+    kind: AttemptKind
     problem: str
     """Why it did not serve; empty for the one that did."""
+    since: str
+    """When this machine first got this kind of answer from it; an answer of another kind in between starts anew."""
 
 
 @dataclass(frozen=True, kw_only=True)

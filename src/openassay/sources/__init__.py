@@ -1,7 +1,8 @@
 """Where can a release's artifacts be had? The union below is the registry.
 
 To add a source: one file with one frozen dataclass (its fields are the YAML keys, `kind` tells them apart, `fetch` does the
-work), its name in the union, one test.
+work, `upstream` looks without fetching, `may_change` says whether a digest that differs is news or a mistake), its name in
+the union, one test. `sources/ranges.py` brings parts of large files.
 """
 
 from __future__ import annotations
@@ -11,7 +12,18 @@ from typing import Annotated
 from pydantic import Discriminator
 
 from openassay.sources.debian import DebianSource
+from openassay.sources.git import GitSource
+from openassay.sources.hf import HfSource
+from openassay.sources.http import HttpSource
 from openassay.sources.local import LocalSource
 from openassay.sources.pypi import PypiSource
 
-Source = Annotated[PypiSource | DebianSource | LocalSource, Discriminator("kind")]
+Source = Annotated[PypiSource | DebianSource | LocalSource | GitSource | HfSource | HttpSource, Discriminator("kind")]
+
+
+def upstream(source: Source) -> str:
+    """What does a source's address point to now, without fetching it? A commit, a digest, an ETag; "unknown" if it cannot tell.
+
+    Two equal answers mean that nothing moved. Raises `Unavailable` (gone, gated), `WrongPin` and `Unreachable`, as `fetch` does.
+    """
+    return source.upstream()

@@ -42,6 +42,14 @@ class DebianSource:
         """This source in a few words."""
         return f"debian {self.package} {self.version or ''}".strip()
 
+    def may_change(self) -> bool:
+        """Can another file come to lie there? A suite's packages are replaced, but a pin that never matched is a mistake."""
+        return False
+
+    def upstream(self) -> str:
+        """What is there now? apt's lists do not say it without being downloaded."""
+        return "unknown"
+
     def fetch(self, store: Store, where: str) -> Fetched:
         """Bring the package into the store; `where` names the source in messages."""
         filename = f"{self.package}.deb"
@@ -51,7 +59,7 @@ class DebianSource:
             size = store.blob(known).stat().st_size
             return Fetched(sha256=known, filename=filename, size_bytes=size, downloaded=False)
         if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-            raise Unavailable("this source needs apt (Debian or Ubuntu), and this system has none")
+            raise Unavailable("this source needs apt (Debian or Ubuntu), and this system has none", "unsupported")
         folder = store.folder / "apt"
         (folder / "lists" / "partial").mkdir(parents=True, exist_ok=True)
         (folder / "archives" / "partial").mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,8 @@
 """What can come of asking a source for an artifact?
 
-`Fetched` when it is here; `Unavailable` when the source does not serve it (a finding about the release); `WrongPin` when
-the target file names something that is not there (the file's author can mend it); `Unreachable` when nobody answered.
+`Fetched` when it is here; `Unavailable` when the source does not serve it (a finding about the release, of a kind that
+programs can read); `WrongPin` when the target file names something that never was there (the file's author can mend it);
+`Unreachable` when nobody answered (a fault: nothing is said about the release).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from openassay.core.types import AttemptKind
 from openassay.faults import BadInput, Fault
 from openassay.store import check_glob
 
@@ -27,10 +29,20 @@ class Fetched:
     size_bytes: int
     downloaded: bool
     """False when the store had it already."""
+    left_out: tuple[str, ...] = ()
+    """What the source holds and we did not take, or not as what it stands for: links, submodules, LFS pointers."""
 
 
 class Unavailable(Exception):
-    """The source answered, and does not serve this artifact (gone, gated, or a kind of system that we are not on)."""
+    """The source answered, and does not serve this artifact: a finding. `kind` says in which way."""
+
+    def __init__(self, message: str, kind: AttemptKind = "gone") -> None:
+        super().__init__(message)
+        self.kind: AttemptKind = kind
+
+
+class Interrupted(Exception):
+    """A transfer that went wrong in a way that another try may mend; what came is kept."""
 
 
 class WrongPin(BadInput):
@@ -39,3 +51,7 @@ class WrongPin(BadInput):
 
 class Unreachable(Fault):
     """The source did not answer: no verdict can come of that."""
+
+
+STATUS_KINDS: dict[int, AttemptKind] = {401: "gated", 403: "gated", 404: "gone", 410: "gone", 451: "refused"}
+"""HTTP statuses that are answers about the artifact; all others are trouble on the way."""

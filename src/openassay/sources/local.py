@@ -37,6 +37,14 @@ class LocalSource:
         """This source in a few words."""
         return f"local {self.path}"
 
+    def may_change(self) -> bool:
+        """Can another file come to lie there? The user's own can, and the user mends the pin."""
+        return False
+
+    def upstream(self) -> str:
+        """What is there now? Files of this machine have no publisher to move them."""
+        return "unknown"
+
     def fetch(self, store: Store, where: str) -> Fetched:
         """Copy the file, or the folder as a tar with fixed dates, into the store; `where` names the source."""
         path = self._path(where)

@@ -9,8 +9,6 @@ from __future__ import annotations
 import ast
 import functools
 import logging
-import netrc
-import os
 import re
 import ssl
 import subprocess
@@ -35,7 +33,7 @@ from unearth.fetchers.sync import PyPIClient
 
 from openassay.faults import BadInput
 from openassay.records import file_digest
-from openassay.sources.download import TIMEOUT_S, Login, Verify, download, without_credentials
+from openassay.sources.download import TIMEOUT_S, Login, Verify, download, netrc_login, without_credentials
 from openassay.sources.fetched import Fetched, Root, Unavailable, Unreachable, WrongPin
 from openassay.store import Store
 
@@ -73,11 +71,7 @@ class PackageIndex:
         for pieces in map(urlsplit, self.index_urls):
             if pieces.username and pieces.netloc.rpartition("@")[2] == host:
                 return unquote(pieces.username), unquote(pieces.password or "")
-        try:
-            known = netrc.netrc(os.environ.get("NETRC")).authenticators(host.partition(":")[0])
-        except (OSError, netrc.NetrcParseError):
-            return None
-        return (known[0], known[2] or "") if known else None
+        return netrc_login(host.partition(":")[0])
 
 
 @functools.cache
@@ -144,6 +138,14 @@ class PypiSource:
     def label(self) -> str:
         """This source in a few words."""
         return f"pypi {self.package} {self.version}"
+
+    def may_change(self) -> bool:
+        """Can another file come to lie there? Package indexes do not replace files: a pin that is not met is a mistake."""
+        return False
+
+    def upstream(self) -> str:
+        """Which sha256 does the index list for the file now?"""
+        return str((self._link(self.label()).hashes or {}).get("sha256", "unknown"))
 
     def fetch(self, store: Store, where: str) -> Fetched:
         """Bring the file into the store; `where` names the source in messages."""
@@ -246,7 +248,7 @@ def ask_every_index(package: str) -> None:
         except httpx.HTTPError as error:
             raise _no_answer(url, str(error)) from None
         if reply.status_code in {401, 403}:
-            raise Unavailable(f"HTTP {reply.status_code} from the package index {without_credentials(url)}")
+            raise Unavailable(f"HTTP {reply.status_code} from the package index {without_credentials(url)}", "gated")
         if reply.status_code == 429 or reply.status_code >= 500:
             raise _no_answer(url, f"HTTP {reply.status_code}")
 

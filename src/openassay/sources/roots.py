@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from openassay.core.types import Artifact, FetchRecord
 from openassay.faults import BadInput
 from openassay.sources.fetched import Unavailable
-from openassay.store import Store
+from openassay.store import Store, archive_kind
 
 
 def source_root(store: Store, sha256: str, filename: str, root: str) -> Path:
@@ -22,7 +22,7 @@ def source_root(store: Store, sha256: str, filename: str, root: str) -> Path:
         raise BadInput(f"root: it must stay below the artifact, found {root!r}")
     found = [path for path in tree.glob(root) if path.is_dir()]
     if len(found) != 1:
-        raise Unavailable(f"{len(found)} folders in {filename} match root {root!r}; one is needed")
+        raise Unavailable(f"{len(found)} folders in {filename} match root {root!r}; one is needed", "refused")
     return found[0]
 
 
@@ -46,5 +46,10 @@ def artifact_files(store: Store, record: FetchRecord, names: tuple[str, ...]) ->
         if artifact.name in names:
             if artifact.sha256 is None or artifact.filename is None:
                 raise Unavailable(f"the artifact {artifact.name} could not be fetched")
+            if archive_kind(artifact.filename) == "folder":
+                raise BadInput(
+                    f"environment.install: the artifact {artifact.name} came as a folder, {artifact.filename}; "
+                    "name an artifact that is one wheel or sdist"
+                )
             found[artifact.name] = store.named(artifact.sha256, artifact.filename)
     return found

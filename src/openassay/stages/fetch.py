@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from openassay.core.types import Artifact, Attempt, FetchRecord, Finding
+from openassay.core.types import Artifact, Attempt, AttemptKind, FetchRecord, Finding
 from openassay.faults import BadInput, printable
 from openassay.layout import Layout
 from openassay.plan import ArtifactSpec, Plan
+from openassay.records import digest
+from openassay.sources import Source
 from openassay.sources.fetched import Fetched, Unavailable, WrongPin
 from openassay.sources.roots import source_root
 from openassay.store import RefusedArchive, Store, payload_digest
@@ -14,45 +16,56 @@ from openassay.store import RefusedArchive, Store, payload_digest
 def run(plan: Plan, store: Store, layout: Layout) -> FetchRecord:
     """Bring every artifact into the store, trying its sources in order.
 
-    A source that does not serve is a finding; a pin that no source meets is the target file's mistake (`WrongPin`); a network
-    that is down is a fault, and what came so far is kept.
+    A source that does not serve is a finding, also where the next one does; a pin that no source meets is the target file's
+    mistake (`WrongPin`); a network that is down is a fault, and what came so far is kept.
     """
     where = layout.target_file.relative_to(layout.root).as_posix()
-    artifacts = tuple(_fetch(name, spec, store, where) for name, spec in plan.artifacts.items())
-    findings = [
-        Finding(
-            stage="fetch",
-            kind="artifact_unavailable",
-            message=f"{artifact.name}: " + "; ".join(f"{a.source}: {a.problem}" for a in artifact.attempts),
-        )
-        for artifact in artifacts
-        if not artifact.fetched
-    ]
+    findings: list[Finding] = []
+    artifacts = tuple(_fetch(name, spec, store, where, findings) for name, spec in plan.artifacts.items())
+    for artifact in artifacts:
+        said = "; ".join(_said(attempt) for attempt in artifact.attempts if attempt.kind != "served")
+        if said:
+            kind = "source_unavailable" if artifact.fetched else "artifact_unavailable"
+            findings.append(Finding(stage="fetch", kind=kind, message=f"{artifact.name}: {said}"))
     return FetchRecord(artifacts=artifacts, findings=tuple(findings))
 
 
-def _fetch(name: str, spec: ArtifactSpec, store: Store, where: str) -> Artifact:
+def _said(attempt: Attempt) -> str:
+    return f"{attempt.source}: {attempt.problem} ({attempt.kind.replace('_', ' ')}, since {attempt.since})"
+
+
+def _fetch(name: str, spec: ArtifactSpec, store: Store, where: str, findings: list[Finding]) -> Artifact:
     attempts: list[Attempt] = []
     wrong: list[BadInput] = []
+
+    def attempt(source: Source, kind: AttemptKind, problem: str) -> None:
+        since = store.answered(f"{source.label()} {digest(source)}", kind)
+        attempts.append(Attempt(source=source.label(), kind=kind, problem=problem, since=since))
+
     for number, source in enumerate(spec.sources):
         key = f"{where}: artifacts.{name}.sources.{number}"
         try:
             fetched = source.fetch(store, key)
-            payload = _payload(spec, fetched, store, source.root, f"{where}: artifacts.{name}.payload")
+            payload = _payload(spec, fetched, store, source, f"{where}: artifacts.{name}.payload")
         except (Unavailable, RefusedArchive) as problem:
-            attempts.append(Attempt(source=source.label(), problem=str(problem)))
+            attempt(source, problem.kind if isinstance(problem, Unavailable) else "refused", str(problem))
             continue
         except WrongPin as problem:
             wrong.append(problem)
-            attempts.append(Attempt(source=source.label(), problem=str(problem)))
+            attempt(source, "wrong_pin", str(problem))
             continue
+        findings.extend(
+            Finding(stage="fetch", kind="not_content", message=f"{name}: its content is not there: {note}")
+            for note in fetched.left_out
+        )
+        attempt(source, "served", "")
         size = f"{fetched.size_bytes / 1e6:.1f} MB" if fetched.size_bytes >= 1e5 else f"{fetched.size_bytes} bytes"
         how = "downloaded" if fetched.downloaded else "in the store"
         print(f"  {name}: {printable(fetched.filename)} ({size}, {how})")
         return Artifact(
             name=name, fetched=True, sha256=fetched.sha256, filename=fetched.filename, size_bytes=fetched.size_bytes,
             root=source.root, payload_sha256=payload, first_seen=store.remember(source.label(), fetched.sha256),
-            attempts=(*attempts, Attempt(source=source.label(), problem="")),
+            attempts=tuple(attempts),
         )  # fmt: skip
     if wrong:
         raise wrong[0]
@@ -62,11 +75,13 @@ def _fetch(name: str, spec: ArtifactSpec, store: Store, where: str) -> Artifact:
     )  # fmt: skip
 
 
-def _payload(spec: ArtifactSpec, fetched: Fetched, store: Store, root: str, where: str) -> str | None:
-    top = source_root(store, fetched.sha256, fetched.filename, root)  # unpacks, so that a bad archive shows here
+def _payload(spec: ArtifactSpec, fetched: Fetched, store: Store, source: Source, where: str) -> str | None:
+    top = source_root(store, fetched.sha256, fetched.filename, source.root)  # unpacks, so that a bad archive shows here
     if spec.payload is None:
         return None
     found = payload_digest(top, spec.payload.include)
     if found != spec.payload.sha256:
+        if source.may_change():
+            raise Unavailable(f"expected the payload {spec.payload.sha256}, it now has {found}", "changed")
         raise WrongPin(f"{where}.sha256: expected {spec.payload.sha256}, got {found} from {fetched.filename}")
     return found

@@ -1,0 +1,436 @@
+"""A commit of a git repository, whole or some of its folders, as plain files.
+
+The user's own git brings it, with the user's settings (mirrors by `insteadOf`, proxies, credential helpers). Nothing of the
+repository's decides anything here: there is no checkout, so no hooks, filters, attributes, submodules or Git LFS. Files are
+read object by object, and only those that are asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field
+from tqdm import tqdm
+
+from openassay.core.types import AttemptKind
+from openassay.faults import BadInput, Fault, printable
+from openassay.records import digest, to_plain
+from openassay.sources import download
+from openassay.sources.download import tell, without_credentials
+from openassay.sources.fetched import Fetched, Interrupted, Root, Unavailable, Unreachable, WrongPin
+from openassay.sources.http import check_address
+from openassay.store import MAX_FILES, MAX_UNPACKED_BYTES, FolderFile, LeftOut, Store, check_names
+
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+DEADLINE_S = 4 * 3600.0
+"""For one call of git; a connection that hardly moves ends long before."""
+BATCH = 2000
+"""Files that are asked for at once: what came of earlier batches is kept."""
+POINTER_BYTES = 1024
+
+_COMMIT = re.compile(r"[0-9a-f]{40}\Z")
+_REF = re.compile(r"[A-Za-z0-9][\w./+-]{0,199}\Z", re.ASCII)
+_PROTOCOLS = {"https", "http", "ssh", "file"}
+_POINTER = b"version https://git-lfs.github.com/spec/"
+_OURS = {  # git is to work in our folder, whatever the user works in
+    "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_NAMESPACE", "GIT_COMMON_DIR", "GIT_SHALLOW_FILE", "GIT_TRACE", "GIT_TRACE_CURL", "GIT_CURL_VERBOSE",
+    "GIT_EXTERNAL_DIFF", "GIT_PROTOCOL_FROM_USER",
+}  # fmt: skip
+_SETTINGS = {
+    "core.hooksPath": "/dev/null", "core.fsmonitor": "false", "core.symlinks": "false", "gc.auto": "0",
+    "maintenance.auto": "false", "submodule.recurse": "false", "fetch.recurseSubmodules": "false",
+    "fetch.negotiationAlgorithm": "noop", "http.lowSpeedLimit": "1000", "http.lowSpeedTime": "60",
+    "advice.detachedHead": "false", "fetch.writeCommitGraph": "false", "protocol.ext.allow": "never",
+}  # fmt: skip
+_REFUSES_SHA = (
+    "not our ref", "unadvertised object", "dumb http transport does not support", "couldn't find remote ref",
+    "does not support shallow", "Server does not support",
+)  # fmt: skip
+_ANSWERS: tuple[tuple[AttemptKind, tuple[str, ...]], ...] = (
+    ("gated", ("returned error: 403", "returned error: 401", "Authentication failed", "could not read Username",
+               "could not read Password", "Permission denied", "terminal prompts disabled")),
+    ("gone", ("returned error: 404", "returned error: 410", "Repository not found", "repository not found",
+              "does not appear to be a git repository", "' not found", "not our ref")),
+    ("refused", ("returned error: 451",)),
+)  # fmt: skip
+"""What git's words (in English) say about the repository; all else is trouble on the way."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GitSource:
+    """Files of one commit."""
+
+    kind: Literal["git"]
+    url: str
+    commit: str
+    """The pin, in full."""
+    ref: str | None = None
+    """What the release names, a tag or a branch: one that was moved away from the commit is a finding."""
+    paths: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Files, and folders with a slash at the end. All when left out."""
+    sha256: str | None = None
+    """Of the whole artifact, as a fetch record gives it: for those to whom git's sha1 is not enough."""
+    root: Root = ""
+    """Folder inside the repository that counts as its top."""
+
+    def __post_init__(self) -> None:
+        check_address(self.url)
+        pieces = urlsplit(self.url)
+        if pieces.query or (pieces.scheme == "http" and pieces.hostname not in LOOPBACK):
+            raise ValueError(f"{self.url[:200]!r} is not an https:// address of a repository")
+        if not _COMMIT.match(self.commit):
+            raise ValueError(f"a commit is 40 hexadecimal digits in lower case, found {self.commit[:80]!r}")
+        if self.ref is not None and (not _REF.match(self.ref) or ".." in self.ref or self.ref.endswith("/")):
+            raise ValueError(f"{self.ref[:200]!r} is not the name of a tag or a branch")
+        for path in self.paths or ():
+            if {"", ".", ".."} & set(path.removesuffix("/").split("/")) or not path.isprintable():
+                raise ValueError(f"{path[:200]!r} is not a path in a repository: relative, names between single /")
+
+    def label(self) -> str:
+        """This source in a few words."""
+        return f"git {self.url}@{self.ref or self.commit[:12]}"
+
+    def may_change(self) -> bool:
+        """Can other files come to lie there? Not at a commit."""
+        return False
+
+    def fetch(self, store: Store, where: str) -> Fetched:
+        """Bring the commit's files into the store; `where` names the source in messages."""
+        key = self._key()
+        with store.alone(f"git {self.url}"):
+            seen = store.seen(key)
+            for sha256 in seen:
+                if self.sha256 in {None, sha256} and store.has_folder(sha256):
+                    return self._fetched(store, sha256, downloaded=False)
+            if self.ref:
+                self._check_ref(self.ref)
+            clone = self._clone(store)
+            self._bring_commit(clone)
+            wanted, left_out = self._entries(clone, where)
+            self._bring_blobs(clone, {blob for _, blob in wanted})
+            files, pointers = _export(clone, wanted, store)
+            sha256 = store.add_folder(files, [*left_out, *pointers])
+            if self.sha256 and sha256 != self.sha256:
+                raise Unavailable(f"expected an artifact of sha256 {self.sha256}, it now gives {sha256}", "changed")
+            if seen and sha256 not in seen:
+                first, when = next(iter(seen.items()))
+                raise Unavailable(f"commit {self.commit} gave {first} on {when}, and now {sha256}", "changed")
+            store.remember(key, sha256)
+            return self._fetched(store, sha256, downloaded=True)
+
+    def upstream(self) -> str:
+        """Which commit does the address name now: the ref's, or that of the default branch?"""
+        found = resolve(self.url, self.ref)
+        if found is None:
+            raise Unavailable(f"{self.url}: there is no tag or branch {self.ref or 'HEAD'}", "gone")
+        return found
+
+    def _fetched(self, store: Store, sha256: str, *, downloaded: bool) -> Fetched:
+        name = PurePosixPath(urlsplit(self.url).path).name.removesuffix(".git") or "repository"
+        manifest = store.manifest(sha256)
+        return Fetched(
+            sha256=sha256, filename=f"{name}@{(self.ref or self.commit[:12]).replace('/', '_')}/",
+            size_bytes=manifest.size_bytes, downloaded=downloaded, left_out=manifest.notes(),
+        )  # fmt: skip
+
+    def _key(self) -> str:
+        said = {name: value for name, value in to_plain(self).items() if name not in {"sha256", "root"}}
+        return f"{self.label()} {digest(said)}"
+
+    def _check_ref(self, ref: str) -> None:
+        found = resolve(self.url, ref)
+        if found is None:
+            raise Unavailable(f"{self.url}: there is no tag or branch {ref} (any more)", "gone")
+        if found != self.commit:
+            raise Unavailable(f"{ref} was commit {self.commit}, and is now {found}", "changed")
+
+    def _clone(self, store: Store) -> Path:
+        """The folder of this address's objects, without what an interrupted git may have left in the way."""
+        clone = store.folder / "git" / hashlib.sha256(self.url.encode()).hexdigest()[:32]
+        if not (clone / "config").exists():
+            shutil.rmtree(clone, ignore_errors=True)
+            clone.mkdir(parents=True)
+            _run(["init", "--bare", "--quiet", "--template=", "."], clone)
+            _run(["config", "remote.origin.url", self.url], clone)
+        # What is missing may be asked for later, file by file.
+        _run(["config", "remote.origin.promisor", "true"], clone)
+        _run(["config", "remote.origin.partialclonefilter", "blob:none"], clone)
+        for left in clone.rglob("*.lock"):
+            left.unlink()
+        for left in (clone / "objects" / "pack").glob("tmp_*"):
+            left.unlink()
+        return clone
+
+    def _bring_commit(self, clone: Path) -> None:
+        """The commit with its folders, without files; its history only where the server gives a commit in no other way."""
+        if _has_commit(clone, self.commit):
+            return
+        fetch = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--filter=blob:none"]
+        try:
+            _network([*fetch, "--depth=1", "origin", self.commit], clone, self.url, watched=True)
+        except _RefusesSha:
+            everything = ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"]
+            try:
+                _network([*fetch, "origin", *everything], clone, self.url, watched=True)
+            except _RefusesSha as refused:
+                raise Unavailable(str(refused), "gone") from None
+        if not _has_commit(clone, self.commit):
+            raise Unavailable(f"{self.url}: commit {self.commit} is not there (any more)", "gone")
+
+    def _entries(self, clone: Path, where: str) -> tuple[list[tuple[str, str]], list[LeftOut]]:
+        """The files that are wanted, as (path, blob), and what is no file."""
+        done = _network(["ls-tree", "-r", "-z", "--full-tree", self.commit], clone, self.url)
+        wanted, left_out = [], []
+        found: set[str] = set()
+        for row in done.split(b"\0"):
+            if not row:
+                continue
+            about, _, raw = row.partition(b"\t")
+            mode, _, name = about.split(b" ")
+            path = raw.decode("utf-8", "surrogateescape")
+            matching = [
+                each for each in self.paths or () if path == each or (each.endswith("/") and path.startswith(each))
+            ]
+            if self.paths and not matching:
+                continue
+            found.update(matching)
+            if mode in {b"120000", b"160000"}:
+                what = "symbolic link" if mode == b"120000" else "submodule"
+                left_out.append(LeftOut(path=raw.decode("utf-8", "replace"), what=what))
+            else:
+                wanted.append((path, name.decode()))
+        for number, each in enumerate(self.paths or ()):
+            if each not in found:
+                raise WrongPin(
+                    f"{where}.paths.{number}: {each!r} is not in commit {self.commit[:12]}; a folder ends in /"
+                )
+        check_names([path for path, _ in wanted])
+        if any(part.lower() == ".git" for path, _ in wanted for part in path.split("/")):
+            raise Unavailable("it holds a folder .git, which no honest commit can", "refused")
+        return wanted, left_out
+
+    def _bring_blobs(self, clone: Path, blobs: set[str]) -> None:
+        listed = _run(["rev-list", "--objects", "--no-object-names", "--missing=print", "-n", "1", self.commit], clone)
+        missing = sorted(blobs & {row[1:].decode() for row in listed.split() if row.startswith(b"?")})
+        for start in range(0, len(missing), BATCH):
+            names = "".join(f"{name}\n" for name in missing[start : start + BATCH])
+            _network(
+                ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--filter=blob:none", "--stdin", "origin"],
+                clone, self.url, said=names.encode(), watched=True,
+            )  # fmt: skip
+
+
+class _RefusesSha(Unavailable):
+    """The server gives no commit by its name, or has none of this name."""
+
+
+def resolve(url: str, ref: str | None) -> str | None:
+    """Which commit does a tag, or a branch, of this repository name now? Of its default branch, without a ref."""
+    names = ["HEAD"] if ref is None else [f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}", f"refs/heads/{ref}", ref]
+    with tempfile.TemporaryDirectory() as folder:
+        done = _network(["ls-remote", "--", url, *names], Path(folder), url)
+    said = [row.split("\t", 1) for row in done.decode("utf-8", "replace").splitlines() if "\t" in row]
+    rows = {name: commit for commit, name in said}
+    commit = next((rows[name] for name in names if name in rows), None)
+    return commit if commit and _COMMIT.match(commit) else None
+
+
+def _export(clone: Path, wanted: list[tuple[str, str]], store: Store) -> tuple[list[FolderFile], list[LeftOut]]:
+    """The objects as files of the store."""
+    names = list(dict.fromkeys(blob for _, blob in wanted))
+    asked = "".join(f"{name}\n" for name in names).encode()
+    sizes = [row.split()[2] for row in _run(["cat-file", "--batch-check"], clone, said=asked).splitlines()]
+    if any(not size.isdigit() for size in sizes):
+        raise Unreachable("git did not bring all files of the commit; the same again")
+    if sum(map(int, sizes)) > MAX_UNPACKED_BYTES or len(wanted) > MAX_FILES:
+        raise Unavailable(
+            f"its files have more than {MAX_UNPACKED_BYTES} bytes, or are more than {MAX_FILES}", "refused"
+        )
+    contents: dict[str, tuple[str, int, bool]] = {}
+    with tempfile.TemporaryFile() as questions:
+        questions.write(asked)
+        questions.seek(0)
+        with subprocess.Popen(
+            _command(["cat-file", "--batch"]), cwd=clone, env=_environment(), stdin=questions, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as process:  # fmt: skip
+            assert process.stdout is not None  # noqa: S101 - PIPE was asked for
+            for name, part, start in _objects(process.stdout, names, store):
+                contents[name] = (store.add(part), int(sizes[len(contents)]), start.startswith(_POINTER))
+    files = [FolderFile(path=path, content=contents[blob][0], size_bytes=contents[blob][1]) for path, blob in wanted]
+    pointers = [LeftOut(path=path, what="Git LFS pointer") for path, blob in wanted if contents[blob][2]]
+    return files, pointers
+
+
+def _objects(stream: IO[bytes], names: list[str], store: Store) -> Iterator[tuple[str, Path, bytes]]:
+    """Each object of `git cat-file --batch` as a file, with its first bytes if it is as small as an LFS pointer."""
+    for name in names:
+        head = stream.readline().split()
+        if len(head) != 3 or head[0].decode() != name or head[1] != b"blob":
+            raise Fault(f"git cat-file: expected {name}, found {head!r:.100}; remove the folder git in the store")
+        left = size = int(head[2])
+        part = store.part(f"git object {os.getpid()} {name}")
+        start = b""
+        with part.open("wb") as file:
+            while left:
+                chunk = stream.read(min(left, 1 << 20))
+                if not chunk:
+                    raise Fault("git cat-file ended early; the same again")
+                start = start or (chunk if size <= POINTER_BYTES else b"-")
+                file.write(chunk)
+                left -= len(chunk)
+        stream.read(1)
+        yield name, part, start
+
+
+def _has_commit(clone: Path, commit: str) -> bool:
+    """Is it here already? Asked of the objects themselves: git would go and fetch what is missing."""
+    rows = _run(["cat-file", "--batch-all-objects", "--batch-check=%(objecttype) %(objectname)"], clone)
+    return f"commit {commit}".encode() in rows.splitlines()
+
+
+def _command(arguments: list[str]) -> list[str]:
+    settings = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
+    return ["git", *settings, *arguments]
+
+
+def _environment(url: str = "") -> dict[str, str]:
+    """The user's, for mirrors, proxies and passwords; git asks nobody, and speaks English, for its words are read here."""
+    kept = {name: value for name, value in os.environ.items() if name not in _OURS}
+    return kept | {
+        "GIT_TERMINAL_PROMPT": "0", "GIT_LFS_SKIP_SMUDGE": "1", "LC_ALL": "C", "LANGUAGE": "C", "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_ALLOW_PROTOCOL": f"https:{_protocol(url)}" if url else "none",
+        "GIT_SSH_COMMAND": kept.get("GIT_SSH_COMMAND", "ssh -o BatchMode=yes"),
+    }  # fmt: skip
+
+
+def _protocol(url: str) -> str:
+    """How is this address reached? A target names https (http on this machine); all else is the user's own insteadOf."""
+    led_to = _run(["ls-remote", "--get-url", url], Path(tempfile.gettempdir())).decode("utf-8", "replace").strip()
+    scheme = led_to.partition("://")[0] if "://" in led_to else "file" if led_to.startswith("/") else "ssh"
+    if scheme not in _PROTOCOLS or "::" in led_to.partition("/")[0]:
+        raise BadInput(
+            f"git's setting insteadOf leads {url} to {without_credentials(led_to)}: that protocol is not taken"
+        )
+    return scheme
+
+
+def _run(arguments: list[str], folder: Path, said: bytes = b"") -> bytes:
+    """git on this machine alone."""
+    try:
+        done = subprocess.run(
+            _command(arguments),
+            cwd=folder,
+            env=_environment(),
+            input=said,
+            capture_output=True,
+            check=False,
+            timeout=DEADLINE_S,
+        )
+    except FileNotFoundError:
+        raise Unavailable("this source needs git, and this system has none", "unsupported") from None
+    if done.returncode != 0:
+        raise Fault(f"git {arguments[0]}: {_last_line(done.stderr)}; remove {folder} and run the same again")
+    return done.stdout
+
+
+def _network(arguments: list[str], folder: Path, url: str, *, said: bytes = b"", watched: bool = False) -> bytes:
+    """git with a server, after a few tries. Raises `Unavailable`, `Unreachable`, `_RefusesSha`."""
+    problem = ""
+    for attempt in range(download.TRIES):
+        if attempt:
+            time.sleep(min(2.0**attempt, 10.0))
+        try:
+            return _one_call(arguments, folder, url, said, watched=watched)
+        except Interrupted as interrupted:
+            problem = str(interrupted)
+    raise Unreachable(
+        without_credentials(f"git {arguments[0]} {url}: {problem}; check the network, then the same again")
+    )
+
+
+def _one_call(arguments: list[str], folder: Path, url: str, said: bytes, *, watched: bool) -> bytes:
+    with tempfile.TemporaryFile() as heard, tempfile.TemporaryFile() as complaints, tempfile.TemporaryFile() as asked:
+        asked.write(said)
+        asked.seek(0)
+        environment = _environment(url)
+        try:
+            process = subprocess.Popen(
+                _command(arguments), cwd=folder, env=environment, stdin=asked, stdout=heard, stderr=complaints
+            )
+        except FileNotFoundError:
+            raise Unavailable("this source needs git, and this system has none", "unsupported") from None
+        with process:
+            try:
+                _wait(process, folder if watched else None, url)
+            finally:
+                process.kill()
+        complaints.seek(0)
+        complained = complaints.read(1 << 20)
+        if process.returncode == 0:
+            heard.seek(0)
+            return heard.read()
+    raise _problem(complained, url)
+
+
+def _wait(process: subprocess.Popen[bytes], folder: Path | None, url: str) -> None:
+    """Until git ends, or has brought more than is taken, or takes too long."""
+    until = time.monotonic() + DEADLINE_S
+    before = _size(folder) if folder else 0
+    with tqdm(unit="B", unit_scale=True, desc=printable(url), disable=None if folder else True) as bar:
+        while True:
+            try:
+                process.wait(0.5)
+                break
+            except subprocess.TimeoutExpired:
+                came = _size(folder) - before if folder else 0
+                bar.update(came - bar.n)
+                if came > MAX_UNPACKED_BYTES:
+                    raise Unavailable(f"{url}: it sends more than {MAX_UNPACKED_BYTES} bytes", "refused") from None
+                if time.monotonic() > until:
+                    raise Interrupted(f"it took more than {DEADLINE_S:g} s") from None
+    if folder and process.returncode == 0:
+        tell(url, _size(folder) - before)
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for path in (folder / "objects").rglob("*"):
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:  # git renames its files when they are whole
+            continue
+    return total
+
+
+def _problem(complained: bytes, url: str) -> Exception:
+    """What does git's failure say?"""
+    text = complained.decode("utf-8", "replace")
+    last = _last_line(complained)
+    said = without_credentials(f"{url}: {last}")
+    if any(words in text for words in _REFUSES_SHA):
+        return _RefusesSha(said, "gone")
+    for kind, phrases in _ANSWERS:
+        if any(words in text for words in phrases):
+            if kind == "gated":
+                said += " (it is private, or gone: many servers say the same of both)"
+            return Unavailable(said, kind)
+    return Interrupted(last)
+
+
+def _last_line(complained: bytes) -> str:
+    lines = [printable(line) for line in complained.decode("utf-8", "replace").splitlines() if line.strip()]
+    telling = [line for line in lines if line.startswith(("fatal:", "error:", "remote:"))]
+    return (telling or lines or ["git said nothing"])[-1][:300]

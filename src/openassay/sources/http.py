@@ -1,0 +1,95 @@
+"""A file at an address of the web, for releases that publish on a page of their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Annotated, Literal
+from urllib.parse import unquote, urlsplit
+
+from pydantic import Field
+
+from openassay.records import file_digest
+from openassay.sources.download import Wanted, bring, drop, look, netrc_login
+from openassay.sources.fetched import Fetched, Root, Unavailable
+from openassay.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpSource:
+    """One file, by its address. A name and a password for its host are taken from the user's .netrc."""
+
+    kind: Literal["http"]
+    url: str
+    sha256: str | None = None
+    """The pin. May be left out when the artifact has a payload pin."""
+    bytes: Annotated[int, Field(ge=0)] | None = None
+    """The file's length. A server that has another is not asked for its content."""
+    root: Root = ""
+    """Folder inside the archive that counts as its top."""
+
+    def __post_init__(self) -> None:
+        check_address(self.url)
+        if not PurePosixPath(urlsplit(self.url).path).name:
+            raise ValueError(f"{self.url!r} names no file: its last part is empty")
+
+    @property
+    def filename(self) -> str:
+        """The address's last part."""
+        return PurePosixPath(unquote(urlsplit(self.url).path)).name
+
+    def label(self) -> str:
+        """This source in a few words."""
+        return f"http {self.url.partition('?')[0]}"
+
+    def fetch(self, store: Store, where: str) -> Fetched:  # noqa: ARG002 - a pin that is not met is no mistake here
+        """Bring the file into the store."""
+        with store.alone(self.label()):
+            seen = store.seen(self._key())  # what this address gave before: a pin alone proves no origin
+            known = self.sha256 or next(iter(seen), None)
+            if known and known in seen and store.has(known):
+                size = store.blob(known).stat().st_size
+                return Fetched(sha256=known, filename=self.filename, size_bytes=size, downloaded=False)
+            part = store.part(self._key())
+            for fresh in (not part.exists(), True):
+                bring(self.wanted(), part)
+                got = file_digest(part)
+                if not self.sha256 or got == self.sha256:
+                    break
+                drop(part)
+                if fresh:  # it came in one piece: not two versions of the file joined
+                    raise Unavailable(f"expected sha256 {self.sha256}, the address now gives {got}", "changed")
+            size = part.stat().st_size
+            store.remember(self._key(), got)
+            return Fetched(sha256=store.add(part), filename=self.filename, size_bytes=size, downloaded=True)
+
+    def may_change(self) -> bool:
+        """Can another file come to lie there?"""
+        return True
+
+    def upstream(self) -> str:
+        """Which version lies there now, by its ETag or its date?"""
+        return look(self.wanted())
+
+    def wanted(self) -> Wanted:
+        """What to ask for."""
+        host = urlsplit(self.url).hostname or ""
+        return Wanted(url=self.url, label=self.filename, login=netrc_login(host), size_bytes=self.bytes)
+
+    def _key(self) -> str:
+        return f"http {self.url}"
+
+
+def check_address(url: str) -> None:
+    """ValueError where this is no address of a file on the web, or one with a password in it."""
+    try:
+        pieces = urlsplit(url)
+        _ = pieces.port
+    except ValueError:
+        raise ValueError(f"{url[:200]!r} is no address") from None
+    if pieces.scheme not in {"http", "https"} or not pieces.hostname or any(c <= " " or c == "\x7f" for c in url):
+        raise ValueError(f"{url[:200]!r} is no address that starts with https:// or http://")
+    if "@" in pieces.netloc:
+        raise ValueError("an address with a name or a password in it; put them into ~/.netrc")
+    if pieces.fragment or "\\" in url:
+        raise ValueError(f"{url[:200]!r}: an address of a file has no # and no backslash in it")
