@@ -325,7 +325,13 @@ def classify(
         target: Target = parse(Target, data, where)
         name, kind = target.name, "target"
         parts = tuple(
-            Part(component=part.component, published=part.published, licence=part.licence, where=part.where)
+            Part(
+                component=part.component,
+                published=part.published,
+                licence=part.licence,
+                where=part.where,
+                note=part.note,
+            )
             for part in target.components
         )
         found = openness(parts, target.data_information, target.reviews)

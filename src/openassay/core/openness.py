@@ -88,13 +88,14 @@ class Part:
     absent: bool = False
     """Declared as published, looked for where it should be, and not found."""
     where: str | None = None
+    note: str | None = None
 
 
 def part_of(found: ComponentFound) -> Part:
     """The component as `inspect` recorded it."""
     return Part(
         component=_name(found.component), published=_published(found.published), licence=found.licence,
-        absent=found.found == "absent", where=found.where,
+        absent=found.found == "absent", where=found.where, note=found.note,
     )  # fmt: skip
 
 
@@ -122,26 +123,33 @@ class _Judged:
         return every([self.presence, answer])
 
 
+_WORDS = {"params_final": "final parameters", "params_intermediate": "intermediate parameters"}
+
+
 def shown(component: str) -> str:
     """A component's name in words."""
-    return component.replace("_", " ")
+    return _WORDS.get(component, component.replace("_", " "))
+
+
+def _presence(part: Part) -> tuple[Answer, str]:
+    if part.published == "no":
+        return "fails", "not published"
+    if part.published == "partly":
+        return "unknown", "published in part only"
+    if part.published == "unknown":
+        return "unknown", "not known whether it is published"
+    if part.absent:
+        return "unknown", "declared as published, but not found where it was looked for"
+    return "passes", ""
 
 
 def _judge(parts: Iterable[Part], *, exact: bool, complete: bool) -> dict[str, tuple[_Judged, ...]]:
     """Every component of the framework, and those two of ours that are declared."""
     judged: dict[str, list[_Judged]] = {}
     for part in parts:
-        presence: Answer = "passes"
-        reason = ""
-        name = shown(part.component)
-        if part.published == "no":
-            presence, reason = "fails", f"{name}: not published"
-        elif part.published == "partly":
-            presence, reason = "unknown", f"{name}: published in part only"
-        elif part.published == "unknown":
-            presence, reason = "unknown", f"{name}: not known whether it is published"
-        elif part.absent:
-            presence, reason = "unknown", f"{name}: declared as published, but not found where it was looked for"
+        presence, said = _presence(part)
+        note = f" ({part.note})" if said and part.note else ""
+        reason = f"{shown(part.component)}: {said}{note}" if said else ""
         judged.setdefault(part.component, []).append(
             _Judged(
                 component=part.component, presence=presence, presence_reason=reason,
@@ -230,12 +238,13 @@ def _reason(item: _Judged, answer: Answer, asked: str) -> str:
 
 
 def _element(
-    element: Literal["data_information", "code", "parameters"], judged: list[tuple[Answer, str]], more: str = ""
+    element: Literal["data_information", "code", "parameters"], asked: list[tuple[Answer, str]]
 ) -> Element:  # fmt: skip
     """An element from what is asked for it: every part must pass; what fails is said first."""
-    outcome = every([answer for answer, _ in judged])
-    reasons = [reason for wanted in ("fails", "unknown") for answer, reason in judged if answer == wanted and reason]
-    return Element(element=element, outcome=outcome, reasons=tuple(dict.fromkeys(reasons + ([more] if more else []))))
+    reasons = [reason for wanted in ("fails", "unknown") for answer, reason in asked if answer == wanted and reason]
+    return Element(
+        element=element, outcome=every([answer for answer, _ in asked]), reasons=tuple(dict.fromkeys(reasons))
+    )
 
 
 def _code(judged: dict[str, tuple[_Judged, ...]]) -> Element:
@@ -267,18 +276,19 @@ def _duty(name: str, duty: Duty) -> tuple[Answer, str]:
     return terms.open, "" if terms.open == "passes" else f"{what}: published; {terms.reason}"
 
 
-def _data_information(judged: dict[str, tuple[_Judged, ...]], info: DataInformation | None) -> Element:
+def _asked_of_data(judged: dict[str, tuple[_Judged, ...]], info: DataInformation | None) -> list[tuple[Answer, str]]:
     """Edition 1.0's three duties, where the release's statement of them is known; else what the components tell."""
     if info is not None:
-        return _element("data_information", [_duty(name, getattr(info, name)) for name in DUTIES])
+        return [_duty(name, getattr(info, name)) for name in DUTIES]
     there = some([every([item.presence for item in judged[name]]) for name in DOCUMENTS])
     if there == "fails":
-        reason = "neither training data nor any paper, report or data card that could describe it is published"
-        return _element("data_information", [("fails", reason)])
+        return [
+            ("fails", "neither training data nor any paper, report or data card that could describe it is published")
+        ]
     reason = (
         "components alone do not tell whether all training data is described and listed (the definition's three duties)"
     )
-    return _element("data_information", [("unknown", reason)])
+    return [("unknown", reason)]
 
 
 def _documents(judged: dict[str, tuple[_Judged, ...]]) -> Element:
@@ -296,9 +306,8 @@ def _documents(judged: dict[str, tuple[_Judged, ...]]) -> Element:
 
 def _description(judged: dict[str, tuple[_Judged, ...]], info: DataInformation | None) -> Element:
     """Edition 0.0.8: methods, scope, provenance, labelling and cleaning of the training data are described."""
-    if info is None:
-        return _data_information(judged, None)
-    return _element("data_information", [_duty("description", info.description)])
+    asked = _asked_of_data(judged, None) if info is None else [_duty("description", info.description)]
+    return _element("data_information", asked)
 
 
 def _edition(edition: str, source: str, elements: tuple[Element, ...], note: str | None = None) -> OsaidResult:
@@ -327,37 +336,41 @@ TERMS_FOR: dict[Freedom, tuple[str, ...]] = {
 """Whose terms may refuse a freedom. What is published can be read, whatever its terms."""
 
 
-def _freedom(freedom: Freedom, judged: dict[str, tuple[_Judged, ...]], information: Element) -> FreedomResult:
+def _freedom(
+    freedom: Freedom, judged: dict[str, tuple[_Judged, ...]], data: list[tuple[Answer, str]]
+) -> FreedomResult:  # fmt: skip
     asked: list[tuple[Answer, str]] = []
     for name in NEEDED_FOR[freedom]:
         asked += [(item.presence, item.presence_reason) for item in judged[name]]
     if freedom in {"study", "modify"}:
-        reasons = "; ".join(information.reasons)
-        asked.append((information.outcome, f"data information: {reasons}" if reasons else ""))
+        asked += data
         asked += [(item.presence, item.presence_reason) for item in judged.get("recipe", ())]
-    for name in TERMS_FOR[freedom]:
-        for item in judged.get(name, ()):
-            if item.presence == "fails" or (item.presence == "unknown" and item.terms.open == "unknown"):
-                continue  # whether it is there is asked above, where it matters
-            asked += _refusals(freedom, item)
+    asked += _refusals(freedom, [item for name in TERMS_FOR[freedom] for item in judged[name]])
     outcome = every([answer for answer, _ in asked])
     obstacles = [reason for wanted in ("fails", "unknown") for answer, reason in asked if answer == wanted and reason]
     return FreedomResult(freedom=freedom, outcome=outcome, obstacles=tuple(dict.fromkeys(obstacles)))
 
 
-def _refusals(freedom: Freedom, item: _Judged) -> list[tuple[Answer, str]]:
-    terms = item.terms
-    if terms.open == "passes":
-        return [("passes", "")]
-    if terms.open == "unknown":
-        return [("unknown", f"{shown(item.component)}: {terms.reason}")]
-    if not terms.clauses:  # no licence, or one that is listed as not open and whose text we do not know
-        return [("fails" if terms.text is None else "unknown", f"{shown(item.component)}: {terms.reason}")]
-    hindering = [clause for clause in terms.clauses if freedom in clause.hinders]
-    return [
-        ("fails", f"{shown(item.component)} ({terms.text}), {clause.clause}: {clause.effect} [{clause.source}]")
-        for clause in hindering
-    ] or [("passes", "")]  # fmt: skip
+def _refusals(freedom: Freedom, items: list[_Judged]) -> list[tuple[Answer, str]]:
+    """What the terms refuse, or may refuse: each clause once, with all the components that are under it."""
+    found: dict[tuple[Answer, str], list[str]] = {}
+    for item in items:
+        terms = item.terms
+        if item.presence == "fails" or terms.open == "passes" or (item.presence == terms.open == "unknown"):
+            continue  # whether it is there is asked above, where it matters
+        reasons: list[tuple[Answer, str]]
+        if terms.open == "unknown":
+            reasons = [("unknown", terms.reason)]
+        elif not terms.clauses:  # no licence, or one that is listed as not open and whose text we do not know
+            reasons = [("fails" if terms.text is None else "unknown", terms.reason)]
+        else:
+            reasons = [
+                ("fails", f"{terms.text}, {clause.clause}: {clause.effect} [{clause.source}]")
+                for clause in terms.clauses if freedom in clause.hinders
+            ]  # fmt: skip
+        for reason in reasons:
+            found.setdefault(reason, []).append(shown(item.component))
+    return [(answer, f"{', '.join(dict.fromkeys(of))}: {reason}") for (answer, reason), of in found.items()]
 
 
 def openness(
@@ -374,7 +387,8 @@ def openness(
     """
     parts = tuple(parts)
     judged = _judge(parts, exact=False, complete=record)
-    information, code, parameters = _data_information(judged, info), _code(judged), _parameters(judged)
+    data = _asked_of_data(judged, info)
+    information, code, parameters = _element("data_information", data), _code(judged), _parameters(judged)
     freedoms: tuple[Freedom, ...] = get_args(Freedom)
     return Openness(
         osaid=_edition("1.0", SOURCE_1_0, (information, code, parameters)),
@@ -382,7 +396,7 @@ def openness(
             _edition("0.0.9", SOURCE_0_0_9, (_documents(judged), code, parameters)),
             _edition("0.0.8", SOURCE_0_0_8, (_description(judged, info), code, parameters), NOTE_0_0_8),
         ),
-        freedoms=tuple(_freedom(freedom, judged, information) for freedom in freedoms),
+        freedoms=tuple(_freedom(freedom, judged, data) for freedom in freedoms),
         mof=classify(parts, record=record), to_release=_to_release(judged, info), reviews=reviews,
     )  # fmt: skip
 
@@ -396,7 +410,7 @@ def _to_release(judged: dict[str, tuple[_Judged, ...]], info: DataInformation | 
             if answer == "fails":
                 lacking = getattr(info, name).published == "no"
                 todo.append(f"publish {what}" if lacking else f"put under open terms: {what}")
-    elif _data_information(judged, None).outcome == "fails":
+    elif every([answer for answer, _ in _asked_of_data(judged, None)]) == "fails":
         todo += [f"publish {what}" for what in DUTIES.values()]
     for name in [*CODE, *(["recipe"] if "recipe" in judged else []), "params_final"]:
         for item in judged[name]:

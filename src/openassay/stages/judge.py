@@ -163,7 +163,7 @@ def _evidence(
     prepared: PrepareRecord, reruns: RerunsRecord,
 ) -> Evidence:  # fmt: skip
     because = reruns.not_attempted_because
-    if not claim.testable:
+    if not claim.testable and plan.rerun:
         because = "nothing in the release lets anybody test this number"
     of_arm = () if because else runs.get(claim.arm, ())
     failed = [check.array for check in prepared.checks if not check.passed]
