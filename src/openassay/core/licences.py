@@ -187,7 +187,10 @@ def _of_identifier(name: str, exact: bool) -> Terms:
             approved: Answer = "passes" if listed in lists.osi else "fails"
             return _terms(name, approved, "passes", fits=lists.fits[listed])
         refused = _unlisted(name, f"{name} is on no list of open licences")
-        return _terms(name, "fails", "fails", fits=lists.fits[listed], clauses=refused.clauses, reason=refused.reason)
+        # not approved is a fact; not open is one only where we know what it refuses
+        return _terms(
+            name, "fails", refused.open, fits=lists.fits[listed], clauses=refused.clauses, reason=refused.reason
+        )  # fmt: skip
     if lists.spelling.get(name.lower()):
         proper = lists.spelling[name.lower()]
         return _terms(name, "unknown", "unknown", reason=f"{name!r} is not how SPDX spells it ({proper})")
