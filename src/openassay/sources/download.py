@@ -98,7 +98,7 @@ def bring(wanted: Wanted, part: Path) -> str:
     other: Unavailable | None = None
     for attempt in range(TRIES):
         if attempt:
-            time.sleep(max(min(2.0**attempt, 10.0), patience))
+            pause(attempt, patience)
         patience, other = 0.0, None
         try:
             if _one_try(wanted, part):
@@ -132,6 +132,11 @@ def bring(wanted: Wanted, part: Path) -> str:
             f"{wanted.url}: {problem}, {TRIES} tries; the part that came is kept: check the network and run the same again"
         )
     )
+
+
+def pause(attempt: int, patience_s: float = 0.0) -> None:
+    """Wait before another try: longer each time, and at least as long as the server asked for."""
+    time.sleep(max(min(2.0**attempt, 10.0), patience_s))
 
 
 def _patience(retry_after: str) -> float:
@@ -298,17 +303,14 @@ def look(wanted: Wanted) -> str:
     problem = ""
     for attempt in range(TRIES):
         if attempt:
-            time.sleep(min(2.0**attempt, 10.0))
+            pause(attempt)
         try:
             for method in ("HEAD", "GET"):  # some servers know no HEAD; a GET is closed before its body
-                with _ask(wanted, method, {}) as reply:
+                with _ask(wanted, method, {} if method == "HEAD" else {"Range": "bytes=0-0"}) as reply:
                     if method == "HEAD" and reply.status_code in {405, 501}:
                         continue
                     reply.raise_for_status()
-                    names = ("ETag",) if reply.headers.get("ETag") else ("Last-Modified", "Content-Length")
-                    return (
-                        printable(" ".join(reply.headers[name] for name in names if name in reply.headers)) or "unknown"
-                    )
+                    return printable(_told(reply)) or "unknown"
         except httpx.HTTPStatusError as error:
             status = error.response.status_code
             if status in STATUS_KINDS:
@@ -321,6 +323,13 @@ def look(wanted: Wanted) -> str:
     raise Unreachable(
         without_credentials(f"{wanted.url}: {problem}, {TRIES} tries; check the network, then the same again")
     )
+
+
+def _told(reply: httpx.Response) -> str:
+    if tag := reply.headers.get("ETag"):
+        return str(tag)
+    length = reply.headers.get("Content-Range", "").rpartition("/")[2] or reply.headers.get("Content-Length", "")
+    return f"{reply.headers.get('Last-Modified', '')} {length}".strip()
 
 
 def tell(label: str, size_bytes: int) -> None:

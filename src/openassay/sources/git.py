@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -56,7 +57,7 @@ _SETTINGS = {
 }  # fmt: skip
 _REFUSES_SHA = (
     "not our ref", "unadvertised object", "dumb http transport does not support", "couldn't find remote ref",
-    "does not support shallow", "Server does not support",
+    "does not support shallow",
 )  # fmt: skip
 _ANSWERS: tuple[tuple[AttemptKind, tuple[str, ...]], ...] = (
     ("gated", ("returned error: 403", "returned error: 401", "Authentication failed", "could not read Username",
@@ -89,14 +90,16 @@ class GitSource:
         check_address(self.url)
         pieces = urlsplit(self.url)
         if pieces.query or (pieces.scheme == "http" and pieces.hostname not in LOOPBACK):
-            raise ValueError(f"{self.url[:200]!r} is not an https:// address of a repository")
+            raise ValueError(f"url: {self.url[:200]!r} is not an https:// address of a repository")
         if not _COMMIT.match(self.commit):
-            raise ValueError(f"a commit is 40 hexadecimal digits in lower case, found {self.commit[:80]!r}")
+            raise ValueError(f"commit: a commit is 40 hexadecimal digits in lower case, found {self.commit[:80]!r}")
         if self.ref is not None and (not _REF.match(self.ref) or ".." in self.ref or self.ref.endswith("/")):
-            raise ValueError(f"{self.ref[:200]!r} is not the name of a tag or a branch")
+            raise ValueError(f"ref: {self.ref[:200]!r} is not the name of a tag or a branch")
         for path in self.paths or ():
             if {"", ".", ".."} & set(path.removesuffix("/").split("/")) or not path.isprintable():
-                raise ValueError(f"{path[:200]!r} is not a path in a repository: relative, names between single /")
+                raise ValueError(
+                    f"paths: {path[:200]!r} is not a path in a repository: relative, names between single /"
+                )
 
     def label(self) -> str:
         """This source in a few words."""
@@ -160,27 +163,33 @@ class GitSource:
         """The folder of this address's objects, without what an interrupted git may have left in the way."""
         clone = store.folder / "git" / hashlib.sha256(self.url.encode()).hexdigest()[:32]
         if not (clone / "config").exists():
-            shutil.rmtree(clone, ignore_errors=True)
-            clone.mkdir(parents=True)
-            _run(["init", "--bare", "--quiet", "--template=", "."], clone)
-            _run(["config", "remote.origin.url", self.url], clone)
-        # What is missing may be asked for later, file by file.
-        _run(["config", "remote.origin.promisor", "true"], clone)
-        _run(["config", "remote.origin.partialclonefilter", "blob:none"], clone)
+            self._new(clone)
         for left in clone.rglob("*.lock"):
             left.unlink()
         for left in (clone / "objects" / "pack").glob("tmp_*"):
             left.unlink()
         return clone
 
+    def _new(self, clone: Path) -> None:
+        shutil.rmtree(clone, ignore_errors=True)
+        clone.mkdir(parents=True)
+        _run(["init", "--bare", "--quiet", "--template=", "."], clone)
+        _run(["config", "remote.origin.url", self.url], clone)
+
     def _bring_commit(self, clone: Path) -> None:
         """The commit with its folders, without files; its history only where the server gives a commit in no other way."""
         if _has_commit(clone, self.commit):
             return
-        fetch = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--filter=blob:none"]
+        fetch = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head"]
+        sparse = "--filter=blob:none"
         try:
-            _network([*fetch, "--depth=1", "origin", self.commit], clone, self.url, watched=True)
-        except _RefusesSha:
+            _network([*fetch, sparse, "--depth=1", "origin", self.commit], clone, self.url, watched=True)
+        except _RefusesSha as refused:
+            if "dumb http" in str(refused):  # it has plain files only, all or nothing
+                # git would start itself over and over to get what is missing, had it been told that something is.
+                self._new(clone)
+            else:
+                fetch.append(sparse)
             everything = ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"]
             try:
                 _network([*fetch, "origin", *everything], clone, self.url, watched=True)
@@ -311,6 +320,7 @@ def _environment(url: str = "") -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in _OURS}
     return kept | {
         "GIT_TERMINAL_PROMPT": "0", "GIT_LFS_SKIP_SMUDGE": "1", "LC_ALL": "C", "LANGUAGE": "C", "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_NO_LAZY_FETCH": "1",
         "GIT_ALLOW_PROTOCOL": f"https:{_protocol(url)}" if url else "none",
         "GIT_SSH_COMMAND": kept.get("GIT_SSH_COMMAND", "ssh -o BatchMode=yes"),
     }  # fmt: skip
@@ -351,7 +361,7 @@ def _network(arguments: list[str], folder: Path, url: str, *, said: bytes = b"",
     problem = ""
     for attempt in range(download.TRIES):
         if attempt:
-            time.sleep(min(2.0**attempt, 10.0))
+            download.pause(attempt)
         try:
             return _one_call(arguments, folder, url, said, watched=watched)
         except Interrupted as interrupted:
@@ -368,7 +378,13 @@ def _one_call(arguments: list[str], folder: Path, url: str, said: bytes, *, watc
         environment = _environment(url)
         try:
             process = subprocess.Popen(
-                _command(arguments), cwd=folder, env=environment, stdin=asked, stdout=heard, stderr=complaints
+                _command(arguments),
+                cwd=folder,
+                env=environment,
+                stdin=asked,
+                stdout=heard,
+                stderr=complaints,
+                start_new_session=True,
             )
         except FileNotFoundError:
             raise Unavailable("this source needs git, and this system has none", "unsupported") from None
@@ -376,7 +392,8 @@ def _one_call(arguments: list[str], folder: Path, url: str, said: bytes, *, watc
             try:
                 _wait(process, folder if watched else None, url)
             finally:
-                process.kill()
+                if process.poll() is None:  # with the programs that it started
+                    os.killpg(process.pid, signal.SIGKILL)
         complaints.seek(0)
         complained = complaints.read(1 << 20)
         if process.returncode == 0:

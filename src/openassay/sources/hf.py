@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import re
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from typing import Annotated, Any, Literal, NoReturn
 from urllib.parse import urlsplit
 
 import huggingface_hub  # the only importer; it loads its parts when they are used
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from openassay.faults import printable
 from openassay.records import digest, file_digest, to_plain, write_text
@@ -54,7 +53,7 @@ class HfFile:
         if self.bytes and not self.bytes[0] < self.bytes[1]:
             raise ValueError(f"bytes: [{self.bytes[0]}, {self.bytes[1]}] is empty; the second must be larger")
         if self.sha256 is not None and not _SHA256.match(self.sha256):
-            raise ValueError(f"a sha256 is 64 hexadecimal digits in lower case, found {self.sha256[:80]!r}")
+            raise ValueError(f"sha256: a sha256 is 64 hexadecimal digits in lower case, found {self.sha256[:80]!r}")
         check_path(self.path)
 
     @property
@@ -79,7 +78,16 @@ class HfSource:
 
     kind: Literal["hf"]
     repo: str
-    files: Annotated[tuple[str | HfFile, ...], Field(min_length=1)]
+    files: Annotated[
+        tuple[
+            Annotated[
+                Annotated[str, Tag("name")] | Annotated[HfFile, Tag("file")],
+                Discriminator(lambda given: "name" if isinstance(given, str) else "file"),
+            ],
+            ...,
+        ],
+        Field(min_length=1),
+    ]
     """Names or globs (`*` crosses `/`), or a name with `bytes` and `sha256`."""
     repo_type: Literal["model", "dataset"] = "model"
     revision: str | None = None
@@ -95,16 +103,16 @@ class HfSource:
 
     def __post_init__(self) -> None:
         if not _REPO.match(self.repo) or ".." in self.repo or "--" in self.repo:
-            raise ValueError(f"{self.repo[:200]!r} is not the name of a repository: OWNER/NAME")
+            raise ValueError(f"repo: {self.repo[:200]!r} is not the name of a repository: OWNER/NAME")
         if self.commit is not None and not _COMMIT.match(self.commit):
-            raise ValueError(f"a commit is 40 hexadecimal digits in lower case, found {self.commit[:80]!r}")
+            raise ValueError(f"commit: a commit is 40 hexadecimal digits in lower case, found {self.commit[:80]!r}")
         if self.revision is not None and (not _REVISION.match(self.revision) or ".." in self.revision):
-            raise ValueError(f"{self.revision[:200]!r} is not the name of a branch or a tag")
+            raise ValueError(f"revision: {self.revision[:200]!r} is not the name of a branch or a tag")
         for file in self.files:
             if isinstance(file, str):
                 check_path(file)
         if len({file if isinstance(file, str) else file.name for file in self.files}) < len(self.files):
-            raise ValueError("the same file stands twice; remove one")
+            raise ValueError("files: the same file stands twice; remove one")
 
     def label(self) -> str:
         """This source in a few words."""
@@ -132,7 +140,6 @@ class HfSource:
             listed = self.listing(store, commit)
             chosen = self._chosen(listed, where)
             self._check_size(chosen, listed, where)
-            check_names([file.name for file in chosen])
             with ThreadPoolExecutor(WORKERS) as pool:
                 jobs = [pool.submit(self._bring, store, commit, file, listed[file.path]) for file in chosen]
                 try:
@@ -213,6 +220,7 @@ class HfSource:
             matching = [path for path in listed if path == file or fnmatchcase(path, file)]
             if not matching:
                 raise self._absent(file, f"{where}.files.{number}: ", listed)
+            check_names(matching)
             for path in matching:
                 chosen.setdefault(path, HfFile(path=path))
         for file in chosen.values():
@@ -296,7 +304,7 @@ class HfSource:
         problem = ""
         for attempt in range(download.TRIES):
             if attempt:
-                time.sleep(min(2.0**attempt, 10.0))
+                download.pause(attempt)
             try:
                 return call()
             except huggingface_hub.errors.HfHubHTTPError as error:
@@ -319,7 +327,9 @@ class HfSource:
 def check_path(path: str) -> None:
     """ValueError where this cannot be a file's path in a repository, or a glob of such."""
     if not path or {"", ".", ".."} & set(path.split("/")) or "\\" in path or not path.isprintable():
-        raise ValueError(f"{path[:200]!r} is not a path in a repository: relative, names between single /, no . or ..")
+        raise ValueError(
+            f"files: {path[:200]!r} is not a path in a repository: relative, names between single /, no . or .."
+        )
 
 
 def endpoint() -> str:

@@ -31,7 +31,7 @@ class HttpSource:
     def __post_init__(self) -> None:
         check_address(self.url)
         if not PurePosixPath(urlsplit(self.url).path).name:
-            raise ValueError(f"{self.url!r} names no file: its last part is empty")
+            raise ValueError(f"url: {self.url[:200]!r} names no file: its last part is empty")
 
     @property
     def filename(self) -> str:
@@ -86,10 +86,10 @@ def check_address(url: str) -> None:
         pieces = urlsplit(url)
         _ = pieces.port
     except ValueError:
-        raise ValueError(f"{url[:200]!r} is no address") from None
+        raise ValueError(f"url: {url[:200]!r} is no address") from None
     if pieces.scheme not in {"http", "https"} or not pieces.hostname or any(c <= " " or c == "\x7f" for c in url):
-        raise ValueError(f"{url[:200]!r} is no address that starts with https:// or http://")
+        raise ValueError(f"url: {url[:200]!r} is no address that starts with https:// or http://")
     if "@" in pieces.netloc:
-        raise ValueError("an address with a name or a password in it; put them into ~/.netrc")
+        raise ValueError("url: an address with a name or a password in it; put them into ~/.netrc")
     if pieces.fragment or "\\" in url:
-        raise ValueError(f"{url[:200]!r}: an address of a file has no # and no backslash in it")
+        raise ValueError(f"url: {url[:200]!r}: an address of a file has no # and no backslash in it")
