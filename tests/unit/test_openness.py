@@ -116,7 +116,9 @@ def test_each_duty_of_data_information_is_needed(duty: str) -> None:
 def test_data_information_needs_open_terms_of_its_own() -> None:
     for licence, expected in (("unknown", "unknown"), ("CC-BY-NC-4.0", "fails"), ("CC-BY-SA-4.0", "passes")):
         info = replace(FULL, description=replace(YES, licence=licence))
-        assert element(openness(whole(), info), "data_information") == expected
+        found = openness(whole(), info)
+        assert element(found, "data_information") == expected
+        assert freedom(found, "study") == "passes"  # what is published can be read
 
 
 def test_components_alone_never_show_data_information_but_may_rule_it_out() -> None:
@@ -154,6 +156,11 @@ def test_a_clause_hinders_the_freedoms_that_it_refuses_and_no_other() -> None:
     }  # fmt: skip
     told = next(item for item in found.freedoms if item.freedom == "share").obstacles
     assert any("NoDerivatives" in line and "creativecommons.org" in line for line in told)
+
+
+def test_to_share_one_need_not_have_what_is_not_published() -> None:
+    found = openness(parts("params_final"), FULL, record=True)
+    assert (freedom(found, "share"), freedom(found, "use"), freedom(found, "modify")) == ("passes", "fails", "fails")
 
 
 def test_a_component_that_is_declared_but_was_not_found_is_unknown() -> None:

@@ -74,6 +74,7 @@ SOURCE_1_0 = (
 )
 SOURCE_0_0_9 = "OSI, checklist draft v. 0.0.9 (opensource.org/deepdive/drafts); quoted at discuss.opensource.org/t/659"
 SOURCE_0_0_8 = "https://opensource.org/deepdive/drafts/the-open-source-ai-definition-draft-v-0-0-8"
+NOTE_RECORD = "by this record alone: what it leaves out counts as not published"
 NOTE_0_0_8 = "the required parts of this draft's checklist are recalled, not read: its table could not be retrieved"
 
 
@@ -264,7 +265,8 @@ def _parameters(judged: dict[str, tuple[_Judged, ...]]) -> Element:
     return _element("parameters", asked)
 
 
-def _duty(name: str, duty: Duty) -> tuple[Answer, str]:
+def _duty(name: str, duty: Duty, *, read_only: bool = False) -> tuple[Answer, str]:
+    """Is a duty met? `read_only`: whatever the terms of what is published."""
     what = DUTIES[name]
     note = f" ({duty.note})" if duty.note else ""
     if duty.published == "no":
@@ -272,14 +274,18 @@ def _duty(name: str, duty: Duty) -> tuple[Answer, str]:
     if duty.published != "yes":
         word = "published in part only" if duty.published == "partly" else "not known whether it is published"
         return "unknown", f"{what}: {word}{note}"
+    if read_only:
+        return "passes", ""
     terms = terms_of(duty.licence)
     return terms.open, "" if terms.open == "passes" else f"{what}: published; {terms.reason}"
 
 
-def _asked_of_data(judged: dict[str, tuple[_Judged, ...]], info: DataInformation | None) -> list[tuple[Answer, str]]:
+def _asked_of_data(
+    judged: dict[str, tuple[_Judged, ...]], info: DataInformation | None, *, read_only: bool = False
+) -> list[tuple[Answer, str]]:  # fmt: skip
     """Edition 1.0's three duties, where the release's statement of them is known; else what the components tell."""
     if info is not None:
-        return [_duty(name, getattr(info, name)) for name in DUTIES]
+        return [_duty(name, getattr(info, name), read_only=read_only) for name in DUTIES]
     there = some([every([item.presence for item in judged[name]]) for name in DOCUMENTS])
     if there == "fails":
         return [
@@ -389,14 +395,15 @@ def openness(
     judged = _judge(parts, exact=False, complete=record)
     data = _asked_of_data(judged, info)
     information, code, parameters = _element("data_information", data), _code(judged), _parameters(judged)
+    readable = _asked_of_data(judged, info, read_only=True)
     freedoms: tuple[Freedom, ...] = get_args(Freedom)
     return Openness(
-        osaid=_edition("1.0", SOURCE_1_0, (information, code, parameters)),
+        osaid=_edition("1.0", SOURCE_1_0, (information, code, parameters), NOTE_RECORD if record else None),
         earlier=(
             _edition("0.0.9", SOURCE_0_0_9, (_documents(judged), code, parameters)),
             _edition("0.0.8", SOURCE_0_0_8, (_description(judged, info), code, parameters), NOTE_0_0_8),
         ),
-        freedoms=tuple(_freedom(freedom, judged, data) for freedom in freedoms),
+        freedoms=tuple(_freedom(freedom, judged, readable) for freedom in freedoms),
         mof=classify(parts, record=record), to_release=_to_release(judged, info), reviews=reviews,
     )  # fmt: skip
 
