@@ -18,7 +18,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from openassay import __version__, scenario, schedule, tracking
+from openassay import __version__, model_openness_tool, scenario, schedule, tracking
+from openassay.core import licences
+from openassay.core.openness import CONTENT, Part, openness
 from openassay.core.sequential import expect
 from openassay.core.shares import chances, is_feasible
 from openassay.core.types import Outcome, ReleaseVerdict
@@ -35,7 +37,7 @@ from openassay.sources.http import HttpSource
 from openassay.sources.pypi import PypiSource, ask_every_index, project_files
 from openassay.sources.roots import source_root
 from openassay.store import RefusedArchive, Store, check_glob, payload_digest
-from openassay.yaml_loader import load_yaml
+from openassay.yaml_loader import MAX_BYTES, load_yaml, parse_yaml
 
 app = typer.Typer(
     help="Is it really open? Rerun a published training recipe and get a verdict with controlled error rates.",
@@ -360,6 +362,97 @@ def judge(
     runs = scenario.read_column(csv, column)
     asked = parse(scenario.Scenario, {"claim": question, "published": reference, "runs": runs}, "judge")
     print(scenario.in_words(scenario.judge([asked])[0], len(runs)))
+
+
+@app.command()
+def classify(
+    file: Annotated[
+        str,
+        typer.Argument(
+            help="A record of the Model Openness Tool, a target file, a target's name, or - for standard input"
+        ),
+    ],
+) -> None:
+    """Say how open a release is, by what its record or target file declares: the framework's class, and the definition."""
+    where, text = _read_declaration(file)
+    data = parse_yaml(text, where)
+    warnings: tuple[str, ...] = ()
+    licence_from: dict[str, str] = {}
+    if model_openness_tool.is_record(data):
+        record = model_openness_tool.read(data, where)
+        name, parts, kind = record.name, record.parts, "model openness tool"
+        warnings, licence_from = record.warnings, record.licence_from
+        found = openness(parts, record=True)
+    elif isinstance(data, dict) and "schema_version" in data:
+        target: Target = parse(Target, data, where)
+        name, kind = target.name, "target"
+        parts = tuple(
+            Part(
+                component=part.component,
+                published=part.published,
+                licence=part.licence,
+                where=part.where,
+                note=part.note,
+            )
+            for part in target.components
+        )
+        found = openness(parts, target.data_information, target.reviews)
+    else:
+        raise BadInput(
+            f"{where}: neither a record of the Model Openness Tool (framework, release) nor a target file (schema_version)"
+        )
+    components = [
+        {
+            "component": part.component, "published": part.published, "licence": part.licence,
+            "licence_from": licence_from.get(part.component, "component"),
+            "open": terms.open, "osi_approved": terms.osi, "type_appropriate": CONTENT[part.component] in terms.fits,
+        }
+        for part in parts for terms in [licences.terms_of(part.licence, exact=kind != "target")]
+    ]  # fmt: skip
+    plain = to_plain(found)
+    answer = {
+        "name": name, "kind": kind, "mof_class": found.mof.mof_class, "mof_label": found.mof.label,
+        "mof_class_if_unknown_pass": found.mof.if_unknown_pass, "missing": plain["mof"]["missing"],
+        "conditional": plain["mof"]["conditional"], "osaid": plain["osaid"], "earlier_editions": plain["earlier"],
+        "freedoms": plain["freedoms"], "to_release": plain["to_release"], "reviews": plain["reviews"],
+        "components": components, "warnings": [*warnings, *_spelling(parts, kind)],
+    }  # fmt: skip
+    print(json.dumps(answer, indent=2))
+
+
+def _spelling(parts: tuple[Part, ...], kind: str) -> list[str]:
+    """Licences that the Model Openness Tool does not take for open, though by what they say they are."""
+    return [] if kind == "target" else [
+        f"{part.component}: {part.licence!r} is open, but the Model Openness Tool reads only single SPDX identifiers, as SPDX "
+        "spells them"
+        for part in parts if licences.terms_of(part.licence).open == "passes" and part.licence not in licences.identifiers()
+    ]  # fmt: skip
+
+
+def _read_declaration(file: str) -> tuple[str, str]:
+    """The text that `classify` was given, and how messages call it."""
+    if file == "-":
+        where, data = "standard input", sys.stdin.buffer.read(MAX_BYTES + 1)
+    else:
+        path = Path(file)
+        if not path.exists():
+            path = (
+                find_root() / "conf" / "target" / f"{checked_name(file, 'classify: no such file, and no target')}.yaml"
+            )
+            if not path.is_file():
+                raise BadInput(f"classify: {file}: there is no such file, and no target of that name in conf/target/")
+        where = file
+        try:
+            with path.open("rb") as opened:
+                data = opened.read(MAX_BYTES + 1)
+        except OSError as error:
+            raise BadInput(f"{where}: cannot be read: {error.strerror}") from None
+    if len(data) > MAX_BYTES:
+        raise BadInput(f"{where}: more than {MAX_BYTES} bytes; a record or a target file has at most so many")
+    try:
+        return where, data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{where}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
 
 
 @app.command()

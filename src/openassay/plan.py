@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field
 
 from openassay.core.boundaries import ALPHAS, PLANS
 from openassay.core.curves import scatter_of
-from openassay.core.types import LARGEST, Citation, Claim, ComponentName, Published
+from openassay.core.types import LARGEST, Citation, Claim, ComponentName, DataInformation, Published, Review
 from openassay.environments import EnvironmentSpec
 from openassay.faults import BadInput
 from openassay.layout import Layout, checked_name
@@ -83,6 +83,33 @@ class Component:
     where: str | None = None
     """Where the release says that it is, in words or as an address."""
     note: str | None = None
+    source: str | None = None
+    """Where these facts are taken from: an address, or a repository with commit and path."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoints:
+    """Which checkpoints along the training does the release publish? For readers, and for a later rerun of a part of it."""
+
+    naming: str
+    """How a step's checkpoint is called."""
+    steps: str
+    """Which steps there are."""
+    source: str
+    count: Annotated[int, Field(ge=0)] | None = None
+    optimizer_states: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaledRerun:
+    """The smallest rerun that would say something of the release, and what it could be compared with."""
+
+    what: str
+    reference: str
+    """A published result of the same scale; or the words `no matched reference exists`, and why."""
+    cost: str | None = None
+    """As estimated, with its assumptions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +208,11 @@ class Target:
     release: Release
     components: tuple[Component, ...]
     artifacts: dict[str, ArtifactSpec]
+    data_information: DataInformation | None = None
+    """What is said of the training data: more than components can tell."""
+    reviews: tuple[Review, ...] = ()
+    checkpoints: Checkpoints | None = None
+    scaled_reruns: tuple[ScaledRerun, ...] = ()
     glue: str | None = None
     """A script in `conf/target/glue/`, for code that cannot be called as it is."""
     environment: EnvironmentSpec | None = None
@@ -252,6 +284,10 @@ class Plan:
     release: Release
     components: tuple[Component, ...]
     artifacts: dict[str, ArtifactSpec]
+    data_information: DataInformation | None
+    reviews: tuple[Review, ...]
+    checkpoints: Checkpoints | None
+    scaled_reruns: tuple[ScaledRerun, ...]
     glue: Glue | None
     environment: EnvironmentSpec | None
     prepare: Preparation | None

@@ -95,6 +95,56 @@ def test_a_probe_says_whether_a_changed_recipe_changes_the_result_as_predicted(p
     assert "as predicted" in layout.report.read_text()
 
 
+def test_a_closed_release_is_refused_freedom_by_freedom(project: Path) -> None:
+    terms = "LicenseRef-Llama-2-Community"
+    no = {"published": "no", "note": "<script>a few words</script>"}
+    components = [
+        {"component": "params_final", "published": "yes", "licence": terms},
+        {
+            "component": "inference_code",
+            "published": "yes",
+            "licence": "MIT",
+            "artifact": "code",
+            "paths": ["train.py"],
+        },
+        {"component": "training_code", "published": "no", "note": "<b>in house</b>"},
+        {
+            "component": "data_card",
+            "published": "yes",
+            "licence": "MIT",
+            "artifact": "code",
+            "paths": ["no_such_card.md"],
+        },
+    ]
+    layout = add_release(
+        project, "honest", "refused", rerun=None, controls=[], not_rerun_because="no training code is published",
+        components=components, data_information={name: dict(no) for name in ("description", "public_data", "third_party_data")},
+        reviews=[{"by": "somebody", "result": "did not pass", "source": "https://example.org/review"}],
+        scaled_reruns=[{"what": "nothing", "reference": "no matched reference exists: no recipe"}],
+    )  # fmt: skip
+    verdict = audit(layout)
+    assert verdict.outcome is Outcome.NOT_ATTEMPTED
+    assert "no training code is published" in verdict.reason
+    found = verdict.openness
+    assert (found.osaid.outcome, found.mof.mof_class) == ("fails", 0)
+    assert {item.freedom: item.outcome for item in found.freedoms} == {
+        "use": "fails", "study": "fails", "modify": "fails", "share": "fails"
+    }  # fmt: skip
+    gaps = {gap.component: gap for gap in found.mof.missing}
+    assert gaps["params_final"].problem == "licence"
+    assert gaps["data_card"].problem == "unknown"  # declared, and not where it should be
+    assert gaps["model_architecture"].problem == "unknown"  # nobody has said that it is not there
+    page = layout.report.read_text()
+    assert "<script" not in page
+    assert "<b>in house" not in page
+    for words in (
+        "700 million", "meta-llama/llama@689c7f26", "publish the training code", "not everybody can", "did not pass",
+        "no matched reference exists", "&lt;script&gt;a few words",
+    ):  # fmt: skip
+        assert words in page, words
+    assert page.index("<h2>Openness</h2>") < page.index("<h2>Claims</h2>")
+
+
 def test_a_release_that_cannot_be_rerun_says_why(project: Path) -> None:
     layout = add_release(project, "honest", "closed", rerun=None, controls=[], not_rerun_because="weights only")
     verdict = audit(layout)

@@ -11,6 +11,7 @@ from typing import Literal
 from openassay import __version__
 from openassay.core.axes import probe, study
 from openassay.core.curves import judge_curve, scatter_of
+from openassay.core.openness import openness, part_of
 from openassay.core.types import (
     Claim,
     ControlOutcome,
@@ -82,7 +83,9 @@ def run(
     return ReleaseVerdict(
         schema_version=1, target=plan.name, plan_digest=plan.digest, rules_version=RULES_VERSION, alpha=plan.judge.alpha,
         outcome=outcome, reason=reason, score=score_release(verdicts), claims=verdicts, controls=controls,
-        curves=curves, study=study(fetched, inspected, prepared), modify=_modify(plan, runs),
+        curves=curves,
+        openness=openness([part_of(found) for found in inspected.components], plan.data_information, plan.reviews),
+        study=study(fetched, inspected, prepared), modify=_modify(plan, runs),
         findings=tuple(findings), provenance=_provenance(layout, prepared, evaluated, runs, reruns.num_reused),
     )  # fmt: skip
 
@@ -162,7 +165,7 @@ def _evidence(
     prepared: PrepareRecord, reruns: RerunsRecord,
 ) -> Evidence:  # fmt: skip
     because = reruns.not_attempted_because
-    if not claim.testable:
+    if not claim.testable and plan.rerun:
         because = "nothing in the release lets anybody test this number"
     of_arm = () if because else runs.get(claim.arm, ())
     failed = [check.array for check in prepared.checks if not check.passed]

@@ -1,0 +1,85 @@
+"""The targets of the ten systems that OSI's validation and the Model Openness Tool name: complete, cited, and honest about gaps."""
+
+from __future__ import annotations
+
+import re
+from typing import get_args
+
+import pytest
+from releases.miniature import REPO
+
+from openassay.core.openness import Part, openness
+from openassay.core.types import ComponentName, Openness
+from openassay.layout import Layout
+from openassay.plan import Target, read_target
+from openassay.sources.git import GitSource
+
+OPEN = (
+    "pythia_14m", "pythia_70m", "pythia_70m_deduped", "pythia_160m", "olmo_1b", "datadecide_4m", "amber", "crystalcoder",
+    "t5_small",
+)  # fmt: skip
+CLOSED = ("llama2_7b", "llama3_8b", "grok1", "phi2", "mixtral_8x7b")
+
+
+def of(name: str) -> tuple[Target, Openness]:
+    target = read_target(Layout(REPO, name))
+    parts = [
+        Part(component=part.component, published=part.published, licence=part.licence) for part in target.components
+    ]
+    return target, openness(parts, target.data_information, target.reviews)
+
+
+@pytest.mark.parametrize("name", OPEN + CLOSED)
+def test_a_target_of_the_catalogue_states_everything_with_its_source(name: str) -> None:
+    target, _ = of(name)
+    assert [part.component for part in target.components] == list(get_args(ComponentName))
+    assert all(part.source for part in target.components)
+    assert all(part.where for part in target.components if part.artifact)
+    assert target.data_information is not None
+    assert target.checkpoints is not None
+    assert target.not_rerun_because
+    assert target.claims
+    for claim in target.claims:
+        assert claim.cited_at.url or claim.cited_at.quote
+        assert claim.cited_at.quote or claim.cited_at.note
+    for artifact in target.artifacts.values():
+        for source in artifact.sources:
+            assert isinstance(source, GitSource)  # nothing large: no weights and no data
+            assert source.paths
+    for rerun in target.scaled_reruns:
+        assert rerun.cost or rerun.reference.startswith("no matched reference exists")
+    assert target.scaled_reruns
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_the_closed_systems_fail_and_it_is_said_why(name: str) -> None:
+    target, found = of(name)
+    assert found.osaid.outcome == "fails"
+    assert {edition.outcome for edition in found.earlier} == {"fails"}
+    assert "publish the training code" in found.to_release
+    assert "training code" in (target.not_rerun_because or "")
+    assert all(not claim.testable for claim in target.claims)
+    outcomes = {item.freedom: item.outcome for item in found.freedoms}
+    refused = name.startswith("llama")
+    assert (outcomes["study"], outcomes["modify"]) == ("fails", "fails")
+    assert (outcomes["use"], outcomes["share"]) == (("fails", "fails") if refused else ("passes", "passes"))
+    assert bool(re.search(r"refuse some uses", target.not_rerun_because or "")) == refused
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_the_open_systems_are_not_said_to_fail(name: str) -> None:
+    _, found = of(name)
+    assert found.osaid.outcome in {"passes", "unknown"}
+    assert found.to_release == ()
+    assert {item.outcome for item in found.freedoms if item.freedom in {"use", "share"}} == {"passes"}
+
+
+def test_what_we_recall_or_could_not_verify_says_so() -> None:
+    """No licence of OLMo's data card may have come from memory: it decides whether the release passes."""
+    target, found = of("olmo_1b")
+    assert found.osaid.outcome == "passes"
+    cards = [part for part in target.components if part.component in {"datasets", "data_card"}]
+    assert all("dolma" in (part.source or "") for part in cards)
+    text = (REPO / "conf/target/phi2.yaml").read_text()
+    assert "recalled" in text
+    assert "not verified" in text
