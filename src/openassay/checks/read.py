@@ -225,7 +225,8 @@ class _Reader:
         self.documents[file.path] = document
         if file.name in {"tokenizer.json", "vocab.json"} or len(text) > MAX_CONFIG or not isinstance(document, dict):
             return
-        values = tuple(_json_values(file.path, text, document))
+        results = isinstance(document.get("results"), dict)  # measured values, not settings: looked at as a whole
+        values = () if results else tuple(_json_values(file.path, text, document))
         twice = tuple(pair for key in dict.fromkeys(repeated) if (pair := _json_repeats(file.path, text, key)))
         self.configs.append(Config(path=file.path, format="json", values=values, repeated=twice, document=document))
 
@@ -447,7 +448,8 @@ def _json_values(path: str, text: str, document: Any) -> Iterator[Value]:
                 stack.extend((f"{key}.{i}" if key else str(i), None, item[i]) for i in reversed(range(min(len(item), 2000))))
         else:
             given += 1
-            yield Value(path=path, line=line, key=key, value=item, text=json.dumps(item)[:500])
+            written = repr(item) if isinstance(item, (int, float)) and not isinstance(item, bool) else json.dumps(item)
+            yield Value(path=path, line=line, key=key, value=item, text=written[:500])
 
 
 def _json_repeats(path: str, text: str, key: str) -> tuple[Value, Value] | None:
