@@ -400,3 +400,29 @@ class ItemsContradictThemselves:
                 yield Contradiction({"path": items.path, "problem": items.problem}, (items.seen(),))
             elif items.format == "MMIDIDX" and items.num_first:
                 yield Agreement((items.seen(),))
+
+
+class OneTokenizerTwoEnds:
+    """{first_path} and {second_path} name one tokenizer, {tokenizer}, but give {key} {first} and {second}"""
+
+    kind = "one_tokenizer_two_ends"
+    needs = "two settings files that name one tokenizer and give its special tokens' ids"
+
+    def look(self, release: Release) -> Iterator[Seen]:
+        """One tokenizer has one end of text."""
+        for key in ("eos_token_id", "pad_token_id", "bos_token_id"):
+            first: dict[str, tuple[Value, Value]] = {}
+            for config in release.configs:
+                named = [v for v in config.values if v.key in {"tokenizer.identifier", "tokenizer.name", "tokenizer_name_or_path"} and isinstance(v.value, str)]
+                ids = [v for v in config.values if v.leaf == key and isinstance(v.value, int) and not isinstance(v.value, bool)]
+                if len(named) != 1 or len({v.value for v in ids}) != 1:
+                    continue
+                before = first.setdefault(str(named[0].value), (ids[0], named[0]))
+                if before[0] is ids[0]:
+                    continue
+                seen = (before[0].seen(), ids[0].seen(), named[0].seen())
+                if before[0].value == ids[0].value:
+                    yield Agreement(seen)
+                else:
+                    values = {"first_path": before[0].path, "second_path": ids[0].path, "tokenizer": named[0].text, "key": key, "first": before[0].text, "second": ids[0].text}
+                    yield Contradiction(values, seen)

@@ -78,7 +78,10 @@ def _literal(node: ast.AST | None) -> Any:
 
 def defaults(release: Release) -> dict[str, list[Option]]:
     """Setting to the defaults that the code gives it: argparse options and fields of dataclasses."""
+    if "defaults" in release.derived:
+        return dict(release.derived["defaults"])
     found: dict[str, list[Option]] = {}
+    release.derived["defaults"] = found
 
     def keep(path: str, line: int, name: str, default: Any) -> None:
         if default is not ... and default is not None and isinstance(default, (bool, int, float, str, tuple)):

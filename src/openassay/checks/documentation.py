@@ -196,7 +196,9 @@ class FlagNotAccepted:
                 flags = [word.partition("=")[0] for word in _own_words(call.words) if re.match(r"--?[A-Za-z]", word)]
                 if not flags:
                     continue
-                options = known.setdefault(call.script.path, options_of(call.script, release))
+                if call.script.path not in known:
+                    known[call.script.path] = options_of(call.script, release)
+                options = known[call.script.path]
                 for flag in dict.fromkeys(flags):
                     seen = Evidence(path=text.path, line=command.line, key=flag, value=" ".join(command.words)[:200])
                     if options.takes(flag):
@@ -275,7 +277,7 @@ class NamedFileAbsent:
                 seen = Evidence(path=text.path, line=command.line, key=call.name, value=" ".join(command.words)[:200])
                 if call.script is not None:
                     yield Agreement((seen, Evidence(path=call.script.path, line=None, key="", value="present")))
-                elif not command.elsewhere and not any(file.name == call.name.rpartition("/")[2] for file in release.files) and release.code and "path/to" not in call.name.lower() and not call.name.startswith(("/", "..", "your")):  # fmt: skip
+                elif not command.elsewhere and not any(file.name == call.name.rpartition("/")[2] for file in release.files) and release.code and "path/to" not in call.name.lower() and f"/{call.name.rpartition('/')[2]}" not in "\n".join(line for line in text.lines if "://" in line) and not call.name.startswith(("/", "..", "your")):  # fmt: skip
                     yield self._absent(text, command.line, call.name, release, seen)
 
     def _absent(self, text: Text, line: int, name: str, release: Release, seen: Evidence) -> Contradiction:
@@ -297,6 +299,8 @@ class NamedFileAbsent:
                 if parts is None or parts.scheme or parts.netloc or not parts.path or target.startswith(("#", "mailto:", "//")):
                     continue
                 path = unquote(parts.path)
+                if re.match(r"[\w-]+(\.[\w-]+)*\.(com|org|io|ai|net|edu|dev|co|gov|me|app)(/|:|$)", path):
+                    continue  # an address without its https://
                 if re.search(r"[<>{}$*|]", path) or "." not in path.rpartition("/")[2] and "/" not in path:
                     continue
                 inside = _resolved(path, text.folder)
@@ -309,6 +313,18 @@ class NamedFileAbsent:
                     continue
                 elif not path.endswith((".html", ".htm")):
                     yield self._absent(text, line, path, release, seen)
+            yield from self._in_backticks(text, line, words, release)
+
+    def _in_backticks(self, text: Text, line: int, words: str, release: Release) -> Iterator[Seen]:
+        """`Check out the `x.jsonl``: only where a file of nearly that name is there, so that a file is meant."""
+        for found in re.finditer(r"(?i)\b(?:see|check out|look at|refer to|provided in|found in|listed in|is in)\s+(?:the\s+|our\s+)?(?:file\s+)?`([\w./-]+\.(?:py|jsonl?|ya?ml|sh|txt|csv|md|ipynb|gin))`", words):  # fmt: skip
+            name = found.group(1).rpartition("/")[2]
+            names = [file.name for file in release.files]
+            close = difflib.get_close_matches(name, names, n=1, cutoff=0.8)
+            if name in names:
+                yield Agreement((text.seen(line, found.group(), name),))
+            elif close:
+                yield self._absent(text, line, found.group(1), release, text.seen(line, found.group(), name))
 
 
 def _resolved(path: str, folder: str) -> str | None:

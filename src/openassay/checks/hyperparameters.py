@@ -96,13 +96,16 @@ _TRAINING = {"learning_rate", "steps", "batch_size", "warmup_steps", "weight_dec
 
 def recipes(release: Release) -> list[Recipe]:
     """The files that state a training: a learning rate, and at least one more of its settings. Tests' own are left out."""
-    found = []
+    if "recipes" in release.derived:
+        return list(release.derived["recipes"])
+    found: list[Recipe] = []
     for config in release.configs:
         if config.format == "toml" or _is_aside(config.path):
             continue
         values = stated(config)
         if "learning_rate" in values and len(_TRAINING & set(values)) >= 2:
             found.append(Recipe(config=config, values=values, gpus=_gpus(config)))
+    release.derived["recipes"] = tuple(found)
     return found
 
 
@@ -130,6 +133,11 @@ def stated(config: Config) -> dict[str, Value]:
             if name == "seed" and value.key.count(".") > 1:
                 continue
             several.setdefault(name, []).append(value)
+    if "learning_rate" not in several:
+        pieces = [v for v in config.values if re.search(r"learning_rate\.\d+\.(initial_learning_rate|end_learning_rate)$", v.key)]
+        peaks = [v for v in pieces if as_number(v.value) is not None]
+        if peaks:
+            several["learning_rate"] = [max(peaks, key=lambda v: as_number(v.value) or 0.0)]
     return {name: values[0] for name, values in several.items() if len({str(v.value) for v in values}) == 1}
 
 
@@ -277,15 +285,26 @@ def _words(name: str) -> tuple[str, ...]:
 
 
 def subject_of(label: str, names: list[str]) -> str | None:
-    """Which file is meant by a row's label? The one whose name's own words, without what all names share, are the label's."""
+    """Which file is meant by a row's label? The one that has all the label's words, a size among them, and fewest others.
+
+    What the name has beyond the label must stand in other names too (the family's name), or the label is another model's.
+    """
     label = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", label)
-    words = [_words(name) for name in names]
-    common = set(words[0]).intersection(*words[1:]) if len(words) > 1 else set()
-    wanted = tuple(word for word in _words(label) if word not in common)
-    if not wanted:
-        return names[0] if len(names) == 1 and set(_words(label)) and set(_words(label)) <= set(words[0]) else None
-    found = [name for name, of in zip(names, words, strict=True) if tuple(word for word in of if word not in common) == wanted]
-    return found[0] if len(found) == 1 else None
+    wanted = set(_words(label))
+    if not wanted or len(set(names)) != len(names) and Counter(names).most_common(1)[0][1] > 1 and set(names) == {names[0]}:
+        return None
+    sized = any(re.match(r"\d", word) for word in wanted)
+    words = {name: set(_words(name)) for name in names if names.count(name) == 1}
+    counts = Counter(word for of in words.values() for word in of)
+    found = []
+    for name, of in words.items():
+        rest = of - wanted
+        if wanted <= of and (not rest or sized and all(counts[word] > 1 for word in rest)):
+            found.append((len(rest), name))
+    found.sort()
+    if not found or len(found) > 1 and found[0][0] == found[1][0]:
+        return None
+    return found[0][1]
 
 
 def _documents(release: Release) -> list[Text]:
@@ -474,7 +493,7 @@ class ValueStatedTwice:
     def _rows_are_models(self, table: Table, of: list[Recipe]) -> Iterator[Seen]:
         names = [recipe.name for recipe in of]
         columns = [(i, name) for i, column in enumerate(table.columns) if i and (name := canonical_header(column)) not in {None, "tokens", "batch_size"}]  # fmt: skip
-        if len(columns) < 2 or not names or len(set(names)) != len(names):
+        if len(columns) < 2 or not names:
             return
         for row in table.rows:
             subject = subject_of(row.cells[0], names)
@@ -570,7 +589,7 @@ class VocabularyStatedTwice:
 
 
 class ValueUnstated:
-    """{path} does not state {key}: it is left to the code's default{default}; {others} its {family} sibling files state it"""
+    """{path} does not state {key}: it is left to the code's default{default}; {others} of its {siblings} sibling files state it"""
 
     kind = "value_unstated"
     needs = "settings files of one family, of which some state what others do not, or the code with its defaults"
@@ -590,19 +609,27 @@ class ValueUnstated:
     def _against_siblings(self, siblings: list[Recipe], options: dict[str, list[code_options.Option]]) -> Iterator[Seen]:
         if len(siblings) < 4:
             return
-        keys = [{_plain(key) for key in recipe.config.by_key if not re.search(r"\.\d+(\.|$)", key)} for recipe in siblings]
+        keys = [{_plain(key) for key, value in recipe.config.by_key.items() if not re.search(r"\.\d+(\.|$)", key) and (value.value is not None or key in recipe.values)} for recipe in siblings]
+        nulls = [{_plain(key) for key, value in recipe.config.by_key.items() if value.value is None} for recipe in siblings]
         counts = Counter(key for of in keys for key in of)
         common = [key for key, count in counts.items() if count >= 0.75 * len(siblings) and _matters(key)]
-        for recipe, own in zip(siblings, keys, strict=True):
-            missing = [key for key in common if key not in own]
+        for recipe, own, null in zip(siblings, keys, nulls, strict=True):
+            missing = [key for key in common if key not in own and key not in null]
             if not missing:
                 yield Agreement((Evidence(path=recipe.config.path, line=None, key="", value=f"states all {len(common)} settings that its siblings state"),))  # fmt: skip
             for key in missing:
+                if _otherwise(key, own, common) or key.startswith("fp16") and own & {"bf16.enabled", "bf16.bf16", "precision", "bf16"}:
+                    continue
+                stating = [v for r in siblings for v in r.config.values if _plain(v.key) == key]
+                if len({str(v.value) for v in stating}) > 1:
+                    continue  # no constant of the family
+                if any(str(o.default) == str(stating[0].value) for o in options.get(key.rpartition(".")[2], [])):
+                    continue  # the default is what the siblings state
                 example = next(r for r, of in zip(siblings, keys, strict=True) if key in of)
                 stated_at = next(v for v in example.config.values if _plain(v.key) == key)
                 found = options.get(key.rpartition(".")[2], [])
                 default = f" ({found[0].default} in {found[0].path})" if len({o.default for o in found}) == 1 else ""
-                values = {"path": recipe.config.path, "key": stated_at.key, "default": default, "others": counts[key], "family": f"of {len(siblings) - 1}"}  # fmt: skip
+                values = {"path": recipe.config.path, "key": stated_at.key, "default": default, "others": counts[key], "siblings": len(siblings) - 1}  # fmt: skip
                 seen = [Evidence(path=recipe.config.path, line=None, key=stated_at.key, value="not stated"), stated_at.seen()]
                 yield Contradiction(values, (*seen, *(o.seen() for o in found[:1] if default)))
 
@@ -626,8 +653,22 @@ def _says_otherwise(name: str, recipe: Recipe) -> bool:
     return name == "clip_norm" and any("clip" in key or "max_grad" in key for key in keys)
 
 
+def _otherwise(key: str, own: set[str], common: list[str]) -> bool:
+    """Does a file state the same by another key (`mlp_ratio` for `mlp_hidden_size`)?"""
+    section, _, leaf = key.rpartition(".")
+    head = leaf.partition("_")[0]
+    if len(head) < 3:
+        return False
+    return any(k.rpartition(".")[0] == section and k.rpartition(".")[2].startswith(f"{head}_") and k not in common for k in own)
+
+
+_SAME = {"gas": "gradient_accumulation_steps", "rotary_percent": "rotary_pct"}
+
+
 def _plain(key: str) -> str:
-    return key.lower().replace("-", "_")
+    """A key without what only its spelling tells."""
+    plain = key.lower().replace("-", "_")
+    return _SAME.get(plain, plain)
 
 
 _SMALL_MATTER = re.compile(r"(^|[._])(wandb|log|logging|print|eval|valid|test|launcher|slurm|deepspeed|path|paths|dir|folder|name|group|project|entity|save|load|checkpoint|workers|interval|iters_per|profil|backend|hostfile|master|cache|timeout|prefetch|pin_memory|tensorboard|zero_optimization|breakdown|user|upload|s3|label|evaluators|gc|monitor|comm|bucket|partition|persistent|overwrite|compile|fsdp|ddp|dry|run|desc\w*|device|keep|wall|distributed|master|evaluator|stop|fused|flash|stage|restore|reset|try|no_pre)", re.I)  # fmt: skip
@@ -639,14 +680,19 @@ def _matters(key: str) -> bool:
 
 
 def _family(recipe: Recipe, families: dict[frozenset[str], list[Recipe]]) -> frozenset[str]:
-    """Files of one family share most keys and lie at the same depth of one tree."""
+    """Files of one family share a name, but for sizes and variants, and most keys; they lie in one tree."""
     own = frozenset(_plain(key) for key in recipe.config.by_key if not re.search(r"\.\d+(\.|$)", key))
-    place = PurePosixPath(recipe.config.path).parts[:1] if "/" in recipe.config.path else ()
+    place = (*(PurePosixPath(recipe.config.path).parts[:1] if "/" in recipe.config.path else ()), _stem(recipe.name) or recipe.config.folder)
     for keys, of in families.items():
-        head = PurePosixPath(of[0].config.path).parts[:1] if "/" in of[0].config.path else ()
+        head = (*(PurePosixPath(of[0].config.path).parts[:1] if "/" in of[0].config.path else ()), _stem(of[0].name) or of[0].config.folder)
         if head == place and of[0].config.format == recipe.config.format and len(keys & own) >= 0.8 * max(len(keys), len(own)):
             return keys
     return own
+
+
+def _stem(name: str) -> str:
+    """What a name has before its size; nothing where it is only a size."""
+    return re.split(r"[-_.]?(?<![a-z])\d", name.lower(), maxsplit=1)[0]
 
 
 class DataOfAnotherName:

@@ -43,20 +43,17 @@ _PHRASES: tuple[tuple[str, tuple[str, ...]], ...] = (
 """Phrases that stand in a licence's text and in no other's that comes after it; the first match counts."""
 
 
-def recognise(text: str) -> str | None:
-    """The SPDX id (or our name) of a licence's text; None where it is not one that is known."""
+def recognise(text: str) -> frozenset[str]:
+    """The SPDX ids (or our names) of the licence texts that a file holds; none where they are not known."""
     plain = " ".join(re.sub(r"[\u201c\u201d]", '"', text).lower().split())
     if "commons clause" in plain:
-        return "LicenseRef-Commons-Clause"
+        return frozenset({"LicenseRef-Commons-Clause"})
     found = [name for name, phrases in _PHRASES if all(phrase in plain for phrase in phrases)]
-    if not found:
-        return None
-    # A file that holds several texts (dependencies' notices) is named by the one that begins first.
-    if len(found) > 1 and not (set(found) <= {"BSD-2-Clause", "BSD-3-Clause"} or set(found) <= {"GPL-3.0", "LGPL-3.0", "AGPL-3.0"}):
-        starts = {name: plain.index(next(phrases[0] for n, phrases in _PHRASES if n == name)) for name in found}
-        first = min(starts.values())
-        found = [name for name in found if starts[name] == first]
-    return found[0]
+    for group in (("BSD-3-Clause", "BSD-2-Clause"), ("AGPL-3.0", "LGPL-3.0", "GPL-3.0"), ("LGPL-2.1", "GPL-2.0")):
+        of = [name for name in group if name in found]
+        for name in of[1:]:  # the longer text holds the shorter one's phrases, or names the other licence
+            found.remove(name)
+    return frozenset(found)
 
 
 _ALIASES: tuple[tuple[str, str], ...] = (
@@ -121,7 +118,7 @@ def declarations(release: Release) -> list[Declared]:
             continue
         if _LICENCE_FILE.match(name) and (recognised := recognise("\n".join(text.lines))):
             line = next((i + 1 for i, words in enumerate(text.lines) if words.strip()), 1)
-            found.append(Declared("licence file", frozenset({recognised}), text.seen(line, f"the text of {recognised}")))
+            found.append(Declared("licence file", recognised, text.seen(line, f"the text of {' and '.join(sorted(recognised))}")))
         if text.front is not None:
             for value in text.front.values:
                 if value.key == "license" or re.fullmatch(r"license\.\d+", value.key):
@@ -267,10 +264,11 @@ class LicenceTextOfAnotherName:
                 if spdx:
                     words, at = spdx[1], text.seen(spdx[0])
             claimed = meant(words) if words else frozenset()
-            recognised = recognise(whole) if claimed else None
-            if not claimed or recognised is None:
+            recognised = recognise(whole) if claimed else frozenset()
+            if not claimed or not recognised:
                 continue
-            if recognised in claimed:
-                yield Agreement((at, Evidence(path=text.path, line=1, key="text", value=recognised)))
+            found = " and ".join(sorted(recognised))
+            if recognised & claimed:
+                yield Agreement((at, Evidence(path=text.path, line=1, key="text", value=found)))
             else:
-                yield Contradiction({"path": text.path, "name": words, "found": recognised}, (at, Evidence(path=text.path, line=1, key="text", value=f"the text of {recognised}")))
+                yield Contradiction({"path": text.path, "name": words, "found": found}, (at, Evidence(path=text.path, line=1, key="text", value=f"the text of {found}")))

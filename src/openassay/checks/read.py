@@ -166,7 +166,10 @@ class _Reader:
                     self.pointers.add(file.path)
                     return
         if suffix in {".yaml", ".yml"}:
-            self.configs.append(_yaml(file.path, self._text(file, MAX_CONFIG)))
+            text = self._text(file, MAX_CONFIG)
+            if re.search(r"\{\{.*\}\}|\{%", text) and "${{" not in text:
+                raise Unreadable("a template, which is not read")
+            self.configs.append(_yaml(file.path, text))
         elif suffix == ".json" or file.name.endswith(".json5"):
             self._json(file)
         elif suffix == ".toml":
@@ -221,6 +224,11 @@ class _Reader:
         try:
             document = json.loads(text, object_pairs_hook=mapping)
         except ValueError as error:
+            first = text.lstrip().partition("\n")[0]
+            if "Extra data" in str(error) and first.rstrip().endswith("}"):
+                return  # one document a line
+            if re.search(r"^\s*//|/\*", text, re.M):
+                raise Unreadable("JSON with comments, which is not read") from None
             raise Unreadable(f"not JSON: {str(error)[:200]}") from None
         self.documents[file.path] = document
         if file.name in {"tokenizer.json", "vocab.json"} or len(text) > MAX_CONFIG or not isinstance(document, dict):

@@ -19,6 +19,7 @@ CONSISTENCY: tuple[Check, ...] = (
     yaml_types.VersionReadAsNumber(),
     yaml_types.NotReadable(),
     checkpoints.SpecialTokenElsewhere(),
+    checkpoints.OneTokenizerTwoEnds(),
     checkpoints.VocabularyTooSmall(),
     checkpoints.EmbeddingOfAnotherSize(),
     checkpoints.VocabularyNotDivisible(),

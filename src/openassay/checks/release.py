@@ -302,6 +302,8 @@ class Release:
     magic: dict[str, str] = field(default_factory=dict)
     """Per file that was looked into without being read: what its first bytes say."""
     unreadable: dict[str, str] = field(default_factory=dict)
+    derived: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What several checks derive from the same files, kept so that it is derived once."""
 
     @cached_property
     def by_path(self) -> dict[str, File]:

@@ -49,7 +49,9 @@ class Sheet:
 
 def sheets(release: Release) -> list[Sheet]:
     """Evaluation files of the lm-evaluation-harness' form (`results: {task: {metric: value}}`), and tables of long form."""
-    found = []
+    if "sheets" in release.derived:
+        return list(release.derived["sheets"])
+    found: list[Sheet] = []
     for config in release.configs:
         document = config.document
         if config.format == "json" and isinstance(document, dict) and isinstance(document.get("results"), dict):
@@ -58,6 +60,7 @@ def sheets(release: Release) -> list[Sheet]:
                 found.append(sheet)
     for table in release.tables:
         found.extend(_long_table(table))
+    release.derived["sheets"] = tuple(found)
     return found
 
 
@@ -70,7 +73,8 @@ def _sheet(path: str, document: dict[str, Any]) -> Sheet | None:
         named = dict(part.split("=", 1) for part in arguments.split(",") if "=" in part)
     elif isinstance(arguments, dict):
         named = arguments
-    model = str(named.get("pretrained") or document.get("model_name") or settings.get("model") or "")
+    # The kind of a model (`hf`, `neox`) does not say which one it is.
+    model = str(named.get("pretrained") or document.get("model_name") or "")
     revision = str(named.get("revision") or "")
     if not model:
         return None
@@ -78,7 +82,7 @@ def _sheet(path: str, document: dict[str, Any]) -> Sheet | None:
     shots = json_word(settings.get("num_fewshot"))
     per_task = document.get("n-shot") if isinstance(document.get("n-shot"), dict) else {}
     assert isinstance(per_task, dict)  # noqa: S101
-    setup = (shots, json_word(settings.get("limit")), json_word(sorted((k, str(v)) for k, v in named.items() if k not in {"pretrained", "revision", "use_accelerate", "device", "parallelize"})))  # fmt: skip
+    setup = (shots, json_word(settings.get("limit")), json_word(settings.get("batch_size")), json_word(sorted((k, str(v)) for k, v in named.items() if k not in {"pretrained", "revision", "use_accelerate", "device", "parallelize"})))  # fmt: skip
     results = []
     for task, metrics in document["results"].items():
         if not isinstance(metrics, dict):
@@ -503,8 +507,10 @@ class StepTwice:
     needs = "a table of steps and addresses"
 
     def look(self, release: Release) -> Iterator[Seen]:
-        """One step, one checkpoint."""
+        """One step, one checkpoint; where steps begin anew, the list is of several trainings and is not asked."""
         for table, step, column in _step_tables(release):
+            if not _one_training(table, step):
+                continue
             first: dict[str, Row] = {}
             wrong = False
             for row in table.rows:
@@ -549,6 +555,8 @@ class ListHasGaps:
     def look(self, release: Release) -> Iterator[Seen]:
         """Distances between neighbouring steps against the usual one."""
         for table, step, _ in _step_tables(release):
+            if not _one_training(table, step):
+                continue
             rows = sorted(((int(n), row) for row in table.rows if (n := number(row.cells[step])) is not None), key=lambda pair: pair[0])
             if len(rows) < 10:
                 continue
@@ -582,8 +590,17 @@ def _cadence_claims(release: Release, table: Table, modal: int, longest: int) ->
     return found
 
 
+def _one_training(table: Table, step: int) -> bool:
+    steps = [number(row.cells[step]) or 0 for row in table.rows]
+    return steps == sorted(steps)
+
+
 def _step_tables(release: Release) -> Iterator[tuple[Table, int, int]]:
     for table in release.tables:
         step, column = table.column("step", "steps", "training step", "global_step"), _url_column(table)
         if step is not None and column is not None and step != column and table.rows:
-            yield table, step, column
+            steps = [number(row.cells[step]) for row in table.rows]
+            known = [n for n in steps if n is not None]
+            # Steps that begin anew are those of several trainings in one list.
+            if len(known) == len(steps):
+                yield table, step, column
