@@ -83,5 +83,9 @@ def answer(check: Check, release: Release) -> CheckAnswer:
     outcome = "fail" if problems else "pass" if agreed else "cannot be asked"
     why = "; ".join(reasons) if reasons else "" if problems or agreed else check.needs
     return CheckAnswer(
-        check=check.kind, outcome=outcome, why=why, problems=tuple(problems), looked_at=tuple(agreed[:MAX_LOOKED_AT])  # type: ignore[arg-type]
+        check=check.kind,
+        outcome=outcome,
+        why=why,
+        problems=tuple(problems),
+        looked_at=tuple(agreed[:MAX_LOOKED_AT]),  # type: ignore[arg-type]
     )

@@ -33,7 +33,10 @@ class CheckpointsAlike:
                 if len(steps) > 1 and steps[-1] > 1:
                     wrong = True
                     one, two = alike[-2:]
-                    yield Contradiction({"first": one.path, "second": two.path, "one": one.step, "two": two.step}, tuple(c.seen() for c in alike))
+                    yield Contradiction(
+                        {"first": one.path, "second": two.path, "one": one.step, "two": two.step},
+                        tuple(c.seen() for c in alike),
+                    )
             if not wrong:
                 yield Agreement(tuple(next(iter(alike)).seen() for alike in list(of.values())[:4]))
 
@@ -59,7 +62,12 @@ def update_factor(beta1: float, beta2: float) -> float:
 
 def _adam(recipe: Recipe) -> tuple[float, float] | None:
     """The betas of an Adam-like optimizer; None for another or an unknown one."""
-    named = " ".join(str(v.value) for v in recipe.config.values if re.search(r"(optimizer|optim)(\.|_)?(type|name|class|$)|optimizer$", v.key, re.I) and isinstance(v.value, str)).lower()  # fmt: skip
+    named = " ".join(
+        str(v.value)
+        for v in recipe.config.values
+        if re.search(r"(optimizer|optim)(\.|_)?(type|name|class|$)|optimizer$", v.key, re.I)
+        and isinstance(v.value, str)
+    ).lower()
     if "adam" not in named or "adamax" in named or "8bit" in named:
         return None
     return recipe.number("beta1") or 0.9, recipe.number("beta2") or 0.999
@@ -93,7 +101,9 @@ class TooFarForItsLearningRate:
         for move in release.movements:
             of = _recipe_of(move.later, training)
             if of is None:
-                yield NotAsked(f"which settings belong to {move.later.family} is not clear, or they give no learning rate")
+                yield NotAsked(
+                    f"which settings belong to {move.later.family} is not clear, or they give no learning rate"
+                )
                 continue
             betas = _adam(of)
             if betas is None:
@@ -107,9 +117,15 @@ class TooFarForItsLearningRate:
                 yield Agreement((move.later.seen(f"moves by {move.largest:.3g}, {bound:.3g} at most"), rate.seen()))
                 continue
             values = {
-                "tensor": move.tensor, "moved": f"{move.largest:.4g}", "one": move.earlier.step, "two": move.later.step,
-                "updates": move.later.step - move.earlier.step, "bound": f"{bound:.4g}", "second": move.later.path, "first": move.earlier.path,
-            }  # fmt: skip
+                "tensor": move.tensor,
+                "moved": f"{move.largest:.4g}",
+                "one": move.earlier.step,
+                "two": move.later.step,
+                "updates": move.later.step - move.earlier.step,
+                "bound": f"{bound:.4g}",
+                "second": move.later.path,
+                "first": move.earlier.path,
+            }
             yield Contradiction(values, (move.earlier.seen(), move.later.seen(), rate.seen()))
 
 
@@ -126,7 +142,12 @@ class MovedWithoutLearning:
                 continue
             of = _recipe_of(move.later, recipes(release))
             warmup = of.config.by_key.get("warmup") if of is not None else None
-            if of is None or "train-iters" not in of.config.by_key or warmup is None or not (as_number(warmup.value) or 0) > 0:
+            if (
+                of is None
+                or "train-iters" not in of.config.by_key
+                or warmup is None
+                or not (as_number(warmup.value) or 0) > 0
+            ):
                 continue
             if move.largest > 0:
                 values = {"tensor": move.tensor, "moved": f"{move.largest:.4g}", "path": of.config.path}
@@ -161,7 +182,11 @@ class ScheduleAgainstClaim:
             if not interval or not last or interval < 1:
                 continue
             extra = keys.get("extra_save_iters")
-            at = {int(step) for step in (extra.value if extra and isinstance(extra.value, tuple) else ()) if isinstance(step, int)}
+            at = {
+                int(step)
+                for step in (extra.value if extra and isinstance(extra.value, tuple) else ())
+                if isinstance(step, int)
+            }
             at |= set(range(int(interval), int(last) + 1, int(interval)))
             saved.setdefault(len(at), (every.seen(), steps.seen(), *([extra.seen()] if extra else [])))
         if len(saved) != 1:
@@ -180,21 +205,33 @@ class ScheduleAgainstClaim:
                 yield Agreement((text.seen(line), *seen))
             elif claims:
                 claimed, line = claims[0]
-                yield Contradiction({"document": text.path, "claimed": claimed, "path": seen[0].path, "saved": number_saved}, (text.seen(line), *seen))
+                yield Contradiction(
+                    {"document": text.path, "claimed": claimed, "path": seen[0].path, "saved": number_saved},
+                    (text.seen(line), *seen),
+                )
 
 
 class SpecialTokenElsewhere:
     """{path} gives {key} {given}, but in {tokenizer} {token!r} has the id {found}"""
 
     kind = "special_token_elsewhere"
-    needs = "a model's settings and its tokenizer in one folder, or a training that names a tokenizer file that is there"
+    needs = (
+        "a model's settings and its tokenizer in one folder, or a training that names a tokenizer file that is there"
+    )
 
     KINDS = ("eos", "bos", "pad")
 
     def look(self, release: Release) -> Iterator[Seen]:
         """Ids in settings against the tokenizer's own tokens."""
         for tokenizer in release.tokenizers:
-            beside = [config for config in release.configs if config.folder == tokenizer.folder and config.path.endswith(("/config.json", "generation_config.json")) or config.path in {"config.json", "generation_config.json"} and not tokenizer.folder]  # fmt: skip
+            beside = [
+                config
+                for config in release.configs
+                if config.folder == tokenizer.folder
+                and config.path.endswith(("/config.json", "generation_config.json"))
+                or config.path in {"config.json", "generation_config.json"}
+                and not tokenizer.folder
+            ]
             if not any("model_type" in config.by_key or "eos_token_id" in config.by_key for config in beside):
                 continue
             for kind in self.KINDS:
@@ -206,15 +243,32 @@ class SpecialTokenElsewhere:
         found = tokenizer.ids.get(str(named.value)) if named is not None else None
         if named is None or found is None:
             return
-        given = [(config, config.by_key[f"{kind}_token_id"]) for config in beside if f"{kind}_token_id" in config.by_key]
-        values = [v for _, value in given for v in (value.value if isinstance(value.value, tuple) else (value.value,)) if isinstance(v, int) and not isinstance(v, bool)]  # fmt: skip
+        given = [
+            (config, config.by_key[f"{kind}_token_id"]) for config in beside if f"{kind}_token_id" in config.by_key
+        ]
+        values = [
+            v
+            for _, value in given
+            for v in (value.value if isinstance(value.value, tuple) else (value.value,))
+            if isinstance(v, int) and not isinstance(v, bool)
+        ]
         if not values:
             return
         if found in values:
             yield Agreement((given[0][1].seen(), named.seen(f"{named.value} = {found}")))
         else:
             config, value = given[0]
-            yield Contradiction({"path": config.path, "key": f"{kind}_token_id", "given": value.text, "tokenizer": tokenizer.path, "token": named.value, "found": found}, (*(v.seen() for _, v in given), named.seen(f"{named.value} = {found}")))  # fmt: skip
+            yield Contradiction(
+                {
+                    "path": config.path,
+                    "key": f"{kind}_token_id",
+                    "given": value.text,
+                    "tokenizer": tokenizer.path,
+                    "token": named.value,
+                    "found": found,
+                },
+                (*(v.seen() for _, v in given), named.seen(f"{named.value} = {found}")),
+            )
 
     END = ("</s>", "<|endoftext|>", "<|end_of_text|>", "<eos>", "[EOS]", "<|eos|>")
 
@@ -225,28 +279,62 @@ class SpecialTokenElsewhere:
             if tokenizer is None:
                 continue
             for value in config.values:
-                if value.leaf not in {"eos_token_id", "eos_id"} or not isinstance(value.value, int) or isinstance(value.value, bool):
+                if (
+                    value.leaf not in {"eos_token_id", "eos_id"}
+                    or not isinstance(value.value, int)
+                    or isinstance(value.value, bool)
+                ):
                     continue
                 ends = [(token, tokenizer.ids[token]) for token in self.END if token in tokenizer.ids]
                 meant = [token for token, number in tokenizer.ids.items() if number == value.value]
                 if any(number == value.value for _, number in ends):
-                    yield Agreement((value.seen(), Evidence(path=tokenizer.path, line=None, key=meant[0] if meant else "", value=str(value.value))))
-                elif len(ends) == 1 and (not meant or meant[0] not in tokenizer.added or re.search(r"(?i)pad|unk|bos|start|ip_address|email|phone", meant[0])):  # fmt: skip
+                    yield Agreement(
+                        (
+                            value.seen(),
+                            Evidence(
+                                path=tokenizer.path, line=None, key=meant[0] if meant else "", value=str(value.value)
+                            ),
+                        )
+                    )
+                elif len(ends) == 1 and (
+                    not meant
+                    or meant[0] not in tokenizer.added
+                    or re.search(r"(?i)pad|unk|bos|start|ip_address|email|phone", meant[0])
+                ):
                     token, number = ends[0]
                     other = f" ({value.value} is {meant[0]!r})" if meant else ""
-                    yield Contradiction({"path": config.path, "key": value.key, "given": f"{value.value}{other}", "tokenizer": tokenizer.path, "token": token, "found": number}, (value.seen(), Evidence(path=tokenizer.path, line=None, key=token, value=str(number))))  # fmt: skip
+                    yield Contradiction(
+                        {
+                            "path": config.path,
+                            "key": value.key,
+                            "given": f"{value.value}{other}",
+                            "tokenizer": tokenizer.path,
+                            "token": token,
+                            "found": number,
+                        },
+                        (value.seen(), Evidence(path=tokenizer.path, line=None, key=token, value=str(number))),
+                    )
 
 
 def named_tokenizer(config: Config, release: Release) -> Tokenizer | None:
     """The tokenizer file that a settings file names, if the release holds exactly one of that name."""
-    names = [v for v in config.values if isinstance(v.value, str) and v.leaf.replace("-", "_") in {"identifier", "encoder_file", "vocab_file", "tokenizer_file", "tokenizer_path"}]  # fmt: skip
+    names = [
+        v
+        for v in config.values
+        if isinstance(v.value, str)
+        and v.leaf.replace("-", "_") in {"identifier", "encoder_file", "vocab_file", "tokenizer_file", "tokenizer_path"}
+    ]
     for value in names:
         name = str(value.value).replace("\\", "/")
         base = name.rpartition("/")[2]
         if not base.endswith(".json"):
             continue
         found = [t for t in release.tokenizers if t.path == name or t.path.endswith(f"/{name}")]
-        found = found or [t for t in release.tokenizers if t.path.rpartition("/")[2] == base and (base != "tokenizer.json" or len(release.tokenizers) == 1)]  # fmt: skip
+        found = found or [
+            t
+            for t in release.tokenizers
+            if t.path.rpartition("/")[2] == base and (base != "tokenizer.json" or len(release.tokenizers) == 1)
+        ]
         if len(found) == 1:
             return found[0]
     return None
@@ -261,7 +349,13 @@ class VocabularyTooSmall:
     def look(self, release: Release) -> Iterator[Seen]:
         """The embedding has a row for every id. Ids of tokens that were added later may be left out: only the model's own count."""
         for tokenizer in release.tokenizers:
-            beside = [c for c in release.configs if c.folder == tokenizer.folder and c.path.rpartition("/")[2] == "config.json" and "model_type" in c.by_key]  # fmt: skip
+            beside = [
+                c
+                for c in release.configs
+                if c.folder == tokenizer.folder
+                and c.path.rpartition("/")[2] == "config.json"
+                and "model_type" in c.by_key
+            ]
             for config in beside:
                 value = config.by_key.get("vocab_size")
                 if value is not None:
@@ -283,7 +377,16 @@ class VocabularyTooSmall:
             yield Agreement((value.seen(), at))
         else:
             used = embedding if embedding is not None and as_number(embedding.value) else value
-            yield Contradiction({"path": value.path, "key": used.key, "given": used.text, "tokenizer": tokenizer.path, "largest": largest}, (used.seen(), at))
+            yield Contradiction(
+                {
+                    "path": value.path,
+                    "key": used.key,
+                    "given": used.text,
+                    "tokenizer": tokenizer.path,
+                    "largest": largest,
+                },
+                (used.seen(), at),
+            )
 
 
 class EmbeddingOfAnotherSize:
@@ -305,7 +408,9 @@ class EmbeddingOfAnotherSize:
             for path, tensors in release.weights.items():
                 if path.rpartition("/")[0] != config.folder:
                     continue
-                found = [(name, shape) for name, (_, shape) in tensors.items() if self.NAMES.search(name) and len(shape) == 2]
+                found = [
+                    (name, shape) for name, (_, shape) in tensors.items() if self.NAMES.search(name) and len(shape) == 2
+                ]
                 if len(found) != 1:
                     continue
                 name, shape = found[0]
@@ -313,7 +418,17 @@ class EmbeddingOfAnotherSize:
                 if shape[0] == size.value:
                     yield Agreement((size.seen(), at))
                 elif size.value not in shape:
-                    yield Contradiction({"path": config.path, "key": "vocab_size", "given": size.text, "tensor": name, "weights": path, "rows": shape[0]}, (size.seen(), at))
+                    yield Contradiction(
+                        {
+                            "path": config.path,
+                            "key": "vocab_size",
+                            "given": size.text,
+                            "tensor": name,
+                            "weights": path,
+                            "rows": shape[0],
+                        },
+                        (size.seen(), at),
+                    )
 
 
 class VocabularyNotDivisible:
@@ -327,13 +442,50 @@ class VocabularyNotDivisible:
         for config in release.configs:
             keys = {value.leaf.lower().replace("-", "_"): value for value in config.values}
             divisor, padded = keys.get("make_vocab_size_divisible_by"), keys.get("padded_vocab_size")
-            if divisor is not None and padded is not None and (by := as_number(divisor.value)) and (size := as_number(padded.value)):
+            if (
+                divisor is not None
+                and padded is not None
+                and (by := as_number(divisor.value))
+                and (size := as_number(padded.value))
+            ):
                 seen = (padded.seen(), divisor.seen())
-                yield Agreement(seen) if size % by == 0 else Contradiction({"path": config.path, "key": padded.key, "given": padded.text, "divisor_key": divisor.key, "divisor": divisor.text}, seen)  # fmt: skip
+                yield (
+                    Agreement(seen)
+                    if size % by == 0
+                    else Contradiction(
+                        {
+                            "path": config.path,
+                            "key": padded.key,
+                            "given": padded.text,
+                            "divisor_key": divisor.key,
+                            "divisor": divisor.text,
+                        },
+                        seen,
+                    )
+                )
             size_of, embedding = keys.get("vocab_size"), keys.get("embedding_size")
-            if size_of is not None and embedding is not None and (a := as_number(size_of.value)) and (b := as_number(embedding.value)) and b > 1000:  # fmt: skip
+            if (
+                size_of is not None
+                and embedding is not None
+                and (a := as_number(size_of.value))
+                and (b := as_number(embedding.value))
+                and b > 1000
+            ):
                 seen = (embedding.seen(), size_of.seen())
-                yield Agreement(seen) if b >= a else Contradiction({"path": config.path, "key": embedding.key, "given": embedding.text, "divisor_key": "as an embedding it is smaller than", "divisor": size_of.text}, seen)  # fmt: skip
+                yield (
+                    Agreement(seen)
+                    if b >= a
+                    else Contradiction(
+                        {
+                            "path": config.path,
+                            "key": embedding.key,
+                            "given": embedding.text,
+                            "divisor_key": "as an embedding it is smaller than",
+                            "divisor": size_of.text,
+                        },
+                        seen,
+                    )
+                )
 
 
 class ItemsOfAnotherLength:
@@ -359,7 +511,10 @@ class ItemsOfAnotherLength:
                 yield Agreement((items.seen(), fitting.seen()))
             elif len(lengths) == 1:
                 length, value = next(iter(lengths.items()))
-                yield Contradiction({"path": items.path, "length": items.length, "settings": value.path, "sequence": length}, (items.seen(), value.seen()))
+                yield Contradiction(
+                    {"path": items.path, "length": items.length, "settings": value.path, "sequence": length},
+                    (items.seen(), value.seen()),
+                )
 
 
 class OrderDiffers:
@@ -376,9 +531,18 @@ class OrderDiffers:
                 by_set[items.set_digest, items.num_items].append(items)
         for of in by_set.values():
             first = of[0]
-            other = next((items for items in of[1:] if items.first_digest != first.first_digest and items.format == first.format), None)
+            other = next(
+                (
+                    items
+                    for items in of[1:]
+                    if items.first_digest != first.first_digest and items.format == first.format
+                ),
+                None,
+            )
             if other is not None:
-                yield Contradiction({"first": first.path, "second": other.path, "count": first.num_items}, (first.seen(), other.seen()))
+                yield Contradiction(
+                    {"first": first.path, "second": other.path, "count": first.num_items}, (first.seen(), other.seen())
+                )
             elif len(of) > 1:
                 yield Agreement(tuple(items.seen() for items in of[:2]))
         if not any(len(of) > 1 for of in by_set.values()):
@@ -413,8 +577,17 @@ class OneTokenizerTwoEnds:
         for key in ("eos_token_id", "pad_token_id", "bos_token_id"):
             first: dict[str, tuple[Value, Value]] = {}
             for config in release.configs:
-                named = [v for v in config.values if v.key in {"tokenizer.identifier", "tokenizer.name", "tokenizer_name_or_path"} and isinstance(v.value, str)]
-                ids = [v for v in config.values if v.leaf == key and isinstance(v.value, int) and not isinstance(v.value, bool)]
+                named = [
+                    v
+                    for v in config.values
+                    if v.key in {"tokenizer.identifier", "tokenizer.name", "tokenizer_name_or_path"}
+                    and isinstance(v.value, str)
+                ]
+                ids = [
+                    v
+                    for v in config.values
+                    if v.leaf == key and isinstance(v.value, int) and not isinstance(v.value, bool)
+                ]
                 if len(named) != 1 or len({v.value for v in ids}) != 1:
                     continue
                 before = first.setdefault(str(named[0].value), (ids[0], named[0]))
@@ -424,5 +597,12 @@ class OneTokenizerTwoEnds:
                 if before[0].value == ids[0].value:
                     yield Agreement(seen)
                 else:
-                    values = {"first_path": before[0].path, "second_path": ids[0].path, "tokenizer": named[0].text, "key": key, "first": before[0].text, "second": ids[0].text}
+                    values = {
+                        "first_path": before[0].path,
+                        "second_path": ids[0].path,
+                        "tokenizer": named[0].text,
+                        "key": key,
+                        "first": before[0].text,
+                        "second": ids[0].text,
+                    }
                     yield Contradiction(values, seen)

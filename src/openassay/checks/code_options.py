@@ -53,7 +53,9 @@ class Options:
         """Is this option accepted?"""
         if flag in self.flags or flag in {"--help", "-h"}:
             return True
-        if self.either_dash and flag.replace("-", "_").lstrip("_") in {f.replace("-", "_").lstrip("_") for f in self.flags}:
+        if self.either_dash and flag.replace("-", "_").lstrip("_") in {
+            f.replace("-", "_").lstrip("_") for f in self.flags
+        }:
             return True
         return self.prefixes and flag.startswith("--") and any(known.startswith(flag) for known in self.flags)
 
@@ -106,9 +108,9 @@ def defaults(release: Release) -> dict[str, list[Option]]:
 
 
 def _is_dataclass(node: ast.ClassDef) -> bool:
-    return any(_name(decorator).rpartition(".")[2] in {"dataclass", "attrs", "define"} for decorator in node.decorator_list) or any(
-        _name(base).rpartition(".")[2] in {"BaseModel", "NeoXArgsTemplate", "BaseConfig"} for base in node.bases
-    )
+    return any(
+        _name(decorator).rpartition(".")[2] in {"dataclass", "attrs", "define"} for decorator in node.decorator_list
+    ) or any(_name(base).rpartition(".")[2] in {"BaseModel", "NeoXArgsTemplate", "BaseConfig"} for base in node.bases)
 
 
 def _field_default(node: ast.AST) -> Any:
@@ -179,7 +181,11 @@ def _argparse(code: Code, options: Options) -> None:
             continue
         name = _name(node.func)
         last = name.rpartition(".")[2]
-        if last in {"ArgumentParser", "OptionParser"} and last == name.rpartition(".")[2] and "HfArgumentParser" not in name:
+        if (
+            last in {"ArgumentParser", "OptionParser"}
+            and last == name.rpartition(".")[2]
+            and "HfArgumentParser" not in name
+        ):
             options.kind = options.kind or "argparse"
             if not any(k.arg == "allow_abbrev" and _literal(k.value) is False for k in node.keywords):
                 options.prefixes = True
@@ -187,7 +193,9 @@ def _argparse(code: Code, options: Options) -> None:
                 options.unknown("its parser has parents")
         elif last in _ARGPARSE:
             words = [_literal(arg) for arg in node.args]
-            if any(isinstance(arg, ast.Starred) for arg in node.args) or any(not isinstance(word, str) for word in words):
+            if any(isinstance(arg, ast.Starred) for arg in node.args) or any(
+                not isinstance(word, str) for word in words
+            ):
                 options.unknown(f"an option's name in {code.path}:{node.lineno} is computed")
             for word in words:
                 if isinstance(word, str) and word.startswith("-"):
@@ -226,7 +234,14 @@ def _decorated(node: ast.FunctionDef | ast.AsyncFunctionDef, options: Options) -
                 elif word.startswith("-"):
                     for part in word.split("/"):
                         options.flags.setdefault(part.strip(), decorator.lineno)
-        elif name.startswith("click.") and name.rpartition(".")[2] not in {"command", "group", "argument", "version_option", "help_option", "pass_context"}:
+        elif name.startswith("click.") and name.rpartition(".")[2] not in {
+            "command",
+            "group",
+            "argument",
+            "version_option",
+            "help_option",
+            "pass_context",
+        }:
             options.unknown(f"{name} is not known")
         elif name.endswith((".command", ".callback")) and not name.startswith("click"):
             options.unknown("typer-like commands are not read")
@@ -258,11 +273,20 @@ def _fire(script: Code, options: Options) -> str:
 def _hf_parser(code: Code, reached: list[Code], options: Options) -> None:
     """HfArgumentParser((A, B)): the fields of those dataclasses, where all of them are here."""
     for node in ast.walk(code.tree):
-        if not (isinstance(node, ast.Call) and _name(node.func).rpartition(".")[2] in {"HfArgumentParser", "TrlParser", "H4ArgumentParser"}):
+        if not (
+            isinstance(node, ast.Call)
+            and _name(node.func).rpartition(".")[2] in {"HfArgumentParser", "TrlParser", "H4ArgumentParser"}
+        ):
             continue
         options.kind = "HfArgumentParser"
         given = node.args[0] if node.args else None
-        names = [_name(item) for item in given.elts] if isinstance(given, (ast.Tuple, ast.List)) else [_name(given)] if given else []
+        names = (
+            [_name(item) for item in given.elts]
+            if isinstance(given, (ast.Tuple, ast.List))
+            else [_name(given)]
+            if given
+            else []
+        )
         classes = {item.name: item for other in reached for item in other.tree.body if isinstance(item, ast.ClassDef)}
         options.prefixes = True
         for name in names:
@@ -287,9 +311,24 @@ def _hf_parser(code: Code, reached: list[Code], options: Options) -> None:
 
 
 _OTHERS = (
-    "OmegaConf.from_cli", "from_dotlist", "hydra.main", "jsonargparse", "LightningCLI", "tyro.cli", "simple_parsing", "gin.parse_config",
-    "parse_flags", "docopt", "plac.call", "Tap", "configargparse", "ConfigArgParse", "pydantic_argparse", "sys.argv", "set_defaults_from",
-)  # fmt: skip
+    "OmegaConf.from_cli",
+    "from_dotlist",
+    "hydra.main",
+    "jsonargparse",
+    "LightningCLI",
+    "tyro.cli",
+    "simple_parsing",
+    "gin.parse_config",
+    "parse_flags",
+    "docopt",
+    "plac.call",
+    "Tap",
+    "configargparse",
+    "ConfigArgParse",
+    "pydantic_argparse",
+    "sys.argv",
+    "set_defaults_from",
+)
 
 
 def _beyond(reached: list[Code], options: Options) -> None:
@@ -298,14 +337,21 @@ def _beyond(reached: list[Code], options: Options) -> None:
     for code in reached:
         parsers = {
             target.id
-            for node in ast.walk(code.tree) if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
+            for node in ast.walk(code.tree)
+            if isinstance(node, ast.Assign)
+            and isinstance(node.value, ast.Call)
             and _name(node.value.func).rpartition(".")[2] in {"ArgumentParser", "add_argument_group", "OptionParser"}
-            for target in node.targets if isinstance(target, ast.Name)
-        }  # fmt: skip
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
         for node in ast.walk(code.tree):
             if isinstance(node, (ast.Call, ast.Attribute, ast.ImportFrom, ast.Import)):
-                name = _name(node.func) if isinstance(node, ast.Call) else _name(node) if isinstance(node, ast.Attribute) else " ".join(
-                    [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
+                name = (
+                    _name(node.func)
+                    if isinstance(node, ast.Call)
+                    else _name(node)
+                    if isinstance(node, ast.Attribute)
+                    else " ".join([getattr(node, "module", None) or "", *(alias.name for alias in node.names)])
                 )
                 if known := next((other for other in _OTHERS if other in name), None):
                     options.unknown(f"it also uses {known}")
@@ -315,7 +361,18 @@ def _beyond(reached: list[Code], options: Options) -> None:
                 if any(isinstance(arg, ast.Name) and arg.id in parsers for arg in handed) and last not in local:
                     options.unknown(f"its parser is handed to {last}, which is not here")
                 owner = node.func.value if isinstance(node.func, ast.Attribute) else None
-                if last.startswith("add_") and last not in {"add_argument", "add_argument_group", "add_mutually_exclusive_group", "add_subparsers", "add_parser"} and isinstance(owner, (ast.Name, ast.Attribute)):
+                if (
+                    last.startswith("add_")
+                    and last
+                    not in {
+                        "add_argument",
+                        "add_argument_group",
+                        "add_mutually_exclusive_group",
+                        "add_subparsers",
+                        "add_parser",
+                    }
+                    and isinstance(owner, (ast.Name, ast.Attribute))
+                ):
                     if any(isinstance(arg, ast.Name) and arg.id in parsers for arg in handed) and last not in local:
                         options.unknown(f"{_name(node.func)} adds options of another package")
 

@@ -25,23 +25,50 @@ Found = tuple[str, str]
 
 
 def _is_test(path: str) -> bool:
-    return any(part in {"tests", "test", "testing", "test_data", "test_fixtures", "fixtures"} for part in path.lower().split("/")[:-1]) or bool(
-        re.match(r"(test_|conftest)", path.rpartition("/")[2])
-    )
+    return any(
+        part in {"tests", "test", "testing", "test_data", "test_fixtures", "fixtures"}
+        for part in path.lower().split("/")[:-1]
+    ) or bool(re.match(r"(test_|conftest)", path.rpartition("/")[2]))
 
 
 def _own_code(release: Release) -> Iterator[Code]:
     return (code for code in release.code if not _is_test(code.path))
 
 
-_BASES = {"nn.Module", "torch.nn.Module", "Module", "PreTrainedModel", "keras.Model", "tf.keras.Model", "flax.linen.Module", "hk.Module", "LightningModule", "pl.LightningModule", "FlaxPreTrainedModel", "MegatronModule", "GPT2PreTrainedModel", "LlamaPreTrainedModel"}  # fmt: skip
+_BASES = {
+    "nn.Module",
+    "torch.nn.Module",
+    "Module",
+    "PreTrainedModel",
+    "keras.Model",
+    "tf.keras.Model",
+    "flax.linen.Module",
+    "hk.Module",
+    "LightningModule",
+    "pl.LightningModule",
+    "FlaxPreTrainedModel",
+    "MegatronModule",
+    "GPT2PreTrainedModel",
+    "LlamaPreTrainedModel",
+}
 
 
 def model_architecture(release: Release) -> Iterator[Found]:
     """Classes that are neural networks, by their base class."""
     for code in _own_code(release):
-        classes = [node for node in code.tree.body if isinstance(node, ast.ClassDef) and {dotted(base) for base in node.bases} & _BASES]
-        whole = [c.name for c in classes if re.search(r"(?i)(model|forcausal|lm$|transformer|net$|network|gpt|bert|vit|resnet|mlp|cnn|rnn|gru|lstm|classifier|autoencoder)", c.name)]
+        classes = [
+            node
+            for node in code.tree.body
+            if isinstance(node, ast.ClassDef) and {dotted(base) for base in node.bases} & _BASES
+        ]
+        whole = [
+            c.name
+            for c in classes
+            if re.search(
+                r"(?i)(model|forcausal|lm$|transformer|net$|network|gpt|bert|vit|resnet|mlp|cnn|rnn|gru|lstm|classifier|autoencoder)",
+                c.name,
+            )
+        ]
         if whole:
             yield code.path, f"defines the network {whole[0]}"
 
@@ -51,7 +78,9 @@ def _calls(code: Code) -> set[str]:
 
 
 _TRAIN = re.compile(r"(?i)(^|[_\-])(pre)?train(er|ing)?s?([_\-]|\.py|$)|(^|[_\-])finetun|^main")
-_PREPARE = re.compile(r"(?i)(^|[_\-])(prepare|preprocess\w*|tokeni[sz]e\w*|dedup\w*|make_dataset|build_dataset|data_prep\w*|convert_dataset\w*|mix_and_split|generate_data\w*|create_data\w*|process_data\w*|pack_data\w*|shard_data\w*)([_\-.]|$)")
+_PREPARE = re.compile(
+    r"(?i)(^|[_\-])(prepare|preprocess\w*|tokeni[sz]e\w*|dedup\w*|make_dataset|build_dataset|data_prep\w*|convert_dataset\w*|mix_and_split|generate_data\w*|create_data\w*|process_data\w*|pack_data\w*|shard_data\w*)([_\-.]|$)"
+)
 _EVALUATE = re.compile(r"(?i)(^|[_\-])(eval|evaluat\w*|benchmark\w*|lm_eval\w*|score_\w*|harness)([_\-.]|$)")
 _INFER = re.compile(r"(?i)(^|[_\-])(infer\w*|predict\w*|generate|sample|chat|demo|decode|serve)([_\-.]|$)")
 _STEPS = {"backward", "apply_gradients", "minimize", "train_batch", "train_step", "train_on_batch"}
@@ -64,10 +93,19 @@ def training_code(release: Release) -> Iterator[Found]:
         name = code.path.rpartition("/")[2]
         if "backward" in calls and ({"step"} & calls or {"zero_grad"} & calls):
             yield code.path, "takes optimization steps (backward, step)"
-        elif _TRAIN.search(name) and (calls & _STEPS or {"fit"} & calls or ("train" in calls and any("Trainer" in call for call in calls)) or calls & {"pretrain", "train_model", "run_training"}):  # fmt: skip
+        elif _TRAIN.search(name) and (
+            calls & _STEPS
+            or {"fit"} & calls
+            or ("train" in calls and any("Trainer" in call for call in calls))
+            or calls & {"pretrain", "train_model", "run_training"}
+        ):
             yield code.path, f"is named {name} and starts a training"
     for file in release.files:
-        if file.name.endswith((".sh", ".slurm", ".sbatch")) and re.search(r"(?i)(pre)?train", file.name) and not _is_test(file.path):
+        if (
+            file.name.endswith((".sh", ".slurm", ".sbatch"))
+            and re.search(r"(?i)(pre)?train", file.name)
+            and not _is_test(file.path)
+        ):
             yield file.path, "is a script named for training"
 
 
@@ -75,11 +113,17 @@ def _named(pattern: re.Pattern[str], why: str) -> Callable[[Release], Iterator[F
     def find(release: Release) -> Iterator[Found]:
         for code in _own_code(release):
             name = code.path.rpartition("/")[2].removesuffix(".py")
-            functions = any(isinstance(node, (ast.FunctionDef, ast.ClassDef)) for node in code.tree.body) or "ArgumentParser" in _calls(code)
+            functions = any(
+                isinstance(node, (ast.FunctionDef, ast.ClassDef)) for node in code.tree.body
+            ) or "ArgumentParser" in _calls(code)
             if pattern.search(name) and (functions or len(code.tree.body) > 5):
                 yield code.path, why
         for file in release.files:
-            if file.name.endswith((".sh", ".ipynb")) and pattern.search(file.name.rpartition(".")[0]) and not _is_test(file.path):
+            if (
+                file.name.endswith((".sh", ".ipynb"))
+                and pattern.search(file.name.rpartition(".")[0])
+                and not _is_test(file.path)
+            ):
                 yield file.path, why
 
     return find
@@ -94,7 +138,9 @@ def inference_code(release: Release) -> Iterator[Found]:
             yield code.path, "defines generate or predict"
 
 
-_REQUIREMENTS = re.compile(r"(?i)^(requirements[\w.-]*\.(txt|in)|environment\.ya?ml|pipfile|poetry\.lock|uv\.lock|conda\.ya?ml|setup\.cfg|dockerfile)$")
+_REQUIREMENTS = re.compile(
+    r"(?i)^(requirements[\w.-]*\.(txt|in)|environment\.ya?ml|pipfile|poetry\.lock|uv\.lock|conda\.ya?ml|setup\.cfg|dockerfile)$"
+)
 
 
 def supporting_libraries(release: Release) -> Iterator[Found]:
@@ -103,13 +149,20 @@ def supporting_libraries(release: Release) -> Iterator[Found]:
         if _REQUIREMENTS.match(file.name) and not _is_test(file.path):
             yield file.path, "lists the packages that are needed"
     for config in release.configs:
-        if config.path.endswith("pyproject.toml") and ("project.dependencies" in config.by_key or any(key.startswith("tool.poetry.dependencies") for key in config.by_key)):  # fmt: skip
+        if config.path.endswith("pyproject.toml") and (
+            "project.dependencies" in config.by_key
+            or any(key.startswith("tool.poetry.dependencies") for key in config.by_key)
+        ):
             yield config.path, "lists the packages that are needed"
     for code in release.code:
-        if code.path.rpartition("/")[2] == "setup.py" and any(isinstance(n, ast.keyword) and n.arg == "install_requires" for n in ast.walk(code.tree)):
+        if code.path.rpartition("/")[2] == "setup.py" and any(
+            isinstance(n, ast.keyword) and n.arg == "install_requires" for n in ast.walk(code.tree)
+        ):
             yield code.path, "lists the packages that are needed (install_requires)"
     for text in release.texts:
-        if text.path.rpartition("/")[2] in {"METADATA", "PKG-INFO"} and any(line.startswith("Requires-Dist:") for line in text.lines):
+        if text.path.rpartition("/")[2] in {"METADATA", "PKG-INFO"} and any(
+            line.startswith("Requires-Dist:") for line in text.lines
+        ):
             yield text.path, "lists the packages that are needed (Requires-Dist)"
 
 
@@ -156,7 +209,9 @@ def _data_files(release: Release) -> Iterator[tuple[str, str]]:
     for file in release.files:
         if file.path in release.pointers or file.path in known or file.size_bytes == 0:
             continue
-        if file.name.endswith(_DATA) and re.search(r"(?i)data|train|test|valid|corpus|shard|split|part-|set", file.path):
+        if file.name.endswith(_DATA) and re.search(
+            r"(?i)data|train|test|valid|corpus|shard|split|part-|set", file.path
+        ):
             kind = release.magic.get(file.path)
             if file.name.endswith((".parquet", ".arrow")) and kind == "unknown":
                 continue
@@ -167,16 +222,31 @@ def _data_files(release: Release) -> Iterator[tuple[str, str]]:
 
 def datasets(release: Release) -> Iterator[Found]:
     """Data that is not named as a test's."""
-    return ((path, why) for path, why in _data_files(release) if not _EVAL_WORDS.search(path) and not re.search(r"(?i)sample|example|bad_", path))  # fmt: skip
+    return (
+        (path, why)
+        for path, why in _data_files(release)
+        if not _EVAL_WORDS.search(path) and not re.search(r"(?i)sample|example|bad_", path)
+    )
 
 
 def evaluation_data(release: Release) -> Iterator[Found]:
     """Data that is named as a test's."""
-    return ((path, why) for path, why in _data_files(release) if _EVAL_WORDS.search(path) and not re.search(r"(?i)sample|tests?/", path))
+    return (
+        (path, why)
+        for path, why in _data_files(release)
+        if _EVAL_WORDS.search(path) and not re.search(r"(?i)sample|tests?/", path)
+    )
 
 
 def _model_settings(release: Release) -> Iterator[Config]:
-    return (c for c in release.configs if c.format == "json" and not _is_test(c.path) and c.path.rpartition("/")[2].endswith("config.json") and ("model_type" in c.by_key or "architectures" in c.by_key))  # fmt: skip
+    return (
+        c
+        for c in release.configs
+        if c.format == "json"
+        and not _is_test(c.path)
+        and c.path.rpartition("/")[2].endswith("config.json")
+        and ("model_type" in c.by_key or "architectures" in c.by_key)
+    )
 
 
 def model_metadata(release: Release) -> Iterator[Found]:
@@ -187,14 +257,26 @@ def model_metadata(release: Release) -> Iterator[Found]:
         if not _is_test(tokenizer.path):
             yield tokenizer.path, f"is a tokenizer of {len(tokenizer.ids)} tokens"
     for file in release.files:
-        if (file.path in release.weights or file.name.endswith((".pt", ".bin"))) and re.search(r"(?i)optim", file.name) and not _is_test(file.path) and file.path not in release.pointers:  # fmt: skip
+        if (
+            (file.path in release.weights or file.name.endswith((".pt", ".bin")))
+            and re.search(r"(?i)optim", file.name)
+            and not _is_test(file.path)
+            and file.path not in release.pointers
+        ):
             yield file.path, "is an optimizer's state, by its name"
 
 
 def sample_outputs(release: Release) -> Iterator[Found]:
     """Files named as outputs of the model."""
     for file in release.files:
-        if re.search(r"(?i)(^|/)(sample_outputs?|generations?|generated_samples|model_outputs|outputs?_samples?)(/|[\w-]*\.(jsonl?|txt|md|csv))", file.path) and file.size_bytes and not _is_test(file.path):  # fmt: skip
+        if (
+            re.search(
+                r"(?i)(^|/)(sample_outputs?|generations?|generated_samples|model_outputs|outputs?_samples?)(/|[\w-]*\.(jsonl?|txt|md|csv))",
+                file.path,
+            )
+            and file.size_bytes
+            and not _is_test(file.path)
+        ):
             yield file.path, "is named as the model's output"
 
 
@@ -222,14 +304,20 @@ def data_card(release: Release) -> Iterator[Found]:
 def technical_report(release: Release) -> Iterator[Found]:
     """Reports by their name."""
     for file in release.files:
-        if re.search(r"(?i)(tech(nical)?[_\- ]?report|whitepaper)[^/]*\.(pdf|md|tex)$", file.name) and release.magic.get(file.path, "pdf") == "pdf":
+        if (
+            re.search(r"(?i)(tech(nical)?[_\- ]?report|whitepaper)[^/]*\.(pdf|md|tex)$", file.name)
+            and release.magic.get(file.path, "pdf") == "pdf"
+        ):
             yield file.path, "is named as a report"
 
 
 def research_paper(release: Release) -> Iterator[Found]:
     """Papers that lie in the release."""
     for file in release.files:
-        if re.search(r"(?i)(paper|article|arxiv|\d{4}\.\d{4,5})[^/]*\.(pdf|tex)$", file.path) and release.magic.get(file.path, "pdf") == "pdf":
+        if (
+            re.search(r"(?i)(paper|article|arxiv|\d{4}\.\d{4,5})[^/]*\.(pdf|tex)$", file.path)
+            and release.magic.get(file.path, "pdf") == "pdf"
+        ):
             yield file.path, "is named as a paper"
 
 
@@ -239,7 +327,9 @@ def evaluation_results(release: Release) -> Iterator[Found]:
         if not _is_test(sheet.path):
             yield sheet.path, f"holds {len(sheet.results)} results of {sheet.model}"
     for text in release.texts:
-        if text.front is not None and any(value.key.startswith("model-index") and value.leaf == "value" for value in text.front.values):
+        if text.front is not None and any(
+            value.key.startswith("model-index") and value.leaf == "value" for value in text.front.values
+        ):
             yield text.path, "states results in its model-index"
 
 
@@ -263,11 +353,19 @@ def training_logs(release: Release) -> Iterator[Found]:
         elif re.search(r"(?i)(^|/)(train\w*|loss|wandb)[^/]*\.log$|(^|/)wandb/run-", file.path):
             yield file.path, "is a log by its name"
     for config in release.configs:
-        if config.path.endswith("trainer_state.json") and isinstance(config.document, dict) and config.document.get("log_history"):
+        if (
+            config.path.endswith("trainer_state.json")
+            and isinstance(config.document, dict)
+            and config.document.get("log_history")
+        ):
             yield config.path, f"holds {len(config.document['log_history'])} entries of a trainer's log"
     for table in release.tables:
         columns = {column.strip().lower() for column in table.columns}
-        if columns & {"step", "iteration", "epoch"} and any("loss" in column for column in columns) and len(table.rows) >= 5:
+        if (
+            columns & {"step", "iteration", "epoch"}
+            and any("loss" in column for column in columns)
+            and len(table.rows) >= 5
+        ):
             yield table.path, f"gives losses over {len(table.rows)} steps"
 
 
@@ -301,14 +399,18 @@ def _pointed_at(component: ComponentName, release: Release) -> Iterator[Found]:
     """What the files name without holding it: LFS pointers, lists of addresses, citations, logs on a server."""
     if component in {"params_final", "params_intermediate"}:
         for path in sorted(release.pointers):
-            if path.endswith((".safetensors", ".bin", ".pt", ".pth", ".gguf", ".h5")) and (_step(path) is not None) == (component == "params_intermediate"):  # fmt: skip
+            if path.endswith((".safetensors", ".bin", ".pt", ".pth", ".gguf", ".h5")) and (_step(path) is not None) == (
+                component == "params_intermediate"
+            ):
                 yield path, "is a Git LFS pointer: the file itself is not here"
     if component == "datasets":
         for path in sorted(release.pointers):
             if path.endswith(_DATA):
                 yield path, "is a Git LFS pointer: the file itself is not here"
         for hashes in release.hashes:
-            if any(hashed.name.endswith((".bin", ".idx", ".jsonl", ".parquet", ".npy", ".gz", ".zst")) for hashed in hashes):
+            if any(
+                hashed.name.endswith((".bin", ".idx", ".jsonl", ".parquet", ".npy", ".gz", ".zst")) for hashed in hashes
+            ):
                 yield hashes[0].path, f"lists the digests of {len(hashes)} data files"
     for table in release.tables:
         cells = [cell for row in table.rows[:20] for cell in row.cells if cell.strip().startswith(("http", "s3://"))]
@@ -334,7 +436,9 @@ def _pointed_at(component: ComponentName, release: Release) -> Iterator[Found]:
 
 
 def detect(
-    release: Release, declared: dict[str, Literal["yes", "no", "partly", "unknown"]], digest: Callable[[str], str | None]
+    release: Release,
+    declared: dict[str, Literal["yes", "no", "partly", "unknown"]],
+    digest: Callable[[str], str | None],
 ) -> tuple[ComponentDetected, ...]:
     """Every component, as far as the files show it. `digest` gives a file's sha256."""
     terms = "; ".join(
@@ -353,10 +457,14 @@ def detect(
         files = tuple(_seen(path, why, release, digest) for path, why in held or named)
         found.append(
             ComponentDetected(
-                component=name, declared=declared.get(name), found="found" if held else "named" if named else "not seen",
-                reachable=reachable, terms=terms if held else "", files=files,
+                component=name,
+                declared=declared.get(name),
+                found="found" if held else "named" if named else "not seen",
+                reachable=reachable,
+                terms=terms if held else "",
+                files=files,
             )
-        )  # fmt: skip
+        )
     return tuple(found)
 
 
@@ -371,7 +479,12 @@ def _first(found: Iterable[Found]) -> list[Found]:
 
 def _seen(path: str, why: str, release: Release, digest: Callable[[str], str | None]) -> FileSeen:
     file: File | None = release.by_path.get(path)
-    return FileSeen(path=path, why=why, sha256=digest(path) if file is not None else None, date=file.date if file is not None else "unknown")
+    return FileSeen(
+        path=path,
+        why=why,
+        sha256=digest(path) if file is not None else None,
+        date=file.date if file is not None else "unknown",
+    )
 
 
 __all__ = ["DETECTORS", "detect"]

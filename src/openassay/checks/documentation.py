@@ -28,18 +28,24 @@ class Command:
 
 
 _BLOCK = re.compile(r"\s*(?:```+|~~~+)\s*(\w*)")
-_OUTSIDE = re.compile(r"^\s*(?:\$ |> )?(?:git\s+(?:lfs\s+)?clone|cd|pushd|docker|wget|curl|tar|unzip|kubectl|ssh|srun|sbatch)\b")
+_OUTSIDE = re.compile(
+    r"^\s*(?:\$ |> )?(?:git\s+(?:lfs\s+)?clone|cd|pushd|docker|wget|curl|tar|unzip|kubectl|ssh|srun|sbatch)\b"
+)
 
 
 def _documents(release: Release) -> list[Text]:
     return [
-        text for text in release.texts
+        text
+        for text in release.texts
         if re.match(r"(?i)readme(\.md|\.markdown)?$", text.path.rpartition("/")[2]) and not _aside(text.path)
-    ]  # fmt: skip
+    ]
 
 
 def _aside(path: str) -> bool:
-    return any(part.lower() in {"third_party", "vendor", "dependencies", "external", "node_modules", "submodules"} for part in path.split("/"))  # fmt: skip
+    return any(
+        part.lower() in {"third_party", "vendor", "dependencies", "external", "node_modules", "submodules"}
+        for part in path.split("/")
+    )
 
 
 def commands(text: Text, release: Release) -> Iterator[Command]:
@@ -94,7 +100,11 @@ def _goes(line: str, release: Release) -> str:
     clone = re.match(r"\s*(?:\$ |> )?git\s+(?:lfs\s+)?clone\s+.*?(\S+)\s*$", line)
     if clone:
         name = clone.group(1).rstrip("/").removesuffix(".git").rpartition("/")[2].lower()
-        return "" if name in _own_names(release) or clone.group(1).startswith("https://huggingface") else f"after `{line.strip()[:60]}`"
+        return (
+            ""
+            if name in _own_names(release) or clone.group(1).startswith("https://huggingface")
+            else f"after `{line.strip()[:60]}`"
+        )
     return f"after `{line.strip()[:60]}`" if re.match(r"\s*(?:\$ )?(docker|kubectl|ssh|srun|sbatch)", line) else ""
 
 
@@ -134,7 +144,9 @@ _LAUNCHERS = {"torchrun", "deepspeed", "accelerate", "horovodrun", "mpirun", "co
 def called(command: Command, release: Release) -> Call | None:
     """Which script does a command start? None where it starts none, or where that is not plain."""
     words = list(command.words)
-    while words and (re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*=\S*", words[0]) or words[0] in {"sudo", "time", "nohup", "env"}):
+    while words and (
+        re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*=\S*", words[0]) or words[0] in {"sudo", "time", "nohup", "env"}
+    ):
         words.pop(0)
     if not words:
         return None
@@ -203,15 +215,32 @@ class FlagNotAccepted:
                     seen = Evidence(path=text.path, line=command.line, key=flag, value=" ".join(command.words)[:200])
                     if options.takes(flag):
                         line = options.flags.get(flag)
-                        yield Agreement((seen, Evidence(path=call.script.path, line=line, key=flag, value=options.kind)))
+                        yield Agreement(
+                            (seen, Evidence(path=call.script.path, line=line, key=flag, value=options.kind))
+                        )
                     elif not options.complete or not flag.startswith("--"):
                         yield NotAsked(f"{call.script.path}: {options.why or 'short options are not told apart'}")
                     else:
                         close = difflib.get_close_matches(flag, list(options.flags), n=1, cutoff=0.6)
-                        given = ", ".join(sorted(f for f in options.flags if f.startswith("--") and not f.startswith("--no"))[:12])
-                        at = Evidence(path=call.script.path, line=options.flags[close[0]] if close else None, key=options.kind, value=f"takes {given}")  # fmt: skip
+                        given = ", ".join(
+                            sorted(f for f in options.flags if f.startswith("--") and not f.startswith("--no"))[:12]
+                        )
+                        at = Evidence(
+                            path=call.script.path,
+                            line=options.flags[close[0]] if close else None,
+                            key=options.kind,
+                            value=f"takes {given}",
+                        )
                         near = f"; it takes {close[0]}" if close else ""
-                        yield Contradiction({"document": f"{text.path}:{command.line}", "script": call.script.path, "flag": flag, "near": near}, (seen, at))
+                        yield Contradiction(
+                            {
+                                "document": f"{text.path}:{command.line}",
+                                "script": call.script.path,
+                                "flag": flag,
+                                "near": near,
+                            },
+                            (seen, at),
+                        )
 
 
 def _own_words(words: tuple[str, ...]) -> list[str]:
@@ -237,10 +266,17 @@ class DefaultDocumentedOtherwise:
         options = defaults(release)
         for text in _documents(release):
             for i, line in enumerate(text.lines):
-                found = re.search(r"`?--([A-Za-z][\w-]+)`?[^`]{0,120}?\bdefaults?(?:\s+(?:is|to|value|value is))?\s*[:=]?\s*`?([-\d.eE]+\d)`?(?![\w.])", line)
+                found = re.search(
+                    r"`?--([A-Za-z][\w-]+)`?[^`]{0,120}?\bdefaults?(?:\s+(?:is|to|value|value is))?\s*[:=]?\s*`?([-\d.eE]+\d)`?(?![\w.])",
+                    line,
+                )
                 if not found:
                     continue
-                of = [o for o in options.get(found.group(1).lower().replace("-", "_"), []) if isinstance(o.default, (int, float)) and not isinstance(o.default, bool)]
+                of = [
+                    o
+                    for o in options.get(found.group(1).lower().replace("-", "_"), [])
+                    if isinstance(o.default, (int, float)) and not isinstance(o.default, bool)
+                ]
                 if not of or len({o.default for o in of}) != 1:
                     continue
                 try:
@@ -250,7 +286,13 @@ class DefaultDocumentedOtherwise:
                 if claimed == float(of[0].default):
                     yield Agreement((text.seen(i + 1), of[0].seen()))
                 else:
-                    values = {"document": f"{text.path}:{i + 1}", "flag": f"--{found.group(1)}", "first": found.group(2), "path": f"{of[0].path}:{of[0].line}", "second": of[0].default}
+                    values = {
+                        "document": f"{text.path}:{i + 1}",
+                        "flag": f"--{found.group(1)}",
+                        "first": found.group(2),
+                        "path": f"{of[0].path}:{of[0].line}",
+                        "second": of[0].default,
+                    }
                     yield Contradiction(values, (text.seen(i + 1), of[0].seen()))
 
 
@@ -277,7 +319,15 @@ class NamedFileAbsent:
                 seen = Evidence(path=text.path, line=command.line, key=call.name, value=" ".join(command.words)[:200])
                 if call.script is not None:
                     yield Agreement((seen, Evidence(path=call.script.path, line=None, key="", value="present")))
-                elif not command.elsewhere and not any(file.name == call.name.rpartition("/")[2] for file in release.files) and release.code and "path/to" not in call.name.lower() and f"/{call.name.rpartition('/')[2]}" not in "\n".join(line for line in text.lines if "://" in line) and not call.name.startswith(("/", "..", "your")):  # fmt: skip
+                elif (
+                    not command.elsewhere
+                    and not any(file.name == call.name.rpartition("/")[2] for file in release.files)
+                    and release.code
+                    and "path/to" not in call.name.lower()
+                    and f"/{call.name.rpartition('/')[2]}"
+                    not in "\n".join(line for line in text.lines if "://" in line)
+                    and not call.name.startswith(("/", "..", "your"))
+                ):
                     yield self._absent(text, command.line, call.name, release, seen)
 
     def _absent(self, text: Text, line: int, name: str, release: Release, seen: Evidence) -> Contradiction:
@@ -286,7 +336,12 @@ class NamedFileAbsent:
         near = f"; there is {names[close[0]]}" if close else ""
         folder = PurePosixPath(text.folder or ".")
         there = [file.path for file in release.files if PurePosixPath(file.path).parent == folder][:12]
-        listing = Evidence(path=names[close[0]] if close else str(folder), line=None, key="present", value=names[close[0]] if close else ", ".join(there))
+        listing = Evidence(
+            path=names[close[0]] if close else str(folder),
+            line=None,
+            key="present",
+            value=names[close[0]] if close else ", ".join(there),
+        )
         return Contradiction({"document": f"{text.path}:{line}", "name": name, "near": near}, (seen, listing))
 
     def _links(self, text: Text, release: Release) -> Iterator[Seen]:
@@ -296,7 +351,13 @@ class NamedFileAbsent:
             for found in re.finditer(r"!?\[[^\]]*\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)", plain):
                 target = found.group(1)
                 parts = urlsplit(target) if "://" not in target or target.startswith("http") else None
-                if parts is None or parts.scheme or parts.netloc or not parts.path or target.startswith(("#", "mailto:", "//")):
+                if (
+                    parts is None
+                    or parts.scheme
+                    or parts.netloc
+                    or not parts.path
+                    or target.startswith(("#", "mailto:", "//"))
+                ):
                     continue
                 path = unquote(parts.path)
                 if re.match(r"[\w-]+(\.[\w-]+)*\.(com|org|io|ai|net|edu|dev|co|gov|me|app)(/|:|$)", path):
@@ -307,9 +368,16 @@ class NamedFileAbsent:
                 if inside is None:
                     continue  # GitHub's own `../../issues`
                 seen = text.seen(line, found.group()[:200], path)
-                if inside in release.by_path or inside in folders or _resolved(path.lstrip("/"), "") in release.by_path | dict.fromkeys(folders):
+                if (
+                    inside in release.by_path
+                    or inside in folders
+                    or _resolved(path.lstrip("/"), "") in release.by_path | dict.fromkeys(folders)
+                ):
                     yield Agreement((seen,))
-                elif any(inside == other.partition(" ")[0] or inside.startswith(f"{other.partition(' ')[0]}/") for other in release.unreadable):
+                elif any(
+                    inside == other.partition(" ")[0] or inside.startswith(f"{other.partition(' ')[0]}/")
+                    for other in release.unreadable
+                ):
                     continue
                 elif not path.endswith((".html", ".htm")):
                     yield self._absent(text, line, path, release, seen)
@@ -317,7 +385,10 @@ class NamedFileAbsent:
 
     def _in_backticks(self, text: Text, line: int, words: str, release: Release) -> Iterator[Seen]:
         """`Check out the `x.jsonl``: only where a file of nearly that name is there, so that a file is meant."""
-        for found in re.finditer(r"(?i)\b(?:see|check out|look at|refer to|provided in|found in|listed in|is in)\s+(?:the\s+|our\s+)?(?:file\s+)?`([\w./-]+\.(?:py|jsonl?|ya?ml|sh|txt|csv|md|ipynb|gin))`", words):  # fmt: skip
+        for found in re.finditer(
+            r"(?i)\b(?:see|check out|look at|refer to|provided in|found in|listed in|is in)\s+(?:the\s+|our\s+)?(?:file\s+)?`([\w./-]+\.(?:py|jsonl?|ya?ml|sh|txt|csv|md|ipynb|gin))`",
+            words,
+        ):
             name = found.group(1).rpartition("/")[2]
             names = [file.name for file in release.files]
             close = difflib.get_close_matches(name, names, n=1, cutoff=0.8)
@@ -354,7 +425,15 @@ class LinkDead:
             seen = link.text.seen(link.line, link.url, "link")
             if link.status in {404, 410}:
                 at = Evidence(path=link.url, line=None, key="status", value=f"{link.status} on {link.date}")
-                yield Contradiction({"document": f"{link.text.path}:{link.line}", "url": link.url, "status": link.status, "date": link.date}, (seen, at))
+                yield Contradiction(
+                    {
+                        "document": f"{link.text.path}:{link.line}",
+                        "url": link.url,
+                        "status": link.status,
+                        "date": link.date,
+                    },
+                    (seen, at),
+                )
             elif link.status is not None and 200 <= link.status < 300:
                 yield Agreement((seen,))
             else:

@@ -23,28 +23,73 @@ NAMES: dict[str, tuple[str, ...]] = {
     "beta2": ("beta2", "adam_beta2", "beta_2"),
     "adam_eps": ("adam_eps", "adam_epsilon", "optimizer_eps"),
     "steps": (
-        "train_iters", "max_steps", "num_train_steps", "total_steps", "training_steps", "train_steps", "max_iters", "num_steps",
-        "total_training_steps", "n_steps", "max_train_steps",
+        "train_iters",
+        "max_steps",
+        "num_train_steps",
+        "total_steps",
+        "training_steps",
+        "train_steps",
+        "max_iters",
+        "num_steps",
+        "total_training_steps",
+        "n_steps",
+        "max_train_steps",
     ),
-    "warmup_steps": ("warmup_steps", "num_warmup_steps", "lr_warmup_steps", "lr_warmup_iters", "warmup_iters", "t_warmup"),
+    "warmup_steps": (
+        "warmup_steps",
+        "num_warmup_steps",
+        "lr_warmup_steps",
+        "lr_warmup_iters",
+        "warmup_iters",
+        "t_warmup",
+    ),
     "sequence_length": (
-        "seq_length", "seq_len", "max_seq_length", "max_seq_len", "max_sequence_length", "sequence_length", "context_length",
-        "context_window", "block_size", "max_length", "max_position_embeddings", "n_positions", "n_ctx", "context_size",
+        "seq_length",
+        "seq_len",
+        "max_seq_length",
+        "max_seq_len",
+        "max_sequence_length",
+        "sequence_length",
+        "context_length",
+        "context_window",
+        "block_size",
+        "max_length",
+        "max_position_embeddings",
+        "n_positions",
+        "n_ctx",
+        "context_size",
     ),
-    "batch_size": ("global_train_batch_size", "global_batch_size", "train_batch_size", "total_batch_size", "batch_size"),
+    "batch_size": (
+        "global_train_batch_size",
+        "global_batch_size",
+        "train_batch_size",
+        "total_batch_size",
+        "batch_size",
+    ),
     "d_model": ("hidden_size", "d_model", "n_embd", "model_dim", "hidden_dim", "dim", "d_hidden", "embedding_dim"),
     "n_layers": ("num_layers", "num_hidden_layers", "n_layers", "n_layer", "layers", "number_of_layers"),
     "n_heads": ("num_attention_heads", "num_heads", "n_heads", "n_head", "attention_heads", "number_of_heads"),
     "seed": ("seed", "random_seed"),
-    "clip_norm": ("gradient_clipping", "max_grad_norm", "clip_grad", "grad_clip", "clip_norm", "max_gradient_norm", "gradient_clip_val"),
+    "clip_norm": (
+        "gradient_clipping",
+        "max_grad_norm",
+        "clip_grad",
+        "grad_clip",
+        "clip_norm",
+        "max_gradient_norm",
+        "gradient_clip_val",
+    ),
     "vocab_size": ("vocab_size", "vocabulary_size", "n_vocab"),
     "dropout": ("dropout", "dropout_rate", "resid_pdrop", "hidden_dropout"),
     "epochs": ("num_train_epochs", "num_epochs", "epochs", "max_epochs"),
-}  # fmt: skip
+}
 """One name for each setting's usual spellings (dashes count as underscores)."""
 
 _CANONICAL = {spelling: name for name, spellings in NAMES.items() for spelling in spellings}
-_ELSEWHERE = re.compile(r"(^|\.)(eval|valid|test|vision|text|audio|encoder|decoder|speech|image|teacher|draft|lora|reward|critic|inference|generation)[^.]*\.", re.I)  # fmt: skip
+_ELSEWHERE = re.compile(
+    r"(^|\.)(eval|valid|test|vision|text|audio|encoder|decoder|speech|image|teacher|draft|lora|reward|critic|inference|generation)[^.]*\.",
+    re.I,
+)
 
 
 def canonical(key: str) -> str | None:
@@ -54,13 +99,35 @@ def canonical(key: str) -> str | None:
 
 
 _HEADERS = {
-    "parameters": None, "params": None, "learning rate": "learning_rate", "lr": "learning_rate", "peak lr": "learning_rate",
-    "peak learning rate": "learning_rate", "layers": "n_layers", "num layers": "n_layers", "number of layers": "n_layers", "hidden size": "d_model",
-    "model dim": "d_model", "attention heads": "n_heads", "heads": "n_heads", "num heads": "n_heads", "context length": "sequence_length",
-    "sequence length": "sequence_length", "vocab size": "vocab_size", "vocabulary size": "vocab_size", "warmup steps": "warmup_steps",
-    "weight decay": "weight_decay", "training steps": "steps", "train steps": "steps", "steps": "steps", "training tokens": "tokens", "tokens": "tokens",
-    "seed": "seed", "epochs": "epochs", "batch size": None,
-}  # fmt: skip
+    "parameters": None,
+    "params": None,
+    "learning rate": "learning_rate",
+    "lr": "learning_rate",
+    "peak lr": "learning_rate",
+    "peak learning rate": "learning_rate",
+    "layers": "n_layers",
+    "num layers": "n_layers",
+    "number of layers": "n_layers",
+    "hidden size": "d_model",
+    "model dim": "d_model",
+    "attention heads": "n_heads",
+    "heads": "n_heads",
+    "num heads": "n_heads",
+    "context length": "sequence_length",
+    "sequence length": "sequence_length",
+    "vocab size": "vocab_size",
+    "vocabulary size": "vocab_size",
+    "warmup steps": "warmup_steps",
+    "weight decay": "weight_decay",
+    "training steps": "steps",
+    "train steps": "steps",
+    "steps": "steps",
+    "training tokens": "tokens",
+    "tokens": "tokens",
+    "seed": "seed",
+    "epochs": "epochs",
+    "batch size": None,
+}
 
 
 def canonical_header(words: str) -> str | None:
@@ -110,7 +177,22 @@ def recipes(release: Release) -> list[Recipe]:
 
 
 def _is_aside(path: str) -> bool:
-    return any(part.lower() in {"test", "tests", "test_data", "testdata", "test_fixtures", "fixtures", "third_party", "dependencies", "vendor"} or part.startswith(".") for part in path.split("/"))  # fmt: skip
+    return any(
+        part.lower()
+        in {
+            "test",
+            "tests",
+            "test_data",
+            "testdata",
+            "test_fixtures",
+            "fixtures",
+            "third_party",
+            "dependencies",
+            "vendor",
+        }
+        or part.startswith(".")
+        for part in path.split("/")
+    )
 
 
 def stated(config: Config) -> dict[str, Value]:
@@ -123,18 +205,32 @@ def stated(config: Config) -> dict[str, Value]:
         name = canonical(value.key)
         if value.leaf == "betas" and isinstance(value.value, tuple) and len(value.value) == 2:
             for i, beta in enumerate(("beta1", "beta2")):
-                part = Value(path=value.path, line=value.line, key=f"{value.key}.{i}", value=value.value[i], text=str(value.value[i]))
+                part = Value(
+                    path=value.path,
+                    line=value.line,
+                    key=f"{value.key}.{i}",
+                    value=value.value[i],
+                    text=str(value.value[i]),
+                )
                 several.setdefault(beta, []).append(part)
         elif value.leaf in {"eps", "epsilon"} and "optimizer" in value.key.lower():
             several.setdefault("adam_eps", []).append(value)
-        elif name == "batch_size" and value.leaf.replace("-", "_") == "batch_size" and not re.search(r"train", value.key, re.I):
+        elif (
+            name == "batch_size"
+            and value.leaf.replace("-", "_") == "batch_size"
+            and not re.search(r"train", value.key, re.I)
+        ):
             continue  # whose batch, and of how many devices?
         elif name is not None and value.value is not None:
             if name == "seed" and value.key.count(".") > 1:
                 continue
             several.setdefault(name, []).append(value)
     if "learning_rate" not in several:
-        pieces = [v for v in config.values if re.search(r"learning_rate\.\d+\.(initial_learning_rate|end_learning_rate)$", v.key)]
+        pieces = [
+            v
+            for v in config.values
+            if re.search(r"learning_rate\.\d+\.(initial_learning_rate|end_learning_rate)$", v.key)
+        ]
         peaks = [v for v in pieces if as_number(v.value) is not None]
         if peaks:
             several["learning_rate"] = [max(peaks, key=lambda v: as_number(v.value) or 0.0)]
@@ -189,7 +285,13 @@ def _batch(recipe: Recipe) -> tuple[float, tuple[Evidence, ...]] | None:
     if not whole:
         whole = [v for v in config.values if re.fullmatch(r"train(ing)?_(input|data)\.batch_size", v.key)]
     if not whole:  # DeepSpeed: train_batch_size is the whole one
-        whole = [v for v in config.values if v.key.replace("-", "_") == "train_batch_size" and config.format == "yaml" and "train-iters" in config.by_key]  # fmt: skip
+        whole = [
+            v
+            for v in config.values
+            if v.key.replace("-", "_") == "train_batch_size"
+            and config.format == "yaml"
+            and "train-iters" in config.by_key
+        ]
     if len(whole) == 1 and (size := as_number(whole[0].value)) is not None and size >= 1:
         return size, (whole[0].seen(),)
     micro = [v for v in config.values if v.leaf.replace("-", "_") == "train_micro_batch_size_per_gpu"]
@@ -202,7 +304,11 @@ def _batch(recipe: Recipe) -> tuple[float, tuple[Evidence, ...]] | None:
     shards = 1.0  # devices that share one copy of the model do not add to the batch
     seen = [micro[0].seen(), recipe.gpus.seen(), *(v.seen() for v in gas[:1])]
     for v in config.values:
-        if v.key.replace("-", "_") in {"model_parallel_size", "pipe_parallel_size"} and (ways := as_number(v.value)) is not None and ways > 1:
+        if (
+            v.key.replace("-", "_") in {"model_parallel_size", "pipe_parallel_size"}
+            and (ways := as_number(v.value)) is not None
+            and ways > 1
+        ):
             shards *= ways
             seen.append(v.seen())
     if accumulated is None:
@@ -222,8 +328,17 @@ def _steps(recipe: Recipe) -> Value | None:
 
 
 _UNITS = {
-    "": 1.0, "k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9, "t": 1e12, "trillion": 1e12,
-}  # fmt: skip
+    "": 1.0,
+    "k": 1e3,
+    "thousand": 1e3,
+    "m": 1e6,
+    "million": 1e6,
+    "b": 1e9,
+    "bn": 1e9,
+    "billion": 1e9,
+    "t": 1e12,
+    "trillion": 1e12,
+}
 _AMOUNT = re.compile(
     r"(?P<about>~=?\s*|≈\s*|about\s+|around\s+|approximately\s+|roughly\s+|nearly\s+|almost\s+|over\s+|more than\s+|up to\s+|at least\s+)?"
     r"(?<![\w.,-])(?P<number>\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?(?:e\d+)?)\s?(?P<unit>[kKmMbBtT]|[Bb]n|thousand|million|billion|trillion|Million|Billion|Trillion)?"
@@ -291,7 +406,12 @@ def subject_of(label: str, names: list[str]) -> str | None:
     """
     label = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", label)
     wanted = set(_words(label))
-    if not wanted or len(set(names)) != len(names) and Counter(names).most_common(1)[0][1] > 1 and set(names) == {names[0]}:
+    if (
+        not wanted
+        or len(set(names)) != len(names)
+        and Counter(names).most_common(1)[0][1] > 1
+        and set(names) == {names[0]}
+    ):
         return None
     sized = any(re.match(r"\d", word) for word in wanted)
     words = {name: set(_words(name)) for name in names if names.count(name) == 1}
@@ -308,7 +428,11 @@ def subject_of(label: str, names: list[str]) -> str | None:
 
 
 def _documents(release: Release) -> list[Text]:
-    return [text for text in release.texts if re.match(r"(?i)(readme|model[_-]?card|.*card\.md)", text.path.rpartition("/")[2])]
+    return [
+        text
+        for text in release.texts
+        if re.match(r"(?i)(readme|model[_-]?card|.*card\.md)", text.path.rpartition("/")[2])
+    ]
 
 
 def _of_same_project(text: Text, recipe: Recipe) -> bool:
@@ -336,16 +460,22 @@ class TokensDisagree:
         if given.fits(tokens.total, tokens.per_step):
             return Agreement((given.evidence, *at))
         values = {
-            "what": what, "stated": _short(given.value), "computed": _short(tokens.total),
+            "what": what,
+            "stated": _short(given.value),
+            "computed": _short(tokens.total),
             "how": " x ".join(f"{e.key} {e.value}" for e in at),
-        }  # fmt: skip
+        }
         return Contradiction(values, (given.evidence, *at))
 
     def _within(self, recipe: Recipe, tokens: Tokens) -> Iterator[Seen]:
         config = recipe.config
         duration = config.by_key.get("max_duration")
         total = tokens.total
-        if duration is not None and isinstance(duration.value, str) and (found := re.fullmatch(r"([\d.e+]+)T", duration.value)):
+        if (
+            duration is not None
+            and isinstance(duration.value, str)
+            and (found := re.fullmatch(r"([\d.e+]+)T", duration.value))
+        ):
             total = number(found.group(1))  # OLMo: so many tokens
             if total is None:
                 return
@@ -363,7 +493,9 @@ class TokensDisagree:
                     yield self._judge("the comment", given, tokens, tokens.evidence)
 
     def _in_documents(self, release: Release, known: list[tuple[Recipe, Tokens]]) -> Iterator[Seen]:
-        totals = [(recipe, whole) for recipe, tokens in known if (whole := _with_duration(recipe, tokens)).total is not None]
+        totals = [
+            (recipe, whole) for recipe, tokens in known if (whole := _with_duration(recipe, tokens)).total is not None
+        ]
         if not totals:
             return
         for text in _documents(release):
@@ -378,14 +510,21 @@ class TokensDisagree:
                 for line, words in text.prose
                 if not words.lstrip().startswith("|") and _TRAINED.search(words)
                 for sentence in re.split(r"(?<=[.!?])\s+(?=[A-Z])", words)
-                if _TRAINED.search(sentence) and not re.search(r"\b(batch|per step|each step|vocab|window|context)\b", sentence, re.I)
+                if _TRAINED.search(sentence)
+                and not re.search(r"\b(batch|per step|each step|vocab|window|context)\b", sentence, re.I)
                 for found in amounts_in(sentence, text.seen(line, sentence))
             ]
             fitting = [found for found in given if found.fits(tokens.total or 0, tokens.per_step)]
             for found in fitting[:1]:
                 yield Agreement((found.evidence, *tokens.evidence))
             if given and not fitting:
-                own = [found for found in given if re.search(r"\b(this|our|the) (model|network|release)\b|\bwe (pre-?)?train", found.evidence.value, re.I)]  # fmt: skip
+                own = [
+                    found
+                    for found in given
+                    if re.search(
+                        r"\b(this|our|the) (model|network|release)\b|\bwe (pre-?)?train", found.evidence.value, re.I
+                    )
+                ]
                 if own:
                     yield self._judge("the document's number", own[0], tokens, tokens.evidence)
                 else:
@@ -393,13 +532,25 @@ class TokensDisagree:
 
     def _in_tables(self, text: Text, of: list[tuple[Recipe, Tokens]]) -> Iterator[Seen]:
         for table in tables_of(text):
-            at = next((i for i, column in enumerate(table.columns) if canonical_header(column) == "tokens" or re.fullmatch(r"(training\s+)?tokens\s*(\(\w+\))?", column.strip("* "), re.I)), None)  # fmt: skip
+            at = next(
+                (
+                    i
+                    for i, column in enumerate(table.columns)
+                    if canonical_header(column) == "tokens"
+                    or re.fullmatch(r"(training\s+)?tokens\s*(\(\w+\))?", column.strip("* "), re.I)
+                ),
+                None,
+            )
             if at is None or at == 0:
                 continue
             unit = re.search(r"\((B|T|M|billions?|trillions?|millions?)\)", table.columns[at], re.I)
             for row in table.rows:
                 name = subject_of(row.cells[0], [recipe.name for recipe, _ in of]) if of else None
-                cell = re.fullmatch(r"~?\s*([\d.,]+)\s*([kKmMbBtT]|million|billion|trillion)?\s*(tokens)?", row.cells[at].strip("* "), re.I)
+                cell = re.fullmatch(
+                    r"~?\s*([\d.,]+)\s*([kKmMbBtT]|million|billion|trillion)?\s*(tokens)?",
+                    row.cells[at].strip("* "),
+                    re.I,
+                )
                 if name is None or not cell:
                     continue
                 written = cell.group(2) or (unit.group(1).rstrip("s") if unit else "")
@@ -414,7 +565,11 @@ class TokensDisagree:
         if len(sizes) != 1:
             return
         per_step, tokens = sizes.pop(), known[0][1]
-        named = [(part, Evidence(path=file.path, line=None, key="name", value=part)) for file in release.files for part in PurePosixPath(file.path).parts]  # fmt: skip
+        named = [
+            (part, Evidence(path=file.path, line=None, key="name", value=part))
+            for file in release.files
+            for part in PurePosixPath(file.path).parts
+        ]
         named += [(cell, table.seen(row)) for table in release.tables for row in table.rows for cell in row.cells]
         seen_parts = set()
         for part, at in named:
@@ -425,17 +580,31 @@ class TokensDisagree:
             given = amount(found.group(2), found.group(3), "", at)
             if given is not None:
                 total = Tokens(int(found.group(1)) * per_step, per_step, tokens.evidence)
-                yield self._judge(f"the name {found.group()}", given, total, tokens.evidence[-2:] if tokens.total is None else tokens.evidence[1:])  # fmt: skip
+                yield self._judge(
+                    f"the name {found.group()}",
+                    given,
+                    total,
+                    tokens.evidence[-2:] if tokens.total is None else tokens.evidence[1:],
+                )
 
 
 def _named_in(text: Text, recipe: Recipe, release: Release) -> bool:
     """Is the document about this training? It lies at the top of a release with few models, or beside the settings."""
-    return not text.folder or text.folder == recipe.config.folder or recipe.name in "\n".join(text.lines) or len(release.files) < 20
+    return (
+        not text.folder
+        or text.folder == recipe.config.folder
+        or recipe.name in "\n".join(text.lines)
+        or len(release.files) < 20
+    )
 
 
 def _with_duration(recipe: Recipe, tokens: Tokens) -> Tokens:
     duration = recipe.config.by_key.get("max_duration")
-    if duration is not None and isinstance(duration.value, str) and (found := re.fullmatch(r"([\d.e+]+)T", duration.value)):
+    if (
+        duration is not None
+        and isinstance(duration.value, str)
+        and (found := re.fullmatch(r"([\d.e+]+)T", duration.value))
+    ):
         return Tokens(number(found.group(1)), tokens.per_step, (duration.seen(),))
     return tokens
 
@@ -487,12 +656,22 @@ class ValueStatedTwice:
         if _same(written, settled, cell):
             yield Agreement((at, value.seen()))
         else:
-            values = {"name": name, "document": at.path, "first": cell.strip(), "settings": value.path, "second": value.text}
+            values = {
+                "name": name,
+                "document": at.path,
+                "first": cell.strip(),
+                "settings": value.path,
+                "second": value.text,
+            }
             yield Contradiction(values, (at, value.seen()))
 
     def _rows_are_models(self, table: Table, of: list[Recipe]) -> Iterator[Seen]:
         names = [recipe.name for recipe in of]
-        columns = [(i, name) for i, column in enumerate(table.columns) if i and (name := canonical_header(column)) not in {None, "tokens", "batch_size"}]  # fmt: skip
+        columns = [
+            (i, name)
+            for i, column in enumerate(table.columns)
+            if i and (name := canonical_header(column)) not in {None, "tokens", "batch_size"}
+        ]
         if len(columns) < 2 or not names:
             return
         for row in table.rows:
@@ -520,7 +699,9 @@ class ValueStatedTwice:
         if recipe is None:
             return
         for line, words in text.prose:
-            found = re.match(r"\s*[-*]\s+\**`?([A-Za-z][\w \-]{1,30})`?\**\s*[:=]\s*\**\s*`?([\d.,eE+\-]+)`?\s*$", words)
+            found = re.match(
+                r"\s*[-*]\s+\**`?([A-Za-z][\w \-]{1,30})`?\**\s*[:=]\s*\**\s*`?([\d.,eE+\-]+)`?\s*$", words
+            )
             name = canonical_header(found.group(1)) if found else None
             if found and name is not None and name not in {"tokens", "batch_size", "steps"}:
                 yield from self._compare(name, found.group(2), text.seen(line), recipe)
@@ -539,18 +720,39 @@ class ValueStatedTwice:
                 continue
             for name in shape:
                 yield Agreement((model[name].seen(), recipe.values[name].seen()))
-            tied = [v for v in recipe.config.values if v.leaf.replace("-", "_") in {"share_embedding_weights", "weight_tying", "tie_word_embeddings", "no_weight_tying"} and isinstance(v.value, bool)]  # fmt: skip
+            tied = [
+                v
+                for v in recipe.config.values
+                if v.leaf.replace("-", "_")
+                in {"share_embedding_weights", "weight_tying", "tie_word_embeddings", "no_weight_tying"}
+                and isinstance(v.value, bool)
+            ]
             own = models[0].by_key.get("tie_word_embeddings")
             if own is not None and isinstance(own.value, bool) and len(tied) == 1:
                 meant = tied[0].value != (tied[0].leaf.replace("-", "_") == "no_weight_tying")
                 if meant == own.value:
                     yield Agreement((own.seen(), tied[0].seen()))
                 else:
-                    values = {"name": "tied embeddings", "document": own.path, "first": own.text, "settings": tied[0].path, "second": f"{tied[0].leaf} {tied[0].text}"}  # fmt: skip
+                    values = {
+                        "name": "tied embeddings",
+                        "document": own.path,
+                        "first": own.text,
+                        "settings": tied[0].path,
+                        "second": f"{tied[0].leaf} {tied[0].text}",
+                    }
                     yield Contradiction(values, (own.seen(), tied[0].seen()))
-            small, large = as_number(model["vocab_size"].value) if "vocab_size" in model else None, recipe.number("vocab_size")
+            small, large = (
+                as_number(model["vocab_size"].value) if "vocab_size" in model else None,
+                recipe.number("vocab_size"),
+            )
             if small is not None and large is not None and small < large:
-                values = {"name": "vocab_size", "document": model["vocab_size"].path, "first": model["vocab_size"].text, "settings": recipe.config.path, "second": f"{recipe.values['vocab_size'].text}, which does not fit into it"}  # fmt: skip
+                values = {
+                    "name": "vocab_size",
+                    "document": model["vocab_size"].path,
+                    "first": model["vocab_size"].text,
+                    "settings": recipe.config.path,
+                    "second": f"{recipe.values['vocab_size'].text}, which does not fit into it",
+                }
                 yield Contradiction(values, (model["vocab_size"].seen(), recipe.values["vocab_size"].seen()))
 
 
@@ -563,9 +765,12 @@ def _the_one(text: Text, of: list[Recipe]) -> Recipe | None:
 
 
 def _is_model(config: Config) -> bool:
-    return config.format == "json" and not _is_aside(config.path) and "model_type" in config.by_key and any(
-        canonical(key) == "d_model" for key in config.by_key
-    )  # fmt: skip
+    return (
+        config.format == "json"
+        and not _is_aside(config.path)
+        and "model_type" in config.by_key
+        and any(canonical(key) == "d_model" for key in config.by_key)
+    )
 
 
 class VocabularyStatedTwice:
@@ -577,7 +782,15 @@ class VocabularyStatedTwice:
     def look(self, release: Release) -> Iterator[Seen]:
         """Within one file, model and data must speak of one vocabulary."""
         for recipe in recipes(release):
-            stated_here = [v for v in recipe.config.values if v.leaf == "vocab_size" and as_number(v.value) is not None and not re.search(r"vision|text|audio|encoder|decoder|image|speech|teacher|draft|source|target|src|tgt", v.key)]  # fmt: skip
+            stated_here = [
+                v
+                for v in recipe.config.values
+                if v.leaf == "vocab_size"
+                and as_number(v.value) is not None
+                and not re.search(
+                    r"vision|text|audio|encoder|decoder|image|speech|teacher|draft|source|target|src|tgt", v.key
+                )
+            ]
             if len(stated_here) < 2:
                 continue
             other = next((v for v in stated_here if as_number(v.value) != as_number(stated_here[0].value)), None)
@@ -599,26 +812,53 @@ class ValueUnstated:
     def look(self, release: Release) -> Iterator[Seen]:
         """What siblings state and one does not; what none states, where the code tells its default."""
         families: dict[frozenset[str], list[Recipe]] = {}
-        for recipe in recipes(release):
+        training = recipes(release)
+        if not training:
+            return
+        for recipe in training:
             families.setdefault(_family(recipe, families), []).append(recipe)
         options = code_options.defaults(release)
         for siblings in families.values():
             yield from self._against_siblings(siblings, options)
         yield from self._essentials([recipe for of in families.values() for recipe in of], options)
 
-    def _against_siblings(self, siblings: list[Recipe], options: dict[str, list[code_options.Option]]) -> Iterator[Seen]:
+    def _against_siblings(
+        self, siblings: list[Recipe], options: dict[str, list[code_options.Option]]
+    ) -> Iterator[Seen]:
         if len(siblings) < 4:
             return
-        keys = [{_plain(key) for key, value in recipe.config.by_key.items() if not re.search(r"\.\d+(\.|$)", key) and (value.value is not None or key in recipe.values)} for recipe in siblings]
-        nulls = [{_plain(key) for key, value in recipe.config.by_key.items() if value.value is None} for recipe in siblings]
+        keys = [
+            {
+                _plain(key)
+                for key, value in recipe.config.by_key.items()
+                if not re.search(r"\.\d+(\.|$)", key) and (value.value is not None or key in recipe.values)
+            }
+            for recipe in siblings
+        ]
+        nulls = [
+            {_plain(key) for key, value in recipe.config.by_key.items() if value.value is None} for recipe in siblings
+        ]
         counts = Counter(key for of in keys for key in of)
         common = [key for key, count in counts.items() if count >= 0.75 * len(siblings) and _matters(key)]
         for recipe, own, null in zip(siblings, keys, nulls, strict=True):
             missing = [key for key in common if key not in own and key not in null]
             if not missing:
-                yield Agreement((Evidence(path=recipe.config.path, line=None, key="", value=f"states all {len(common)} settings that its siblings state"),))  # fmt: skip
+                yield Agreement(
+                    (
+                        Evidence(
+                            path=recipe.config.path,
+                            line=None,
+                            key="",
+                            value=f"states all {len(common)} settings that its siblings state",
+                        ),
+                    )
+                )
             for key in missing:
-                if _otherwise(key, own, common) or key.startswith("fp16") and own & {"bf16.enabled", "bf16.bf16", "precision", "bf16"}:
+                if (
+                    _otherwise(key, own, common)
+                    or key.startswith("fp16")
+                    and own & {"bf16.enabled", "bf16.bf16", "precision", "bf16"}
+                ):
                     continue
                 stating = [v for r in siblings for v in r.config.values if _plain(v.key) == key]
                 if len({str(v.value) for v in stating}) > 1:
@@ -629,18 +869,39 @@ class ValueUnstated:
                 stated_at = next(v for v in example.config.values if _plain(v.key) == key)
                 found = options.get(key.rpartition(".")[2], [])
                 default = f" ({found[0].default} in {found[0].path})" if len({o.default for o in found}) == 1 else ""
-                values = {"path": recipe.config.path, "key": stated_at.key, "default": default, "others": counts[key], "siblings": len(siblings) - 1}  # fmt: skip
-                seen = [Evidence(path=recipe.config.path, line=None, key=stated_at.key, value="not stated"), stated_at.seen()]
+                values = {
+                    "path": recipe.config.path,
+                    "key": stated_at.key,
+                    "default": default,
+                    "others": counts[key],
+                    "siblings": len(siblings) - 1,
+                }
+                seen = [
+                    Evidence(path=recipe.config.path, line=None, key=stated_at.key, value="not stated"),
+                    stated_at.seen(),
+                ]
                 yield Contradiction(values, (*seen, *(o.seen() for o in found[:1] if default)))
 
     def _essentials(self, all_of: list[Recipe], options: dict[str, list[code_options.Option]]) -> Iterator[Seen]:
         for name in self.ESSENTIAL:
-            without = [recipe for recipe in all_of if not any(canonical(key) == name for key in recipe.config.by_key) and name not in recipe.values and not _says_otherwise(name, recipe)]  # fmt: skip
+            without = [
+                recipe
+                for recipe in all_of
+                if not any(canonical(key) == name for key in recipe.config.by_key)
+                and name not in recipe.values
+                and not _says_otherwise(name, recipe)
+            ]
             if not without:
                 continue
             found = [option for spelling in NAMES[name] for option in options.get(spelling, [])]
-            files = ", ".join(recipe.config.path for recipe in without[:3]) + (f" and {len(without) - 3} more" if len(without) > 3 else "")
-            where = f"; the code's default: {found[0].default} ({found[0].path}:{found[0].line})" if found and len({o.default for o in found}) == 1 else ""  # fmt: skip
+            files = ", ".join(recipe.config.path for recipe in without[:3]) + (
+                f" and {len(without) - 3} more" if len(without) > 3 else ""
+            )
+            where = (
+                f"; the code's default: {found[0].default} ({found[0].path}:{found[0].line})"
+                if found and len({o.default for o in found}) == 1
+                else ""
+            )
             yield NotAsked(f"{name} is stated nowhere in {files}{where}")
 
 
@@ -649,7 +910,9 @@ def _says_otherwise(name: str, recipe: Recipe) -> bool:
     if name == "warmup_steps":
         return any("warmup" in key for key in keys)
     if name in {"adam_eps", "beta1"}:
-        return any(key.endswith((".eps", "betas", "epsilon")) or key == "eps" for key in keys) or any("adafactor" in str(v.value).lower() or "sgd" in str(v.value).lower() for v in recipe.config.values)  # fmt: skip
+        return any(key.endswith((".eps", "betas", "epsilon")) or key == "eps" for key in keys) or any(
+            "adafactor" in str(v.value).lower() or "sgd" in str(v.value).lower() for v in recipe.config.values
+        )
     return name == "clip_norm" and any("clip" in key or "max_grad" in key for key in keys)
 
 
@@ -659,7 +922,9 @@ def _otherwise(key: str, own: set[str], common: list[str]) -> bool:
     head = leaf.partition("_")[0]
     if len(head) < 3:
         return False
-    return any(k.rpartition(".")[0] == section and k.rpartition(".")[2].startswith(f"{head}_") and k not in common for k in own)
+    return any(
+        k.rpartition(".")[0] == section and k.rpartition(".")[2].startswith(f"{head}_") and k not in common for k in own
+    )
 
 
 _SAME = {"gas": "gradient_accumulation_steps", "rotary_percent": "rotary_pct"}
@@ -671,7 +936,10 @@ def _plain(key: str) -> str:
     return _SAME.get(plain, plain)
 
 
-_SMALL_MATTER = re.compile(r"(^|[._])(wandb|log|logging|print|eval|valid|test|launcher|slurm|deepspeed|path|paths|dir|folder|name|group|project|entity|save|load|checkpoint|workers|interval|iters_per|profil|backend|hostfile|master|cache|timeout|prefetch|pin_memory|tensorboard|zero_optimization|breakdown|user|upload|s3|label|evaluators|gc|monitor|comm|bucket|partition|persistent|overwrite|compile|fsdp|ddp|dry|run|desc\w*|device|keep|wall|distributed|master|evaluator|stop|fused|flash|stage|restore|reset|try|no_pre)", re.I)  # fmt: skip
+_SMALL_MATTER = re.compile(
+    r"(^|[._])(wandb|log|logging|print|eval|valid|test|launcher|slurm|deepspeed|path|paths|dir|folder|name|group|project|entity|save|load|checkpoint|workers|interval|iters_per|profil|backend|hostfile|master|cache|timeout|prefetch|pin_memory|tensorboard|zero_optimization|breakdown|user|upload|s3|label|evaluators|gc|monitor|comm|bucket|partition|persistent|overwrite|compile|fsdp|ddp|dry|run|desc\w*|device|keep|wall|distributed|master|evaluator|stop|fused|flash|stage|restore|reset|try|no_pre)",
+    re.I,
+)
 
 
 def _matters(key: str) -> bool:
@@ -682,10 +950,20 @@ def _matters(key: str) -> bool:
 def _family(recipe: Recipe, families: dict[frozenset[str], list[Recipe]]) -> frozenset[str]:
     """Files of one family share a name, but for sizes and variants, and most keys; they lie in one tree."""
     own = frozenset(_plain(key) for key in recipe.config.by_key if not re.search(r"\.\d+(\.|$)", key))
-    place = (*(PurePosixPath(recipe.config.path).parts[:1] if "/" in recipe.config.path else ()), _stem(recipe.name) or recipe.config.folder)
+    place = (
+        *(PurePosixPath(recipe.config.path).parts[:1] if "/" in recipe.config.path else ()),
+        _stem(recipe.name) or recipe.config.folder,
+    )
     for keys, of in families.items():
-        head = (*(PurePosixPath(of[0].config.path).parts[:1] if "/" in of[0].config.path else ()), _stem(of[0].name) or of[0].config.folder)
-        if head == place and of[0].config.format == recipe.config.format and len(keys & own) >= 0.8 * max(len(keys), len(own)):
+        head = (
+            *(PurePosixPath(of[0].config.path).parts[:1] if "/" in of[0].config.path else ()),
+            _stem(of[0].name) or of[0].config.folder,
+        )
+        if (
+            head == place
+            and of[0].config.format == recipe.config.format
+            and len(keys & own) >= 0.8 * max(len(keys), len(own))
+        ):
             return keys
     return own
 
@@ -729,9 +1007,14 @@ class DataOfAnotherName:
                     continue
                 at = next((p for p in _data_paths(recipe.config) if _has(p.text, word) == used), path)
                 values = {
-                    "path": recipe.config.path, "name": recipe.name, "sibling": sibling.path, "word": word, "key": at.key,
-                    "verb": "names" if used else "does not name it:", "value": at.text,
-                }  # fmt: skip
+                    "path": recipe.config.path,
+                    "name": recipe.name,
+                    "sibling": sibling.path,
+                    "word": word,
+                    "key": at.key,
+                    "verb": "names" if used else "does not name it:",
+                    "value": at.text,
+                }
                 name_seen = Evidence(path=recipe.config.path, line=None, key="name", value=recipe.name)
                 yield Contradiction(values, (name_seen, at.seen(), _data_paths(sibling)[0].seen()))
 
@@ -745,7 +1028,9 @@ def _in_paths(recipe: Recipe, word: str) -> bool:
 
 
 def _data_paths(config: Config) -> list[Value]:
-    keys = re.compile(r"(?:train[-_]data[-_]paths?|data[-_]paths?|data[-_]dir|train[-_]data|dataset|data_prefix|train_file)\Z", re.I)
+    keys = re.compile(
+        r"(?:train[-_]data[-_]paths?|data[-_]paths?|data[-_]dir|train[-_]data|dataset|data_prefix|train_file)\Z", re.I
+    )
     return [v for v in config.values if keys.match(v.key) and isinstance(v.value, (str, tuple)) and "/" in v.text]
 
 
@@ -759,7 +1044,14 @@ class KeyStandsTwice:
         """Keys that one mapping holds twice with different values."""
         for config in release.configs:
             for first, second in config.repeated:
-                values = {"path": config.path, "key": first.key, "first": first.text[:60], "line": first.line, "second": second.text[:60], "other": second.line}  # fmt: skip
+                values = {
+                    "path": config.path,
+                    "key": first.key,
+                    "first": first.text[:60],
+                    "line": first.line,
+                    "second": second.text[:60],
+                    "other": second.line,
+                }
                 yield Contradiction(values, (first.seen(), second.seen()))
             if not config.repeated and config.values:
                 yield Agreement((Evidence(path=config.path, line=None, key="", value=f"{len(config.values)} keys"),))
@@ -775,7 +1067,9 @@ class ScheduleCutOff:
         """Warm-up and decay must fill the training; a longer schedule that is cut off is recorded as such."""
         for recipe in recipes_with_pieces(release):
             config, pieces = recipe
-            steps = next((v for v in config.values if canonical(v.key) == "steps" and not re.search(r"\.\d+\.", v.key)), None)
+            steps = next(
+                (v for v in config.values if canonical(v.key) == "steps" and not re.search(r"\.\d+\.", v.key)), None
+            )
             total = sum(as_number(v.value) or 0 for v in pieces)
             if steps is None or (wanted := as_number(steps.value)) is None:
                 continue
@@ -793,7 +1087,10 @@ class ScheduleCutOff:
         """A piece begins where the one before it ends."""
         heads = [piece.key.rpartition(".")[0] for piece in pieces]
         for one, two in pairwise(heads):
-            end, start = config.by_key.get(f"{one}.end_learning_rate"), config.by_key.get(f"{two}.initial_learning_rate")
+            end, start = (
+                config.by_key.get(f"{one}.end_learning_rate"),
+                config.by_key.get(f"{two}.initial_learning_rate"),
+            )
             if end is not None and start is not None and as_number(end.value) == as_number(start.value):
                 return Agreement((end.seen(), start.seen()))
         return None
@@ -802,14 +1099,32 @@ class ScheduleCutOff:
 def recipes_with_pieces(release: Release) -> Iterator[tuple[Config, list[Value]]]:
     """Settings files whose learning rate is a list of pieces, with the steps of each."""
     for config in release.configs:
-        heads = sorted({found.group(1) for key in config.by_key if (found := re.match(r"(.*learning_rate\.\d+)\.", key))})
-        pieces = [v for head in heads for name in ("decay_steps", "steps", "total_iters") if (v := config.by_key.get(f"{head}.{name}"))]  # fmt: skip
+        heads = sorted(
+            {found.group(1) for key in config.by_key if (found := re.match(r"(.*learning_rate\.\d+)\.", key))}
+        )
+        pieces = [
+            v
+            for head in heads
+            for name in ("decay_steps", "steps", "total_iters")
+            if (v := config.by_key.get(f"{head}.{name}"))
+        ]
         by_head = {v.key.rpartition(".")[0]: v for v in reversed(pieces)}
         if len(heads) >= 2 and set(by_head) == set(heads):
             yield config, [by_head[head] for head in heads]
 
 
 __all__ = [
-    "ScheduleCutOff", "DataOfAnotherName", "KeyStandsTwice", "Recipe", "Row", "TokensDisagree", "ValueStatedTwice",
-    "ValueUnstated", "VocabularyStatedTwice", "canonical", "recipes", "stated", "tokens_of",
-]  # fmt: skip
+    "ScheduleCutOff",
+    "DataOfAnotherName",
+    "KeyStandsTwice",
+    "Recipe",
+    "Row",
+    "TokensDisagree",
+    "ValueStatedTwice",
+    "ValueUnstated",
+    "VocabularyStatedTwice",
+    "canonical",
+    "recipes",
+    "stated",
+    "tokens_of",
+]

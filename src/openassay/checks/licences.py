@@ -17,7 +17,10 @@ _PHRASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("LGPL-2.1", ("gnu lesser general public license", "version 2.1")),
     ("GPL-3.0", ("gnu general public license", "version 3, 29 june 2007")),
     ("GPL-2.0", ("gnu general public license", "version 2, june 1991")),
-    ("Apache-2.0", ("apache license", "version 2.0, january 2004", "terms and conditions for use, reproduction, and distribution")),
+    (
+        "Apache-2.0",
+        ("apache license", "version 2.0, january 20", "terms and conditions for use, reproduction, and distribution"),
+    ),
     ("MPL-2.0", ("mozilla public license", "version 2.0", "covered software")),
     ("EPL-2.0", ("eclipse public license - v 2.0",)),
     ("CC-BY-NC-SA-4.0", ("attribution-noncommercial-sharealike 4.0 international",)),
@@ -35,11 +38,27 @@ _PHRASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("BigScience-RAIL", ("bigscience", "rail license")),
     ("Unlicense", ("this is free and unencumbered software released into the public domain",)),
     ("BSL-1.0", ("boost software license - version 1.0",)),
-    ("BSD-3-Clause", ("redistribution and use in source and binary forms", "redistributions of source code must retain", "neither the name")),
-    ("BSD-2-Clause", ("redistribution and use in source and binary forms", "redistributions of source code must retain")),
+    (
+        "BSD-3-Clause",
+        (
+            "redistribution and use in source and binary forms",
+            "redistributions of source code must retain",
+            "neither the name",
+        ),
+    ),
+    (
+        "BSD-2-Clause",
+        ("redistribution and use in source and binary forms", "redistributions of source code must retain"),
+    ),
     ("ISC", ("permission to use, copy, modify, and/or distribute this software for any purpose with or without fee",)),
-    ("MIT", ("permission is hereby granted, free of charge, to any person obtaining a copy", "the software is provided \"as is\"")),
-)  # fmt: skip
+    (
+        "MIT",
+        (
+            "permission is hereby granted, free of charge, to any person obtaining a copy",
+            'the software is provided "as is"',
+        ),
+    ),
+)
 """Phrases that stand in a licence's text and in no other's that comes after it; the first match counts."""
 
 
@@ -57,9 +76,15 @@ def recognise(text: str) -> frozenset[str]:
 
 
 _ALIASES: tuple[tuple[str, str], ...] = (
-    (r"apache[\s-]*(software\s*)?(licen[cs]e)?[\s,-]*(version|v)?[\s.-]*2(\.0)?|apache-2\.0|asl ?2\.0|al2", "Apache-2.0"),
+    (
+        r"apache[\s-]*(software\s*)?(licen[cs]e)?[\s,-]*(version|v)?[\s.-]*2(\.0)?|apache-2\.0|asl ?2\.0|al2",
+        "Apache-2.0",
+    ),
     (r"the mit licen[cs]e( \(mit\))?|mit( licen[cs]e)?|expat|mit licen[cs]e", "MIT"),
-    (r"(the\s+)?(new|modified|revised|3[\s-]clause)\s+bsd(\s+licen[cs]e)?|bsd[\s-]*3([\s-]clause)?(\s+licen[cs]e)?|bsd-3-clause", "BSD-3-Clause"),
+    (
+        r"(the\s+)?(new|modified|revised|3[\s-]clause)\s+bsd(\s+licen[cs]e)?|bsd[\s-]*3([\s-]clause)?(\s+licen[cs]e)?|bsd-3-clause",
+        "BSD-3-Clause",
+    ),
     (r"(simplified|2[\s-]clause)\s+bsd(\s+licen[cs]e)?|bsd[\s-]*2([\s-]clause)?(\s+licen[cs]e)?", "BSD-2-Clause"),
     (r"(gnu\s+)?a(ffero\s+)?gpl(v|\s|-)*3(\.0)?(-only|-or-later|\+)?|agpl-3\.0.*", "AGPL-3.0"),
     (r"(gnu\s+)?lgpl(v|\s|-)*3(\.0)?(-only|-or-later|\+)?", "LGPL-3.0"),
@@ -67,18 +92,35 @@ _ALIASES: tuple[tuple[str, str], ...] = (
     (r"(gnu\s+)?gpl(v|\s|-)*3(\.0)?(-only|-or-later|\+)?|gnu general public license( v|,? version )3.*", "GPL-3.0"),
     (r"(gnu\s+)?gpl(v|\s|-)*2(\.0)?(-only|-or-later|\+)?|gnu general public license( v|,? version )2.*", "GPL-2.0"),
     (r"mpl[\s-]*2(\.0)?|mozilla public license 2\.0.*", "MPL-2.0"),
-    (r"cc[\s-]*by[\s-]*nc[\s-]*sa[\s-]*4(\.0)?", "CC-BY-NC-SA-4.0"), (r"cc[\s-]*by[\s-]*nc[\s-]*nd[\s-]*4(\.0)?", "CC-BY-NC-ND-4.0"),
-    (r"cc[\s-]*by[\s-]*nc[\s-]*4(\.0)?", "CC-BY-NC-4.0"), (r"cc[\s-]*by[\s-]*sa[\s-]*4(\.0)?", "CC-BY-SA-4.0"),
-    (r"cc[\s-]*by[\s-]*nd[\s-]*4(\.0)?", "CC-BY-ND-4.0"), (r"cc[\s-]*by[\s-]*4(\.0)?", "CC-BY-4.0"), (r"cc0([\s-]*1(\.0)?)?", "CC0-1.0"),
-    (r"odc[\s-]*by([\s-]*1(\.0)?)?", "ODC-By-1.0"), (r"odbl([\s-]*1(\.0)?)?", "ODbL-1.0"), (r"isc( licen[cs]e)?( \(iscl\))?", "ISC"),
-    (r"(the )?unlicense( \(unlicense\))?", "Unlicense"), (r"llama[\s-]*2(.*licen[cs]e.*)?", "Llama-2"), (r"llama[\s-]*3(.*licen[cs]e.*)?", "Llama-3"),
-    (r"openrail(-m)?(\+\+)?|creativeml-openrail-m", "OpenRAIL-M"), (r"bigscience-.*rail.*", "BigScience-RAIL"), (r"bsl-1\.0", "BSL-1.0"), (r"epl-2\.0", "EPL-2.0"),
-)  # fmt: skip
+    (r"cc[\s-]*by[\s-]*nc[\s-]*sa[\s-]*4(\.0)?", "CC-BY-NC-SA-4.0"),
+    (r"cc[\s-]*by[\s-]*nc[\s-]*nd[\s-]*4(\.0)?", "CC-BY-NC-ND-4.0"),
+    (r"cc[\s-]*by[\s-]*nc[\s-]*4(\.0)?", "CC-BY-NC-4.0"),
+    (r"cc[\s-]*by[\s-]*sa[\s-]*4(\.0)?", "CC-BY-SA-4.0"),
+    (r"cc[\s-]*by[\s-]*nd[\s-]*4(\.0)?", "CC-BY-ND-4.0"),
+    (r"cc[\s-]*by[\s-]*4(\.0)?", "CC-BY-4.0"),
+    (r"cc0([\s-]*1(\.0)?)?", "CC0-1.0"),
+    (r"odc[\s-]*by([\s-]*1(\.0)?)?", "ODC-By-1.0"),
+    (r"odbl([\s-]*1(\.0)?)?", "ODbL-1.0"),
+    (r"isc( licen[cs]e)?( \(iscl\))?", "ISC"),
+    (r"(the )?unlicense( \(unlicense\))?", "Unlicense"),
+    (r"llama[\s-]*2(.*licen[cs]e.*)?", "Llama-2"),
+    (r"llama[\s-]*3(.*licen[cs]e.*)?", "Llama-3"),
+    (r"openrail(-m)?(\+\+)?|creativeml-openrail-m", "OpenRAIL-M"),
+    (r"bigscience-.*rail.*", "BigScience-RAIL"),
+    (r"bsl-1\.0", "BSL-1.0"),
+    (r"epl-2\.0", "EPL-2.0"),
+)
 _BROAD = {
-    "bsd": {"BSD-2-Clause", "BSD-3-Clause"}, "bsd license": {"BSD-2-Clause", "BSD-3-Clause"}, "apache": {"Apache-2.0"},
-    "apache license": {"Apache-2.0"}, "apache software license": {"Apache-2.0"}, "gpl": {"GPL-2.0", "GPL-3.0"}, "llama": {"Llama-2", "Llama-3"},
-    "apache software": {"Apache-2.0"}, "lgpl": {"LGPL-2.1", "LGPL-3.0"},
-}  # fmt: skip
+    "bsd": {"BSD-2-Clause", "BSD-3-Clause"},
+    "bsd license": {"BSD-2-Clause", "BSD-3-Clause"},
+    "apache": {"Apache-2.0"},
+    "apache license": {"Apache-2.0"},
+    "apache software license": {"Apache-2.0"},
+    "gpl": {"GPL-2.0", "GPL-3.0"},
+    "llama": {"Llama-2", "Llama-3"},
+    "apache software": {"Apache-2.0"},
+    "lgpl": {"LGPL-2.1", "LGPL-3.0"},
+}
 
 
 def meant(words: str) -> frozenset[str]:
@@ -118,7 +160,9 @@ def declarations(release: Release) -> list[Declared]:
             continue
         if _LICENCE_FILE.match(name) and (recognised := recognise("\n".join(text.lines))):
             line = next((i + 1 for i, words in enumerate(text.lines) if words.strip()), 1)
-            found.append(Declared("licence file", recognised, text.seen(line, f"the text of {' and '.join(sorted(recognised))}")))
+            found.append(
+                Declared("licence file", recognised, text.seen(line, f"the text of {' and '.join(sorted(recognised))}"))
+            )
         if text.front is not None:
             for value in text.front.values:
                 if value.key == "license" or re.fullmatch(r"license\.\d+", value.key):
@@ -135,8 +179,14 @@ def declarations(release: Release) -> list[Declared]:
                 if value is not None and isinstance(value.value, str) and (words := meant(value.value)):
                     found.append(Declared("package metadata", words, value.seen()))
             classifiers = config.by_key.get("project.classifiers")
-            for classifier in classifiers.value if classifiers is not None and isinstance(classifiers.value, tuple) else ():
-                if isinstance(classifier, str) and classifier.startswith("License :: OSI Approved ::") and classifiers is not None:
+            for classifier in (
+                classifiers.value if classifiers is not None and isinstance(classifiers.value, tuple) else ()
+            ):
+                if (
+                    isinstance(classifier, str)
+                    and classifier.startswith("License :: OSI Approved ::")
+                    and classifiers is not None
+                ):
                     if words := meant(classifier.rpartition("::")[2]):
                         found.append(Declared("package classifier", words, classifiers.seen(classifier)))
         elif config.path.lower() in {"citation.cff", ".zenodo.json", "codemeta.json"}:
@@ -148,7 +198,18 @@ def declarations(release: Release) -> list[Declared]:
         (usual, count), *_ = Counter(words for words, _ in headers).most_common(1)
         if count >= 0.8 * len(release.code) and count >= 5:
             code = next(code for words, code in headers if words == usual)
-            found.append(Declared("SPDX headers", meant(usual), Evidence(path=code.path, line=code.spdx_line, key="SPDX-License-Identifier", value=f"{usual} ({count} files)")))  # fmt: skip
+            found.append(
+                Declared(
+                    "SPDX headers",
+                    meant(usual),
+                    Evidence(
+                        path=code.path,
+                        line=code.spdx_line,
+                        key="SPDX-License-Identifier",
+                        value=f"{usual} ({count} files)",
+                    ),
+                )
+            )
     return found
 
 
@@ -159,7 +220,11 @@ def _package(text: Text) -> Iterator[Declared]:
         name, _, rest = line.partition(":")
         if name in {"License-Expression", "License"} and (words := meant(rest)):
             yield Declared("package metadata", words, text.seen(i + 1, rest.strip(), name))
-        elif name == "Classifier" and rest.strip().startswith("License :: OSI Approved ::") and (words := meant(rest.rpartition("::")[2])):
+        elif (
+            name == "Classifier"
+            and rest.strip().startswith("License :: OSI Approved ::")
+            and (words := meant(rest.rpartition("::")[2]))
+        ):
             yield Declared("package classifier", words, text.seen(i + 1, rest.strip(), name))
 
 
@@ -189,10 +254,19 @@ def _sentences(text: Text) -> Iterator[Declared]:
             model = re.search(r"\b(models?|weights|checkpoints?)\b", before)
             code = re.search(r"\b(project|repo|repository|package|library|software|code|codebase|source)\b", before)
             whole = re.search(r"\b(this|our|the|all)\b", before) or not before.strip()
-            if re.search(r"\b(except|other than|third[- ]party|depend\w*|original|upstream|based on|some|parts?|portions?|subset\w*)\b", sentence, re.I):
+            if re.search(
+                r"\b(except|other than|third[- ]party|depend\w*|original|upstream|based on|some|parts?|portions?|subset\w*)\b",
+                sentence,
+                re.I,
+            ):
                 continue
             subject = "data" if data else "model" if model else "code" if code else ""
-            if whole and subject and not (data and code) and (subject == kind or (subject == "code" and kind == "code")):
+            if (
+                whole
+                and subject
+                and not (data and code)
+                and (subject == kind or (subject == "code" and kind == "code"))
+            ):
                 yield Declared("README", names, text.seen(line, sentence))
 
 
@@ -203,7 +277,11 @@ def card_kind(text: Text) -> str:
     keys = {value.key.partition(".")[0] for value in text.front.values}
     if keys & {"task_categories", "size_categories", "dataset_info", "task_ids", "annotations_creators", "configs"}:
         return "data"
-    return "model" if keys & {"pipeline_tag", "library_name", "base_model", "model-index", "widget", "inference", "license"} else "code"
+    return (
+        "model"
+        if keys & {"pipeline_tag", "library_name", "base_model", "model-index", "widget", "inference", "license"}
+        else "code"
+    )
 
 
 class LicencesDiffer:
@@ -224,7 +302,12 @@ class LicencesDiffer:
         several = Counter(d.what for d in found)
         for i, one in enumerate(found):
             for two in found[i + 1 :]:
-                if one.what == two.what and one.evidence.path == two.evidence.path and several[one.what] > 1 and one.what != "README":
+                if (
+                    one.what == two.what
+                    and one.evidence.path == two.evidence.path
+                    and several[one.what] > 1
+                    and one.what != "README"
+                ):
                     continue  # a list
                 left = files if one.what == "licence file" else one.licences
                 right = files if two.what == "licence file" else two.licences
@@ -236,9 +319,11 @@ class LicencesDiffer:
                     continue
                 told.add(pair)
                 values = {
-                    "first_place": f"{one.evidence.path} ({one.what})", "first": " or ".join(sorted(left)),
-                    "second_place": f"{two.evidence.path} ({two.what})", "second": " or ".join(sorted(right)),
-                }  # fmt: skip
+                    "first_place": f"{one.evidence.path} ({one.what})",
+                    "first": " or ".join(sorted(left)),
+                    "second_place": f"{two.evidence.path} ({two.what})",
+                    "second": " or ".join(sorted(right)),
+                }
                 yield Contradiction(values, (one.evidence, two.evidence))
 
 
@@ -254,13 +339,23 @@ class LicenceTextOfAnotherName:
             if re.search(r"(?i)third|3rd|vendor|node_modules", text.path):
                 continue
             name = text.path.rpartition("/")[2]
-            named = re.match(r"(?i)licen[cs]e[-._](?P<a>[a-z0-9.\-]+?)(\.(txt|md|rst))?$|(?P<b>[a-z0-9.\-]+?)[-._]licen[cs]e(\.(txt|md|rst))?$", name)
+            named = re.match(
+                r"(?i)licen[cs]e[-._](?P<a>[a-z0-9.\-]+?)(\.(txt|md|rst))?$|(?P<b>[a-z0-9.\-]+?)[-._]licen[cs]e(\.(txt|md|rst))?$",
+                name,
+            )
             in_folder = re.search(r"(?:^|/)LICENSES/(?P<a>[^/]+)\.txt$", text.path)
             at = Evidence(path=text.path, line=None, key="name", value=name)
             words = (in_folder["a"] if in_folder else (named["a"] or named["b"]) if named else "") or ""
             whole = "\n".join(text.lines)
             if not words and re.match(r"(?i)(licen[cs]e|copying)", name):
-                spdx = next(((i + 1, found.group(1)) for i, line in enumerate(text.lines[:20]) if (found := re.search(r"SPDX-License-Identifier:\s*([\w.\-+]+)", line))), None)  # fmt: skip
+                spdx = next(
+                    (
+                        (i + 1, found.group(1))
+                        for i, line in enumerate(text.lines[:20])
+                        if (found := re.search(r"SPDX-License-Identifier:\s*([\w.\-+]+)", line))
+                    ),
+                    None,
+                )
                 if spdx:
                     words, at = spdx[1], text.seen(spdx[0])
             claimed = meant(words) if words else frozenset()
@@ -271,4 +366,7 @@ class LicenceTextOfAnotherName:
             if recognised & claimed:
                 yield Agreement((at, Evidence(path=text.path, line=1, key="text", value=found)))
             else:
-                yield Contradiction({"path": text.path, "name": words, "found": found}, (at, Evidence(path=text.path, line=1, key="text", value=f"the text of {found}")))
+                yield Contradiction(
+                    {"path": text.path, "name": words, "found": found},
+                    (at, Evidence(path=text.path, line=1, key="text", value=f"the text of {found}")),
+                )

@@ -167,9 +167,12 @@ class _Reader:
                     return
         if suffix in {".yaml", ".yml"}:
             text = self._text(file, MAX_CONFIG)
-            if re.search(r"\{\{.*\}\}|\{%", text) and "${{" not in text:
-                raise Unreadable("a template, which is not read")
-            self.configs.append(_yaml(file.path, text))
+            try:
+                self.configs.append(_yaml(file.path, text))
+            except Unreadable:
+                if re.search(r"\{\{.*\}\}|\{%", text):
+                    raise Unreadable("a template, which is not read") from None
+                raise
         elif suffix == ".json" or file.name.endswith(".json5"):
             self._json(file)
         elif suffix == ".toml":
@@ -253,9 +256,13 @@ class _Reader:
                 elif len(cells) == len(columns):
                     rows.append(Row(line=lines.line_num, cells=tuple(cells)))
                 elif len(rows) < MAX_TABLE_ROWS:
-                    self.unreadable.setdefault(file.path, f"line {lines.line_num}: {len(cells)} cells, expected {len(columns)}")
+                    self.unreadable.setdefault(
+                        file.path, f"line {lines.line_num}: {len(cells)} cells, expected {len(columns)}"
+                    )
                 if len(rows) >= MAX_TABLE_ROWS:
-                    self.unreadable.setdefault(file.path, f"more than {MAX_TABLE_ROWS} rows; the others were not looked at")
+                    self.unreadable.setdefault(
+                        file.path, f"more than {MAX_TABLE_ROWS} rows; the others were not looked at"
+                    )
                     break
         except csv.Error as error:
             raise Unreadable(f"not a table: {error}") from None
@@ -305,7 +312,11 @@ class _Reader:
             at = marked[-1]
             step = step_of(_stem(parts[at], last=at == len(parts) - 1))
             assert step is not None  # noqa: S101 - it was just found
-            masked = re.sub(r"\d+", "#", parts[at]) if at < len(parts) - 1 else re.sub(rf"0*{step}(?!\d)", "#", parts[at], count=1)
+            masked = (
+                re.sub(r"\d+", "#", parts[at])
+                if at < len(parts) - 1
+                else re.sub(rf"0*{step}(?!\d)", "#", parts[at], count=1)
+            )
             family = "/".join([*parts[:at], masked])
             groups.setdefault((family, step, "/".join(parts[: at + 1])), []).append(path)
         budget = _Budget(MAX_WEIGHTS)
@@ -323,7 +334,9 @@ class _Reader:
                 continue
             tensors = {key: shape for header in headers for key, shape in header.shapes.items()}
             made.append(
-                Checkpoint(path=folder, family=family, step=step, files=tuple(sorted(paths)), sha256=digest, tensors=tensors)
+                Checkpoint(
+                    path=folder, family=family, step=step, files=tuple(sorted(paths)), sha256=digest, tensors=tensors
+                )
             )
         movements = []
         for earlier, later in zip(made, made[1:], strict=False):
@@ -356,7 +369,13 @@ def _decoded(data: bytes) -> str:
 
 
 def _magic(head: bytes) -> str:
-    for mark, kind in ((b"%PDF", "pdf"), (b"PAR1", "parquet"), (b"ARROW1", "arrow"), (b"GGUF", "gguf"), (b"\x89HDF", "hdf5")):
+    for mark, kind in (
+        (b"%PDF", "pdf"),
+        (b"PAR1", "parquet"),
+        (b"ARROW1", "arrow"),
+        (b"GGUF", "gguf"),
+        (b"\x89HDF", "hdf5"),
+    ):
         if head.startswith(mark):
             return kind
     return "unknown"
@@ -401,13 +420,25 @@ def _yaml_value(path: str, node: Node, key: str, values: list[Value], repeated: 
         if isinstance(meant, str) and node.plain and not isinstance(other := yaml_1_1(node.text), (bool, str)):
             meant = other  # 1_000 is meant as a number
         values.append(
-            Value(path=path, line=node.line, key=key, value=meant, text=node.text, plain=node.plain and node.kind == "scalar")
+            Value(
+                path=path,
+                line=node.line,
+                key=key,
+                value=meant,
+                text=node.text,
+                plain=node.plain and node.kind == "scalar",
+            )
         )
         return meant
     if node.kind == "list":
-        made = [_yaml_value(path, item, f"{key}.{i}" if key else str(i), values, repeated) for i, (_, item) in enumerate(node.items)]
+        made = [
+            _yaml_value(path, item, f"{key}.{i}" if key else str(i), values, repeated)
+            for i, (_, item) in enumerate(node.items)
+        ]
         if len(made) <= 64 and all(not isinstance(item, (list, dict)) for item in made):
-            values.append(Value(path=path, line=node.line, key=key, value=tuple(made), text=json.dumps(made, default=str)[:500]))
+            values.append(
+                Value(path=path, line=node.line, key=key, value=tuple(made), text=json.dumps(made, default=str)[:500])
+            )
         return made
     mapping: dict[str, Any] = {}
     lines: dict[str, Value] = {}
@@ -453,7 +484,9 @@ def _json_values(path: str, text: str, document: Any) -> Iterator[Value]:
                 given += 1
                 yield Value(path=path, line=line, key=key, value=tuple(item), text=json.dumps(item)[:500])
             else:
-                stack.extend((f"{key}.{i}" if key else str(i), None, item[i]) for i in reversed(range(min(len(item), 2000))))
+                stack.extend(
+                    (f"{key}.{i}" if key else str(i), None, item[i]) for i in reversed(range(min(len(item), 2000)))
+                )
         else:
             given += 1
             written = repr(item) if isinstance(item, (int, float)) and not isinstance(item, bool) else json.dumps(item)
@@ -591,7 +624,9 @@ def _tokenizers(documents: dict[str, Any], configs: list[Config]) -> Iterator[To
         if not _is_tokenizer(document):
             if name != "vocab.json" or f"{folder}/tokenizer.json".lstrip("/") in documents:
                 continue
-            ids = {key: value for key, value in document.items() if isinstance(value, int) and not isinstance(value, bool)}
+            ids = {
+                key: value for key, value in document.items() if isinstance(value, int) and not isinstance(value, bool)
+            }
             added: set[str] = set()
         else:
             ids, added = _vocabulary(document)
@@ -607,7 +642,12 @@ def _tokenizers(documents: dict[str, Any], configs: list[Config]) -> Iterator[To
                 decoder = found.document.get("added_tokens_decoder")
                 if isinstance(decoder, dict):
                     for number, entry in decoder.items():
-                        if isinstance(entry, dict) and isinstance(entry.get("content"), str) and number.isdigit() and len(number) < 12:
+                        if (
+                            isinstance(entry, dict)
+                            and isinstance(entry.get("content"), str)
+                            and number.isdigit()
+                            and len(number) < 12
+                        ):
                             ids.setdefault(entry["content"], int(number))
                             added.add(entry["content"])
                 for kind in ("eos_token", "bos_token", "pad_token", "unk_token"):
@@ -627,7 +667,11 @@ def _vocabulary(document: dict[str, Any]) -> tuple[dict[str, int], set[str]]:
     if isinstance(vocab, dict):
         ids = {key: value for key, value in vocab.items() if isinstance(value, int) and not isinstance(value, bool)}
     else:
-        ids = {entry[0]: i for i, entry in enumerate(vocab) if isinstance(entry, list) and entry and isinstance(entry[0], str)}
+        ids = {
+            entry[0]: i
+            for i, entry in enumerate(vocab)
+            if isinstance(entry, list) and entry and isinstance(entry[0], str)
+        }
     added = set()
     entries = document.get("added_tokens")
     for entry in entries if isinstance(entries, list) else []:

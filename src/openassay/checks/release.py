@@ -52,7 +52,9 @@ class Value:
 
     def seen(self, value: str | None = None) -> Evidence:
         """This place, to be cited."""
-        return Evidence(path=self.path, line=self.line, key=self.key, value=(self.text if value is None else value)[:200])
+        return Evidence(
+            path=self.path, line=self.line, key=self.key, value=(self.text if value is None else value)[:200]
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -325,7 +327,9 @@ class Release:
 
 
 HEX = re.compile(r"[0-9a-fA-F]+\Z")
-STEP = re.compile(r"(?:^|[-_.])(?:global[-_]?)?(?:step|ckpt|checkpoint|iter|iteration)[-_=]?0*(\d{1,12})(?=$|[-_.])", re.I)
+STEP = re.compile(
+    r"(?:^|[-_.])(?:global[-_]?)?(?:step|ckpt|checkpoint|iter|iteration)[-_=]?0*(\d{1,12})(?=$|[-_.])", re.I
+)
 
 
 def step_of(part: str) -> int | None:
@@ -345,7 +349,11 @@ def tables_of(text: Text) -> list[Table]:
     prose = dict(text.prose)
     for number in prose:
         rule = prose.get(number + 1, "")
-        if "|" in prose[number] and re.fullmatch(r"\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?\s*", rule) and "|" in rule:
+        if (
+            "|" in prose[number]
+            and re.fullmatch(r"\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?\s*", rule)
+            and "|" in rule
+        ):
             columns = split_row(prose[number])
             rows = []
             below = number + 2

@@ -82,7 +82,18 @@ def _sheet(path: str, document: dict[str, Any]) -> Sheet | None:
     shots = json_word(settings.get("num_fewshot"))
     per_task = document.get("n-shot") if isinstance(document.get("n-shot"), dict) else {}
     assert isinstance(per_task, dict)  # noqa: S101
-    setup = (shots, json_word(settings.get("limit")), json_word(settings.get("batch_size")), json_word(sorted((k, str(v)) for k, v in named.items() if k not in {"pretrained", "revision", "use_accelerate", "device", "parallelize"})))  # fmt: skip
+    setup = (
+        shots,
+        json_word(settings.get("limit")),
+        json_word(settings.get("batch_size")),
+        json_word(
+            sorted(
+                (k, str(v))
+                for k, v in named.items()
+                if k not in {"pretrained", "revision", "use_accelerate", "device", "parallelize"}
+            )
+        ),
+    )
     results = []
     for task, metrics in document["results"].items():
         if not isinstance(metrics, dict):
@@ -93,7 +104,9 @@ def _sheet(path: str, document: dict[str, Any]) -> Sheet | None:
             finite = float(value) if math.isfinite(value) else None
             at = Evidence(path=path, line=None, key=f"results.{task}.{metric}", value=repr(value))
             own = json_word(per_task.get(task, shots))
-            results.append(Result(f"{model}@{revision}", step, str(task), str(metric), finite, own + str(setup[1:]), at))
+            results.append(
+                Result(f"{model}@{revision}", step, str(task), str(metric), finite, own + str(setup[1:]), at)
+            )
     return Sheet(path, model, step, str(setup), tuple(results)) if results else None
 
 
@@ -103,7 +116,10 @@ def json_word(value: Any) -> str:
 
 
 def _long_table(table: Table) -> Iterator[Sheet]:
-    model, task, metric, value = (table.column(*names) for names in (("model", "model_name"), ("task", "dataset", "benchmark"), ("metric",), ("value", "score")))  # fmt: skip
+    model, task, metric, value = (
+        table.column(*names)
+        for names in (("model", "model_name"), ("task", "dataset", "benchmark"), ("metric",), ("value", "score"))
+    )
     if model is None or task is None or value is None:
         return
     step = table.column("step", "revision")
@@ -117,15 +133,22 @@ def _long_table(table: Table) -> Iterator[Sheet]:
         rest = "|".join(row.cells[i] for i in others)
         groups[name, at].append(
             Result(
-                f"{name}@table", at, row.cells[task].strip(), row.cells[metric].strip() if metric is not None else "",
-                number(row.cells[value]), rest, table.seen(row, value),
+                f"{name}@table",
+                at,
+                row.cells[task].strip(),
+                row.cells[metric].strip() if metric is not None else "",
+                number(row.cells[value]),
+                rest,
+                table.seen(row, value),
             )
-        )  # fmt: skip
+        )
     for (name, at), results in groups.items():
         yield Sheet(table.path, name, at, "", tuple(results))
 
 
-_UNIT = re.compile(r"(?i)^(acc|acc_norm|accuracy|exact_match|em|mc1|mc2|auc|auroc|roc_auc|precision|recall|pct_stereotype|pass@?\d*|accuracy_\w+)(,[\w-]+)?$")
+_UNIT = re.compile(
+    r"(?i)^(acc|acc_norm|accuracy|exact_match|em|mc1|mc2|auc|auroc|roc_auc|precision|recall|pct_stereotype|pass@?\d*|accuracy_\w+)(,[\w-]+)?$"
+)
 _PERPLEXITY = re.compile(r"(?i)^(\w*_)?(ppl|perplexity)(,[\w-]+)?$")
 
 
@@ -146,10 +169,25 @@ class MetricOutOfRange:
                 why = self._why(result, by_place, fractions=fractions)
                 if why:
                     wrong = True
-                    values = {"path": sheet.path, "task": result.task, "metric": result.metric, "value": result.evidence.value, "why": why}
+                    values = {
+                        "path": sheet.path,
+                        "task": result.task,
+                        "metric": result.metric,
+                        "value": result.evidence.value,
+                        "why": why,
+                    }
                     yield Contradiction(values, (result.evidence,))
             if not wrong:
-                yield Agreement((Evidence(path=sheet.path, line=None, key=sheet.model, value=f"{len(sheet.results)} numbers in their ranges"),))  # fmt: skip
+                yield Agreement(
+                    (
+                        Evidence(
+                            path=sheet.path,
+                            line=None,
+                            key=sheet.model,
+                            value=f"{len(sheet.results)} numbers in their ranges",
+                        ),
+                    )
+                )
 
     def _why(self, result: Result, by_place: dict[tuple[str, str], float | None], *, fractions: bool) -> str:
         value = result.value
@@ -190,7 +228,12 @@ class ResultsDisagree:
         for sheet in known:
             for result in sheet.results:
                 first = seen.setdefault(result.same_question, result)
-                if first is result or first.evidence.path == result.evidence.path and first.evidence.key == result.evidence.key and first.evidence.line == result.evidence.line:
+                if (
+                    first is result
+                    or first.evidence.path == result.evidence.path
+                    and first.evidence.key == result.evidence.key
+                    and first.evidence.line == result.evidence.line
+                ):
                     continue
                 if ("baseline" in first.evidence.path.lower()) != ("baseline" in result.evidence.path.lower()):
                     continue
@@ -199,7 +242,13 @@ class ResultsDisagree:
                 elif result.metric.endswith("stderr") or first.metric.partition(",")[0].endswith("_stderr"):
                     continue  # bootstrapped
                 else:
-                    values = {"task": result.task, "metric": result.metric, "model": result.model.partition("@table")[0], "first": first.evidence.value, "second": result.evidence.value}  # fmt: skip
+                    values = {
+                        "task": result.task,
+                        "metric": result.metric,
+                        "model": result.model.partition("@table")[0],
+                        "first": first.evidence.value,
+                        "second": result.evidence.value,
+                    }
                     yield Contradiction(values, (first.evidence, result.evidence))
         yield from self._tables_of_documents(release, known)
 
@@ -215,24 +264,40 @@ class ResultsDisagree:
                 continue
             for table in tables_of(text):
                 for row in table.rows:
-                    sheet_of = last.get(re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", row.cells[0]).strip("*` ").rpartition("/")[2].lower())
+                    sheet_of = last.get(
+                        re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", row.cells[0]).strip("*` ").rpartition("/")[2].lower()
+                    )
                     if sheet_of is None:
                         continue
                     for i, column in enumerate(table.columns[1:], 1):
                         yield from self._cell(table, row, i, column, sheet_of)
 
     def _cell(self, table: Table, row: Row, i: int, column: str, sheet: Sheet) -> Iterator[Seen]:
-        of = [r for r in sheet.results if r.task.lower() == column.strip("*` ").lower() and not r.metric.partition(",")[0].endswith("stderr")]
+        of = [
+            r
+            for r in sheet.results
+            if r.task.lower() == column.strip("*` ").lower() and not r.metric.partition(",")[0].endswith("stderr")
+        ]
         written = row.cells[i].strip("*` %")
         value = number(written)
         if not of or value is None:
             return
         slack = 0.51 * 10.0 ** -len(written.partition(".")[2])
-        fits = [r for r in of if r.value is not None and (abs(r.value - value) <= slack or abs(100 * r.value - value) <= slack)]
+        fits = [
+            r
+            for r in of
+            if r.value is not None and (abs(r.value - value) <= slack or abs(100 * r.value - value) <= slack)
+        ]
         if fits:
             yield Agreement((table.seen(row, i), fits[0].evidence))
         elif all(r.value is not None for r in of):
-            values = {"task": of[0].task, "metric": " or ".join(r.metric for r in of), "model": sheet.model, "first": written, "second": ", ".join(f"{r.value:.4g}" for r in of if r.value is not None)}  # fmt: skip
+            values = {
+                "task": of[0].task,
+                "metric": " or ".join(r.metric for r in of),
+                "model": sheet.model,
+                "first": written,
+                "second": ", ".join(f"{r.value:.4g}" for r in of if r.value is not None),
+            }
             yield Contradiction(values, (table.seen(row, i), *(r.evidence for r in of)))
 
 
@@ -241,7 +306,9 @@ def _near(first: Result, second: Result) -> bool:
     if first.value is None or second.value is None:
         return first.value is second.value
     digits = min(len(r.evidence.value.partition(".")[2]) for r in (first, second))
-    return abs(first.value - second.value) <= 0.51 * 10.0**-digits or abs(first.value - second.value) <= 1e-12 * abs(first.value)
+    return abs(first.value - second.value) <= 0.51 * 10.0**-digits or abs(first.value - second.value) <= 1e-12 * abs(
+        first.value
+    )
 
 
 class EqualResultsOfUnequalSteps:
@@ -261,12 +328,20 @@ class EqualResultsOfUnequalSteps:
             first = of[0]
             other = next((sheet for sheet in of[1:] if self._different(first, sheet)), None)
             if other is None:
-                yield Agreement(tuple(Evidence(path=s.path, line=None, key=f"{s.model} step {s.step}", value=f"{len(values)} numbers") for s in of[:2]))  # fmt: skip
+                yield Agreement(
+                    tuple(
+                        Evidence(path=s.path, line=None, key=f"{s.model} step {s.step}", value=f"{len(values)} numbers")
+                        for s in of[:2]
+                    )
+                )
                 continue
             names = {f"{s.model} step {s.step}": s for s in (first, other)}
             yield Contradiction(
                 {"first": next(iter(names)), "second": list(names)[-1], "count": len(values)},
-                tuple(Evidence(path=s.path, line=None, key=name, value=f"{len(values)} numbers, all equal") for name, s in names.items()),
+                tuple(
+                    Evidence(path=s.path, line=None, key=name, value=f"{len(values)} numbers, all equal")
+                    for name, s in names.items()
+                ),
             )
 
     def _different(self, one: Sheet, two: Sheet) -> bool:
@@ -285,7 +360,11 @@ class UnequalResultsOfEqualSteps:
 
     def look(self, release: Release) -> Iterator[Seen]:
         """With learning rate 0 the weights stay, and so must every result."""
-        neox = {config.name.lower(): config for config in release.configs if "train-iters" in config.by_key and "warmup" in config.by_key}
+        neox = {
+            config.name.lower(): config
+            for config in release.configs
+            if "train-iters" in config.by_key and "warmup" in config.by_key
+        }
         by_model: dict[tuple[str, str], dict[int, Sheet]] = defaultdict(dict)
         for sheet in sheets(release):
             if sheet.step in {0, 1}:
@@ -298,19 +377,39 @@ class UnequalResultsOfEqualSteps:
             if not isinstance(warmup.value, (int, float)) or warmup.value <= 0:
                 continue
             ones = {(r.task, r.metric): r for r in steps[1].results}
-            differ = [(r, ones[r.task, r.metric]) for r in steps[0].results if (r.task, r.metric) in ones and ones[r.task, r.metric].value != r.value]
+            differ = [
+                (r, ones[r.task, r.metric])
+                for r in steps[0].results
+                if (r.task, r.metric) in ones and ones[r.task, r.metric].value != r.value
+            ]
             if differ:
                 a, b = differ[0]
-                values = {"model": model, "metric": f"{a.task} {a.metric}", "first": a.evidence.value, "second": b.evidence.value}
+                values = {
+                    "model": model,
+                    "metric": f"{a.task} {a.metric}",
+                    "first": a.evidence.value,
+                    "second": b.evidence.value,
+                }
                 yield Contradiction(values, (a.evidence, b.evidence, warmup.seen()))
             else:
-                yield Agreement(tuple(Evidence(path=s.path, line=None, key=f"step {step}", value=f"{len(s.results)} numbers, equal at both steps") for step, s in sorted(steps.items())))  # fmt: skip
+                yield Agreement(
+                    tuple(
+                        Evidence(
+                            path=s.path,
+                            line=None,
+                            key=f"step {step}",
+                            value=f"{len(s.results)} numbers, equal at both steps",
+                        )
+                        for step, s in sorted(steps.items())
+                    )
+                )
 
 
 EMPTY = {
-    "d41d8cd98f00b204e9800998ecf8427e", "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+    "d41d8cd98f00b204e9800998ecf8427e",
+    "da39a3ee5e6b4b0d3255bfef95601890afd80709",
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-}  # fmt: skip
+}
 """Digests of nothing."""
 
 
@@ -330,7 +429,13 @@ class DigestMalformed:
                 values = {"path": hashed.path, "name": hashed.name, "length": len(hashed.digest), "usual": usual}
                 yield Contradiction(values, (hashed.seen(), example.seen()))
             if not odd:
-                yield Agreement((Evidence(path=hashes[0].path, line=None, key="", value=f"{len(hashes)} digests of {usual} characters"),))
+                yield Agreement(
+                    (
+                        Evidence(
+                            path=hashes[0].path, line=None, key="", value=f"{len(hashes)} digests of {usual} characters"
+                        ),
+                    )
+                )
 
 
 class DigestTwice:
@@ -351,21 +456,39 @@ class DigestTwice:
                 other = names.setdefault(hashed.name, hashed)
                 if other.digest.lower() != hashed.digest.lower():
                     wrong = True
-                    values = {"path": hashed.path, "first": f"{hashed.name} (line {other.line})", "second": f"line {hashed.line}, which is the same name, cannot"}  # fmt: skip
+                    values = {
+                        "path": hashed.path,
+                        "first": f"{hashed.name} (line {other.line})",
+                        "second": f"line {hashed.line}, which is the same name, cannot",
+                    }
                     yield Contradiction(values, (other.seen(), hashed.seen()))
             for of in by_digest.values():
                 for one, two in pairwise(of):
                     if one.name != two.name and _series(one.name) == _series(two.name):
                         wrong = True
-                        yield Contradiction({"path": one.path, "first": one.name, "second": two.name}, (one.seen(), two.seen()))
+                        yield Contradiction(
+                            {"path": one.path, "first": one.name, "second": two.name}, (one.seen(), two.seen())
+                        )
             if not wrong:
-                yield Agreement((Evidence(path=hashes[0].path, line=None, key="", value=f"{len(hashes)} names, {len(by_digest)} different digests"),))  # fmt: skip
+                yield Agreement(
+                    (
+                        Evidence(
+                            path=hashes[0].path,
+                            line=None,
+                            key="",
+                            value=f"{len(hashes)} names, {len(by_digest)} different digests",
+                        ),
+                    )
+                )
         yield from self._tables(release)
 
     def _tables(self, release: Release) -> Iterator[Seen]:
         """A table of steps and digests."""
         for table in release.tables:
-            step, digest = table.column("step", "revision", "branch", "checkpoint"), table.column("sha256", "digest", "hash", "blob", "etag", "md5", "oid")
+            step, digest = (
+                table.column("step", "revision", "branch", "checkpoint"),
+                table.column("sha256", "digest", "hash", "blob", "etag", "md5", "oid"),
+            )
             if step is None or digest is None:
                 continue
             first: dict[str, Row] = {}
@@ -378,14 +501,38 @@ class DigestTwice:
                 if other is row or other.cells[step].strip() == row.cells[step].strip():
                     continue
                 keys = [i for i in range(len(table.columns)) if i not in {step, digest}]
-                steps = [step_of(r.cells[step]) if step_of(r.cells[step]) is not None else number(r.cells[step]) for r in (other, row)]
-                if any(other.cells[i] != row.cells[i] for i in keys if table.columns[i].lower() in {"file", "filename", "path", "shard", "model"}) or None in steps or max(s for s in steps if s is not None) <= 1:  # fmt: skip
+                steps = [
+                    step_of(r.cells[step]) if step_of(r.cells[step]) is not None else number(r.cells[step])
+                    for r in (other, row)
+                ]
+                if (
+                    any(
+                        other.cells[i] != row.cells[i]
+                        for i in keys
+                        if table.columns[i].lower() in {"file", "filename", "path", "shard", "model"}
+                    )
+                    or None in steps
+                    or max(s for s in steps if s is not None) <= 1
+                ):
                     continue
                 wrong = True
-                values = {"path": table.path, "first": f"step {other.cells[step].strip()}", "second": f"step {row.cells[step].strip()}"}
+                values = {
+                    "path": table.path,
+                    "first": f"step {other.cells[step].strip()}",
+                    "second": f"step {row.cells[step].strip()}",
+                }
                 yield Contradiction(values, (table.seen(other, digest), table.seen(row, digest)))
             if first and not wrong:
-                yield Agreement((Evidence(path=table.path, line=None, key=table.columns[digest], value=f"{len(first)} different digests"),))
+                yield Agreement(
+                    (
+                        Evidence(
+                            path=table.path,
+                            line=None,
+                            key=table.columns[digest],
+                            value=f"{len(first)} different digests",
+                        ),
+                    )
+                )
 
 
 def _series(name: str) -> str:
@@ -409,9 +556,15 @@ class ShardMissing:
             for hashed in hashes:
                 self._keep(series, hashed.path, hashed.name, hashed.seen())
         for config in release.configs:
-            if config.path.endswith(".index.json") and isinstance(config.document, dict) and isinstance(config.document.get("weight_map"), dict):  # fmt: skip
+            if (
+                config.path.endswith(".index.json")
+                and isinstance(config.document, dict)
+                and isinstance(config.document.get("weight_map"), dict)
+            ):
                 for name in dict.fromkeys(str(v) for v in config.document["weight_map"].values()):
-                    self._keep(series, config.path, name, Evidence(path=config.path, line=None, key="weight_map", value=name))
+                    self._keep(
+                        series, config.path, name, Evidence(path=config.path, line=None, key="weight_map", value=name)
+                    )
         for file in release.files:
             self._keep(series, "", file.path, Evidence(path=file.path, line=None, key="", value="present"))
         for (where, head, last, tail), of in series.items():
@@ -427,15 +580,20 @@ class ShardMissing:
             name = f"{head}{{}}-of-{last}{tail}"
             if missing:
                 values = {
-                    "where": where or "the release's files", "missing": ", ".join(name.format(str(n).zfill(width)) for n in missing[:3])
+                    "where": where or "the release's files",
+                    "missing": ", ".join(name.format(str(n).zfill(width)) for n in missing[:3])
                     + (f" and {len(missing) - 3} more" if len(missing) > 3 else ""),
-                    "first": str(min(lowest, 1)).zfill(width), "last": str(end).zfill(width), "stated": "",
-                }  # fmt: skip
+                    "first": str(min(lowest, 1)).zfill(width),
+                    "last": str(end).zfill(width),
+                    "stated": "",
+                }
                 yield Contradiction(values, (of[lowest], of[highest]))
             else:
                 yield Agreement((of[lowest], of[highest]))
 
-    def _keep(self, series: dict[tuple[str, str, str, str], dict[int, Evidence]], where: str, name: str, seen: Evidence) -> None:
+    def _keep(
+        self, series: dict[tuple[str, str, str, str], dict[int, Evidence]], where: str, name: str, seen: Evidence
+    ) -> None:
         if found := _SHARD.match(name):
             series[where, found["head"], found["last"], found["tail"]].setdefault(int(found["number"]), seen)
 
@@ -460,9 +618,14 @@ class IndexNamesAbsentFile:
             for name in names:
                 if present and name not in present:
                     seen = Evidence(path=config.path, line=None, key="weight_map", value=name)
-                    yield Contradiction({"path": config.path, "name": name, "present": present[0]}, (seen, Evidence(path=prefix + present[0], line=None, key="", value="present")))  # fmt: skip
+                    yield Contradiction(
+                        {"path": config.path, "name": name, "present": present[0]},
+                        (seen, Evidence(path=prefix + present[0], line=None, key="", value="present")),
+                    )
             if present and len(present) == len(names):
-                yield Agreement((Evidence(path=config.path, line=None, key="weight_map", value=f"{len(names)} files, all there"),))
+                yield Agreement(
+                    (Evidence(path=config.path, line=None, key="weight_map", value=f"{len(names)} files, all there"),)
+                )
 
 
 _URL = re.compile(r"https?://\S+|s3://\S+|gs://\S+")
@@ -495,9 +658,21 @@ class AddressTwice:
                 other = first.setdefault(url, row)
                 if other is not row:
                     wrong = True
-                    yield Contradiction({"path": table.path, "first": other.line, "second": row.line, "url": url}, (table.seen(other, column), table.seen(row, column)))  # fmt: skip
+                    yield Contradiction(
+                        {"path": table.path, "first": other.line, "second": row.line, "url": url},
+                        (table.seen(other, column), table.seen(row, column)),
+                    )
             if first and not wrong:
-                yield Agreement((Evidence(path=table.path, line=None, key=table.columns[column], value=f"{len(first)} addresses, all different"),))  # fmt: skip
+                yield Agreement(
+                    (
+                        Evidence(
+                            path=table.path,
+                            line=None,
+                            key=table.columns[column],
+                            value=f"{len(first)} addresses, all different",
+                        ),
+                    )
+                )
 
 
 class StepTwice:
@@ -517,10 +692,21 @@ class StepTwice:
                 other = first.setdefault(row.cells[step].strip(), row)
                 if other is not row and other.cells[column] != row.cells[column]:
                     wrong = True
-                    values = {"path": table.path, "step": row.cells[step].strip(), "first": other.cells[column].strip(), "second": row.cells[column].strip()}  # fmt: skip
+                    values = {
+                        "path": table.path,
+                        "step": row.cells[step].strip(),
+                        "first": other.cells[column].strip(),
+                        "second": row.cells[column].strip(),
+                    }
                     yield Contradiction(values, (table.seen(other), table.seen(row)))
             if first and not wrong:
-                yield Agreement((Evidence(path=table.path, line=None, key=table.columns[step], value=f"{len(first)} different steps"),))
+                yield Agreement(
+                    (
+                        Evidence(
+                            path=table.path, line=None, key=table.columns[step], value=f"{len(first)} different steps"
+                        ),
+                    )
+                )
 
 
 class StepAgainstAddress:
@@ -535,15 +721,29 @@ class StepAgainstAddress:
             right = 0
             for row in table.rows:
                 given = number(row.cells[step])
-                named = [n for part in PurePosixPath(row.cells[column].strip()).parts if (n := step_of(part)) is not None]
+                named = [
+                    n for part in PurePosixPath(row.cells[column].strip()).parts if (n := step_of(part)) is not None
+                ]
                 if given is None or not named:
                     continue
                 if int(given) not in named:
-                    yield Contradiction({"path": table.path, "step": row.cells[step].strip(), "url": row.cells[column].strip()}, (table.seen(row, step), table.seen(row, column)))  # fmt: skip
+                    yield Contradiction(
+                        {"path": table.path, "step": row.cells[step].strip(), "url": row.cells[column].strip()},
+                        (table.seen(row, step), table.seen(row, column)),
+                    )
                 else:
                     right += 1
             if right:
-                yield Agreement((Evidence(path=table.path, line=None, key=table.columns[column], value=f"{right} addresses name their row's step"),))  # fmt: skip
+                yield Agreement(
+                    (
+                        Evidence(
+                            path=table.path,
+                            line=None,
+                            key=table.columns[column],
+                            value=f"{right} addresses name their row's step",
+                        ),
+                    )
+                )
 
 
 class ListHasGaps:
@@ -557,7 +757,10 @@ class ListHasGaps:
         for table, step, _ in _step_tables(release):
             if not _one_training(table, step):
                 continue
-            rows = sorted(((int(n), row) for row in table.rows if (n := number(row.cells[step])) is not None), key=lambda pair: pair[0])
+            rows = sorted(
+                ((int(n), row) for row in table.rows if (n := number(row.cells[step])) is not None),
+                key=lambda pair: pair[0],
+            )
             if len(rows) < 10:
                 continue
             distances = Counter(b - a for (a, _), (b, _) in pairwise(rows) if b > a)
@@ -566,14 +769,29 @@ class ListHasGaps:
                 continue
             gaps = [(b - a, one, two) for (a, one), (b, two) in pairwise(rows) if b - a > modal]
             if not gaps:
-                yield Agreement((Evidence(path=table.path, line=None, key=table.columns[step], value=f"{len(rows)} rows, none farther apart than {modal}"),))  # fmt: skip
+                yield Agreement(
+                    (
+                        Evidence(
+                            path=table.path,
+                            line=None,
+                            key=table.columns[step],
+                            value=f"{len(rows)} rows, none farther apart than {modal}",
+                        ),
+                    )
+                )
                 continue
             _, one, two = max(gaps, key=lambda gap: gap[0])
             claims = _cadence_claims(release, table, modal, max(gap[0] for gap in gaps))
             values = {
-                "path": table.path, "usual": usual, "all": len(rows) - 1, "modal": modal, "count": len(gaps), "first": one.cells[step].strip(),
-                "second": two.cells[step].strip(), "claim": f", though {claims[0].path} says {claims[0].value!r}" if claims else "",
-            }  # fmt: skip
+                "path": table.path,
+                "usual": usual,
+                "all": len(rows) - 1,
+                "modal": modal,
+                "count": len(gaps),
+                "first": one.cells[step].strip(),
+                "second": two.cells[step].strip(),
+                "claim": f", though {claims[0].path} says {claims[0].value!r}" if claims else "",
+            }
             yield Contradiction(values, (table.seen(one, step), table.seen(two, step), *claims[:1]))
 
 

@@ -369,7 +369,13 @@ def numpy_items(path: Path, name: str, most: int) -> Items | None:
             file.seek(start)
             whole = _set_digest(iter(lambda: file.read(row), b""))
     return Items(
-        path=name, format="npy", num_items=shape[0], length=shape[1], first_digest=first, num_first=num_first, set_digest=whole
+        path=name,
+        format="npy",
+        num_items=shape[0],
+        length=shape[1],
+        first_digest=first,
+        num_first=num_first,
+        set_digest=whole,
     )
 
 
@@ -394,7 +400,9 @@ def jsonl_items(path: Path, name: str, most: int) -> Items | None:
                 if number == 0:
                     raise Unreadable("its first line is not JSON") from None
                 raise Unreadable(f"line {number + 1} is not JSON") from None
-            tokens = next((entry[key] for key in ("token_ids", "input_ids") if isinstance(entry, dict) and key in entry), None)
+            tokens = next(
+                (entry[key] for key in ("token_ids", "input_ids") if isinstance(entry, dict) and key in entry), None
+            )
             if not isinstance(tokens, list):
                 return None
             written = json.dumps(tokens).encode()

@@ -59,7 +59,9 @@ class YamlReadersDiffer:
                     (value.seen(f"{value.text} (YAML 1.1: {_kind(first)})"), value.seen(f"{value.text} (YAML 1.2: {_kind(second)})")),
                 )  # fmt: skip
             if clean and any(value.plain for value in config.values):
-                yield Agreement((Evidence(path=config.path, line=None, key="", value="every plain scalar has one reading"),))
+                yield Agreement(
+                    (Evidence(path=config.path, line=None, key="", value="every plain scalar has one reading"),)
+                )
 
     def _note(self, value: Value, release: Release, first: object, *, omega: bool) -> str:
         if omega and isinstance(first, str) and re.search(r"[eE]", value.text):
@@ -83,7 +85,12 @@ class VersionReadAsNumber:
             if config.format != "yaml":
                 continue
             for value in config.values:
-                if not value.plain or not _VERSION.search(value.key) or not isinstance(value.value, (int, float)) or isinstance(value.value, bool):
+                if (
+                    not value.plain
+                    or not _VERSION.search(value.key)
+                    or not isinstance(value.value, (int, float))
+                    or isinstance(value.value, bool)
+                ):
                     continue
                 if re.fullmatch(r"\d+\.\d*[1-9]0+", value.text):
                     values = {"path": config.path, "key": value.key, "text": value.text, "number": f"{value.value:g}"}
@@ -101,7 +108,18 @@ class NotReadable:
     def look(self, release: Release) -> Iterator[Seen]:
         """Settings, code, weights and tables that are broken; files that are merely too large are listed elsewhere."""
         for path, why in release.unreadable.items():
-            if why.startswith(("not YAML", "not JSON", "not TOML", "not safetensors", "safetensors", "not a torch file", "a Megatron index that is cut", "a .npy file")):
+            if why.startswith(
+                (
+                    "not YAML",
+                    "not JSON",
+                    "not TOML",
+                    "not safetensors",
+                    "safetensors",
+                    "not a torch file",
+                    "a Megatron index that is cut",
+                    "a .npy file",
+                )
+            ):
                 yield Contradiction({"path": path, "why": why}, (Evidence(path=path, line=None, key="", value=why),))
         for config in release.configs[:2]:
             yield Agreement((Evidence(path=config.path, line=None, key="", value=f"read as {config.format}"),))
