@@ -19,11 +19,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from openassay import __version__, model_openness_tool, scenario, schedule, tracking
+from openassay.checks.inspection import Inspection, inspect_folder, merge_checks, merge_detected, opened, place
 from openassay.core import licences
 from openassay.core.openness import CONTENT, Part, openness
 from openassay.core.sequential import expect
 from openassay.core.shares import chances, is_feasible
-from openassay.core.types import Outcome, ReleaseVerdict
+from openassay.core.types import FetchRecord, Outcome, ReleaseVerdict
 from openassay.core.verdict import share_terms_of, terms_of
 from openassay.faults import BadInput, faults_in_one_line, printable
 from openassay.layout import Layout, cache_home, checked_name, find_root
@@ -35,7 +36,7 @@ from openassay.sources.git import GitSource
 from openassay.sources.hf import HfSource
 from openassay.sources.http import HttpSource
 from openassay.sources.pypi import PypiSource, ask_every_index, project_files
-from openassay.sources.roots import source_root
+from openassay.sources.roots import artifact_roots, source_root
 from openassay.store import RefusedArchive, Store, check_glob, payload_digest
 from openassay.yaml_loader import MAX_BYTES, load_yaml, parse_yaml
 
@@ -269,6 +270,95 @@ def check(targets: OptionalTargets = None) -> None:
             f"{name}: well formed; {len(target.artifacts)} artifacts, {len(target.claims)} claims, "
             f"{len(target.controls)} controls"
         )
+
+
+@app.command("inspect")
+def inspect_(
+    what: Annotated[
+        str, typer.Argument(help="A folder, a file or an archive of any release; or a target that was fetched")
+    ],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON: components, checks, evidence")] = False,
+    links: Annotated[bool, typer.Option("--links", help="Also ask the addresses that the READMEs name")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also show the checks that cannot be asked, and why")] = False,
+) -> None:
+    """Find what is wrong with a release, as far as its own files tell: components, and files that contradict each other."""
+    seen = _inspected(what, links=links)
+    if as_json:
+        print(json.dumps(to_plain(seen), indent=2, ensure_ascii=False))
+        return
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 160
+    components = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("component", "declared", "found", "reachable", "evidence"):
+        components.add_column(column, overflow="fold")
+    for component in seen.detected:
+        if component.found != "not seen" or component.declared not in {None, "no"} or every:
+            evidence = "; ".join(f"{file.path} {file.why}" for file in component.files[:2])
+            components.add_row(
+                component.component, component.declared or "–", component.found, component.reachable, _plain(evidence)
+            )
+    checks = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("check", "outcome", "evidence"):
+        checks.add_column(column, overflow="fold")
+    for check in seen.checks:
+        if check.outcome == "fail":
+            for i, problem in enumerate(check.problems):
+                places = "; ".join(dict.fromkeys(place(evidence) for evidence in problem.evidence))
+                text = f"{problem.message}\n  {places}" if places else problem.message
+                lines = "\n".join(_plain(line) for line in text.split("\n"))
+                checks.add_row(check.check if i == 0 else "", "[bold red]fail[/]" if i == 0 else "", lines)
+        elif check.outcome == "pass" or every:
+            shown = check.why or "; ".join(place(evidence) for evidence in check.looked_at[:3])
+            checks.add_row(check.check, check.outcome, _plain(shown))
+    console.print(components)
+    console.print(checks)
+    for path, why in sorted(seen.unreadable.items())[:20]:
+        console.print(f"not read: {_plain(path)}: {_plain(why)}", soft_wrap=True)
+    if (more := len(seen.unreadable) - 20) > 0:
+        console.print(f"and {more} more that were not read (--json lists them)")
+    counts = {
+        outcome: sum(check.outcome == outcome for check in seen.checks)
+        for outcome in ("fail", "pass", "cannot be asked")
+    }
+    console.print(
+        f"{_plain(seen.name)}: {seen.num_files} files; {counts['fail']} checks found something, {counts['pass']} pass, "
+        f"{counts['cannot be asked']} cannot be asked of these files",
+        soft_wrap=True,
+    )
+
+
+def _inspected(what: str, *, links: bool) -> Inspection:
+    try:
+        path = Path(what)
+        there = path.exists()
+    except (OSError, ValueError):
+        raise BadInput(f"{what[:100]!r} is no path") from None
+    if there:
+        if not (path.is_dir() or path.is_file()):
+            raise BadInput(f"{what}: neither a regular file nor a folder")
+        with opened(path) as folder:
+            return inspect_folder(folder, name=path.resolve().name, links=links)
+    if os.sep in what or "." in what:
+        raise BadInput(f"{what}: there is no such file or folder")
+    root = find_root()
+    name = _chosen(root, [what])[0]
+    layout = Layout(root, name)
+    if not layout.record("fetch").is_file():
+        raise BadInput(f"{name}: not fetched yet; run `openassay audit {name}` first")
+    roots = artifact_roots(Store(cache_home()), read_record(layout.record("fetch"), FetchRecord))
+    declared: Any = {component.component: component.published for component in read_target(layout).components}
+    seen = {
+        artifact: inspect_folder(Path(folder), name=artifact, declared=declared, links=links)
+        for artifact, folder in roots.items()
+    }
+    return Inspection(
+        name=name, num_files=sum(of.num_files for of in seen.values()),
+        detected=merge_detected({artifact: of.detected for artifact, of in seen.items()}),
+        checks=merge_checks({artifact: of.checks for artifact, of in seen.items()}),
+        unreadable={f"{artifact}: {file}": why for artifact, of in seen.items() for file, why in of.unreadable.items()},
+    )  # fmt: skip
 
 
 @app.command("plan-runs")

@@ -1,7 +1,8 @@
 """What is wrong with a release, as far as its own files tell? Small checks, pure on data that is already read.
 
-A check is a class: its docstring is the finding's message, `find` gives what the message's braces need, once for each
-thing that is wrong. To add one: the class, its name in CHECKS, a one-line test.
+Here: what the target declares, against what was found. A check is a class: its docstring is the finding's message, `find` gives
+what the message's braces need, once for each thing that is wrong. To add one: the class, its name in CHECKS, a one-line test.
+Whether the release's files agree with each other is asked by the checks of `registry.py`, which `check.py` explains.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from openassay.core.types import CitationFound, ComponentFound, Finding
+from openassay.core.types import CitationFound, ComponentDetected, ComponentFound, Finding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,7 @@ class Inspected:
     citations: tuple[CitationFound, ...]
     licences: dict[str, str]
     has_claims: bool
+    detected: tuple[ComponentDetected, ...] = ()
 
 
 class Check(Protocol):
@@ -58,6 +60,34 @@ class ComponentUndeclared:
         for component in inspected.components:
             if component.published == "no" and component.found == "found":
                 yield {"component": component.component, "evidence": component.evidence[0]}
+
+
+class ComponentSeen:
+    """{component}: declared as not published, but {path} {why}"""
+
+    kind = "component_seen"
+
+    def find(self, inspected: Inspected) -> Iterator[dict[str, Any]]:
+        """The files show what the target denies."""
+        told = {c.component for c in inspected.components if c.published == "no" and c.found == "found"}
+        for component in inspected.detected:
+            if component.found == "found" and component.declared == "no" and component.component not in told:
+                seen = component.files[0]
+                yield {"component": component.component, "path": seen.path, "why": seen.why}
+
+
+class ComponentNotDeclared:
+    """there, but not declared by the target: {components}"""
+
+    kind = "component_not_declared"
+
+    def find(self, inspected: Inspected) -> Iterator[dict[str, Any]]:
+        """The files show what the target does not speak of."""
+        seen = [
+            component for component in inspected.detected if component.found == "found" and component.declared is None
+        ]
+        if seen:
+            yield {"components": ", ".join(f"{component.component} ({component.files[0].path})" for component in seen)}
 
 
 class ComponentNotPublished:
@@ -124,6 +154,8 @@ class NoClaim:
 CHECKS: tuple[Check, ...] = (
     ComponentAbsent(),
     ComponentUndeclared(),
+    ComponentSeen(),
+    ComponentNotDeclared(),
     ComponentNotPublished(),
     ComponentNotFetched(),
     LicenceUnknown(),

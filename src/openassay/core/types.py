@@ -389,13 +389,77 @@ class CitationFound:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """One place in a release's files, and what stands there."""
+
+    path: str
+    line: int | None
+    key: str
+    """The key, column or option that is meant; empty where the whole line or file is."""
+    value: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileSeen:
+    """A file that shows a component, and why it does."""
+
+    path: str
+    why: str
+    sha256: str | None
+    """None for a file that is too large to be read whole."""
+    date: str
+    """When it was last changed, as its archive or folder says (YYYY-MM-DD)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComponentDetected:
+    """One component against what the artifacts' own files show of it, whatever the target declares."""
+
+    component: ComponentName
+    declared: Literal["yes", "no", "partly", "unknown"] | None
+    """None where the target does not speak of it."""
+    found: Literal["found", "named", "not seen"]
+    """`named`: the files point at it (an address, a citation, a list), but it is not among them. `not seen` proves nothing: a
+    component is recognised by its usual names and contents only."""
+    reachable: Literal["yes", "no", "not asked"]
+    terms: str
+    """What the files themselves say of its terms; empty where they say nothing."""
+    files: tuple[FileSeen, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Two places in a release that cannot both be right, or one that contradicts itself."""
+
+    message: str
+    evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckAnswer:
+    """What one consistency check says of a release's files."""
+
+    check: str
+    outcome: Literal["pass", "fail", "cannot be asked"]
+    why: str
+    """For `cannot be asked`: what it would need."""
+    problems: tuple[Problem, ...]
+    looked_at: tuple[Evidence, ...]
+    """Some of what was compared and agrees, or was recorded."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class InspectRecord:
-    """`inspect/record.json`: which components are there, under which terms, and do the cited facts stand where they should?"""
+    """`inspect/record.json`: which components are there, under which terms, and do the published facts agree with each other?"""
 
     components: tuple[ComponentFound, ...]
+    detected: tuple[ComponentDetected, ...]
+    checks: tuple[CheckAnswer, ...]
     citations: tuple[CitationFound, ...]
     licences: dict[str, str]
     """Per artifact: the terms that its own metadata and licence files state."""
+    unreadable: dict[str, str]
+    """Files that should have been read and could not be, with the reason."""
     findings: tuple[Finding, ...]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from openassay.checks import Inspected, findings_of
+from openassay.checks.inspection import findings_of_checks, inspect_folder, merge_checks, merge_detected
 from openassay.core.types import Citation, CitationFound, ComponentFound, FetchRecord, InspectRecord
 from openassay.plan import Component, Plan
 from openassay.records import file_digest
@@ -17,18 +18,32 @@ from openassay.store import Store, files_below
 
 MAX_TEXT_BYTES = 8 * 2**20
 MAX_EVIDENCE = 5
+MAX_UNREADABLE = 200
 
 
 def run(plan: Plan, fetched: FetchRecord, store: Store) -> InspectRecord:
-    """Look for every declared component, licence and quotation in the fetched artifacts, and check what was found."""
+    """Look for every declared component, licence and quotation in the fetched artifacts, and ask all checks of them."""
     roots = {name: Path(root) for name, root in artifact_roots(store, fetched).items()}
+    declared = {component.component: component.published for component in plan.components}
+    seen = {name: inspect_folder(root, name=name, declared=dict(declared)) for name, root in roots.items()}
+    detected = merge_detected({name: inspection.detected for name, inspection in seen.items()})
+    checks = merge_checks({name: inspection.checks for name, inspection in seen.items()})
+    unreadable = {f"{name}: {path}": why for name, of in seen.items() for path, why in sorted(of.unreadable.items())}
     components = tuple(_component(component, roots) for component in plan.components)
     citations = tuple(_citation(claim, cited, roots) for claim, cited in plan.citations.items())
     licences = {name: terms for name, root in roots.items() if (terms := _licence(root))}
     inspected = Inspected(
-        components=components, citations=citations, licences=licences, has_claims=bool(plan.citations)
+        components=components,
+        citations=citations,
+        licences=licences,
+        has_claims=bool(plan.citations),
+        detected=detected,
     )
-    return InspectRecord(components=components, citations=citations, licences=licences, findings=findings_of(inspected))
+    return InspectRecord(
+        components=components, detected=detected, checks=checks, citations=citations, licences=licences,
+        unreadable=dict(list(unreadable.items())[:MAX_UNREADABLE]),
+        findings=(*findings_of(inspected), *findings_of_checks(checks)),
+    )  # fmt: skip
 
 
 def _matches(root: Path, glob: str) -> list[Path]:

@@ -1,0 +1,152 @@
+"""What do detection and all the checks say of a folder, a file or an archive?"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from openassay.checks.components import detect
+from openassay.checks.links import ask_links
+from openassay.checks.read import read_release, short_digest
+from openassay.checks.registry import run_checks
+from openassay.core.types import CheckAnswer, ComponentDetected, ComponentName, Evidence, FileSeen, Finding
+from openassay.faults import BadInput
+from openassay.store import RefusedArchive, Store, archive_kind
+
+Declared = dict[str, Literal["yes", "no", "partly", "unknown"]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What was seen in one place."""
+
+    name: str
+    num_files: int
+    detected: tuple[ComponentDetected, ...]
+    checks: tuple[CheckAnswer, ...]
+    unreadable: dict[str, str]
+
+
+def inspect_folder(
+    folder: Path, *, name: str = "", declared: Declared | None = None, links: bool = False
+) -> Inspection:
+    """Read a folder or a file once, look for components, ask every check."""
+    top = top_of(folder)
+    release = read_release(top, name=name)
+    if links:
+        release = replace(release, links=ask_links(release), derived={})
+    base = top if top.is_dir() else top.parent
+
+    def digest(path: str) -> str | None:
+        try:
+            return short_digest(base / path)
+        except OSError:
+            return None
+
+    return Inspection(
+        name=release.name, num_files=len(release.files), detected=detect(release, declared or {}, digest),
+        checks=run_checks(release), unreadable=dict(release.unreadable),
+    )  # fmt: skip
+
+
+def top_of(folder: Path) -> Path:
+    """The one folder in which everything lies, as in most archives; else the folder itself."""
+    while folder.is_dir():
+        inside = list(folder.iterdir())
+        if len(inside) != 1 or not inside[0].is_dir() or inside[0].is_symlink():
+            return folder
+        folder = inside[0]
+    return folder
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Path]:
+    """The folder or file itself; an archive's content, unpacked for as long as it is looked at."""
+    if path.is_dir() or archive_kind(path.name) == "file":
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder))
+        part = store.part(path.name)
+        shutil.copyfile(path, part)
+        try:
+            yield store.tree(store.add(part), path.name)
+        except RefusedArchive as problem:
+            raise BadInput(f"{path}: it cannot be unpacked: {problem}") from None
+
+
+_FOUND = ("not seen", "named", "found")
+
+
+def merge_detected(of: dict[str, tuple[ComponentDetected, ...]]) -> tuple[ComponentDetected, ...]:
+    """One row for each component over several artifacts: the most that any of them shows."""
+    rows: dict[ComponentName, list[tuple[str, ComponentDetected]]] = {}
+    for artifact, detected in of.items():
+        for component in detected:
+            rows.setdefault(component.component, []).append((artifact, component))
+    merged = []
+    for several in rows.values():
+        _, best = max(several, key=lambda pair: _FOUND.index(pair[1].found))
+        showing = [(artifact, c) for artifact, c in several if c.found == best.found]
+        files = tuple(
+            FileSeen(path=f"{artifact}: {file.path}", why=file.why, sha256=file.sha256, date=file.date)
+            for artifact, component in showing for file in component.files
+        )  # fmt: skip
+        terms = "; ".join(dict.fromkeys(component.terms for _, component in showing if component.terms))
+        merged.append(replace(best, files=files[:5], terms=terms))
+    return tuple(merged)
+
+
+_OUTCOMES = ("cannot be asked", "pass", "fail")
+
+
+def merge_checks(of: dict[str, tuple[CheckAnswer, ...]]) -> tuple[CheckAnswer, ...]:
+    """One row for each check over several artifacts, its places named with their artifact."""
+    rows: dict[str, list[CheckAnswer]] = {}
+    for artifact, answers in of.items():
+        for answer in answers:
+            problems = tuple(replace(p, evidence=tuple(_in(artifact, e) for e in p.evidence)) for p in answer.problems)
+            looked_at = tuple(_in(artifact, e) for e in answer.looked_at)
+            rows.setdefault(answer.check, []).append(replace(answer, problems=problems, looked_at=looked_at))
+    merged = []
+    for check, several in rows.items():
+        outcome = max((answer.outcome for answer in several), key=_OUTCOMES.index)
+        why = "; ".join(dict.fromkeys(answer.why for answer in several if answer.why and answer.outcome == outcome))
+        merged.append(
+            CheckAnswer(
+                check=check, outcome=outcome, why=why, problems=tuple(p for answer in several for p in answer.problems),
+                looked_at=tuple(e for answer in several for e in answer.looked_at)[:6],
+            )
+        )  # fmt: skip
+    return tuple(merged)
+
+
+def _in(artifact: str, evidence: Evidence) -> Evidence:
+    return replace(evidence, path=f"{artifact}: {evidence.path}")
+
+
+MAX_FINDINGS = 5
+
+
+def findings_of_checks(answers: tuple[CheckAnswer, ...]) -> tuple[Finding, ...]:
+    """Each problem as a finding with its places; of many of one kind the first few."""
+    found = []
+    for answer in answers:
+        for problem in answer.problems[:MAX_FINDINGS]:
+            places = "; ".join(dict.fromkeys(place(evidence) for evidence in problem.evidence))
+            message = f"{problem.message} ({places})" if places else problem.message
+            found.append(Finding(stage="inspect", kind=answer.check, message=message))
+        if (more := len(answer.problems) - MAX_FINDINGS) > 0:
+            found.append(Finding(stage="inspect", kind=answer.check, message=f"and {more} more of the same kind"))
+    return tuple(found)
+
+
+def place(evidence: Evidence) -> str:
+    """A place in few words: path, line and key."""
+    line = f":{evidence.line}" if evidence.line else ""
+    return f"{evidence.path}{line}" + (f" {evidence.key}" if evidence.key else "")

@@ -1,0 +1,374 @@
+"""Under which terms is a release? Licence texts by their phrases, and every place that declares one."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from openassay.checks.check import Agreement, Contradiction, Seen
+from openassay.checks.release import Release, Text
+from openassay.core.types import Evidence
+
+_PHRASES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("AGPL-3.0", ("gnu affero general public license", "version 3")),
+    ("LGPL-3.0", ("gnu lesser general public license", "version 3")),
+    ("LGPL-2.1", ("gnu lesser general public license", "version 2.1")),
+    ("GPL-3.0", ("gnu general public license", "version 3, 29 june 2007")),
+    ("GPL-2.0", ("gnu general public license", "version 2, june 1991")),
+    (
+        "Apache-2.0",
+        ("apache license", "version 2.0, january 20", "terms and conditions for use, reproduction, and distribution"),
+    ),
+    ("MPL-2.0", ("mozilla public license", "version 2.0", "covered software")),
+    ("EPL-2.0", ("eclipse public license - v 2.0",)),
+    ("CC-BY-NC-SA-4.0", ("attribution-noncommercial-sharealike 4.0 international",)),
+    ("CC-BY-NC-ND-4.0", ("attribution-noncommercial-noderivatives 4.0 international",)),
+    ("CC-BY-NC-4.0", ("attribution-noncommercial 4.0 international",)),
+    ("CC-BY-SA-4.0", ("attribution-sharealike 4.0 international",)),
+    ("CC-BY-ND-4.0", ("attribution-noderivatives 4.0 international",)),
+    ("CC-BY-4.0", ("attribution 4.0 international", "creative commons")),
+    ("CC0-1.0", ("cc0 1.0 universal",)),
+    ("ODC-By-1.0", ("open data commons attribution license", "definitions of capitalised words")),
+    ("ODbL-1.0", ("open database license", "definitions of capitalised words")),
+    ("Llama-3", ("llama 3", "community license agreement")),
+    ("Llama-2", ("llama 2", "community license agreement")),
+    ("OpenRAIL-M", ("openrail", "use-based restrictions")),
+    ("BigScience-RAIL", ("bigscience", "rail license")),
+    ("Unlicense", ("this is free and unencumbered software released into the public domain",)),
+    ("BSL-1.0", ("boost software license - version 1.0",)),
+    (
+        "BSD-3-Clause",
+        (
+            "redistribution and use in source and binary forms",
+            "redistributions of source code must retain",
+            "neither the name",
+        ),
+    ),
+    (
+        "BSD-2-Clause",
+        ("redistribution and use in source and binary forms", "redistributions of source code must retain"),
+    ),
+    ("ISC", ("permission to use, copy, modify, and/or distribute this software for any purpose with or without fee",)),
+    (
+        "MIT",
+        (
+            "permission is hereby granted, free of charge, to any person obtaining a copy",
+            'the software is provided "as is"',
+        ),
+    ),
+)
+"""Phrases that stand in a licence's text and in no other's that comes after it; the first match counts."""
+
+
+def recognise(text: str) -> frozenset[str]:
+    """The SPDX ids (or our names) of the licence texts that a file holds; none where they are not known."""
+    plain = " ".join(re.sub(r"[\u201c\u201d]", '"', text).lower().split())
+    if "commons clause" in plain:
+        return frozenset({"LicenseRef-Commons-Clause"})
+    found = [name for name, phrases in _PHRASES if all(phrase in plain for phrase in phrases)]
+    for group in (("BSD-3-Clause", "BSD-2-Clause"), ("AGPL-3.0", "LGPL-3.0", "GPL-3.0"), ("LGPL-2.1", "GPL-2.0")):
+        of = [name for name in group if name in found]
+        for name in of[1:]:  # the longer text holds the shorter one's phrases, or names the other licence
+            found.remove(name)
+    return frozenset(found)
+
+
+_ALIASES: tuple[tuple[str, str], ...] = (
+    (
+        r"apache[\s-]*(software\s*)?(licen[cs]e)?[\s,-]*(version|v)?[\s.-]*2(\.0)?|apache-2\.0|asl ?2\.0|al2",
+        "Apache-2.0",
+    ),
+    (r"the mit licen[cs]e( \(mit\))?|mit( licen[cs]e)?|expat|mit licen[cs]e", "MIT"),
+    (
+        r"(the\s+)?(new|modified|revised|3[\s-]clause)\s+bsd(\s+licen[cs]e)?|bsd[\s-]*3([\s-]clause)?(\s+licen[cs]e)?|bsd-3-clause",
+        "BSD-3-Clause",
+    ),
+    (r"(simplified|2[\s-]clause)\s+bsd(\s+licen[cs]e)?|bsd[\s-]*2([\s-]clause)?(\s+licen[cs]e)?", "BSD-2-Clause"),
+    (r"(gnu\s+)?a(ffero\s+)?gpl(v|\s|-)*3(\.0)?(-only|-or-later|\+)?|agpl-3\.0.*", "AGPL-3.0"),
+    (r"(gnu\s+)?lgpl(v|\s|-)*3(\.0)?(-only|-or-later|\+)?", "LGPL-3.0"),
+    (r"(gnu\s+)?lgpl(v|\s|-)*2\.1(-only|-or-later|\+)?", "LGPL-2.1"),
+    (r"(gnu\s+)?gpl(v|\s|-)*3(\.0)?(-only|-or-later|\+)?|gnu general public license( v|,? version )3.*", "GPL-3.0"),
+    (r"(gnu\s+)?gpl(v|\s|-)*2(\.0)?(-only|-or-later|\+)?|gnu general public license( v|,? version )2.*", "GPL-2.0"),
+    (r"mpl[\s-]*2(\.0)?|mozilla public license 2\.0.*", "MPL-2.0"),
+    (r"cc[\s-]*by[\s-]*nc[\s-]*sa[\s-]*4(\.0)?", "CC-BY-NC-SA-4.0"),
+    (r"cc[\s-]*by[\s-]*nc[\s-]*nd[\s-]*4(\.0)?", "CC-BY-NC-ND-4.0"),
+    (r"cc[\s-]*by[\s-]*nc[\s-]*4(\.0)?", "CC-BY-NC-4.0"),
+    (r"cc[\s-]*by[\s-]*sa[\s-]*4(\.0)?", "CC-BY-SA-4.0"),
+    (r"cc[\s-]*by[\s-]*nd[\s-]*4(\.0)?", "CC-BY-ND-4.0"),
+    (r"cc[\s-]*by[\s-]*4(\.0)?", "CC-BY-4.0"),
+    (r"cc0([\s-]*1(\.0)?)?", "CC0-1.0"),
+    (r"odc[\s-]*by([\s-]*1(\.0)?)?", "ODC-By-1.0"),
+    (r"odbl([\s-]*1(\.0)?)?", "ODbL-1.0"),
+    (r"isc( licen[cs]e)?( \(iscl\))?", "ISC"),
+    (r"(the )?unlicense( \(unlicense\))?", "Unlicense"),
+    (r"llama[\s-]*2(.*licen[cs]e.*)?", "Llama-2"),
+    (r"llama[\s-]*3(.*licen[cs]e.*)?", "Llama-3"),
+    (r"openrail(-m)?(\+\+)?|creativeml-openrail-m", "OpenRAIL-M"),
+    (r"bigscience-.*rail.*", "BigScience-RAIL"),
+    (r"bsl-1\.0", "BSL-1.0"),
+    (r"epl-2\.0", "EPL-2.0"),
+)
+_BROAD = {
+    "bsd": {"BSD-2-Clause", "BSD-3-Clause"},
+    "bsd license": {"BSD-2-Clause", "BSD-3-Clause"},
+    "apache": {"Apache-2.0"},
+    "apache license": {"Apache-2.0"},
+    "apache software license": {"Apache-2.0"},
+    "gpl": {"GPL-2.0", "GPL-3.0"},
+    "llama": {"Llama-2", "Llama-3"},
+    "apache software": {"Apache-2.0"},
+    "lgpl": {"LGPL-2.1", "LGPL-3.0"},
+}
+
+
+def meant(words: str) -> frozenset[str]:
+    """Which licences can these words mean? Several for `BSD`, for an `A OR B`, and for lists; none where they are not known."""
+    plain = " ".join(words.strip().strip("\"'`*.,;[]()").lower().split())
+    if plain in _BROAD:
+        return frozenset(_BROAD[plain])
+    for pattern, name in _ALIASES:
+        if re.fullmatch(pattern, plain):
+            return frozenset({name})
+    parts = [part for part in re.split(r"\s+(?:or|and|with)\s+|[/|&+]|,\s+", plain) if part] if len(plain) < 200 else []
+    if len(parts) > 1:
+        each = [meant(part) for part in parts]
+        return frozenset().union(*each) if all(each) else frozenset()
+    return frozenset()
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One place that declares terms."""
+
+    what: str
+    licences: frozenset[str]
+    evidence: Evidence
+
+
+_LICENCE_FILE = re.compile(r"(?i)^(licen[cs]e|copying|unlicense)(\.(md|txt|rst))?$")
+
+
+def declarations(release: Release) -> list[Declared]:
+    """Every place at a release's top that declares the terms of the whole."""
+    found: list[Declared] = []
+    for text in release.texts:
+        name = text.path.rpartition("/")[2]
+        top = text.folder == "" or re.fullmatch(r"[^/]+\.dist-info(/licenses)?", text.folder)
+        if not top:
+            continue
+        if _LICENCE_FILE.match(name) and (recognised := recognise("\n".join(text.lines))):
+            line = next((i + 1 for i, words in enumerate(text.lines) if words.strip()), 1)
+            found.append(
+                Declared("licence file", recognised, text.seen(line, f"the text of {' and '.join(sorted(recognised))}"))
+            )
+        if text.front is not None:
+            for value in text.front.values:
+                if value.key == "license" or re.fullmatch(r"license\.\d+", value.key):
+                    if isinstance(value.value, str) and (words := meant(value.value)):
+                        found.append(Declared("card's front matter", words, value.seen()))
+        if name in {"PKG-INFO", "METADATA"}:
+            found.extend(_package(text))
+        elif re.match(r"(?i)readme", name):
+            found.extend(_sentences(text))
+    for config in release.configs:
+        if config.path == "pyproject.toml":
+            for key in ("project.license", "project.license.text", "tool.poetry.license"):
+                value = config.by_key.get(key)
+                if value is not None and isinstance(value.value, str) and (words := meant(value.value)):
+                    found.append(Declared("package metadata", words, value.seen()))
+            classifiers = config.by_key.get("project.classifiers")
+            for classifier in (
+                classifiers.value if classifiers is not None and isinstance(classifiers.value, tuple) else ()
+            ):
+                if (
+                    isinstance(classifier, str)
+                    and classifier.startswith("License :: OSI Approved ::")
+                    and classifiers is not None
+                ):
+                    if words := meant(classifier.rpartition("::")[2]):
+                        found.append(Declared("package classifier", words, classifiers.seen(classifier)))
+        elif config.path.lower() in {"citation.cff", ".zenodo.json", "codemeta.json"}:
+            value = config.by_key.get("license")
+            if value is not None and isinstance(value.value, str) and (words := meant(value.value.rpartition("/")[2])):
+                found.append(Declared("citation file", words, value.seen()))
+    headers = [(code.spdx, code) for code in release.code if code.spdx and meant(code.spdx)]
+    if len(headers) >= 5:
+        (usual, count), *_ = Counter(words for words, _ in headers).most_common(1)
+        if count >= 0.8 * len(release.code) and count >= 5:
+            code = next(code for words, code in headers if words == usual)
+            found.append(
+                Declared(
+                    "SPDX headers",
+                    meant(usual),
+                    Evidence(
+                        path=code.path,
+                        line=code.spdx_line,
+                        key="SPDX-License-Identifier",
+                        value=f"{usual} ({count} files)",
+                    ),
+                )
+            )
+    return found
+
+
+def _package(text: Text) -> Iterator[Declared]:
+    for i, line in enumerate(text.lines):
+        if not line.strip():
+            return
+        name, _, rest = line.partition(":")
+        if name in {"License-Expression", "License"} and (words := meant(rest)):
+            yield Declared("package metadata", words, text.seen(i + 1, rest.strip(), name))
+        elif (
+            name == "Classifier"
+            and rest.strip().startswith("License :: OSI Approved ::")
+            and (words := meant(rest.rpartition("::")[2]))
+        ):
+            yield Declared("package classifier", words, text.seen(i + 1, rest.strip(), name))
+
+
+_LICENSED = re.compile(
+    r"\b(?:licensed|released|distributed|available|published)\s+under\s+(?:the\s+)?(?:terms\s+of\s+(?:the\s+)?)?(?:\[|\*\*|`|<a[^>]*>)*"
+    r"(?P<name>[A-Za-z0-9][A-Za-z0-9 .,\-]*?)(?:\]|\*\*|`|</a>|\)|\s+licen[cs]e|\.\s|\.$|,\s|;|$)",
+    re.IGNORECASE,
+)
+_LICENCE_LINE = re.compile(
+    r"^[-*\s]*\**\s*licen[cs]e\s*(\(s\))?\**\s*:\s*\**\s*(?P<name>[^\n<\[]{2,60})$", re.IGNORECASE
+)
+
+
+def _sentences(text: Text) -> Iterator[Declared]:
+    """Sentences on the whole: `this project is licensed under ...`. Those on data or on a model are kept apart by their subject."""
+    kind = card_kind(text)
+    for line, words in text.prose:
+        if found := _LICENCE_LINE.match(words):
+            if names := meant(found["name"]):
+                yield Declared("README", names, text.seen(line))
+            continue
+        for sentence in re.split(r"(?<=[.!?])\s+(?=[A-Z])", words):
+            found = _LICENSED.search(sentence)
+            names = meant(found["name"]) if found else frozenset()
+            if found is None or not names:
+                continue
+            before = sentence[: found.start()].lower()
+            data = re.search(r"\b(data|dataset|corpus|annotations?)\b", before)
+            model = re.search(r"\b(models?|weights|checkpoints?)\b", before)
+            code = re.search(r"\b(project|repo|repository|package|library|software|code|codebase|source)\b", before)
+            whole = re.search(r"\b(this|our|the|all)\b", before) or not before.strip()
+            if re.search(
+                r"\b(except|other than|third[- ]party|depend\w*|original|upstream|based on|some|parts?|portions?|subset\w*)\b",
+                sentence,
+                re.IGNORECASE,
+            ):
+                continue
+            subject = "data" if data else "model" if model else "code" if code else ""
+            if (
+                whole
+                and subject
+                and not (data and code)
+                and (subject == kind or (subject == "code" and kind == "code"))
+            ):
+                yield Declared("README", names, text.seen(line, sentence))
+
+
+def card_kind(text: Text) -> str:
+    """What does this README speak of: code, a model or data? Told by its front matter."""
+    if text.front is None:
+        return "code"
+    keys = {value.key.partition(".")[0] for value in text.front.values}
+    if keys & {"task_categories", "size_categories", "dataset_info", "task_ids", "annotations_creators", "configs"}:
+        return "data"
+    return (
+        "model"
+        if keys & {"pipeline_tag", "library_name", "base_model", "model-index", "widget", "inference", "license"}
+        else "code"
+    )
+
+
+class LicencesDiffer:
+    """{first_place} says {first}, {second_place} says {second}"""
+
+    kind = "licences_differ"
+    needs = "two places that declare the release's terms"
+
+    def look(self, release: Release) -> Iterator[Seen]:
+        """Every pair of places must leave a common reading."""
+        found = declarations(release)
+        # Several licence files, or metadata that names several, mean a choice or a mix.
+        files = frozenset().union(*(d.licences for d in found if d.what == "licence file"))
+        told = set()
+        first_of: dict[str, Declared] = {}
+        for declared in found:
+            first_of.setdefault(declared.what, declared)
+        several = Counter(d.what for d in found)
+        for i, one in enumerate(found):
+            for two in found[i + 1 :]:
+                if (
+                    one.what == two.what
+                    and one.evidence.path == two.evidence.path
+                    and several[one.what] > 1
+                    and one.what != "README"
+                ):
+                    continue  # a list
+                left = files if one.what == "licence file" else one.licences
+                right = files if two.what == "licence file" else two.licences
+                if left & right:
+                    yield Agreement((one.evidence, two.evidence))
+                    continue
+                pair = (one.what, two.what, left, right)
+                if pair in told:
+                    continue
+                told.add(pair)
+                values = {
+                    "first_place": f"{one.evidence.path} ({one.what})",
+                    "first": " or ".join(sorted(left)),
+                    "second_place": f"{two.evidence.path} ({two.what})",
+                    "second": " or ".join(sorted(right)),
+                }
+                yield Contradiction(values, (one.evidence, two.evidence))
+
+
+class LicenceTextOfAnotherName:
+    """{path} is named {name}, but holds the text of {found}"""
+
+    kind = "licence_text_of_another_name"
+    needs = "a licence file with a licence's name, or with an SPDX line"
+
+    def look(self, release: Release) -> Iterator[Seen]:
+        """`LICENSE-MIT`, `LICENSES/Apache-2.0.txt`, or an SPDX line above a text."""
+        for text in release.texts:
+            if re.search(r"(?i)third|3rd|vendor|node_modules", text.path):
+                continue
+            name = text.path.rpartition("/")[2]
+            named = re.match(
+                r"(?i)licen[cs]e[-._](?P<a>[a-z0-9.\-]+?)(\.(txt|md|rst))?$|(?P<b>[a-z0-9.\-]+?)[-._]licen[cs]e(\.(txt|md|rst))?$",
+                name,
+            )
+            in_folder = re.search(r"(?:^|/)LICENSES/(?P<a>[^/]+)\.txt$", text.path)
+            at = Evidence(path=text.path, line=None, key="name", value=name)
+            words = (in_folder["a"] if in_folder else (named["a"] or named["b"]) if named else "") or ""
+            whole = "\n".join(text.lines)
+            if not words and re.match(r"(?i)(licen[cs]e|copying)", name):
+                spdx = next(
+                    (
+                        (i + 1, found.group(1))
+                        for i, line in enumerate(text.lines[:20])
+                        if (found := re.search(r"SPDX-License-Identifier:\s*([\w.\-+]+)", line))
+                    ),
+                    None,
+                )
+                if spdx:
+                    words, at = spdx[1], text.seen(spdx[0])
+            claimed = meant(words) if words else frozenset()
+            recognised = recognise(whole) if claimed else frozenset()
+            if not claimed or not recognised:
+                continue
+            found = " and ".join(sorted(recognised))
+            if recognised & claimed:
+                yield Agreement((at, Evidence(path=text.path, line=1, key="text", value=found)))
+            else:
+                yield Contradiction(
+                    {"path": text.path, "name": words, "found": found},
+                    (at, Evidence(path=text.path, line=1, key="text", value=f"the text of {found}")),
+                )

@@ -1,0 +1,54 @@
+"""Are the addresses that the documents name still there? Asked only on demand; only 404 and 410 count as gone."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import socket
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import httpx
+
+from openassay.checks.documentation import addresses
+from openassay.checks.release import LinkAsked, Release
+
+MAX_LINKS = 200
+TIMEOUT_S = 10.0
+
+Ask = Callable[[str], tuple[int | None, str]]
+
+
+def ask_links(release: Release, ask: Ask | None = None) -> tuple[LinkAsked, ...]:
+    """Every address that the READMEs name, at most 200, with what its server says today."""
+    today = dt.datetime.now(tz=dt.UTC).date().isoformat()
+    asked = []
+    for text, line, url in addresses(release)[:MAX_LINKS]:
+        status, problem = (ask or status_of)(url)
+        asked.append(LinkAsked(text=text, line=line, url=url, status=status, problem=problem, date=today))
+    return tuple(asked)
+
+
+def status_of(url: str) -> tuple[int | None, str]:
+    """(status, problem) of an address on the public network; a place inside this one is never asked."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return None, "no address"
+    if parts.scheme not in {"http", "https"} or not host:
+        return None, "no address"
+    try:
+        found = {info[4][0] for info in socket.getaddrinfo(host, port or 443, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError):
+        return None, "its name is not known here"
+    if not all(ipaddress.ip_address(str(address)).is_global for address in found):
+        return None, "not on the public network"
+    try:
+        answer = httpx.head(url, timeout=TIMEOUT_S, follow_redirects=False)
+        if answer.status_code in {404, 405, 410, 501}:  # some servers do not know HEAD
+            with httpx.stream("GET", url, timeout=TIMEOUT_S, follow_redirects=False) as answer:
+                pass
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return None, type(error).__name__
+    return answer.status_code, "" if answer.status_code < 300 else f"status {answer.status_code}"

@@ -1,0 +1,420 @@
+"""What do weight files and tokenised data hold? Headers and raw bytes only: nothing is unpickled that could run.
+
+safetensors and torch's zip files are read by their layout, tensor by tensor and in pieces, so that memory stays bounded.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import io
+import json
+import math
+import pickle
+import re
+import struct
+import zipfile
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from openassay.checks.release import Items
+from openassay.checks.scalars import Unreadable
+
+MAX_HEADER = 100 * 2**20
+MAX_PICKLE = 16 * 2**20
+PIECE = 2**22
+"""Numbers that are compared at a time."""
+
+_SIZES = {
+    "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1, "U16": 2, "U32": 4,
+    "U64": 8, "F8_E4M3": 1, "F8_E5M2": 1,
+}  # fmt: skip
+_ROUNDING = {"F64": 2.0**-53, "F32": 2.0**-24, "F16": 2.0**-11, "BF16": 2.0**-8}
+"""Half the distance of neighbours, relative to a number. BF16: a whole one, since some writers cut off."""
+_SMALLEST = {"F64": 0.0, "F32": 2.0**-149, "F16": 2.0**-25, "BF16": 2.0**-133}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """The tensors of one file: type, shape, where their bytes begin and how many there are."""
+
+    path: Path
+    size_bytes: int
+    tensors: dict[str, tuple[str, tuple[int, ...], int, int]]
+
+    @property
+    def shapes(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """Type and shape of each tensor."""
+        return {name: (dtype, shape) for name, (dtype, shape, _, _) in self.tensors.items()}
+
+
+def is_optimizer(path: str) -> bool:
+    """Is this an optimizer's or a scheduler's state, or another thing that is no model?"""
+    name = path.rpartition("/")[2].lower()
+    return bool(re.search(r"optim|sched|rng_state|training_args|scaler|random_states", name))
+
+
+def read_header(path: Path) -> Header | None:
+    """The tensors of a safetensors or torch file; None for other content under the same ending; `Unreadable` for broken ones."""
+    size = path.stat().st_size
+    if size == 0:
+        raise Unreadable("empty")
+    if path.suffix.lower() == ".safetensors":
+        return _safetensors(path, size)
+    with path.open("rb") as file:
+        head = file.read(4)
+    if head == b"PK\x03\x04":
+        return _torch(path, size)
+    return None
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    return math.prod(shape)
+
+
+def _safetensors(path: Path, size: int) -> Header:
+    with path.open("rb") as file:
+        head = file.read(8)
+        if len(head) < 8:
+            raise Unreadable("not safetensors: shorter than its header")
+        length = struct.unpack("<Q", head)[0]
+        if length > min(MAX_HEADER, size - 8):
+            raise Unreadable(f"not safetensors: a header of {length} bytes in a file of {size}")
+        try:
+            header = json.loads(file.read(length))
+        except (ValueError, RecursionError):
+            raise Unreadable("not safetensors: its header is not JSON") from None
+    if not isinstance(header, dict):
+        raise Unreadable("not safetensors: its header is no mapping")
+    tensors: dict[str, tuple[str, tuple[int, ...], int, int]] = {}
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        try:
+            dtype, shape, (begin, end) = entry["dtype"], tuple(int(n) for n in entry["shape"]), entry["data_offsets"]
+            begin, end = int(begin), int(end)
+        except (TypeError, KeyError, ValueError):
+            raise Unreadable(f"safetensors: the entry of {name[:80]!r} is malformed") from None
+        wanted = _count(shape) * _SIZES.get(dtype, 0)
+        if begin < 0 or end < begin or 8 + length + end > size:
+            raise Unreadable(f"safetensors: {name[:80]!r} lies outside the file, which is cut off or malformed")
+        if dtype in _SIZES and wanted != end - begin:
+            raise Unreadable(f"safetensors: {name[:80]!r} has {end - begin} bytes, its type and shape need {wanted}")
+        tensors[name] = (dtype, shape, 8 + length + begin, end - begin)
+    return Header(path=path, size_bytes=size, tensors=tensors)
+
+
+_STORAGES = {
+    "FloatStorage": "F32", "DoubleStorage": "F64", "HalfStorage": "F16", "BFloat16Storage": "BF16", "LongStorage": "I64",
+    "IntStorage": "I32", "ShortStorage": "I16", "CharStorage": "I8", "ByteStorage": "U8", "BoolStorage": "BOOL",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Stored:
+    dtype: str
+    key: str
+    count: int
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    storage: _Stored
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
+class _Opaque:
+    """Stands for whatever else a file holds; it takes any state and does nothing."""
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+
+    def __setstate__(self, _: Any) -> None: ...
+
+
+def _rebuilt(storage: Any, offset: Any = 0, shape: Any = (), stride: Any = (), *_: Any) -> Any:
+    if not isinstance(storage, _Stored):
+        return _Opaque()
+    return _Tensor(storage, int(offset), tuple(int(n) for n in shape), tuple(int(n) for n in stride))
+
+
+def _parameter(data: Any = None, *_: Any) -> Any:
+    return data
+
+
+class _Index(pickle._Unpickler):  # type: ignore[name-defined,misc]
+    """Reads only where tensors lie: every name in the file stands for one of the harmless things above."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return _rebuilt
+        if (module, name) == ("torch._utils", "_rebuild_parameter"):
+            return _parameter
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        if module in {"torch", "torch.storage"} and name in _STORAGES:
+            return _STORAGES[name]
+        return _Opaque
+
+    def persistent_load(self, pid: Any) -> Any:
+        if isinstance(pid, tuple) and len(pid) >= 5 and pid[0] == "storage" and isinstance(pid[1], str):
+            return _Stored(pid[1], str(pid[2]), int(pid[4]))
+        return _Opaque()
+
+
+def _torch(path: Path, size: int) -> Header | None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = {info.filename: info for info in archive.infolist()}
+            index = next((name for name in entries if name.endswith("/data.pkl") or name == "data.pkl"), None)
+            if index is None:
+                return None
+            if entries[index].file_size > MAX_PICKLE:
+                raise Unreadable(f"its index has {entries[index].file_size} bytes; at most {MAX_PICKLE} are read")
+            top = _Index(io.BytesIO(archive.read(index))).load()
+            prefix = index.removesuffix("data.pkl")
+            tensors = {}
+            with path.open("rb") as file:
+                for name, tensor in _named_tensors(top):
+                    entry = entries.get(f"{prefix}data/{tensor.storage.key}")
+                    width = _SIZES[tensor.storage.dtype]
+                    if entry is None or entry.compress_type != zipfile.ZIP_STORED or not _contiguous(tensor):
+                        continue
+                    begin, length = tensor.offset * width, _count(tensor.shape) * width
+                    if begin < 0 or begin + length > entry.file_size:
+                        raise Unreadable(f"{name[:80]!r} lies outside its storage")
+                    file.seek(entry.header_offset)
+                    local = file.read(30)
+                    names, extra = struct.unpack("<HH", local[26:30])
+                    start = entry.header_offset + 30 + names + extra + begin
+                    if start + length > size:
+                        raise Unreadable(f"{name[:80]!r} lies outside the file")
+                    tensors[name] = (tensor.storage.dtype, tensor.shape, start, length)
+    except Unreadable:
+        raise
+    except Exception as error:  # noqa: BLE001 - a hostile pickle or zip may raise anything
+        raise Unreadable(f"not a torch file: {type(error).__name__}") from None
+    return Header(path=path, size_bytes=size, tensors=tensors)
+
+
+def _named_tensors(top: Any) -> Iterator[tuple[str, _Tensor]]:
+    """A state dict, or one that lies one level down under its usual names."""
+    if not isinstance(top, dict):
+        return
+    for key in ("state_dict", "model", "module", "model_state_dict", "params"):
+        if isinstance(top.get(key), dict):
+            top = top[key]
+            break
+    for name, value in top.items():
+        if isinstance(name, str) and isinstance(value, _Tensor):
+            yield name, value
+
+
+def _contiguous(tensor: _Tensor) -> bool:
+    wanted = 1
+    for length, stride in zip(reversed(tensor.shape), reversed(tensor.stride), strict=False):
+        if length != 1 and stride != wanted:
+            return False
+        wanted *= length
+    return len(tensor.shape) == len(tensor.stride)
+
+
+def content_digest(headers: list[Header]) -> str:
+    """sha256 of the tensors' names, types, shapes and bytes, in the order of their names."""
+    whole = hashlib.sha256()
+    for header in headers:
+        with header.path.open("rb") as file:
+            for name in sorted(header.tensors):
+                dtype, shape, start, length = header.tensors[name]
+                whole.update(json.dumps([name, dtype, shape]).encode())
+                file.seek(start)
+                left = length
+                while left:
+                    piece = file.read(min(left, 2**22))
+                    if not piece:
+                        raise ValueError("the file is cut off")
+                    whole.update(piece)
+                    left -= len(piece)
+    return whole.hexdigest()
+
+
+def _numbers(header: Header, name: str, first: int, count: int) -> NDArray[np.float64] | None:
+    dtype, _, start, _ = header.tensors[name]
+    if dtype not in _ROUNDING:
+        return None
+    width = _SIZES[dtype]
+    with header.path.open("rb") as file:
+        file.seek(start + first * width)
+        data = file.read(count * width)
+    if dtype == "BF16":
+        return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4").astype(np.float64)
+    return np.frombuffer(data, {"F64": "<f8", "F32": "<f4", "F16": "<f2"}[dtype]).astype(np.float64)
+
+
+def movement(earlier: list[Header], later: list[Header]) -> tuple[float, str, float] | None:
+    """How far did any weight move, beyond rounding? (distance, tensor, largest weight); None where there is nothing to compare."""
+    where = {name: header for header in later for name in header.tensors}
+    largest, at, weight, compared = 0.0, "", 0.0, False
+    for header in earlier:
+        for name, (dtype, shape, _, _) in header.tensors.items():
+            other = where.get(name)
+            if other is None or other.tensors[name][1] != shape or re.search(r"rotary|inv_freq|\.bias_mask|masked_bias|running_|num_batches", name):  # fmt: skip
+                continue
+            dtype_later = other.tensors[name][0]
+            total = _count(shape)
+            for first in range(0, total, PIECE):
+                count = min(PIECE, total - first)
+                before, after = _numbers(header, name, first, count), _numbers(other, name, first, count)
+                if before is None or after is None or len(before) != count or len(after) != count:
+                    break
+                compared = True
+                rounding = (
+                    np.abs(before) * _ROUNDING[dtype] + np.abs(after) * _ROUNDING[dtype_later]
+                    + _SMALLEST[dtype] + _SMALLEST[dtype_later]
+                )  # fmt: skip
+                moved = np.abs(after - before) - rounding
+                if not np.isfinite(moved).all():
+                    continue  # what is not finite moved nowhere that could be measured
+                if (furthest := float(moved.max(initial=0.0))) > largest:
+                    largest, at = furthest, name
+                weight = max(weight, float(np.abs(before).max(initial=0.0)), float(np.abs(after).max(initial=0.0)))
+    return (largest, at, weight) if compared else None
+
+
+_MEGATRON = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 4, 7: 8, 8: 2}
+"""Bytes of a token by the type's code in the header."""
+FIRST_ITEMS = 1024
+MAX_INDEX = 64 * 2**20
+
+
+def megatron_items(path: Path, name: str) -> Items | None:
+    """A Megatron index (`MMIDIDX`, version 1) and its `.bin`: number and length of the items, and the digest of the first ones."""
+    with path.open("rb") as file:
+        if file.read(9) != b"MMIDIDX\0\0":
+            return None
+        head = file.read(25)
+        if len(head) < 25:
+            raise Unreadable("a Megatron index that is cut off")
+        version, code, count, documents = struct.unpack("<QBQQ", head)
+        if version != 1 or code not in _MEGATRON:
+            raise Unreadable(f"a Megatron index of version {version} with type {code}, which is not known")
+        if path.stat().st_size < 34 + count * 12 + documents * 8:
+            raise Unreadable(f"a Megatron index that is cut off: {count} items do not fit")
+        read = min(count, MAX_INDEX // 4)
+        sizes = np.frombuffer(file.read(read * 4), "<i4").astype(np.int64)
+    problem = ""
+    data = path.with_suffix(".bin")
+    first_digest, set_digest, num_first = "", None, 0
+    length = int(sizes[0]) if len(sizes) and (sizes == sizes[0]).all() and read == count else None
+    if data.is_file() and not data.is_symlink():
+        size, width = data.stat().st_size, _MEGATRON[code]
+        wanted = int(sizes.sum()) * width
+        if read == count and size != wanted:
+            problem = f"the index counts {wanted} bytes, {data.name} has {size}"
+        num_first = min(len(sizes), FIRST_ITEMS)
+        with data.open("rb") as file:
+            first_digest = hashlib.sha256(file.read(int(sizes[:num_first].sum()) * width)).hexdigest()
+        if length and not problem and size <= 2**28:
+            raw = np.fromfile(data, dtype=np.uint8).reshape(count, -1)
+            set_digest = _set_digest(bytes(row) for row in raw)
+    return Items(
+        path=name, format="MMIDIDX", num_items=int(count), length=length, first_digest=first_digest, num_first=num_first,
+        set_digest=set_digest, problem=problem,
+    )  # fmt: skip
+
+
+def _set_digest(items: Iterator[bytes]) -> str:
+    whole = hashlib.sha256()
+    for digest in sorted(hashlib.sha256(item).digest() for item in items):
+        whole.update(digest)
+    return whole.hexdigest()
+
+
+def numpy_items(path: Path, name: str, most: int) -> Items | None:
+    """A .npy file of integer rows. OLMo's raw memmaps, which have no header, have no items either: None."""
+    with path.open("rb") as file:
+        if file.read(6) != b"\x93NUMPY":
+            return None
+        version = file.read(2)
+        width = 2 if version[:1] == b"\x01" else 4
+        raw = file.read(width)
+        if len(raw) < width:
+            raise Unreadable("a .npy file that is cut off")
+        length = int.from_bytes(raw, "little")
+        if length > 65536:
+            raise Unreadable("a .npy file with an endless header")
+        try:
+            header = ast.literal_eval(file.read(length).decode("latin-1"))
+            dtype = np.dtype(header["descr"])
+            shape = tuple(int(n) for n in header["shape"])
+        except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError):
+            raise Unreadable("a .npy file with a malformed header") from None
+        start = file.tell()
+        if dtype.kind not in "iu" or len(shape) != 2 or header.get("fortran_order") or min(shape) < 1:
+            return None
+        row = shape[1] * dtype.itemsize
+        if path.stat().st_size < start + shape[0] * row:
+            raise Unreadable(f"a .npy file that is cut off: {shape[0]} rows do not fit")
+        num_first = min(shape[0], FIRST_ITEMS)
+        first = hashlib.sha256(file.read(num_first * row)).hexdigest()
+        whole = None
+        if shape[0] * row <= min(most, 2**28):
+            file.seek(start)
+            whole = _set_digest(iter(lambda: file.read(row), b""))
+    return Items(
+        path=name,
+        format="npy",
+        num_items=shape[0],
+        length=shape[1],
+        first_digest=first,
+        num_first=num_first,
+        set_digest=whole,
+    )
+
+
+def jsonl_items(path: Path, name: str, most: int) -> Items | None:
+    """JSON lines of token ids (`token_ids` or `input_ids`); None for other lines."""
+    lengths: set[int] = set()
+    first = hashlib.sha256()
+    digests = []
+    number, complete = 0, True
+    with path.open("rb") as file:
+        read = 0
+        while line := file.readline(2**22):
+            read += len(line)
+            if read > most or number >= 200_000:
+                complete = False
+                break
+            if not line.strip():
+                continue
+            try:
+                entry = json.loads(line)
+            except (ValueError, RecursionError):
+                if number == 0:
+                    raise Unreadable("its first line is not JSON") from None
+                raise Unreadable(f"line {number + 1} is not JSON") from None
+            tokens = next(
+                (entry[key] for key in ("token_ids", "input_ids") if isinstance(entry, dict) and key in entry), None
+            )
+            if not isinstance(tokens, list):
+                return None
+            written = json.dumps(tokens).encode()
+            if number < FIRST_ITEMS:
+                first.update(written)
+            digests.append(hashlib.sha256(written).digest())
+            lengths.add(len(tokens))
+            number += 1
+    if not number:
+        return None
+    whole = hashlib.sha256(b"".join(sorted(digests))).hexdigest() if complete else None
+    return Items(
+        path=name, format="jsonl", num_items=number, length=lengths.pop() if len(lengths) == 1 else None,
+        first_digest=first.hexdigest(), num_first=min(number, FIRST_ITEMS), set_digest=whole,
+    )  # fmt: skip
