@@ -42,7 +42,7 @@ audit: $(READY)
 	@$(BIN)/openassay audit $(TARGET)
 
 audit-all: $(READY)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro && $(BIN)/openassay show
+	@$(BIN)/openassay audit --all
 
 test: $(READY)
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from hub import Hub
 from releases.miniature import add_release, make_project, target, write_index, write_target
 
 from openassay.core.types import Outcome
@@ -105,6 +107,43 @@ def test_two_schedulers_run_nothing_twice(project: Path) -> None:
     assert "another round of audits is running" in ended[1][2]
     assert ended[1][1] == ""
     assert len((project / "experiments" / "slow" / "history.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_release_whose_tag_has_moved_is_due_and_says_so(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or name.startswith(("HF_", "GIT_")):
+            monkeypatch.delenv(name)
+    layout = add_release(project, "honest", "moving")
+    write_index(project, ["moving"])
+    files = {path.name: path.read_bytes() for path in (project / "releases" / "moving").iterdir()}
+    with Hub(tmp_path / "hub") as hub:
+        for name, value in (hub.variables() | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}).items():
+            monkeypatch.setenv(name, value)
+        commit = hub.git("mini/code", files, tag="v1.0")
+        data = yaml.safe_load(layout.target_file.read_text())
+        source = {"kind": "git", "url": "https://github.com/mini/code", "commit": commit, "ref": "v1.0"}
+        data["artifacts"]["code"] = {"sources": [source]}
+        write_target(project, data)
+
+        command(project, "audit", "--due", "30d")
+        assert summary(project)["moving"]["outcome"] == "REPRODUCED"
+        command(project, "audit", "--due", "30d")
+        assert summary(project)["moving"]["status"] == "not due"
+        moved = hub.git("mini/code", files | {"NEWS": b"another model"}, tag="v1.0")
+        _, complaints = command(project, "audit", "--due", "30d", expect=1)
+        found = summary(project)["moving"]
+        assert found["why"] == f"upstream has changed: code was {commit}, is {moved}"
+        assert "artifact code can no longer be had" in complaints
+        fetched = json.loads(layout.record("fetch").read_text())
+        assert ["v1.0 was commit" in finding["message"] for finding in fetched["findings"]] == [True]
+        command(project, "audit", "--due", "30d")  # as before
+        assert summary(project)["moving"]["status"] == "not due"
+    command(project, "audit", "--due", "30d")  # nobody answers: that is no news of the release
+    assert summary(project)["moving"]["status"] == "not due"
+    _, complaints = command(project, "audit", "moving", "--force", expect=3)
+    assert "Traceback" not in complaints
 
 
 def test_another_profile_is_used_for_one_round(project: Path) -> None:
