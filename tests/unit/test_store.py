@@ -21,7 +21,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openassay import store as store_module
-from openassay.store import DamagedStore, RefusedArchive, Store, archive_kind, check_glob, files_below, payload_digest
+from openassay.store import (
+    DamagedStore,
+    FolderFile,
+    LeftOut,
+    RefusedArchive,
+    Store,
+    archive_kind,
+    check_glob,
+    files_below,
+    payload_digest,
+)
 
 needs_dpkg = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-deb builds the package")
 
@@ -608,3 +618,69 @@ def test_whatever_the_files_and_their_order_every_archive_of_them_has_one_payloa
     }
     plain = payload_digest(tree_of(folder / "plain", files), ("*",))
     assert {payload_digest(store.tree(put(store, data), name), ("*",)) for name, data in packed.items()} == {plain}
+
+
+# Folders
+
+
+def folder_file(store: Store, path: str, data: bytes) -> FolderFile:
+    store.part(path).write_bytes(data)
+    return FolderFile(path=path, content=store.add(store.part(path)), size_bytes=len(data))
+
+
+def test_a_folder_has_one_digest_whatever_the_order_of_its_files(store: Store) -> None:
+    one, other = folder_file(store, "a/b.txt", b"1"), folder_file(store, "c.txt", b"2")
+    digest = store.add_folder([one, other])
+    assert store.add_folder([other, one]) == digest
+    assert store.add_folder([one]) != digest
+    assert store.add_folder([one, other], [LeftOut(path="l", what="link")]) != digest
+    tree = store.tree(digest, "x/")
+    assert {path.relative_to(tree).as_posix(): path.read_bytes() for path in files_below(tree)} == {
+        "a/b.txt": b"1", "c.txt": b"2",
+    }  # fmt: skip
+    assert store.has_folder(digest)
+    store.blob(other.content).unlink()
+    assert not store.has_folder(digest)
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil", "a\\b", "a\nb", "a\udc80"])
+def test_a_folder_with_a_name_that_leads_out_is_refused(store: Store, name: str) -> None:
+    content = folder_file(store, "x", b"1").content
+    with pytest.raises(RefusedArchive, match="it holds the name"):
+        store.add_folder([FolderFile(path=name, content=content, size_bytes=1)])
+
+
+def test_a_name_that_is_a_file_and_a_folder_is_refused(store: Store) -> None:
+    files = [folder_file(store, "a", b"1"), folder_file(store, "a/b", b"2")]
+    with pytest.raises(RefusedArchive, match="cannot be unpacked"):
+        store.tree(store.add_folder(files), "x/")
+
+
+def test_a_published_file_cannot_pass_for_a_folder(store: Store) -> None:
+    """A manifest may name any blob, those of other releases too: only our own sources make one."""
+    secret = folder_file(store, "secret", b"of another release")
+    digest = store.add_folder([secret])
+    for name in ("x", "x.tar", "x.json", "manifest"):
+        assert archive_kind(name) != "folder"
+    assert [path.read_bytes() for path in files_below(store.tree(digest, "manifest.json"))] == [
+        store.blob(digest).read_bytes()
+    ]
+
+
+def test_a_damaged_manifest_is_dropped(store: Store) -> None:
+    digest = store.add_folder([folder_file(store, "a", b"1")])
+    store.blob(digest).chmod(0o644)
+    store.blob(digest).write_text("{}")
+    with pytest.raises(DamagedStore, match="damaged, removed"):
+        store.manifest(digest)
+    assert not store.has(digest)
+
+
+def test_an_answer_is_dated_from_its_first_time_until_another_comes(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter("abcdefgh")
+    monkeypatch.setattr("openassay.store.now", lambda: next(times))
+    said = [store.answered("git x", kind) for kind in ("served", "served", "gone", "gone", "served", "changed")]
+    assert said == ["a", "a", "b", "b", "c", "d"]
+    assert store.answered("git y", "gone") == "e"
