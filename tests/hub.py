@@ -33,7 +33,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
 from typing import Any, Self
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 LFS_BYTES = 10_000_000
 LFS_NAMES = (".safetensors", ".bin", ".idx", ".pt", ".npy", ".parquet")

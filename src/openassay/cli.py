@@ -415,14 +415,17 @@ def pin(
         ),
     ],
     include: Annotated[
-        str, typer.Option(help="Glob of the files that a payload pin covers; of a hub's files, those to fetch")
+        str,
+        typer.Option(
+            help="Glob of the files that a payload pin covers; of a hub's files, those to fetch; a path of a git repository"
+        ),
     ] = "*",
     root: Annotated[str, typer.Option(help="Folder inside the archive that counts as its top")] = "",
 ) -> None:
     """Look a source up and print it with its sha256, ready to paste into a target file."""
     kind, _, rest = source.partition(":")
     try:
-        check_glob(include)
+        check_glob(include.removesuffix("/"))  # a folder of a git repository ends in one
     except ValueError as error:
         raise BadInput(f"--include: {error}") from None
     try:
@@ -458,10 +461,10 @@ def _pin_remote(kind: str, rest: str, source: str, include: str, root: str) -> d
     name, _, at = rest.partition("@")
     entry: dict[str, Any] = {"kind": "http", "url": source}
     if kind == "git":
-        entry = {"kind": "git", "url": name, "commit": "0" * 40} | ({"ref": at} if at else {})
+        entry = {"kind": "git", "url": name, "commit": "0" * 40}
+        entry.update({"ref": at} if at else {})
         entry["commit"] = parse(GitSource, entry, source).upstream()
-        if include != "*":
-            entry["paths"] = [include]
+        entry.update({} if include == "*" else {"paths": [include]})
     elif kind == "hf":
         dataset = name.startswith("datasets/")
         entry = {"kind": "hf", "repo": name.removeprefix("datasets/"), "files": [include]}

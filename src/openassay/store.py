@@ -5,6 +5,8 @@
     parts/                    unfinished downloads
     ranges/                   pieces of large files (sources/ranges.py)
     git/                      clones without the files' contents (sources/git.py)
+    listings/                 the files of a hub's commits
+    locks/                    who is bringing what
     seen.json                 which source gave which digest, and when first
     answers.json              what each source answers, and since when
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 from hub import Hub, Made, md5_of, sha256_of
 from loopback import closed_port
@@ -22,7 +22,7 @@ from openassay.sources import Source, download, ranges, upstream
 from openassay.sources import git as git_source
 from openassay.sources.fetched import Unavailable, Unreachable, WrongPin
 from openassay.sources.git import GitSource
-from openassay.sources.hf import HfFile, HfSource
+from openassay.sources.hf import HfSource
 from openassay.sources.http import HttpSource
 from openassay.sources.local import LocalSource
 from openassay.sources.ranges import fetch_range
@@ -399,6 +399,43 @@ def test_names_that_leave_the_folder_are_refused(hub: Hub, store: Store) -> None
     assert hub.sent("*/resolve/*") == 0
 
 
+def test_a_list_of_files_that_was_wrong_once_is_asked_for_anew(hub: Hub, store: Store) -> None:
+    commit = hub.commit(REPO, {"a.bin": Made(MB)})
+    hub.repository(REPO).commits[commit]["a.bin"] = Made(MB, seed=1)
+    source = hf("*", commit=commit)
+    source.listing(store, commit)
+    hub.repository(REPO).commits[commit]["a.bin"] = Made(MB)
+    assert finding(source, store)[0] == "changed"
+    assert source.fetch(store, WHERE).downloaded
+
+
+def test_proxies_of_the_environment_are_used(hub: Hub, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = hub.commit(REPO, {"a.txt": b"1"})
+    hub.web["b"] = b"2"
+    monkeypatch.setenv("http_proxy", hub.endpoint)
+    huggingface_hub.close_session()  # a process's first call settles its proxies
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub.example.org")
+    monkeypatch.setenv("HF_TOKEN", "hf_canary")
+    assert content(store, hf("*", commit=commit).fetch(store, WHERE)) == {"a.txt": b"1"}
+    assert http("http://files.example.org/web/b").fetch(store, WHERE).size_bytes == 1
+    assert len(hub.requests) == 3
+    assert {request.token for request in hub.requests} == {None}  # not over an open line
+    huggingface_hub.close_session()
+
+
+def test_two_audits_at_once_bring_a_file_once(hub: Hub, store: Store) -> None:
+    commit = hub.commit(REPO, {"a.bin": Made(8 * MB), "b.json": b"{}"})
+    sources = [hf("a.bin", commit=commit), hf("*", commit=commit), hf("*.bin", commit=commit)]
+    results: list[Any] = []
+    threads = [threading.Thread(target=lambda one=one: results.append(one.fetch(store, WHERE))) for one in sources]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(result.size_bytes for result in results) == [8 * MB, 8 * MB, 8 * MB + 2]
+    assert hub.sent("*/resolve/*") == 8 * MB + 2
+
+
 # Connections that break
 
 
@@ -412,7 +449,8 @@ def test_a_plug_that_is_pulled_in_a_large_download_costs_nothing_that_came(hub: 
         assert hashlib.file_digest(file, "md5").hexdigest() == md5_of(weights)
     asked = [request.range for request in hub.asked("*/resolve/*")]
     assert asked[0] is None
-    assert asked[1].startswith("bytes=") and 100 * MB < int(asked[1].removeprefix("bytes=").rstrip("-")) <= 120 * MB
+    assert asked[1].startswith("bytes=")
+    assert 100 * MB < int(asked[1].removeprefix("bytes=").rstrip("-")) <= 120 * MB
     assert hub.sent("*/resolve/*") < 1.05 * weights.size
 
 
@@ -587,6 +625,20 @@ def test_a_commits_files_are_brought_without_its_history_and_once(hub: Hub, stor
     assert content(store, git(first, ref="v0.9", paths=["train.py"]).fetch(store, WHERE)) == {"train.py": b"print(1)\n"}
     fresh = Store(store.folder / "fresh")
     assert git(commit).fetch(fresh, WHERE).sha256 == whole.sha256
+
+
+def test_what_an_earlier_fetch_of_a_commit_brought_is_not_asked_for_again(
+    hub: Hub, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(git_source, "BATCH", 2)
+    files = {f"{number}.bin": os.urandom(MB // 4) for number in range(6)}
+    commit = hub.git("owner/code", files)
+    git(commit, paths=["0.bin", "1.bin", "2.bin", "3.bin"]).fetch(store, WHERE)
+    before = hub.sent() + sum(request.sent for request in hub.asked(method="POST"))
+    assert before > MB
+    hub.requests.clear()
+    assert content(store, git(commit).fetch(store, WHERE)) == files
+    assert sum(request.sent for request in hub.requests) < 0.6 * MB
 
 
 @pytest.mark.parametrize("server", ["no bare commits", "no filter", "plain files"])

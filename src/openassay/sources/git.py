@@ -47,7 +47,7 @@ _POINTER = b"version https://git-lfs.github.com/spec/"
 _OURS = {  # git is to work in our folder, whatever the user works in
     "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_NAMESPACE", "GIT_COMMON_DIR", "GIT_SHALLOW_FILE", "GIT_TRACE", "GIT_TRACE_CURL", "GIT_CURL_VERBOSE",
-    "GIT_EXTERNAL_DIFF", "GIT_PROTOCOL_FROM_USER",
+    "GIT_EXTERNAL_DIFF", "GIT_PROTOCOL_FROM_USER", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN",
 }  # fmt: skip
 _SETTINGS = {
     "core.hooksPath": "/dev/null", "core.fsmonitor": "false", "core.symlinks": "false", "gc.auto": "0",
@@ -326,9 +326,14 @@ def _environment(url: str = "") -> dict[str, str]:
     }  # fmt: skip
 
 
+def _leads_to(url: str) -> str:
+    """Where does git go for this address, with the user's insteadOf?"""
+    return _run(["ls-remote", "--get-url", url], Path(tempfile.gettempdir())).decode("utf-8", "replace").strip()
+
+
 def _protocol(url: str) -> str:
     """How is this address reached? A target names https (http on this machine); all else is the user's own insteadOf."""
-    led_to = _run(["ls-remote", "--get-url", url], Path(tempfile.gettempdir())).decode("utf-8", "replace").strip()
+    led_to = _leads_to(url)
     scheme = led_to.partition("://")[0] if "://" in led_to else "file" if led_to.startswith("/") else "ssh"
     if scheme not in _PROTOCOLS or "::" in led_to.partition("/")[0]:
         raise BadInput(
@@ -436,7 +441,8 @@ def _problem(complained: bytes, url: str) -> Exception:
     """What does git's failure say?"""
     text = complained.decode("utf-8", "replace")
     last = _last_line(complained)
-    said = without_credentials(f"{url}: {last}")
+    led_to = _leads_to(url)
+    said = without_credentials(f"{url}{'' if led_to == url else f' (through {led_to})'}: {last}")
     if any(words in text for words in _REFUSES_SHA):
         return _RefusesSha(said, "gone")
     for kind, phrases in _ANSWERS:

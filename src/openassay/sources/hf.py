@@ -144,8 +144,10 @@ class HfSource:
                 jobs = [pool.submit(self._bring, store, commit, file, listed[file.path]) for file in chosen]
                 try:
                     files = [job.result() for job in jobs]
-                except BaseException:
+                except BaseException as problem:
                     pool.shutdown(wait=True, cancel_futures=True)
+                    if isinstance(problem, Unavailable) and problem.kind == "changed":
+                        self._list_of(store, commit).unlink()  # a list that was wrong once must not be so for ever
                     raise
             sha256 = store.add_folder(files)
             if self.sha256 and sha256 != self.sha256:
@@ -172,7 +174,7 @@ class HfSource:
 
     def listing(self, store: Store, commit: str) -> dict[str, Listed]:
         """Every file of a commit, from the hub once and from the store ever after: a commit does not change."""
-        kept = store.folder / "listings" / f"{digest([self.repo_type, self.repo, commit])}.json"
+        kept = self._list_of(store, commit)
         if not kept.exists():
             info = self._info(commit, files=True)
             if info.sha != commit:
@@ -188,6 +190,9 @@ class HfSource:
             write_text(kept, json.dumps(rows, indent=1, sort_keys=True))
         rows = json.loads(kept.read_text(encoding="utf-8"))
         return {path: Listed(size_bytes=size, sha256=sha256, blob=blob) for path, (size, sha256, blob) in rows.items()}
+
+    def _list_of(self, store: Store, commit: str) -> Path:
+        return store.folder / "listings" / f"{digest([self.repo_type, self.repo, commit])}.json"
 
     def _fetched(self, store: Store, sha256: str, *, downloaded: bool) -> Fetched:
         name = f"{PurePosixPath(self.repo).name}@{(self.revision or self.commit or 'main').replace('/', '_')}/"
@@ -247,6 +252,11 @@ class HfSource:
         if whole and file.sha256 and listed.sha256 and file.sha256 != listed.sha256:
             raise Unavailable(f"{file.path}: expected sha256 {file.sha256}, the hub lists {listed.sha256}", "changed")
         key = f"{self._at(commit)} {file.path} {file.bytes}"
+        with store.alone(key):  # another audit may want the same file among others
+            return self._bring_alone(store, commit, file, listed, key)
+
+    def _bring_alone(self, store: Store, commit: str, file: HfFile, listed: Listed, key: str) -> FolderFile:
+        whole = file.bytes is None
         known = (listed.sha256 if whole else None) or next(iter(store.seen(key)), None)
         if known and store.has(known) and file.sha256 in {None, known}:
             return FolderFile(path=file.name, content=known, size_bytes=store.blob(known).stat().st_size)
@@ -291,6 +301,7 @@ class HfSource:
 
     def _info(self, revision: str, *, files: bool) -> Any:
         where = endpoint()
+        _refuse_if_offline(where)
         api = huggingface_hub.HfApi(endpoint=where, token=_token(where) or False)
         return self._asked(
             lambda: api.repo_info(

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import Field
 
-from openassay.records import file_digest
+from openassay.records import digest, file_digest
 from openassay.sources.download import Wanted, bring, drop, look, netrc_login
 from openassay.sources.fetched import Fetched, Root, Unavailable
 from openassay.store import Store
@@ -44,7 +44,7 @@ class HttpSource:
 
     def fetch(self, store: Store, where: str) -> Fetched:  # noqa: ARG002 - a pin that is not met is no mistake here
         """Bring the file into the store."""
-        with store.alone(self.label()):
+        with store.alone(self._key()):
             seen = store.seen(self._key())  # what this address gave before: a pin alone proves no origin
             known = self.sha256 or next(iter(seen), None)
             if known and known in seen and store.has(known):
@@ -77,7 +77,7 @@ class HttpSource:
         return Wanted(url=self.url, label=self.filename, login=netrc_login(host), size_bytes=self.bytes)
 
     def _key(self) -> str:
-        return f"http {self.url}"
+        return f"{self.label()} {digest(self.url)}"  # a query may hold what is nobody's business
 
 
 def check_address(url: str) -> None:

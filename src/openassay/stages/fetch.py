@@ -23,7 +23,9 @@ def run(plan: Plan, store: Store, layout: Layout) -> FetchRecord:
     findings: list[Finding] = []
     artifacts = tuple(_fetch(name, spec, store, where, findings) for name, spec in plan.artifacts.items())
     for artifact in artifacts:
-        said = "; ".join(_said(attempt) for attempt in artifact.attempts if attempt.kind != "served")
+        # Where another source served, a mistake of the target's or a lack of this machine's says nothing of the release.
+        silent = {"served", "wrong_pin", "unsupported"} if artifact.fetched else {"served"}
+        said = "; ".join(_said(attempt) for attempt in artifact.attempts if attempt.kind not in silent)
         if said:
             kind = "source_unavailable" if artifact.fetched else "artifact_unavailable"
             findings.append(Finding(stage="fetch", kind=kind, message=f"{artifact.name}: {said}"))
