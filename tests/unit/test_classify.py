@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from releases.miniature import REPO
 
 from openassay import cli, model_openness_tool
-from openassay.core.openness import classify
+from openassay.core.openness import CLASS_NEEDS, CODE, classify
 from openassay.faults import BadInput
 from openassay.yaml_loader import parse_yaml
 
@@ -199,6 +200,23 @@ def test_a_target_by_name_and_by_file_gives_the_same(
     answer = json.loads(by_name)
     assert (answer["kind"], answer["osaid"]["outcome"]) == ("target", "fails")
     assert "publish the training code" in answer["to_release"]
+
+
+def test_the_page_shows_the_answer_as_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (REPO / "docs" / "openness.md").read_text()
+    monkeypatch.chdir(REPO)
+    cli.classify("grok1")
+    answer = json.loads(capsys.readouterr().out)
+    shown = [answer["mof_class"], answer["osaid"]["outcome"]]
+    shown += [{item["freedom"]: item["outcome"]} for item in answer["freedoms"]]
+    assert json.dumps(shown, separators=(",", ":")) in page
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    keys = {word for row in rows for word in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert set(answer) <= keys
+    for names in (*CLASS_NEEDS.values(), CODE):
+        assert all(f"`{name}`" in page for name in names)
 
 
 LICENCE = st.none() | st.sampled_from(

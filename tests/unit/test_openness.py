@@ -168,6 +168,14 @@ def test_a_component_that_is_declared_but_was_not_found_is_unknown() -> None:
     assert element(found, "code") == "unknown"
 
 
+@pytest.mark.parametrize("published", ["partly", "unknown"])
+def test_a_component_published_in_part_is_for_a_person_to_judge(published: str) -> None:
+    found = openness(parts(*MOF_COMPONENTS, training_code={"published": published, "note": "half of it"}), FULL)
+    assert (element(found, "code"), freedom(found, "study"), found.mof.mof_class) == ("unknown", "unknown", 3)
+    assert "half of it" in found.osaid.elements[1].reasons[0]
+    assert found.to_release == ()
+
+
 def test_all_parts_of_a_component_must_pass() -> None:
     two = (*parts(*ALL), Part(component="datasets", published="no", licence=None))
     assert classify(two, record=True).mof_class == 2
