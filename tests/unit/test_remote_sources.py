@@ -18,7 +18,7 @@ from loopback import closed_port
 
 from openassay.faults import BadInput, Fault
 from openassay.records import parse
-from openassay.sources import Source, download, ranges, upstream
+from openassay.sources import Source, download, moved, ranges, upstream
 from openassay.sources import git as git_source
 from openassay.sources.fetched import Unavailable, Unreachable, WrongPin
 from openassay.sources.git import GitSource
@@ -191,8 +191,9 @@ def test_a_revision_is_resolved_and_one_that_was_moved_is_a_finding(hub: Hub, st
     first = hub.commit(REPO, {"a.txt": b"1"}, revision="step16")
     assert upstream(hf("*", revision="step16")) == first
     second = hub.commit(REPO, {"a.txt": b"2"}, revision="step16")
-    kind, said = finding(hf("*", revision="step16", commit=first), store)
-    assert (kind, said) == ("changed", f"step16 was commit {first}, and is now {second}")
+    assert moved(hf("*", revision="step16", commit=first)) == f"step16 was commit {first}, and is now {second}"
+    assert moved(hf("*", revision="step16", commit=second)) == moved(hf("*", commit=first)) == ""
+    assert content(store, hf("*", revision="step16", commit=first).fetch(store, WHERE)) == {"a.txt": b"1"}
     assert content(store, hf("*", commit=first).fetch(store, WHERE)) == {"a.txt": b"1"}  # it is there still
     assert upstream(hf("*", revision="step16", commit=first)) == second
 
@@ -658,9 +659,10 @@ def test_older_servers_serve_too(hub: Hub, store: Store, server: str) -> None:
 def test_a_tag_that_was_moved_or_taken_away_is_a_finding(hub: Hub, store: Store) -> None:
     first = hub.git("owner/code", {"a.py": b"1"}, tag="v1")
     second = hub.git("owner/code", {"a.py": b"2"}, tag="v1")
-    assert finding(git(first, ref="v1"), store) == ("changed", f"v1 was commit {first}, and is now {second}")
-    assert finding(git(first, ref="v9"), store)[0] == "gone"
-    assert content(store, git(first, ref=None).fetch(store, WHERE)) == {"a.py": b"1"}
+    assert moved(git(first, ref="v1")) == f"v1 was commit {first}, and is now {second}"
+    assert moved(git(first, ref="v9")).startswith(f"v9 was commit {first}, and is gone")
+    assert moved(git(second, ref="v1")) == moved(git(first)) == ""
+    assert content(store, git(first, ref="v1").fetch(store, WHERE)) == {"a.py": b"1"}
     assert (upstream(git(first)), upstream(git(first, ref="v1")), upstream(git(first, ref="main"))) == (second,) * 3
 
 

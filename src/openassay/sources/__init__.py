@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import Discriminator
 
 from openassay.sources.debian import DebianSource
+from openassay.sources.fetched import Unavailable, Unreachable
 from openassay.sources.git import GitSource
 from openassay.sources.hf import HfSource
 from openassay.sources.http import HttpSource
@@ -27,3 +28,20 @@ def upstream(source: Source) -> str:
     Two equal answers mean that nothing moved. Raises `Unavailable` (gone, gated), `WrongPin` and `Unreachable`, as `fetch` does.
     """
     return source.upstream()
+
+
+def moved(source: Source) -> str:
+    """Does what the release calls this commit, a tag, a branch or a revision, lead elsewhere by now? Empty while it does not.
+
+    The commit itself is fetched whatever became of its name. It is asked for once: where nobody answers, nothing is known.
+    """
+    name = source.ref if isinstance(source, GitSource) else source.revision if isinstance(source, HfSource) else None
+    if not isinstance(source, GitSource | HfSource) or name is None or source.commit is None:
+        return ""
+    try:
+        found = source.upstream(tries=1)
+    except Unavailable as problem:
+        return f"{name} was commit {source.commit}, and is {problem.kind}: {problem}"
+    except Unreachable:
+        return ""
+    return "" if found == source.commit else f"{name} was commit {source.commit}, and is now {found}"

@@ -117,8 +117,6 @@ class GitSource:
             for sha256 in seen:
                 if self.sha256 in {None, sha256} and store.has_folder(sha256):
                     return self._fetched(store, sha256, downloaded=False)
-            if self.ref:
-                self._check_ref(self.ref)
             clone = self._clone(store)
             self._bring_commit(clone)
             wanted, left_out = self._entries(clone, where)
@@ -133,9 +131,9 @@ class GitSource:
             store.remember(key, sha256)
             return self._fetched(store, sha256, downloaded=True)
 
-    def upstream(self) -> str:
+    def upstream(self, tries: int | None = None) -> str:
         """Which commit does the address name now: the ref's, or that of the default branch?"""
-        found = resolve(self.url, self.ref)
+        found = resolve(self.url, self.ref, tries)
         if found is None:
             raise Unavailable(f"{self.url}: there is no tag or branch {self.ref or 'HEAD'}", "gone")
         return found
@@ -151,13 +149,6 @@ class GitSource:
     def _key(self) -> str:
         said = {name: value for name, value in to_plain(self).items() if name not in {"sha256", "root"}}
         return f"{self.label()} {digest(said)}"
-
-    def _check_ref(self, ref: str) -> None:
-        found = resolve(self.url, ref)
-        if found is None:
-            raise Unavailable(f"{self.url}: there is no tag or branch {ref} (any more)", "gone")
-        if found != self.commit:
-            raise Unavailable(f"{ref} was commit {self.commit}, and is now {found}", "changed")
 
     def _clone(self, store: Store) -> Path:
         """The folder of this address's objects, without what an interrupted git may have left in the way."""
@@ -245,11 +236,11 @@ class _RefusesSha(Unavailable):
     """The server gives no commit by its name, or has none of this name."""
 
 
-def resolve(url: str, ref: str | None) -> str | None:
+def resolve(url: str, ref: str | None, tries: int | None = None) -> str | None:
     """Which commit does a tag, or a branch, of this repository name now? Of its default branch, without a ref."""
     names = ["HEAD"] if ref is None else [f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}", f"refs/heads/{ref}", ref]
     with tempfile.TemporaryDirectory() as folder:
-        done = _network(["ls-remote", "--", url, *names], Path(folder), url)
+        done = _network(["ls-remote", "--", url, *names], Path(folder), url, tries=tries)
     said = [row.split("\t", 1) for row in done.decode("utf-8", "replace").splitlines() if "\t" in row]
     rows = {name: commit for commit, name in said}
     commit = next((rows[name] for name in names if name in rows), None)
@@ -361,10 +352,12 @@ def _run(arguments: list[str], folder: Path, said: bytes = b"") -> bytes:
     return done.stdout
 
 
-def _network(arguments: list[str], folder: Path, url: str, *, said: bytes = b"", watched: bool = False) -> bytes:
+def _network(
+    arguments: list[str], folder: Path, url: str, *, said: bytes = b"", watched: bool = False, tries: int | None = None
+) -> bytes:
     """git with a server, after a few tries. Raises `Unavailable`, `Unreachable`, `_RefusesSha`."""
     problem = ""
-    for attempt in range(download.TRIES):
+    for attempt in range(tries or download.TRIES):
         if attempt:
             download.pause(attempt)
         try:

@@ -160,9 +160,9 @@ class HfSource:
             store.remember(self._key(), sha256)
             return self._fetched(store, sha256, downloaded=True)
 
-    def upstream(self) -> str:
+    def upstream(self, tries: int | None = None) -> str:
         """Which commit does the revision name now?"""
-        return self._sha(self.revision or self.commit or "main")
+        return self._sha(self.revision or self.commit or "main", tries)
 
     def wanted(self, store: Store, path: str) -> tuple[str, str | None, Wanted]:
         """For a span of one file: what the content is known as, its sha256 if the hub tells it, and what to ask for."""
@@ -207,12 +207,7 @@ class HfSource:
         return f"hf {self.repo_type} {self.repo} {commit}"
 
     def _resolve(self) -> str:
-        if self.commit and not self.revision:
-            return self.commit
-        found = self._sha(self.revision or "main")
-        if self.commit and found != self.commit:
-            raise Unavailable(f"{self.revision} was commit {self.commit}, and is now {found}", "changed")
-        return found
+        return self.commit or self._sha(self.revision or "main")
 
     def _chosen(self, listed: dict[str, Listed], where: str) -> list[HfFile]:
         chosen: dict[str, HfFile] = {}
@@ -293,13 +288,13 @@ class HfSource:
             most_bytes=self.max_bytes,
         )
 
-    def _sha(self, revision: str) -> str:
-        found = str(self._info(revision, files=False).sha)
+    def _sha(self, revision: str, tries: int | None = None) -> str:
+        found = str(self._info(revision, files=False, tries=tries).sha)
         if not _COMMIT.match(found):
             raise Unreachable(f"{self.label()}: the hub names no commit; is {endpoint()} a hub?")
         return found
 
-    def _info(self, revision: str, *, files: bool) -> Any:
+    def _info(self, revision: str, *, files: bool, tries: int | None = None) -> Any:
         where = endpoint()
         _refuse_if_offline(where)
         api = huggingface_hub.HfApi(endpoint=where, token=_token(where) or False)
@@ -308,12 +303,13 @@ class HfSource:
                 self.repo, revision=revision, repo_type=self.repo_type, timeout=download.TIMEOUT_S, files_metadata=files
             ),
             f"{where}: {self.repo}@{revision}",
+            tries,
         )
 
-    def _asked(self, call: Callable[[], Any], what: str) -> Any:
+    def _asked(self, call: Callable[[], Any], what: str, tries: int | None = None) -> Any:
         """The hub's answer, after a few tries. Raises `Unavailable` and `Unreachable`."""
         problem = ""
-        for attempt in range(download.TRIES):
+        for attempt in range(tries or download.TRIES):
             if attempt:
                 download.pause(attempt)
             try:

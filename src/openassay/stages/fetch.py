@@ -7,7 +7,7 @@ from openassay.faults import BadInput, printable
 from openassay.layout import Layout
 from openassay.plan import ArtifactSpec, Plan
 from openassay.records import digest
-from openassay.sources import Source
+from openassay.sources import Source, moved
 from openassay.sources.fetched import Fetched, Unavailable, WrongPin
 from openassay.sources.roots import source_root
 from openassay.store import RefusedArchive, Store, payload_digest
@@ -61,6 +61,10 @@ def _fetch(name: str, spec: ArtifactSpec, store: Store, where: str, findings: li
             for note in fetched.left_out
         )
         attempt(source, "served", "")
+        if elsewhere := moved(source):
+            since = store.answered(f"{source.label()} {digest(source)}", "changed")
+            message = f"{name}: {source.label()}: {elsewhere} (since {since}); the commit that was pinned is audited"
+            findings.append(Finding(stage="fetch", kind="name_moved", message=message))
         size = f"{fetched.size_bytes / 1e6:.1f} MB" if fetched.size_bytes >= 1e5 else f"{fetched.size_bytes} bytes"
         how = "downloaded" if fetched.downloaded else "in the store"
         print(f"  {name}: {printable(fetched.filename)} ({size}, {how})")
