@@ -101,7 +101,8 @@ def test_a_release_on_a_host_is_audited_like_any_other(hub: Hub, layout: Layout,
     assert artifact.first_seen
     hub.requests.clear()
     audit(layout)
-    assert hub.requests == []
+    assert sum(request.sent for request in hub.requests) < 2000  # where the tag leads
+    assert hub.requests == [] or kind == "git"
 
 
 def test_gone_changed_and_gated_are_findings_with_their_date_and_the_next_source_is_tried(
@@ -115,7 +116,7 @@ def test_gone_changed_and_gated_are_findings_with_their_date_and_the_next_source
     publish(
         layout,
         {"kind": "http", "url": hub.url("code.tar"), "sha256": "0" * 64},
-        {"kind": "git", "url": "https://github.com/owner/code", "commit": old, "ref": "v1"},
+        {"kind": "git", "url": "https://github.com/owner/code", "commit": old, "sha256": "0" * 64},
         {"kind": "hf", "repo": "owner/closed", "files": ["*"], "commit": "1" * 40},
         {"kind": "hf", "repo": "owner/code", "files": ["*"], "commit": commit},
     )
