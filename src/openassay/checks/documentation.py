@@ -255,6 +255,16 @@ def _own_words(words: tuple[str, ...]) -> list[str]:
     return found
 
 
+_DEFAULT = (
+    r"`?--([A-Za-z][\w-]+)`?[^`]{0,120}?\bdefaults?(?:\s+(?:is|to|value|value is))?\s*[:=]?\s*"
+    r"`?([-\d.eE]+\d)`?(?![\w.])"
+)
+_POINTED = (
+    r"(?i)\b(?:see|check out|look at|refer to|provided in|found in|listed in|is in)\s+(?:the\s+|our\s+)?(?:file\s+)?"
+    r"`([\w./-]+\.(?:py|jsonl?|ya?ml|sh|txt|csv|md|ipynb|gin))`"
+)
+
+
 class DefaultDocumentedOtherwise:
     """{document} says that {flag} is {first} by default, {path} says {second}"""
 
@@ -267,7 +277,7 @@ class DefaultDocumentedOtherwise:
         for text in _documents(release):
             for i, line in enumerate(text.lines):
                 found = re.search(
-                    r"`?--([A-Za-z][\w-]+)`?[^`]{0,120}?\bdefaults?(?:\s+(?:is|to|value|value is))?\s*[:=]?\s*`?([-\d.eE]+\d)`?(?![\w.])",
+                    _DEFAULT,
                     line,
                 )
                 if not found:
@@ -362,7 +372,7 @@ class NamedFileAbsent:
                 path = unquote(parts.path)
                 if re.match(r"[\w-]+(\.[\w-]+)*\.(com|org|io|ai|net|edu|dev|co|gov|me|app)(/|:|$)", path):
                     continue  # an address without its https://
-                if re.search(r"[<>{}$*|]", path) or "." not in path.rpartition("/")[2] and "/" not in path:
+                if re.search(r"[<>{}$*|]", path) or ("." not in path.rpartition("/")[2] and "/" not in path):
                     continue
                 inside = _resolved(path, text.folder)
                 if inside is None:
@@ -386,7 +396,7 @@ class NamedFileAbsent:
     def _in_backticks(self, text: Text, line: int, words: str, release: Release) -> Iterator[Seen]:
         """`Check out the `x.jsonl``: only where a file of nearly that name is there, so that a file is meant."""
         for found in re.finditer(
-            r"(?i)\b(?:see|check out|look at|refer to|provided in|found in|listed in|is in)\s+(?:the\s+|our\s+)?(?:file\s+)?`([\w./-]+\.(?:py|jsonl?|ya?ml|sh|txt|csv|md|ipynb|gin))`",
+            _POINTED,
             words,
         ):
             name = found.group(1).rpartition("/")[2]

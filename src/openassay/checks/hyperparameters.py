@@ -1,4 +1,4 @@
-"""Do the recipe's numbers agree, wherever they are stated? Steps, batch, length and tokens; the same setting in several places."""
+"""Do the recipe's numbers agree, wherever they stand? Steps, batch, length and tokens; one setting in several places."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ NAMES: dict[str, tuple[str, ...]] = {
 _CANONICAL = {spelling: name for name, spellings in NAMES.items() for spelling in spellings}
 _ELSEWHERE = re.compile(
     r"(^|\.)(eval|valid|test|vision|text|audio|encoder|decoder|speech|image|teacher|draft|lora|reward|critic|inference|generation)[^.]*\.",
-    re.I,
+    re.IGNORECASE,
 )
 
 
@@ -218,7 +218,7 @@ def stated(config: Config) -> dict[str, Value]:
         elif (
             name == "batch_size"
             and value.leaf.replace("-", "_") == "batch_size"
-            and not re.search(r"train", value.key, re.I)
+            and not re.search(r"train", value.key, re.IGNORECASE)
         ):
             continue  # whose batch, and of how many devices?
         elif name is not None and value.value is not None:
@@ -239,7 +239,7 @@ def stated(config: Config) -> dict[str, Value]:
 
 def _gpus(config: Config) -> Value | None:
     for line, comment in config.comments:
-        if found := re.search(r"\b(?:trained|train|run)\s+on\s+(\d+)\s*(?:x\s*)?gpus?\b", comment, re.I):
+        if found := re.search(r"\b(?:trained|train|run)\s+on\s+(\d+)\s*(?:x\s*)?gpus?\b", comment, re.IGNORECASE):
             return Value(path=config.path, line=line, key="comment", value=int(found.group(1)), text=comment)
     return None
 
@@ -340,7 +340,8 @@ _UNITS = {
     "trillion": 1e12,
 }
 _AMOUNT = re.compile(
-    r"(?P<about>~=?\s*|≈\s*|about\s+|around\s+|approximately\s+|roughly\s+|nearly\s+|almost\s+|over\s+|more than\s+|up to\s+|at least\s+)?"
+    r"(?P<about>~=?\s*|≈\s*|about\s+|around\s+|approximately\s+|roughly\s+|nearly\s+|almost\s+|over\s+|more than\s+"
+    r"|up to\s+|at least\s+)?"
     r"(?<![\w.,-])(?P<number>\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?(?:e\d+)?)\s?(?P<unit>[kKmMbBtT]|[Bb]n|thousand|million|billion|trillion|Million|Billion|Trillion)?"
     r"\+?[\s-]*(?:training\s+)?tokens\b",
     re.IGNORECASE,
@@ -392,7 +393,7 @@ def amounts_in(line: str, evidence: Evidence) -> Iterator[Amount]:
             yield made
 
 
-_TRAINED = re.compile(r"\b(pre-?train(ed|ing)?|train(ed|ing)|saw|sees|seen|consum(ed|es))\b", re.I)
+_TRAINED = re.compile(r"\b(pre-?train(ed|ing)?|train(ed|ing)|saw|sees|seen|consum(ed|es))\b", re.IGNORECASE)
 
 
 def _words(name: str) -> tuple[str, ...]:
@@ -406,11 +407,8 @@ def subject_of(label: str, names: list[str]) -> str | None:
     """
     label = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", label)
     wanted = set(_words(label))
-    if (
-        not wanted
-        or len(set(names)) != len(names)
-        and Counter(names).most_common(1)[0][1] > 1
-        and set(names) == {names[0]}
+    if not wanted or (
+        len(set(names)) != len(names) and Counter(names).most_common(1)[0][1] > 1 and set(names) == {names[0]}
     ):
         return None
     sized = any(re.match(r"\d", word) for word in wanted)
@@ -419,10 +417,10 @@ def subject_of(label: str, names: list[str]) -> str | None:
     found = []
     for name, of in words.items():
         rest = of - wanted
-        if wanted <= of and (not rest or sized and all(counts[word] > 1 for word in rest)):
+        if wanted <= of and (not rest or (sized and all(counts[word] > 1 for word in rest))):
             found.append((len(rest), name))
     found.sort()
-    if not found or len(found) > 1 and found[0][0] == found[1][0]:
+    if not found or (len(found) > 1 and found[0][0] == found[1][0]):
         return None
     return found[0][1]
 
@@ -485,7 +483,7 @@ class TokensDisagree:
         for line, comment in config.comments:
             near = any(v.line == line and v.key in {e.key for e in tokens.evidence} for v in config.values)
             seen = Evidence(path=config.path, line=line, key="comment", value=comment[:200])
-            head = re.match(r"\s*tokens\s*[:=]\s*([\d,_]+)\s*$", comment, re.I)
+            head = re.match(r"\s*tokens\s*[:=]\s*([\d,_]+)\s*$", comment, re.IGNORECASE)
             if head and (given := amount(head.group(1).replace("_", ""), "", "", seen)):
                 yield self._judge("the comment", Amount(given.value, tokens.per_step, seen), tokens, tokens.evidence)
             elif near:
@@ -504,14 +502,14 @@ class TokensDisagree:
             alike = {round(tokens.total or 0) for _, tokens in of}
             if len(alike) != 1 or not any(_named_in(text, recipe, release) for recipe, _ in of):
                 continue  # several trainings: which one does the text speak of?
-            recipe, tokens = of[0]
+            _recipe, tokens = of[0]
             given = [
                 found
                 for line, words in text.prose
                 if not words.lstrip().startswith("|") and _TRAINED.search(words)
                 for sentence in re.split(r"(?<=[.!?])\s+(?=[A-Z])", words)
                 if _TRAINED.search(sentence)
-                and not re.search(r"\b(batch|per step|each step|vocab|window|context)\b", sentence, re.I)
+                and not re.search(r"\b(batch|per step|each step|vocab|window|context)\b", sentence, re.IGNORECASE)
                 for found in amounts_in(sentence, text.seen(line, sentence))
             ]
             fitting = [found for found in given if found.fits(tokens.total or 0, tokens.per_step)]
@@ -522,7 +520,9 @@ class TokensDisagree:
                     found
                     for found in given
                     if re.search(
-                        r"\b(this|our|the) (model|network|release)\b|\bwe (pre-?)?train", found.evidence.value, re.I
+                        r"\b(this|our|the) (model|network|release)\b|\bwe (pre-?)?train",
+                        found.evidence.value,
+                        re.IGNORECASE,
                     )
                 ]
                 if own:
@@ -537,19 +537,19 @@ class TokensDisagree:
                     i
                     for i, column in enumerate(table.columns)
                     if canonical_header(column) == "tokens"
-                    or re.fullmatch(r"(training\s+)?tokens\s*(\(\w+\))?", column.strip("* "), re.I)
+                    or re.fullmatch(r"(training\s+)?tokens\s*(\(\w+\))?", column.strip("* "), re.IGNORECASE)
                 ),
                 None,
             )
             if at is None or at == 0:
                 continue
-            unit = re.search(r"\((B|T|M|billions?|trillions?|millions?)\)", table.columns[at], re.I)
+            unit = re.search(r"\((B|T|M|billions?|trillions?|millions?)\)", table.columns[at], re.IGNORECASE)
             for row in table.rows:
                 name = subject_of(row.cells[0], [recipe.name for recipe, _ in of]) if of else None
                 cell = re.fullmatch(
                     r"~?\s*([\d.,]+)\s*([kKmMbBtT]|million|billion|trillion)?\s*(tokens)?",
                     row.cells[at].strip("* "),
-                    re.I,
+                    re.IGNORECASE,
                 )
                 if name is None or not cell:
                     continue
@@ -802,7 +802,8 @@ class VocabularyStatedTwice:
 
 
 class ValueUnstated:
-    """{path} does not state {key}: it is left to the code's default{default}; {others} of its {siblings} sibling files state it"""
+    """{path} does not state {key}: it is left to the code's default{default}; {others} of its {siblings} sibling files
+    state it"""
 
     kind = "value_unstated"
     needs = "settings files of one family, of which some state what others do not, or the code with its defaults"
@@ -854,10 +855,8 @@ class ValueUnstated:
                     )
                 )
             for key in missing:
-                if (
-                    _otherwise(key, own, common)
-                    or key.startswith("fp16")
-                    and own & {"bf16.enabled", "bf16.bf16", "precision", "bf16"}
+                if _otherwise(key, own, common) or (
+                    key.startswith("fp16") and own & {"bf16.enabled", "bf16.bf16", "precision", "bf16"}
                 ):
                     continue
                 stating = [v for r in siblings for v in r.config.values if _plain(v.key) == key]
@@ -938,7 +937,7 @@ def _plain(key: str) -> str:
 
 _SMALL_MATTER = re.compile(
     r"(^|[._])(wandb|log|logging|print|eval|valid|test|launcher|slurm|deepspeed|path|paths|dir|folder|name|group|project|entity|save|load|checkpoint|workers|interval|iters_per|profil|backend|hostfile|master|cache|timeout|prefetch|pin_memory|tensorboard|zero_optimization|breakdown|user|upload|s3|label|evaluators|gc|monitor|comm|bucket|partition|persistent|overwrite|compile|fsdp|ddp|dry|run|desc\w*|device|keep|wall|distributed|master|evaluator|stop|fused|flash|stage|restore|reset|try|no_pre)",
-    re.I,
+    re.IGNORECASE,
 )
 
 
@@ -1029,7 +1028,8 @@ def _in_paths(recipe: Recipe, word: str) -> bool:
 
 def _data_paths(config: Config) -> list[Value]:
     keys = re.compile(
-        r"(?:train[-_]data[-_]paths?|data[-_]paths?|data[-_]dir|train[-_]data|dataset|data_prefix|train_file)\Z", re.I
+        r"(?:train[-_]data[-_]paths?|data[-_]paths?|data[-_]dir|train[-_]data|dataset|data_prefix|train_file)\Z",
+        re.IGNORECASE,
     )
     return [v for v in config.values if keys.match(v.key) and isinstance(v.value, (str, tuple)) and "/" in v.text]
 
@@ -1114,11 +1114,11 @@ def recipes_with_pieces(release: Release) -> Iterator[tuple[Config, list[Value]]
 
 
 __all__ = [
-    "ScheduleCutOff",
     "DataOfAnotherName",
     "KeyStandsTwice",
     "Recipe",
     "Row",
+    "ScheduleCutOff",
     "TokensDisagree",
     "ValueStatedTwice",
     "ValueUnstated",

@@ -228,9 +228,8 @@ class ResultsDisagree:
         for sheet in known:
             for result in sheet.results:
                 first = seen.setdefault(result.same_question, result)
-                if (
-                    first is result
-                    or first.evidence.path == result.evidence.path
+                if first is result or (
+                    first.evidence.path == result.evidence.path
                     and first.evidence.key == result.evidence.key
                     and first.evidence.line == result.evidence.line
                 ):
@@ -324,22 +323,24 @@ class EqualResultsOfUnequalSteps:
             values = tuple(sorted((r.task, r.metric, r.value) for r in sheet.results if r.value is not None))
             if len(values) >= 10 and len({value for *_, value in values}) >= 8:
                 groups[values].append(sheet)
-        for values, of in groups.items():
+        for numbers, of in groups.items():
             first = of[0]
             other = next((sheet for sheet in of[1:] if self._different(first, sheet)), None)
             if other is None:
                 yield Agreement(
                     tuple(
-                        Evidence(path=s.path, line=None, key=f"{s.model} step {s.step}", value=f"{len(values)} numbers")
+                        Evidence(
+                            path=s.path, line=None, key=f"{s.model} step {s.step}", value=f"{len(numbers)} numbers"
+                        )
                         for s in of[:2]
                     )
                 )
                 continue
             names = {f"{s.model} step {s.step}": s for s in (first, other)}
             yield Contradiction(
-                {"first": next(iter(names)), "second": list(names)[-1], "count": len(values)},
+                {"first": next(iter(names)), "second": list(names)[-1], "count": len(numbers)},
                 tuple(
-                    Evidence(path=s.path, line=None, key=name, value=f"{len(values)} numbers, all equal")
+                    Evidence(path=s.path, line=None, key=name, value=f"{len(numbers)} numbers, all equal")
                     for name, s in names.items()
                 ),
             )
@@ -349,7 +350,13 @@ class EqualResultsOfUnequalSteps:
             return False
         if max(one.step, two.step) <= 1:
             return False  # one initialisation may serve several models
-        return one.step != two.step or one.model != two.model
+        return one.step != two.step or _own_words(one.model) != _own_words(two.model)
+
+
+def _own_words(model: str) -> frozenset[str]:
+    """A model's name without its owner and its versions: one model may be listed under an old and a new name."""
+    words = re.split(r"[-_ ]", model.rstrip("/").rpartition("/")[2].lower())
+    return frozenset(word for word in words if not re.fullmatch(r"v\d[\w.]*|hf|base|final|main|new|old|release", word))
 
 
 class UnequalResultsOfEqualSteps:
@@ -368,7 +375,7 @@ class UnequalResultsOfEqualSteps:
         by_model: dict[tuple[str, str], dict[int, Sheet]] = defaultdict(dict)
         for sheet in sheets(release):
             if sheet.step in {0, 1}:
-                by_model[sheet.model, sheet.shots][sheet.step] = sheet  # type: ignore[index]
+                by_model[sheet.model, sheet.shots][sheet.step] = sheet
         for (model, _), steps in by_model.items():
             config = neox.get(re.sub(r"-v\d+(\.\d+)*(?=-)", "", model.rpartition("/")[2].lower()))
             if len(steps) < 2 or config is None:
@@ -747,7 +754,8 @@ class StepAgainstAddress:
 
 
 class ListHasGaps:
-    """{path}: {usual} of {all} rows follow each other after {modal} steps, but {count} gaps are longer; the longest is from {first} to {second}{claim}"""
+    """{path}: {usual} of {all} rows follow each other after {modal} steps, but {count} gaps are longer; the longest is from
+    {first} to {second}{claim}"""
 
     kind = "checkpoint_list_has_gaps"
     needs = "a table of at least 10 steps, most of them at one distance"

@@ -56,7 +56,7 @@ class YamlReadersDiffer:
                         "path": config.path, "key": value.key, "text": value.text, "first": _kind(first), "second": _kind(second),
                         "note": self._note(value, release, first, omega=omega),
                     },
-                    (value.seen(f"{value.text} (YAML 1.1: {_kind(first)})"), value.seen(f"{value.text} (YAML 1.2: {_kind(second)})")),
+                    tuple(value.seen(f"{value.text} (YAML {v}: {_kind(r)})") for v, r in (("1.1", first), ("1.2", second))),
                 )  # fmt: skip
             if clean and any(value.plain for value in config.values):
                 yield Agreement(
@@ -66,7 +66,12 @@ class YamlReadersDiffer:
     def _note(self, value: Value, release: Release, first: object, *, omega: bool) -> str:
         if omega and isinstance(first, str) and re.search(r"[eE]", value.text):
             return "; OmegaConf, whose ${} this file uses, reads the number"
-        others = [v for config in release.configs for v in config.values if v.leaf == value.leaf and v is not value and v.value is not None]  # fmt: skip
+        others = [
+            v
+            for config in release.configs
+            for v in config.values
+            if v.leaf == value.leaf and v is not value and v.value is not None
+        ]
         usual = {type(v.value).__name__ for v in others if not isinstance(v.value, tuple)}
         if usual and usual <= {"int", "float"} and isinstance(first, str):
             return "; elsewhere in the release this key is a number"
