@@ -22,7 +22,14 @@ TRAINING = NEOX.replace("0.01,", "0.01,", 1)
 SCRIPT = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--input-file')\np.add_argument('--lr', type=float, default=1e-3)\np.parse_args()\n"
 README = "# Thing\n\n```bash\npython prepare.py {flag} x\n```\n\nSee [the notes]({link}).\n"
 TOKENIZER = {"model": {"vocab": {"a": 0, "b": 1, "<unk>": 2}}, "added_tokens": [{"id": 3, "content": "</s>"}]}
-MODEL = {"model_type": "llama", "hidden_size": 512, "num_hidden_layers": 6, "num_attention_heads": 8, "vocab_size": 4, "eos_token_id": 3}
+MODEL = {
+    "model_type": "llama",
+    "hidden_size": 512,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 8,
+    "vocab_size": 4,
+    "eos_token_id": 3,
+}
 PIECES = "optimizer:\n  optimizer_type: AdamW\n  learning_rate:\n  - {{scheduler: Linear, initial_learning_rate: 0.0, end_learning_rate: 0.01, steps: 100}}\n  - {{scheduler: Linear, initial_learning_rate: 0.01, end_learning_rate: 0.001, decay_steps: {decay}}}\nrunconfig:\n  max_steps: 1000\ntrain_input:\n  batch_size: 8\n"
 DIGESTS = [f"{i:064x}" for i in range(0xABCDEF, 0xABCDEF + 4)]
 
@@ -32,7 +39,9 @@ def shards(digests: list[str], numbers: tuple[int, ...] = (0, 1, 2, 3), last: in
 
 
 def rows(*steps: int, at: dict[int, int] | None = None) -> str:
-    return "Step,Checkpoint Directory\n" + "".join(f"{s},https://host.org/run/step{(at or {}).get(s, s)}-unsharded/\n" for s in steps)
+    return "Step,Checkpoint Directory\n" + "".join(
+        f"{s},https://host.org/run/step{(at or {}).get(s, s)}-unsharded/\n" for s in steps
+    )
 
 
 def siblings(lacking: str) -> Files:
@@ -49,7 +58,12 @@ def variants(path_of_31m: str) -> Files:
 
 
 def steps(later: Any, **more: Any) -> Files:
-    return {"tiny.yml": NEOX, "step0/model.safetensors": safetensors(w=WEIGHTS), "step1000/model.safetensors": safetensors(w=later), **more}
+    return {
+        "tiny.yml": NEOX,
+        "step0/model.safetensors": safetensors(w=WEIGHTS),
+        "step1000/model.safetensors": safetensors(w=later),
+        **more,
+    }
 
 
 def with_results(second: dict[str, dict[str, float]], *, model: str = "org/pythia-70m", step: int = 2000) -> Files:
@@ -145,7 +159,11 @@ def test_a_check_finds_what_it_is_for_and_cites_the_places(kind: str, tmp_path: 
     assert message in found.problems[0].message
     for problem in found.problems:
         assert problem.evidence
-        assert len(problem.evidence) >= 2 or kind in {"not_readable", "metric_out_of_range", "items_contradict_themselves"}
+        assert len(problem.evidence) >= 2 or kind in {
+            "not_readable",
+            "metric_out_of_range",
+            "items_contradict_themselves",
+        }
         assert all((tmp_path / evidence.path).exists() for evidence in problem.evidence)
 
 

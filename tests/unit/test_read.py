@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -65,7 +66,7 @@ BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}, *a{i - 
         ("a.safetensors", b"", "empty"),
         ("a.safetensors", struct.pack("<Q", 2**60) + b"{}", "not safetensors"),
         ("a.safetensors", struct.pack("<Q", 2) + b"[]", "not safetensors"),
-        ("a.safetensors", struct.pack("<Q", 77) + b'{"w": {"dtype": "F32", "shape": [1099511627776], "data_offsets": [0, 4398046]}}', "outside the file"),
+        ("a.safetensors", struct.pack("<Q", 79) + b'{"w": {"dtype": "F32", "shape": [1099511627776], "data_offsets": [0, 4398046]}}', "outside the file"),
         ("a.pt", b"PK\x03\x04" + b"x" * 50, "not a torch file"),
         ("a.idx", b"MMIDIDX\0\0" + struct.pack("<QBQQ", 1, 8, 2**50, 1), "cut off"),
         ("a.npy", b"\x93NUMPY\x01\x00\x10\x00{'descr': broken", "malformed"),
@@ -201,10 +202,8 @@ def test_no_scalar_breaks_the_readings(text: str) -> None:
     yaml_1_1(text)
     yaml_1_2(text)
     number(text)
-    try:
+    with contextlib.suppress(Unreadable):
         parse_yaml(text)
-    except Unreadable as problem:
-        assert str(problem)
 
 
 @pytest.mark.parametrize(

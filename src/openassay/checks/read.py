@@ -81,7 +81,7 @@ def read_release(root: Path, *, name: str = "") -> Release:
     root = root.resolve() if root.is_symlink() else root  # the one link that the user named
     top, only = (root.parent, root.name) if root.is_file() else (root, None)
     unreadable: dict[str, str] = {}
-    files = tuple(_files(top, only, unreadable))
+    files = tuple(sorted(_files(top, only, unreadable), key=lambda file: file.path))
     reader = _Reader(top, files, unreadable)
     return reader.release(name or root.name)
 
