@@ -206,6 +206,7 @@ SILENT: dict[str, tuple[str, Files]] = {
     "a package's archive lacks what its README links": ("named_file_absent", {"README.md": "[x](docs/gone.md)\n", "PKG-INFO": "Name: x\n", "b.py": "", "c.py": ""}),
     "options that are passed on may be any": ("flag_not_accepted", {"README.md": README.format(flag="--other", link="b.py"), "prepare.py": SCRIPT.replace("parse_args", "parse_known_args"), "b.py": "", "c.py": ""}),
     "options of another package's dataclass may be any": ("flag_not_accepted", {"README.md": README.format(flag="--other", link="b.py"), "prepare.py": "from transformers import HfArgumentParser, TrainingArguments\nHfArgumentParser((TrainingArguments,)).parse_args_into_dataclasses()\n", "b.py": "", "c.py": ""}),
+    "what follows a double dash is for another program": ("flag_not_accepted", {"README.md": README.format(flag="--lr 1 -- --other", link="b.py"), "prepare.py": SCRIPT, "b.py": "", "c.py": ""}),
     "a list of several trainings may name a step more than once": ("step_twice", {"c.csv": rows(1000, 2000) + "1000,https://host.org/b/step1000/\n2000,https://host.org/b/step2000/\n"}),
     "dual licensing is no conflict": ("licences_differ", {"LICENSE": MIT, "pyproject.toml": "[project]\nname = 'x'\nlicense = 'MIT OR Apache-2.0'\n"}),
     "terms of the data are not those of the code": ("licences_differ", {"LICENSE": MIT, "README.md": "The dataset is released under the CC-BY-4.0 license.\n"}),

@@ -198,6 +198,9 @@ def _argparse(code: Code, options: Options) -> None:
                 not isinstance(word, str) for word in words
             ):
                 options.unknown(f"an option's name in {code.path}:{node.lineno} is computed")
+            count = next((k.value for k in node.keywords if k.arg == "nargs"), None)
+            if count is not None and (_name(count).endswith("REMAINDER") or _literal(count) == "..."):
+                options.unknown("it takes the rest of the line as it is")
             for word in words:
                 if isinstance(word, str) and word.startswith("-"):
                     options.flags.setdefault(word, node.lineno)

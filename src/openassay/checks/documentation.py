@@ -244,10 +244,10 @@ class FlagNotAccepted:
 
 
 def _own_words(words: tuple[str, ...]) -> list[str]:
-    """The words that belong to the command itself: a pipe or another command ends it."""
+    """The words that belong to the command itself: a pipe, another command or `--` ends it."""
     found = []
     for word in words:
-        if word in {"|", "||", "&&", ";", "&", ">", ">>", "2>&1", "<"}:
+        if word in {"--", "|", "||", "&&", ";", "&", ">", ">>", "2>&1", "<"}:
             break
         found.append(word)
         if word.endswith(";"):

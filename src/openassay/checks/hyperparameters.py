@@ -936,7 +936,7 @@ def _plain(key: str) -> str:
 
 
 _SMALL_MATTER = re.compile(
-    r"(^|[._])(wandb|log|logging|print|eval|valid|test|launcher|slurm|deepspeed|path|paths|dir|folder|name|group|project|entity|save|load|checkpoint|workers|interval|iters_per|profil|backend|hostfile|master|cache|timeout|prefetch|pin_memory|tensorboard|zero_optimization|breakdown|user|upload|s3|label|evaluators|gc|monitor|comm|bucket|partition|persistent|overwrite|compile|fsdp|ddp|dry|run|desc\w*|device|keep|wall|distributed|master|evaluator|stop|fused|flash|stage|restore|reset|try|no_pre)",
+    r"(^|[._])(wandb|log|logging|print|eval|valid|test|launcher|slurm|deepspeed|path|paths|dir|folder|name|group|project|entity|save|load|checkpoint|workers|interval|iters_per|profil|backend|hostfile|master|cache|timeout|prefetch|pin_memory|tensorboard|zero_optimization|breakdown|user|upload|s3|label|evaluators|gc|monitor|comm|bucket|partition|persistent|overwrite|compile|fsdp|ddp|dry|run|desc\w*|device|keep|wall|distributed|master|evaluator|stop|fused|flash|stage|restore|reset|try|no_pre|num_nodes|devices|num_gpus|nproc)",
     re.IGNORECASE,
 )
 
