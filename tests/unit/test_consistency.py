@@ -247,6 +247,28 @@ def test_a_result_file_of_two_trained_models_that_agree_in_everything_is_told(tm
     assert found.outcome == "fail"
 
 
+@pytest.mark.parametrize(("written", "outcome"), [("0.225", "pass"), ("0.23", "pass"), ("0.3", "fail")])
+def test_a_table_of_results_is_compared_with_the_files(written: str, outcome: str, tmp_path: Path) -> None:
+    table = f"model,step,task,metric,value\npythia-70m,1000,task1,acc,{written}\n"
+    check = next(check for check in CONSISTENCY if check.kind == "results_disagree")
+    found = answer(check, release(tmp_path, {"t.csv": table, "a.json": harness("org/pythia-v1.1-70m", 1000, many())}))
+    assert found.outcome == outcome
+
+
+@pytest.mark.parametrize(("others", "outcome"), [(2, "fail"), (1, "pass")])
+def test_without_settings_two_other_models_tell_that_steps_0_and_1_are_equal(
+    others: int, outcome: str, tmp_path: Path
+) -> None:
+    files: Files = {}
+    for i, size in enumerate(["70m", "160m", "410m"][: others + 1]):
+        for step in (0, 1):
+            files[f"{size}-{step}.json"] = harness(
+                f"org/pythia-{size}", step, many(0.1 * i + (0.01 if step and i == others else 0))
+            )
+    check = next(check for check in CONSISTENCY if check.kind == "unequal_results_of_equal_checkpoints")
+    assert answer(check, release(tmp_path, files)).outcome == outcome
+
+
 def test_a_list_gives_its_first_problems_and_counts_the_others(tmp_path: Path) -> None:
     check = next(check for check in CONSISTENCY if check.kind == "yaml_readers_differ")
     found = answer(check, release(tmp_path, {"a.yaml": "".join(f"k{i}: 1e-{i + 1}\n" for i in range(60))}))
