@@ -333,8 +333,10 @@ def _inspected(what: str, *, links: bool) -> Inspection:
     try:
         path = Path(what)
         there = path.exists()
-    except (OSError, ValueError):
-        raise BadInput(f"{what[:100]!r} is no path") from None
+    except OSError:
+        there = False
+    if not what.isprintable():
+        raise BadInput(f"{what[:100]!r} is no path")
     if there:
         if not (path.is_dir() or path.is_file()):
             raise BadInput(f"{what}: neither a regular file nor a folder")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from openassay.checks import CHECKS, Inspected, findings_of
-from openassay.core.types import CitationFound, ComponentFound
+from openassay.core.types import CitationFound, ComponentDetected, ComponentFound, FileSeen
 
 
 def component(**changes: Any) -> ComponentFound:
@@ -23,12 +23,30 @@ def component(**changes: Any) -> ComponentFound:
     return ComponentFound(**(sound | changes))
 
 
-def inspected(*components: ComponentFound, quote: str = "found", has_claims: bool = True) -> Inspected:
+def inspected(
+    *components: ComponentFound,
+    quote: str = "found",
+    has_claims: bool = True,
+    detected: tuple[ComponentDetected, ...] = (),
+) -> Inspected:
     citation = CitationFound(claim="c", found=quote, quote="68 %", where="README")  # type: ignore[arg-type]
-    return Inspected(components=components, citations=(citation,), licences={}, has_claims=has_claims)
+    return Inspected(
+        components=components, citations=(citation,), licences={}, has_claims=has_claims, detected=detected
+    )
+
+
+def seen(declared: str | None) -> tuple[ComponentDetected, ...]:
+    file = FileSeen(path="train.py", why="takes optimization steps", sha256=None, date="2026-01-01")
+    return (
+        ComponentDetected(
+            component="training_code", declared=declared, found="found", reachable="yes", terms="", files=(file,)
+        ),  # type: ignore[arg-type]
+    )
 
 
 CASES = [
+    ("component_seen", inspected(detected=seen("no")), "declared as not published, but train.py takes optimization steps"),
+    ("component_not_declared", inspected(detected=seen(None)), "not declared by the target: training_code (train.py)"),
     ("component_absent", inspected(component(found="absent", evidence=())), "recipe: declared as published, but not found"),
     ("component_undeclared", inspected(component(published="no")), "a.py is there"),
     ("component_not_published", inspected(component(published="no", found="not fetched", evidence=(), note="lost")), "recipe: not published (lost)"),
@@ -51,7 +69,7 @@ def test_every_check_has_a_case() -> None:
 
 
 def test_a_sound_release_has_no_findings() -> None:
-    assert findings_of(inspected(component())) == ()
+    assert findings_of(inspected(component(), detected=seen("yes"))) == ()
 
 
 def test_braces_in_a_release_are_not_read_as_ours() -> None:

@@ -1,14 +1,14 @@
 """What is a consistency check? A small class: its docstring is the message, `look` gives what was seen.
 
-`look` yields a `Contradiction` for each thing that is wrong (its values fill the message's braces) and an `Agreement` for what was
-compared and agrees. Nothing at all means that the question cannot be asked of this release; `needs` says what it would need.
+`look` yields a `Contradiction` for each thing that is wrong (its values fill the message's braces) and an `Agreement` for what
+was compared and agrees. Nothing at all means that the question cannot be asked here; `needs` says what it would need.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from openassay.checks.release import Release
 from openassay.core.types import CheckAnswer, Evidence, Problem
@@ -80,12 +80,14 @@ def answer(check: Check, release: Release) -> CheckAnswer:
             more += 1
     if more:
         problems.append(Problem(message=f"and {more} more of the same kind", evidence=()))
-    outcome = "fail" if problems else "pass" if agreed else "cannot be asked"
+    outcome: Literal["pass", "fail", "cannot be asked"] = (
+        "fail" if problems else "pass" if agreed else "cannot be asked"
+    )
     why = "; ".join(reasons) if reasons else "" if problems or agreed else check.needs
     return CheckAnswer(
         check=check.kind,
         outcome=outcome,
         why=why,
         problems=tuple(problems),
-        looked_at=tuple(agreed[:MAX_LOOKED_AT]),  # type: ignore[arg-type]
+        looked_at=tuple(agreed[:MAX_LOOKED_AT]),
     )

@@ -74,7 +74,7 @@ def _adam(recipe: Recipe) -> tuple[float, float] | None:
 
 
 def _rates(recipe: Recipe, first: int, last: int) -> float:
-    """The most that the learning rates of the updates first+1 to last can be together: linear warm-up if stated, else the peak."""
+    """The most that the rates of the updates first+1 to last can be together: linear warm-up if stated, else the peak."""
     peak = recipe.number("learning_rate") or 0.0
     warmup = recipe.number("warmup_steps") or 0.0
     fraction = recipe.config.by_key.get("warmup")
@@ -90,13 +90,14 @@ def _rates(recipe: Recipe, first: int, last: int) -> float:
 
 
 class TooFarForItsLearningRate:
-    """{tensor} moves by {moved} from step {one} to step {two}; {updates} updates with these learning rates reach {bound} at most, so {second} does not descend from {first}"""
+    """{tensor} moves by {moved} from step {one} to step {two}; {updates} updates with these learning rates reach {bound} at most,
+    so {second} does not descend from {first}"""
 
     kind = "too_far_for_its_learning_rate"
     needs = "weights of neighbouring steps, and the settings of their Adam-like training"
 
     def look(self, release: Release) -> Iterator[Seen]:
-        """Largest change of any weight against the sum of the learning rates between; rounding to the stored type is allowed for."""
+        """Largest change of any weight against the sum of the rates between; rounding to the stored type is allowed for."""
         training = recipes(release)
         for move in release.movements:
             of = _recipe_of(move.later, training)
@@ -348,7 +349,7 @@ class VocabularyTooSmall:
     needs = "a model's or a training's vocabulary size, and its tokenizer's file"
 
     def look(self, release: Release) -> Iterator[Seen]:
-        """The embedding has a row for every id. Ids of tokens that were added later may be left out: only the model's own count."""
+        """The embedding has a row for every id that the tokenizer can give."""
         for tokenizer in release.tokenizers:
             beside = [
                 c

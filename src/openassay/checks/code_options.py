@@ -143,7 +143,8 @@ def options_of(script: Code, release: Release) -> Options:
 
 
 def _closure(script: Code, modules: dict[str, Code]) -> Iterator[Code]:
-    todo, seen = [script], set()
+    todo: list[Code] = [script]
+    seen: set[str] = set()
     while todo and len(seen) < 200:
         code = todo.pop()
         if code.path in seen:
@@ -197,6 +198,9 @@ def _argparse(code: Code, options: Options) -> None:
                 not isinstance(word, str) for word in words
             ):
                 options.unknown(f"an option's name in {code.path}:{node.lineno} is computed")
+            count = next((k.value for k in node.keywords if k.arg == "nargs"), None)
+            if count is not None and (_name(count).endswith("REMAINDER") or _literal(count) == "..."):
+                options.unknown("it takes the rest of the line as it is")
             for word in words:
                 if isinstance(word, str) and word.startswith("-"):
                     options.flags.setdefault(word, node.lineno)
@@ -362,19 +366,22 @@ def _beyond(reached: list[Code], options: Options) -> None:
                     options.unknown(f"its parser is handed to {last}, which is not here")
                 owner = node.func.value if isinstance(node.func, ast.Attribute) else None
                 if (
-                    last.startswith("add_")
-                    and last
-                    not in {
-                        "add_argument",
-                        "add_argument_group",
-                        "add_mutually_exclusive_group",
-                        "add_subparsers",
-                        "add_parser",
-                    }
-                    and isinstance(owner, (ast.Name, ast.Attribute))
+                    (
+                        last.startswith("add_")
+                        and last
+                        not in {
+                            "add_argument",
+                            "add_argument_group",
+                            "add_mutually_exclusive_group",
+                            "add_subparsers",
+                            "add_parser",
+                        }
+                        and isinstance(owner, (ast.Name, ast.Attribute))
+                    )
+                    and any(isinstance(arg, ast.Name) and arg.id in parsers for arg in handed)
+                    and last not in local
                 ):
-                    if any(isinstance(arg, ast.Name) and arg.id in parsers for arg in handed) and last not in local:
-                        options.unknown(f"{_name(node.func)} adds options of another package")
+                    options.unknown(f"{_name(node.func)} adds options of another package")
 
 
 __all__ = ["Option", "Options", "defaults", "options_of"]

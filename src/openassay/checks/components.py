@@ -177,7 +177,7 @@ def _weight_files(release: Release) -> Iterator[tuple[str, int | None]]:
         if tensors and not is_optimizer(path) and not _is_test(path):
             yield path, _step(path)
     for path, kind in release.magic.items():
-        if kind in {"gguf"} or (kind == "hdf5" and path.endswith(".h5")):
+        if kind == "gguf" or (kind == "hdf5" and path.endswith(".h5")):
             yield path, _step(path)
 
 
@@ -395,7 +395,7 @@ DETECTORS: dict[ComponentName, Callable[[Release], Iterable[Found]]] = {
 assert set(DETECTORS) == set(get_args(ComponentName))  # noqa: S101
 
 
-def _pointed_at(component: ComponentName, release: Release) -> Iterator[Found]:
+def _pointed_at(component: ComponentName, release: Release) -> Iterator[Found]:  # noqa: PLR0912 - one branch a kind of place
     """What the files name without holding it: LFS pointers, lists of addresses, citations, logs on a server."""
     if component in {"params_final", "params_intermediate"}:
         for path in sorted(release.pointers):

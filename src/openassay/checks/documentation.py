@@ -244,15 +244,25 @@ class FlagNotAccepted:
 
 
 def _own_words(words: tuple[str, ...]) -> list[str]:
-    """The words that belong to the command itself: a pipe or another command ends it."""
+    """The words that belong to the command itself: a pipe, another command or `--` ends it."""
     found = []
     for word in words:
-        if word in {"|", "||", "&&", ";", "&", ">", ">>", "2>&1", "<"}:
+        if word in {"--", "|", "||", "&&", ";", "&", ">", ">>", "2>&1", "<"}:
             break
         found.append(word)
         if word.endswith(";"):
             break
     return found
+
+
+_DEFAULT = (
+    r"`?--([A-Za-z][\w-]+)`?[^`]{0,120}?\bdefaults?(?:\s+(?:is|to|value|value is))?\s*[:=]?\s*"
+    r"`?([-\d.eE]+\d)`?(?![\w.])"
+)
+_POINTED = (
+    r"(?i)\b(?:see|check out|look at|refer to|provided in|found in|listed in|is in)\s+(?:the\s+|our\s+)?(?:file\s+)?"
+    r"`([\w./-]+\.(?:py|jsonl?|ya?ml|sh|txt|csv|md|ipynb|gin))`"
+)
 
 
 class DefaultDocumentedOtherwise:
@@ -267,7 +277,7 @@ class DefaultDocumentedOtherwise:
         for text in _documents(release):
             for i, line in enumerate(text.lines):
                 found = re.search(
-                    r"`?--([A-Za-z][\w-]+)`?[^`]{0,120}?\bdefaults?(?:\s+(?:is|to|value|value is))?\s*[:=]?\s*`?([-\d.eE]+\d)`?(?![\w.])",
+                    _DEFAULT,
                     line,
                 )
                 if not found:
@@ -386,7 +396,7 @@ class NamedFileAbsent:
     def _in_backticks(self, text: Text, line: int, words: str, release: Release) -> Iterator[Seen]:
         """`Check out the `x.jsonl``: only where a file of nearly that name is there, so that a file is meant."""
         for found in re.finditer(
-            r"(?i)\b(?:see|check out|look at|refer to|provided in|found in|listed in|is in)\s+(?:the\s+|our\s+)?(?:file\s+)?`([\w./-]+\.(?:py|jsonl?|ya?ml|sh|txt|csv|md|ipynb|gin))`",
+            _POINTED,
             words,
         ):
             name = found.group(1).rpartition("/")[2]

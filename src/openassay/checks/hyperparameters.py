@@ -1,4 +1,4 @@
-"""Do the recipe's numbers agree, wherever they are stated? Steps, batch, length and tokens; the same setting in several places."""
+"""Do the recipe's numbers agree, wherever they stand? Steps, batch, length and tokens; one setting in several places."""
 
 from __future__ import annotations
 
@@ -340,7 +340,8 @@ _UNITS = {
     "trillion": 1e12,
 }
 _AMOUNT = re.compile(
-    r"(?P<about>~=?\s*|≈\s*|about\s+|around\s+|approximately\s+|roughly\s+|nearly\s+|almost\s+|over\s+|more than\s+|up to\s+|at least\s+)?"
+    r"(?P<about>~=?\s*|≈\s*|about\s+|around\s+|approximately\s+|roughly\s+|nearly\s+|almost\s+|over\s+|more than\s+"
+    r"|up to\s+|at least\s+)?"
     r"(?<![\w.,-])(?P<number>\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?(?:e\d+)?)\s?(?P<unit>[kKmMbBtT]|[Bb]n|thousand|million|billion|trillion|Million|Billion|Trillion)?"
     r"\+?[\s-]*(?:training\s+)?tokens\b",
     re.IGNORECASE,
@@ -501,7 +502,7 @@ class TokensDisagree:
             alike = {round(tokens.total or 0) for _, tokens in of}
             if len(alike) != 1 or not any(_named_in(text, recipe, release) for recipe, _ in of):
                 continue  # several trainings: which one does the text speak of?
-            recipe, tokens = of[0]
+            _recipe, tokens = of[0]
             given = [
                 found
                 for line, words in text.prose
@@ -801,7 +802,8 @@ class VocabularyStatedTwice:
 
 
 class ValueUnstated:
-    """{path} does not state {key}: it is left to the code's default{default}; {others} of its {siblings} sibling files state it"""
+    """{path} does not state {key}: it is left to the code's default{default}; {others} of its {siblings} sibling files
+    state it"""
 
     kind = "value_unstated"
     needs = "settings files of one family, of which some state what others do not, or the code with its defaults"
@@ -934,7 +936,7 @@ def _plain(key: str) -> str:
 
 
 _SMALL_MATTER = re.compile(
-    r"(^|[._])(wandb|log|logging|print|eval|valid|test|launcher|slurm|deepspeed|path|paths|dir|folder|name|group|project|entity|save|load|checkpoint|workers|interval|iters_per|profil|backend|hostfile|master|cache|timeout|prefetch|pin_memory|tensorboard|zero_optimization|breakdown|user|upload|s3|label|evaluators|gc|monitor|comm|bucket|partition|persistent|overwrite|compile|fsdp|ddp|dry|run|desc\w*|device|keep|wall|distributed|master|evaluator|stop|fused|flash|stage|restore|reset|try|no_pre)",
+    r"(^|[._])(wandb|log|logging|print|eval|valid|test|launcher|slurm|deepspeed|path|paths|dir|folder|name|group|project|entity|save|load|checkpoint|workers|interval|iters_per|profil|backend|hostfile|master|cache|timeout|prefetch|pin_memory|tensorboard|zero_optimization|breakdown|user|upload|s3|label|evaluators|gc|monitor|comm|bucket|partition|persistent|overwrite|compile|fsdp|ddp|dry|run|desc\w*|device|keep|wall|distributed|master|evaluator|stop|fused|flash|stage|restore|reset|try|no_pre|num_nodes|devices|num_gpus|nproc)",
     re.IGNORECASE,
 )
 

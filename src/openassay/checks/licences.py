@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from openassay.checks.check import Agreement, Contradiction, Seen
-from openassay.checks.release import Release, Text
+from openassay.checks.release import Config, Release, Text
 from openassay.core.types import Evidence
 
 _PHRASES: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -152,65 +152,54 @@ _LICENCE_FILE = re.compile(r"(?i)^(licen[cs]e|copying|unlicense)(\.(md|txt|rst))
 
 def declarations(release: Release) -> list[Declared]:
     """Every place at a release's top that declares the terms of the whole."""
-    found: list[Declared] = []
-    for text in release.texts:
-        name = text.path.rpartition("/")[2]
-        top = text.folder == "" or re.fullmatch(r"[^/]+\.dist-info(/licenses)?", text.folder)
-        if not top:
-            continue
-        if _LICENCE_FILE.match(name) and (recognised := recognise("\n".join(text.lines))):
-            line = next((i + 1 for i, words in enumerate(text.lines) if words.strip()), 1)
-            found.append(
-                Declared("licence file", recognised, text.seen(line, f"the text of {' and '.join(sorted(recognised))}"))
-            )
-        if text.front is not None:
-            for value in text.front.values:
-                if value.key == "license" or re.fullmatch(r"license\.\d+", value.key):
-                    if isinstance(value.value, str) and (words := meant(value.value)):
-                        found.append(Declared("card's front matter", words, value.seen()))
-        if name in {"PKG-INFO", "METADATA"}:
-            found.extend(_package(text))
-        elif re.match(r"(?i)readme", name):
-            found.extend(_sentences(text))
-    for config in release.configs:
-        if config.path == "pyproject.toml":
-            for key in ("project.license", "project.license.text", "tool.poetry.license"):
-                value = config.by_key.get(key)
-                if value is not None and isinstance(value.value, str) and (words := meant(value.value)):
-                    found.append(Declared("package metadata", words, value.seen()))
-            classifiers = config.by_key.get("project.classifiers")
-            for classifier in (
-                classifiers.value if classifiers is not None and isinstance(classifiers.value, tuple) else ()
-            ):
-                if (
-                    isinstance(classifier, str)
-                    and classifier.startswith("License :: OSI Approved ::")
-                    and classifiers is not None
-                ):
-                    if words := meant(classifier.rpartition("::")[2]):
-                        found.append(Declared("package classifier", words, classifiers.seen(classifier)))
-        elif config.path.lower() in {"citation.cff", ".zenodo.json", "codemeta.json"}:
-            value = config.by_key.get("license")
-            if value is not None and isinstance(value.value, str) and (words := meant(value.value.rpartition("/")[2])):
-                found.append(Declared("citation file", words, value.seen()))
+    found = [declared for text in release.texts for declared in _of_text(text)]
+    found += [declared for config in release.configs for declared in _of_config(config)]
     headers = [(code.spdx, code) for code in release.code if code.spdx and meant(code.spdx)]
     if len(headers) >= 5:
         (usual, count), *_ = Counter(words for words, _ in headers).most_common(1)
         if count >= 0.8 * len(release.code) and count >= 5:
             code = next(code for words, code in headers if words == usual)
-            found.append(
-                Declared(
-                    "SPDX headers",
-                    meant(usual),
-                    Evidence(
-                        path=code.path,
-                        line=code.spdx_line,
-                        key="SPDX-License-Identifier",
-                        value=f"{usual} ({count} files)",
-                    ),
-                )
-            )
+            key, value = "SPDX-License-Identifier", f"{usual} ({count} files)"
+            at = Evidence(path=code.path, line=code.spdx_line, key=key, value=value)
+            found.append(Declared("SPDX headers", meant(usual), at))
     return found
+
+
+def _of_text(text: Text) -> Iterator[Declared]:
+    name = text.path.rpartition("/")[2]
+    if text.folder and not re.fullmatch(r"[^/]+\.dist-info(/licenses)?", text.folder):
+        return
+    if _LICENCE_FILE.match(name) and (recognised := recognise("\n".join(text.lines))):
+        line = next((i + 1 for i, words in enumerate(text.lines) if words.strip()), 1)
+        yield Declared("licence file", recognised, text.seen(line, f"the text of {' and '.join(sorted(recognised))}"))
+    for value in text.front.values if text.front is not None else ():
+        named = value.key == "license" or re.fullmatch(r"license\.\d+", value.key)
+        if named and isinstance(value.value, str) and (words := meant(value.value)):
+            yield Declared("card's front matter", words, value.seen())
+    if name in {"PKG-INFO", "METADATA"}:
+        yield from _package(text)
+    elif re.match(r"(?i)readme", name):
+        yield from _sentences(text)
+
+
+_KEYS = {
+    "pyproject.toml": ("project.license", "project.license.text", "tool.poetry.license"), "citation.cff": ("license",),
+    ".zenodo.json": ("license",), "codemeta.json": ("license",),
+}  # fmt: skip
+
+
+def _of_config(config: Config) -> Iterator[Declared]:
+    what = "package metadata" if config.path == "pyproject.toml" else "citation file"
+    for key in _KEYS.get(config.path.lower(), ()):
+        value = config.by_key.get(key)
+        if value is not None and isinstance(value.value, str) and (words := meant(value.value.rpartition("/")[2])):
+            yield Declared(what, words, value.seen())
+    classifiers = config.by_key.get("project.classifiers") if config.path == "pyproject.toml" else None
+    if classifiers is not None and isinstance(classifiers.value, tuple):
+        for line in classifiers.value:
+            approved = isinstance(line, str) and line.startswith("License :: OSI Approved ::")
+            if approved and (words := meant(line.rpartition("::")[2])):
+                yield Declared("package classifier", words, classifiers.seen(line))
 
 
 def _package(text: Text) -> Iterator[Declared]:
@@ -229,7 +218,8 @@ def _package(text: Text) -> Iterator[Declared]:
 
 
 _LICENSED = re.compile(
-    r"\b(?:licensed|released|distributed|available|published)\s+under\s+(?:the\s+)?(?:terms\s+of\s+(?:the\s+)?)?(?:\[|\*\*|`|<a[^>]*>)*"
+    r"\b(?:licensed|released|distributed|available|published)\s+under\s+(?:the\s+)?(?:terms\s+of\s+(?:the\s+)?)?"
+    r"(?:\[|\*\*|`|<a[^>]*>)*"
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9 .,\-]*?)(?:\]|\*\*|`|</a>|\)|\s+licen[cs]e|\.\s|\.$|,\s|;|$)",
     re.IGNORECASE,
 )
@@ -239,7 +229,7 @@ _LICENCE_LINE = re.compile(
 
 
 def _sentences(text: Text) -> Iterator[Declared]:
-    """Sentences on the whole: `this project is licensed under ...`. Those on data or on a model are kept apart by their subject."""
+    """Sentences on the whole: `this project is licensed under ...`. Those on data or a model are told by their subject."""
     kind = card_kind(text)
     for line, words in text.prose:
         if found := _LICENCE_LINE.match(words):
@@ -364,11 +354,11 @@ class LicenceTextOfAnotherName:
             recognised = recognise(whole) if claimed else frozenset()
             if not claimed or not recognised:
                 continue
-            found = " and ".join(sorted(recognised))
+            held = " and ".join(sorted(recognised))
             if recognised & claimed:
-                yield Agreement((at, Evidence(path=text.path, line=1, key="text", value=found)))
+                yield Agreement((at, Evidence(path=text.path, line=1, key="text", value=held)))
             else:
                 yield Contradiction(
-                    {"path": text.path, "name": words, "found": found},
-                    (at, Evidence(path=text.path, line=1, key="text", value=f"the text of {found}")),
+                    {"path": text.path, "name": words, "found": held},
+                    (at, Evidence(path=text.path, line=1, key="text", value=f"the text of {held}")),
                 )

@@ -6,11 +6,13 @@ What cannot be read is listed with its reason, never passed over in silence.
 from __future__ import annotations
 
 import ast
+import contextlib
 import csv
 import datetime as dt
 import gzip
 import hashlib
 import io
+import itertools
 import json
 import os
 import re
@@ -79,7 +81,7 @@ def read_release(root: Path, *, name: str = "") -> Release:
     root = root.resolve() if root.is_symlink() else root  # the one link that the user named
     top, only = (root.parent, root.name) if root.is_file() else (root, None)
     unreadable: dict[str, str] = {}
-    files = tuple(_files(top, only, unreadable))
+    files = tuple(sorted(_files(top, only, unreadable), key=lambda file: file.path))
     reader = _Reader(top, files, unreadable)
     return reader.release(name or root.name)
 
@@ -172,14 +174,14 @@ class _Reader:
     def _text(self, file: File, most: int) -> str:
         return _decoded(self._bytes(file, most))
 
-    def _read(self, file: File) -> None:
+    def _read(self, file: File) -> None:  # noqa: PLR0912 - one branch for each kind of file
         suffix = Path(file.name).suffix.lower()
         if file.size_bytes < 1024 and suffix not in {".py", ".md"}:
             with (self.top / file.path).open("rb") as opened:
                 if opened.read(len(POINTER)) == POINTER:
                     self.pointers.add(file.path)
                     return
-        if suffix in {".yaml", ".yml"}:
+        if suffix in {".yaml", ".yml", ".cff"}:
             text = self._text(file, MAX_CONFIG)
             try:
                 self.configs.append(_yaml(file.path, text))
@@ -259,7 +261,8 @@ class _Reader:
         if file.size_bytes > MAX_JSON:
             return  # data, not a list: seen by its name only
         text = self._text(file, MAX_JSON)
-        rows, columns = [], None
+        rows: list[Row] = []
+        columns: tuple[str, ...] | None = None
         try:
             lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
             for cells in lines:
@@ -353,7 +356,7 @@ class _Reader:
                 )
             )
         movements = []
-        for earlier, later in zip(made, made[1:], strict=False):
+        for earlier, later in itertools.pairwise(made):
             if earlier.family == later.family and earlier.step < later.step:
                 move = weights.movement(
                     [self.headers[path] for path in earlier.files], [self.headers[path] for path in later.files]
@@ -543,7 +546,8 @@ def _toml(path: str, text: str) -> Config:
 def _gin(path: str, text: str) -> Config:
     """Bindings `a/b.c = value` and macros of a gin file; values that are no literals stay words."""
     values, lines, i = [], text.splitlines(), 0
-    repeated, seen = [], {}
+    repeated: list[tuple[Value, Value]] = []
+    seen: dict[str, Value] = {}
     comments = tuple(_comments(text))
     while i < len(lines):
         start, line = i, _uncommented(lines[i])
@@ -556,10 +560,8 @@ def _gin(path: str, text: str) -> Config:
             written = written.rstrip("\\").rstrip() + " " + _uncommented(lines[i]).strip()
             i += 1
         value: Any = written
-        try:
+        with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
             value = ast.literal_eval(written) if len(written) < 10_000 else written
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            pass
         value = tuple(value) if isinstance(value, list) else value
         made = Value(path=path, line=start + 1, key=key.replace("/", "."), value=value, text=written[:500])
         if key in seen and seen[key].value != value:
@@ -629,7 +631,7 @@ def _like_digest(word: str) -> bool:
     return len(word) >= 24 and bool(HEX.match(word))
 
 
-def _tokenizers(documents: dict[str, Any], configs: list[Config]) -> Iterator[Tokenizer]:
+def _tokenizers(documents: dict[str, Any], configs: list[Config]) -> Iterator[Tokenizer]:  # noqa: PLR0912 - three layouts
     settings = {config.path: config for config in configs}
     for path, document in documents.items():
         folder, _, name = path.rpartition("/")

@@ -141,7 +141,9 @@ class Text:
 
     def seen(self, line: int, value: str | None = None, key: str = "") -> Evidence:
         """A line, to be cited."""
-        return Evidence(path=self.path, line=line, key=key, value=(self.lines[line - 1] if value is None else value).strip()[:200])  # fmt: skip
+        return Evidence(
+            path=self.path, line=line, key=key, value=(self.lines[line - 1] if value is None else value).strip()[:200]
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +172,9 @@ class Table:
         """A cell or a row, to be cited."""
         if column is None:
             return Evidence(path=self.path, line=row.line, key="", value=" | ".join(row.cells)[:200])
-        return Evidence(path=self.path, line=row.line, key=self.columns[column].strip(), value=row.cells[column].strip()[:200])  # fmt: skip
+        return Evidence(
+            path=self.path, line=row.line, key=self.columns[column].strip(), value=row.cells[column].strip()[:200]
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,7 +231,9 @@ class Checkpoint:
 
     def seen(self, value: str | None = None) -> Evidence:
         """This checkpoint, to be cited."""
-        return Evidence(path=self.path, line=None, key=f"step {self.step}", value=value or f"tensors sha256 {self.sha256[:16]}")  # fmt: skip
+        return Evidence(
+            path=self.path, line=None, key=f"step {self.step}", value=value or f"tensors sha256 {self.sha256[:16]}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -347,14 +353,10 @@ def tables_of(text: Text) -> list[Table]:
     """The Markdown tables of a document."""
     found = []
     prose = dict(text.prose)
-    for number in prose:
+    for number, line in prose.items():
         rule = prose.get(number + 1, "")
-        if (
-            "|" in prose[number]
-            and re.fullmatch(r"\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?\s*", rule)
-            and "|" in rule
-        ):
-            columns = split_row(prose[number])
+        if "|" in line and re.fullmatch(r"\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?\s*", rule) and "|" in rule:
+            columns = split_row(line)
             rows = []
             below = number + 2
             while "|" in prose.get(below, ""):

@@ -200,7 +200,7 @@ class MetricOutOfRange:
                 return "is a negative error"
             base = result.metric.replace("_stderr", "", 1)
             centre = by_place.get((result.task, base))
-            if value == 0 and plain in {"acc_stderr", "acc_norm_stderr"} and centre is not None and 0 < centre < 1:
+            if value == 0 and _UNIT.match(base) and centre is not None and 0 < centre < 1:
                 return f"cannot be the error of {centre:g}"
             return ""
         if _UNIT.match(result.metric):
@@ -249,7 +249,32 @@ class ResultsDisagree:
                         "second": result.evidence.value,
                     }
                     yield Contradiction(values, (first.evidence, result.evidence))
+        yield from self._tables_against_files(known)
         yield from self._tables_of_documents(release, known)
+
+    def _tables_against_files(self, known: list[Sheet]) -> Iterator[Seen]:
+        """A long table against result files: wrong where files answer the same question, and none gives the value."""
+        given: dict[tuple[object, ...], list[Result]] = defaultdict(list)
+        for sheet in known:
+            if not sheet.results[0].model.endswith("@table"):
+                for result in sheet.results:
+                    given[_own_words(sheet.model), sheet.step, result.task, result.metric].append(result)
+        for sheet in known:
+            if not sheet.results[0].model.endswith("@table"):
+                continue
+            for result in sheet.results:
+                of = given.get((_own_words(sheet.model), sheet.step, result.task, result.metric), [])
+                if not of or result.metric.partition(",")[0].endswith("_stderr"):
+                    continue
+                fitting = next((r for r in of if _near(r, result)), None)
+                if fitting is not None:
+                    yield Agreement((result.evidence, fitting.evidence))
+                else:
+                    values = {
+                        "task": result.task, "metric": result.metric, "model": f"{sheet.model} step {sheet.step}",
+                        "first": result.evidence.value, "second": ", ".join(r.evidence.value for r in of[:3]),
+                    }  # fmt: skip
+                    yield Contradiction(values, (result.evidence, *(r.evidence for r in of[:3])))
 
     def _tables_of_documents(self, release: Release, known: list[Sheet]) -> Iterator[Seen]:
         """A README's table of models and tasks against the files: only a cell that no metric of that task gives is wrong."""
@@ -323,22 +348,24 @@ class EqualResultsOfUnequalSteps:
             values = tuple(sorted((r.task, r.metric, r.value) for r in sheet.results if r.value is not None))
             if len(values) >= 10 and len({value for *_, value in values}) >= 8:
                 groups[values].append(sheet)
-        for values, of in groups.items():
+        for numbers, of in groups.items():
             first = of[0]
             other = next((sheet for sheet in of[1:] if self._different(first, sheet)), None)
             if other is None:
                 yield Agreement(
                     tuple(
-                        Evidence(path=s.path, line=None, key=f"{s.model} step {s.step}", value=f"{len(values)} numbers")
+                        Evidence(
+                            path=s.path, line=None, key=f"{s.model} step {s.step}", value=f"{len(numbers)} numbers"
+                        )
                         for s in of[:2]
                     )
                 )
                 continue
             names = {f"{s.model} step {s.step}": s for s in (first, other)}
             yield Contradiction(
-                {"first": next(iter(names)), "second": list(names)[-1], "count": len(values)},
+                {"first": next(iter(names)), "second": list(names)[-1], "count": len(numbers)},
                 tuple(
-                    Evidence(path=s.path, line=None, key=name, value=f"{len(values)} numbers, all equal")
+                    Evidence(path=s.path, line=None, key=name, value=f"{len(numbers)} numbers, all equal")
                     for name, s in names.items()
                 ),
             )
@@ -348,60 +375,80 @@ class EqualResultsOfUnequalSteps:
             return False
         if max(one.step, two.step) <= 1:
             return False  # one initialisation may serve several models
-        return one.step != two.step or one.model != two.model
+        return one.step != two.step or _own_words(one.model) != _own_words(two.model)
+
+
+def _own_words(model: str) -> frozenset[str]:
+    """A model's name without its owner and its versions: one model may be listed under an old and a new name."""
+    words = re.split(r"[-_ ]", model.rstrip("/").rpartition("/")[2].lower())
+    return frozenset(word for word in words if not re.fullmatch(r"v\d[\w.]*|hf|base|final|main|new|old|release", word))
 
 
 class UnequalResultsOfEqualSteps:
-    """{model}: step 0 and step 1 differ in {metric} ({first} and {second}), though the first update's learning rate is 0"""
+    """{model}: step 0 and step 1 differ in {metric} ({first} and {second}), though {why}"""
 
     kind = "unequal_results_of_equal_checkpoints"
-    needs = "results of steps 0 and 1, and a GPT-NeoX schedule, whose first update has learning rate 0"
+    needs = (
+        "results of steps 0 and 1, and a GPT-NeoX schedule, whose first update has learning rate 0, or two other models of the "
+        "suite whose results are equal at both"
+    )
 
     def look(self, release: Release) -> Iterator[Seen]:
         """With learning rate 0 the weights stay, and so must every result."""
-        neox = {
-            config.name.lower(): config
-            for config in release.configs
-            if "train-iters" in config.by_key and "warmup" in config.by_key
-        }
         by_model: dict[tuple[str, str], dict[int, Sheet]] = defaultdict(dict)
         for sheet in sheets(release):
             if sheet.step in {0, 1}:
-                by_model[sheet.model, sheet.shots][sheet.step] = sheet  # type: ignore[index]
-        for (model, _), steps in by_model.items():
-            config = neox.get(re.sub(r"-v\d+(\.\d+)*(?=-)", "", model.rpartition("/")[2].lower()))
-            if len(steps) < 2 or config is None:
+                by_model[sheet.model, sheet.shots][sheet.step] = sheet
+        pairs = {key: (steps[0], steps[1]) for key, steps in by_model.items() if len(steps) == 2}
+        differ = {key: self._difference(*pair) for key, pair in pairs.items()}
+        equal = [key for key, difference in differ.items() if difference is None]
+        for key, (zero, one) in pairs.items():
+            difference = differ[key]
+            if difference is None:
+                seen = [(sheet, f"{len(sheet.results)} numbers, equal at both steps") for sheet in (zero, one)]
+                yield Agreement(tuple(Evidence(path=s.path, line=None, key=f"step {s.step}", value=v) for s, v in seen))
                 continue
-            warmup = config.by_key["warmup"]
-            if not isinstance(warmup.value, (int, float)) or warmup.value <= 0:
-                continue
-            ones = {(r.task, r.metric): r for r in steps[1].results}
-            differ = [
-                (r, ones[r.task, r.metric])
-                for r in steps[0].results
-                if (r.task, r.metric) in ones and ones[r.task, r.metric].value != r.value
-            ]
-            if differ:
-                a, b = differ[0]
+            why, evidence = self._reason(
+                release, key, [pairs[other][1] for other in equal if _owner(other) == _owner(key)]
+            )
+            if evidence is not None:
+                a, b = difference
                 values = {
-                    "model": model,
-                    "metric": f"{a.task} {a.metric}",
-                    "first": a.evidence.value,
-                    "second": b.evidence.value,
-                }
-                yield Contradiction(values, (a.evidence, b.evidence, warmup.seen()))
-            else:
-                yield Agreement(
-                    tuple(
-                        Evidence(
-                            path=s.path,
-                            line=None,
-                            key=f"step {step}",
-                            value=f"{len(s.results)} numbers, equal at both steps",
-                        )
-                        for step, s in sorted(steps.items())
-                    )
-                )
+                    "model": key[0], "metric": f"{a.task} {a.metric}", "first": a.evidence.value, "second": b.evidence.value,
+                    "why": why,
+                }  # fmt: skip
+                yield Contradiction(values, (a.evidence, b.evidence, evidence))
+
+    def _difference(self, zero: Sheet, one: Sheet) -> tuple[Result, Result] | None:
+        ones = {(r.task, r.metric): r for r in one.results}
+        both = ((r, ones[r.task, r.metric]) for r in zero.results if (r.task, r.metric) in ones)
+        return next(((a, b) for a, b in both if a.value != b.value), None)
+
+    def _reason(self, release: Release, key: tuple[str, str], others: list[Sheet]) -> tuple[str, Evidence | None]:
+        """Why the two must be equal: the model's own schedule, or at least two other models of the suite."""
+        words = _own_words(key[0])
+        for config in release.configs:
+            warmup = config.by_key.get("warmup")
+            if "train-iters" not in config.by_key or warmup is None or _own_words(config.name) != words:
+                continue
+            if isinstance(warmup.value, (int, float)) and warmup.value > 0:
+                return "the first update's learning rate is 0", warmup.seen()
+        models = {sheet.model for sheet in others}
+        if len(models) < 2:
+            return "", None
+        at = Evidence(
+            path=others[0].path,
+            line=None,
+            key="step 1",
+            value=f"equal to step 0 in all {len(others[0].results)} numbers",
+        )
+        return f"{len(models)} other models of the suite are equal at both steps", at
+
+
+def _owner(key: tuple[str, str]) -> tuple[str, str]:
+    """The suite: a model's owner and the first word of its name."""
+    owner, _, name = key[0].rpartition("/")
+    return owner, re.split(r"[-_]", name)[0].lower()
 
 
 EMPTY = {
@@ -746,7 +793,8 @@ class StepAgainstAddress:
 
 
 class ListHasGaps:
-    """{path}: {usual} of {all} rows follow each other after {modal} steps, but {count} gaps are longer; the longest is from {first} to {second}{claim}"""
+    """{path}: {usual} of {all} rows follow each other after {modal} steps, but {count} gaps are longer; the longest is from
+    {first} to {second}{claim}"""
 
     kind = "checkpoint_list_has_gaps"
     needs = "a table of at least 10 steps, most of them at one distance"

@@ -149,7 +149,7 @@ def _parameter(data: Any = None, *_: Any) -> Any:
     return data
 
 
-class _Index(pickle._Unpickler):  # type: ignore[name-defined,misc]
+class _Index(pickle._Unpickler):
     """Reads only where tensors lie: every name in the file stands for one of the harmless things above."""
 
     def find_class(self, module: str, name: str) -> Any:
@@ -258,14 +258,20 @@ def _numbers(header: Header, name: str, first: int, count: int) -> NDArray[np.fl
     return np.frombuffer(data, {"F64": "<f8", "F32": "<f4", "F16": "<f2"}[dtype]).astype(np.float64)
 
 
+_NO_WEIGHT = re.compile(
+    r"rotary|inv_freq|bias_mask|masked_bias|running_|num_batches|(^|\.)attention\.bias$|attn\.bias$"
+)
+"""Buffers, which no optimizer moves by its rule."""
+
+
 def movement(earlier: list[Header], later: list[Header]) -> tuple[float, str, float] | None:
-    """How far did any weight move, beyond rounding? (distance, tensor, largest weight); None where there is nothing to compare."""
+    """How far did any weight move, beyond rounding? (distance, tensor, largest weight); None where nothing compares."""
     where = {name: header for header in later for name in header.tensors}
     largest, at, weight, compared = 0.0, "", 0.0, False
     for header in earlier:
         for name, (dtype, shape, _, _) in header.tensors.items():
             other = where.get(name)
-            if other is None or other.tensors[name][1] != shape or re.search(r"rotary|inv_freq|\.bias_mask|masked_bias|running_|num_batches", name):  # fmt: skip
+            if other is None or other.tensors[name][1] != shape or _NO_WEIGHT.search(name):
                 continue
             dtype_later = other.tensors[name][0]
             total = _count(shape)
@@ -295,7 +301,7 @@ MAX_INDEX = 64 * 2**20
 
 
 def megatron_items(path: Path, name: str) -> Items | None:
-    """A Megatron index (`MMIDIDX`, version 1) and its `.bin`: number and length of the items, and the digest of the first ones."""
+    """A Megatron index (`MMIDIDX`, version 1) and its `.bin`: number and length of items, digest of the first ones."""
     with path.open("rb") as file:
         if file.read(9) != b"MMIDIDX\0\0":
             return None

@@ -27,6 +27,20 @@ def _kind(value: object) -> str:
     return f"the word {value!r}"
 
 
+def _usual_types(release: Release) -> dict[str, set[str]]:
+    """Key to the types that a YAML 1.1 reader gives it over the whole release."""
+    if "yaml types" not in release.derived:
+        found: dict[str, set[str]] = {}
+        for config in release.configs:
+            for value in config.values:
+                if not isinstance(value.value, tuple):
+                    read = yaml_1_1(value.text) if value.plain else value.value
+                    found.setdefault(value.leaf, set()).add(type(read).__name__)
+        release.derived["yaml types"] = found
+    known: dict[str, set[str]] = release.derived["yaml types"]
+    return known
+
+
 class YamlReadersDiffer:
     """{path}: {key}: {text} is {first} to a YAML 1.1 reader such as PyYAML, and {second} to a YAML 1.2 reader{note}"""
 
@@ -56,7 +70,7 @@ class YamlReadersDiffer:
                         "path": config.path, "key": value.key, "text": value.text, "first": _kind(first), "second": _kind(second),
                         "note": self._note(value, release, first, omega=omega),
                     },
-                    (value.seen(f"{value.text} (YAML 1.1: {_kind(first)})"), value.seen(f"{value.text} (YAML 1.2: {_kind(second)})")),
+                    tuple(value.seen(f"{value.text} (YAML {v}: {_kind(r)})") for v, r in (("1.1", first), ("1.2", second))),
                 )  # fmt: skip
             if clean and any(value.plain for value in config.values):
                 yield Agreement(
@@ -66,9 +80,8 @@ class YamlReadersDiffer:
     def _note(self, value: Value, release: Release, first: object, *, omega: bool) -> str:
         if omega and isinstance(first, str) and re.search(r"[eE]", value.text):
             return "; OmegaConf, whose ${} this file uses, reads the number"
-        others = [v for config in release.configs for v in config.values if v.leaf == value.leaf and v is not value and v.value is not None]  # fmt: skip
-        usual = {type(v.value).__name__ for v in others if not isinstance(v.value, tuple)}
-        if usual and usual <= {"int", "float"} and isinstance(first, str):
+        usual = _usual_types(release).get(value.leaf, set()) - {"NoneType"}
+        if usual - {"str"} and usual <= {"int", "float", "str"} and isinstance(first, str):
             return "; elsewhere in the release this key is a number"
         return ""
 
@@ -82,7 +95,7 @@ class VersionReadAsNumber:
     def look(self, release: Release) -> Iterator[Seen]:
         """A version such as 1.10 without quotes loses its last digit."""
         for config in release.configs:
-            if config.format != "yaml":
+            if config.format != "yaml" or _TOOLS.search(config.path):
                 continue
             for value in config.values:
                 if (

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from openassay.checks import Inspected, findings_of
-from openassay.checks.inspection import findings_of_checks, inspect_folder, merge_checks, merge_detected
+from openassay.checks.inspection import Declared, findings_of_checks, inspect_folder, merge_checks, merge_detected
 from openassay.core.types import Citation, CitationFound, ComponentFound, FetchRecord, InspectRecord
 from openassay.plan import Component, Plan
 from openassay.records import file_digest
@@ -24,8 +24,8 @@ MAX_UNREADABLE = 200
 def run(plan: Plan, fetched: FetchRecord, store: Store) -> InspectRecord:
     """Look for every declared component, licence and quotation in the fetched artifacts, and ask all checks of them."""
     roots = {name: Path(root) for name, root in artifact_roots(store, fetched).items()}
-    declared = {component.component: component.published for component in plan.components}
-    seen = {name: inspect_folder(root, name=name, declared=dict(declared)) for name, root in roots.items()}
+    declared: Declared = {component.component: component.published for component in plan.components}
+    seen = {name: inspect_folder(root, name=name, declared=declared) for name, root in roots.items()}
     detected = merge_detected({name: inspection.detected for name, inspection in seen.items()})
     checks = merge_checks({name: inspection.checks for name, inspection in seen.items()})
     unreadable = {f"{name}: {path}": why for name, of in seen.items() for path, why in sorted(of.unreadable.items())}

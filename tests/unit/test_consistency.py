@@ -1,0 +1,276 @@
+"""Each consistency check finds what it is for, cites both places, and is silent where the places agree."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from releases.small import APACHE, MIT, NEOX, OLMO, Files, harness, many, megatron, release, safetensors
+
+from openassay.checks.check import answer
+from openassay.checks.checkpoints import update_factor
+from openassay.checks.registry import CONSISTENCY, run_checks
+
+INDEX, DATA = megatron([[i] * 2049 for i in range(8)])
+SHORT_INDEX, SHORT_DATA = megatron([[i] * 1000 for i in range(8)])
+_, BACKWARDS = megatron([[i] * 2049 for i in reversed(range(8))])
+WEIGHTS = np.linspace(-0.1, 0.1, 64, dtype=np.float16)
+TRAINING = NEOX.replace("0.01,", "0.01,", 1)
+SCRIPT = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--input-file')\np.add_argument('--lr', type=float, default=1e-3)\np.parse_args()\n"
+README = "# Thing\n\n```bash\npython prepare.py {flag} x\n```\n\nSee [the notes]({link}).\n"
+TOKENIZER = {"model": {"vocab": {"a": 0, "b": 1, "<unk>": 2}}, "added_tokens": [{"id": 3, "content": "</s>"}]}
+MODEL = {
+    "model_type": "llama",
+    "hidden_size": 512,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 8,
+    "vocab_size": 4,
+    "eos_token_id": 3,
+}
+PIECES = "optimizer:\n  optimizer_type: AdamW\n  learning_rate:\n  - {{scheduler: Linear, initial_learning_rate: 0.0, end_learning_rate: 0.01, steps: 100}}\n  - {{scheduler: Linear, initial_learning_rate: 0.01, end_learning_rate: 0.001, decay_steps: {decay}}}\nrunconfig:\n  max_steps: 1000\ntrain_input:\n  batch_size: 8\n"
+DIGESTS = [f"{i:064x}" for i in range(0xABCDEF, 0xABCDEF + 4)]
+
+
+def shards(digests: list[str], numbers: tuple[int, ...] = (0, 1, 2, 3), last: int = 3) -> str:
+    return "".join(f"data-{n:05}-of-{last:05}.bin {d}\n" for n, d in zip(numbers, digests, strict=True))
+
+
+def rows(*steps: int, at: dict[int, int] | None = None) -> str:
+    return "Step,Checkpoint Directory\n" + "".join(
+        f"{s},https://host.org/run/step{(at or {}).get(s, s)}-unsharded/\n" for s in steps
+    )
+
+
+def siblings(lacking: str) -> Files:
+    files = {f"models/pythia-{size}.yml": NEOX for size in ("70m", "160m", "410m", "1b")}
+    return files | {"models/pythia-6.9b.yml": NEOX.replace('  "init_method": "small_init",\n', lacking)}
+
+
+def variants(path_of_31m: str) -> Files:
+    files: Files = {}
+    for size in ("70m", "160m", "410m"):
+        files[f"pythia-{size}.yml"] = NEOX
+        files[f"pythia-{size}-deduped.yml"] = NEOX.replace("/data/pile/", "/data/pile_deduped/")
+    return files | {"pythia-31m.yml": NEOX.replace("/data/pile/", path_of_31m)}
+
+
+def steps(later: Any, **more: Any) -> Files:
+    return {
+        "tiny.yml": NEOX,
+        "step0/model.safetensors": safetensors(w=WEIGHTS),
+        "step1000/model.safetensors": safetensors(w=later),
+        **more,
+    }
+
+
+def with_results(second: dict[str, dict[str, float]], *, model: str = "org/pythia-70m", step: int = 2000) -> Files:
+    return {"a.json": harness("org/pythia-70m", 1000, many()), "b.json": harness(model, step, second)}
+
+
+def changed(document: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return copy.deepcopy(document) | changes
+
+
+CASES: dict[str, tuple[Files, Files, str]] = {
+    "tokens_disagree": ({"OLMo.yaml": OLMO.replace("# 3.1T", "# 2.1T")}, {"OLMo.yaml": OLMO}, "2.1T tokens"),
+    "value_stated_twice": (
+        {"models/pythia-1b.yml": NEOX, "models/pythia-70m.yml": NEOX, "README.md": "| Params | n_layers | Learning Rate |\n|---|---|---|\n| 1B | 6 | 3.0e-4 |\n"},
+        {"models/pythia-1b.yml": NEOX, "models/pythia-70m.yml": NEOX, "README.md": "| Params | n_layers | Learning Rate |\n|---|---|---|\n| 1B | 6 | 1.0e-3 |\n"},
+        "learning_rate: README.md says 3.0e-4, models/pythia-1b.yml says 0.001",
+    ),
+    "vocabulary_stated_twice": ({"t.yaml": OLMO + "data:\n  vocab_size: 50000\n"}, {"t.yaml": OLMO + "data:\n  vocab_size: 50280\n"}, "50280 and 50000"),
+    "value_unstated": (siblings(""), siblings('  "init_method": "small_init",\n'), "pythia-6.9b.yml does not state init_method"),
+    "data_of_another_name": (variants("/ssd/pile_deduped/"), variants("/ssd/pile/"), "pythia-31m.yml is named pythia-31m"),
+    "key_stands_twice": ({"a.yaml": "lr: 1\nlr: 2\n"}, {"a.yaml": "lr: 1\nlr2: 2\n"}, "1 in line 1 and 2 in line 2"),
+    "schedule_longer_than_training": ({"p.yaml": PIECES.format(decay=5000)}, {"p.yaml": PIECES.format(decay=900)}, "5100 steps together"),
+    "yaml_readers_differ": ({"a.yaml": "eps: 1e-8\n"}, {"a.yaml": "eps: 1.0e-8\n"}, "the word '1e-8' to a YAML 1.1 reader"),
+    "version_read_as_number": ({"a.yaml": "python_version: 3.10\n"}, {"a.yaml": "python_version: 3.11\n"}, "3.1,"),
+    "not_readable": ({"a.yaml": "{a: 1\nb: [}"}, {"a.yaml": "a: 1\n"}, "not YAML"),
+    "special_token_elsewhere": (
+        {"config.json": changed(MODEL, eos_token_id=2), "tokenizer.json": TOKENIZER, "tokenizer_config.json": {"eos_token": "</s>"}},
+        {"config.json": MODEL, "tokenizer.json": TOKENIZER, "tokenizer_config.json": {"eos_token": "</s>"}}, "'</s>' has the id 3",
+    ),
+    "one_tokenizer_two_ends": ({"a.yaml": OLMO, "b.yaml": OLMO.replace("50279", "0")}, {"a.yaml": OLMO, "b.yaml": OLMO}, "eos_token_id 50279 and 0"),
+    "vocabulary_too_small": ({"config.json": changed(MODEL, vocab_size=3), "tokenizer.json": TOKENIZER}, {"config.json": MODEL, "tokenizer.json": TOKENIZER}, "ids up to 3"),
+    "embedding_of_another_size": (
+        {"config.json": MODEL, "model.safetensors": safetensors(**{"model.embed_tokens.weight": np.zeros((5, 3), np.float32)})},
+        {"config.json": MODEL, "model.safetensors": safetensors(**{"model.embed_tokens.weight": np.zeros((4, 3), np.float32)})}, "has 5 rows",
+    ),
+    "vocabulary_not_divisible": ({"a.yaml": OLMO.replace("50304", "50200")}, {"a.yaml": OLMO}, "smaller than 50280"),
+    "checkpoints_alike": (steps(WEIGHTS, **{"step2000/model.safetensors": safetensors(w=WEIGHTS)}), steps(WEIGHTS + np.float16(0.01)), "hold the same weights"),
+    "too_far_for_its_learning_rate": (
+        {"tiny.yml": NEOX, "step0/model.safetensors": safetensors(w=WEIGHTS), "step2/model.safetensors": safetensors(w=WEIGHTS + np.float16(0.5))},
+        {"tiny.yml": NEOX, "step0/model.safetensors": safetensors(w=WEIGHTS), "step2/model.safetensors": safetensors(w=WEIGHTS + np.float16(1e-6))}, "does not descend",
+    ),
+    "moved_without_learning": (
+        {"tiny.yml": NEOX, "step0/model.safetensors": safetensors(w=WEIGHTS), "step1/model.safetensors": safetensors(w=WEIGHTS + np.float16(0.001))},
+        {"tiny.yml": NEOX, "step0/model.safetensors": safetensors(w=WEIGHTS), "step1/model.safetensors": safetensors(w=WEIGHTS)}, "from step 0 to step 1",
+    ),
+    "checkpoints_claimed_and_saved": ({"a.yml": NEOX, "README.md": "We give 200 checkpoints of each.\n"}, {"a.yml": NEOX, "README.md": "We give 154 checkpoints of each.\n"}, "200 checkpoints"),
+    "items_of_another_length": ({"a.yml": NEOX, "d.idx": SHORT_INDEX, "d.bin": SHORT_DATA}, {"a.yml": NEOX, "d.idx": INDEX, "d.bin": DATA}, "items of 1000 tokens"),
+    "items_contradict_themselves": ({"d.idx": INDEX, "d.bin": DATA[:-2]}, {"d.idx": INDEX, "d.bin": DATA}, "the index counts"),
+    "order_differs": ({"a.idx": INDEX, "a.bin": DATA, "b.idx": INDEX, "b.bin": BACKWARDS}, {"a.idx": INDEX, "a.bin": DATA, "b.idx": INDEX, "b.bin": DATA}, "not the same order"),
+    "metric_out_of_range": (with_results(many() | {"more": {"acc": 1.2}}), with_results(many() | {"more": {"acc": 1.0}}), "acc is 1.2"),
+    "results_disagree": (with_results(many(0.1), step=1000), with_results(many(), step=1000), "acc of org/pythia-70m"),
+    "equal_results_of_unequal_checkpoints": (with_results(many()), with_results(many(), step=1000), "equal results on all 24 numbers"),
+    "unequal_results_of_equal_checkpoints": (
+        {"pythia-70m.yml": NEOX, "a.json": harness("org/pythia-70m", 0, many()), "b.json": harness("org/pythia-70m", 1, many(0.01))},
+        {"pythia-70m.yml": NEOX, "a.json": harness("org/pythia-70m", 0, many()), "b.json": harness("org/pythia-70m", 1, many())}, "step 0 and step 1 differ",
+    ),
+    "digest_malformed": ({"hashes.txt": shards([*DIGESTS[:3], DIGESTS[3][:-1]])}, {"hashes.txt": shards(DIGESTS)}, "has 63 characters"),
+    "digest_twice": ({"hashes.txt": shards([*DIGESTS[:3], DIGESTS[0]])}, {"hashes.txt": shards(DIGESTS)}, "have one digest"),
+    "shard_missing": ({"hashes.txt": shards(DIGESTS[:3], (0, 1, 3))}, {"hashes.txt": shards(DIGESTS)}, "data-00002-of-00003.bin is missing"),
+    "index_names_absent_file": (
+        {"model.safetensors.index.json": {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}, "model-1.safetensors": safetensors(a=WEIGHTS)},
+        {"model.safetensors.index.json": {"weight_map": {"a": "model-1.safetensors"}}, "model-1.safetensors": safetensors(a=WEIGHTS)}, "names model-2.safetensors",
+    ),
+    "address_twice": ({"c.csv": rows(1000, 2000, at={2000: 1000})}, {"c.csv": rows(1000, 2000)}, "line 2 and line 3"),
+    "step_twice": ({"c.csv": rows(1000) + "1000,https://host.org/other/step1000-unsharded/\n"}, {"c.csv": rows(1000, 2000)}, "step 1000 stands twice"),
+    "step_against_address": ({"c.csv": rows(1000, 2000, at={2000: 2500})}, {"c.csv": rows(1000, 2000)}, "step 2000 is listed with"),
+    "checkpoint_list_has_gaps": ({"c.csv": rows(*range(1000, 9000, 1000), *range(20000, 24000, 1000))}, {"c.csv": rows(*range(1000, 14000, 1000))}, "from 8000 to 20000"),
+    "flag_not_accepted": (
+        {"README.md": README.format(flag="--input_file", link="NOTES.md"), "prepare.py": SCRIPT, "NOTES.md": "", "a.py": ""},
+        {"README.md": README.format(flag="--input-file", link="NOTES.md"), "prepare.py": SCRIPT, "NOTES.md": "", "a.py": ""}, "with --input_file, which it does not take; it takes --input-file",
+    ),
+    "default_documented_otherwise": ({"README.md": "`--lr` (default: 1e-4)\n", "p.py": SCRIPT}, {"README.md": "`--lr` (default: 1e-3)\n", "p.py": SCRIPT}, "--lr is 1e-4 by default"),
+    "named_file_absent": (
+        {"README.md": README.format(flag="--lr", link="NOTES2.md"), "prepare.py": SCRIPT, "NOTES.md": "", "a.py": ""},
+        {"README.md": README.format(flag="--lr", link="NOTES.md"), "prepare.py": SCRIPT, "NOTES.md": "", "a.py": ""}, "names NOTES2.md, which is not in the release; there is NOTES.md",
+    ),
+    "licences_differ": ({"LICENSE": APACHE, "README.md": "---\nlicense: mit\n---\n# x\n"}, {"LICENSE": MIT, "README.md": "---\nlicense: mit\n---\n# x\n"}, "says Apache-2.0, README.md (card's front matter) says MIT"),
+    "licence_text_of_another_name": ({"LICENSES/MIT.txt": APACHE}, {"LICENSES/MIT.txt": MIT}, "holds the text of Apache-2.0"),
+}  # fmt: skip
+
+
+def test_every_check_has_a_case() -> None:
+    assert {check.kind for check in CONSISTENCY} == {*CASES, "link_dead"}
+    assert len({check.kind for check in CONSISTENCY}) == len(CONSISTENCY)
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_a_check_finds_what_it_is_for_and_cites_the_places(kind: str, tmp_path: Path) -> None:
+    check = next(check for check in CONSISTENCY if check.kind == kind)
+    bad, _, message = CASES[kind]
+    found = answer(check, release(tmp_path, bad))
+    assert found.outcome == "fail", found
+    assert message in found.problems[0].message
+    for problem in found.problems:
+        assert problem.evidence
+        assert len(problem.evidence) >= 2 or kind in {
+            "not_readable",
+            "metric_out_of_range",
+            "items_contradict_themselves",
+        }
+        assert all((tmp_path / evidence.path).exists() for evidence in problem.evidence)
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_a_check_passes_where_the_places_agree(kind: str, tmp_path: Path) -> None:
+    check = next(check for check in CONSISTENCY if check.kind == kind)
+    found = answer(check, release(tmp_path, CASES[kind][1]))
+    assert found.outcome == "pass", found
+    assert found.looked_at
+
+
+def test_of_nothing_every_check_says_what_it_would_need(tmp_path: Path) -> None:
+    for found in run_checks(release(tmp_path, {"notes.txt": "nothing\n"})):
+        assert found.outcome == "cannot be asked"
+        assert found.why
+
+
+@pytest.mark.parametrize("betas", [(0.9, 0.999), (0.9, 0.95), (0.0, 0.99), (0.8, 0.9)])
+def test_no_gradients_move_adam_farther_than_the_bound(betas: tuple[float, float]) -> None:
+    b1, b2 = betas
+    bound, largest = update_factor(b1, b2), 0.0
+    for t in (1, 2, 5, 30, 300, 20_000):
+        k = np.arange(t)[::-1]
+        worst = (b1 / b2) ** k  # the gradients that make m / sqrt(v) largest, by Cauchy-Schwarz
+        for gradients in (worst, np.ones(t), np.eye(t)[-1]):
+            m = (1 - b1) * (b1**k * gradients).sum() / (1 - b1**t)
+            v = (1 - b2) * (b2**k * gradients**2).sum() / (1 - b2**t)
+            largest = max(largest, m / v**0.5)
+    assert largest <= bound * (1 + 1e-9)
+    assert largest >= 0.99 * bound
+
+
+SILENT: dict[str, tuple[str, Files]] = {
+    "a rounded total is no contradiction": ("tokens_disagree", {"m.yml": NEOX, "README.md": "Each model saw 299,892,736,000 ~= 300B tokens during training.\n"}),
+    "the tokens of another model are not held against this one": ("tokens_disagree", {"m.yml": NEOX, "README.md": "GPT-3 was trained on 500B tokens.\n"}),
+    "a vocabulary or a batch is not the training's tokens": ("tokens_disagree", {"m.yml": NEOX, "README.md": "This model was trained with a batch size of 4M tokens.\n"}),
+    "a table's row of a model without settings is not compared": ("value_stated_twice", {"m/pythia-1b.yml": NEOX, "m/pythia-70m.yml": NEOX, "README.md": "| Params | n_layers | lr |\n|-|-|-|\n|---|\n| 2.8B | 99 | 1 |\n"}),
+    "a command after entering another repository is not ours": ("named_file_absent", {"README.md": "```\ngit clone https://host/other.git\ncd other\npython train.py\n```\n", "a.py": "", "b.py": "", "c.py": ""}),
+    "an html comment is read by nobody": ("named_file_absent", {"README.md": "<!--\n[x](gone.md)\n-->\n", "a.py": "", "b.py": "", "c.py": ""}),
+    "a package's archive lacks what its README links": ("named_file_absent", {"README.md": "[x](docs/gone.md)\n", "PKG-INFO": "Name: x\n", "b.py": "", "c.py": ""}),
+    "options that are passed on may be any": ("flag_not_accepted", {"README.md": README.format(flag="--other", link="b.py"), "prepare.py": SCRIPT.replace("parse_args", "parse_known_args"), "b.py": "", "c.py": ""}),
+    "options of another package's dataclass may be any": ("flag_not_accepted", {"README.md": README.format(flag="--other", link="b.py"), "prepare.py": "from transformers import HfArgumentParser, TrainingArguments\nHfArgumentParser((TrainingArguments,)).parse_args_into_dataclasses()\n", "b.py": "", "c.py": ""}),
+    "what follows a double dash is for another program": ("flag_not_accepted", {"README.md": README.format(flag="--lr 1 -- --other", link="b.py"), "prepare.py": SCRIPT, "b.py": "", "c.py": ""}),
+    "a list of several trainings may name a step more than once": ("step_twice", {"c.csv": rows(1000, 2000) + "1000,https://host.org/b/step1000/\n2000,https://host.org/b/step2000/\n"}),
+    "dual licensing is no conflict": ("licences_differ", {"LICENSE": MIT, "pyproject.toml": "[project]\nname = 'x'\nlicense = 'MIT OR Apache-2.0'\n"}),
+    "terms of the data are not those of the code": ("licences_differ", {"LICENSE": MIT, "README.md": "The dataset is released under the CC-BY-4.0 license.\n"}),
+    "what others have licensed is not ours": ("licences_differ", {"LICENSE": MIT, "README.md": "This code is based on X, which is licensed under Apache-2.0.\n"}),
+    "one model under an old and a new name is one": ("equal_results_of_unequal_checkpoints", with_results(many(), model="other/pythia-v1.1-70m", step=1000)),
+    "steps 0 of two models may be one initialisation": ("equal_results_of_unequal_checkpoints", {"a.json": harness("o/a-70m", 0, many()), "b.json": harness("o/a-70m-deduped", 1, many())}),
+    "another batch size may change a result": ("results_disagree", {"a.json": harness("o/m", 1000, many()), "b.json": harness("o/m", 1000, many(0.1)) | {"config": {"model_args": "pretrained=o/m,revision=step1000", "batch_size": 1, "num_fewshot": 0}}}),
+    "per cents are not fractions": ("metric_out_of_range", {"r.csv": "model,task,metric,value\n" + "".join(f"m,t{i},acc,{20 + i}\n" for i in range(6))}),
+    "steps 0 and 1 may be alike": ("checkpoints_alike", {"step0/model.safetensors": safetensors(w=WEIGHTS), "step1/model.safetensors": safetensors(w=WEIGHTS)}),
+    "rounding to half precision is no movement": ("moved_without_learning", {"tiny.yml": NEOX, "step0/model.safetensors": safetensors(w=WEIGHTS.astype(np.float32) * np.float32(1.0001)), "step1/model.safetensors": safetensors(w=WEIGHTS)}),
+    "dates and words have one reading": ("yaml_readers_differ", {"a.yaml": "day: 2024-01-01\nname: fast\nflag: true\nnone: null\nsize: 1.5\n"}),
+    "one shard more or less is how some count": ("shard_missing", {"h.txt": shards(DIGESTS[:3], (1, 2, 3))}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("why", SILENT)
+def test_nobody_is_accused_where(why: str, tmp_path: Path) -> None:
+    kind, files = SILENT[why]
+    check = next(check for check in CONSISTENCY if check.kind == kind)
+    assert answer(check, release(tmp_path, files)).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "second"),
+    [("on", True, "on"), ("NO", False, "NO"), ("1_000", 1000, "1_000"), ("12:30:45", 45045, "12:30:45"), ("010", 8, 10), ("1e-4", "1e-4", 1e-4), ("0o17", "0o17", 15)],
+)  # fmt: skip
+def test_traps_of_yaml_are_read_as_both_versions_do(text: str, first: object, second: object, tmp_path: Path) -> None:
+    check = next(check for check in CONSISTENCY if check.kind == "yaml_readers_differ")
+    found = answer(check, release(tmp_path, {"a.yaml": f"key: {text}\n"}))
+    (problem,) = found.problems
+    for value in (first, second):
+        assert (str(value).lower() if isinstance(value, bool) else repr(value)) in problem.message
+
+
+def test_a_result_file_of_two_trained_models_that_agree_in_everything_is_told(tmp_path: Path) -> None:
+    check = next(check for check in CONSISTENCY if check.kind == "equal_results_of_unequal_checkpoints")
+    found = answer(check, release(tmp_path, with_results(many(), model="org/pythia-70m-deduped", step=1000)))
+    assert found.outcome == "fail"
+
+
+@pytest.mark.parametrize(("written", "outcome"), [("0.225", "pass"), ("0.23", "pass"), ("0.3", "fail")])
+def test_a_table_of_results_is_compared_with_the_files(written: str, outcome: str, tmp_path: Path) -> None:
+    table = f"model,step,task,metric,value\npythia-70m,1000,task1,acc,{written}\n"
+    check = next(check for check in CONSISTENCY if check.kind == "results_disagree")
+    found = answer(check, release(tmp_path, {"t.csv": table, "a.json": harness("org/pythia-v1.1-70m", 1000, many())}))
+    assert found.outcome == outcome
+
+
+@pytest.mark.parametrize(("others", "outcome"), [(2, "fail"), (1, "pass")])
+def test_without_settings_two_other_models_tell_that_steps_0_and_1_are_equal(
+    others: int, outcome: str, tmp_path: Path
+) -> None:
+    files: Files = {}
+    for i, size in enumerate(["70m", "160m", "410m"][: others + 1]):
+        for step in (0, 1):
+            files[f"{size}-{step}.json"] = harness(
+                f"org/pythia-{size}", step, many(0.1 * i + (0.01 if step and i == others else 0))
+            )
+    check = next(check for check in CONSISTENCY if check.kind == "unequal_results_of_equal_checkpoints")
+    assert answer(check, release(tmp_path, files)).outcome == outcome
+
+
+def test_a_list_gives_its_first_problems_and_counts_the_others(tmp_path: Path) -> None:
+    check = next(check for check in CONSISTENCY if check.kind == "yaml_readers_differ")
+    found = answer(check, release(tmp_path, {"a.yaml": "".join(f"k{i}: 1e-{i + 1}\n" for i in range(60))}))
+    assert len(found.problems) == 41
+    assert found.problems[-1].message == "and 20 more of the same kind"

@@ -1,0 +1,235 @@
+"""A release is read once, bounded, and nothing in it runs; what cannot be read is listed with its reason."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import pickle
+import struct
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from releases.small import NEOX, megatron, release, safetensors, write
+
+from openassay.checks import read, weights
+from openassay.checks.read import read_release
+from openassay.checks.registry import run_checks
+from openassay.checks.scalars import Unreadable, as_number, number, parse_yaml, yaml_1_1, yaml_1_2
+
+
+def values(folder: Path, name: str) -> dict[str, Any]:
+    config = next(config for config in read_release(folder).configs if config.path == name)
+    return {value.key: (value.value, value.line) for value in config.values}
+
+
+def test_settings_of_every_format_keep_their_lines(tmp_path: Path) -> None:
+    write(tmp_path, {
+        "a.yaml": "a: 1\nb:\n  c: [1, 2]\n  d: 'x'\n", "b.json": '{\n "lr": 1e-3,\n "m": {"lr": "lr",\n "n": [1, 2]}\n}',
+        "c.toml": "[project]\nname = 'x'\n", "d.gin": "# no\nrun.steps = 100\nx/run.list = \\\n  [1,\n   2]\n",
+    })  # fmt: skip
+    assert values(tmp_path, "a.yaml")["b.d"] == ("x", 4)
+    assert values(tmp_path, "a.yaml")["b.c"] == ((1, 2), 3)
+    assert values(tmp_path, "b.json") == {"lr": (1e-3, 2), "m.lr": ("lr", 3), "m.n": ((1, 2), 4)}
+    assert values(tmp_path, "c.toml")["project.name"] == ("x", 2)
+    assert values(tmp_path, "d.gin") == {"run.steps": (100, 2), "x.run.list": ((1, 2), 3)}
+
+
+def test_settings_in_json_with_comments_as_gpt_neox_has_them_are_yaml(tmp_path: Path) -> None:
+    write(tmp_path, {"m.yml": NEOX})
+    assert values(tmp_path, "m.yml")["optimizer.params.lr"] == (0.001, 8)
+    config = read_release(tmp_path).configs[0]
+    assert (9, "batch size (trained on 32 gpus)") in config.comments
+
+
+BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}, *a{i - 1}]\n" for i in range(1, 40))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.yaml", "[" * 5000, "nested"),
+        ("a.yaml", "a: [1, 2", "not YAML"),
+        ("a.yaml", b"a: \xff\x00b\n", "zero bytes"),
+        ("a.json", '{"a": ', "not JSON"),
+        ("a.json", "[" * 100_000, "nested too deeply"),
+        ("a.toml", "= 1", "not TOML"),
+        ("a.py", "def (", "not Python 3"),
+        ("a.csv", "a,b\n1,2,3\n", "3 cells, expected 2"),
+        ("a.safetensors", b"", "empty"),
+        ("a.safetensors", struct.pack("<Q", 2**60) + b"{}", "not safetensors"),
+        ("a.safetensors", struct.pack("<Q", 2) + b"[]", "not safetensors"),
+        ("a.safetensors", struct.pack("<Q", 79) + b'{"w": {"dtype": "F32", "shape": [1099511627776], "data_offsets": [0, 4398046]}}', "outside the file"),
+        ("a.pt", b"PK\x03\x04" + b"x" * 50, "not a torch file"),
+        ("a.idx", b"MMIDIDX\0\0" + struct.pack("<QBQQ", 1, 8, 2**50, 1), "cut off"),
+        ("a.npy", b"\x93NUMPY\x01\x00\x10\x00{'descr': broken", "malformed"),
+        ("a.jsonl", '{"token_ids": [1]}\n{"token', "line 2 is not JSON"),
+    ],
+)  # fmt: skip
+def test_what_is_broken_is_listed_with_its_reason(name: str, content: Any, reason: str, tmp_path: Path) -> None:
+    found = release(tmp_path, {name: content})
+    assert reason in found.unreadable[name]
+    run_checks(found)
+
+
+def test_aliases_are_not_expanded(tmp_path: Path) -> None:
+    started = time.process_time()
+    found = release(tmp_path, {"bomb.yaml": BOMB})
+    assert time.process_time() - started < 2
+    assert len(found.configs[0].values) < 1000
+
+
+def test_links_are_not_followed_and_large_files_not_read(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("lr: 1\n")
+    folder = write(tmp_path / "release", {"a.yaml": "a: 1\n"})
+    (folder / "link.yaml").symlink_to(tmp_path / "secret")
+    (folder / "up").symlink_to(tmp_path)
+    os.mkfifo(folder / "pipe.yaml")
+    with (folder / "big.yaml").open("wb") as file:
+        file.truncate(10 * 2**30)
+    found = read_release(folder)
+    assert [config.path for config in found.configs] == ["a.yaml"]
+    assert {file.path for file in found.files} == {"a.yaml", "big.yaml"}
+    assert "at most" in found.unreadable["big.yaml"]
+
+
+def test_more_files_than_are_looked_at_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read, "MAX_FILES", 3)
+    found = release(tmp_path, {f"{i}.txt": "" for i in range(5)})
+    assert len(found.files) == 3
+    assert "more than 3 files" in found.unreadable["."]
+
+
+def test_more_bytes_than_are_read_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read, "MAX_READ", 10)
+    found = release(tmp_path, {"a.yaml": "a: 123456789\n"})
+    assert "in all" in found.unreadable["a.yaml"]
+
+
+def test_a_pickle_in_a_torch_file_runs_nothing(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> Any:
+            return os.system, (f"touch {tmp_path}/run",)
+
+    with zipfile.ZipFile(tmp_path / "model.pt", "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps({"w": Evil(), "v": [Evil()]}))
+    found = read_release(tmp_path)
+    assert not (tmp_path / "run").exists()
+    assert found.weights["model.pt"] == {}
+
+
+def test_torch_files_are_read_as_torch_reads_them(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    state = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(4, dtype=torch.bfloat16), "n": torch.tensor(3)}
+    torch.save({"state_dict": state, "step": 5}, tmp_path / "model.pt")
+    torch.save(state, tmp_path / "plain.bin")
+    for name in ("model.pt", "plain.bin"):
+        header = weights.read_header(tmp_path / name)
+        assert header is not None
+        assert header.shapes == {"a": ("F32", (2, 3)), "b": ("BF16", (4,)), "n": ("I64", ())}
+        numbers = weights._numbers(header, "a", 0, 6)
+        assert numbers is not None
+        assert numbers.tolist() == state["a"].flatten().tolist()
+        halves = weights._numbers(header, "b", 0, 4)
+        assert halves is not None
+        assert halves.tolist() == [1.0] * 4
+
+
+def test_one_checkpoint_in_two_packings_has_one_digest(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    array = np.arange(6, dtype=np.float32)
+    write(tmp_path, {"step1/model.safetensors": safetensors(w=array)})
+    (tmp_path / "step2").mkdir()
+    torch.save({"w": torch.from_numpy(array)}, tmp_path / "step2" / "model.pt")
+    one, two = read_release(tmp_path).checkpoints
+    assert one.sha256 == two.sha256
+    assert (one.step, two.step) == (1, 2)
+
+
+def test_movements_are_measured_in_pieces_as_in_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    before = generator.normal(size=(40, 50)).astype(np.float32)
+    after = before + generator.normal(size=before.shape).astype(np.float32)
+    files = {"step1/a.safetensors": safetensors(w=before), "step2/a.safetensors": safetensors(w=after)}
+    whole = release(tmp_path, files).movements[0]
+    monkeypatch.setattr(weights, "PIECE", 7)
+    assert read_release(tmp_path).movements[0] == whole
+    assert whole.largest == pytest.approx(float(np.abs(after - before).max()), rel=1e-5)
+    assert whole.tensor == "w"
+
+
+def test_a_megatron_index_gives_the_items_and_the_witness_of_their_order(tmp_path: Path) -> None:
+    index, data = megatron([[i] * 2049 for i in range(4)])
+    (found,) = release(tmp_path, {"d.idx": index, "d.bin": data}).items
+    assert (found.num_items, found.length, found.problem) == (4, 2049, "")
+
+
+def test_a_pointer_of_git_lfs_is_no_file(tmp_path: Path) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n"
+    found = release(tmp_path, {"model.safetensors": pointer})
+    assert found.pointers == {"model.safetensors"}
+    assert not found.weights
+
+
+def test_front_matter_keeps_the_lines_of_its_file(tmp_path: Path) -> None:
+    (text,) = release(tmp_path, {"README.md": "---\nlicense: mit\ntags:\n- x\n---\n# Title\n"}).texts
+    assert text.front is not None
+    assert text.front.by_key["license"].line == 2
+    assert [line for line, _ in text.prose] == [6]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=300))
+def test_no_bytes_break_the_reader(data: bytes) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("a.yaml", "a.json", "a.gin", "a.csv", "README.md", "a.safetensors", "a.idx", "a.npy", "a.jsonl"):
+            Path(folder, name).write_bytes(data)
+        run_checks(read_release(Path(folder)))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=40))
+def test_no_scalar_breaks_the_readings(text: str) -> None:
+    yaml_1_1(text)
+    yaml_1_2(text)
+    number(text)
+    with contextlib.suppress(Unreadable):
+        parse_yaml(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("3e-4", 3e-4), ("1,024", 1024.0), ("3×10^-4", 3e-4), ("`0.1`", 0.1), ("−2", -2.0), ("nan", None), ("1e999", None), ("3 layers", None), ("1_000", 1000.0)],
+)  # fmt: skip
+def test_numbers_of_prose_are_read(text: str, value: float | None) -> None:
+    assert number(text) == value
+
+
+def test_a_truth_value_is_no_number() -> None:
+    assert as_number(True) is None
+    assert as_number("1e-4") == 1e-4
+    assert as_number(10**400) is None
+
+
+def test_a_record_of_json_lines_under_json_is_not_called_broken(tmp_path: Path) -> None:
+    found = release(tmp_path, {"a.json": '{"a": 1}\n{"a": 2}\n'})
+    assert not found.unreadable
+
+
+def test_the_pickle_reader_refuses_what_it_does_not_know(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr(
+            "archive/data.pkl", b"\x80\x02}q\x00(X\x01\x00\x00\x00aq\x01ctorch._utils\n_rebuild_tensor_v2\n)Rq\x02u."
+        )
+    found = release(tmp_path, {"a.pt": stream.getvalue(), "b.json": json.dumps({"a": 1})})
+    assert "not a torch file" in found.unreadable["a.pt"]
