@@ -30,7 +30,7 @@ from openassay.faults import STATUS_VARIABLE, BadInput, Fault, printable
 from openassay.layout import Layout, cache_home
 from openassay.plan import PROFILE_VARIABLE, Target, make_plan, read_plan, read_target
 from openassay.provenance import now
-from openassay.records import digest, parse, read_record, to_plain, write_text
+from openassay.records import BrokenRecord, digest, parse, read_record, to_plain, write_text
 from openassay.sources import upstream
 from openassay.sources.fetched import Unavailable
 
@@ -101,7 +101,10 @@ def history(layout: Layout) -> list[Entry]:
                 entries.append(parse(Entry, json.loads(line), where))
             except ValueError:  # a line that was cut off by a full disk
                 raise BadInput(f"{where}: it is no entry; remove the line") from None
-    last = entry_of(layout, why="run by hand", duration_s=None, marks=None)
+    try:
+        last = entry_of(layout, why="run by hand", duration_s=None, marks=None)
+    except BrokenRecord:  # of another version of ours, or broken: the next audit makes it anew
+        last = None
     if last and (not entries or entries[-1].finished_at != last.finished_at):
         entries.append(last)
     return entries

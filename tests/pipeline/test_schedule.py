@@ -88,6 +88,8 @@ def test_an_outcome_that_became_worse_ends_with_1(project: Path) -> None:
     add_release(project, "honest", "falling")
     write_index(project, ["falling"])
     command(project, "audit", "falling")
+    verdict = project / "experiments" / "falling" / "verdict.json"
+    verdict.write_text("{}")  # as another version may have left it
     claimed = target(project, "falling", 0.99)
     claimed["claims"][0]["cited_at"] = {"url": "https://example.org/1"}
     write_target(project, claimed)
