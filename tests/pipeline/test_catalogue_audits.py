@@ -1,0 +1,84 @@
+"""The ten named systems: each target's audit ends in an honest answer, whatever the hosts say."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hub import Hub
+from loopback import closed_port
+from releases.miniature import REPO, make_project
+from releases.stages import audit
+
+from openassay.core.types import Outcome
+from openassay.layout import Layout
+from openassay.plan import read_target
+from openassay.sources import download
+from openassay.sources.fetched import Unreachable
+
+CLOSED = ("grok1", "llama2_7b", "llama3_8b", "mixtral_8x7b", "phi2")
+OPEN = (
+    "amber", "crystalcoder", "datadecide_4m", "olmo_1b", "pythia_14m", "pythia_160m", "pythia_70m", "pythia_70m_deduped",
+    "t5_small",
+)  # fmt: skip
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    """A hub and a git host that have nothing of them: the pinned commits cannot be made up."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or name.startswith(("HF_", "GIT_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("OPENASSAY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(download, "pause", lambda *_: None)
+    with Hub(tmp_path / "hub") as served:
+        for name, value in (served.variables() | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}).items():
+            monkeypatch.setenv(name, value)
+        yield served
+
+
+def layout_of(name: str, tmp_path: Path) -> Layout:
+    root = make_project(tmp_path / "project")
+    shutil.copy(REPO / "conf" / "target" / f"{name}.yaml", root / "conf" / "target")
+    return Layout(root, name)
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_a_closed_system_is_not_attempted_and_what_is_missing_is_named(name: str, hub: Hub, tmp_path: Path) -> None:
+    layout = layout_of(name, tmp_path)
+    verdict = audit(layout)
+    assert verdict.outcome is Outcome.NOT_ATTEMPTED
+    target = read_target(layout)
+    assert target.not_rerun_because
+    missing = {part.component for part in target.components if part.published == "no"}
+    assert {"datasets", "training_code"} <= missing
+    page = layout.report.read_text()
+    for component in sorted(missing):
+        assert component.replace("_", " ") in page.lower() or component in page
+    assert "study" in page
+    kinds = {finding.kind for finding in verdict.findings}
+    assert ("artifact_unavailable" in kinds) == bool(target.artifacts)  # this hub has nothing of them
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_an_open_system_that_cannot_be_rerun_here_says_why(name: str, hub: Hub, tmp_path: Path) -> None:
+    layout = layout_of(name, tmp_path)
+    verdict = audit(layout)
+    assert verdict.outcome is Outcome.NOT_ATTEMPTED
+    assert any(finding.kind == "artifact_unavailable" and "gone" in finding.message for finding in verdict.findings)
+
+
+@pytest.mark.parametrize("name", ["llama2_7b", "pythia_14m"])
+def test_without_a_network_there_is_a_fault_and_no_verdict(
+    name: str, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = closed_port()
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", f"url.http://127.0.0.1:{port}/.insteadOf")
+    layout = layout_of(name, tmp_path)
+    with pytest.raises(Unreachable):
+        audit(layout)
+    assert not layout.verdict.exists()
