@@ -167,7 +167,7 @@ def recipes(release: Release) -> list[Recipe]:
         return list(release.derived["recipes"])
     found: list[Recipe] = []
     for config in release.configs:
-        if config.format == "toml" or _is_aside(config.path):
+        if config.format == "toml" or _is_aside(config.path) or re.search(r"(?i)results?[^/]*\.json$", config.path):
             continue
         values = stated(config)
         if "learning_rate" in values and len(_TRAINING & set(values)) >= 2:
