@@ -269,6 +269,42 @@ def test_without_settings_two_other_models_tell_that_steps_0_and_1_are_equal(
     assert answer(check, release(tmp_path, files)).outcome == outcome
 
 
+CARD = {
+    "model_type": "gpt_neox",
+    "hidden_size": 2048,
+    "num_hidden_layers": 16,
+    "num_attention_heads": 8,
+    "vocab_size": 50280,
+}
+RUN = OLMO.replace("d_model: 2048\n", "d_model: 2048\n  n_layers: {layers}\n  n_heads: 8\n  weight_tying: {tied}\n")
+
+
+@pytest.mark.parametrize(
+    ("kind", "files", "message"),
+    [
+        ("tokens_disagree", {"m.yml": NEOX, "README.md": "Each model saw 400B tokens during training.\n"}, "400B tokens"),
+        ("tokens_disagree", {"m.yml": NEOX, "README.md": "This model was trained on 207 billion tokens.\n"}, "207B tokens"),
+        ("tokens_disagree", {"m.yml": NEOX, "step20000-tokens84B/x.txt": ""}, "step20000-tokens84B is 84B tokens"),
+        ("tokens_disagree", {"OLMo-7B.yaml": OLMO, "README.md": "| Model | Training Tokens |\n|---|---|\n| OLMo 7B | 2.5 Trillion |\n"}, "2.5T tokens"),
+        ("value_stated_twice", {"config.json": CARD, "run.yaml": RUN.format(layers=24, tied="false")}, "n_layers: config.json says 16, run.yaml says 24"),
+        ("value_stated_twice", {"config.json": CARD | {"tie_word_embeddings": True}, "run.yaml": RUN.format(layers=16, tied="false")}, "tied embeddings"),
+        ("value_stated_twice", {"config.json": CARD | {"vocab_size": 50000}, "run.yaml": RUN.format(layers=16, tied="false")}, "does not fit"),
+        ("value_stated_twice", {"run.yaml": RUN.format(layers=16, tied="false"), "README.md": "- learning_rate: 5e-05\n- seed: 1\n"}, "5e-05"),
+        ("value_stated_twice", {"run.yaml": RUN.format(layers=16, tied="false"), "README.md": "| Setting | Value |\n|---|---|\n| Layers | 12 |\n| Weight decay | 0.1 |\n"}, "n_layers: README.md says 12"),
+        ("flag_not_accepted", {"README.md": README.format(flag="--out", link="b.py"), "prepare.py": "import fire\ndef f(output): pass\nfire.Fire(f)\n", "b.py": "", "c.py": ""}, "--out"),
+        ("flag_not_accepted", {"README.md": README.format(flag="--out", link="b.py"), "prepare.py": "import click\n@click.command()\n@click.option('--output')\ndef f(output): pass\n", "b.py": "", "c.py": ""}, "takes --output"),
+        ("flag_not_accepted", {"README.md": README.format(flag="--out", link="b.py"), "prepare.py": "from absl import flags\nflags.DEFINE_string('output', '', '')\n", "b.py": "", "c.py": ""}, "takes --output"),
+        ("named_file_absent", {"README.md": "Check out the `good_sample_label.jsonl`.\n", "good_sample.jsonl": "{}\n", "b.py": "", "c.py": ""}, "there is good_sample.jsonl"),
+        ("licences_differ", {"LICENSE": MIT, "PKG-INFO": "Name: x\nLicense: Apache 2.0\n\n"}, "package metadata"),
+        ("licences_differ", {"README.md": "---\nlicense: odc-by\ntask_categories: [x]\n---\nThis dataset is released under the Apache 2.0 license.\n"}, "ODC-By-1.0"),
+        ("checkpoint_list_has_gaps", {"c.csv": rows(*range(1000, 9000, 1000), *range(20000, 24000, 1000)), "README.md": "All are in c.csv, at minimum every 1000 training steps.\n"}, "every 1000 training steps"),
+    ],
+)  # fmt: skip
+def test_other_forms_of_the_same_contradiction_are_found(kind: str, files: Files, message: str, tmp_path: Path) -> None:
+    check = next(check for check in CONSISTENCY if check.kind == kind)
+    assert any(message in problem.message for problem in answer(check, release(tmp_path, files)).problems)
+
+
 def test_a_list_gives_its_first_problems_and_counts_the_others(tmp_path: Path) -> None:
     check = next(check for check in CONSISTENCY if check.kind == "yaml_readers_differ")
     found = answer(check, release(tmp_path, {"a.yaml": "".join(f"k{i}: 1e-{i + 1}\n" for i in range(60))}))

@@ -25,8 +25,21 @@ Found = tuple[str, str]
 
 
 def _is_test(path: str) -> bool:
+    """Does a file belong to tests, or to another project that was copied in?"""
     return any(
-        part in {"tests", "test", "testing", "test_data", "test_fixtures", "fixtures"}
+        part
+        in {
+            "tests",
+            "test",
+            "testing",
+            "test_data",
+            "test_fixtures",
+            "fixtures",
+            "third_party",
+            "vendor",
+            "dependencies",
+            "external",
+        }
         for part in path.lower().split("/")[:-1]
     ) or bool(re.match(r"(test_|conftest)", path.rpartition("/")[2]))
 
@@ -53,6 +66,9 @@ _BASES = {
 }
 
 
+_NETWORK = re.compile(r"(?i)forcausal|model$|^gpt|transformer$|net$|network$|^bert|vit$")
+
+
 def model_architecture(release: Release) -> Iterator[Found]:
     """Classes that are neural networks, by their base class."""
     for code in _own_code(release):
@@ -70,7 +86,10 @@ def model_architecture(release: Release) -> Iterator[Found]:
             )
         ]
         if whole:
-            yield code.path, f"defines the network {whole[0]}"
+            yield (
+                code.path,
+                f"defines the network {max(whole, key=lambda name: (_NETWORK.search(name) is not None, name))}",
+            )
 
 
 def _calls(code: Code) -> set[str]:
@@ -79,10 +98,14 @@ def _calls(code: Code) -> set[str]:
 
 _TRAIN = re.compile(r"(?i)(^|[_\-])(pre)?train(er|ing)?s?([_\-]|\.py|$)|(^|[_\-])finetun|^main")
 _PREPARE = re.compile(
-    r"(?i)(^|[_\-])(prepare|preprocess\w*|tokeni[sz]e\w*|dedup\w*|make_dataset|build_dataset|data_prep\w*|convert_dataset\w*|mix_and_split|generate_data\w*|create_data\w*|process_data\w*|pack_data\w*|shard_data\w*)([_\-.]|$)"
+    r"(?i)^prepare(?!_?(changelog|release|docs?|env|submission))([_\-]|$)"
+    r"|(^|[_\-])(preprocess\w*|tokeni[sz]e(?!r)\w*|dedup\w*|make_dataset|build_dataset|data_prep\w*|convert_dataset\w*|mix_and_split"
+    r"|generate_data\w*|create_data\w*|process_data\w*|pack_data\w*|shard_data\w*)([_\-]|$)"
 )
-_EVALUATE = re.compile(r"(?i)(^|[_\-])(eval|evaluat\w*|benchmark\w*|lm_eval\w*|score_\w*|harness)([_\-.]|$)")
-_INFER = re.compile(r"(?i)(^|[_\-])(infer\w*|predict\w*|generate|sample|chat|demo|decode|serve)([_\-.]|$)")
+_EVALUATE = re.compile(r"(?i)(^|[_\-])(eval|evaluat\w*|benchmark\w*|lm_eval\w*|score_\w*|harness)([_\-]|$)")
+_INFER = re.compile(
+    r"(?i)^(sample|chat|demo|decode|serve)$|^(infer|inference|predict|generate)([_\-]|$)|[_\-](inference|predict|generate|demo)\d*$"
+)
 _STEPS = {"backward", "apply_gradients", "minimize", "train_batch", "train_step", "train_on_batch"}
 
 
@@ -427,7 +450,8 @@ def _pointed_at(component: ComponentName, release: Release) -> Iterator[Found]: 
     pattern = patterns.get(component)
     if pattern is not None:
         for text in release.texts:
-            if not re.match(r"(?i)readme|model.?card|citation|metadata|pkg-info", text.path.rpartition("/")[2]):
+            name = text.path.rpartition("/")[2]
+            if _is_test(text.path) or not re.match(r"(?i)readme|model.?card|citation|metadata|pkg-info", name):
                 continue
             for i, line in enumerate(text.lines):
                 if found := re.search(pattern, line):

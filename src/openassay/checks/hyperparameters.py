@@ -167,7 +167,7 @@ def recipes(release: Release) -> list[Recipe]:
         return list(release.derived["recipes"])
     found: list[Recipe] = []
     for config in release.configs:
-        if config.format == "toml" or _is_aside(config.path):
+        if config.format == "toml" or _is_aside(config.path) or re.search(r"(?i)results?[^/]*\.json$", config.path):
             continue
         values = stated(config)
         if "learning_rate" in values and len(_TRAINING & set(values)) >= 2:
@@ -359,10 +359,9 @@ class Amount:
 
     def fits(self, total: float, per_step: float) -> bool:
         """Is it the same, as far as its digits say? Rounded, cut off or rounded up; a step more or less."""
-        slack = max(self.slack, per_step)
         if self.at_least:
-            return total >= self.value - slack - 0.05 * self.value
-        return abs(total - self.value) <= slack
+            return total >= self.value - max(self.slack, per_step) - 0.05 * self.value
+        return abs(total - self.value) < self.slack or abs(total - self.value) <= per_step
 
 
 def amount(text: str, unit: str, about: str, evidence: Evidence) -> Amount | None:
@@ -436,6 +435,12 @@ def _documents(release: Release) -> list[Text]:
 def _of_same_project(text: Text, recipe: Recipe) -> bool:
     """A document speaks of the files at its place and below."""
     return not text.folder or recipe.config.path.startswith(text.folder + "/")
+
+
+_OURS = re.compile(
+    r"\b(this|our|the) (model|network|release)\b|\bwe (pre-?)?train|\b(each|every|all)( of)?( the| our)?( \w+)? models?\b",
+    re.IGNORECASE,
+)
 
 
 class TokensDisagree:
@@ -516,15 +521,7 @@ class TokensDisagree:
             for found in fitting[:1]:
                 yield Agreement((found.evidence, *tokens.evidence))
             if given and not fitting:
-                own = [
-                    found
-                    for found in given
-                    if re.search(
-                        r"\b(this|our|the) (model|network|release)\b|\bwe (pre-?)?train",
-                        found.evidence.value,
-                        re.IGNORECASE,
-                    )
-                ]
+                own = [found for found in given if _OURS.search(found.evidence.value)]
                 if own:
                     yield self._judge("the document's number", own[0], tokens, tokens.evidence)
                 else:
@@ -706,6 +703,12 @@ class ValueStatedTwice:
             if found and name is not None and name not in {"tokens", "batch_size", "steps"}:
                 yield from self._compare(name, found.group(2), text.seen(line), recipe)
 
+    def _one_model(self, model: dict[str, Value], training: list[Recipe]) -> bool:
+        """Does every training speak of one shape, with the model's vocabulary?"""
+        shapes = {tuple(r.number(name) for name in ("d_model", "n_layers", "n_heads", "vocab_size")) for r in training}
+        vocabulary = as_number(model["vocab_size"].value) if "vocab_size" in model else None
+        return len(shapes) == 1 and vocabulary is not None and next(iter(shapes))[3] == vocabulary
+
     def _architectures(self, release: Release, training: list[Recipe]) -> Iterator[Seen]:
         """A model's own config.json against the training file of the same shape, or beside it."""
         models = [config for config in release.configs if _is_model(config)]
@@ -716,10 +719,19 @@ class ValueStatedTwice:
         for recipe in training:
             if any(name not in model or name not in recipe.values for name in shape):
                 continue
-            if any(as_number(model[name].value) != as_number(recipe.values[name].value) for name in shape):
-                continue
+            differ = [n for n in shape if as_number(model[n].value) != as_number(recipe.values[n].value)]
+            if len(differ) > 1 or (differ and not self._one_model(model, training)):
+                continue  # another model's settings
             for name in shape:
-                yield Agreement((model[name].seen(), recipe.values[name].seen()))
+                seen = (model[name].seen(), recipe.values[name].seen())
+                if name not in differ:
+                    yield Agreement(seen)
+                    continue
+                values = {
+                    "name": name, "document": seen[0].path, "first": seen[0].value, "settings": seen[1].path,
+                    "second": seen[1].value,
+                }  # fmt: skip
+                yield Contradiction(values, seen)
             tied = [
                 v
                 for v in recipe.config.values
@@ -943,7 +955,7 @@ _SMALL_MATTER = re.compile(
 
 def _matters(key: str) -> bool:
     """Can this setting change the trained model? Logging, paths and the machine's own are left out."""
-    return not _SMALL_MATTER.search(key) and not key.startswith("data.")
+    return not _SMALL_MATTER.search(key) and not key.startswith("data.") and key != "fp16.fp16"
 
 
 def _family(recipe: Recipe, families: dict[frozenset[str], list[Recipe]]) -> frozenset[str]:
@@ -995,7 +1007,7 @@ class DataOfAnotherName:
             without = [r for name, r in names.items() if not _has(name, word)]
             # The word must be one that the data's paths use as well, and that tells most files apart.
             right = sum(_in_paths(r, word) for r in having) + sum(not _in_paths(r, word) for r in without)
-            if pairs < 2 or right < 0.7 * len(names) or not any(_in_paths(r, word) for r in having):
+            if pairs < 2 or right < 0.6 * len(names) or not any(_in_paths(r, word) for r in having):
                 continue
             sibling = having[0].config
             for recipe in training:
