@@ -140,13 +140,13 @@ def loss_rms(ours: ArrayLike, theirs: ArrayLike) -> float:
 def weight_statistics(
     ours: Mapping[str, Array], theirs: Mapping[str, Array], start: Mapping[str, Array]
 ) -> tuple[float, float]:
-    """`distance` and `log_norm_ratio` of two trainings from the same start. One tensor at a time is held in double precision.
+    """`distance` and `log_norm_ratio` of two trainings from the same start, over our parameters, one tensor at a time.
 
     Infinity when weights are not finite; when theirs have not moved, 0 if ours have not either, else infinity.
     """
     apart = moved_ours = moved_theirs = 0.0
-    for name, first in start.items():
-        w, w_theirs, w0 = (np.asarray(part[name], dtype=np.float64) for part in (ours, theirs, {name: first}))
+    for name in ours:
+        w, w_theirs, w0 = (np.asarray(part[name], dtype=np.float64) for part in (ours, theirs, start))
         apart += float(((w - w_theirs) ** 2).sum())
         moved_ours += float(((w - w0) ** 2).sum())
         moved_theirs += float(((w_theirs - w0) ** 2).sum())

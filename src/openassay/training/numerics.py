@@ -40,8 +40,6 @@ class Numerics:
     attention: Literal["sdpa", "eager"] = "sdpa"
     dropout_seed: int = 0
     """Matters only to a recipe with dropout: its masks are nobody's to match."""
-    stored_jitter: int | None = None
-    """Seed of a displacement of the first weights within what their file rounds away (see `core/replay.py`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +49,7 @@ class ContiguousTokens:
     tokens: NDArray[np.integer[Any]]
     item_length: int
     stride: int
-    """Tokens from the start of one sequence to that of the next: the item's length, or one less where inputs and labels overlap."""
+    """Tokens from one sequence's start to the next one's: the item's length, or one less where inputs and labels overlap."""
     offset: int = 0
 
     def items(self, first: int, count: int) -> NDArray[np.integer[Any]]:

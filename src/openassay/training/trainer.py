@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from openassay.metrics import METRICS
-from openassay.training.mismatch import RecipeMismatch as RecipeMismatch
+from openassay.training.mismatch import RecipeMismatch as RecipeMismatch  # noqa: PLC0414 - part of this module's interface
 from openassay.training.recipe import (
     Activation,
     Batching,
