@@ -70,24 +70,25 @@ def text() -> str:
 
 
 @functools.cache
-def stream() -> np.ndarray:
-    """Its tokens, by a byte-pair encoding of 512 words trained on it."""
+def stream(*, end_of_text: bool = True, other_tokenizer: bool = False) -> np.ndarray:
+    """Its tokens, by a byte-pair encoding of 512 words trained on it; an end-of-text token (0) after each part."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
-    )
+        vocab_size=VOCABULARY, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False,
+        special_tokens=["<|end|>"],
+    )  # fmt: skip
     parts = text().split("\n\n")
-    tokenizer.train_from_iterator(parts, trainer)
-    encoded = tokenizer.encode_batch(parts)
-    return np.array([token for one in encoded for token in one.ids], dtype=np.uint16)
+    tokenizer.train_from_iterator(parts[: len(parts) // 5] if other_tokenizer else parts, trainer)
+    end = [0] if end_of_text else []
+    return np.array([token for one in tokenizer.encode_batch(parts) for token in (*one.ids, *end)], dtype=np.uint16)
 
 
-def tokens(length: int = LENGTH, order: int = 0) -> Tokens:
+def tokens(length: int = LENGTH, order: int = 0, **kind: bool) -> Tokens:
     """The training's sequences; another `order` begins elsewhere in the text."""
-    whole = stream()
+    whole = stream(**kind)
     return ContiguousTokens(tokens=np.roll(whole, -order * (len(whole) // 20)), item_length=length + 1, stride=length)
 
 

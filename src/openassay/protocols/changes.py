@@ -124,7 +124,7 @@ Named = Iterator[tuple[str, str, LanguageRecipe]]
 def _schedule(recipe: LanguageRecipe) -> Named:
     rate = recipe.learning_rate
 
-    def other(field: str, name: str, **values: Any) -> tuple[str, str, LanguageRecipe]:
+    def other(field: str, name: str, /, **values: Any) -> tuple[str, str, LanguageRecipe]:
         return f"learning_rate.{field}", name, replace(recipe, learning_rate=replace(rate, **values))
 
     for factor in (1.1, 0.5, 2.0):
@@ -146,7 +146,7 @@ def _schedule(recipe: LanguageRecipe) -> Named:
 def _optimizer(recipe: LanguageRecipe) -> Named:
     optimizer = recipe.optimizer
 
-    def other(field: str, name: str, **values: Any) -> tuple[str, str, LanguageRecipe]:
+    def other(field: str, name: str, /, **values: Any) -> tuple[str, str, LanguageRecipe]:
         return f"optimizer.{field}", name, replace(recipe, optimizer=replace(optimizer, **values))
 
     if optimizer.weight_decay:
@@ -178,7 +178,7 @@ def _optimizer(recipe: LanguageRecipe) -> Named:
 def _architecture(recipe: LanguageRecipe) -> Named:
     architecture = recipe.architecture
 
-    def other(field: str, name: str, **values: Any) -> tuple[str, str, LanguageRecipe]:
+    def other(field: str, name: str, /, **values: Any) -> tuple[str, str, LanguageRecipe]:
         return f"architecture.{field}", name, replace(recipe, architecture=replace(architecture, **values))
 
     if architecture.rotary_share is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from openassay.core.replay import FACTOR, LIMITS, Statistics, floors, has_evidence, in_floors, largest_in_floors
 from openassay.core.replay import weight_statistics, with_rounding_of_log
@@ -25,9 +25,10 @@ from openassay.protocols.prefix import (
     prefix_setting,
     run_beside,
     trace_of,
+    watch,
 )
 from openassay.training.mismatch import RecipeMismatch
-from openassay.training.numerics import Numerics
+from openassay.training.numerics import Numerics, Weights
 
 ALONE = 2.0
 """An alternative further from the release than the best one by this factor is not as good."""
@@ -117,38 +118,40 @@ def explain(
             tried.append((change.name, change.field, run_beside(change, numerics, setting, [theirs])[0]))
         except RecipeMismatch as mismatch:
             not_tried.append(f"{change.name}: {mismatch}")
-    tried += mislabelled(release, setting, numerics, theirs)
+    try:
+        tried += mislabelled(faithful(release), numerics, setting, [theirs])[0]
+    except RecipeMismatch as mismatch:
+        not_tried.append(f"checkpoints of other steps: {mismatch}")
     return rank(plain, tried, floor, tuple(not_tried))
 
 
+RELABELLED: dict[str, Callable[[int], int]] = {
+    "checkpoints are of twice the step": lambda step: 2 * step,
+    "checkpoints are of half the step": lambda step: step // 2,
+    "checkpoints are of one step later": lambda step: step + 1,
+    "checkpoints are of one step earlier": lambda step: step - 1,
+}
+
+
 def mislabelled(
-    release: Release, setting: Setting, numerics: Numerics, theirs: Trace
-) -> list[tuple[str, str, Statistics]]:
-    """Are the checkpoints those of other steps? One replay, looked at twice, half, and one step off; weights only."""
+    recipe: Change, numerics: Numerics, setting: Setting, beside: Sequence[Trace]
+) -> list[list[tuple[str, str, Statistics]]]:
+    """Are the checkpoints those of other steps? One replay, looked at there; weights only. One list for each of the traces."""
     if not setting.compare_weights:
-        return []
-    relabel: dict[str, Callable[[int], int]] = {
-        "checkpoints are of twice the step": lambda step: 2 * step,
-        "checkpoints are of half the step": lambda step: step // 2,
-        "checkpoints are of one step later": lambda step: step + 1,
-        "checkpoints are of one step earlier": lambda step: step - 1,
-    }
-    found: dict[str, Statistics] = {name: {} for name in relabel}
+        return [[] for _ in beside]
+    found: list[dict[str, Statistics]] = [{name: {} for name in RELABELLED} for _ in beside]
+    wanted = [(name, step, other(step)) for name, other in RELABELLED.items() for step in setting.horizons]
 
-    from openassay.protocols.prefix import rounded  # noqa: PLC0415
-    from openassay.training.lm import LanguageTraining  # noqa: PLC0415 - torch takes seconds to import
-
-    training = LanguageTraining(release.recipe, setting.start, numerics=numerics, device=setting.device)
-    wanted = {(name, step, other(step)) for name, other in relabel.items() for step in setting.horizons}
-    for real in sorted({real for _name, _step, real in wanted if real > 0}):
-        training.advance(release.tokens, real)
-        now = rounded(training.weights(), setting.stored)
+    def visit(real: int, now: Weights) -> None:
         for name, step, at in wanted:
-            if at == real:
-                found[name]["distance", step], found[name]["log_norm_ratio", step] = weight_statistics(
-                    now, theirs.weights(step), setting.start
-                )
-    return [(name, "checkpoints", statistics) for name, statistics in found.items()]
+            for statistics, theirs in zip(found, beside, strict=True):
+                if at == real:
+                    distance, ratio = weight_statistics(now, theirs.weights(step), setting.start)
+                    statistics[name]["distance", step], statistics[name]["log_norm_ratio", step] = distance, ratio
+
+    steps = tuple(sorted({at for _name, _step, at in wanted if at > setting.first}))
+    watch(recipe, numerics, replace(setting, horizons=steps), visit)
+    return [[(name, "checkpoints", s) for name, s in statistics.items()] for statistics in found]
 
 
 def rank(

@@ -193,6 +193,11 @@ def run_beside(
     return found
 
 
+def watch(change: Change, numerics: Numerics, setting: Setting, visit: Callable[[int, Weights], None]) -> None:
+    """Train once, and look at the weights of the horizons as their file would hold them."""
+    _Kept(change, numerics, setting, None).train(visit)
+
+
 def keep(change: Change, numerics: Numerics, setting: Setting) -> Trace:
     """Train once, and keep what later trainings are compared with."""
     weights: dict[int, Weights] = {}
