@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from openassay.metrics import METRICS
+from openassay.training.mismatch import RecipeMismatch as RecipeMismatch  # noqa: PLC0414 - part of this module's interface
 from openassay.training.recipe import (
     Activation,
     Batching,
@@ -30,10 +31,6 @@ from openassay.training.recipe import (
     Schedule,
     TrainingRecipe,
 )
-
-
-class RecipeMismatch(Exception):
-    """The recipe and the data, or the published number of parameters, do not fit each other."""
 
 
 class NotWorthwhile(Exception):

@@ -1,0 +1,260 @@
+"""Does a replay of a training's first updates follow the published one? Statistics of paired trainings, and their verdict.
+
+A replay has the release's first weights, data and order, so nothing is left to chance but the rounding of the arithmetic. How much
+that is, the auditor's machine shows: *replicas* of the replay that differ from it in numerics only (rows of a batch permuted, other
+accumulation, threads, precision). The largest statistic among them is the *floor*. Three statistics, at few horizons:
+
+    loss_rms         root mean square of (our loss - theirs) over the updates, or over probe batches at the horizon, in nats
+    distance         |w - w'| / |w' - w0|            of the weights at the horizon; w' the release's, w0 its step 0
+    log_norm_ratio   | log(|w - w0| / |w' - w0|) |
+
+The replay DIFFERS when a statistic is above 3 floors and above 3 times what other hardware's low-precision arithmetic was measured
+to give (`LIMITS`); it MATCHES when all are below 3 floors and a deliberately wrong replay is not. Anything else is INCONCLUSIVE.
+How often that errs: docs/replay.md, measured by tests/calibration/replay.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from openassay.core.types import Outcome
+
+Floats = NDArray[np.float64]
+Array = NDArray[np.generic]
+Stored = Literal["fp32", "fp16", "bf16"]
+Statistic = Literal["loss_rms", "distance", "log_norm_ratio"]
+Statistics = dict[tuple[Statistic, int], float]
+"""By statistic and horizon (the step that it looks at)."""
+
+LIMITS: dict[Statistic, float] = {"loss_rms": 1e-3, "distance": 0.05, "log_norm_ratio": 1e-3}
+"""What a faithful replay on other hardware stays below: about 3 times the floor of bf16 autocast, over many releases."""
+FACTOR = 3.0
+"""Statistics beyond so many floors are not noise."""
+NO_EVIDENCE = 0.1
+"""A floor of `distance` from which on the weights at that horizon say nothing: coarse storage drowns the first updates."""
+FEWEST_REPLICAS = 3
+
+
+class Standing(StrEnum):
+    """How does a replay stand to the release?"""
+
+    MATCHES = "MATCHES"
+    DIFFERS = "DIFFERS"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """One statistic at one horizon beside its floor."""
+
+    statistic: Statistic
+    horizon: int
+    value: float
+    floor: float
+    """Of the auditor's replicas."""
+    limit: float
+    """Of other hardware."""
+    used: bool
+    """False where the floor is so high that it says nothing."""
+
+    @property
+    def in_floors(self) -> float:
+        """The value in units of the larger of the floor and a third of the limit: beyond 3 the replay differs."""
+        return in_floors(self.value, self.floor, self.limit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayVerdict:
+    """What a replay says, and why."""
+
+    standing: Standing
+    reasons: tuple[str, ...]
+    statistics: tuple[Judged, ...]
+
+    @property
+    def outcome(self) -> Outcome:
+        """The verdict on the claim "these checkpoints follow from step 0 by the published recipe", and on nothing more."""
+        return {
+            Standing.MATCHES: Outcome.REPRODUCED,
+            Standing.DIFFERS: Outcome.NOT_REPRODUCED,
+            Standing.INCONCLUSIVE: Outcome.INCONCLUSIVE,
+        }[self.standing]
+
+
+def in_floors(value: float, floor: float, limit: float) -> float:
+    """A statistic in units of the larger of its floor and a third of its limit."""
+    unit = max(floor, limit / FACTOR)
+    if not math.isfinite(unit):
+        return 0.0
+    return value / unit if math.isfinite(value) else math.inf
+
+
+def round_to(values: ArrayLike, stored: Stored) -> NDArray[np.float32]:
+    """What is left of weights in a file of that precision, to the nearest and ties to even, as fp32."""
+    values = np.asarray(values, dtype=np.float32)
+    if stored == "fp16":
+        with np.errstate(over="ignore"):
+            return values.astype(np.float16).astype(np.float32)
+    if stored == "bf16":
+        bits = values.view(np.uint32)
+        rounded = ((bits + (0x7FFF + ((bits >> 16) & 1))) & np.uint32(0xFFFF0000)).astype(np.uint32)
+        return np.where(np.isfinite(values), rounded.view(np.float32), values)
+    return values
+
+
+def spacing(values: ArrayLike, stored: Stored) -> NDArray[np.float32]:
+    """Distance to the next number that a file of that precision can hold."""
+    values = np.abs(np.asarray(values, dtype=np.float32))
+    if stored == "fp16":
+        return np.spacing(values.astype(np.float16)).astype(np.float32)
+    if stored == "bf16":
+        _, exponent = np.frexp(values)
+        return np.ldexp(np.float32(1), np.maximum(exponent, -125) - 8).astype(np.float32)
+    return np.spacing(values)
+
+
+def before_rounding(values: ArrayLike, stored: Stored, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Weights that such a file would hold as these: what the training may have begun with. A constant tensor stays."""
+    values = np.asarray(values, dtype=np.float32)
+    if stored == "fp32" or values.size == 0 or values.min() == values.max():
+        return values
+    # within a quarter: half of the smaller spacing, where a power of two is near
+    return values + (rng.random(values.shape, dtype=np.float32) - np.float32(0.5)) * spacing(values, stored)
+
+
+def loss_rms(ours: ArrayLike, theirs: ArrayLike) -> float:
+    """Root mean square of the difference of paired losses; infinity when one is not finite."""
+    gap = np.asarray(ours, dtype=float) - np.asarray(theirs, dtype=float)
+    if gap.size == 0:
+        raise ValueError("there are no paired losses")
+    return float(np.sqrt(np.mean(gap**2))) if np.all(np.isfinite(gap)) else math.inf
+
+
+def weight_statistics(
+    ours: Mapping[str, Array], theirs: Mapping[str, Array], start: Mapping[str, Array]
+) -> tuple[float, float]:
+    """`distance` and `log_norm_ratio` of two trainings from the same start, over our parameters, one tensor at a time.
+
+    Infinity when weights are not finite; when theirs have not moved, 0 if ours have not either, else infinity.
+    """
+    apart = moved_ours = moved_theirs = 0.0
+    for name in ours:
+        w, w_theirs, w0 = (np.asarray(part[name], dtype=np.float64) for part in (ours, theirs, start))
+        apart += float(((w - w_theirs) ** 2).sum())
+        moved_ours += float(((w - w0) ** 2).sum())
+        moved_theirs += float(((w_theirs - w0) ** 2).sum())
+    if not all(map(math.isfinite, (apart, moved_ours, moved_theirs))):
+        return math.inf, math.inf
+    if moved_theirs == 0 or moved_ours == 0:
+        same = moved_ours == moved_theirs
+        return (0.0, 0.0) if same else (math.inf, math.inf)
+    return math.sqrt(apart / moved_theirs), abs(math.log(moved_ours / moved_theirs)) / 2
+
+
+def floors(replicas: Sequence[Statistics]) -> Statistics:
+    """The largest of each statistic over the replicas."""
+    keys = {key for replica in replicas for key in replica}
+    return {key: max(replica[key] for replica in replicas if key in replica) for key in keys}
+
+
+def with_rounding_of_log(floor: Statistics, unit: float) -> Statistics:
+    """The floors when the published losses are rounded to `unit`: a uniform error of unit / sqrt(12) more."""
+    return {
+        key: math.hypot(value, unit / math.sqrt(12)) if key[0] == "loss_rms" else value for key, value in floor.items()
+    }
+
+
+def largest_in_floors(values: Statistics, floor: Statistics) -> tuple[float, tuple[Statistic, int] | None]:
+    """The largest statistic in units of its floor (or a third of its limit), and which it is; only where there is evidence."""
+    shares = {
+        key: in_floors(value, floor[key], LIMITS[key[0]])
+        for key, value in values.items()
+        if key in floor and has_evidence(key, floor)
+    }
+    if not shares:
+        return 0.0, None
+    largest = max(shares, key=lambda key: shares[key])
+    return shares[largest], largest
+
+
+def has_evidence(key: tuple[Statistic, int], floor: Statistics) -> bool:
+    """Does a statistic say anything at this horizon? Not where the floor is of the size of the first updates themselves."""
+    statistic, horizon = key
+    if statistic == "loss_rms":
+        return math.isfinite(floor[key])
+    return floor.get(("distance", horizon), math.inf) < NO_EVIDENCE
+
+
+def judge_replay(
+    values: Statistics,
+    replicas: Sequence[Statistics],
+    *,
+    controls: Mapping[str, Statistics],
+    log_rounding: float = 0.0,
+    assumed: Iterable[str] = (),
+) -> ReplayVerdict:
+    """The verdict on a replay.
+
+    values: the replay beside the release. replicas: each beside the replay. controls: deliberately wrong replays, each beside the
+    replay: one that cannot be told from it means that this comparison cannot fail. assumed: values of the recipe that the release
+    does not state; a difference is then not the release's.
+    """
+    floor = with_rounding_of_log(floors(replicas), log_rounding)
+    judged = tuple(
+        Judged(
+            statistic=key[0], horizon=key[1], value=values[key], floor=floor[key], limit=LIMITS[key[0]],
+            used=has_evidence(key, floor),
+        )
+        for key in sorted(values, key=lambda key: (key[1], key[0]))
+        if key in floor
+    )  # fmt: skip
+    used = [one for one in judged if one.used]
+    reasons: list[str] = []
+    standing = Standing.INCONCLUSIVE
+    differing = [one for one in used if one.in_floors > FACTOR]
+    above = [one for one in used if one.value > FACTOR * one.floor and one not in differing]
+    blind = [name for name, wrong in controls.items() if largest_in_floors(wrong, floor)[0] <= FACTOR]
+    if len(replicas) < FEWEST_REPLICAS:
+        reasons.append(f"the floor rests on {len(replicas)} replicas; {FEWEST_REPLICAS} at least are needed")
+    elif not used:
+        reasons.append("at no horizon can the release be told from rounding: the floor is too high")
+    elif differing:
+        differing.sort(key=lambda one: -one.in_floors)
+        reasons += [_say(one) for one in differing]
+        assumed = tuple(assumed)
+        if assumed:
+            reasons.insert(
+                0, f"the replay differs, but the release does not state {', '.join(assumed)}: it may be our guess"
+            )
+        else:
+            standing = Standing.DIFFERS
+    elif above:
+        reasons.append("more than this machine's rounding, less than what other hardware's arithmetic may give:")
+        reasons += [_say(one) for one in above]
+    elif not controls:
+        reasons.append("no deliberately wrong replay was made, so it is not shown that this comparison can fail")
+    elif blind:
+        reasons.append(f"a deliberately wrong replay looks the same: {', '.join(blind)}")
+    else:
+        standing = Standing.MATCHES
+        closest = max(used, key=lambda one: one.value / one.floor if one.floor else 0.0)
+        reasons.append(f"nothing is beyond {FACTOR:g} floors; the largest: {_say(closest)}")
+    skipped = sorted({one.horizon for one in judged if not one.used})
+    if skipped:
+        steps = ", ".join(map(str, skipped))
+        reasons.append(f"weights at step {steps} say nothing: what storage and numerics do is as large as the updates")
+    return ReplayVerdict(standing=standing, reasons=tuple(reasons), statistics=judged)
+
+
+def _say(one: Judged) -> str:
+    times = f", {one.value / one.floor:.3g} floors" if one.floor > 0 else ""
+    return (
+        f"{one.statistic} at step {one.horizon} is {one.value:.3g}{times} (floor {one.floor:.2g}, limit {one.limit:g})"
+    )

@@ -1,0 +1,193 @@
+"""Why does a replay not match? The declared or standard alternatives, each tried, ranked by how much of the difference it removes.
+
+An alternative that brings the replay within the floor explains the release as well as this comparison can tell; those that do so
+together cannot be told apart here, and are named as a group. What none removes is the remainder, and it is said.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from openassay.core.replay import FACTOR, LIMITS, Statistics, floors, has_evidence, in_floors, largest_in_floors
+from openassay.core.replay import weight_statistics, with_rounding_of_log
+from openassay.protocols.changes import Change, changes
+from openassay.protocols.prefix import (
+    Release,
+    Say,
+    Setting,
+    Trace,
+    available_horizons,
+    default_replicas,
+    faithful,
+    keep,
+    prefix_setting,
+    run_beside,
+    trace_of,
+    watch,
+)
+from openassay.training.mismatch import RecipeMismatch
+from openassay.training.numerics import Numerics, Weights
+
+ALONE = 2.0
+"""An alternative further from the release than the best one by this factor is not as good."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tried:
+    """One alternative, and how far it leaves the replay from the release."""
+
+    name: str
+    field: str
+    in_floors: float
+    """The largest statistic, in floors; at most 3 and it explains the release."""
+    removed: float
+    """Share of the difference that it removes, on the logarithmic scale from the plain replay down to 1 floor. Below 0 it adds."""
+
+    @property
+    def explains(self) -> bool:
+        """Is the replay with it within the floor?"""
+        return self.in_floors <= FACTOR
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """What the alternatives say of a replay that does not match."""
+
+    plain_in_floors: float
+    """Of the replay by the recipe."""
+    ranked: tuple[Tried, ...]
+    """Best first."""
+    group: tuple[str, ...]
+    """The best, and all that cannot be told from it here."""
+    not_tried: tuple[str, ...]
+
+    @property
+    def remainder(self) -> str:
+        """What is left unexplained, in a sentence."""
+        if self.plain_in_floors <= FACTOR:
+            return "there is nothing to explain: the replay is within the floor"
+        if not self.ranked:
+            return "no alternative could be tried"
+        best = self.ranked[0]
+        if best.explains:
+            others = f"; not to be told apart here: {', '.join(self.group)}" if len(self.group) > 1 else ""
+            return f"{best.name} explains the release within the floor ({best.in_floors:.2g} floors){others}"
+        if best.removed <= 0:
+            return f"none of {len(self.ranked)} alternatives brings the replay nearer to the release"
+        return (
+            f"none of {len(self.ranked)} alternatives explains the release; {best.name} comes nearest, "
+            f"with {best.in_floors:.3g} floors left of {self.plain_in_floors:.3g}"
+        )
+
+
+def explain(
+    release: Release,
+    *,
+    updates: Sequence[int] = (16, 64),
+    alternatives: Sequence[Change] = (),
+    numerics: Numerics = Numerics(),  # noqa: B008 - frozen
+    device: str = "cpu",
+    say: Say = lambda _line: None,
+) -> Explanation:
+    """Try what else the training may have been. alternatives: those that the release itself suggests, tried before the standard ones.
+
+    Raises `RecipeMismatch` where the release cannot be replayed at all.
+    """
+    horizons = available_horizons(release, updates)
+    if not horizons:
+        raise RecipeMismatch("no checkpoint and no losses are published to compare with")
+    setting = prefix_setting(release, horizons, device)
+    theirs = trace_of(release, setting, numerics)
+    replay = keep(faithful(release), numerics, setting)
+    floor = with_rounding_of_log(
+        floors([
+            run_beside(faithful(release), replica.numerics, setting, [replay], replica.jitter)[0]
+            for replica in default_replicas(release.recipe, numerics, release.stored)
+        ]),
+        release.loss_rounding,
+    )  # fmt: skip
+    plain = run_beside(faithful(release), numerics, setting, [theirs])[0]
+    listed = (*alternatives, *changes(release.recipe, release.tokens, updates=horizons[-1]))
+    tried: list[tuple[str, str, Statistics]] = []
+    not_tried: list[str] = []
+    for at, change in enumerate(listed):
+        say(f"alternative {at + 1} of {len(listed)}: {change.name}")
+        try:
+            tried.append((change.name, change.field, run_beside(change, numerics, setting, [theirs])[0]))
+        except RecipeMismatch as mismatch:
+            not_tried.append(f"{change.name}: {mismatch}")
+    try:
+        tried += mislabelled(faithful(release), numerics, setting, [theirs])[0]
+    except RecipeMismatch as mismatch:
+        not_tried.append(f"checkpoints of other steps: {mismatch}")
+    return rank(plain, tried, floor, tuple(not_tried))
+
+
+RELABELLED: dict[str, Callable[[int], int]] = {
+    "checkpoints are of twice the step": lambda step: 2 * step,
+    "checkpoints are of half the step": lambda step: step // 2,
+    "checkpoints are of one step later": lambda step: step + 1,
+    "checkpoints are of one step earlier": lambda step: step - 1,
+}
+
+
+def mislabelled(
+    recipe: Change, numerics: Numerics, setting: Setting, beside: Sequence[Trace]
+) -> list[list[tuple[str, str, Statistics]]]:
+    """Are the checkpoints those of other steps? One replay, looked at there; weights only. One list for each of the traces."""
+    if not setting.compare_weights:
+        return [[] for _ in beside]
+    found: list[dict[str, Statistics]] = [{name: {} for name in RELABELLED} for _ in beside]
+    wanted = [(name, step, other(step)) for name, other in RELABELLED.items() for step in setting.horizons]
+
+    def visit(real: int, now: Weights) -> None:
+        for name, step, at in wanted:
+            for statistics, theirs in zip(found, beside, strict=True):
+                if at == real:
+                    distance, ratio = weight_statistics(now, theirs.weights(step), setting.start)
+                    statistics[name]["distance", step], statistics[name]["log_norm_ratio", step] = distance, ratio
+
+    steps = tuple(sorted({at for _name, _step, at in wanted if at > setting.first}))
+    watch(recipe, numerics, replace(setting, horizons=steps), visit)
+    return [[(name, "checkpoints", s) for name, s in statistics.items()] for statistics in found]
+
+
+def rank(
+    plain: Statistics, tried: Sequence[tuple[str, str, Statistics]], floor: Statistics, not_tried: tuple[str, ...] = ()
+) -> Explanation:
+    """Rank alternatives by what is left between the replay with each and the release."""
+    whole = largest_in_floors(plain, floor)[0]
+    found = []
+    for name, field, statistics in tried:
+        # what an alternative cannot speak to (losses, for mislabelled weights) it does not explain
+        left = max(
+            largest_in_floors(statistics, floor)[0],
+            largest_in_floors({key: value for key, value in plain.items() if key not in statistics}, floor)[0],
+        )
+        found.append((left, _total(statistics, plain, floor), Tried(name=name, field=field, in_floors=left, removed=_removed(left, whole))))
+    found.sort(key=lambda one: one[:2])
+    ranked = tuple(one for _left, _total, one in found)
+    best = ranked[0].in_floors if ranked else math.inf
+    bound = FACTOR if best <= FACTOR else best * ALONE
+    group = tuple(one.name for one in ranked if one.in_floors <= bound and one.in_floors < whole)
+    return Explanation(plain_in_floors=whole, ranked=ranked, group=group, not_tried=not_tried)
+
+
+def _removed(left: float, whole: float) -> float:
+    if not math.isfinite(whole):
+        return 1.0 if math.isfinite(left) else 0.0
+    if not math.isfinite(left):
+        return -math.inf
+    scale = math.log(max(whole, math.e))
+    return 1 - math.log(max(left, 1.0)) / scale
+
+
+def _total(statistics: Statistics, plain: Statistics, floor: Statistics) -> float:
+    """The sum of all statistics in floors: breaks ties between alternatives."""
+    return sum(
+        in_floors({**plain, **statistics}[key], floor[key], LIMITS[key[0]])
+        for key in plain
+        if key in floor and has_evidence(key, floor)
+    )

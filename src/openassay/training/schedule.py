@@ -1,0 +1,29 @@
+"""Which learning rate does an update get?"""
+
+from __future__ import annotations
+
+import math
+
+from openassay.training.language import LearningRate
+from openassay.training.mismatch import RecipeMismatch
+
+
+def learning_rate(schedule: LearningRate, update: int) -> float:
+    """The learning rate of an update, counted from 0."""
+    k = update if schedule.first == "zero" else update + 1
+    warmup, peak, least = schedule.warmup_steps, schedule.peak, schedule.minimum
+    if schedule.form == "inverse_sqrt":
+        return peak * math.sqrt(max(1, warmup)) / math.sqrt(max(k, warmup, 1))
+    if k < warmup:
+        return peak * k / warmup
+    if schedule.form == "constant":
+        return peak
+    if schedule.decay_steps is None:
+        raise RecipeMismatch("learning_rate.decay_steps: the schedule needs it, and the release does not say it")
+    if schedule.form == "cosine_clamped":
+        done = min(1.0, (k - warmup) / schedule.decay_steps)
+        return max(least, peak * (1 + math.cos(math.pi * done)) / 2)
+    done = min(1.0, (k - warmup) / max(1, schedule.decay_steps - warmup))
+    if schedule.form == "linear":
+        return peak + (least - peak) * done
+    return least + (peak - least) * (1 + math.cos(math.pi * done)) / 2
