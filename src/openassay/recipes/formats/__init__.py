@@ -29,26 +29,48 @@ class Format:
 
 FORMATS = (
     Format(name="gpt_neox", says="GPT-NeoX YAML (Pythia)", recognise=gpt_neox.recognise, read=gpt_neox.read),
-    Format(name="cerebras", says="Cerebras model zoo params.yaml (CrystalCoder)", recognise=cerebras.recognise, read=cerebras.read),
     Format(
-        name="cerebras_preparation", says="Cerebras model zoo data preparation", recognise=cerebras.is_preparation,
+        name="cerebras",
+        says="Cerebras model zoo params.yaml (CrystalCoder)",
+        recognise=cerebras.recognise,
+        read=cerebras.read,
+    ),
+    Format(
+        name="cerebras_preparation",
+        says="Cerebras model zoo data preparation",
+        recognise=cerebras.is_preparation,
         read=cerebras.read_preparation,
     ),
     Format(name="olmo", says="OLMo YAML (OLMo, OLMo 2)", recognise=olmo.recognise, read=olmo.read),
-    Format(name="hf_config", says="Hugging Face config.json", recognise=hugging_face.is_config, read=hugging_face.read_config),
     Format(
-        name="hf_arguments", says="Hugging Face TrainingArguments", recognise=hugging_face.is_arguments,
+        name="hf_config",
+        says="Hugging Face config.json",
+        recognise=hugging_face.is_config,
+        read=hugging_face.read_config,
+    ),
+    Format(
+        name="hf_arguments",
+        says="Hugging Face TrainingArguments",
+        recognise=hugging_face.is_arguments,
         read=hugging_face.read_arguments,
     ),
     Format(
-        name="t5_gin", says="gin files of T5 (Mesh TensorFlow)", recognise=gin.recognise, read=gin.read, parse=gin.parse,
+        name="t5_gin",
+        says="gin files of T5 (Mesh TensorFlow)",
+        recognise=gin.recognise,
+        read=gin.read,
+        parse=gin.parse,
         suffixes=(".gin",),
     ),
     Format(
-        name="amber", says="constants of LLM360's Amber main.py", recognise=amber.recognise, read=amber.read, parse=amber.parse,
+        name="amber",
+        says="constants of LLM360's Amber main.py",
+        recognise=amber.recognise,
+        read=amber.read,
+        parse=amber.parse,
         suffixes=(".py",),
     ),
-)  # fmt: skip
+)
 """Tried in this order, among those whose files end so."""
 
 

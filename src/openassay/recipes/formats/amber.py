@@ -13,19 +13,31 @@ from pathlib import Path
 from openassay.faults import BadInput
 from openassay.recipes.formats.draft import Draft, whole
 from openassay.recipes.formats.marked import MAX_BYTES, Entry, Marked, read_text, shorten
-from openassay.training.language import ReadRecipe
+from openassay.training.language import ReadRecipe, Value
 
 COMMIT = "LLM360/amber-train@64bc595600324ebb7d6d559af76a8702f0872776"
 LLAMA_7B = {
-    "vocab_size": 32000, "hidden_size": 4096, "num_layers": 32, "num_heads": 32, "num_kv_heads": 32, "intermediate_size": 11008,
+    "vocab_size": 32000,
+    "hidden_size": 4096,
+    "num_layers": 32,
+    "num_heads": 32,
+    "num_kv_heads": 32,
+    "intermediate_size": 11008,
     "max_position": 2048,
-}  # fmt: skip
+}
 """LLaMA 7B, to which `huggyllama/llama-7b` points."""
 
 IGNORED = {
-    "TIMEZONE": "logging", "DATE": "logging", "PROJECT_NAME": "a name", "RUN_NAME": "a name", "WORKDIR": "a path", "ACCELERATOR": "where, not what",
-    "MODEL_SIZE": "part of names", "main.run_wandb": "logging", "run.run_wandb": "logging",
-}  # fmt: skip
+    "TIMEZONE": "logging",
+    "DATE": "logging",
+    "PROJECT_NAME": "a name",
+    "RUN_NAME": "a name",
+    "WORKDIR": "a path",
+    "ACCELERATOR": "where, not what",
+    "MODEL_SIZE": "part of names",
+    "main.run_wandb": "logging",
+    "run.run_wandb": "logging",
+}
 
 
 def parse(text: str, where: str) -> Marked:
@@ -151,9 +163,19 @@ def _architecture(draft: Draft) -> None:
             f"{draft.at('HF_MODEL_NAME_OR_PATH')}: the network is that of {shorten(model or 'no model')}, which is not known here"
         )
     where = f"{COMMIT}:model_utils/modeling_llama.py"
-    for key, value in (("activation", "swiglu"), ("norm", "rms_norm"), ("rotary_share", 1.0), ("rotary_base", 10000.0), ("bias", False),
-                       ("parallel_residual", False), ("qk_norm", False), ("attention_dropout", 0.0), ("hidden_dropout", 0.0)):  # fmt: skip
-        draft.code(f"architecture.{key}", value, where)  # type: ignore[arg-type]
+    fixed: dict[str, Value] = {
+        "activation": "swiglu",
+        "norm": "rms_norm",
+        "rotary_share": 1.0,
+        "rotary_base": 10000.0,
+        "bias": False,
+        "parallel_residual": False,
+        "qk_norm": False,
+        "attention_dropout": 0.0,
+        "hidden_dropout": 0.0,
+    }
+    for key, known in fixed.items():
+        draft.code(f"architecture.{key}", known, where)
     draft.code("initialisation.method", "normal", where)
 
 
@@ -179,8 +201,12 @@ def _batch(draft: Draft) -> None:
     draft.code("data.item_length", 2049, "LLM360/AmberDatasets: token_ids of 2,049")
     seed = draft.integer("RANDOM_SEED", 0, 2**32 - 1)
     draft.stated("data.seed", "RANDOM_SEED", seed)
-    draft.put("data.order", "unknown", "derived",
-              f"{draft.at('RANDOM_SEED')}: the order within a chunk depends on where the training was restarted, which is not published")  # fmt: skip
+    draft.put(
+        "data.order",
+        "unknown",
+        "derived",
+        f"{draft.at('RANDOM_SEED')}: the order within a chunk depends on where training was restarted, which is not published",
+    )
     folder = draft.word("TRAIN_DATA_DIR")
     if folder and chunks and chunks <= 100_000:
         draft.derived(

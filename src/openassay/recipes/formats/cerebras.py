@@ -1,8 +1,8 @@
 """Cerebras model zoo params.yaml (CrystalCoder): sections model, optimizer, train_input, runconfig.
 
 The learning rate is a list of pieces, each counted in updates from its own start; a run of `max_steps` may cut the last one.
-Scales of the maximal update parametrisation stand as they are applied: embedding, logits, attention by the head's size, and a factor
-on the learning rate of the layers' matrices.
+Scales of the maximal update parametrisation stand as they are applied: embedding, logits, attention by the head's size, and a
+factor on the learning rate of the layers' matrices.
 """
 
 from __future__ import annotations
@@ -20,17 +20,31 @@ MODEL = f"{COMMIT}:modelzoo/transformers/pytorch/gpt2/model.py"
 BASE = f"{COMMIT}:modelzoo/common/pytorch/PyTorchBaseModel.py"
 
 IGNORED = {
-    "cerebras*": "how it is started", "eval_input*": "evaluation", "runconfig.*": "how it is started or logged",
-    "model.attention_kernel": "the same function, another kernel", "model.attention_softmax_fp32": "rounding only",
-    "model.boundary_casting": "rounding only", "model.attention_type": "scaled by attention_scale", "model.loss_scaling": "see loss_weight",
-    "model.loss_weight": "with loss_scaling batch_size: the mean over the sequence", "model.compute_eval_metrics": "evaluation",
-    "model.model_name": "a name", "optimizer.log_summaries": "logging", "train_input.num_workers": "speed, not values",
-    "train_input.persistent_workers": "speed, not values", "train_input.prefetch_factor": "speed, not values",
-    "train_input.use_worker_cache": "speed, not values", "train_input.data_processor": "the class that reads the files",
-    "train_input.repeat": "the data are read again when they end", "train_input.vocab_size": "as the model's",
-    "train_input.micro_batch_size": "memory: how the batch is cut", "train_input.use_multiple_workers": "speed, not values",
-    "train_input.max_sequence_length": "as the model's", "train_input.mixed_precision": "as the model's", "train_input.use_bfloat16": "as the model's",
-}  # fmt: skip
+    "cerebras*": "how it is started",
+    "eval_input*": "evaluation",
+    "runconfig.*": "how it is started or logged",
+    "model.attention_kernel": "the same function, another kernel",
+    "model.attention_softmax_fp32": "rounding only",
+    "model.boundary_casting": "rounding only",
+    "model.attention_type": "scaled by attention_scale",
+    "model.loss_scaling": "see loss_weight",
+    "model.loss_weight": "with loss_scaling batch_size: the mean over the sequence",
+    "model.compute_eval_metrics": "evaluation",
+    "model.model_name": "a name",
+    "optimizer.log_summaries": "logging",
+    "train_input.num_workers": "speed, not values",
+    "train_input.persistent_workers": "speed, not values",
+    "train_input.prefetch_factor": "speed, not values",
+    "train_input.use_worker_cache": "speed, not values",
+    "train_input.data_processor": "the class that reads the files",
+    "train_input.repeat": "the data are read again when they end",
+    "train_input.vocab_size": "as the model's",
+    "train_input.micro_batch_size": "memory: how the batch is cut",
+    "train_input.use_multiple_workers": "speed, not values",
+    "train_input.max_sequence_length": "as the model's",
+    "train_input.mixed_precision": "as the model's",
+    "train_input.use_bfloat16": "as the model's",
+}
 
 
 def recognise(marked: Marked) -> bool:
@@ -144,8 +158,13 @@ def _architecture(draft: Draft) -> None:
         MODEL,
     )
     inverse = draft.boolean("model.scale_qk_dot_by_d")
-    put("architecture.attention_scale", "model.scale_qk_dot_by_d",
-        None if inverse is None else "inverse" if inverse else "inverse_sqrt", "inverse_sqrt", MODEL)  # fmt: skip
+    put(
+        "architecture.attention_scale",
+        "model.scale_qk_dot_by_d",
+        None if inverse is None else "inverse" if inverse else "inverse_sqrt",
+        "inverse_sqrt",
+        MODEL,
+    )
 
 
 def _bias(draft: Draft) -> None:
@@ -212,8 +231,12 @@ def _optimizer(draft: Draft) -> None:
     if name in {"adamw", "adam_l2"}:
         first, second = draft.number("optimizer.beta1", 0, 1), draft.number("optimizer.beta2", 0, 1)
         where = ", ".join(draft.at(f"optimizer.{key}") for key in ("beta1", "beta2") if draft.has(f"optimizer.{key}"))
-        draft.put("optimizer.betas", (0.9 if first is None else first, 0.999 if second is None else second),
-                  "stated" if None not in {first, second} else "code default", where or BASE)  # fmt: skip
+        draft.put(
+            "optimizer.betas",
+            (0.9 if first is None else first, 0.999 if second is None else second),
+            "stated" if None not in {first, second} else "code default",
+            where or BASE,
+        )
         draft.stated("optimizer.eps", "optimizer.eps", draft.number("optimizer.eps", 0, 1), 1e-6, BASE)
         if draft.boolean("optimizer.correct_bias") is False:
             draft.note(f"{draft.at('optimizer.correct_bias')}: Adam without correction of its bias")
@@ -230,8 +253,12 @@ def _optimizer(draft: Draft) -> None:
         for key in entry.value:
             factors[shorten(key)] = draft.as_number(entry.value[key], f"adjust_learning_rate.{shorten(key)}", 0, 1e6)
             draft.used.add(f"optimizer.adjust_learning_rate.{key}")
-    draft.put("optimizer.lr_multipliers", factors, "stated" if factors else "code default",
-              draft.at("optimizer.adjust_learning_rate") if factors else f"{BASE}: one rate for all")  # fmt: skip
+    draft.put(
+        "optimizer.lr_multipliers",
+        factors,
+        "stated" if factors else "code default",
+        draft.at("optimizer.adjust_learning_rate") if factors else f"{BASE}: one rate for all",
+    )
     scale = draft.find("optimizer.loss_scaling_factor")
     if scale is not None and scale.raw != "dynamic":
         draft.as_number(scale, "optimizer.loss_scaling_factor", 0, 1e12)
@@ -263,8 +290,16 @@ def _piece(draft: Draft, piece: Entry) -> tuple[str, float, float, int | None, s
     key = "optimizer.learning_rate"
     if not isinstance(piece.value, dict):
         raise draft.bad(piece, key, "a piece with scheduler, rates and steps", piece)
-    known = {"scheduler", "initial_learning_rate", "end_learning_rate", "learning_rate", "base_lr", "steps", "decay_steps",
-             "disable_lr_steps_reset"}  # fmt: skip
+    known = {
+        "scheduler",
+        "initial_learning_rate",
+        "end_learning_rate",
+        "learning_rate",
+        "base_lr",
+        "steps",
+        "decay_steps",
+        "disable_lr_steps_reset",
+    }
     for name, item in piece.value.items():
         if name not in known:
             draft.note(f"{item.place}: {shorten(name)}: a key of the schedule that this reader does not know")
@@ -454,11 +489,19 @@ def _comments(draft: Draft) -> None:
 # The settings of the model zoo's data preparation ----------------------------------------------------------------------
 
 PREPARATION_IGNORED = {
-    "setup.*": "where and how the preparation runs", "processing.tokenizer_type": "the tokenizer", "processing.*_file": "the tokenizer",
-    "processing.output_name": "a name", "processing.files_per_record": "how the files are cut", "processing.write_*": "how the files are cut",
-    "processing.resume_from_checkpoint": "restarts", "processing.display_pbar": "logging", "processing.short_seq_prob": "data preparation",
-    "dataset.*": "data preparation", "processing.fim_*": "data preparation", "processing.seed": "of the preparation, not of the training",
-}  # fmt: skip
+    "setup.*": "where and how the preparation runs",
+    "processing.tokenizer_type": "the tokenizer",
+    "processing.*_file": "the tokenizer",
+    "processing.output_name": "a name",
+    "processing.files_per_record": "how the files are cut",
+    "processing.write_*": "how the files are cut",
+    "processing.resume_from_checkpoint": "restarts",
+    "processing.display_pbar": "logging",
+    "processing.short_seq_prob": "data preparation",
+    "dataset.*": "data preparation",
+    "processing.fim_*": "data preparation",
+    "processing.seed": "of the preparation, not of the training",
+}
 
 
 def is_preparation(marked: Marked) -> bool:

@@ -38,11 +38,22 @@ NAMES: dict[str, bool] = dict(_leaves(LanguageRecipe))
 """Every dotted name of the canonical recipe, and whether there is no recipe without it."""
 
 UNITS = {
-    "architecture.vocab_size": "tokens", "architecture.max_position": "tokens", "data.sequence_length": "tokens",
-    "data.item_length": "tokens", "data.target_length": "tokens", "data.mean_noise_span": "tokens", "batch_size": "sequences",
-    "steps": "updates", "tokens_total": "tokens", "learning_rate.warmup_steps": "updates", "learning_rate.decay_steps": "updates",
-    "clip_warmup_steps": "updates", "checkpoints": "updates", "clip_norm": "L2 norm", "initialisation.truncated_at": "std",
-}  # fmt: skip
+    "architecture.vocab_size": "tokens",
+    "architecture.max_position": "tokens",
+    "data.sequence_length": "tokens",
+    "data.item_length": "tokens",
+    "data.target_length": "tokens",
+    "data.mean_noise_span": "tokens",
+    "batch_size": "sequences",
+    "steps": "updates",
+    "tokens_total": "tokens",
+    "learning_rate.warmup_steps": "updates",
+    "learning_rate.decay_steps": "updates",
+    "clip_warmup_steps": "updates",
+    "checkpoints": "updates",
+    "clip_norm": "L2 norm",
+    "initialisation.truncated_at": "std",
+}
 
 
 class Draft:
@@ -86,8 +97,10 @@ class Draft:
     def bad(self, entry: Entry, key: str, expected: str, found: Entry | str) -> BadInput:
         """One line: file, line, key, expected, found."""
         if isinstance(found, Entry):
-            kinds = {dict: "keys and values", list: "a list"}
-            found = kinds.get(type(found.value)) or shorten(found.raw) or "nothing"
+            if isinstance(found.value, (dict, list)):
+                found = "a list" if isinstance(found.value, list) else "keys and values"
+            else:
+                found = shorten(found.raw) or "nothing"
         return BadInput(f"{entry.place}: {shorten(key)}: expected {expected}, found {found}")
 
     def number(self, path: str, low: float = -1e30, high: float = 1e30) -> float | None:
@@ -224,14 +237,26 @@ class Draft:
         missing = tuple(name for name, needed in NAMES.items() if needed and given.get(name) is None)
         recipe = None
         if not missing:
+            for name, needed in NAMES.items():
+                if not needed and name not in given and not _without_default(name):
+                    self.values[name] = _default(name)
+                    if (default := self.values[name]) is not None:
+                        self.origins[name] = Origin(
+                            kind="unstated", where=f"{self.origins[name].where}; as in every recipe: {default}"
+                        )
+        if not missing:
             optional = {name for name, needed in NAMES.items() if not needed and name not in given}
             recipe = self._build({**given, **{name: None for name in optional if _without_default(name)}})
         return ReadRecipe(
             format=self.format,
             values={name: self.values[name] for name in NAMES},
             origins={name: self.origins[name] for name in NAMES},
-            missing=missing, recipe=recipe, ignored=without, unknown=unknown, notes=tuple(self.notes),
-        )  # fmt: skip
+            missing=missing,
+            recipe=recipe,
+            ignored=without,
+            unknown=unknown,
+            notes=tuple(self.notes),
+        )
 
     def _build(self, values: dict[str, Value]) -> LanguageRecipe:
         nested: dict[str, Any] = {}
@@ -269,11 +294,15 @@ class Draft:
 
 
 def _without_default(name: str) -> bool:
+    return _default(name) is dataclasses.MISSING
+
+
+def _default(name: str) -> Any:
     kind: Any = LanguageRecipe
     *path, last = name.split(".")
     for part in path:
         kind = typing.get_type_hints(kind)[part]
-    return next(f for f in dataclasses.fields(kind) if f.name == last).default is dataclasses.MISSING
+    return next(f for f in dataclasses.fields(kind) if f.name == last).default
 
 
 def _is_whole(text: str) -> bool:

@@ -1,7 +1,7 @@
 """gin files of T5 (Mesh TensorFlow): bindings, macros and includes, read as data: nothing is imported, nothing is called.
 
-A T5 file says only what differs from Mesh TensorFlow's `defaults.gin`; those defaults are cited at their commit. A macro is resolved
-when everything is read, as gin does, so that a later file changes what an earlier one uses.
+A T5 file says only what differs from Mesh TensorFlow's `defaults.gin`; those defaults are cited at their commit. A macro is
+resolved when everything is read, as gin does, so that a later file changes what an earlier one uses.
 """
 
 from __future__ import annotations
@@ -34,23 +34,74 @@ _TOKEN = re.compile(
 )
 
 IGNORED = {
-    "run.*checkpoint*": "storage or evaluation", "run.eval*": "evaluation", "run.export*": "evaluation", "run.perplexity*": "evaluation",
-    "run.*predict*": "evaluation", "run.output_eval*": "evaluation", "run.mode": "how it is started", "run.mesh_*": "parallelism",
-    "run.layout_rules": "parallelism", "run.iterations_per_loop": "logging", "run.autostack": "speed, not values", "run.vocabulary": "the tokenizer",
-    "run.dataset_split": "the part that is trained on", "run.ensemble_inputs": "none", "run.skip_seen_data": "restarts", "run.variable_filter": "all",
-    "run.total_run_steps": "restarts", "tpu_mesh_shape.*": "parallelism", "serialize_num_microbatches.*": "memory: how the batch is cut",
-    "tpu_estimator_model_fn.*": "logging", "rewrite_stack_variables.*": "storage", "get_vocabulary.*": "the tokenizer", "decode*": "evaluation",
-    "Bitransformer.decode*": "evaluation", "Unitransformer.sample*": "evaluation", "infer*": "evaluation", "score*": "evaluation", "*.beam_size": "evaluation",
-    "pack_dataset.*": "speed, not values", "mesh_eval_dataset_fn.*": "evaluation", "*.recompute_grads": "memory, not values", "*.name": "a name",
-    "make_bitransformer.encoder_name": "names", "make_bitransformer.decoder_name": "names", "unsupervised.*": "data preparation", "select_random_chunk.*": "data preparation",
-    "denoise.*_fn": "data preparation", "split_tokens*": "data preparation", "random_spans_helper.*": "data preparation", "reduce_concat_tokens.*": "data preparation",
-    "*noise_mask.*": "data preparation", "run.train_dataset_fn": "the mixture says it", "*.block_scope": "names of variables", "mesh_train_dataset_fn.pack": "several examples in a sequence",
-    "get_variable_dtype.master_dtype": "storage", "*file*name*": "evaluation", "SimdMeshImpl.*": "parallelism", "eval_checkpoint_step": "evaluation", "num_priming_tokens": "evaluation",
-    "save_scores*": "evaluation", "Bitransformer.*": "evaluation", "VocabEmbedding.*": "how the weights begin", "VarianceScalingInitializer.*": "how the weights begin",
-    "unit_scaling_convention.*": "how the weights begin", "*/LayerStack.dropout_rate": "an older name", "*/LayerStack.norm_epsilon": "an older name", "*Unitransformer.max_length": "of absolute positions only",
-    "run.train_model_fn": "how it is started", "mesh_inference_dataset_fn.*": "evaluation", "sample_autoregressive.*": "evaluation", "relative_position_spans.*": "data preparation", "*.combine_dims": "speed, not values", "*.keep_query_heads_dims": "speed, not values", "*.ensemble": "none",
-    "mesh_train_dataset_fn.use_cached": "where the data lie", "get_variable_dtype.slice_dtype": "storage", "*.fold_scaling_into_initializer": "how it is written",
-}  # fmt: skip
+    "run.*checkpoint*": "storage or evaluation",
+    "run.eval*": "evaluation",
+    "run.export*": "evaluation",
+    "run.perplexity*": "evaluation",
+    "run.*predict*": "evaluation",
+    "run.output_eval*": "evaluation",
+    "run.mode": "how it is started",
+    "run.mesh_*": "parallelism",
+    "run.layout_rules": "parallelism",
+    "run.iterations_per_loop": "logging",
+    "run.autostack": "speed, not values",
+    "run.vocabulary": "the tokenizer",
+    "run.dataset_split": "the part that is trained on",
+    "run.ensemble_inputs": "none",
+    "run.skip_seen_data": "restarts",
+    "run.variable_filter": "all",
+    "run.total_run_steps": "restarts",
+    "tpu_mesh_shape.*": "parallelism",
+    "serialize_num_microbatches.*": "memory: how the batch is cut",
+    "tpu_estimator_model_fn.*": "logging",
+    "rewrite_stack_variables.*": "storage",
+    "get_vocabulary.*": "the tokenizer",
+    "decode*": "evaluation",
+    "Bitransformer.decode*": "evaluation",
+    "Unitransformer.sample*": "evaluation",
+    "infer*": "evaluation",
+    "score*": "evaluation",
+    "*.beam_size": "evaluation",
+    "pack_dataset.*": "speed, not values",
+    "mesh_eval_dataset_fn.*": "evaluation",
+    "*.recompute_grads": "memory, not values",
+    "*.name": "a name",
+    "make_bitransformer.encoder_name": "names",
+    "make_bitransformer.decoder_name": "names",
+    "unsupervised.*": "data preparation",
+    "select_random_chunk.*": "data preparation",
+    "denoise.*_fn": "data preparation",
+    "split_tokens*": "data preparation",
+    "random_spans_helper.*": "data preparation",
+    "reduce_concat_tokens.*": "data preparation",
+    "*noise_mask.*": "data preparation",
+    "run.train_dataset_fn": "the mixture says it",
+    "*.block_scope": "names of variables",
+    "mesh_train_dataset_fn.pack": "several examples in a sequence",
+    "get_variable_dtype.master_dtype": "storage",
+    "*file*name*": "evaluation",
+    "SimdMeshImpl.*": "parallelism",
+    "eval_checkpoint_step": "evaluation",
+    "num_priming_tokens": "evaluation",
+    "save_scores*": "evaluation",
+    "Bitransformer.*": "evaluation",
+    "VocabEmbedding.*": "how the weights begin",
+    "VarianceScalingInitializer.*": "how the weights begin",
+    "unit_scaling_convention.*": "how the weights begin",
+    "*/LayerStack.dropout_rate": "an older name",
+    "*/LayerStack.norm_epsilon": "an older name",
+    "*Unitransformer.max_length": "of absolute positions only",
+    "run.train_model_fn": "how it is started",
+    "mesh_inference_dataset_fn.*": "evaluation",
+    "sample_autoregressive.*": "evaluation",
+    "relative_position_spans.*": "data preparation",
+    "*.combine_dims": "speed, not values",
+    "*.keep_query_heads_dims": "speed, not values",
+    "*.ensemble": "none",
+    "mesh_train_dataset_fn.use_cached": "where the data lie",
+    "get_variable_dtype.slice_dtype": "storage",
+    "*.fold_scaling_into_initializer": "how it is written",
+}
 
 
 def parse(text: str, where: str) -> Marked:
@@ -273,8 +324,12 @@ def _architecture(draft: Draft) -> None:
     if draft.has("Vocabulary.extra_ids"):
         extra = draft.integer("Vocabulary.extra_ids", 0, 10**6)
     rows = -(-(32000 + (100 if extra is None else extra)) // divisor) * divisor
-    draft.code("architecture.vocab_size", rows, f"{T5}:t5/data/utils.py: 32000 pieces and {100 if extra is None else extra} extra ids, "
-               f"padded to a multiple of {divisor}")  # fmt: skip
+    draft.code(
+        "architecture.vocab_size",
+        rows,
+        f"{T5}:t5/data/utils.py: 32000 pieces and {100 if extra is None else extra} extra ids, "
+        f"padded to a multiple of {divisor}",
+    )
     for name, paths, default in (
         ("hidden_size", ("d_model", *_scoped("Unitransformer.d_model")), 1024),
         ("num_layers", ("num_layers", *_scoped("make_layer_stack.num_layers")), 6),
@@ -350,8 +405,9 @@ def _activation(draft: Draft) -> None:
 def _layers(draft: Draft) -> None:
     """Are the stacks T5's: attention and feed-forward, alike in every layer?"""
     usual = {
-        "encoder": ["SelfAttention", "DenseReluDense"], "decoder": ["SelfAttention", "EncDecAttention", "DenseReluDense"],
-    }  # fmt: skip
+        "encoder": ["SelfAttention", "DenseReluDense"],
+        "decoder": ["SelfAttention", "EncDecAttention", "DenseReluDense"],
+    }
     for stack, names in usual.items():
         found = draft.items(f"{stack}/make_layer_stack.layers")
         if found is not None and [item.raw.rpartition(".")[2] for item in found] != names:
@@ -359,20 +415,28 @@ def _layers(draft: Draft) -> None:
                 f"{draft.at(f'{stack}/make_layer_stack.layers')}: other layers than T5's, which the canonical recipe cannot say"
             )
         for part, there in (
-            ("sublayers_initial", ["sublayer_dropout"]), ("sublayers_final", ["sublayer_rms_norm", "sublayer_dropout"]),
-            ("sublayers_per_layer", ["sublayer_rms_norm", "sublayer_call_layer", "sublayer_dropout", "sublayer_residual"]),
-        ):  # fmt: skip
+            ("sublayers_initial", ["sublayer_dropout"]),
+            ("sublayers_final", ["sublayer_rms_norm", "sublayer_dropout"]),
+            (
+                "sublayers_per_layer",
+                ["sublayer_rms_norm", "sublayer_call_layer", "sublayer_dropout", "sublayer_residual"],
+            ),
+        ):
             found = draft.items(f"{stack}/LayerStack.{part}")
             if found is not None and [item.raw.rpartition(".")[2] for item in found] != there:
                 draft.note(
-                    f"{draft.at(f'{stack}/LayerStack.{part}')}: other parts of a layer than T5's, which the canonical recipe cannot say"
+                    f"{draft.at(f'{stack}/LayerStack.{part}')}: other parts than T5's, which the canonical recipe cannot say"
                 )
 
 
 def _sequences(draft: Draft) -> None:
     entry = draft.find("run.sequence_length")
-    inputs, targets = (draft.integer(f"run.sequence_length.{side}", 1) if entry and not _is_call(draft, f"run.sequence_length.{side}") else None
-                       for side in ("inputs", "targets"))  # fmt: skip
+    inputs, targets = (
+        draft.integer(f"run.sequence_length.{side}", 1)
+        if entry and not _is_call(draft, f"run.sequence_length.{side}")
+        else None
+        for side in ("inputs", "targets")
+    )
     where = draft.at("run.sequence_length")
     density_path = _either(draft, "denoise.noise_density", "noise_density")
     density = draft.number(density_path, 0, 1)
@@ -400,11 +464,18 @@ def _sequences(draft: Draft) -> None:
 
 
 USUAL = {
-    "SelfAttention.attention_func": None, "SelfAttention.attention_kwargs": None, "SelfAttention.num_memory_heads": 0, "SelfAttention.shared_kv": False,
-    "Unitransformer.input_full_attention": False, "Unitransformer.loss_denominator": None, "Unitransformer.loss_fn": None,
-    "Unitransformer.loss_on_targets_only": False, "Unitransformer.sinusoid_positional_embedding": False, "Unitransformer.token_dropout_rate": 0.0,
+    "SelfAttention.attention_func": None,
+    "SelfAttention.attention_kwargs": None,
+    "SelfAttention.num_memory_heads": 0,
+    "SelfAttention.shared_kv": False,
+    "Unitransformer.input_full_attention": False,
+    "Unitransformer.loss_denominator": None,
+    "Unitransformer.loss_fn": None,
+    "Unitransformer.loss_on_targets_only": False,
+    "Unitransformer.sinusoid_positional_embedding": False,
+    "Unitransformer.token_dropout_rate": 0.0,
     "EncDecAttention.relative_attention_type": None,
-}  # fmt: skip
+}
 """Arguments that change nothing at these values; at others they are unknown to this reader."""
 
 
@@ -472,7 +543,7 @@ def _optimizer(draft: Draft) -> None:
             item = draft.find(f"AdafactorOptimizer.{key}")
             if item is not None and item.value != default:
                 draft.note(
-                    f"{item.place}: Adafactor's {key} is {shorten(item.raw)}, not {default}, which the canonical recipe cannot say"
+                    f"{item.place}: Adafactor's {key} is {shorten(item.raw)}, not {default}: the canonical recipe has no place for it"
                 )
         draft.number("adafactor_decay_rate_pow.offset")
         draft.derived("optimizer.betas", None, "Adafactor has none")
@@ -498,8 +569,13 @@ def _learning_rate(draft: Draft) -> None:
     if names in (["constant_learning_rate"], ["constant"]):
         path = "constant_learning_rate.learning_rate" if names == ["constant_learning_rate"] else "constant.value"
         draft.put("learning_rate.form", "constant", kind, where)
-        rate = put("learning_rate.peak", path, draft.number(path, 0, 1000), 1.0 if path == "constant.value" else None,
-                   f"{RATES} constant" if path == "constant.value" else "")  # fmt: skip
+        rate = put(
+            "learning_rate.peak",
+            path,
+            draft.number(path, 0, 1000),
+            1.0 if path == "constant.value" else None,
+            f"{RATES} constant" if path == "constant.value" else "",
+        )
         draft.derived("learning_rate.minimum", rate, f"{where}: constant")
         draft.derived("learning_rate.warmup_steps", 0, f"{where}: constant")
     elif "truncated_rsqrt" in names or names == ["learning_rate_schedule_noam"]:

@@ -23,26 +23,73 @@ ENTRIES = {"20B_tokenizer.json": 50277, "gpt2-vocab.json": 50257}
 MOST_CHECKPOINTS = 100_000
 
 IGNORED = {
-    "*parallel_size": "parallelism", "*partition*": "parallelism", "zero_*": "parallelism", "output_layer_parallelism": "parallelism",
-    "deepspeed*": "how it is started", "launcher": "how it is started", "hostfile": "how it is started", "num_nodes": "how it is started",
-    "include": "how it is started", "exclude": "how it is started", "master_*": "how it is started", "num_gpus": "how it is started",
-    "detect_nvlink_pairs": "how it is started", "comment": "how it is started", "user_script": "how it is started",
-    "distributed_backend": "communication", "*allreduce*": "communication", "checkpoint_activations": "memory, not values",
-    "checkpoint_num_layers": "memory, not values", "contiguous_checkpointing": "memory, not values",
-    "checkpoint_in_cpu": "memory, not values", "profile_backward": "logging", "synchronize_each_layer": "speed, not values",
-    "scaled_*_fusion": "speed; rounding only", "bias_dropout_fusion": "speed; rounding only", "gradient_predivide_factor": "communication",
-    "eval_*": "evaluation", "do_valid": "evaluation", "do_test": "evaluation", "valid_*": "evaluation", "test_*": "evaluation",
-    "log_*": "logging", "*wandb*": "logging", "tensorboard*": "logging", "steps_per_print": "logging", "wall_clock_breakdown": "logging",
-    "dump_state": "logging", "flops_profiler*": "logging", "git_hash": "logging", "num_workers": "speed, not values",
-    "data_impl": "the data files say it themselves", "mmap_warmup": "speed, not values", "save": "a path", "load": "a path",
-    "keep_last_n_checkpoints": "storage", "no_save_*": "storage", "no_load_*": "storage", "merge_file": "a path",
-    "tokenizer_type": "the token files are tokenised", "attention_config": "the same function, another kernel",
-    "fp16.loss_scale_window": "of the loss scale's later course", "fp16.hysteresis": "of the loss scale's later course",
-    "fp16.min_loss_scale": "of the loss scale's later course", "fp16.auto_cast": "speed, not values",
-    "use_checkpoint_lr_scheduler": "restarts", "override_lr_scheduler": "restarts", "finetune": "restarts", "iteration": "restarts",
-    "text_gen_type": "sampling", "temperature": "sampling", "top_*": "sampling", "maximum_tokens": "sampling", "sample_*": "sampling",
-    "use_shared_fs": "speed, not values", "lazy_mpu_init": "speed, not values", "short_seq_prob": "not for this model",
-}  # fmt: skip
+    "*parallel_size": "parallelism",
+    "*partition*": "parallelism",
+    "zero_*": "parallelism",
+    "output_layer_parallelism": "parallelism",
+    "deepspeed*": "how it is started",
+    "launcher": "how it is started",
+    "hostfile": "how it is started",
+    "num_nodes": "how it is started",
+    "include": "how it is started",
+    "exclude": "how it is started",
+    "master_*": "how it is started",
+    "num_gpus": "how it is started",
+    "detect_nvlink_pairs": "how it is started",
+    "comment": "how it is started",
+    "user_script": "how it is started",
+    "distributed_backend": "communication",
+    "*allreduce*": "communication",
+    "checkpoint_activations": "memory, not values",
+    "checkpoint_num_layers": "memory, not values",
+    "contiguous_checkpointing": "memory, not values",
+    "checkpoint_in_cpu": "memory, not values",
+    "profile_backward": "logging",
+    "synchronize_each_layer": "speed, not values",
+    "scaled_*_fusion": "speed; rounding only",
+    "bias_dropout_fusion": "speed; rounding only",
+    "gradient_predivide_factor": "communication",
+    "eval_*": "evaluation",
+    "do_valid": "evaluation",
+    "do_test": "evaluation",
+    "valid_*": "evaluation",
+    "test_*": "evaluation",
+    "log_*": "logging",
+    "*wandb*": "logging",
+    "tensorboard*": "logging",
+    "steps_per_print": "logging",
+    "wall_clock_breakdown": "logging",
+    "dump_state": "logging",
+    "flops_profiler*": "logging",
+    "git_hash": "logging",
+    "num_workers": "speed, not values",
+    "data_impl": "the data files say it themselves",
+    "mmap_warmup": "speed, not values",
+    "save": "a path",
+    "load": "a path",
+    "keep_last_n_checkpoints": "storage",
+    "no_save_*": "storage",
+    "no_load_*": "storage",
+    "merge_file": "a path",
+    "tokenizer_type": "the token files are tokenised",
+    "attention_config": "the same function, another kernel",
+    "fp16.loss_scale_window": "of the loss scale's later course",
+    "fp16.hysteresis": "of the loss scale's later course",
+    "fp16.min_loss_scale": "of the loss scale's later course",
+    "fp16.auto_cast": "speed, not values",
+    "use_checkpoint_lr_scheduler": "restarts",
+    "override_lr_scheduler": "restarts",
+    "finetune": "restarts",
+    "iteration": "restarts",
+    "text_gen_type": "sampling",
+    "temperature": "sampling",
+    "top_*": "sampling",
+    "maximum_tokens": "sampling",
+    "sample_*": "sampling",
+    "use_shared_fs": "speed, not values",
+    "lazy_mpu_init": "speed, not values",
+    "short_seq_prob": "not for this model",
+}
 
 
 def recognise(marked: Marked) -> bool:
@@ -132,8 +179,8 @@ def _architecture(draft: Draft) -> None:
     if norm == "scalenorm":
         draft.unstated("architecture.norm", f"{draft.at('norm')}: scalenorm has no canonical name")
     else:
-        name = {"layernorm": "layer_norm", "rmsnorm": "rms_norm"}
-        put("architecture.norm", "norm", name.get(norm or ""), "layer_norm", f"{ARGS} norm")
+        names = {"layernorm": "layer_norm", "rmsnorm": "rms_norm"}
+        put("architecture.norm", "norm", names.get(norm or ""), "layer_norm", f"{ARGS} norm")
     eps = {"rmsnorm": ("rms_norm_epsilon", 1e-8), "scalenorm": ("scalenorm_epsilon", 1e-8)}
     key, default = eps.get(norm or "", ("layernorm_epsilon", 1e-5))
     put("architecture.norm_eps", key, draft.number(key, 0, 1), default, f"{ARGS} {key}")
@@ -188,10 +235,11 @@ def _vocabulary(draft: Draft) -> None:
         return
     step = (multiple or 128) * max(1, parallel or 1)
     draft.derived(
-        "architecture.vocab_size", math.ceil(entries / step) * step,
+        "architecture.vocab_size",
+        math.ceil(entries / step) * step,
         f"{draft.at('vocab_file')}: {entries} entries, padded to a multiple of {multiple or 128} x model-parallel-size "
         f"{max(1, parallel or 1)}",
-    )  # fmt: skip
+    )
 
 
 def _initialisation(draft: Draft) -> None:
@@ -218,9 +266,11 @@ def _initialisation(draft: Draft) -> None:
         value = std_of(str(method))
         where = draft.at(key) if said else f"{ARGS} {key}"
         formula = {
-            "normal": "init_method_std", "scaled_normal": "init_method_std / sqrt(2 x num-layers)",
-            "small_init": "sqrt(2 / (5 x hidden-size))", "wang_init": "2 / num-layers / sqrt(hidden-size)",
-        }.get(str(method))  # fmt: skip
+            "normal": "init_method_std",
+            "scaled_normal": "init_method_std / sqrt(2 x num-layers)",
+            "small_init": "sqrt(2 / (5 x hidden-size))",
+            "wang_init": "2 / num-layers / sqrt(hidden-size)",
+        }.get(str(method))
         if value is None:
             draft.unstated(
                 f"initialisation.{std}", f"{where}: no standard deviation follows from {shorten(str(method))}"
@@ -312,8 +362,8 @@ def _data(draft: Draft) -> None:
             )
         draft.derived("data.split", None, f"{draft.at('train_data_paths')}: no split")
         draft.note(
-            f"{draft.at('train_data_paths')}: with train-data-paths the code takes all documents of the path, no split, and asks for "
-            f"1.005 times the sequences ({COMMIT}:megatron/data/data_utils.py)"
+            f"{draft.at('train_data_paths')}: with train-data-paths the code takes all documents of the path, no split, "
+            f"and asks for 1.005 times the sequences ({COMMIT}:megatron/data/data_utils.py)"
         )
     else:
         draft.stated("data.files", "data_path", (single,) if single else None)
@@ -370,14 +420,19 @@ def _batch(draft: Draft) -> None:
         return
     pipe, model = (max(1, draft.integer(f"{key}_parallel_size", 0, 10**6) or 1) for key in ("pipe", "model"))
     if devices % (pipe * model):
-        raise draft.bad(draft.find("train_micro_batch_size_per_gpu") or draft.marked.root, "the number of devices",
-                        f"a multiple of {pipe * model}", f"{devices} ({where})")  # fmt: skip
+        raise draft.bad(
+            draft.find("train_micro_batch_size_per_gpu") or draft.marked.root,
+            "the number of devices",
+            f"a multiple of {pipe * model}",
+            f"{devices} ({where})",
+        )
     copies = devices // (pipe * model)
     draft.derived(
-        "batch_size", micro * (accumulation or 1) * copies,
+        "batch_size",
+        micro * (accumulation or 1) * copies,
         f"{draft.at('train_micro_batch_size_per_gpu')} {micro} x accumulation {accumulation or 1} x {copies} copies "
         f"({devices} devices from {where}, / pipeline {pipe} / model {model})",
-    )  # fmt: skip
+    )
 
 
 def _precision(draft: Draft) -> None:

@@ -1,4 +1,4 @@
-"""Hugging Face: `config.json` says the network, `TrainingArguments` the optimizer and the schedule; each is a part of a recipe."""
+"""Hugging Face: `config.json` says the network, `TrainingArguments` optimizer and schedule; each is a part of a recipe."""
 
 from __future__ import annotations
 
@@ -19,34 +19,96 @@ SCHEDULES = f"{VERSION}:src/transformers/optimization.py"
 Defaults = Mapping[str, Value]
 
 COMMON = {
-    "architectures": "names of classes", "auto_map": "names of classes", "model_type": "tells the families apart", "transformers_version": "a version",
-    "torch_dtype": "how the weights are stored, not how they were trained", "dtype": "how the weights are stored, not how they were trained",
-    "use_cache": "generation", "bos_token_id": "generation", "decoder_start_token_id": "generation", "task_specific_params*": "generation",
-    "pretraining_tp": "parallelism", "_name_or_path": "a path", "classifier_dropout": "not for this model", "is_decoder": "not for this model",
-    "is_encoder_decoder": "the family says it", "output_past": "generation", "n_positions": "the format's older name of the length", "gradient_checkpointing": "memory",
-    "_attn_implementation*": "the same function, another kernel", "attn_implementation": "the same function, another kernel", "use_flash_attn": "the same function, another kernel",
-    "chunk_size_feed_forward": "memory", "id2label*": "not for this model", "label2id*": "not for this model", "output_attentions": "generation",
-    "output_hidden_states": "generation", "return_dict*": "generation", "torchscript": "speed", "init_device": "where, not what", "max_length": "generation",
-}  # fmt: skip
+    "architectures": "names of classes",
+    "auto_map": "names of classes",
+    "model_type": "tells the families apart",
+    "transformers_version": "a version",
+    "torch_dtype": "how the weights are stored, not how they were trained",
+    "dtype": "how the weights are stored, not how they were trained",
+    "use_cache": "generation",
+    "bos_token_id": "generation",
+    "decoder_start_token_id": "generation",
+    "task_specific_params*": "generation",
+    "pretraining_tp": "parallelism",
+    "_name_or_path": "a path",
+    "classifier_dropout": "not for this model",
+    "is_decoder": "not for this model",
+    "is_encoder_decoder": "the family says it",
+    "output_past": "generation",
+    "n_positions": "the format's older name of the length",
+    "gradient_checkpointing": "memory",
+    "_attn_implementation*": "the same function, another kernel",
+    "attn_implementation": "the same function, another kernel",
+    "use_flash_attn": "the same function, another kernel",
+    "chunk_size_feed_forward": "memory",
+    "id2label*": "not for this model",
+    "label2id*": "not for this model",
+    "output_attentions": "generation",
+    "output_hidden_states": "generation",
+    "return_dict*": "generation",
+    "torchscript": "speed",
+    "init_device": "where, not what",
+    "max_length": "generation",
+}
 
 FAMILIES: dict[str, Defaults] = {
     "llama": {
-        "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32,
-        "hidden_act": "silu", "max_position_embeddings": 2048, "norm_eps": 1e-6, "attention_bias": False, "attention_dropout": 0.0, "eos": 2, "pad": None,
+        "vocab_size": 32000,
+        "hidden_size": 4096,
+        "intermediate_size": 11008,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "hidden_act": "silu",
+        "max_position_embeddings": 2048,
+        "norm_eps": 1e-6,
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "eos": 2,
+        "pad": None,
     },
     "gpt_neox": {
-        "vocab_size": 50432, "hidden_size": 6144, "intermediate_size": 24576, "num_hidden_layers": 44, "num_attention_heads": 64,
-        "hidden_act": "gelu", "max_position_embeddings": 2048, "norm_eps": 1e-5, "attention_bias": True, "attention_dropout": 0.0, "eos": 2, "pad": None,
+        "vocab_size": 50432,
+        "hidden_size": 6144,
+        "intermediate_size": 24576,
+        "num_hidden_layers": 44,
+        "num_attention_heads": 64,
+        "hidden_act": "gelu",
+        "max_position_embeddings": 2048,
+        "norm_eps": 1e-5,
+        "attention_bias": True,
+        "attention_dropout": 0.0,
+        "eos": 2,
+        "pad": None,
     },
     "olmo": {
-        "vocab_size": 50304, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32,
-        "hidden_act": "silu", "max_position_embeddings": 2048, "norm_eps": 1e-5, "attention_bias": False, "attention_dropout": 0.0, "eos": 50279, "pad": 1,
+        "vocab_size": 50304,
+        "hidden_size": 4096,
+        "intermediate_size": 11008,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "hidden_act": "silu",
+        "max_position_embeddings": 2048,
+        "norm_eps": 1e-5,
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "eos": 50279,
+        "pad": 1,
     },
     "olmo2": {
-        "vocab_size": 50304, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32,
-        "hidden_act": "silu", "max_position_embeddings": 2048, "norm_eps": 1e-5, "attention_bias": False, "attention_dropout": 0.0, "eos": 50279, "pad": 1,
+        "vocab_size": 50304,
+        "hidden_size": 4096,
+        "intermediate_size": 11008,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "hidden_act": "silu",
+        "max_position_embeddings": 2048,
+        "norm_eps": 1e-5,
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "eos": 50279,
+        "pad": 1,
     },
-}  # fmt: skip
+}
 TYPES = (*FAMILIES, "t5", "crystalcoder", "hf_olmo")
 GATED = {"silu": "swiglu", "swish": "swiglu", "gelu": "geglu"}
 PLAIN = {
@@ -109,8 +171,19 @@ def _sizes(draft: Draft, where: str, keys: Mapping[str, str], defaults: Defaults
 def _decoder(draft: Draft, kind: str, defaults: Defaults) -> None:
     put, where = draft.stated, f"{VERSION}:src/transformers/models/{kind}/configuration_{kind}.py"
     draft.put("architecture.family", kind, "stated", draft.at("model_type"))
-    _sizes(draft, where, {"vocab_size": "vocab_size", "hidden_size": "hidden_size", "num_layers": "num_hidden_layers", "num_heads": "num_attention_heads",
-                          "intermediate_size": "intermediate_size", "max_position": "max_position_embeddings"}, defaults)  # fmt: skip
+    _sizes(
+        draft,
+        where,
+        {
+            "vocab_size": "vocab_size",
+            "hidden_size": "hidden_size",
+            "num_layers": "num_hidden_layers",
+            "num_heads": "num_attention_heads",
+            "intermediate_size": "intermediate_size",
+            "max_position": "max_position_embeddings",
+        },
+        defaults,
+    )
     shared = draft.integer("num_key_value_heads", 1, 10**5)
     heads = draft.values["architecture.num_heads"]
     if shared and isinstance(heads, int) and heads % shared:
@@ -133,9 +206,11 @@ def _decoder(draft: Draft, kind: str, defaults: Defaults) -> None:
             "architecture.activation", f"{draft.at('hidden_act')}: {shorten(act)} has no canonical name here"
         )
     norm, key = {
-        "llama": ("rms_norm", "rms_norm_eps"), "gpt_neox": ("layer_norm", "layer_norm_eps"),
-        "olmo": ("layer_norm_without_weights", "layer_norm_eps"), "olmo2": ("rms_norm", "rms_norm_eps"),
-    }[kind]  # fmt: skip
+        "llama": ("rms_norm", "rms_norm_eps"),
+        "gpt_neox": ("layer_norm", "layer_norm_eps"),
+        "olmo": ("layer_norm_without_weights", "layer_norm_eps"),
+        "olmo2": ("rms_norm", "rms_norm_eps"),
+    }[kind]
     code = f"{VERSION}:src/transformers/models/{kind}/modeling_{kind}.py"
     draft.code("architecture.norm", norm, code)
     put("architecture.norm_eps", key, draft.number(key, 0, 1), defaults["norm_eps"], where)
@@ -201,7 +276,7 @@ def _rotary(draft: Draft, kind: str, where: str) -> None:
         scaled = draft.word(path)
         if scaled not in {None, "default"}:
             draft.note(
-                f"{draft.at(path)}: rotary positions are rescaled ({shorten(scaled or '')}), which the canonical recipe cannot say"
+                f"{draft.at(path)}: rotary positions are rescaled ({shorten(scaled or '')}): the canonical recipe has no place for it"
             )
     for section in ("rope_scaling", "rope_parameters"):
         entry = draft.find(section)
@@ -220,8 +295,19 @@ def _t5(draft: Draft) -> None:
         "d_ff": 2048,
         "d_kv": 64,
     }
-    _sizes(draft, where, {"vocab_size": "vocab_size", "hidden_size": "d_model", "num_layers": "num_layers", "num_heads": "num_heads",
-                          "intermediate_size": "d_ff", "head_size": "d_kv"}, defaults)  # fmt: skip
+    _sizes(
+        draft,
+        where,
+        {
+            "vocab_size": "vocab_size",
+            "hidden_size": "d_model",
+            "num_layers": "num_layers",
+            "num_heads": "num_heads",
+            "intermediate_size": "d_ff",
+            "head_size": "d_kv",
+        },
+        defaults,
+    )
     draft.derived("architecture.num_kv_heads", draft.values["architecture.num_heads"], "as many as heads")
     if draft.integer("num_decoder_layers", 1, 10**4) not in {None, draft.values["architecture.num_layers"]}:
         draft.note(
@@ -263,8 +349,19 @@ def _t5(draft: Draft) -> None:
 def _crystal(draft: Draft) -> None:
     put = draft.stated
     draft.put("architecture.family", "gpt2", "derived", f"{draft.at('model_type')}: GPT-2's blocks")
-    _sizes(draft, "", {"vocab_size": "vocab_size", "hidden_size": "n_embd", "num_layers": "n_layer", "num_heads": "n_head", "intermediate_size": "n_inner",
-                       "max_position": "n_positions"}, {})  # fmt: skip
+    _sizes(
+        draft,
+        "",
+        {
+            "vocab_size": "vocab_size",
+            "hidden_size": "n_embd",
+            "num_layers": "n_layer",
+            "num_heads": "n_head",
+            "intermediate_size": "n_inner",
+            "max_position": "n_positions",
+        },
+        {},
+    )
     draft.derived("architecture.num_kv_heads", draft.values["architecture.num_heads"], "as many as heads")
     act = draft.word("activation_function")
     known = {**PLAIN, "swiglu": "swiglu"}
@@ -322,24 +419,89 @@ def _crystal(draft: Draft) -> None:
 
 # TrainingArguments -----------------------------------------------------------------------------------------------------
 
-TELLING = {"per_device_train_batch_size", "num_train_epochs", "learning_rate", "lr_scheduler_type", "adam_beta1", "adam_beta2", "adam_epsilon", "warmup_steps",
-           "warmup_ratio", "max_steps", "gradient_accumulation_steps", "weight_decay", "max_grad_norm"}  # fmt: skip
+TELLING = {
+    "per_device_train_batch_size",
+    "num_train_epochs",
+    "learning_rate",
+    "lr_scheduler_type",
+    "adam_beta1",
+    "adam_beta2",
+    "adam_epsilon",
+    "warmup_steps",
+    "warmup_ratio",
+    "max_steps",
+    "gradient_accumulation_steps",
+    "weight_decay",
+    "max_grad_norm",
+}
 
 ARGUMENTS_IGNORED = {
-    "output_dir": "a path", "overwrite_output_dir": "storage", "do_*": "how it is started", "eval*": "evaluation", "per_device_eval*": "evaluation",
-    "per_gpu_*": "an old name", "prediction_loss_only": "evaluation", "batch_eval_metrics": "evaluation", "include_*": "evaluation", "logging_*": "logging",
-    "log_*": "logging", "disable_tqdm": "logging", "report_to": "logging", "run_name": "a name", "project": "logging", "trackio*": "logging", "save_*": "storage",
-    "load_best*": "storage", "metric_for_best*": "storage", "greater_is_better": "storage", "hub_*": "storage", "push_to_hub*": "storage", "enable_jit*": "storage",
-    "restore_callback*": "restarts", "ignore_data_skip": "restarts", "resume_from_checkpoint": "restarts", "no_cuda": "where, not what", "use_*": "where, not what",
-    "torch_compile*": "speed; rounding only", "torchdynamo": "speed; rounding only", "tf32": "rounding only", "jit_mode_eval": "evaluation", "local_rank": "parallelism",
-    "ddp_*": "parallelism", "fsdp*": "parallelism", "deepspeed": "parallelism", "accelerator_config*": "parallelism", "parallelism_config*": "parallelism",
-    "tpu_*": "where, not what", "debug": "logging", "dataloader_*": "speed, not values", "past_index": "not for this model", "gradient_checkpointing*": "memory, not values",
-    "activation_checkpointing*": "memory, not values", "skip_memory_metrics": "logging", "auto_find_batch_size": "memory, not values", "full_determinism": "rounding only",
-    "ray_scope": "how it is started", "mp_parameters": "parallelism", "half_precision_backend": "rounding only", "fp16_opt_level": "rounding only", "fp16_backend": "rounding only",
-    "*_full_eval": "evaluation", "remove_unused_columns": "the data's columns", "label_names": "the data's columns", "length_column_name": "the data's columns",
-    "liger_kernel_config*": "the same function, another kernel", "torch_empty_cache_steps": "memory, not values", "xpu_backend": "parallelism", "dispatch_batches": "parallelism",
-    "split_batches": "parallelism", "optim_args": "read by the optimizer", "optim_target_modules": "read by the optimizer", "_n_gpu": "parallelism", "average_tokens*": "parallelism",
-}  # fmt: skip
+    "output_dir": "a path",
+    "overwrite_output_dir": "storage",
+    "do_*": "how it is started",
+    "eval*": "evaluation",
+    "per_device_eval*": "evaluation",
+    "per_gpu_*": "an old name",
+    "prediction_loss_only": "evaluation",
+    "batch_eval_metrics": "evaluation",
+    "include_*": "evaluation",
+    "logging_*": "logging",
+    "log_*": "logging",
+    "disable_tqdm": "logging",
+    "report_to": "logging",
+    "run_name": "a name",
+    "project": "logging",
+    "trackio*": "logging",
+    "save_*": "storage",
+    "load_best*": "storage",
+    "metric_for_best*": "storage",
+    "greater_is_better": "storage",
+    "hub_*": "storage",
+    "push_to_hub*": "storage",
+    "enable_jit*": "storage",
+    "restore_callback*": "restarts",
+    "ignore_data_skip": "restarts",
+    "resume_from_checkpoint": "restarts",
+    "no_cuda": "where, not what",
+    "use_*": "where, not what",
+    "torch_compile*": "speed; rounding only",
+    "torchdynamo": "speed; rounding only",
+    "tf32": "rounding only",
+    "jit_mode_eval": "evaluation",
+    "local_rank": "parallelism",
+    "ddp_*": "parallelism",
+    "fsdp*": "parallelism",
+    "deepspeed": "parallelism",
+    "accelerator_config*": "parallelism",
+    "parallelism_config*": "parallelism",
+    "tpu_*": "where, not what",
+    "debug": "logging",
+    "dataloader_*": "speed, not values",
+    "past_index": "not for this model",
+    "gradient_checkpointing*": "memory, not values",
+    "activation_checkpointing*": "memory, not values",
+    "skip_memory_metrics": "logging",
+    "auto_find_batch_size": "memory, not values",
+    "full_determinism": "rounding only",
+    "ray_scope": "how it is started",
+    "mp_parameters": "parallelism",
+    "half_precision_backend": "rounding only",
+    "fp16_opt_level": "rounding only",
+    "fp16_backend": "rounding only",
+    "*_full_eval": "evaluation",
+    "remove_unused_columns": "the data's columns",
+    "label_names": "the data's columns",
+    "length_column_name": "the data's columns",
+    "liger_kernel_config*": "the same function, another kernel",
+    "torch_empty_cache_steps": "memory, not values",
+    "xpu_backend": "parallelism",
+    "dispatch_batches": "parallelism",
+    "split_batches": "parallelism",
+    "optim_args": "read by the optimizer",
+    "optim_target_modules": "read by the optimizer",
+    "_n_gpu": "parallelism",
+    "average_tokens*": "parallelism",
+}
 
 
 def is_arguments(marked: Marked) -> bool:
@@ -364,8 +526,12 @@ def read_arguments(marked: Marked) -> ReadRecipe:
     if name == "adamw":
         first, second = draft.number("adam_beta1", 0, 1), draft.number("adam_beta2", 0, 1)
         said = [draft.at(key) for key in ("adam_beta1", "adam_beta2") if draft.has(key)]
-        draft.put("optimizer.betas", (0.9 if first is None else first, 0.999 if second is None else second),
-                  "stated" if len(said) == 2 else "code default", ", ".join(said) + ("" if len(said) == 2 else f" {ARGUMENTS}"))  # fmt: skip
+        draft.put(
+            "optimizer.betas",
+            (0.9 if first is None else first, 0.999 if second is None else second),
+            "stated" if len(said) == 2 else "code default",
+            ", ".join(said) + ("" if len(said) == 2 else f" {ARGUMENTS}"),
+        )
         put("optimizer.eps", "adam_epsilon", draft.number("adam_epsilon", 0, 1), 1e-8, f"{ARGUMENTS} adam_epsilon")
     else:
         for key in ("adam_beta1", "adam_beta2", "adam_epsilon"):
@@ -395,8 +561,11 @@ def _arguments_run(draft: Draft, steps: int | None) -> None:
     )
     devices = draft.integer("world_size", 1, 10**7)
     if devices:
-        draft.derived("batch_size", (each or 8) * (accumulated or 1) * devices,
-                      f"{draft.at('per_device_train_batch_size')} {each or 8} x accumulation {accumulated or 1} x {draft.at('world_size')}")  # fmt: skip
+        draft.derived(
+            "batch_size",
+            (each or 8) * (accumulated or 1) * devices,
+            f"{draft.at('per_device_train_batch_size')} {each or 8} x accumulation {accumulated or 1} x {draft.at('world_size')}",
+        )
     else:
         draft.unstated(
             "batch_size",
@@ -411,8 +580,12 @@ def _arguments_run(draft: Draft, steps: int | None) -> None:
     if half and brain:
         raise draft.bad(draft.find("bf16") or draft.marked.root, "bf16", "fp16 or bf16", "both")
     key = "bf16" if brain else "fp16"
-    draft.put("precision", "bf16" if brain else "fp16" if half else "fp32", "stated" if half or brain else "code default",
-              draft.at(key) if half or brain else f"{ARGUMENTS}: neither fp16 nor bf16")  # fmt: skip
+    draft.put(
+        "precision",
+        "bf16" if brain else "fp16" if half else "fp32",
+        "stated" if half or brain else "code default",
+        draft.at(key) if half or brain else f"{ARGUMENTS}: neither fp16 nor bf16",
+    )
     own, run = draft.integer("data_seed", 0, 2**63), draft.integer("seed", 0, 2**63)
     if own is not None:
         put("data.seed", "data_seed", own)
@@ -447,8 +620,14 @@ def _arguments_rate(draft: Draft, steps: int | None) -> None:
         f"{ARGUMENTS} learning_rate",
     )
     assert isinstance(peak, (int, float))  # noqa: S101 - set above
-    forms = {"linear": "linear", "cosine": "cosine_to_min", "cosine_with_min_lr": "cosine_to_min", "constant": "constant",
-             "constant_with_warmup": "constant", "inverse_sqrt": "inverse_sqrt"}  # fmt: skip
+    forms = {
+        "linear": "linear",
+        "cosine": "cosine_to_min",
+        "cosine_with_min_lr": "cosine_to_min",
+        "constant": "constant",
+        "constant_with_warmup": "constant",
+        "inverse_sqrt": "inverse_sqrt",
+    }
     if kind in forms:
         put(
             "learning_rate.form",

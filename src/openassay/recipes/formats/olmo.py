@@ -1,8 +1,8 @@
 """OLMo YAML (OLMo 1 and 2): sections model, optimizer, scheduler, data; defaults from the code's config.py.
 
 The schedule is read at the number of updates done, this one included, and its warm-up starts at a tenth of the peak unless
-`warmup_min_lr` says otherwise. `max_duration` is updates, tokens (`4e12T`) or epochs (`1ep`); with `units: tokens` the warm-up and
-the decay are counted in tokens. `mlp_ratio` counts both halves of a gated feed-forward block.
+`warmup_min_lr` says otherwise. `max_duration` is updates, tokens (`4e12T`) or epochs (`1ep`); with `units: tokens` the warm-up
+and the decay are counted in tokens. `mlp_ratio` counts both halves of a gated feed-forward block.
 """
 
 from __future__ import annotations
@@ -20,25 +20,64 @@ OPTIM = f"{COMMIT}:olmo/optim.py"
 TRAIN = f"{COMMIT}:olmo/train.py"
 
 IGNORED = {
-    "run_name": "a name", "wandb*": "logging", "dry_run": "how it is started", "console_log_interval": "logging",
-    "speed_monitor*": "logging", "*metrics_log_interval": "logging", "*record_update_metrics": "logging", "*_profiling": "logging",
-    "module_outputs_save_steps": "logging", "model.flash_attention": "the same function, another kernel", "fused_loss": "the same loss, another kernel",
-    "model.init_device": "where, not what", "model.precision": "set by the trainer", "model.block_group_size": "parallelism",
-    "model.alibi_bias_max": "of ALiBi only", "fsdp*": "parallelism", "ddp*": "parallelism", "single*": "parallelism",
-    "distributed_strategy": "parallelism", "compile*": "speed; rounding only", "activation_checkpointing": "memory, not values",
-    "tokenizer*": "the token files are tokenised", "save_folder": "a path", "remote_save_folder": "a path", "save_overwrite": "storage",
-    "save_num_*": "storage", "save_interval_ephemeral": "storage: not kept", "sharded_checkpointer": "storage",
-    "new_style_checkpoints": "storage", "force_save_unsharded": "storage", "no_pre_train_checkpoint": "storage", "save_data_indices": "storage",
-    "load_path_sharded_checkpointer": "storage", "try_load_latest_save": "restarts", "restore_dataloader": "restarts",
-    "fast_forward_batches": "restarts", "reset_trainer_state": "restarts", "device_train_microbatch_size": "memory: how the batch is cut",
-    "device_train_batch_size": "parallelism", "device_train_grad_accum": "memory: how the batch is cut", "device_eval_batch_size": "evaluation",
-    "eval_*": "evaluation", "evaluators*": "evaluation", "gen1_gc_interval": "speed, not values", "time_limit": "how it is started",
-    "canceled_check_interval": "how it is started", "extra_steps_after_cancel": "how it is started", "early_stopping_factor": "how it is started",
-    "hf_datasets_cache_dir": "a path", "data.num_workers": "speed, not values", "data.pin_memory": "speed, not values",
-    "data.prefetch_factor": "speed, not values", "data.persistent_workers": "speed, not values", "data.timeout": "speed, not values",
-    "data.pad_direction": "every sequence is full", "data.drop_last": "bears on the last batch of an epoch only",
+    "run_name": "a name",
+    "wandb*": "logging",
+    "dry_run": "how it is started",
+    "console_log_interval": "logging",
+    "speed_monitor*": "logging",
+    "*metrics_log_interval": "logging",
+    "*record_update_metrics": "logging",
+    "*_profiling": "logging",
+    "module_outputs_save_steps": "logging",
+    "model.flash_attention": "the same function, another kernel",
+    "fused_loss": "the same loss, another kernel",
+    "model.init_device": "where, not what",
+    "model.precision": "set by the trainer",
+    "model.block_group_size": "parallelism",
+    "model.alibi_bias_max": "of ALiBi only",
+    "fsdp*": "parallelism",
+    "ddp*": "parallelism",
+    "single*": "parallelism",
+    "distributed_strategy": "parallelism",
+    "compile*": "speed; rounding only",
+    "activation_checkpointing": "memory, not values",
+    "tokenizer*": "the token files are tokenised",
+    "save_folder": "a path",
+    "remote_save_folder": "a path",
+    "save_overwrite": "storage",
+    "save_num_*": "storage",
+    "save_interval_ephemeral": "storage: not kept",
+    "sharded_checkpointer": "storage",
+    "new_style_checkpoints": "storage",
+    "force_save_unsharded": "storage",
+    "no_pre_train_checkpoint": "storage",
+    "save_data_indices": "storage",
+    "load_path_sharded_checkpointer": "storage",
+    "try_load_latest_save": "restarts",
+    "restore_dataloader": "restarts",
+    "fast_forward_batches": "restarts",
+    "reset_trainer_state": "restarts",
+    "device_train_microbatch_size": "memory: how the batch is cut",
+    "device_train_batch_size": "parallelism",
+    "device_train_grad_accum": "memory: how the batch is cut",
+    "device_eval_batch_size": "evaluation",
+    "eval_*": "evaluation",
+    "evaluators*": "evaluation",
+    "gen1_gc_interval": "speed, not values",
+    "time_limit": "how it is started",
+    "canceled_check_interval": "how it is started",
+    "extra_steps_after_cancel": "how it is started",
+    "early_stopping_factor": "how it is started",
+    "hf_datasets_cache_dir": "a path",
+    "data.num_workers": "speed, not values",
+    "data.pin_memory": "speed, not values",
+    "data.prefetch_factor": "speed, not values",
+    "data.persistent_workers": "speed, not values",
+    "data.timeout": "speed, not values",
+    "data.pad_direction": "every sequence is full",
+    "data.drop_last": "bears on the last batch of an epoch only",
     "data.generate_attention_mask": "every sequence is full",
-}  # fmt: skip
+}
 
 
 def recognise(marked: Marked) -> bool:
@@ -84,12 +123,20 @@ def _architecture(draft: Draft) -> None:
         )
     after = draft.boolean("model.norm_after")
     draft.derived(
-        "architecture.family", "olmo2" if after else "olmo",
-        f"{draft.at('model.norm_after')}: norms after attention and feed-forward" if after else "the format, without norm_after",
-    )  # fmt: skip
+        "architecture.family",
+        "olmo2" if after else "olmo",
+        f"{draft.at('model.norm_after')}: norms after attention and feed-forward"
+        if after
+        else "the format, without norm_after",
+    )
     _vocabulary(draft)
-    put("architecture.max_position", "model.max_sequence_length", draft.integer("model.max_sequence_length", 1), 1024,
-        f"{CONFIG} max_sequence_length")  # fmt: skip
+    put(
+        "architecture.max_position",
+        "model.max_sequence_length",
+        draft.integer("model.max_sequence_length", 1),
+        1024,
+        f"{CONFIG} max_sequence_length",
+    )
     _feed_forward(draft)
     _norm(draft)
     if draft.boolean("model.rope"):
@@ -130,17 +177,32 @@ def _architecture(draft: Draft) -> None:
         True,
         f"{CONFIG} weight_tying",
     )
-    put("architecture.qk_norm", "model.attention_layer_norm", draft.boolean("model.attention_layer_norm"), False,
-        f"{CONFIG} attention_layer_norm")  # fmt: skip
+    put(
+        "architecture.qk_norm",
+        "model.attention_layer_norm",
+        draft.boolean("model.attention_layer_norm"),
+        False,
+        f"{CONFIG} attention_layer_norm",
+    )
     weighted = draft.boolean("model.attention_layer_norm_with_affine")
     if draft.values["architecture.qk_norm"] and weighted is False:
         draft.note(
             f"{draft.at('model.attention_layer_norm_with_affine')}: the norms of queries and keys have no weights"
         )
-    put("architecture.attention_dropout", "model.attention_dropout", draft.number("model.attention_dropout", 0, 1), 0.1,
-        f"{CONFIG} attention_dropout")  # fmt: skip
-    put("architecture.hidden_dropout", "model.residual_dropout", draft.number("model.residual_dropout", 0, 1), 0.1,
-        f"{CONFIG} residual_dropout")  # fmt: skip
+    put(
+        "architecture.attention_dropout",
+        "model.attention_dropout",
+        draft.number("model.attention_dropout", 0, 1),
+        0.1,
+        f"{CONFIG} attention_dropout",
+    )
+    put(
+        "architecture.hidden_dropout",
+        "model.residual_dropout",
+        draft.number("model.residual_dropout", 0, 1),
+        0.1,
+        f"{CONFIG} residual_dropout",
+    )
     embedding = draft.number("model.embedding_dropout", 0, 1)
     if (0.1 if embedding is None else embedding) != draft.values["architecture.hidden_dropout"]:
         draft.note(f"{draft.at('model.embedding_dropout')}: the embedding's dropout is not the layers'")
@@ -178,8 +240,12 @@ def _vocabulary(draft: Draft) -> None:
         f"{CONFIG} embedding_size: no key embedding_size",
     )
     if words and rows is None and words > 50304:
-        raise draft.bad(draft.find("model.vocab_size") or draft.marked.root, "model.vocab_size", "embedding_size beside it: its default is 50304",
-                        str(words))  # fmt: skip
+        raise draft.bad(
+            draft.find("model.vocab_size") or draft.marked.root,
+            "model.vocab_size",
+            "embedding_size beside it: its default is 50304",
+            str(words),
+        )
     if words and rows and rows < words:
         raise draft.bad(
             draft.find("model.embedding_size") or draft.marked.root,
@@ -249,8 +315,12 @@ def _initialisation(draft: Draft) -> None:
     draft.boolean("model.scale_emb_init")
     if name == "mitchell":
         draft.derived("initialisation.std", None, f"{source}: 1 / sqrt(d_model), less in deeper layers' outputs")
-        draft.put("initialisation.truncated_at", 3.0 if cut is None else cut, "code default" if cut is None else "stated",
-                  source if cut is None else draft.at("model.init_cutoff_factor"))  # fmt: skip
+        draft.put(
+            "initialisation.truncated_at",
+            3.0 if cut is None else cut,
+            "code default" if cut is None else "stated",
+            source if cut is None else draft.at("model.init_cutoff_factor"),
+        )
         return
     draft.stated("initialisation.std", "model.init_std", std, 0.02, f"{CONFIG} init_std")
     if name == "full_megatron":
@@ -298,8 +368,12 @@ def _optimizer(draft: Draft) -> None:
         for key in ("decay_norm_and_bias", "decay_embeddings")
         if draft.has(f"optimizer.{key}")
     ]
-    draft.put("optimizer.not_decayed", spared, "stated" if len(said) == 2 else "code default",
-              ", ".join([*said, *([] if len(said) == 2 else [f"{CONFIG}: false where not stated"])]))  # fmt: skip
+    draft.put(
+        "optimizer.not_decayed",
+        spared,
+        "stated" if len(said) == 2 else "code default",
+        ", ".join([*said, *([] if len(said) == 2 else [f"{CONFIG}: false where not stated"])]),
+    )
     if draft.boolean("optimizer.selective_updates"):
         draft.note(f"{draft.at('optimizer.selective_updates')}: parameters without a gradient are not updated")
     draft.code("optimizer.lr_multipliers", {}, f"{OPTIM}: one rate for all")
@@ -378,8 +452,13 @@ def _run(draft: Draft) -> None:
     names = {"amp_bf16": "bf16", "amp_fp16": "fp16", "fp32": "fp32"}
     draft.stated("precision", "precision", names.get(said or ""), "fp32", f"{CONFIG} precision: none")
     if draft.boolean("softmax_auxiliary_loss"):
-        draft.stated("z_loss", "auxiliary_loss_multiplier", draft.number("auxiliary_loss_multiplier", 0, 1e3), 1e-4,
-                     f"{CONFIG} auxiliary_loss_multiplier")  # fmt: skip
+        draft.stated(
+            "z_loss",
+            "auxiliary_loss_multiplier",
+            draft.number("auxiliary_loss_multiplier", 0, 1e3),
+            1e-4,
+            f"{CONFIG} auxiliary_loss_multiplier",
+        )
     else:
         draft.number("auxiliary_loss_multiplier", 0, 1e3)
         draft.stated(
@@ -431,9 +510,12 @@ def _learning_rate(draft: Draft) -> None:
     updates, tokens, where = _duration(draft)
     _steps(draft, updates, tokens, where, batch * length)
     forms = {
-        "cosine_with_warmup": "cosine_to_min", "linear_with_warmup": "linear", "inverse_sqrt_with_warmup": "inverse_sqrt",
-        "constant": "constant", "constant_with_warmup": "constant",
-    }  # fmt: skip
+        "cosine_with_warmup": "cosine_to_min",
+        "linear_with_warmup": "linear",
+        "inverse_sqrt_with_warmup": "inverse_sqrt",
+        "constant": "constant",
+        "constant_with_warmup": "constant",
+    }
     name = draft.word("scheduler.name", (*forms, "max_scheduler", "cosine_linear_envelope"))
     if name is None or name in forms:
         draft.stated(
