@@ -543,7 +543,7 @@ def _optimizer(draft: Draft) -> None:
             item = draft.find(f"AdafactorOptimizer.{key}")
             if item is not None and item.value != default:
                 draft.note(
-                    f"{item.place}: Adafactor's {key} is {shorten(item.raw)}, not {default}: the canonical recipe has no place for it"
+                    f"{item.place}: Adafactor's {key} is {shorten(item.raw)}, not {default}: no place for it here"
                 )
         draft.number("adafactor_decay_rate_pow.offset")
         draft.derived("optimizer.betas", None, "Adafactor has none")

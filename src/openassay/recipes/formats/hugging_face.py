@@ -276,7 +276,7 @@ def _rotary(draft: Draft, kind: str, where: str) -> None:
         scaled = draft.word(path)
         if scaled not in {None, "default"}:
             draft.note(
-                f"{draft.at(path)}: rotary positions are rescaled ({shorten(scaled or '')}): the canonical recipe has no place for it"
+                f"{draft.at(path)}: rotary positions are rescaled ({shorten(scaled or '')}): no place for it here"
             )
     for section in ("rope_scaling", "rope_parameters"):
         entry = draft.find(section)

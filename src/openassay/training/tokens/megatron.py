@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -326,37 +326,3 @@ def preshuffled(index: Index, bin_bytes: int, bin_name: str, batch_size: int, re
         parts=((bin_name, bin_bytes),), item_length=length, batch_size=batch_size, read=read, dtype=index.dtype,
         num_items=len(index.sizes),
     )  # fmt: skip
-
-
-# Writers: for miniature releases ---------------------------------------------------------------------------------------
-
-
-def write_dataset(prefix: Path, sequences: Iterable[Sequence[int]], dtype: str = "<u2") -> Path:
-    """Write `prefix.bin` and `prefix.idx`, one document for each sequence; the `.idx`'s path."""
-    kind = np.dtype(dtype)
-    code = next((code for code, known in TYPES.items() if known == kind), None)
-    if code is None:
-        raise ValueError(f"{dtype}: Megatron has no code for it")
-    sizes: list[int] = []
-    with prefix.with_suffix(".bin").open("wb") as file:
-        for sequence in sequences:
-            file.write(np.asarray(sequence, dtype=kind).tobytes())
-            sizes.append(len(sequence))
-    lengths = np.asarray(sizes, dtype="<i4")
-    pointers = np.zeros(len(sizes), dtype="<i8")
-    np.cumsum(lengths[:-1].astype(np.int64) * kind.itemsize, out=pointers[1:])
-    boundaries = np.arange(len(sizes) + 1, dtype="<i8")
-    path = prefix.with_suffix(".idx")
-    path.write_bytes(
-        HEADER.pack(MAGIC, 1, code, len(sizes), len(boundaries))
-        + lengths.tobytes()
-        + pointers.tobytes()
-        + boundaries.tobytes()
-    )
-    return path
-
-
-def write_preshuffled(path: Path, items: Tokens, dtype: str = "<u2") -> Path:
-    """Write items, (number, tokens of an item), as one raw file without an index."""
-    path.write_bytes(np.ascontiguousarray(items, dtype=np.dtype(dtype)).tobytes())
-    return path

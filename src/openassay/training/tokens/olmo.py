@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -95,9 +94,3 @@ def check_raw(data: bytes, name: str) -> None:
     """A file of this kind has no header: one that begins as numpy's own would be read shifted."""
     if data.startswith(NPY_MAGIC):
         raise BadTokens(f"{name}: expected raw token ids, found numpy's own header: the tokens begin after it")
-
-
-def write_memmap(path: Path, tokens: Tokens, dtype: str = "<u2") -> Path:
-    """Write token ids as OLMo's files hold them."""
-    path.write_bytes(np.ascontiguousarray(tokens, dtype=np.dtype(dtype)).tobytes())
-    return path

@@ -269,11 +269,3 @@ def streamed(
             batch.append(checked(row[column], f"row {number}", item_length))
             number += 1
         yield np.stack(batch)
-
-
-def write_lines(path: Path, items: Tokens, source: str = "made") -> Path:
-    """Write rows as Amber's chunks hold them."""
-    with path.open("w", encoding="utf-8") as file:
-        for item in items:
-            file.write(json.dumps({COLUMN: item.tolist(), "source": source}) + "\n")
-    return path
