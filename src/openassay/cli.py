@@ -29,6 +29,8 @@ from openassay.core.verdict import share_terms_of, terms_of
 from openassay.faults import BadInput, faults_in_one_line, printable
 from openassay.layout import Layout, cache_home, checked_name, find_root
 from openassay.plan import ArtifactSpec, Target, make_plan, read_target
+from openassay.recipes.formats import read_recipe
+from openassay.recipes.formats.draft import UNITS
 from openassay.records import parse, read_record, to_plain
 from openassay.sources import hf
 from openassay.sources.fetched import Unavailable
@@ -558,6 +560,55 @@ def schema(
     if record not in kinds:
         raise BadInput(f"schema: {record!r} is not known; there are: {', '.join(kinds)}")
     print(json.dumps(TypeAdapter(kinds[record]).json_schema(), indent=2))
+
+
+@app.command()
+def recipe(
+    file: Annotated[Path, typer.Argument(help="a published recipe: YAML, JSON, gin, or Amber's main.py")],
+    format: Annotated[str | None, typer.Option(help="its format, where it is not recognised")] = None,  # noqa: A002 - the word
+    as_json: Annotated[bool, typer.Option("--json", help="print the values, origins and notes as JSON")] = False,
+) -> None:
+    """Print the canonical recipe of a published training recipe: each value with the line or the code it comes from."""
+    found = read_recipe(file, format)
+    if as_json:
+        print(json.dumps({**to_plain(found), "units": UNITS}, indent=2))
+        return
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 160  # a log keeps whole lines
+    console.print(f"{_plain(str(file))}: {_plain(found.format)}", soft_wrap=True)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("name", "value", "unit", "from", "where"):
+        table.add_column(column, overflow="fold")
+    for name, value in found.values.items():
+        origin = found.origins[name]
+        shown = "–" if origin.kind == "unstated" and value is None else _plain(_brief(value))
+        table.add_row(name, shown, UNITS.get(name, ""), origin.kind, _plain(origin.where.replace(str(file), file.name)))
+    console.print(table)
+    lists: dict[str, list[str]] = {
+        "missing: without these there is no recipe to train from": list(found.missing),
+        "unknown keys": [f"{where} {key}" for key, where in found.unknown.items()],
+        "ignored keys": [f"{key}: {why}" for key, why in found.ignored.items()],
+        "notes": list(found.notes),
+    }
+    for title, lines in lists.items():
+        console.print(f"{title}: {len(lines) or 'none'}")
+        for line in lines:
+            console.print(f"  {_plain(line)}", soft_wrap=True)
+
+
+def _brief(value: object) -> str:
+    """A value in a table's cell: a long list by its ends."""
+    if isinstance(value, tuple):
+        words = [_brief(item) for item in value]
+        return f"{len(words)}: {', '.join(words[:3])} … {words[-1]}" if len(words) > 6 else ", ".join(words) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_brief(item)}" for key, item in value.items()) or "none"
+    return (
+        {True: "yes", False: "no", None: "none"}.get(value, str(value))
+        if isinstance(value, (bool, type(None)))
+        else str(value)
+    )
 
 
 @app.command()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Family = Literal["gpt_neox", "olmo", "olmo2", "llama", "t5"]
+Family = Literal["gpt_neox", "olmo", "olmo2", "llama", "t5", "gpt2"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +44,12 @@ class Architecture:
     logits_scale: float = 1.0
     attention_scale: Literal["inverse_sqrt", "inverse"] = "inverse_sqrt"
     """Queries times keys are divided by the root of the head's size, or by the size."""
+    head_size: int | None = None
+    """None for `hidden_size` / `num_heads`."""
+    relative_buckets: int | None = None
+    """T5's relative positions: buckets of the bias that a stack's layers share; None for no such bias."""
+    clip_qkv: float | None = None
+    """Queries, keys and values are clamped to plus and minus this (OLMo 0724)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,15 +92,20 @@ class LearningRate:
       warm-up's end, falls towards 0, and `minimum` is a floor.
     - `linear`: warm-up, then a line down to `minimum` at `decay_steps`. `inverse_sqrt`: 1/sqrt(max(k, warmup_steps)), times
       `peak` times sqrt(warmup_steps). `constant`: warm-up, then `peak`.
+
+    The warm-up goes from `warmup_minimum` to `peak`. Steps may be fractions: a schedule may be counted in tokens.
     """
 
     form: Literal["cosine_to_min", "cosine_clamped", "linear", "inverse_sqrt", "constant"]
     peak: float
     minimum: float
-    warmup_steps: int
-    decay_steps: int | None
+    warmup_steps: float
+    decay_steps: float | None
     first: Literal["zero", "one_step"]
-    """Update 0 has the learning rate 0 (`zero`: k/warmup) or that of one warm-up step (`one_step`: (k + 1)/warmup)."""
+    """Update 0 has the learning rate 0 (`zero`: k/warmup) or that of one warm-up step (`one_step`: (k + 1)/warmup). With
+    `one_step` the whole schedule, the decay too, is read at k + 1."""
+    warmup_minimum: float = 0.0
+    """Where the warm-up starts; OLMo's starts at a tenth of the peak unless it says otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +121,18 @@ class LanguageData:
     files: tuple[str, ...]
     eos_token_id: int | None = None
     pad_token_id: int | None = None
+    token_type: Literal["uint16", "uint32", "int32", "int64"] | None = None
+    """As stored; None where the file says it itself."""
+    split: str | None = None
+    """Megatron's shares of the documents for training, validation and test, where one path serves all three."""
+    repetition_filter: tuple[int, int, int] | None = None
+    """OLMo: sequences with a period of [0] to [1] tokens repeated [2] times or more bear no loss."""
+    target_length: int | None = None
+    """Tokens of an encoder-decoder's targets."""
+    noise_density: float | None = None
+    """Span corruption: the share of tokens that is masked."""
+    mean_noise_span: float | None = None
+    """Span corruption: mean length of a masked span, in tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,10 +150,14 @@ class LanguageRecipe:
     tokens_total: int | None
     """As the release states it; None when it does not."""
     clip_norm: float | None
+    """None for no clipping."""
     precision: Literal["fp32", "fp16", "bf16"]
     loss_scale: float | None = None
     """Initial dynamic loss scale of fp16."""
     z_loss: float = 0.0
+    clip_warmup_steps: float = 0
+    """For the first of this many updates `clip_norm` is `clip_warmup_factor` times as large."""
+    clip_warmup_factor: float = 1.0
     checkpoints: tuple[int, ...] = ()
     """Steps that the recipe says are kept."""
 
@@ -146,13 +173,23 @@ class Origin:
     """`file:line` and key; for a code default the file at its commit; for a derived value its formula."""
 
 
+Value = bool | int | float | str | tuple["Value", ...] | dict[str, float] | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReadRecipe:
     """A recipe with where each of its values comes from, and what the published file says beside it."""
 
-    recipe: LanguageRecipe
+    format: str
+    values: dict[str, Value]
+    """By dotted name in the recipe, for example `learning_rate.warmup_steps`: every value of the canonical recipe. None is
+    "not stated", or "none" where the recipe's field says so; the origin tells them apart."""
     origins: dict[str, Origin]
-    """By dotted name in the recipe, for example `learning_rate.warmup_steps`."""
+    """By the same names."""
+    missing: tuple[str, ...]
+    """Names without which there is no `recipe`."""
+    recipe: LanguageRecipe | None
+    """None when values are missing: many published files say only a part."""
     ignored: dict[str, str]
     """Keys of the file that bear on no value above (parallelism, logging), with the reason."""
     unknown: dict[str, str]
