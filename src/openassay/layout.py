@@ -93,6 +93,10 @@ class Layout:
         """The folder of one rerun."""
         return self.folder / "rerun" / arm / f"seed-{seed}"
 
+    def replay(self, arm: str, seed: int) -> Path:
+        """What a replay found, statistic by statistic and field by field."""
+        return self.rerun(arm, seed) / "replay.json"
+
     @property
     def verdict(self) -> Path:
         """The record that others rely on."""

@@ -26,6 +26,8 @@ from openassay.recipes import Recipe
 from openassay.recipes.job import Arm, placeholders
 from openassay.recipes.native import NativeRecipe
 from openassay.recipes.python import Measure, PythonRecipe
+from openassay.recipes.replay import MARGIN as REPLAY_MARGIN
+from openassay.recipes.replay import ReplayRecipe
 from openassay.recipes.run import GlueRun, Run, ScriptRun, Seeding
 from openassay.records import declared, digest, file_digest, parse, to_plain, write_text
 from openassay.sources import Source
@@ -502,6 +504,9 @@ def _check_controls(target: Target, where: str) -> None:
     permuted = [arm.permute for arm in target.rerun.arms.values()] + [change.permute for _, change in changes]
     if target.prepare is None and any(permuted):
         raise BadInput(f"{where}: permute: there are no prepared arrays to permute; give `prepare`, or use parameters")
+    if isinstance(target.rerun, ReplayRecipe):
+        _check_replay(target, target.rerun, where)
+        return
     if not target.controls:
         raise BadInput(
             f"{where}: controls: missing; a rerun needs a negative control, a broken recipe that must not pass "
@@ -535,6 +540,31 @@ def _check_controls(target: Target, where: str) -> None:
             )
 
 
+def _check_replay(target: Target, recipe: ReplayRecipe, where: str) -> None:
+    """A replay has its controls and probes built in, and one question: does it stay within three floors?"""
+    if target.controls or target.probes or set(recipe.arms) != {"faithful"} or recipe.arms["faithful"] != Arm():
+        raise BadInput(f"{where}: rerun: a replay takes no controls, probes or arms: it has its own")
+    named = {
+        recipe.recipe.artifact: "recipe",
+        recipe.tokens.artifact: "tokens",
+        **{of.artifact: "checkpoints" for of in recipe.checkpoints},
+    }
+    for artifact, key in named.items():
+        if artifact not in target.artifacts:
+            raise BadInput(f"{where}: rerun.{key}.artifact: there is no artifact {artifact!r}")
+    steps = [of.step for of in recipe.checkpoints]
+    if 0 not in steps or len(set(steps)) != len(steps):
+        raise BadInput(f"{where}: rerun.checkpoints: step 0 and other steps, each once, are needed, found {steps}")
+    if recipe.settings and not recipe.taken_from:
+        raise BadInput(f"{where}: rerun.taken_from: missing; say where the settings stand")
+    for i, claim in enumerate(target.claims):
+        asked = (claim.published.value, claim.direction, claim.tolerance.margin)
+        if claim.testable and claim.metric == recipe.metric and asked != (0.0, "at_most", REPLAY_MARGIN):
+            raise BadInput(
+                f"{where}: claims.{i}: a replay is held to value 0, direction at_most and a margin of {REPLAY_MARGIN:g} floors"
+            )
+
+
 def _check_arm(recipe: Recipe, arm: Arm, key: str) -> None:
     """Does everything that an arm sets reach the recipe?"""
     if isinstance(recipe, NativeRecipe):
@@ -555,9 +585,11 @@ def _check_difference(recipe: Recipe, change: Change, key: str) -> None:
         return
     if isinstance(recipe, NativeRecipe):
         same = recipe.of_arm(change.as_arm(base)) == recipe.of_arm(base)
-    else:
+    elif isinstance(recipe, PythonRecipe):
         before = recipe.parameters | base.parameters
         same = before | change.parameters == before
+    else:
+        return
     if same:
         raise BadInput(f"{key}: it sets what {change.of} has already, so that it changes nothing; give other values")
 
@@ -696,6 +728,8 @@ def _seeds(target: Target, profile: Profile) -> dict[str, tuple[int, ...]]:
         runs = min(profile.runs, target.rerun.max_runs or profile.runs, *([DETERMINISTIC_RUNS] if fixed else []))
         paired = [claim.published.seeds for claim in claims if claim.paired and claim.published.seeds]
         arms[name] = paired[0][:runs] if paired else tuple(range(runs))
+        if isinstance(target.rerun, ReplayRecipe):
+            arms[name] = (0,)  # its replicas show the noise
     changes = (*target.controls, *target.probes)
     return arms | {change.arm: tuple(range(profile.control_runs)) for change in changes}
 

@@ -567,6 +567,50 @@ class Rerun:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReplayStatistic:
+    """One statistic of a replay at one horizon, beside its floor."""
+
+    statistic: Literal["loss_rms", "distance", "log_norm_ratio"]
+    horizon: int
+    value: float
+    floor: float
+    """The largest among faithful replicas in other numerics on this machine."""
+    limit: float
+    """What faithful replays on other hardware stay below."""
+    in_floors: float
+    used: bool
+    """False where the floor is so high that it says nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exercise:
+    """Would a replay have noticed another value of one field of the recipe?"""
+
+    field: str
+    change: str
+    in_floors: float
+    statistic: str | None
+    horizon: int | None
+    exercised: bool
+    control: bool
+    """One of those that a replay must notice before it may say that a release matches."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayRecord:
+    """`replay.json` beside a rerun: do the published checkpoints follow from step 0 by the published recipe?"""
+
+    standing: Literal["MATCHES", "DIFFERS", "INCONCLUSIVE"]
+    reasons: tuple[str, ...]
+    horizons: tuple[int, ...]
+    statistics: tuple[ReplayStatistic, ...]
+    replicas: tuple[str, ...]
+    assumed: tuple[str, ...]
+    """Values of the recipe that the release does not state."""
+    exercise: tuple[Exercise, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class RerunsRecord:
     """`rerun/record.json`: which reruns belong to this audit, and why there are none where there are none."""
 
@@ -618,7 +662,7 @@ class Verdict:
     published: Published
     tolerance: Tolerance
     cited_at: Citation
-    driver: Literal["python", "native", "none"]
+    driver: Literal["python", "native", "replay", "none"]
     protocol: str
     runs: tuple[float | None, ...]
     """One value a rerun, in the order of the seeds; null for a rerun without a finite value."""

@@ -20,6 +20,7 @@ from openassay.core import shares
 from openassay.core.boundaries import PLANS
 from openassay.core.equivalence import difference
 from openassay.core.quality import SHARED_SHIFT, shared_shift, warnings
+from openassay.core.score import credit
 from openassay.core.sequential import (
     DIVERGENCE_ALPHA,
     DIVERGENCE_RATE,
@@ -43,6 +44,7 @@ from openassay.core.types import (
     Look,
     Measurement,
     Outcome,
+    ReplayRecord,
     Rerun,
     RerunStatus,
     Score,
@@ -51,7 +53,7 @@ from openassay.core.types import (
 
 RULES_VERSION = "2.1.0"
 
-Driver = Literal["python", "native", "none"]
+Driver = Literal["python", "native", "replay", "none"]
 
 
 def terms_of(claim: Claim, alpha: float, max_runs: int, *, num_claims: int = 1, at_end_of_range: bool = False) -> Terms:
@@ -440,6 +442,44 @@ def judge_claim(evidence: Evidence, *, driver: Driver, protocol: str) -> Verdict
         probability_within_tolerance=numbers.within, p_not_reproduced=numbers.p, prediction_p=numbers.prediction,
         more_runs_needed=decision.more_runs_needed, score=numbers.score, score_interval=numbers.score_interval,
         reason=decision.reason, rule=decision.rule,
+    )  # fmt: skip
+
+
+def judge_replay(claim: Claim, found: ReplayRecord, *, protocol: str) -> Verdict:
+    """What does a replay say of the claim that the published checkpoints follow from step 0 by the published recipe?
+
+    Its own rule decides (`core/replay.py`): a statistic beyond three floors, or none and the controls seen. The value is the
+    largest statistic in floors.
+    """
+    used = [of.in_floors for of in found.statistics if of.used]
+    value = max(used) if used else None
+    outcome, rule = {
+        "MATCHES": (Outcome.REPRODUCED, "replay_matches"), "DIFFERS": (Outcome.NOT_REPRODUCED, "replay_differs"),
+        "INCONCLUSIVE": (Outcome.INCONCLUSIVE, "replay_open"),
+    }[found.standing]  # fmt: skip
+    score = None if value is None else float(credit(value, claim.tolerance.margin))
+    not_seen = sum(not of.exercised for of in found.exercise)
+    reason = "; ".join(found.reasons)
+    if outcome is Outcome.REPRODUCED and found.exercise:
+        reason += f"; {len(found.exercise) - not_seen} of {len(found.exercise)} changes of the recipe would have shown"
+    return Verdict(
+        id=claim.id, metric=claim.metric, unit=claim.unit, weight=claim.weight, published=claim.published,
+        tolerance=claim.tolerance, cited_at=claim.cited_at, driver="replay", protocol=protocol, runs=(value,), runs_used=1,
+        difference=value, interval=None, outcome=outcome, plan=None, feasible=None, looks=(),
+        probability_within_tolerance=None, p_not_reproduced=None, prediction_p=None, more_runs_needed=None, score=score,
+        score_interval=None if score is None else (score, score), reason=reason, rule=rule,
+    )  # fmt: skip
+
+
+def judge_replay_controls(claim: Claim, found: ReplayRecord) -> tuple[ControlOutcome, ...]:
+    """Which deliberately wrong replays were noticed?"""
+    return tuple(
+        ControlOutcome(
+            arm=of.change, of=claim.arm, claim=claim.id, runs=(of.in_floors,),
+            outcome=Outcome.NOT_REPRODUCED if of.exercised else Outcome.INCONCLUSIVE, caught=of.exercised,
+            differs_from_faithful=of.exercised,
+        )
+        for of in found.exercise if of.control
     )  # fmt: skip
 
 

@@ -138,7 +138,11 @@ def _schedule(recipe: LanguageRecipe) -> Named:
     if rate.decay_steps is not None:
         for factor in (0.5, 2.0):
             yield other("decay_steps", f"decay horizon x{factor:g}", decay_steps=round(rate.decay_steps * factor))
-        yield other("minimum", "decays to 0" if rate.minimum else "decays to a tenth", minimum=0.0 if rate.minimum else rate.peak / 10)
+        yield other(
+            "minimum",
+            "decays to 0" if rate.minimum else "decays to a tenth",
+            minimum=0.0 if rate.minimum else rate.peak / 10,
+        )
         for form in ("cosine_to_min", "cosine_clamped", "linear", "constant"):
             yield other("form", f"schedule {form}", form=form)
 
@@ -152,8 +156,16 @@ def _optimizer(recipe: LanguageRecipe) -> Named:
     if optimizer.weight_decay:
         yield other("weight_decay", "no weight decay", weight_decay=0.0)
         yield other("weight_decay", "weight decay x0.1", weight_decay=optimizer.weight_decay / 10)
-        yield other("not_decayed", "biases and norms decayed", not_decayed=tuple(k for k in optimizer.not_decayed if k == "embedding"))
-        yield other("not_decayed", "biases and norms not decayed", not_decayed=tuple(sorted({*optimizer.not_decayed, "bias", "norm"})))
+        yield other(
+            "not_decayed",
+            "biases and norms decayed",
+            not_decayed=tuple(k for k in optimizer.not_decayed if k == "embedding"),
+        )
+        yield other(
+            "not_decayed",
+            "biases and norms not decayed",
+            not_decayed=tuple(sorted({*optimizer.not_decayed, "bias", "norm"})),
+        )
         kept = {*optimizer.not_decayed} ^ {"embedding"}
         how = "not decayed" if "embedding" in kept else "decayed"
         yield other("not_decayed", f"embedding {how}", not_decayed=tuple(sorted(kept)))
@@ -172,7 +184,11 @@ def _optimizer(recipe: LanguageRecipe) -> Named:
     else:
         yield "clip_norm", "no clipping", replace(recipe, clip_norm=None)
         yield "clip_norm", "clipped at half", replace(recipe, clip_norm=recipe.clip_norm / 2)
-    yield "z_loss", "no z-loss" if recipe.z_loss else "z-loss 1e-4", replace(recipe, z_loss=0.0 if recipe.z_loss else 1e-4)
+    yield (
+        "z_loss",
+        "no z-loss" if recipe.z_loss else "z-loss 1e-4",
+        replace(recipe, z_loss=0.0 if recipe.z_loss else 1e-4),
+    )
 
 
 def _architecture(recipe: LanguageRecipe) -> Named:

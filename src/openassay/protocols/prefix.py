@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from openassay.core.replay import (
     FACTOR,
     ReplayVerdict,
-    Standing,
     Statistic,
     Statistics,
     Stored,
@@ -32,7 +31,7 @@ from openassay.core.replay import (
 from openassay.protocols.changes import Change, changes
 from openassay.training.language import LanguageRecipe
 from openassay.training.mismatch import RecipeMismatch
-from openassay.training.numerics import Moments, Numerics, Precision, Tokens, Weights
+from openassay.training.numerics import Moments, Numerics, Tokens, Weights
 
 HORIZONS = (16, 64)
 """Steps at which a replay is compared: few, so that the floor is not exceeded by mere number."""
@@ -158,7 +157,7 @@ def default_replicas(recipe: LanguageRecipe, own: Numerics, stored: Stored) -> t
         ("accumulated over four", replace(own, permuted=2, micro_batch=quarter)),
         ("other attention kernel and threads", replace(own, permuted=3, attention=other_attention, threads=own.threads % 2 + 1)),
     ]  # fmt: skip
-    if "fp32" != precision or recipe.precision != "fp32":
+    if precision != "fp32" or recipe.precision != "fp32":
         made += [
             ("bf16, rows permuted", replace(own, precision="bf16", permuted=4)),
             ("bf16, accumulated over two", replace(own, precision="bf16", permuted=5, micro_batch=half)),
@@ -224,7 +223,9 @@ def trace_of(release: Release, setting: Setting, numerics: Numerics) -> Trace:
         found = release.weights(step)
         for name, first in setting.start.items():
             if name not in found or found[name].shape != first.shape:
-                raise RecipeMismatch(f"{name}: the checkpoint of step {step} does not have it in the shape of step {setting.first}")
+                raise RecipeMismatch(
+                    f"{name}: the checkpoint of step {step} does not have it in the shape of step {setting.first}"
+                )
         return found
 
     if setting.probe_items is None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openassay.core.curves import CurveFamily, doomed
-from openassay.core.types import Measurement, RerunStatus
+from openassay.core.types import Measurement, ReplayRecord, RerunStatus
 from openassay.faults import BadInput
 from openassay.store import Listing
 
@@ -95,6 +95,7 @@ class Execution:
     log: str
     cpu_s: float
     device: str
+    replay: ReplayRecord | None = None
 
 
 _KINDS = {

@@ -25,6 +25,7 @@ from openassay.core.types import (
     ProbeOutcome,
     Provenance,
     ReleaseVerdict,
+    ReplayRecord,
     Rerun,
     RerunsRecord,
     Verdict,
@@ -38,6 +39,8 @@ from openassay.core.verdict import (
     judge_claim,
     judge_control,
     judge_release,
+    judge_replay,
+    judge_replay_controls,
     record_quality,
     score_release,
     unequal_deterministic,
@@ -47,6 +50,7 @@ from openassay.faults import BadInput
 from openassay.layout import Layout
 from openassay.plan import Plan
 from openassay.provenance import git_state, machine, now, package_versions
+from openassay.recipes.replay import ReplayRecipe
 from openassay.records import read_record
 
 
@@ -63,7 +67,18 @@ def run(
     evidence = [_evidence(plan, claim, runs, controls, prepared, reruns) for claim in plan.claims]
     driver: Driver = plan.rerun.driver if plan.rerun else "none"
     protocol = plan.rerun.protocol if plan.rerun else "none"
-    verdicts = tuple(judge_claim(item, driver=driver, protocol=protocol) for item in evidence)
+    replay = replay_of(plan, reruns, layout)
+    verdicts = tuple(
+        judge_replay(item.claim, replay, protocol=protocol)
+        if replay and item.claim.testable and plan.rerun and item.claim.metric in plan.rerun.metrics()
+        else judge_claim(item, driver=driver, protocol=protocol)
+        for item in evidence
+    )
+    if replay:
+        evidence = []  # its noise is that of arithmetic, and its own record says it
+        judged = [_claim(plan, item.id) for item in verdicts if item.driver == "replay"]
+        controls = tuple(of for claim in judged for of in judge_replay_controls(claim, replay))
+        findings.extend(_not_exercised(replay))
     for look in (unequal_deterministic, equal_reruns):
         findings.extend(finding for item in evidence if (finding := look(item)))
     findings.extend(finding for item in evidence for finding in record_quality(item))
@@ -88,6 +103,33 @@ def run(
         study=study(fetched, inspected, prepared), modify=_modify(plan, runs),
         findings=tuple(findings), provenance=_provenance(layout, prepared, evaluated, runs, reruns.num_reused),
     )  # fmt: skip
+
+
+def replay_of(plan: Plan, reruns: RerunsRecord, layout: Layout) -> ReplayRecord | None:
+    """What the replay found; None where there was none."""
+    if not isinstance(plan.rerun, ReplayRecipe) or not reruns.identities:
+        return None
+    path = layout.replay("faithful", plan.seeds.arms["faithful"][0])
+    return read_record(path, ReplayRecord) if path.exists() else None
+
+
+def _claim(plan: Plan, name: str) -> Claim:
+    return next(claim for claim in plan.claims if claim.id == name)
+
+
+def _not_exercised(replay: ReplayRecord) -> list[Finding]:
+    """What the replay could not have seen: never to be read as verified."""
+    found = [
+        Finding(
+            stage="judge", kind="not_exercised",
+            message=f"{of.field}: {of.change} would not show in this replay ({of.in_floors:.2g} floors)",
+        )
+        for of in replay.exercise if not of.exercised
+    ]  # fmt: skip
+    if replay.assumed:
+        message = f"the release does not state {', '.join(replay.assumed)}: what the replay used is an assumption"
+        found.append(Finding(stage="judge", kind="recipe_assumed", message=message))
+    return found
 
 
 def _reruns(layout: Layout, plan: Plan, arm: str, identities: tuple[str, ...]) -> tuple[Rerun, ...]:

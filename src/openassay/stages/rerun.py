@@ -21,7 +21,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from openassay import child, metrics, recipes, training
+from openassay import child, metrics, protocols, recipes, training
+from openassay.core import replay
 from openassay.core.curves import scatter_of
 from openassay.core.types import FetchRecord, Finding, PrepareRecord, Rerun, RerunsRecord, RerunStatus
 from openassay.core.verdict import wants_more
@@ -32,6 +33,8 @@ from openassay.provenance import machine, now, package_versions
 from openassay.recipes import Recipe
 from openassay.recipes.job import Job, Watch
 from openassay.recipes.native import NativeRecipe
+from openassay.recipes.python import PythonRecipe
+from openassay.recipes.replay import ReplayRecipe
 from openassay.recipes.run import KILLED
 from openassay.records import (
     BrokenRecord,
@@ -75,7 +78,7 @@ def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store,
     if not impossible:
         assert plan.rerun is not None  # noqa: S101 - _impossible has looked
         try:
-            room = make_room(plan, fetched, store, layout, needs_environment=not isinstance(plan.rerun, NativeRecipe))
+            room = make_room(plan, fetched, store, layout, needs_environment=isinstance(plan.rerun, PythonRecipe))
         except NotPossible as problem:
             impossible = str(problem)
     if room is None or plan.rerun is None:
@@ -167,9 +170,12 @@ def _code_and_environment(
     """The code that trains and measures, and where: the release's, by what was fetched and installed; and our own."""
     ours = [child.__file__, *(package.__path__[0] for package in (metrics, recipes, training))]
     code: dict[str, object] = {"ours": program_digest(*map(Path, ours)), "device": plan.execution.device}
-    if isinstance(recipe, NativeRecipe):
+    if isinstance(recipe, ReplayRecipe):
+        code["artifacts"] = {of.name: [of.sha256, of.filename, of.root] for of in fetched.artifacts}
+        code["protocol"] = program_digest(Path(protocols.__path__[0]), Path(replay.__file__))
+    if not isinstance(recipe, PythonRecipe):
         here = machine()
-        versions = package_versions(("torch", "numpy"))
+        versions = package_versions(("torch", "transformers", "numpy"))
         return code, versions | {"python": here["python"], "machine": here["machine"]}
     code["glue"] = plan.glue.sha256 if plan.glue else None
     code["artifacts"] = {
@@ -334,5 +340,7 @@ def _execute(task: _Task) -> Rerun:
     )  # fmt: skip
     remove_tree(folder)  # with whatever the release's code has put there
     write_text(folder / "log.txt", execution.log)
+    if execution.replay:
+        write_record(folder / "replay.json", execution.replay)
     write_record(task.record, rerun)
     return rerun

@@ -109,7 +109,7 @@ def _config(architecture: Architecture) -> Any:
     common |= {"hidden_act": gates[a.activation], "num_key_value_heads": a.num_kv_heads or a.num_heads}
     if a.family == "olmo":
         _only("norm", a.norm, a.norm == "layer_norm_without_weights")
-        _only("norm_eps", a.norm_eps, a.norm_eps == 1e-5)  # noqa: RUF069 - transformers' constant
+        _only("norm_eps", a.norm_eps, a.norm_eps == 1e-5)
         _only("bias", a.bias, not a.bias)
         return transformers.OlmoConfig(**common)
     _only("norm", a.norm, a.norm == "rms_norm")
