@@ -108,7 +108,11 @@ def train(
 
 
 def published(
-    stated: LanguageRecipe, sequences: Tokens, weights: dict[int, dict[str, np.ndarray]], losses: np.ndarray | None, **values: Any
+    stated: LanguageRecipe,
+    sequences: Tokens,
+    weights: dict[int, dict[str, np.ndarray]],
+    losses: np.ndarray | None,
+    **values: Any,
 ) -> Release:
     """A release of these weights under that recipe."""
     return Release(

@@ -166,7 +166,13 @@ def rank(
             largest_in_floors(statistics, floor)[0],
             largest_in_floors({key: value for key, value in plain.items() if key not in statistics}, floor)[0],
         )
-        found.append((left, _total(statistics, plain, floor), Tried(name=name, field=field, in_floors=left, removed=_removed(left, whole))))
+        found.append(
+            (
+                left,
+                _total(statistics, plain, floor),
+                Tried(name=name, field=field, in_floors=left, removed=_removed(left, whole)),
+            )
+        )
     found.sort(key=lambda one: one[:2])
     ranked = tuple(one for _left, _total, one in found)
     best = ranked[0].in_floors if ranked else math.inf
