@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from releases import language as mini
 
-from openassay.core.replay import FACTOR, Statistics, floors, judge_replay, round_to
+from openassay.core.replay import Statistics, floors, judge_replay, round_to
 from openassay.protocols.changes import Change, Halved, Shuffled, Skipped, changes
 from openassay.protocols.explain import mislabelled, rank
 from openassay.protocols.prefix import (

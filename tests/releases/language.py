@@ -58,7 +58,6 @@ def text() -> str:
     import ast
     import sysconfig
     from pathlib import Path
-
     from pydoc_data.topics import topics
 
     found = list(topics.values())
