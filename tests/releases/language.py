@@ -58,7 +58,6 @@ def text() -> str:
     import ast
     import sysconfig
     from pathlib import Path
-
     from pydoc_data.topics import topics
 
     found = list(topics.values())
@@ -108,7 +107,11 @@ def train(
 
 
 def published(
-    stated: LanguageRecipe, sequences: Tokens, weights: dict[int, dict[str, np.ndarray]], losses: np.ndarray | None, **values: Any
+    stated: LanguageRecipe,
+    sequences: Tokens,
+    weights: dict[int, dict[str, np.ndarray]],
+    losses: np.ndarray | None,
+    **values: Any,
 ) -> Release:
     """A release of these weights under that recipe."""
     return Release(

@@ -28,16 +28,18 @@ class Change:
 
 @dataclass(frozen=True)
 class Shuffled:
-    """The first `span` sequences in another order."""
+    """The `span` sequences from `begin` on in another order."""
 
     tokens: Tokens
     span: int
     seed: int
+    begin: int = 0
 
     def items(self, first: int, count: int) -> NDArray[np.integer[Any]]:
         """As `Tokens`."""
-        order = np.random.default_rng(self.seed).permutation(self.span)
-        rows = [int(order[at]) if at < self.span else at for at in range(first, first + count)]
+        order = self.begin + np.random.default_rng(self.seed).permutation(self.span)
+        inside = range(self.begin, self.begin + self.span)
+        rows = [int(order[at - self.begin]) if at in inside else at for at in range(first, first + count)]
         return np.concatenate([self.tokens.items(row, 1) for row in rows])
 
 
@@ -76,8 +78,8 @@ class Halved:
 Do = Callable[[LanguageRecipe], LanguageRecipe]
 
 
-def changes(recipe: LanguageRecipe, tokens: Tokens, *, updates: int) -> tuple[Change, ...]:
-    """The standard changes that this recipe can have and whose weights still fit; `updates` is the replay's length."""
+def changes(recipe: LanguageRecipe, tokens: Tokens, *, updates: int, first: int = 0) -> tuple[Change, ...]:
+    """The standard changes that this recipe can have and whose weights still fit, for a replay of `updates` from step `first`."""
     found = [
         Change(name=name, field=field, recipe=changed, tokens=tokens)
         for field, name, changed in (*_schedule(recipe), *_optimizer(recipe), *_architecture(recipe))
@@ -89,10 +91,10 @@ def changes(recipe: LanguageRecipe, tokens: Tokens, *, updates: int) -> tuple[Ch
     def other_tokens(name: str, other: Tokens, changed: LanguageRecipe = recipe, field: str = "tokens") -> None:
         found.append(Change(name=name, field=field, recipe=changed, tokens=other))
 
-    other_tokens("another order", Shuffled(tokens, span, 1))
-    other_tokens("begins one batch later", Skipped(tokens, 0, size))
+    other_tokens("another order", Shuffled(tokens, span, 1, first * size))
+    other_tokens("begins one batch later", Skipped(tokens, first * size, size))
     if updates > 8:
-        at = updates // 4
+        at = first + updates // 4
         other_tokens(f"a batch skipped at update {at}", Skipped(tokens, at * size, size))
     if (shifted := getattr(tokens, "shifted", None)) is not None:
         other_tokens("cut one token later", shifted(1))
@@ -112,7 +114,7 @@ def changes(recipe: LanguageRecipe, tokens: Tokens, *, updates: int) -> tuple[Ch
     if recipe.precision == "fp16":
         found += [
             Change(name=f"the first {count} updates overflowed", field="overflow", recipe=recipe, tokens=tokens,
-                   left_out=frozenset(range(count)))
+                   left_out=frozenset(range(first, first + count)))
             for count in (1, 2, 4)
         ]  # fmt: skip
     return tuple(found)

@@ -100,6 +100,9 @@ class Setting:
     stored: Stored
     device: str = "cpu"
     moments: Moments | None = None
+    """Optimizer state of `first`."""
+    burn_in: tuple[int, Weights] | None = None
+    """An earlier step and its weights: trained from there to `first` for the moments' sake, then given the weights of `first`."""
     compare_weights: bool = True
     probe_items: NDArray[np.integer[Any]] | None = None
 
@@ -282,31 +285,48 @@ def replay_prefix(
     if not horizons:
         return _none(f"no checkpoint of the first {max(updates)} updates and no losses are published", horizons)
     try:
-        setting = prefix_setting(release, horizons, device)
-        replay, values = _replay_and_values(release, setting, numerics, say)
-        replicas = default_replicas(release.recipe, numerics, release.stored)
-        beside = []
-        for at, replica in enumerate(replicas):
-            say(f"replica {at + 1} of {len(replicas)}: {replica.name}")
-            beside += run_beside(faithful(release), replica.numerics, setting, [replay], replica.jitter)
-        floor = with_rounding_of_log(floors(beside), release.loss_rounding)
-        wrong = [
-            change
-            for change in changes(release.recipe, release.tokens, updates=horizons[-1])
-            if change.name in CONTROLS or probes is True or (probes and change.name in probes)
-        ]
-        seen: dict[str, Statistics] = {}
-        for at, change in enumerate(wrong):
-            say(f"probe {at + 1} of {len(wrong)}: {change.name}")
-            seen[change.name] = run_beside(change, numerics, setting, [replay])[0]
+        return compare(release, prefix_setting(release, horizons, device), numerics, probes=probes, say=say)
     except RecipeMismatch as mismatch:
         return _none(str(mismatch), horizons)
+
+
+def compare(
+    release: Release,
+    setting: Setting,
+    numerics: Numerics,
+    *,
+    probes: bool | Sequence[str],
+    say: Say,
+    more: Sequence[Setting] = (),
+) -> PrefixReport:
+    """The replay, its replicas and its wrong replays, and the verdict. more: settings as good as this one, replicas too."""
+    replay, values = _replay_and_values(release, setting, numerics, say)
+    replicas = default_replicas(release.recipe, numerics, release.stored)
+    beside = []
+    for at, replica in enumerate(replicas):
+        say(f"replica {at + 1} of {len(replicas) + len(more)}: {replica.name}")
+        beside += run_beside(faithful(release), replica.numerics, setting, [replay], replica.jitter)
+    for at, other in enumerate(more):
+        say(f"replica {len(replicas) + at + 1} of {len(replicas) + len(more)}: other start")
+        beside += run_beside(faithful(release), numerics, other, [replay])
+    floor = with_rounding_of_log(floors(beside), release.loss_rounding)
+    wrong = [
+        change
+        for change in changes(
+            release.recipe, release.tokens, updates=setting.horizons[-1] - setting.first, first=setting.first
+        )
+        if change.name in CONTROLS or probes is True or (probes and change.name in probes)
+    ]
+    seen: dict[str, Statistics] = {}
+    for at, change in enumerate(wrong):
+        say(f"probe {at + 1} of {len(wrong)}: {change.name}")
+        seen[change.name] = run_beside(change, numerics, setting, [replay])[0]
     verdict = judge_replay(
         values, beside, controls={name: seen[name] for name in CONTROLS if name in seen},
         log_rounding=release.loss_rounding, assumed=release.assumed,
     )  # fmt: skip
     return PrefixReport(
-        verdict=verdict, problem="", horizons=horizons, replicas=tuple(replica.name for replica in replicas),
+        verdict=verdict, problem="", horizons=setting.horizons, replicas=tuple(replica.name for replica in replicas),
         exercise=tuple(exercised(change, seen[change.name], floor) for change in wrong), floor=floor,
     )  # fmt: skip
 
@@ -363,10 +383,14 @@ class _Kept:
             rng = np.random.default_rng(jitter)
             start = {name: before_rounding(value, setting.stored, rng) for name, value in start.items()}
         self.change, self.setting = change, setting
+        begin, weights = setting.burn_in or (setting.first, start)
         self.training = LanguageTraining(
-            change.recipe, start, step=setting.first, moments=setting.moments, numerics=numerics, device=setting.device,
+            change.recipe, weights, step=begin, moments=setting.moments, numerics=numerics, device=setting.device,
             loss_factor=change.loss_factor, left_out=change.left_out,
         )  # fmt: skip
+        if setting.burn_in:
+            self.training.advance(change.tokens, setting.first)
+            self.training.put(start)
 
     def train(self, visit: Callable[[int, Weights], None]) -> NDArray[np.float64]:
         """Train to the last horizon; gives the losses of the updates."""
@@ -375,7 +399,8 @@ class _Kept:
             self.change.tokens, setting.horizons[-1], keep=setting.horizons,
             visit=lambda step, weights: visit(step, rounded(weights, setting.stored)),
         )  # fmt: skip
-        return self.training.log().losses
+        log = self.training.log()
+        return log.losses[setting.first - log.first :]
 
     def probe(self) -> NDArray[np.float64]:
         """Losses of the probe batches under the present weights."""

@@ -30,6 +30,8 @@ LOGGED_TOGETHER = 64
 """Updates whose numbers wait on the device, so that a GPU need not stop after each."""
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_RENAMED = {"embed_out.weight": "lm_head.weight"}
+"""Names that transformers has changed since."""
 _NOT_WEIGHTS = ("inv_freq", "masked_bias", ".attention.bias")
 """Buffers that older files hold beside the weights."""
 
@@ -155,7 +157,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, NDArray[np.float32]], Precis
             tensor = file.get_tensor(name)
             if not name.endswith(_NOT_WEIGHTS):
                 kinds.add(tensor.dtype)
-                found[name] = tensor.float().numpy()
+                found[_RENAMED.get(name, name)] = tensor.float().numpy()
     order: tuple[Precision, ...] = ("bf16", "fp16", "fp32")
     stored = next((name for name in order if _DTYPES[name] in kinds), "fp32")
     return found, stored
@@ -261,7 +263,7 @@ class LanguageTraining:
         found = []
         self.model.eval()
         with torch.no_grad(), _threads(self.numerics.threads):
-            for rows in torch.as_tensor(items).split(self.recipe.batch_size):
+            for rows in torch.from_numpy(np.asarray(items).astype(np.int64)).split(self.recipe.batch_size):
                 inputs, labels = self._split(rows.to(self.device))
                 losses = nn.functional.cross_entropy(self._logits(inputs).transpose(1, 2), labels, reduction="none")
                 found.append(losses.mean(1).double().cpu().numpy())

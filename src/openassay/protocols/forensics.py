@@ -1,0 +1,229 @@
+"""What do the published checkpoints say by themselves, without any training?
+
+Copies under two names; a step 0 that is not the stated initialisation; weights that moved further than Adam can; checkpoints that do not
+descend from step 0. Each is a finding with its numbers. Two checkpoints are in memory at a time, and step 0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from openassay.core.replay import spacing
+from openassay.protocols.prefix import Release, Say
+from openassay.training.initial import stated_std
+from openassay.training.language import LanguageRecipe
+from openassay.training.numerics import Weights
+from openassay.training.schedule import learning_rate
+
+SURE = 5.0
+"""Standard errors beyond which a spread is not the stated one."""
+SMALLEST = 0.01
+"""Relative difference of a spread below which it is not worth a word."""
+DESCENDS = 20.0
+"""Standard errors of correlation with step 0 that a descendant shows."""
+STRANGER = 5.0
+"""Standard errors below which there is no correlation."""
+SLACK = 1.01
+
+Kind = Literal["same", "initialisation", "too far", "unmoved", "orphan", "not finite", "tensors"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Oddity:
+    """One thing that cannot be so, if checkpoints and recipe are as stated."""
+
+    kind: Kind
+    steps: tuple[int, ...]
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """One checkpoint beside step 0 and the one before."""
+
+    step: int
+    digest: str
+    """Of names, shapes and values as fp32."""
+    from_start: float
+    """Euclidean distance from step 0."""
+    from_before: float
+    """From the checkpoint before."""
+    largest_move: float
+    """Of one weight, from the checkpoint before."""
+    bound: float | None
+    """Of such a move, by optimizer, schedule and storage; None where there is none."""
+    correlation: float
+    """Largest correlation of a weight matrix with step 0's, in standard errors of no correlation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forensics:
+    """What was seen, and what is odd in it."""
+
+    looks: tuple[Look, ...]
+    oddities: tuple[Oddity, ...]
+
+
+def inspect_checkpoints(release: Release, *, say: Say = lambda _line: None) -> Forensics:
+    """Look at every published checkpoint once, in the order of their steps."""
+    steps = tuple(sorted(release.steps))
+    looks: list[Look] = []
+    odd: list[Oddity] = []
+    if not steps:
+        return Forensics(looks=(), oddities=())
+    start = before = release.weights(steps[0])
+    before_step = steps[0]
+    if steps[0] == 0:
+        odd += initialisation(release.recipe, start)
+    for step in steps:
+        say(f"checkpoint of step {step}")
+        now = release.weights(step)
+        if {name: value.shape for name, value in now.items()} != {name: value.shape for name, value in start.items()}:
+            odd.append(
+                Oddity(kind="tensors", steps=(step,), message=f"step {step} has other tensors than step {steps[0]}")
+            )
+            continue
+        bad = sorted(name for name, value in now.items() if not np.all(np.isfinite(value)))
+        if bad:
+            odd.append(
+                Oddity(
+                    kind="not finite",
+                    steps=(step,),
+                    message=f"step {step}: {len(bad)} tensors hold numbers that are not finite ({bad[0]})",
+                )
+            )
+            continue
+        looks.append(_look(release, step, now, before_step, before, start))
+        before, before_step = now, step
+    odd += _copies(release, looks) + _moves(looks) + _orphans(looks)
+    return Forensics(looks=tuple(looks), oddities=tuple(odd))
+
+
+def digest(weights: Weights) -> str:
+    """One number for a checkpoint's content, whatever the file is called."""
+    seen = hashlib.sha256()
+    for name in sorted(weights):
+        value = np.ascontiguousarray(weights[name], dtype=np.float32)
+        seen.update(f"{name} {value.shape}\n".encode())
+        seen.update(value.tobytes())
+    return seen.hexdigest()
+
+
+def initialisation(recipe: LanguageRecipe, start: Weights) -> list[Oddity]:
+    """Is each weight matrix of step 0 spread as stated? sd(s) = sigma / sqrt(2 n) for a normal one."""
+    found = []
+    for name, value in sorted(start.items()):
+        std = stated_std(recipe, name, value.ndim)
+        if std is None or value.size < 2:
+            continue
+        ratio = float(np.std(value, dtype=np.float64)) / std
+        z = (ratio - 1) * math.sqrt(2 * value.size)
+        if abs(z) > SURE and abs(ratio - 1) > SMALLEST:
+            found.append(
+                Oddity(kind="initialisation", steps=(0,), message=f"{name}: its standard deviation at step 0 is {ratio:.3g} times the stated {std:.4g}, {abs(z):.3g} standard errors off")
+            )  # fmt: skip
+    return found
+
+
+def largest_step(recipe: LanguageRecipe, updates: int) -> float:
+    """Adam's largest change of a weight after at most so many updates, in units of the learning rate, decay aside.
+
+    |m^| / sqrt(v^) with bias corrections, by Cauchy and Schwarz over the gradients so far:
+    (1 - b1) / (1 - b1^t) sqrt((1 - b2^t) / (1 - b2)) sqrt(sum_{i < t} (b1^2 / b2)^i).
+    """
+    if recipe.optimizer.betas is None or recipe.optimizer.name not in {"adamw", "adam_l2"}:
+        raise ValueError("only Adam has this bound")
+    first, second = recipe.optimizer.betas
+    t = np.arange(1, updates + 1, dtype=float)
+    share = first**2 / second
+    sums = t if share == 1 else (1 - share**t) / (1 - share)
+    bound = (1 - first) / (1 - first**t) * np.sqrt((1 - second**t) / (1 - second)) * np.sqrt(sums)
+    return float(bound.max())
+
+
+def move_bound(recipe: LanguageRecipe, first: int, last: int, largest_weight: float) -> float | None:
+    """The furthest that one weight can move in updates `first` to `last - 1`; None where there is no bound."""
+    optimizer = recipe.optimizer
+    if optimizer.name not in {"adamw", "adam_l2"} or optimizer.betas is None:
+        return None
+    if recipe.learning_rate.decay_steps is None and recipe.learning_rate.form not in {"constant", "inverse_sqrt"}:
+        return None
+    if recipe.precision == "fp16":  # updates that overflowed delay the schedule, nobody says by how many
+        total = recipe.learning_rate.peak * (last - first)
+    else:
+        total = math.fsum(learning_rate(recipe.learning_rate, update) for update in range(first, last))
+    decay = optimizer.weight_decay * largest_weight if optimizer.name == "adamw" else 0.0
+    factor = max((1.0, *optimizer.lr_multipliers.values()))
+    return SLACK * factor * total * (largest_step(recipe, last) + decay)
+
+
+def _look(release: Release, step: int, now: Weights, before_step: int, before: Weights, start: Weights) -> Look:
+    from_start = from_before = largest = biggest = rounding = 0.0
+    correlation = -math.inf
+    for name, value in now.items():
+        w, last, first = (np.asarray(part[name], dtype=np.float64) for part in (now, before, start))
+        if w.size == 0:
+            continue
+        from_start += float(((w - first) ** 2).sum())
+        from_before += float(((w - last) ** 2).sum())
+        largest = max(largest, float(np.abs(w - last).max()))
+        biggest = max(biggest, float(np.abs(w).max()), float(np.abs(last).max()))
+        if release.stored != "fp32":
+            rounding = max(rounding, float(spacing(w, release.stored).max()))
+        if value.ndim >= 2 and w.std() > 0 and first.std() > 0:
+            r = float(((w - w.mean()) * (first - first.mean())).mean() / (w.std() * first.std()))
+            correlation = max(correlation, r * math.sqrt(w.size))
+    bound = move_bound(release.recipe, before_step, step, biggest) if step > before_step else None
+    return Look(
+        step=step, digest=digest(now), from_start=math.sqrt(from_start), from_before=math.sqrt(from_before),
+        largest_move=largest, bound=None if bound is None else bound + rounding, correlation=correlation,
+    )  # fmt: skip
+
+
+def _copies(release: Release, looks: list[Look]) -> list[Oddity]:
+    """Checkpoints of different steps with the same content, where the schedule lets the weights move."""
+    found = []
+    by_digest: dict[str, list[int]] = {}
+    for look in looks:
+        by_digest.setdefault(look.digest, []).append(look.step)
+    for steps in by_digest.values():
+        if len(steps) > 1 and any(
+            learning_rate(release.recipe.learning_rate, k) > 0 for k in range(steps[0], min(steps[-1], steps[0] + 64))
+        ):
+            kind: Kind = "same" if steps[0] else "unmoved"
+            found.append(
+                Oddity(
+                    kind=kind,
+                    steps=tuple(steps),
+                    message=f"the checkpoints of steps {', '.join(map(str, steps))} have the same content",
+                )
+            )
+    return found
+
+
+def _moves(looks: list[Look]) -> list[Oddity]:
+    return [
+        Oddity(kind="too far", steps=(before.step, look.step), message=(
+            f"from step {before.step} to {look.step} a weight moved by {look.largest_move:.3g}; optimizer and schedule allow {look.bound:.3g}"
+        ))
+        for before, look in zip(looks, looks[1:], strict=False)
+        if look.bound is not None and look.largest_move > look.bound
+    ]  # fmt: skip
+
+
+def _orphans(looks: list[Look]) -> list[Oddity]:
+    """Checkpoints that have nothing of step 0, though a later one has."""
+    found = []
+    for at, look in enumerate(looks[1:], start=1):
+        later = max((other.correlation for other in looks[at + 1 :]), default=-math.inf)
+        before = looks[at - 1].correlation if at > 1 else -math.inf
+        if look.correlation < STRANGER and max(later, before) > DESCENDS:
+            found.append(
+                Oddity(kind="orphan", steps=(look.step,), message=f"step {look.step} does not descend from step 0: no weight matrix correlates with it, while those of other steps do")
+            )  # fmt: skip
+    return found
