@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import struct
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def test_joined_ranges_hold_the_same_bytes_without_overlap(spans: list[tuple[str
     wanted = {(one.file, at) for one in ranges for at in range(one.start, one.stop)}
     assert wanted <= held
     assert gap or wanted == held
-    assert all(b.file > a.file or b.start > a.stop + gap for a, b in zip(found, found[1:], strict=False))
+    assert all(b.file > a.file or b.start > a.stop + gap for a, b in itertools.pairwise(found))
 
 
 def test_a_file_that_ends_before_a_range_is_a_finding(tmp_path: Path) -> None:
@@ -212,12 +213,18 @@ def test_an_index_that_is_wrong_is_a_finding_in_one_line(tmp_path: Path, at: int
 def test_no_index_ends_in_a_traceback(tmp_path: Path, cut: int, noise: bytes, at: int) -> None:
     path = corrupted(write_megatron(tmp_path / "data", [[1, 2, 3], [4, 5]]), at, noise)
     path.write_bytes(path.read_bytes()[:cut])
-    try:
-        index = megatron.read_index(path, 10)
-    except BadTokens as error:
-        assert "\n" not in str(error)
+    found = read_or_finding(path)
+    if isinstance(found, str):
+        assert "\n" not in found
     else:
-        assert index.bin_bytes <= 10
+        assert found.bin_bytes <= 10
+
+
+def read_or_finding(path: Path) -> megatron.Index | str:
+    try:
+        return megatron.read_index(path, 10)
+    except BadTokens as finding:
+        return str(finding)
 
 
 # Preshuffled -----------------------------------------------------------------------------------------------------------

@@ -88,7 +88,10 @@ def read_recipe(source: Path | str, format: str | None = None, name: str = "reci
         chosen = next((one for one in FORMATS if one.name == format), None)
         if chosen is None:
             raise BadInput(f"format: expected one of {', '.join(one.name for one in FORMATS)}, found {format!r}")
-        return chosen.read(chosen.parse(text, where))
+        marked = chosen.parse(text, where)
+        if not chosen.recognise(marked):
+            raise BadInput(f"{where}:1: expected {chosen.says}, found none of its keys")
+        return chosen.read(marked)
     candidates = [one for one in FORMATS if suffix in one.suffixes] or [
         one for one in FORMATS if one.parse is parse_marked
     ]

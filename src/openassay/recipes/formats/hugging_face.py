@@ -41,6 +41,8 @@ COMMON = {
     "attn_implementation": "the same function, another kernel",
     "use_flash_attn": "the same function, another kernel",
     "chunk_size_feed_forward": "memory",
+    "problem_type": "not for this model",
+    "scale_decoder_outputs": "as tied embeddings say",
     "id2label*": "not for this model",
     "label2id*": "not for this model",
     "output_attentions": "generation",
@@ -605,6 +607,8 @@ def _arguments_run(draft: Draft, steps: int | None) -> None:
         draft.note(f"{draft.at('neftune_noise_alpha')}: noise on the embedding, which the canonical recipe cannot say")
     if draft.boolean("group_by_length"):
         draft.note(f"{draft.at('group_by_length')}: sequences are ordered by length")
+    if draft.word("train_sampling_strategy") not in {None, "random"}:
+        draft.note(f"{draft.at('train_sampling_strategy')}: the sequences are not drawn at random")
     draft.code("z_loss", 0.0, f"{VERSION}:src/transformers/trainer.py: has none")
 
 
