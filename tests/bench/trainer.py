@@ -123,7 +123,9 @@ def main() -> None:
             times[name].append((time.process_time() - started) / UPDATES)
     medians = {name: statistics.median(each[1:]) for name, each in times.items()}  # the first round warms up
     for name, seconds in medians.items():
-        peak = subprocess.run([sys.executable, __file__, name], capture_output=True, text=True, check=True).stdout.split()[-1]
+        peak = subprocess.run(
+            [sys.executable, __file__, name], capture_output=True, text=True, check=True
+        ).stdout.split()[-1]
         spread = max(times[name][1:]) / min(times[name][1:])
         print(
             f"{name}: {1000 * seconds:.1f} ms of CPU an update (largest/smallest {spread:.2f}), ours costs "

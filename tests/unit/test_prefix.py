@@ -20,7 +20,9 @@ from openassay.training.numerics import ContiguousTokens, Numerics
 
 STATED = mini.recipe(hidden=32, length=16, steps=256)
 RNG = np.random.default_rng(0)
-WORDS = RNG.choice(mini.VOCABULARY, 40_000, p=(1 / np.arange(1, mini.VOCABULARY + 1)) / (1 / np.arange(1, mini.VOCABULARY + 1)).sum())
+WORDS = RNG.choice(
+    mini.VOCABULARY, 40_000, p=(1 / np.arange(1, mini.VOCABULARY + 1)) / (1 / np.arange(1, mini.VOCABULARY + 1)).sum()
+)
 TOKENS = ContiguousTokens(tokens=WORDS, item_length=17, stride=16)
 KEEP = (0, 8, 16)
 AT = (8, 16)

@@ -1,7 +1,8 @@
 """How does a release say "train me"? The union below is the registry; `driver` tells its members apart.
 
 `python` runs the published package's own code; `native` trains from a declarative recipe; `replay` trains a language model's
-first updates again, from its published weights and data. To add a recipe format: one file with one frozen dataclass (its fields are the YAML keys, `execute` does the work), its name in the union, one test.
+first updates again, from its published weights and data. To add a driver: one file with one frozen dataclass (its fields are the
+YAML keys, `execute` does the work), its name in the union, one test.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,8 +23,8 @@ from openassay.core.types import LARGEST, Citation, Exercise, Measurement, Repla
 from openassay.faults import BadInput
 from openassay.protocols.prefix import CONTROLS, PrefixReport, Release, replay_prefix
 from openassay.recipes.formats import read_recipe
+from openassay.recipes.formats.draft import complete
 from openassay.recipes.job import Arm, Execution, Job
-from openassay.records import parse, to_plain
 from openassay.training.language import LanguageRecipe
 from openassay.training.mismatch import RecipeMismatch
 from openassay.training.numerics import Numerics, Weights
@@ -139,19 +139,15 @@ class ReplayRecipe:
     def release(self, artifacts: Mapping[str, str]) -> Release:
         """What was published, ready for a replay. `BadInput`, `BadTokens` or `RecipeMismatch` say what does not fit."""
         read = read_recipe(Path(artifacts[self.recipe.artifact]) / self.recipe.path, self.recipe.format)
-        if read.recipe is None:
-            raise RecipeMismatch(f"{self.recipe.path} states only a part of a training recipe")
-        recipe = _with_settings(read.recipe, self.settings)
-        unstated = sorted(
-            name for name, origin in read.origins.items() if origin.kind == "unstated" and name not in self.settings
-        )
+        recipe = complete(read, {"data.files": self.tokens.files} | self.settings, "rerun.settings")
+        assumed = tuple(sorted(name for name in self.settings if read.values.get(name) is None))
         paths = {of.step: Path(artifacts[of.artifact]) / of.path for of in self.checkpoints}
         missing = next((path for path in paths.values() if not path.is_file()), None)
         if missing is not None:
             raise RecipeMismatch(f"{missing.name} of a checkpoint is not in its artifact")
         return Release(
             recipe=recipe, tokens=_InOrder(self._batches(artifacts, recipe)), steps=tuple(sorted(paths)),
-            weights=lambda step: _weights(paths[step])[0], stored=_stored(tuple(paths.values())), assumed=tuple(unstated),
+            weights=lambda step: _weights(paths[step])[0], stored=_stored(tuple(paths.values())), assumed=assumed,
         )  # fmt: skip
 
     def _batches(self, artifacts: Mapping[str, str], recipe: LanguageRecipe) -> Batches:
@@ -219,24 +215,6 @@ def _device(wanted: str) -> str:
     from openassay.training.trainer import pick_device  # noqa: PLC0415
 
     return pick_device(wanted)
-
-
-def _with_settings(recipe: LanguageRecipe, settings: dict[str, Any]) -> LanguageRecipe:
-    """The recipe with values that its file does not state."""
-    data = to_plain(recipe)
-    for dotted, value in settings.items():
-        place: Any = data
-        *path, last = dotted.split(".")
-        try:
-            for part in path:
-                place = place[part]
-            if last not in place:
-                raise KeyError(last)
-        except (KeyError, TypeError):
-            raise BadInput(f"rerun.settings.{dotted}: the canonical recipe has no such field") from None
-        place[last] = value
-    result: LanguageRecipe = parse(LanguageRecipe, data, "rerun.settings")
-    return replace(result)
 
 
 def _record(report: PrefixReport, release: Release) -> ReplayRecord:

@@ -19,6 +19,7 @@ from openassay.core.types import (
     Outcome,
     PrepareRecord,
     ReleaseVerdict,
+    ReplayRecord,
     Rerun,
     Verdict,
 )
@@ -54,6 +55,7 @@ class Evidence:
     evaluated: EvaluateRecord
     runs: dict[str, tuple[Rerun, ...]]
     glue: str | None
+    replay: ReplayRecord | None = None
 
 
 def render(evidence: Evidence) -> str:

@@ -11,6 +11,7 @@ from openassay.core.types import (
     InspectRecord,
     PrepareRecord,
     ReleaseVerdict,
+    ReplayRecord,
     Rerun,
     RerunsRecord,
 )
@@ -38,6 +39,9 @@ def read_evidence(plan: Plan, layout: Layout) -> Evidence:
         prepared=read_record(layout.record("prepare"), PrepareRecord),
         evaluated=read_record(layout.record("evaluate"), EvaluateRecord),
         runs=runs,
+        replay=read_record(replay, ReplayRecord)
+        if (replay := layout.replay("faithful", 0)).exists() and "faithful" in runs
+        else None,
         glue=(layout.glue_folder / plan.glue.file).read_text(encoding="utf-8") if plan.glue else None,
     )
 

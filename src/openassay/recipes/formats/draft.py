@@ -293,6 +293,32 @@ class Draft:
                 unknown[shorten(below)] = item.place
 
 
+def complete(read: ReadRecipe, settings: Mapping[str, Any], where: str) -> LanguageRecipe:
+    """The recipe, with values that its file leaves unstated given by dotted name. `BadInput` in one line, `where` in front."""
+    if odd := sorted(set(settings) - set(NAMES)):
+        raise BadInput(f"{where}.{odd[0]}: a recipe has no such value; `openassay recipe FILE` shows its names")
+    given = {name: value for name, value in read.values.items() if value is not None} | dict(settings)
+    missing = [name for name, needed in NAMES.items() if needed and given.get(name) is None]
+    if missing:
+        raise BadInput(
+            f"{where}: the published file does not state {', '.join(missing)}; say here where it stands elsewhere"
+        )
+    nested: dict[str, Any] = {}
+    for name in NAMES:
+        if name in given or _without_default(name):
+            place = nested
+            *path, last = name.split(".")
+            for part in path:
+                place = place.setdefault(part, {})
+            place[last] = given.get(name)
+    try:
+        return _ADAPTER.validate_python(nested)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
+        raise BadInput(f"{where}.{name}: {first['msg']}, found {shorten(first['input'])}") from None
+
+
 def _without_default(name: str) -> bool:
     return _default(name) is dataclasses.MISSING
 

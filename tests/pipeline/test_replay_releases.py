@@ -1,0 +1,92 @@
+"""A miniature Pythia on a loopback hub, audited by replaying its first updates."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hub import Hub
+from releases import pythia
+from releases.miniature import make_project, write_target
+from releases.stages import audit
+
+from openassay.core.types import Outcome, ReplayRecord
+from openassay.layout import Layout
+from openassay.records import read_record
+from openassay.sources import download
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or name.startswith(("HF_", "GIT_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no token"))
+    monkeypatch.setenv("OPENASSAY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(download, "pause", lambda *_: None)
+    with Hub(tmp_path / "hub") as served:
+        for name, value in (served.variables() | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}).items():
+            monkeypatch.setenv(name, value)
+        yield served
+
+
+def layout_of(tmp_path: Path) -> Layout:
+    return Layout(make_project(tmp_path / "project"), "mini_pythia")
+
+
+def test_an_honest_release_matches_and_what_was_not_exercised_is_said(hub: Hub, tmp_path: Path) -> None:
+    layout = layout_of(tmp_path)
+    code, tokens, commits = pythia.publish(hub, tmp_path, keep=(0, 16))
+    write_target(layout.root, pythia.target(layout.target, code, tokens, commits, updates=(16,)))
+    hub.requests.clear()
+    verdict = audit(layout)
+    assert verdict.outcome is Outcome.REPRODUCED, verdict.reason
+    (claim,) = verdict.claims
+    assert (claim.rule, claim.driver, claim.protocol) == ("replay_matches", "replay", "prefix")
+    assert claim.score is not None
+    assert claim.score > 0.5
+    assert all(control.caught for control in verdict.controls)
+    assert len(verdict.controls) == 2
+    record = read_record(layout.replay("faithful", 0), ReplayRecord)
+    by_name = {of.change: of.exercised for of in record.exercise}
+    assert by_name["learning rate x1.1"]
+    assert not all(by_name.values())
+    silent = {finding.message for finding in verdict.findings if finding.kind == "not_exercised"}
+    assert len(silent) == sum(not seen for seen in by_name.values())
+    assert any(finding.kind == "recipe_assumed" and "batch_size" in finding.message for finding in verdict.findings)
+    page = layout.report.read_text()
+    assert "not exercised" in page
+    needed = 2 * 4 * sum(value.size for value in pythia.initial_weights(pythia.recipe(tmp_path), 0).values())
+    needed += (16 * 8 + 64) * (pythia.LENGTH + 1) * 2
+    content = hub.sent("*/resolve/*")
+    assert needed <= content <= 1.05 * needed
+
+
+def test_a_release_that_was_trained_otherwise_is_not_reproduced(hub: Hub, tmp_path: Path) -> None:
+    layout = layout_of(tmp_path)
+    code, tokens, commits = pythia.publish(hub, tmp_path, keep=(0, 16), trained={"optimizer.betas": (0.9, 0.999)})
+    write_target(layout.root, pythia.target(layout.target, code, tokens, commits, updates=(16,), exercise=False))
+    verdict = audit(layout)
+    assert (verdict.outcome, verdict.claims[0].rule) == (Outcome.NOT_REPRODUCED, "replay_differs")
+
+
+def test_a_release_that_was_fed_other_batches_is_not_reproduced(hub: Hub, tmp_path: Path) -> None:
+    layout = layout_of(tmp_path)
+    rows = pythia.items()[np.random.default_rng(0).permutation(pythia.NUM_ITEMS)]
+    code, tokens, commits = pythia.publish(hub, tmp_path, keep=(0, 16), rows=rows)
+    write_target(layout.root, pythia.target(layout.target, code, tokens, commits, updates=(16,), exercise=False))
+    assert audit(layout).outcome is Outcome.NOT_REPRODUCED
+
+
+def test_what_does_not_fit_together_is_a_finding(hub: Hub, tmp_path: Path) -> None:
+    layout = layout_of(tmp_path)
+    code, tokens, commits = pythia.publish(hub, tmp_path, keep=(0, 2))
+    data = pythia.target(layout.target, code, tokens, commits, updates=(2,), exercise=False)
+    data["artifacts"]["tokens"]["sources"][0]["files"] = [{"path": "document.bin", "bytes": [0, 3000]}]
+    write_target(layout.root, data)
+    verdict = audit(layout)
+    assert verdict.outcome is Outcome.NOT_ATTEMPTED
+    assert any("tokens end before batch" in finding.message for finding in verdict.findings)
