@@ -88,10 +88,10 @@ def read_recipe(source: Path | str, format: str | None = None, name: str = "reci
         chosen = next((one for one in FORMATS if one.name == format), None)
         if chosen is None:
             raise BadInput(f"format: expected one of {', '.join(one.name for one in FORMATS)}, found {format!r}")
-        marked = chosen.parse(text, where)
-        if not chosen.recognise(marked):
+        given = chosen.parse(text, where)
+        if not chosen.recognise(given):
             raise BadInput(f"{where}:1: expected {chosen.says}, found none of its keys")
-        return chosen.read(marked)
+        return chosen.read(given)
     candidates = [one for one in FORMATS if suffix in one.suffixes] or list(FORMATS)
     parsed: dict[Callable[[str, str], Marked], Marked | BadInput] = {}
     for one in candidates:
