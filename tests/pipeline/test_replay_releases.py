@@ -56,7 +56,7 @@ def test_an_honest_release_matches_and_what_was_not_exercised_is_said(hub: Hub, 
     assert not all(by_name.values())
     silent = {finding.message for finding in verdict.findings if finding.kind == "not_exercised"}
     assert len(silent) == sum(not seen for seen in by_name.values())
-    assert any(finding.kind == "recipe_assumed" and "batch_size" in finding.message for finding in verdict.findings)
+    assert any(finding.kind == "recipe_not_whole" and "batch_size" in finding.message for finding in verdict.findings)
     page = layout.report.read_text()
     assert "not exercised" in page
     needed = 2 * 4 * sum(value.size for value in pythia.initial_weights(pythia.recipe(tmp_path), 0).values())

@@ -731,6 +731,12 @@ def test_an_unknown_key_is_listed_with_its_line(name: str) -> None:
     assert read_recipe(inner, name="file.yaml").unknown == {"optimizer.wonder.of": "file.yaml:17"}
 
 
+@pytest.mark.parametrize("name", sorted(SAMPLES))
+def test_a_format_is_recognised_whatever_the_file_is_called(name: str) -> None:
+    assert read_recipe(SAMPLES[name], name="recipe.txt").format == name
+    assert read_recipe(SAMPLES[name], name="recipe").values == read_recipe(SAMPLES[name], name, name="recipe").values
+
+
 def test_yaml_1_1_is_allowed_what_it_allows() -> None:
     text = changed(OLMO, "include_bias: false", "include_bias: no").replace("rope: true", "rope: on")
     text = "defaults: &usual\n  d_model: 2048\n" + changed(text, "  d_model: 2048\n", "  <<: *usual\n")

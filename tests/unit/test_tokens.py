@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from releases.tokens import write_lines, write_megatron, write_memmap, write_parquet, write_preshuffled
 
 from openassay.training.tokens import BadTokens, ByteRange, in_order, joined, local, megatron, olmo, order_witness, rows
-from openassay.training.tokens.ranges import Batches, Bytes
+from openassay.training.tokens.ranges import Batches, Bytes, in_parts
 
 few = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 documents = st.lists(st.lists(st.integers(0, 65535), max_size=9), min_size=1, max_size=12).filter(
@@ -140,6 +140,12 @@ def test_the_order_follows_numpys_generators_as_they_were() -> None:
     assert olmo.shuffled(10, seed=6198, epoch=1, world_size=4).tolist() == [6, 4, 1, 8, 3, 2, 5, 9]
 
 
+def test_parts_that_are_too_short_are_a_finding() -> None:
+    assert in_parts((("a", 3), ("b", 0), ("c", 4)), 2, 6) == [ByteRange("a", 2, 3), ByteRange("c", 0, 3)]
+    with pytest.raises(BadTokens, match="a: expected 8 bytes in 2 parts, found 7"):
+        in_parts((("a", 3), ("c", 4)), 2, 8)
+
+
 @few
 @given(found=documents, length=st.integers(1, 5), batch=st.integers(1, 3), data=st.data())
 def test_a_span_of_shuffled_batches_asks_for_its_own_bytes(
@@ -148,7 +154,12 @@ def test_a_span_of_shuffled_batches_asks_for_its_own_bytes(
     watched = Watched(tmp_path)
     index = megatron.read_index(write_megatron(tmp_path / "data", found))
     order = megatron.shuffled(index.sizes, range(len(found)), sequence_length=length, num_samples=batch * 2, seed=7)
-    batches = megatron.Shuffled(index=index, order=order, batch_size=batch, read=watched, bin_name="data.bin")
+    content = (tmp_path / "data.bin").read_bytes()
+    cut = data.draw(st.integers(1, len(content)))
+    (tmp_path / "data-0.bin").write_bytes(content[:cut])
+    (tmp_path / "data-1.bin").write_bytes(content[cut:])
+    parts = (("data-0.bin", cut), ("data-1.bin", len(content) - cut))
+    batches = megatron.Shuffled(index=index, order=order, batch_size=batch, read=watched, parts=parts)
     stop = data.draw(st.integers(0, batches.num_batches))
     first = data.draw(st.integers(0, stop))
     asks_for_its_ranges(batches, watched, first, stop)
@@ -263,15 +274,15 @@ def test_the_first_512_batches_of_pythia_need_two_gigabytes_of_their_file() -> N
 
 def test_preshuffled_items_with_an_index_must_lie_one_after_another(tmp_path: Path) -> None:
     path = write_megatron(tmp_path / "data", [[1, 2, 3], [4, 5, 6], [7, 8, 9]])
-    batches = megatron.preshuffled(megatron.read_index(path), 18, "data.bin", 2, local(tmp_path))
+    batches = megatron.preshuffled(megatron.read_index(path), (("data.bin", 18),), 2, local(tmp_path))
     assert batches.num_batches == 1
     assert batches.batch(0).tolist() == [[1, 2, 3], [4, 5, 6]]
     moved = megatron.read_index(corrupted(path, 34 + 12 + 8, struct.pack("<q", 4)))
     with pytest.raises(BadTokens, match="item 1: expected at byte 6, one after another, found at 4"):
-        megatron.preshuffled(moved, 18, "data.bin", 2, local(tmp_path))
+        megatron.preshuffled(moved, (("data.bin", 18),), 2, local(tmp_path))
     uneven = megatron.read_index(write_megatron(tmp_path / "other", [[1, 2], [3]]))
     with pytest.raises(BadTokens, match="expected items of one length, found 2"):
-        megatron.preshuffled(uneven, 6, "other.bin", 1, local(tmp_path))
+        megatron.preshuffled(uneven, (("other.bin", 6),), 1, local(tmp_path))
     with pytest.raises(BadTokens, match="expected items of 4 tokens .8 bytes., found 10 bytes"):
         megatron.Preshuffled(parts=(("a", 10),), item_length=4, batch_size=1, read=local(tmp_path))
     with pytest.raises(BadTokens, match="expected 3 items .24 bytes., found 10 bytes"):
@@ -473,7 +484,7 @@ def test_all_layouts_of_the_same_tokens_have_the_same_witness(tmp_path: Path) ->
     parts = tuple(write_preshuffled(tmp_path, items, 17))
     raw = megatron.Preshuffled(parts=parts, item_length=5, batch_size=2, read=local(tmp_path))
     index = megatron.read_index(write_megatron(tmp_path / "data", items.tolist(), "<i4"))
-    indexed = megatron.preshuffled(index, (tmp_path / "data.bin").stat().st_size, "data.bin", 2, local(tmp_path))
+    indexed = megatron.preshuffled(index, (("data.bin", (tmp_path / "data.bin").stat().st_size),), 2, local(tmp_path))
     lines = rows.line_ranges(write_lines(tmp_path / "train.jsonl", items))
     listed = rows.JsonLines(lines=lines, item_length=5, batch_size=2, read=local(tmp_path))
     witnesses = {order_witness(in_order(batches, 0, 3)) for batches in (raw, indexed, listed)}

@@ -605,8 +605,8 @@ class ReplayRecord:
     horizons: tuple[int, ...]
     statistics: tuple[ReplayStatistic, ...]
     replicas: tuple[str, ...]
-    assumed: tuple[str, ...]
-    """Values of the recipe that the release does not state."""
+    settings: tuple[str, ...]
+    """Values that the published recipe does not state; the target says where they stand."""
     exercise: tuple[Exercise, ...]
 
 

@@ -125,7 +125,7 @@ class ReplayRecipe:
                 status=RerunStatus.FAILED, reason=f"no replay: {problem}", measurements=(), curves={}, log=log, cpu_s=cpu_s,
                 device=device,
             )  # fmt: skip
-        record = _record(report, release)
+        record = _record(report, tuple(sorted(self.settings)))
         value = max((of.in_floors for of in record.statistics if of.used), default=None)
         measurement = Measurement(
             metric=self.metric, value=value, raw="" if value is None else repr(value), step=record.horizons[-1],
@@ -140,14 +140,13 @@ class ReplayRecipe:
         """What was published, ready for a replay. `BadInput`, `BadTokens` or `RecipeMismatch` say what does not fit."""
         read = read_recipe(Path(artifacts[self.recipe.artifact]) / self.recipe.path, self.recipe.format)
         recipe = complete(read, {"data.files": self.tokens.files} | self.settings, "rerun.settings")
-        assumed = tuple(sorted(name for name in self.settings if read.values.get(name) is None))
         paths = {of.step: Path(artifacts[of.artifact]) / of.path for of in self.checkpoints}
         missing = next((path for path in paths.values() if not path.is_file()), None)
         if missing is not None:
             raise RecipeMismatch(f"{missing.name} of a checkpoint is not in its artifact")
         return Release(
             recipe=recipe, tokens=_InOrder(self._batches(artifacts, recipe)), steps=tuple(sorted(paths)),
-            weights=lambda step: _weights(paths[step])[0], stored=_stored(tuple(paths.values())), assumed=assumed,
+            weights=lambda step: _weights(paths[step])[0], stored=_stored(tuple(paths.values())),
         )  # fmt: skip
 
     def _batches(self, artifacts: Mapping[str, str], recipe: LanguageRecipe) -> Batches:
@@ -217,7 +216,7 @@ def _device(wanted: str) -> str:
     return pick_device(wanted)
 
 
-def _record(report: PrefixReport, release: Release) -> ReplayRecord:
+def _record(report: PrefixReport, settings: tuple[str, ...]) -> ReplayRecord:
     assert report.verdict is not None  # noqa: S101 - the caller has looked
     return ReplayRecord(
         standing=report.verdict.standing.value, reasons=report.verdict.reasons, horizons=report.horizons,
@@ -228,7 +227,7 @@ def _record(report: PrefixReport, release: Release) -> ReplayRecord:
             )
             for of in report.verdict.statistics
         ),
-        replicas=report.replicas, assumed=release.assumed,
+        replicas=report.replicas, settings=settings,
         exercise=tuple(
             Exercise(
                 field=of.field, change=of.change, in_floors=_finite(of.in_floors), statistic=of.statistic, horizon=of.horizon,

@@ -126,9 +126,9 @@ def _not_exercised(replay: ReplayRecord) -> list[Finding]:
         )
         for of in replay.exercise if not of.exercised
     ]  # fmt: skip
-    if replay.assumed:
-        message = f"the release does not state {', '.join(replay.assumed)}: what the replay used is an assumption"
-        found.append(Finding(stage="judge", kind="recipe_assumed", message=message))
+    if replay.settings:
+        message = f"the published recipe does not state {', '.join(replay.settings)}: taken from elsewhere, as the target says"
+        found.append(Finding(stage="judge", kind="recipe_not_whole", message=message))
     return found
 
 

@@ -88,17 +88,27 @@ def read_recipe(source: Path | str, format: str | None = None, name: str = "reci
         chosen = next((one for one in FORMATS if one.name == format), None)
         if chosen is None:
             raise BadInput(f"format: expected one of {', '.join(one.name for one in FORMATS)}, found {format!r}")
-        marked = chosen.parse(text, where)
-        if not chosen.recognise(marked):
+        given = chosen.parse(text, where)
+        if not chosen.recognise(given):
             raise BadInput(f"{where}:1: expected {chosen.says}, found none of its keys")
-        return chosen.read(marked)
-    candidates = [one for one in FORMATS if suffix in one.suffixes] or [
-        one for one in FORMATS if one.parse is parse_marked
-    ]
-    parsed: dict[Callable[[str, str], Marked], Marked] = {}
+        return chosen.read(given)
+    candidates = [one for one in FORMATS if suffix in one.suffixes] or list(FORMATS)
+    parsed: dict[Callable[[str, str], Marked], Marked | BadInput] = {}
     for one in candidates:
-        marked = parsed.get(one.parse) or parsed.setdefault(one.parse, one.parse(text, where))
-        if one.recognise(marked):
+        if one.parse not in parsed:
+            parsed[one.parse] = _parsed(one, text, where)
+        marked = parsed[one.parse]
+        if isinstance(marked, Marked) and one.recognise(marked):
             return one.read(marked)
+    refusals = [marked for marked in parsed.values() if isinstance(marked, BadInput)]
+    if len(refusals) == len(parsed):
+        raise refusals[0]
     known = ", ".join(one.says for one in FORMATS)
     raise BadInput(f"{where}: expected a recipe of a known format ({known}), found none of their keys")
+
+
+def _parsed(one: Format, text: str, where: str) -> Marked | BadInput:
+    try:
+        return one.parse(text, where)
+    except BadInput as refused:
+        return refused

@@ -281,8 +281,18 @@ def _collection(sign: str, text: str, at: int, where: str, line: int, depth: int
 
 
 def recognise(marked: Marked) -> bool:
-    """Any gin file of this model family; others have no key that is read."""
-    return isinstance(marked.root.value, dict) and bool(marked.root.value)
+    """A gin file by its name; by another name, one with keys of this model family."""
+    keys = {key.rpartition("/")[2] for key in marked.root.value}
+    telling = {
+        "d_model",
+        "run",
+        "denoise",
+        "SelfAttention",
+        "DenseReluDense",
+        "Unitransformer",
+        "learning_rate_schedule_noam",
+    }
+    return bool(keys) and (Path(marked.file).suffix.lower() == ".gin" or bool(keys & telling))
 
 
 def read(marked: Marked) -> ReadRecipe:

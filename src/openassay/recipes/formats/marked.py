@@ -16,7 +16,7 @@ import yaml
 
 from openassay.faults import BadInput, printable
 
-MAX_BYTES = 8 << 20
+MAX_BYTES = 2 << 20
 MAX_DEPTH = 24
 MAX_ENTRIES = 200_000
 """Values of a file after its aliases are expanded."""

@@ -23,8 +23,10 @@ from openassay.training.tokens.ranges import (
     BadTokens,
     ByteRange,
     Bytes,
+    Parts,
     Tokens,
     check_span,
+    in_parts,
     joined,
     local,
     size_of,
@@ -214,40 +216,41 @@ def split_documents(split: str, num_documents: int) -> tuple[int, int, int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Shuffled:
-    """Batches in GPT-NeoX's order over a `.bin`."""
+    """Batches in GPT-NeoX's order over a `.bin`, which may be published in parts."""
 
     index: Index
     order: Order
     batch_size: int
     read: Bytes
-    bin_name: str
+    parts: Parts
 
     @property
     def num_batches(self) -> int:
         """Whole batches."""
         return len(self.order.samples) // self.batch_size
 
-    def _pieces(self, sample: int) -> list[ByteRange]:
+    def _pieces(self, sample: int) -> list[tuple[int, int]]:
         width = self.index.dtype.itemsize
         found = []
         for sequence, first, size in self.order.pieces(sample):
             start = int(self.index.pointers[sequence]) + first * width
-            found.append(ByteRange(self.bin_name, start, start + size * width))
+            found.append((start, start + size * width))
         return found
 
     def ranges(self, first: int, stop: int) -> list[ByteRange]:
         """The bytes that batches [first, stop) need."""
         check_span(first, stop, self.num_batches)
         samples = range(first * self.batch_size, stop * self.batch_size)
-        return joined(piece for sample in samples for piece in self._pieces(sample))
+        spans = (span for sample in samples for span in self._pieces(sample))
+        return joined(part for start, end in spans for part in in_parts(self.parts, start, end))
 
     def batch(self, index: int) -> Tokens:
         """(batch_size, sequence_length + 1) token ids."""
         check_span(index, index + 1, self.num_batches)
-        rows = [
-            np.concatenate([tokens_from(self.read(piece), self.index.dtype) for piece in self._pieces(sample)])
-            for sample in range(index * self.batch_size, (index + 1) * self.batch_size)
-        ]
+        rows = []
+        for sample in range(index * self.batch_size, (index + 1) * self.batch_size):
+            parts = (part for start, end in self._pieces(sample) for part in in_parts(self.parts, start, end))
+            rows.append(tokens_from(b"".join(self.read(part) for part in parts), self.index.dtype))
         return np.stack(rows)
 
 
@@ -259,7 +262,7 @@ class Preshuffled:
     token, may lie across two.
     """
 
-    parts: tuple[tuple[str, int], ...]
+    parts: Parts
     item_length: int
     batch_size: int
     read: Bytes
@@ -294,14 +297,7 @@ class Preshuffled:
         """The bytes that batches [first, stop) need: one run, cut at the parts' ends."""
         check_span(first, stop, self.num_batches)
         width = self.batch_size * self.item_length * self.dtype.itemsize
-        start, end, at = first * width, stop * width, 0
-        found = []
-        for name, size in self.parts:
-            low, high = max(start, at), min(end, at + size)
-            if low < high:
-                found.append(ByteRange(name, low - at, high - at))
-            at += size
-        return found
+        return in_parts(self.parts, first * width, stop * width)
 
     def batch(self, index: int) -> Tokens:
         """(batch_size, item_length) token ids."""
@@ -309,7 +305,7 @@ class Preshuffled:
         return tokens_from(data, self.dtype).reshape(self.batch_size, self.item_length)
 
 
-def preshuffled(index: Index, bin_bytes: int, bin_name: str, batch_size: int, read: Bytes) -> Preshuffled:
+def preshuffled(index: Index, parts: Parts, batch_size: int, read: Bytes) -> Preshuffled:
     """Preshuffled items from their `.idx`: all of one length, one after another."""
     lengths = np.unique(index.sizes)
     if len(lengths) != 1:
@@ -323,6 +319,6 @@ def preshuffled(index: Index, bin_bytes: int, bin_name: str, batch_size: int, re
             f"{index.name}: item {at}: expected at byte {at * step}, one after another, found at {index.pointers[at]}"
         )
     return Preshuffled(
-        parts=((bin_name, bin_bytes),), item_length=length, batch_size=batch_size, read=read, dtype=index.dtype,
+        parts=parts, item_length=length, batch_size=batch_size, read=read, dtype=index.dtype,
         num_items=len(index.sizes),
     )  # fmt: skip

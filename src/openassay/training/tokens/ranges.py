@@ -7,7 +7,7 @@ files here, from a hub or a web server through whatever the caller gives.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -97,6 +97,25 @@ def joined(ranges: Iterable[ByteRange], gap: int = 0) -> list[ByteRange]:
             found[-1] = ByteRange(last.file, last.start, max(last.stop, one.stop))
         else:
             found.append(one)
+    return found
+
+
+Parts = Sequence[tuple[str, int]]
+"""A large file that is published in parts: their names and sizes in bytes, in order."""
+
+
+def in_parts(parts: Parts, start: int, stop: int) -> list[ByteRange]:
+    """Bytes [start, stop) of the whole file, as ranges of its parts."""
+    found, at = [], 0
+    for name, size in parts:
+        low, high = max(start, at), min(stop, at + size)
+        if low < high:
+            found.append(ByteRange(name, low - at, high - at))
+        at += size
+    if stop > at:
+        raise BadTokens(
+            f"{parts[0][0] if parts else 'no file'}: expected {stop} bytes in {len(parts)} parts, found {at}"
+        )
     return found
 
 
