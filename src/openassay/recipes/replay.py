@@ -160,7 +160,7 @@ class ReplayRecipe:
             )  # fmt: skip
         if self.tokens.index:
             found = preshuffled(
-                read_index(folder / self.tokens.index), parts[0][1], parts[0][0], recipe.batch_size, read
+                read_index(folder / self.tokens.index), parts, recipe.batch_size, read
             )
             if found.item_length != recipe.data.item_length:
                 raise BadTokens(
