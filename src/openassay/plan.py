@@ -366,7 +366,9 @@ def _check_pins(target: Target, where: str) -> None:
         for number, source in enumerate(artifact.sources):
             pin = source.sha256
             key = f"{where}: artifacts.{name}.sources.{number}.sha256"
-            fixed = isinstance(source, GitSource) or (isinstance(source, HfSource) and source.pinned())
+            # A revision whose commit nobody wrote down is taken as it is first seen; another one later is a finding.
+            named = isinstance(source, HfSource) and (source.pinned() or source.revision is not None)
+            fixed = isinstance(source, GitSource) or named
             if pin is None and artifact.payload is None and not fixed:
                 raise BadInput(
                     f"{key}: missing; pin the file here, or the artifact by payload (`openassay pin` prints both)"

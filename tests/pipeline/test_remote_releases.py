@@ -263,3 +263,21 @@ def test_every_kind_of_source_says_what_it_is() -> None:
         ["pypi a 1", False], ["debian ab", False], ["local a", False], ["git https://h/x@111111111111", False],
         ["hf a/b@main", True], ["http https://h/x", True],
     ]  # fmt: skip
+
+
+def test_a_revision_without_a_commit_is_taken_as_first_seen_and_another_one_is_a_finding(
+    hub: Hub, layout: Layout, store: Store
+) -> None:
+    hub.commit("owner/code", dict(released(layout)), revision="step16")
+    publish(layout, {"kind": "hf", "repo": "owner/code", "revision": "step16", "files": ["*"]})
+    record, artifact = fetched(layout, store)
+    assert (artifact.fetched, record.findings) == (True, ())
+    assert fetched(layout, store)[0].findings == ()
+    hub.commit("owner/code", released(layout) | {"NEWS": b"other weights"}, revision="step16")
+    record, later = fetched(layout, store)
+    assert later.fetched
+    assert [finding.kind for finding in record.findings] == ["changed_since_first_sight"]
+    assert f"it gave {artifact.sha256} on 20" in record.findings[0].message
+    layout.target_file.write_text(layout.target_file.read_text().replace("      revision: step16\n", ""))
+    with pytest.raises(BadInput, match="sha256: missing; pin the file here"):
+        read_target(layout)

@@ -65,6 +65,15 @@ def _fetch(name: str, spec: ArtifactSpec, store: Store, where: str, findings: li
             since = store.answered(f"{source.label()} {digest(source)}", "changed")
             message = f"{name}: {source.label()}: {elsewhere} (since {since}); the commit that was pinned is audited"
             findings.append(Finding(stage="fetch", kind="name_moved", message=message))
+        sight = f"{source.label()} {digest(source)}"
+        earlier = {seen: when for seen, when in store.seen(sight).items() if seen != fetched.sha256}
+        if earlier and source.may_change():
+            first, when = next(iter(earlier.items()))
+            message = (
+                f"{name}: {source.label()}: it gave {first} on {when}, and now {fetched.sha256}; no commit is pinned"
+            )
+            findings.append(Finding(stage="fetch", kind="changed_since_first_sight", message=message))
+        store.remember(sight, fetched.sha256)
         size = f"{fetched.size_bytes / 1e6:.1f} MB" if fetched.size_bytes >= 1e5 else f"{fetched.size_bytes} bytes"
         how = "downloaded" if fetched.downloaded else "in the store"
         print(f"  {name}: {printable(fetched.filename)} ({size}, {how})")
