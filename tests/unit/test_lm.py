@@ -125,7 +125,9 @@ def test_what_is_not_decayed_is_told_by_kind() -> None:
         found = set()
         for group in training.optimizer.param_groups:
             if group["weight_decay"]:
-                found |= {name for name, p in training.model.named_parameters() if any(p is one for one in group["params"])}
+                found |= {
+                    name for name, p in training.model.named_parameters() if any(p is one for one in group["params"])
+                }
         return found
 
     every = decays()
@@ -145,7 +147,15 @@ def test_rates_can_differ_by_part() -> None:
 
 def rate(**values) -> LearningRate:
     return LearningRate(
-        **{"form": "cosine_to_min", "peak": 1.0, "minimum": 0.1, "warmup_steps": 10, "decay_steps": 110, "first": "zero", **values}
+        **{
+            "form": "cosine_to_min",
+            "peak": 1.0,
+            "minimum": 0.1,
+            "warmup_steps": 10,
+            "decay_steps": 110,
+            "first": "zero",
+            **values,
+        }
     )
 
 
@@ -197,7 +207,14 @@ OTHERS = {
 def other_family(family, **more) -> Architecture:
     return replace(
         RECIPE.architecture,
-        **{"family": family, "rotary_share": 1.0, "parallel_residual": False, "bias": False, "activation": "swiglu", **more},
+        **{
+            "family": family,
+            "rotary_share": 1.0,
+            "parallel_residual": False,
+            "bias": False,
+            "activation": "swiglu",
+            **more,
+        },
     )
 
 
