@@ -13,6 +13,7 @@ from openassay.core.replay import Standing, round_to
 from openassay.protocols.changes import Halved, Shuffled, Skipped, changes
 from openassay.protocols.explain import explain
 from openassay.protocols.forensics import initialisation, inspect_checkpoints, largest_step
+from openassay.protocols.ladder import ladder
 from openassay.protocols.prefix import Release, available_horizons, replay_prefix
 from openassay.protocols.segment import replay_segment
 from openassay.training.lm import LanguageTraining, initial_weights
@@ -194,3 +195,14 @@ def test_every_change_is_one_change_with_a_name_of_its_own() -> None:
     assert len(set(names)) == len(names) > 40
     for change in listed:
         assert (change.recipe, change.tokens, change.loss_factor, change.left_out) != (STATED, TOKENS, 1.0, frozenset())
+
+
+def test_a_ladder_predicts_a_power_law_and_never_judges() -> None:
+    sizes = np.array([1e4, 3e4, 1e5, 3e5])
+    found = ladder(sizes, 8 * sizes**-0.08, 1e6, 8 * 1e6**-0.08)
+    assert found.predicted == pytest.approx(8 * 1e6**-0.08, abs=0.02)
+    assert found.in_line
+    assert found.label == "sanity only"
+    assert not replace(found, published=found.predicted + 1).in_line
+    with pytest.raises(ValueError, match="three|3"):
+        ladder([1.0, 2.0], [1.0, 2.0], 4.0, 1.0)

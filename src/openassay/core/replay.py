@@ -108,7 +108,8 @@ def round_to(values: ArrayLike, stored: Stored) -> NDArray[np.float32]:
     if stored == "bf16":
         bits = values.view(np.uint32)
         rounded = ((bits + (0x7FFF + ((bits >> 16) & 1))) & np.uint32(0xFFFF0000)).astype(np.uint32)
-        return np.where(np.isfinite(values), rounded.view(np.float32), values)
+        kept: NDArray[np.float32] = np.where(np.isfinite(values), rounded.view(np.float32), values)
+        return kept
     return values
 
 
@@ -120,8 +121,10 @@ def spacing(values: ArrayLike, stored: Stored) -> NDArray[np.float32]:
         return half
     if stored == "bf16":
         _, exponent = np.frexp(values)
-        return np.ldexp(np.float32(1), np.maximum(exponent, -125) - 8).astype(np.float32)
-    return np.spacing(values)
+        step: NDArray[np.float32] = np.ldexp(np.float32(1), np.maximum(exponent, -125) - 8).astype(np.float32)
+        return step
+    plain: NDArray[np.float32] = np.spacing(values)
+    return plain
 
 
 def before_rounding(values: ArrayLike, stored: Stored, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -129,7 +132,6 @@ def before_rounding(values: ArrayLike, stored: Stored, rng: np.random.Generator)
     values = np.asarray(values, dtype=np.float32)
     if stored == "fp32" or values.size == 0 or values.min() == values.max():
         return values
-    # within a quarter: half of the smaller spacing, where a power of two is near
     return values + (rng.random(values.shape, dtype=np.float32) - np.float32(0.5)) * spacing(values, stored)
 
 

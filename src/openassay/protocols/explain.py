@@ -1,4 +1,4 @@
-"""Why does a replay not match? Declared and standard alternatives are tried, and ranked by how much of the difference they remove.
+"""Why does a replay not match? Alternatives are tried, and ranked by how much of the difference they remove.
 
 An alternative that brings the replay within the floor explains the release as well as this comparison can tell; those that do so
 together cannot be told apart here, and are named as a group. What none removes is the remainder, and it is said.

@@ -127,7 +127,8 @@ def initialisation(recipe: LanguageRecipe, start: Weights) -> list[Oddity]:
         if abs(z) > SURE and abs(ratio - 1) > SMALLEST:
             found.append(
                 Oddity(kind="initialisation", steps=(0,), message=(
-                    f"{name}: its standard deviation at step 0 is {ratio:.3g} times the stated {std:.4g}, {abs(z):.3g} standard errors off"
+                    f"{name}: its standard deviation at step 0 is {ratio:.3g} times the stated {std:.4g}, "
+                    f"{abs(z):.3g} standard errors off"
                 ))
             )  # fmt: skip
     return found
@@ -229,7 +230,7 @@ def _orphans(looks: list[Look]) -> list[Oddity]:
         if look.correlation < STRANGER and max(later, before) > DESCENDS:
             found.append(
                 Oddity(kind="orphan", steps=(look.step,), message=(
-                    f"step {look.step} does not descend from step 0: no weight matrix correlates with it, while those of others do"
+                    f"step {look.step} does not descend from step 0: no weight matrix correlates with it, while others do"
                 ))
             )  # fmt: skip
     return found
