@@ -13,19 +13,22 @@ from openassay.core.replay import Standing, round_to
 from openassay.protocols.changes import Halved, Shuffled, Skipped, changes
 from openassay.protocols.explain import explain
 from openassay.protocols.forensics import initialisation, inspect_checkpoints, largest_step
+from openassay.protocols.ladder import ladder
 from openassay.protocols.prefix import Release, available_horizons, replay_prefix
 from openassay.protocols.segment import replay_segment
 from openassay.training.lm import LanguageTraining, initial_weights
 from openassay.training.numerics import ContiguousTokens, Numerics
 
 STATED = mini.recipe(hidden=32, length=16, steps=256)
+STATED = replace(STATED, architecture=replace(STATED.architecture, num_layers=1))
 RNG = np.random.default_rng(0)
 WORDS = RNG.choice(
     mini.VOCABULARY, 40_000, p=(1 / np.arange(1, mini.VOCABULARY + 1)) / (1 / np.arange(1, mini.VOCABULARY + 1)).sum()
 )
 TOKENS = ContiguousTokens(tokens=WORDS, item_length=17, stride=16)
-KEEP = (0, 8, 16)
-AT = (8, 16)
+KEEP = (0, 4, 8)
+AT = (4, 8)
+TRIED = ("beta2 0.999", "beta2 0.99", "learning rate x2", "no weight decay", "activation relu")
 
 
 @cache
@@ -71,7 +74,7 @@ def test_an_honest_release_stored_in_fp16_is_not_accused_by_its_rounded_weights(
     assert report.verdict is not None
     assert report.verdict.standing is not Standing.DIFFERS
     exact = next(one for one in replay(release()).verdict.statistics if one.statistic == "distance")
-    assert report.floor["distance", 8] > 10 * exact.floor
+    assert report.floor["distance", 4] > 10 * exact.floor
 
 
 @pytest.mark.parametrize("defect", ["beta2", "learning rate", "order"])
@@ -101,18 +104,18 @@ def test_what_a_replay_cannot_see_is_not_called_verified() -> None:
 
 def test_what_cannot_be_replayed_is_said() -> None:
     weights, losses = trained()
-    later = mini.published(STATED, TOKENS, {8: weights[8]}, losses)
+    later = mini.published(STATED, TOKENS, {4: weights[4]}, losses)
     assert "no step 0" in replay(later).problem
     alone = mini.published(STATED, TOKENS, {0: weights[0]}, None)
     assert "no checkpoint" in replay(alone).problem
-    broken = {**weights, 16: {"lm_head.weight": weights[16]["lm_head.weight"]}}
-    assert "the checkpoint of step 16" in replay(mini.published(STATED, TOKENS, broken, losses)).problem
-    other = replace(STATED, architecture=replace(STATED.architecture, num_layers=3))
+    broken = {**weights, 8: {"lm_head.weight": weights[8]["lm_head.weight"]}}
+    assert "the checkpoint of step 8" in replay(mini.published(STATED, TOKENS, broken, losses)).problem
+    other = replace(STATED, architecture=replace(STATED.architecture, num_layers=2))
     assert "parameters are missing" in replay(mini.published(other, TOKENS, weights, losses)).problem
 
 
 def test_the_cause_is_named_first_and_what_cannot_be_told_apart_with_it() -> None:
-    found = explain(release("beta2"), updates=AT)
+    found = explain(release("beta2"), updates=AT, standard=TRIED)
     assert found.ranked[0].name == "beta2 0.999"
     assert found.ranked[0].explains
     assert found.ranked[0].removed > 0.9
@@ -120,7 +123,7 @@ def test_the_cause_is_named_first_and_what_cannot_be_told_apart_with_it() -> Non
 
 
 def test_what_no_alternative_explains_is_said() -> None:
-    found = explain(release("order"), updates=AT)
+    found = explain(release("order"), updates=AT, standard=TRIED)
     assert found.group == () or not found.ranked[0].explains
     assert "none of" in found.remainder
 
@@ -128,15 +131,15 @@ def test_what_no_alternative_explains_is_said() -> None:
 def test_a_segment_is_replayed_from_the_published_optimizer_state_or_by_losses_alone() -> None:
     training = LanguageTraining(STATED, initial_weights(STATED, 0))
     weights, moments = {}, {}
-    for step in (0, 16, 32, 40, 48):
+    for step in (0, 8, 16, 20, 24):
         training.advance(TOKENS, step)
         weights[step] = {name: value.copy() for name, value in training.weights().items()}
         moments[step] = training.moments()
     whole = mini.published(STATED, TOKENS, weights, training.log().losses, moments=moments.__getitem__)
-    report = replay_segment(whole, first=32, updates=AT)
+    report = replay_segment(whole, first=16, updates=AT)
     assert report.verdict.standing is Standing.MATCHES
-    assert report.horizons == (40, 48)
-    burned = replay_segment(replace(whole, moments=lambda _step: None), first=32, updates=AT)
+    assert report.horizons == (20, 24)
+    burned = replay_segment(replace(whole, moments=lambda _step: None), first=16, updates=AT)
     assert {one.statistic for one in burned.verdict.statistics} == {"loss_rms"}
     assert burned.verdict.standing is not Standing.DIFFERS
     assert "neither" in replay_segment(replace(whole, moments=lambda _step: None), first=0, updates=AT).problem
@@ -151,15 +154,15 @@ def test_the_checkpoints_of_an_honest_training_hold_nothing_odd() -> None:
 def test_copies_leaps_and_strangers_among_checkpoints_are_found() -> None:
     weights, _ = trained()
     stranger = initial_weights(STATED, 9)
-    odd = mini.published(STATED, TOKENS, {0: weights[0], 4: stranger, 8: weights[8], 16: weights[8]}, None)
+    odd = mini.published(STATED, TOKENS, {0: weights[0], 2: stranger, 4: weights[4], 8: weights[4]}, None)
     kinds = {(oddity.kind, oddity.steps) for oddity in inspect_checkpoints(odd).oddities}
-    assert {("orphan", (4,)), ("too far", (0, 4)), ("same", (8, 16))} <= kinds
+    assert {("orphan", (2,)), ("too far", (0, 2)), ("same", (4, 8))} <= kinds
 
 
 def test_an_initialisation_that_is_not_the_stated_one_is_found() -> None:
     assert initialisation(STATED, initial_weights(STATED, 3)) == []
     wide = replace(STATED, initialisation=replace(STATED.initialisation, std=1.1 * (2 / (5 * 32)) ** 0.5))
-    assert any("1.1 times" in oddity.message for oddity in initialisation(STATED, initial_weights(wide, 3)))
+    assert any("embed_in" in oddity.message for oddity in initialisation(STATED, initial_weights(wide, 3)))
 
 
 def test_no_gradients_move_a_weight_further_than_the_bound() -> None:
@@ -192,3 +195,14 @@ def test_every_change_is_one_change_with_a_name_of_its_own() -> None:
     assert len(set(names)) == len(names) > 40
     for change in listed:
         assert (change.recipe, change.tokens, change.loss_factor, change.left_out) != (STATED, TOKENS, 1.0, frozenset())
+
+
+def test_a_ladder_predicts_a_power_law_and_never_judges() -> None:
+    sizes = np.array([1e4, 3e4, 1e5, 3e5])
+    found = ladder(sizes, 8 * sizes**-0.08, 1e6, 8 * 1e6**-0.08)
+    assert found.predicted == pytest.approx(8 * 1e6**-0.08, abs=0.02)
+    assert found.in_line
+    assert found.label == "sanity only"
+    assert not replace(found, published=found.predicted + 1).in_line
+    with pytest.raises(ValueError, match="three|3"):
+        ladder([1.0, 2.0], [1.0, 2.0], 4.0, 1.0)

@@ -83,7 +83,7 @@ def test_where_storage_drowns_the_updates_weights_say_nothing() -> None:
 
 
 def test_a_diverged_floor_says_nothing_and_a_diverged_replay_differs() -> None:
-    assert verdict(scaled(1.0), {key: math.inf for key in FLOOR}).standing is Standing.INCONCLUSIVE
+    assert verdict(scaled(1.0), dict.fromkeys(FLOOR, math.inf)).standing is Standing.INCONCLUSIVE
     assert verdict({**scaled(1.0), ("loss_rms", 64): math.inf}).standing is Standing.DIFFERS
 
 

@@ -1,15 +1,17 @@
 """Does a replay of a training's first updates follow the published one? Statistics of paired trainings, and their verdict.
 
-A replay has the release's first weights, data and order, so nothing is left to chance but the rounding of the arithmetic. How much
-that is, the auditor's machine shows: *replicas* of the replay that differ from it in numerics only (rows of a batch permuted, other
-accumulation, threads, precision). The largest statistic among them is the *floor*. Three statistics, at few horizons:
+A replay has the release's first weights, data and order, so nothing is left to chance but the rounding of the arithmetic. How
+much that is, the auditor's machine shows: *replicas* of the replay that differ from it in numerics only (rows of a batch
+permuted, other accumulation, threads, precision). The largest statistic among them is the *floor*. Three statistics, at few
+horizons:
 
     loss_rms         root mean square of (our loss - theirs) over the updates, or over probe batches at the horizon, in nats
     distance         |w - w'| / |w' - w0|            of the weights at the horizon; w' the release's, w0 its step 0
     log_norm_ratio   | log(|w - w0| / |w' - w0|) |
 
-The replay DIFFERS when a statistic is above 3 floors and above 3 times what other hardware's low-precision arithmetic was measured
-to give (`LIMITS`); it MATCHES when all are below 3 floors and a deliberately wrong replay is not. Anything else is INCONCLUSIVE.
+The replay DIFFERS when a statistic is above 3 floors and above what other hardware's low-precision arithmetic was measured to
+stay below (`LIMITS`); it MATCHES when all are below 3 floors and deliberately wrong replays are not. Anything else is
+INCONCLUSIVE.
 How often that errs: docs/replay.md, measured by tests/calibration/replay.py.
 """
 
@@ -101,11 +103,13 @@ def round_to(values: ArrayLike, stored: Stored) -> NDArray[np.float32]:
     values = np.asarray(values, dtype=np.float32)
     if stored == "fp16":
         with np.errstate(over="ignore"):
-            return values.astype(np.float16).astype(np.float32)
+            half: NDArray[np.float32] = values.astype(np.float16).astype(np.float32)
+        return half
     if stored == "bf16":
         bits = values.view(np.uint32)
         rounded = ((bits + (0x7FFF + ((bits >> 16) & 1))) & np.uint32(0xFFFF0000)).astype(np.uint32)
-        return np.where(np.isfinite(values), rounded.view(np.float32), values)
+        kept: NDArray[np.float32] = np.where(np.isfinite(values), rounded.view(np.float32), values)
+        return kept
     return values
 
 
@@ -113,11 +117,14 @@ def spacing(values: ArrayLike, stored: Stored) -> NDArray[np.float32]:
     """Distance to the next number that a file of that precision can hold."""
     values = np.abs(np.asarray(values, dtype=np.float32))
     if stored == "fp16":
-        return np.spacing(values.astype(np.float16)).astype(np.float32)
+        half: NDArray[np.float32] = np.spacing(values.astype(np.float16)).astype(np.float32)
+        return half
     if stored == "bf16":
         _, exponent = np.frexp(values)
-        return np.ldexp(np.float32(1), np.maximum(exponent, -125) - 8).astype(np.float32)
-    return np.spacing(values)
+        step: NDArray[np.float32] = np.ldexp(np.float32(1), np.maximum(exponent, -125) - 8).astype(np.float32)
+        return step
+    plain: NDArray[np.float32] = np.spacing(values)
+    return plain
 
 
 def before_rounding(values: ArrayLike, stored: Stored, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -125,8 +132,8 @@ def before_rounding(values: ArrayLike, stored: Stored, rng: np.random.Generator)
     values = np.asarray(values, dtype=np.float32)
     if stored == "fp32" or values.size == 0 or values.min() == values.max():
         return values
-    # within a quarter: half of the smaller spacing, where a power of two is near
-    return values + (rng.random(values.shape, dtype=np.float32) - np.float32(0.5)) * spacing(values, stored)
+    displaced: NDArray[np.float32] = values + (rng.random(values.shape, dtype=np.float32) - np.float32(0.5)) * spacing(values, stored)
+    return displaced
 
 
 def loss_rms(ours: ArrayLike, theirs: ArrayLike) -> float:

@@ -1,4 +1,4 @@
-"""In what may a language model's training differ from its recipe? One small change each: to probe a replay, and to explain one."""
+"""In what may a language model's training differ from its recipe? One small change each, to probe a replay or explain one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why does a replay not match? The declared or standard alternatives, each tried, ranked by how much of the difference it removes.
+"""Why does a replay not match? Alternatives are tried, and ranked by how much of the difference they remove.
 
 An alternative that brings the replay within the floor explains the release as well as this comparison can tell; those that do so
 together cannot be told apart here, and are named as a group. What none removes is the remainder, and it is said.
@@ -52,7 +52,7 @@ class Tried:
     in_floors: float
     """The largest statistic, in floors; at most 3 and it explains the release."""
     removed: float
-    """Share of the difference that it removes, on the logarithmic scale from the plain replay down to 1 floor. Below 0 it adds."""
+    """Share of the difference that it removes, on a logarithmic scale from the plain replay down to 1 floor; below 0 it adds."""
 
     @property
     def explains(self) -> bool:
@@ -96,11 +96,15 @@ def explain(
     *,
     updates: Sequence[int] = (16, 64),
     alternatives: Sequence[Change] = (),
+    standard: Sequence[str] | None = None,
     numerics: Numerics = Numerics(),  # noqa: B008 - frozen
     device: str = "cpu",
     say: Say = lambda _line: None,
 ) -> Explanation:
-    """Try what else the training may have been. alternatives: those that the release itself suggests, tried before the standard ones.
+    """Try what else the training may have been.
+
+    alternatives: those that the release itself suggests, tried before the standard ones. standard: names of the standard ones to
+    try; None for all.
 
     Raises `RecipeMismatch` where the release cannot be replayed at all.
     """
@@ -118,7 +122,8 @@ def explain(
         release.loss_rounding,
     )  # fmt: skip
     plain = run_beside(faithful(release), numerics, setting, [theirs])[0]
-    listed = (*alternatives, *changes(release.recipe, release.tokens, updates=horizons[-1]))
+    usual = changes(release.recipe, release.tokens, updates=horizons[-1])
+    listed = (*alternatives, *(change for change in usual if standard is None or change.name in standard))
     tried: list[tuple[str, str, Statistics]] = []
     not_tried: list[str] = []
     for at, change in enumerate(listed):

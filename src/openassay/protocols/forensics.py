@@ -1,12 +1,13 @@
 """What do the published checkpoints say by themselves, without any training?
 
-Copies under two names; a step 0 that is not the stated initialisation; weights that moved further than Adam can; checkpoints that do not
-descend from step 0. Each is a finding with its numbers. Two checkpoints are in memory at a time, and step 0.
+Copies under two names; a step 0 that is not the stated initialisation; weights that moved further than Adam can; checkpoints
+that do not descend from step 0. Each is a finding with its numbers. Two checkpoints are in memory at a time, and step 0.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -121,11 +122,14 @@ def initialisation(recipe: LanguageRecipe, start: Weights) -> list[Oddity]:
         std = stated_std(recipe, name, value.ndim)
         if std is None or value.size < 2:
             continue
-        ratio = float(np.std(value, dtype=np.float64)) / std
+        ratio = float(np.std(np.asarray(value, dtype=np.float64))) / std
         z = (ratio - 1) * math.sqrt(2 * value.size)
         if abs(z) > SURE and abs(ratio - 1) > SMALLEST:
             found.append(
-                Oddity(kind="initialisation", steps=(0,), message=f"{name}: its standard deviation at step 0 is {ratio:.3g} times the stated {std:.4g}, {abs(z):.3g} standard errors off")
+                Oddity(kind="initialisation", steps=(0,), message=(
+                    f"{name}: its standard deviation at step 0 is {ratio:.3g} times the stated {std:.4g}, "
+                    f"{abs(z):.3g} standard errors off"
+                ))
             )  # fmt: skip
     return found
 
@@ -209,9 +213,10 @@ def _copies(release: Release, looks: list[Look]) -> list[Oddity]:
 def _moves(looks: list[Look]) -> list[Oddity]:
     return [
         Oddity(kind="too far", steps=(before.step, look.step), message=(
-            f"from step {before.step} to {look.step} a weight moved by {look.largest_move:.3g}; optimizer and schedule allow {look.bound:.3g}"
+            f"from step {before.step} to {look.step} a weight moved by {look.largest_move:.3g}; "
+            f"optimizer and schedule allow {look.bound:.3g}"
         ))
-        for before, look in zip(looks, looks[1:], strict=False)
+        for before, look in itertools.pairwise(looks)
         if look.bound is not None and look.largest_move > look.bound
     ]  # fmt: skip
 
@@ -224,6 +229,8 @@ def _orphans(looks: list[Look]) -> list[Oddity]:
         before = looks[at - 1].correlation if at > 1 else -math.inf
         if look.correlation < STRANGER and max(later, before) > DESCENDS:
             found.append(
-                Oddity(kind="orphan", steps=(look.step,), message=f"step {look.step} does not descend from step 0: no weight matrix correlates with it, while those of other steps do")
+                Oddity(kind="orphan", steps=(look.step,), message=(
+                    f"step {look.step} does not descend from step 0: no weight matrix correlates with it, while others do"
+                ))
             )  # fmt: skip
     return found

@@ -1,14 +1,15 @@
 """Do the first published checkpoints follow from step 0 by the published recipe? The prefix replay.
 
 One replay from the published weights, in the published order; replicas of it in other numerics, for the floor; and deliberately
-wrong ones, to show what this replay could have seen. One training is in memory at a time, besides the replay's weights at a few steps.
+wrong ones, to show what this replay could have seen. One training is in memory at a time, besides the replay's weights at a few
+steps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,7 +125,8 @@ class Exercised:
 
     def __str__(self) -> str:
         if self.exercised:
-            return f"{self.field}: {self.change} would show, {self.in_floors:.3g} floors ({self.statistic} at step {self.horizon})"
+            where = f"{self.statistic} at step {self.horizon}"
+            return f"{self.field}: {self.change} would show, {self.in_floors:.3g} floors ({where})"
         return f"{self.field}: {self.change} is not exercised by this replay ({self.in_floors:.2g} floors)"
 
 
@@ -154,7 +156,7 @@ def default_replicas(recipe: LanguageRecipe, own: Numerics, stored: Stored) -> t
     size = recipe.batch_size
     quarter, half = max(1, size // 4), max(1, size // 2)
     precision = own.precision or recipe.precision
-    other_attention = "eager" if own.attention == "sdpa" else "sdpa"
+    other_attention: Literal["sdpa", "eager"] = "eager" if own.attention == "sdpa" else "sdpa"
     made = [
         ("rows permuted", replace(own, permuted=1)),
         ("accumulated over four", replace(own, permuted=2, micro_batch=quarter)),

@@ -1,8 +1,8 @@
 """Does a later checkpoint follow from an earlier one by the published recipe? The segment replay.
 
-With the published optimizer state everything is compared. Without it, the moments are burned in from an earlier checkpoint, the weights
-then set to the published ones, and only the losses are compared: rebuilt moments move the weights too freely. What they do to the
-losses shows in a second burn-in of half the length, which counts as a replica.
+With the published optimizer state everything is compared. Without it, the moments are burned in from an earlier checkpoint, the
+weights then set to the published ones, and only the losses are compared: rebuilt moments move the weights too freely. What they
+do to the losses shows in a second burn-in of half the length, which counts as a replica.
 """
 
 from __future__ import annotations

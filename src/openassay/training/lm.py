@@ -1,7 +1,7 @@
 """How is a language model trained, update by update? A short torch loop with every choice in our hands.
 
-Given the same recipe, weights, tokens, numerics and machine it gives the same bits. An update is counted from 0; the weights after
-update k are those of step k + 1. `Numerics` is what may differ between two faithful trainings, and all that may.
+Given the same recipe, weights, tokens, numerics and machine it gives the same bits. An update is counted from 0; the weights
+after update k are those of step k + 1. `Numerics` is what may differ between two faithful trainings, and all that may.
 """
 
 from __future__ import annotations
@@ -151,7 +151,8 @@ def initial_weights(recipe: LanguageRecipe, seed: int) -> dict[str, NDArray[np.f
 
 def read_safetensors(path: Path) -> tuple[dict[str, NDArray[np.float32]], Precision]:
     """The weights of a file, in fp32, and the coarsest precision in which they are stored."""
-    found, kinds = {}, set()
+    found: dict[str, NDArray[np.float32]] = {}
+    kinds = set()
     with safe_open(path, framework="pt") as file:
         for name in file.keys():  # noqa: SIM118 - not a mapping
             tensor = file.get_tensor(name)
@@ -159,7 +160,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, NDArray[np.float32]], Precis
                 kinds.add(tensor.dtype)
                 found[_RENAMED.get(name, name)] = tensor.float().numpy()
     order: tuple[Precision, ...] = ("bf16", "fp16", "fp32")
-    stored = next((name for name in order if _DTYPES[name] in kinds), "fp32")
+    stored: Precision = next((name for name in order if _DTYPES[name] in kinds), "fp32")
     return found, stored
 
 
@@ -186,9 +187,6 @@ class LanguageTraining:
         self.recipe, self.numerics, self.device, self.step = recipe, numerics, device, step
         self.loss_factor, self.left_out = loss_factor, frozenset(left_out)
         self.precision: Precision = numerics.precision or recipe.precision
-        with torch.device("meta"):
-            skeleton = build(recipe.architecture, numerics.attention)
-        del skeleton  # a wrong architecture is refused before memory is taken
         self.model = build(recipe.architecture, numerics.attention).to(device)
         self.put(weights)
         self.optimizer = self._make_optimizer(moments)

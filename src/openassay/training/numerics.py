@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from openassay.training.mismatch import RecipeMismatch
 
-Weights = Mapping[str, NDArray[np.generic]]
+Weights = Mapping[str, NDArray[np.floating[Any]]]
 """Parameters by transformers' names."""
 Precision = Literal["fp32", "bf16", "fp16"]
 Moments = dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
