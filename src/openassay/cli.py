@@ -28,9 +28,12 @@ from openassay.core.types import FetchRecord, Outcome, ReleaseVerdict
 from openassay.core.verdict import share_terms_of, terms_of
 from openassay.faults import BadInput, faults_in_one_line, printable
 from openassay.layout import Layout, cache_home, checked_name, find_root
-from openassay.plan import ArtifactSpec, Target, make_plan, read_target
+from openassay.plan import ArtifactSpec, Target, make_plan, read_plan, read_target
+from openassay.protocols.explain import explain as explain_replay
 from openassay.recipes.formats import read_recipe
 from openassay.recipes.formats.draft import UNITS
+from openassay.recipes.replay import MARGIN as REPLAY_MARGIN
+from openassay.recipes.replay import ReplayRecipe, explanation_to_plain
 from openassay.records import parse, read_record, to_plain
 from openassay.sources import hf
 from openassay.sources.fetched import Unavailable
@@ -40,6 +43,8 @@ from openassay.sources.http import HttpSource
 from openassay.sources.pypi import PypiSource, ask_every_index, project_files
 from openassay.sources.roots import artifact_roots, source_root
 from openassay.store import RefusedArchive, Store, check_glob, payload_digest
+from openassay.training.mismatch import RecipeMismatch
+from openassay.training.tokens import BadTokens
 from openassay.yaml_loader import MAX_BYTES, load_yaml, parse_yaml
 
 app = typer.Typer(
@@ -363,6 +368,49 @@ def _inspected(what: str, *, links: bool) -> Inspection:
         checks=merge_checks({artifact: of.checks for artifact, of in seen.items()}),
         unreadable={f"{artifact}: {file}": why for artifact, of in seen.items() for file, why in of.unreadable.items()},
     )  # fmt: skip
+
+
+@app.command()
+def explain(
+    target: Annotated[str, typer.Argument(help="Name of a target with the driver `replay`, fetched before")],
+    *,
+    updates: Annotated[
+        list[int] | None, typer.Option(help="Horizons, in updates; those of the target when left out")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the ranking as JSON")] = False,
+) -> None:
+    """Say why a replay does not match: standard and declared alternatives, ranked by how much of the difference each removes."""
+    root = find_root()
+    _chosen(root, [target])
+    layout = Layout(root, target)
+    plan = read_plan(layout)
+    if not isinstance(plan.rerun, ReplayRecipe):
+        raise BadInput(f"conf/target/{target}.yaml: rerun: only a replay can be explained, and this target has none")
+    record = layout.record("fetch")
+    if not record.is_file():
+        raise BadInput(f"{target}: nothing is fetched yet; run `openassay audit {target}`")
+    roots = artifact_roots(Store(cache_home()), read_record(record, FetchRecord))
+    if missing := sorted(set(plan.artifacts) - set(roots)):
+        raise BadInput(f"{target}: the artifact {missing[0]} could not be fetched: there is nothing to replay")
+    try:
+        found = explain_replay(
+            plan.rerun.release(roots), updates=tuple(updates or plan.rerun.updates),
+            say=lambda line: print(f"  {line}", file=sys.stderr),
+        )  # fmt: skip
+    except (RecipeMismatch, BadTokens) as problem:
+        raise BadInput(f"{target}: {problem}") from None
+    if as_json:
+        print(json.dumps(explanation_to_plain(found), indent=2))
+        return
+    print(
+        f"the replay by the published recipe is {found.plain_in_floors:.3g} floors off; beyond {REPLAY_MARGIN:g} it differs"
+    )
+    for tried in found.ranked[:10]:
+        mark = "explains it" if tried.explains else f"removes {100 * max(0.0, tried.removed):.0f} %"
+        print(f"  {tried.in_floors:10.3g} floors  {mark:16}  {printable(tried.name)} ({tried.field})")
+    if len(found.group) > 1:
+        print(f"cannot be told apart here: {', '.join(found.group)}")
+    print(printable(found.remainder))
 
 
 @app.command("plan-runs")

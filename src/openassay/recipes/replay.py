@@ -21,6 +21,7 @@ from pydantic import Field
 from openassay.core.replay import FACTOR
 from openassay.core.types import LARGEST, Citation, Exercise, Measurement, ReplayRecord, ReplayStatistic, RerunStatus
 from openassay.faults import BadInput
+from openassay.protocols.explain import Explanation
 from openassay.protocols.prefix import CONTROLS, PrefixReport, Release, replay_prefix
 from openassay.recipes.formats import read_recipe
 from openassay.recipes.formats.draft import complete
@@ -159,9 +160,7 @@ class ReplayRecipe:
                 seed=recipe.data.seed or 0, dtype=dtype,
             )  # fmt: skip
         if self.tokens.index:
-            found = preshuffled(
-                read_index(folder / self.tokens.index), parts, recipe.batch_size, read
-            )
+            found = preshuffled(read_index(folder / self.tokens.index), parts, recipe.batch_size, read)
             if found.item_length != recipe.data.item_length:
                 raise BadTokens(
                     f"{self.tokens.index}: expected items of {recipe.data.item_length} tokens, found {found.item_length}"
@@ -241,3 +240,16 @@ def _record(report: PrefixReport, settings: tuple[str, ...]) -> ReplayRecord:
 def _finite(value: float) -> float:
     """A weight that is no number is as far off as a record can say."""
     return min(value, LARGEST)
+
+
+def explanation_to_plain(found: Explanation) -> dict[str, Any]:
+    """An explanation as JSON types."""
+    return {
+        "plain_in_floors": _finite(found.plain_in_floors), "group": list(found.group), "remainder": found.remainder,
+        "not_tried": list(found.not_tried),
+        "ranked": [
+            {"change": of.name, "field": of.field, "in_floors": _finite(of.in_floors), "removed": of.removed,
+             "explains": of.explains}
+            for of in found.ranked
+        ],
+    }  # fmt: skip
