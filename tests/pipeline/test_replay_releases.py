@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 from hub import Hub
 from releases import pythia
-from releases.miniature import make_project, write_target
+from releases.miniature import make_project, write_index, write_target
 from releases.stages import audit
+from typer.testing import CliRunner
 
+from openassay import cli
 from openassay.core.types import Outcome, ReplayRecord
 from openassay.layout import Layout
 from openassay.records import read_record
@@ -65,12 +68,21 @@ def test_an_honest_release_matches_and_what_was_not_exercised_is_said(hub: Hub, 
     assert needed <= content <= 1.05 * needed
 
 
-def test_a_release_that_was_trained_otherwise_is_not_reproduced(hub: Hub, tmp_path: Path) -> None:
+def test_a_release_that_was_trained_otherwise_is_not_reproduced_and_explained(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     layout = layout_of(tmp_path)
     code, tokens, commits = pythia.publish(hub, tmp_path, keep=(0, 16), trained={"optimizer.betas": (0.9, 0.999)})
     write_target(layout.root, pythia.target(layout.target, code, tokens, commits, updates=(16,), exercise=False))
     verdict = audit(layout)
     assert (verdict.outcome, verdict.claims[0].rule) == (Outcome.NOT_REPRODUCED, "replay_differs")
+    monkeypatch.chdir(layout.root)
+    write_index(layout.root, [layout.target])
+    done = CliRunner().invoke(cli.app, ["explain", layout.target, "--json"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["ranked"][0]["field"] == "optimizer.betas"
+    assert found["ranked"][0]["explains"]
 
 
 def test_a_release_that_was_fed_other_batches_is_not_reproduced(hub: Hub, tmp_path: Path) -> None:
