@@ -224,7 +224,7 @@ _LICENSED = re.compile(
     re.IGNORECASE,
 )
 _LICENCE_LINE = re.compile(
-    r"^[-*\s]*\**\s*licen[cs]e\s*(\(s\))?\**\s*:\s*\**\s*(?P<name>[^\n<\[]{2,60})$", re.IGNORECASE
+    r"^[-*\s]*licen[cs]e(\s*\(s\))?[*\s]*:[*\s]*(?P<name>[^\n<\[]{2,60})$", re.IGNORECASE
 )
 
 
