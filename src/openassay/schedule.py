@@ -311,7 +311,9 @@ def _told(last: Entry, marks: dict[str, str]) -> dict[str, str]:
     """Where the sources pointed at the last audit, with what could not be asked then as it is now."""
     known = last.upstream or {}
     return {
-        name: mark if name not in known or known[name].startswith("unknown") > mark.startswith("unknown") else known[name]
+        name: mark
+        if name not in known or known[name].startswith("unknown") > mark.startswith("unknown")
+        else known[name]
         for name, mark in marks.items()
     }
 

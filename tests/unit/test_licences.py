@@ -57,7 +57,11 @@ RANK = {"fails": 0, "unknown": 1, "passes": 2}
         ("microsoft-research-license", "fails", "fails"),
         ("Proprietary", "fails", "fails"),
         ("(c) 2020 A Company. All rights reserved.", "fails", "fails"),
-        ("BSD. (c) 2020 A Company. All rights reserved.", "unknown", "unknown"),  # these words stand in every BSD licence
+        (
+            "BSD. (c) 2020 A Company. All rights reserved.",
+            "unknown",
+            "unknown",
+        ),  # these words stand in every BSD licence
         ("free for commercial and non-commercial use", "unknown", "unknown"),  # a permission, not a refusal
         ("free for non-commercial use", "fails", "fails"),
         ("neither MIT or Apache-2.0", "unknown", "unknown"),  # a sentence, not a choice

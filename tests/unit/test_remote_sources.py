@@ -603,6 +603,12 @@ def test_a_password_of_netrc_goes_to_its_host_only(
         assert elsewhere.requests[-1].token is None
 
 
+@pytest.mark.parametrize("end", ["..", "%2e%2e", "a%2f..", "%2f", "%00", "a%0ab"])
+def test_an_address_whose_last_part_is_no_name_is_refused(end: str) -> None:
+    with pytest.raises(BadInput, match="no name that a file can have"):
+        http(f"https://example.org/{end}")
+
+
 @pytest.mark.parametrize(
     ("url", "login"),
     [

@@ -36,9 +36,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def audit(project: Path, *names: str, age: str = "30d") -> dict[str, schedule.Done]:
-    found = audit_all(
-        project, list(names), SETTINGS, age=parse_age(age), ask_upstream=True, force=False, profile=None
-    )
+    found = audit_all(project, list(names), SETTINGS, age=parse_age(age), ask_upstream=True, force=False, profile=None)
     return {of.target: of for of in found.targets}
 
 

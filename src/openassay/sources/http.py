@@ -34,6 +34,8 @@ class HttpSource:
         check_address(self.url)
         if not PurePosixPath(urlsplit(self.url).path).name:
             raise ValueError(f"url: {self.url[:200]!r} names no file: its last part is empty")
+        if self.filename in {"", ".", ".."} or not self.filename.isprintable():
+            raise ValueError(f"url: {self.url[:200]!r}: its last part is no name that a file can have")
 
     @property
     def filename(self) -> str:
