@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,6 +40,9 @@ RANK = {
 """From the worst outcome to the best."""
 ASKING = 8
 """Sources that are asked at the same time whether they have changed."""
+
+CLOCKS_DIFFER = timedelta(days=1)
+"""How far a last audit may lie in the future; beyond that one of the clocks was wrong, and no age would ever be reached."""
 
 _AGE = re.compile(r"([1-9][0-9]{0,5})([mhdw])\Z")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -95,12 +98,17 @@ def history(layout: Layout) -> list[Entry]:
     """Every audit of a target that is known, the oldest first; one that plain `dvc repro` made is added by its records."""
     entries: list[Entry] = []
     if layout.history.is_file():
-        for number, line in enumerate(layout.history.read_text(encoding="utf-8").splitlines(), start=1):
+        # not splitlines: a reason may hold a letter that Unicode calls the end of a line
+        lines = layout.history.read_bytes().removesuffix(b"\n").split(b"\n")
+        for number, line in enumerate(lines if lines != [b""] else [], start=1):
             where = f"{layout.history.relative_to(layout.root).as_posix()}, line {number}"
             try:
-                entries.append(parse(Entry, json.loads(line), where))
-            except ValueError:  # a line that was cut off by a full disk
+                entry: Entry = parse(Entry, json.loads(line), where)
+                if datetime.fromisoformat(entry.finished_at).tzinfo is None:
+                    raise BadInput(f"{where}: finished_at: a time with its zone is needed, found {entry.finished_at!r}")
+            except (ValueError, RecursionError):  # a line that was cut off by a full disk, a date that is none
                 raise BadInput(f"{where}: it is no entry; remove the line") from None
+            entries.append(entry)
     try:
         last = entry_of(layout, why="run by hand", duration_s=None, marks=None)
     except BrokenRecord:  # of another version of ours, or broken: the next audit makes it anew
@@ -171,8 +179,8 @@ def marks_of(target: Target) -> dict[str, str]:
             return upstream(target.artifacts[name].sources[0])
         except Unavailable as problem:
             return problem.kind
-        except Fault as problem:
-            return f"unknown: {printable(str(problem))[:200]}"
+        except Exception as problem:  # noqa: BLE001 - whatever a server says, the audit itself will tell
+            return f"unknown: {printable(str(problem) or type(problem).__name__)[:200]}"
 
     with ThreadPoolExecutor(ASKING) as pool:
         return dict(zip(target.artifacts, pool.map(ask, target.artifacts), strict=True))
@@ -199,6 +207,8 @@ def why_due(
     if age is None:
         return "asked for"
     old = today - datetime.fromisoformat(last.finished_at)
+    if old < -CLOCKS_DIFFER:
+        return "its last audit lies in the future, by this machine's clock"
     return f"{old.days} days old" if old >= age else ""
 
 
@@ -257,34 +267,55 @@ def _audit_one(
         planned = make_plan(layout, settings)
         why = why_due(last, planned.digest, age, marks, datetime.now(UTC))
         if not why:
-            if last and marks and last.upstream is None:  # from now on a change shows
-                write_history(layout, [*entries[:-1], replace(last, upstream=marks)])
+            if last and marks and (told := _told(last, marks)) != last.upstream:  # from now on a change shows
+                # an audit of it that is running keeps its own
+                with suppress(Fault), alone(layout.root, layout.target, f"{layout.target}: an audit of it is running"):
+                    if history(layout) == entries:
+                        write_history(layout, [*entries[:-1], replace(last, upstream=told)])
             return done("not due", last.reason if last else "", outcome=before)
         with alone(
             layout.root,
             layout.target,
             f"{layout.target}: another audit of it is running; wait for its end, then the same again",
         ):
+            entries = history(layout)  # while this one waited for servers, another may have ended
+            last = entries[-1] if entries else None
+            before = last.outcome if last else None
             stale = layout.plan.is_file() and not _is_frozen(layout, planned.digest)
-            again = force or why.endswith("days old") or why.startswith("upstream")
+            again = force or why.endswith(("days old", "clock")) or why.startswith("upstream")
             status, message = _repro(layout, force=again, force_plan=stale, profile=profile)
-        if status != 0:
-            return done("fault", message, exit_status=status)
-        after = entry_of(layout, why=why, duration_s=round(time.monotonic() - started, 1), marks=marks)
+            if status != 0:
+                return done("fault", message, exit_status=status)
+            after = entry_of(layout, why=why, duration_s=round(time.monotonic() - started, 1), marks=marks)
+            if after is None:
+                return done("fault", "the pipeline ended without a verdict", exit_status=Fault.exit_code)
+            if not entries or entries[-1].finished_at != after.finished_at:
+                entries.append(after)
+            else:  # nothing had changed, and nothing was run
+                entries[-1] = replace(entries[-1], upstream=marks or entries[-1].upstream)
+            write_history(layout, entries)
     except Fault as problem:
         print(f"error: {printable(str(problem))}", file=sys.stderr)
         return done("fault", str(problem), exit_status=problem.exit_code)
-    if after is None:
-        return done("fault", "the pipeline ended without a verdict", exit_status=Fault.exit_code)
-    if not entries or entries[-1].finished_at != after.finished_at:
-        entries.append(after)
-    else:  # nothing had changed, and nothing was run
-        entries[-1] = replace(entries[-1], upstream=marks or entries[-1].upstream)
-    write_history(layout, entries)
+    except OSError as problem:  # a folder that may not be written to, a full disk: perhaps this target's only
+        said = f"{str(problem.filename or 'this machine')[-300:]}: {problem.strerror or problem}"
+        print(f"error: {printable(said)}", file=sys.stderr)
+        return done("fault", said, exit_status=Fault.exit_code)
     return done(
         "audited", after.reason, outcome=after.outcome, worse=tuple(got_worse(last, after)) if last else (),
         report=layout.report.relative_to(layout.root).as_posix(),
     )  # fmt: skip
+
+
+def _told(last: Entry, marks: dict[str, str]) -> dict[str, str]:
+    """Where the sources pointed at the last audit, with what could not be asked then as it is now."""
+    known = last.upstream or {}
+    return {
+        name: mark
+        if name not in known or known[name].startswith("unknown") > mark.startswith("unknown")
+        else known[name]
+        for name, mark in marks.items()
+    }
 
 
 def _is_frozen(layout: Layout, plan_digest: str) -> bool:

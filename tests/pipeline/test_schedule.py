@@ -199,6 +199,14 @@ TODAY = datetime(2026, 11, 22, tzinfo=UTC)
         (ENTRY, "p", "30d", {"code": "unknown: no network"}, ""),
         (ENTRY, "p", "30d", {"data": "now there is one"}, ""),
         (replace(ENTRY, upstream=None), "p", "30d", {"code": "def"}, ""),
+        (
+            replace(ENTRY, finished_at="2099-01-01T00:00:00Z"),
+            "p",
+            "30d",
+            None,
+            "its last audit lies in the future, by this machine's clock",
+        ),
+        (replace(ENTRY, finished_at="2026-11-22T00:05:00Z"), "p", "30d", None, ""),  # clocks differ a little
     ],
 )
 def test_an_audit_is_due_for_a_reason(

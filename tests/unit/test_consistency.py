@@ -218,6 +218,10 @@ SILENT: dict[str, tuple[str, Files]] = {
     "steps 0 and 1 may be alike": ("checkpoints_alike", {"step0/model.safetensors": safetensors(w=WEIGHTS), "step1/model.safetensors": safetensors(w=WEIGHTS)}),
     "rounding to half precision is no movement": ("moved_without_learning", {"tiny.yml": NEOX, "step0/model.safetensors": safetensors(w=WEIGHTS.astype(np.float32) * np.float32(1.0001)), "step1/model.safetensors": safetensors(w=WEIGHTS)}),
     "dates and words have one reading": ("yaml_readers_differ", {"a.yaml": "day: 2024-01-01\nname: fast\nflag: true\nnone: null\nsize: 1.5\n"}),
+    "files for tests are broken on purpose": ("not_readable", {"tests/data/bad.json": "{", "test/fixtures/bad.yaml": "a: [\n"}),
+    "a template is no settings file yet": ("not_readable", {"templates/a.json": '{"a": {{ b }}}'}),
+    "a number may have more digits than Python reads": ("not_readable", {"a.json": '{"a": ' + "9" * 5000 + "}"}),
+    "comments in json are another format": ("not_readable", {"a.json": '{ // why\n"a": 1}'}),
     "one shard more or less is how some count": ("shard_missing", {"h.txt": shards(DIGESTS[:3], (1, 2, 3))}),
 }  # fmt: skip
 

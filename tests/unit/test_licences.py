@@ -56,6 +56,20 @@ RANK = {"fails": 0, "unknown": 1, "passes": 2}
         ("arXiv", "unknown", "unknown"),  # arXiv offers several licences
         ("microsoft-research-license", "fails", "fails"),
         ("Proprietary", "fails", "fails"),
+        ("(c) 2020 A Company. All rights reserved.", "fails", "fails"),
+        (
+            "BSD. (c) 2020 A Company. All rights reserved.",
+            "unknown",
+            "unknown",
+        ),  # these words stand in every BSD licence
+        ("free for commercial and non-commercial use", "unknown", "unknown"),  # a permission, not a refusal
+        ("free for non-commercial use", "fails", "fails"),
+        ("neither MIT or Apache-2.0", "unknown", "unknown"),  # a sentence, not a choice
+        ("mit or apache-2.0", "passes", "passes"),
+        ("Llama 2 Community License or MIT", "unknown", "unknown"),
+        ("research only and non-commercial", "fails", "fails"),
+        ("GPL-2.0-with-classpath-exception", "passes", "passes"),  # SPDX's former name of GPL-2.0-only WITH ...
+        ("BSD-2-Clause-NetBSD", "passes", "passes"),
     ],
 )
 def test_terms(text: str | None, osi: Answer, is_open: Answer) -> None:
@@ -68,6 +82,8 @@ def test_the_spelling_of_an_identifier_counts_where_it_is_asked_for() -> None:
     assert terms_of("apache-2.0", exact=True).open == "unknown"
     assert "Apache-2.0" in terms_of("apache-2.0", exact=True).reason
     assert terms_of("Apache-2.0", exact=True).open == "passes"
+    assert terms_of("cc-by-nc-4.0", exact=True).open == "fails"  # not open in any spelling
+    assert terms_of("GPL-2.0-with-GCC-exception", exact=True).open != "passes"
 
 
 @pytest.mark.parametrize(

@@ -221,7 +221,7 @@ def test_a_truth_value_is_no_number() -> None:
 
 
 def test_a_record_of_json_lines_under_json_is_not_called_broken(tmp_path: Path) -> None:
-    found = release(tmp_path, {"a.json": '{"a": 1}\n{"a": 2}\n'})
+    found = release(tmp_path, {"a.json": '{"a": 1}\n{"a": 2}\n', "b.json": "[1, 2]\n[3]\n"})
     assert not found.unreadable
 
 
@@ -233,3 +233,26 @@ def test_the_pickle_reader_refuses_what_it_does_not_know(tmp_path: Path) -> None
         )
     found = release(tmp_path, {"a.pt": stream.getvalue(), "b.json": json.dumps({"a": 1})})
     assert "not a torch file" in found.unreadable["a.pt"]
+
+
+def _named(header: object) -> bytes:
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(8)
+
+
+@pytest.mark.parametrize("wrong", [{"dtype": ["F32"]}, {"shape": [float("inf")]}, {"data_offsets": [0, float("inf")]}])
+def test_a_header_of_weights_with_odd_types_is_told_and_breaks_nothing(wrong: dict[str, Any], tmp_path: Path) -> None:
+    entry = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} | wrong
+    found = release(tmp_path, {"a.safetensors": _named({"w": entry})})
+    assert "malformed" in found.unreadable["a.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("line", "most_s"),
+    [("[" * 100_000, 5), ("[a](" * 10_000, 10), (" " * 200_000 + "x", 5), ("license" + " " * 200_000, 5)],
+)
+def test_no_line_of_a_readme_takes_for_ever(line: str, most_s: float, tmp_path: Path) -> None:
+    write(tmp_path, {"README.md": line + "\n", "a.py": "", "b.py": "", "c.py": "", "d.py": ""})
+    before = time.process_time()
+    run_checks(read_release(tmp_path))
+    assert time.process_time() - before < most_s

@@ -603,6 +603,29 @@ def test_a_password_of_netrc_goes_to_its_host_only(
         assert elsewhere.requests[-1].token is None
 
 
+@pytest.mark.parametrize("end", ["..", "%2e%2e", "a%2f..", "%2f", "%00", "a%0ab"])
+def test_an_address_whose_last_part_is_no_name_is_refused(end: str) -> None:
+    with pytest.raises(BadInput, match="no name that a file can have"):
+        http(f"https://example.org/{end}")
+
+
+@pytest.mark.parametrize(
+    ("url", "login"),
+    [
+        ("https://ours.example/a", ("alice", "s3cret")),
+        ("http://ours.example/a", None),  # in the clear
+        ("https://other.example/a", None),  # the entry for all other hosts is not for one that a target names
+    ],
+)
+def test_a_password_of_netrc_is_not_sent_in_the_clear_nor_to_any_host(
+    url: str, login: tuple[str, str] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "machine ours.example login alice password s3cret\ndefault login bob password any\n"
+    (tmp_path / "netrc").write_text(text)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert http(url).wanted().login == login
+
+
 # Git
 
 

@@ -358,7 +358,7 @@ class NamedFileAbsent:
         folders = release.folders
         for line, words in text.prose:
             plain = re.sub(r"`[^`]*`", "", words)
-            for found in re.finditer(r"!?\[[^\]]*\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)", plain):
+            for found in re.finditer(r"\[[^\[\]]*\]\(\s*<?([^)\s>]{1,1000})>?(?:\s+\"[^\"]*\")?\s*\)", plain):
                 target = found.group(1)
                 parts = urlsplit(target) if "://" not in target or target.startswith("http") else None
                 if (

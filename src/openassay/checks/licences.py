@@ -223,9 +223,7 @@ _LICENSED = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9 .,\-]*?)(?:\]|\*\*|`|</a>|\)|\s+licen[cs]e|\.\s|\.$|,\s|;|$)",
     re.IGNORECASE,
 )
-_LICENCE_LINE = re.compile(
-    r"^[-*\s]*\**\s*licen[cs]e\s*(\(s\))?\**\s*:\s*\**\s*(?P<name>[^\n<\[]{2,60})$", re.IGNORECASE
-)
+_LICENCE_LINE = re.compile(r"^[-*\s]*licen[cs]e(\s*\(s\))?[*\s]*:[*\s]*(?P<name>[^\n<\[]{2,60})$", re.IGNORECASE)
 
 
 def _sentences(text: Text) -> Iterator[Declared]:

@@ -243,10 +243,14 @@ class _Reader:
         try:
             document = json.loads(text, object_pairs_hook=mapping)
         except ValueError as error:
+            if not isinstance(error, json.JSONDecodeError):  # more digits than Python turns into a number
+                raise Unreadable("a number that is too long to be read") from None
             first = text.lstrip().partition("\n")[0]
-            if "Extra data" in str(error) and first.rstrip().endswith("}"):
+            if "Extra data" in str(error) and first.rstrip().endswith(("}", "]")):
                 return  # one document a line
-            if re.search(r"^\s*//|/\*", text, re.MULTILINE):
+            if re.search(r"\{\{.*\}\}|\{%", text):
+                raise Unreadable("a template, which is not read") from None
+            if re.search(r"(^|[\s{\[,])//|/\*", text, re.MULTILINE):
                 raise Unreadable("JSON with comments, which is not read") from None
             raise Unreadable(f"not JSON: {str(error)[:200]}") from None
         self.documents[file.path] = document

@@ -99,8 +99,10 @@ def _safetensors(path: Path, size: int) -> Header:
         try:
             dtype, shape, (begin, end) = entry["dtype"], tuple(int(n) for n in entry["shape"]), entry["data_offsets"]
             begin, end = int(begin), int(end)
-        except (TypeError, KeyError, ValueError):
+        except (TypeError, KeyError, ValueError, OverflowError):  # JSON of Python's has Infinity
             raise Unreadable(f"safetensors: the entry of {name[:80]!r} is malformed") from None
+        if not isinstance(dtype, str):
+            raise Unreadable(f"safetensors: the entry of {name[:80]!r} is malformed")
         wanted = _count(shape) * _SIZES.get(dtype, 0)
         if begin < 0 or end < begin or 8 + length + end > size:
             raise Unreadable(f"safetensors: {name[:80]!r} lies outside the file, which is cut off or malformed")

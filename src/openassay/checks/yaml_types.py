@@ -14,6 +14,8 @@ _TOOLS = re.compile(
     r"(?i)(^|/)(\.[^/]+/|\.|mkdocs|docker-compose|compose|environment|conda|codecov|appveyor|readthedocs|citation|_config|"
     r"dependabot|action|workflow|pre-commit|meta)[^/]*\.(ya?ml)\Z|(^|/)\.[^/]+/|\.cff\Z"
 )
+_FOR_TESTS = re.compile(r"(?i)(^|/)(tests?|testing|testdata|test_data|fixtures?)/")
+"""Files that are broken on purpose lie there."""
 _VERSION = re.compile(r"(?i)(^|[._-])(version|python|release|tag|revision)$")
 
 
@@ -121,6 +123,8 @@ class NotReadable:
     def look(self, release: Release) -> Iterator[Seen]:
         """Settings, code, weights and tables that are broken; files that are merely too large are listed elsewhere."""
         for path, why in release.unreadable.items():
+            if _FOR_TESTS.search(path):
+                continue
             if why.startswith(
                 (
                     "not YAML",

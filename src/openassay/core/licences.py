@@ -27,6 +27,19 @@ _NONE = {"", "unlicensed", "none", "no licence", "no license", "licence not spec
 _UNKNOWN = {"unknown", "noassertion", "undisclosed", "unverified", "pending evaluation", "mixed", "conflict", "other"}
 
 
+_WORD = re.compile(r"\b(and|or|with)\b")
+_FORMER = {
+    "GPL-2.0-with-GCC-exception": "GPL-2.0-only WITH GCC-exception-2.0",
+    "GPL-2.0-with-autoconf-exception": "GPL-2.0-only WITH Autoconf-exception-2.0",
+    "GPL-2.0-with-bison-exception": "GPL-2.0-only WITH Bison-exception-2.2",
+    "GPL-2.0-with-classpath-exception": "GPL-2.0-only WITH Classpath-exception-2.0",
+    "GPL-2.0-with-font-exception": "GPL-2.0-only WITH Font-exception-2.0",
+    "GPL-3.0-with-autoconf-exception": "GPL-3.0-only WITH Autoconf-exception-3.0",
+    "BSD-2-Clause-NetBSD": "BSD-2-Clause", "eCos-2.0": "GPL-2.0-or-later WITH eCos-exception-2.0", "StandardML-NJ": "SMLNJ",
+}  # fmt: skip
+"""Identifiers that SPDX has replaced: the same terms under another name, on which OSI's approval is listed."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Terms:
     """What the published lists say of one licence or expression."""
@@ -124,7 +137,14 @@ def terms_of(text: str | None, *, exact: bool = False) -> Terms:
         tree = None
     if tree is None:
         return _unlisted(plain, f"{plain!r} is no SPDX expression, and stands on no list that we know")
-    return _of_tree(tree, exact)
+    found = _of_tree(tree, exact)
+    if not (_WORD.search(plain) and any(" " in str(symbol.key) for symbol in Licensing().license_symbols(tree))):
+        return found
+    # A sentence with `and` or `or` in it is no expression: of "not MIT or Apache-2.0" no part says what it grants.
+    whole = _unlisted(plain, f"{plain!r} is no SPDX expression, and stands on no list that we know")
+    if whole.open == "fails" and found.open != "fails":
+        return _terms(text, "unknown", "unknown", reason=f"{plain!r} is no SPDX expression, and may be a choice")
+    return whole
 
 
 def _terms(
@@ -183,6 +203,8 @@ def _of_identifier(name: str, exact: bool) -> Terms:
         listed = candidate if exact else lists.spelling.get(candidate.lower(), candidate)
         if listed not in lists.known:
             continue
+        if not exact and listed in _FORMER:
+            return _renamed(terms_of(_FORMER[listed]), name)
         if listed in lists.open:
             approved: Answer = "passes" if listed in lists.osi else "fails"
             return _terms(name, approved, "passes", fits=lists.fits[listed])
@@ -193,6 +215,8 @@ def _of_identifier(name: str, exact: bool) -> Terms:
         )  # fmt: skip
     if lists.spelling.get(name.lower()):
         proper = lists.spelling[name.lower()]
+        if proper not in lists.open:  # not open in any spelling
+            return _of_identifier(proper, exact)
         return _terms(name, "unknown", "unknown", reason=f"{name!r} is not how SPDX spells it ({proper})")
     if name.lower() in _NONE | _UNKNOWN:
         return terms_of(name)

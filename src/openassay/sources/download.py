@@ -338,12 +338,13 @@ def tell(label: str, size_bytes: int) -> None:
         print(f"    {printable(label)}: {size_bytes} bytes", file=sys.stderr, flush=True)
 
 
-def netrc_login(host: str) -> Login:
-    """Who asks at this host, as the user's .netrc says?"""
+def netrc_login(host: str, *, default: bool = True) -> Login:
+    """Who asks at this host, as the user's .netrc says? `default`: also as its entry for all other hosts says."""
     try:
-        known = netrc.netrc(os.environ.get("NETRC")).authenticators(host)
+        entries = netrc.netrc(os.environ.get("NETRC"))
     except (OSError, netrc.NetrcParseError):
         return None
+    known = entries.authenticators(host) if default or host in entries.hosts else None
     return (known[0], known[2] or "") if known else None
 
 

@@ -30,10 +30,9 @@ from openassay.records import digest, to_plain
 from openassay.sources import download
 from openassay.sources.download import tell, without_credentials
 from openassay.sources.fetched import Fetched, Interrupted, Root, Unavailable, Unreachable, WrongPin
-from openassay.sources.http import check_address
+from openassay.sources.http import LOOPBACK, check_address
 from openassay.store import MAX_FILES, MAX_UNPACKED_BYTES, FolderFile, LeftOut, Store, check_names
 
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 DEADLINE_S = 4 * 3600.0
 """For one call of git; a connection that hardly moves ends long before."""
 BATCH = 2000

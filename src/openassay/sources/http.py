@@ -14,6 +14,8 @@ from openassay.sources.download import Wanted, bring, drop, look, netrc_login
 from openassay.sources.fetched import Fetched, Root, Unavailable
 from openassay.store import Store
 
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class HttpSource:
@@ -32,6 +34,8 @@ class HttpSource:
         check_address(self.url)
         if not PurePosixPath(urlsplit(self.url).path).name:
             raise ValueError(f"url: {self.url[:200]!r} names no file: its last part is empty")
+        if self.filename in {"", ".", ".."} or not self.filename.isprintable():
+            raise ValueError(f"url: {self.url[:200]!r}: its last part is no name that a file can have")
 
     @property
     def filename(self) -> str:
@@ -73,8 +77,11 @@ class HttpSource:
 
     def wanted(self) -> Wanted:
         """What to ask for."""
-        host = urlsplit(self.url).hostname or ""
-        return Wanted(url=self.url, label=self.filename, login=netrc_login(host), size_bytes=self.bytes)
+        pieces = urlsplit(self.url)
+        host = pieces.hostname or ""
+        # A stranger's target names the host: no password in the clear, and none that is not for this host.
+        login = netrc_login(host, default=False) if pieces.scheme == "https" or host in LOOPBACK else None
+        return Wanted(url=self.url, label=self.filename, login=login, size_bytes=self.bytes)
 
     def _key(self) -> str:
         return f"{self.label()} {digest(self.url)}"  # a query may hold what is nobody's business
