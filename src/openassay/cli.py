@@ -147,7 +147,11 @@ def audit(
             root, names, settings, age=age, ask_upstream=due is not None, force=force, profile=profile
         )
         scheduled = every or due is not None or len(names) > 1
-        markdown = schedule.write_summary(root, summary)[0] if scheduled else None
+        markdown = None
+        try:
+            markdown = schedule.write_summary(root, summary)[0] if scheduled else None
+        except OSError as problem:  # what was audited is audited, and the exit status says what came of it
+            print(f"warning: no summary was written: {printable(str(problem))}", file=sys.stderr)
     _show(root, [of.target for of in summary.targets if of.status == "audited"])
     for of in summary.targets:
         for words in of.worse:
