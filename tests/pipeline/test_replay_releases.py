@@ -102,3 +102,14 @@ def test_what_does_not_fit_together_is_a_finding(hub: Hub, tmp_path: Path) -> No
     verdict = audit(layout)
     assert verdict.outcome is Outcome.NOT_ATTEMPTED
     assert any("tokens end before batch" in finding.message for finding in verdict.findings)
+
+
+def test_a_replay_beyond_its_time_limit_is_stopped(hub: Hub, tmp_path: Path) -> None:
+    layout = layout_of(tmp_path)
+    code, tokens, commits = pythia.publish(hub, tmp_path, keep=(0, 2))
+    data = pythia.target(layout.target, code, tokens, commits, updates=(2,), exercise=False)
+    data["rerun"]["timeout_s"] = 0.001
+    write_target(layout.root, data)
+    verdict = audit(layout)
+    assert verdict.outcome is Outcome.NOT_ATTEMPTED
+    assert any("its time limit" in finding.message for finding in verdict.findings)

@@ -90,6 +90,7 @@ class ReplayRecipe:
     arms: dict[str, Arm] = field(default_factory=lambda: {"faithful": Arm()})
     max_runs: int | None = None
     timeout_s: Annotated[float, Field(gt=0)] = 86400.0
+    """Looked at before each replica and probe: the training that is under way is finished."""
     protocol: Literal["prefix"] = "prefix"
     """`prefix`: from the published step 0."""
 
@@ -103,10 +104,12 @@ class ReplayRecipe:
 
     def execute(self, job: Job) -> Execution:
         """One replay with its replicas and probes, in this process."""
-        started, said = time.process_time(), [""]
+        started, said, deadline = time.process_time(), [""], time.monotonic() + job.timeout_s
         device = _device(job.device)
 
         def say(line: str) -> None:
+            if time.monotonic() > deadline:
+                raise _TimeLimit
             said.append(line)
             print(f"  {line}", flush=True)
 
@@ -117,6 +120,11 @@ class ReplayRecipe:
                 say=say,
             )  # fmt: skip
             problem = report.problem
+        except _TimeLimit:
+            return Execution(
+                status=RerunStatus.TIMED_OUT, reason=f"stopped after {job.timeout_s:g} s, its time limit", measurements=(),
+                curves={}, log="\n".join(said).strip() + "\n", cpu_s=time.process_time() - started, device=device,
+            )  # fmt: skip
         except (RecipeMismatch, BadTokens, BadInput) as finding:  # what was published does not fit together
             report, problem = None, str(finding)
         cpu_s = time.process_time() - started
@@ -172,6 +180,10 @@ class ReplayRecipe:
             parts=parts, item_length=recipe.data.item_length, batch_size=recipe.batch_size, read=read, dtype=dtype,
             num_items=whole,
         )  # fmt: skip
+
+
+class _TimeLimit(Exception):
+    pass
 
 
 @dataclass(frozen=True)
