@@ -132,7 +132,9 @@ def before_rounding(values: ArrayLike, stored: Stored, rng: np.random.Generator)
     values = np.asarray(values, dtype=np.float32)
     if stored == "fp32" or values.size == 0 or values.min() == values.max():
         return values
-    displaced: NDArray[np.float32] = values + (rng.random(values.shape, dtype=np.float32) - np.float32(0.5)) * spacing(values, stored)
+    displaced: NDArray[np.float32] = values + (rng.random(values.shape, dtype=np.float32) - np.float32(0.5)) * spacing(
+        values, stored
+    )
     return displaced
 
 
