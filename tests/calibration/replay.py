@@ -25,6 +25,7 @@ from releases import language as mini
 from openassay.core.replay import Statistics, floors, judge_replay, round_to
 from openassay.protocols.changes import Change, Halved, Shuffled, Skipped, changes
 from openassay.protocols.explain import mislabelled, rank
+from openassay.protocols.forensics import initialisation
 from openassay.protocols.prefix import (
     CONTROLS,
     Release,
@@ -37,7 +38,7 @@ from openassay.protocols.prefix import (
     trace_of,
 )
 from openassay.training.language import LanguageRecipe
-from openassay.training.lm import LanguageTraining
+from openassay.training.lm import LanguageTraining, initial_weights
 from openassay.training.numerics import Numerics, Tokens
 
 HORIZONS = (16, 64, 256)
@@ -356,10 +357,14 @@ def summarise(result: dict[str, Any]) -> None:
         standing = [" ".join(row[f"at_{last}"][0] for row in rows) for last in seen]
         floors_ = ["/".join(f"{row[f'in_floors_{last}'] or math.nan:.3g}" for row in rows) for last in seen]
         print(f"| {name} | {' | '.join(standing + floors_)} | {', '.join(sorted({row['first'] for row in rows}))} |")
-    static = sum(defect.static for defect in DEFECTS)
-    print(
-        f"differs in all releases: {seen[64]} of {len(names)} within 64, {seen[256]} within 256 updates; {static} more are static"
-    )
+    stated = mini.recipe()
+    wrong = [defect for defect in DEFECTS if defect.static]
+    found = {
+        d.name: [bool(initialisation(stated, initial_weights(d.recipe(stated), at))) for at in range(3)] for d in wrong
+    }
+    alarms = sum(bool(initialisation(stated, initial_weights(stated, at))) for at in range(100, 160))
+    print(f"differs in all releases: {seen[64]} of {len(names)} within 64, {seen[256]} within 256 updates")
+    print(f"seen at step 0 without training: {found}; false alarms {alarms} of 60")
     print(f"explain names the cause first: {right} of {total}")
     standings = [line.split()[0] for key, lines in result["clean"].items() if "fp16" not in str(key) for line in lines]
     print("clean:", {name: standings.count(name) for name in sorted(set(standings))}, f"of {len(standings)}")
