@@ -13,6 +13,7 @@ costs no error.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,6 +64,7 @@ class ShareStopped:
     """Plain standard error of the difference, for the score."""
 
 
+@functools.lru_cache(maxsize=10_000)
 def bounds(successes: int, num: int, alpha: float) -> tuple[float, float]:
     """Clopper and Pearson's bounds of a share; each is wrong with probability `alpha` at most."""
     low = 0.0 if successes == 0 else float(stats.beta.ppf(alpha, successes, num - successes + 1))
