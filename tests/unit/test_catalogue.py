@@ -13,6 +13,7 @@ from openassay.core.types import ComponentName, Openness
 from openassay.layout import Layout
 from openassay.plan import Target, read_target
 from openassay.sources.git import GitSource
+from openassay.sources.hf import HfSource
 
 OPEN = (
     "pythia_14m", "pythia_70m", "pythia_70m_deduped", "pythia_160m", "olmo_1b", "datadecide_4m", "amber", "crystalcoder",
@@ -37,15 +38,19 @@ def test_a_target_of_the_catalogue_states_everything_with_its_source(name: str) 
     assert all(part.where for part in target.components if part.artifact)
     assert target.data_information is not None
     assert target.checkpoints is not None
-    assert target.not_rerun_because
+    assert bool(target.not_rerun_because) != bool(target.rerun)
     assert target.claims
     for claim in target.claims:
         assert claim.cited_at.url or claim.cited_at.quote
         assert claim.cited_at.quote or claim.cited_at.note
     for artifact in target.artifacts.values():
         for source in artifact.sources:
-            assert isinstance(source, GitSource)  # nothing large: no weights and no data
-            assert source.paths
+            if isinstance(source, HfSource):  # weights and tokens only where they are replayed, and only those
+                assert target.rerun
+                assert "*" not in source.files
+            else:
+                assert isinstance(source, GitSource)
+                assert source.paths
     for rerun in target.scaled_reruns:
         assert rerun.cost or rerun.reference.startswith("no matched reference exists")
     assert target.scaled_reruns
