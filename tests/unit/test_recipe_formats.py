@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from releases import pythia
 from typer.testing import CliRunner
 
 from openassay.cli import app
 from openassay.faults import BadInput
 from openassay.recipes.formats import FORMATS, read_recipe
-from openassay.recipes.formats.draft import NAMES
+from openassay.recipes.formats.draft import NAMES, complete
 from openassay.recipes.formats.gin import _target_length
 from openassay.records import to_plain
 from openassay.training.language import ReadRecipe
@@ -864,3 +865,21 @@ def test_the_command_prints_values_origins_and_what_is_left(tmp_path: Path) -> N
     assert said["recipe"]["data"]["item_length"] == 2049
     assert said["units"]["batch_size"] == "sequences"
     assert said["origins"]["steps"] == {"kind": "stated", "where": f"{path}:31 train-iters"}
+
+
+def test_what_a_file_leaves_unstated_can_be_given_and_what_it_states_cannot_be_changed(tmp_path: Path) -> None:
+    path = tmp_path / "mini.yml"
+    path.write_text(pythia.YAML)
+    found = read_recipe(path)
+    assert found.recipe is None
+    other = pythia.SETTINGS | {"data.files": ["document.bin"]}
+    assert complete(found, other, "rerun.settings").batch_size == pythia.SETTINGS["batch_size"]
+    for name in ("learning_rate.peak", "learning_rate.warmup_steps", "steps"):
+        with pytest.raises(
+            BadInput, match=rf"rerun\.settings\.{name}: the published file states it \(.*; leave it out"
+        ):
+            complete(found, other | {name: 1}, "rerun.settings")
+    with pytest.raises(BadInput, match="the published file does not state architecture.vocab_size"):
+        complete(found, {"batch_size": 8, "data.files": ["x"]}, "rerun.settings")
+    with pytest.raises(BadInput, match="rerun.settings.colour: a recipe has no such value"):
+        complete(found, other | {"colour": 1}, "rerun.settings")

@@ -85,7 +85,7 @@ class ReplayRecipe:
     """Values of the canonical recipe, by dotted name, that its file leaves unstated; `taken_from` says where they stand."""
     taken_from: tuple[Citation, ...] = ()
     exercise: bool = True
-    """Probe every field of the recipe: what would this replay have noticed? About thirty replays more."""
+    """Probe every field of the recipe: what would this replay have noticed? About forty replays more."""
     metric: str = METRIC
     arms: dict[str, Arm] = field(default_factory=lambda: {"faithful": Arm()})
     max_runs: int | None = None
@@ -148,7 +148,8 @@ class ReplayRecipe:
     def release(self, artifacts: Mapping[str, str]) -> Release:
         """What was published, ready for a replay. `BadInput`, `BadTokens` or `RecipeMismatch` say what does not fit."""
         read = read_recipe(Path(artifacts[self.recipe.artifact]) / self.recipe.path, self.recipe.format)
-        recipe = complete(read, {"data.files": self.tokens.files} | self.settings, "rerun.settings")
+        files = {} if read.values["data.files"] else {"data.files": self.tokens.files}
+        recipe = complete(read, files | self.settings, "rerun.settings")
         paths = {of.step: Path(artifacts[of.artifact]) / of.path for of in self.checkpoints}
         missing = next((path for path in paths.values() if not path.is_file()), None)
         if missing is not None:

@@ -297,6 +297,11 @@ def complete(read: ReadRecipe, settings: Mapping[str, Any], where: str) -> Langu
     """The recipe, with values that its file leaves unstated given by dotted name. `BadInput` in one line, `where` in front."""
     if odd := sorted(set(settings) - set(NAMES)):
         raise BadInput(f"{where}.{odd[0]}: a recipe has no such value; `openassay recipe FILE` shows its names")
+    stated = [name for name in sorted(settings) if read.origins[name].kind in {"stated", "derived"}]
+    if stated:  # else a target could train another recipe under the release's name
+        raise BadInput(
+            f"{where}.{stated[0]}: the published file states it ({read.origins[stated[0]].where}); leave it out"
+        )
     given = {name: value for name, value in read.values.items() if value is not None} | dict(settings)
     missing = [name for name, needed in NAMES.items() if needed and given.get(name) is None]
     if missing:
