@@ -1,7 +1,8 @@
 """How often does a replay see a planted defect, accuse a clean release, and name the cause? `python tests/calibration/replay.py`.
 
 A miniature Pythia (165,632 parameters) is released with each of 36 defects, from three seeds; what is published beside it is the recipe
-without the defect. The auditor replays in bf16, while the releases were trained in fp32. Takes about half an hour of one core.
+without the defect. The auditor replays in bf16, while the releases were trained in fp32. Takes about an hour of one core; what is
+measured is kept in --out, and a second call goes on there.
 """
 
 from __future__ import annotations
@@ -320,23 +321,22 @@ def main() -> None:
         print(f"[{time.process_time() - started:.0f} s] {line}", flush=True)
 
     result: dict[str, Any] = {"clean": {}, "defects": {}}
-    for seed in range(1):
-        result["defects"][seed] = defects(seed, Numerics(precision="bf16"), say)
-        asked.out.write_text(json.dumps(result, indent=1))
-        say(f"seed {seed} done")
+    if asked.out.exists():
+        result = json.loads(asked.out.read_text())
+        say(f"goes on with {asked.out}; delete it to measure all again")
+
+    def measured(kind: str, key: str, measure: Callable[[], Any]) -> None:
+        if key not in result[kind]:
+            result[kind][key] = measure()
+            asked.out.write_text(json.dumps(result, indent=1))
+        say(f"{kind}, seed {key} done")
+
+    bf16, fp32 = Numerics(precision="bf16"), Numerics(precision="fp32")
+    for seed in range(asked.seeds):
+        measured("defects", f"{seed}", lambda seed=seed: defects(seed, bf16, say))
     for seed in range(100, 100 + asked.clean):
-        numerics = Numerics(precision="bf16") if seed % 2 else Numerics(precision="fp32")
-        result["clean"][seed] = clean(seed, numerics)
-        say(f"clean {seed}: {result['clean'][seed]}")
-        asked.out.write_text(json.dumps(result, indent=1))
-    for seed in range(200, 201):
-        result["clean"][f"{seed} stored in fp16"] = clean(seed, Numerics(precision="bf16"), "fp16")
-        say(f"clean {seed}, stored in fp16: {result['clean'][f'{seed} stored in fp16']}")
-        asked.out.write_text(json.dumps(result, indent=1))
-    for seed in range(1, asked.seeds):
-        result["defects"][seed] = defects(seed, Numerics(precision="bf16"), say)
-        asked.out.write_text(json.dumps(result, indent=1))
-        say(f"seed {seed} done")
+        measured("clean", f"{seed}", lambda seed=seed: clean(seed, bf16 if seed % 2 else fp32))
+    measured("clean", "200 stored in fp16", lambda: clean(200, bf16, "fp16"))
     summarise(result)
 
 
@@ -366,9 +366,9 @@ def summarise(result: dict[str, Any]) -> None:
     print(f"differs in all releases: {seen[64]} of {len(names)} within 64, {seen[256]} within 256 updates")
     print(f"seen at step 0 without training: {found}; false alarms {alarms} of 60")
     print(f"explain names the cause first: {right} of {total}")
-    standings = [line.split()[0] for key, lines in result["clean"].items() if "fp16" not in str(key) for line in lines]
+    standings = [line.split()[0] for key, lines in result["clean"].items() if "fp16" not in key for line in lines]
     print("clean:", {name: standings.count(name) for name in sorted(set(standings))}, f"of {len(standings)}")
-    standings = [line.split()[0] for key, lines in result["clean"].items() if "fp16" in str(key) for line in lines]
+    standings = [line.split()[0] for key, lines in result["clean"].items() if "fp16" in key for line in lines]
     print(
         "clean, stored in fp16:",
         {name: standings.count(name) for name in sorted(set(standings))},
