@@ -10,28 +10,21 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from openassay.core.replay import FACTOR
-from openassay.core.types import LARGEST, Citation, Exercise, Measurement, ReplayRecord, ReplayStatistic, RerunStatus
+from openassay.core.types import LARGEST, Exercise, Measurement, ReplayRecord, ReplayStatistic, RerunStatus
 from openassay.faults import BadInput
 from openassay.protocols.explain import Explanation
 from openassay.protocols.prefix import CONTROLS, PrefixReport, Release, replay_prefix
-from openassay.recipes.formats import read_recipe
-from openassay.recipes.formats.draft import complete
 from openassay.recipes.job import Arm, Execution, Job
-from openassay.training.language import LanguageRecipe
+from openassay.recipes.published import Checkpoint, PublishedTraining, stored_as, weights_of
 from openassay.training.mismatch import RecipeMismatch
-from openassay.training.numerics import Numerics, Weights
-from openassay.training.tokens import BadTokens, Batches, local, size_of
-from openassay.training.tokens.megatron import Preshuffled, preshuffled, read_index
-from openassay.training.tokens.olmo import Memmaps
+from openassay.training.numerics import Numerics
+from openassay.training.tokens import BadTokens
 
 METRIC = "replay_in_floors"
 """The largest statistic of a replay in units of its floor: beyond 3 it is not noise."""
@@ -39,51 +32,14 @@ MARGIN = FACTOR
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecipeFile:
-    """The file in which the release publishes its recipe."""
-
-    artifact: str
-    path: str
-    format: str | None = None
-    """One of `openassay recipe --help`; found out when left out."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenFiles:
-    """The published tokens, in the order of training."""
-
-    artifact: str
-    layout: Literal["preshuffled", "olmo"]
-    """`preshuffled`: items one after another, batch k from item k x batch on (Pythia). `olmo`: memory maps in a seeded order."""
-    files: Annotated[tuple[str, ...], Field(min_length=1)]
-    index: str | None = None
-    """A Megatron `.idx` beside them."""
-    dtype: Literal["uint16", "uint32"] = "uint16"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Checkpoint:
-    """Published weights of one step, as safetensors."""
-
-    step: Annotated[int, Field(ge=0)]
-    artifact: str
-    path: str = "model.safetensors"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReplayRecipe:
+class ReplayRecipe(PublishedTraining):
     """Replay the first updates and compare with the published checkpoints."""
 
     driver: Literal["replay"]
-    recipe: RecipeFile
-    tokens: TokenFiles
     checkpoints: Annotated[tuple[Checkpoint, ...], Field(min_length=2)]
     """Step 0 and those that are compared with."""
     updates: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (16, 64)
     """Horizons: at each, the last published step up to there is compared."""
-    settings: dict[str, Any] = field(default_factory=dict)
-    """Values of the canonical recipe, by dotted name, that its file leaves unstated; `taken_from` says where they stand."""
-    taken_from: tuple[Citation, ...] = ()
     exercise: bool = True
     """Probe every field of the recipe: what would this replay have noticed? About forty replays more."""
     metric: str = METRIC
@@ -147,79 +103,19 @@ class ReplayRecipe:
 
     def release(self, artifacts: Mapping[str, str]) -> Release:
         """What was published, ready for a replay. `BadInput`, `BadTokens` or `RecipeMismatch` say what does not fit."""
-        read = read_recipe(Path(artifacts[self.recipe.artifact]) / self.recipe.path, self.recipe.format)
-        files = {} if read.values["data.files"] else {"data.files": self.tokens.files}
-        recipe = complete(read, files | self.settings, "rerun.settings")
+        recipe = self.read(artifacts)
         paths = {of.step: Path(artifacts[of.artifact]) / of.path for of in self.checkpoints}
         missing = next((path for path in paths.values() if not path.is_file()), None)
         if missing is not None:
             raise RecipeMismatch(f"{missing.name} of a checkpoint is not in its artifact")
         return Release(
-            recipe=recipe, tokens=_InOrder(self._batches(artifacts, recipe)), steps=tuple(sorted(paths)),
-            weights=lambda step: _weights(paths[step])[0], stored=_stored(tuple(paths.values())),
-        )  # fmt: skip
-
-    def _batches(self, artifacts: Mapping[str, str], recipe: LanguageRecipe) -> Batches:
-        folder = Path(artifacts[self.tokens.artifact])
-        dtype: np.dtype[Any] = np.dtype(self.tokens.dtype)
-        read, parts = local(folder), tuple((name, size_of(folder, name)) for name in self.tokens.files)
-        if self.tokens.layout == "olmo":
-            return Memmaps(
-                files=parts, sequence_length=recipe.data.sequence_length, batch_size=recipe.batch_size, read=read,
-                seed=recipe.data.seed or 0, dtype=dtype,
-            )  # fmt: skip
-        if self.tokens.index:
-            found = preshuffled(read_index(folder / self.tokens.index), parts, recipe.batch_size, read)
-            if found.item_length != recipe.data.item_length:
-                raise BadTokens(
-                    f"{self.tokens.index}: expected items of {recipe.data.item_length} tokens, found {found.item_length}"
-                )
-            return found
-        item = recipe.data.item_length * dtype.itemsize
-        whole = sum(size for _, size in parts) // item  # the start of a file may be all that was fetched
-        return Preshuffled(
-            parts=parts, item_length=recipe.data.item_length, batch_size=recipe.batch_size, read=read, dtype=dtype,
-            num_items=whole,
+            recipe=recipe, tokens=self.in_order(artifacts, recipe), steps=tuple(sorted(paths)),
+            weights=lambda step: weights_of(paths[step])[0], stored=stored_as(tuple(paths.values())),
         )  # fmt: skip
 
 
 class _TimeLimit(Exception):
     pass
-
-
-@dataclass(frozen=True)
-class _InOrder:
-    """Batches as sequences in the order of training."""
-
-    batches: Batches
-
-    def items(self, first: int, count: int) -> NDArray[np.integer[Any]]:
-        size = self._batch(0).shape[0]
-        rows = [self._batch(at // size)[at % size] for at in range(first, first + count)]
-        return np.stack(rows)
-
-    def _batch(self, index: int) -> NDArray[np.integer[Any]]:
-        if index >= self.batches.num_batches:
-            raise RecipeMismatch(f"the published tokens end before batch {index}")
-        return _cached(self, index)
-
-
-@lru_cache(maxsize=4)
-def _cached(order: _InOrder, index: int) -> NDArray[np.integer[Any]]:
-    return order.batches.batch(index)
-
-
-@lru_cache(maxsize=2)
-def _weights(path: Path) -> tuple[Weights, str]:
-    from openassay.training.lm import read_safetensors  # noqa: PLC0415 - torch takes seconds to import
-
-    return read_safetensors(path)
-
-
-def _stored(paths: tuple[Path, ...]) -> Literal["fp32", "fp16", "bf16"]:
-    """The coarsest precision in which any of these files holds weights."""
-    kinds = {_weights(path)[1] for path in paths}
-    return next((kind for kind in ("bf16", "fp16") if kind in kinds), "fp32")
 
 
 def _device(wanted: str) -> str:
