@@ -62,6 +62,8 @@ class Release:
     """The published training loss of update 0, 1, ...; not a number where none is published."""
     loss_rounding: float = 0.0
     """Unit of the published losses' last digit."""
+    loss_window: int = 1
+    """Updates whose mean one published loss is, up to the update that it stands at."""
     moments: Callable[[int], Moments | None] = lambda _step: None
     """Optimizer state of a published step, where there is one."""
     assumed: tuple[str, ...] = ()
@@ -106,6 +108,10 @@ class Setting:
     """An earlier step and its weights: trained from there to `first` for the moments' sake, then given the weights of `first`."""
     compare_weights: bool = True
     probe_items: NDArray[np.integer[Any]] | None = None
+    loss_window: int = 1
+    """Training losses are compared as means over so many updates, since the release logged such."""
+    logged: NDArray[np.bool_] | None = None
+    """Updates from `first` on at which training losses are compared; None for all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,10 +150,13 @@ class PrefixReport:
 
 
 def available_horizons(release: Release, wanted: Iterable[int], first: int = 0) -> tuple[int, ...]:
-    """For each wanted number of updates the last published step up to there; with published losses the wanted step itself."""
-    if release.losses is not None and not [step for step in release.steps if step > first]:
-        return tuple(first + updates for updates in wanted)
+    """For each wanted number of updates the last published step up to there; where there is none, but losses are published, the
+    wanted step itself.
+    """
+    wanted = tuple(wanted)
     steps = {max((s for s in release.steps if first < s <= first + updates), default=None) for updates in wanted}
+    if release.losses is not None and steps <= {None}:
+        return tuple(sorted({first + updates for updates in wanted}))
     return tuple(sorted(step for step in steps if step is not None))
 
 
@@ -264,8 +273,17 @@ def prefix_setting(release: Release, horizons: tuple[int, ...], device: str = "c
     published = [step for step in horizons if step in release.steps]
     return Setting(
         first=0, horizons=horizons, start=release.weights(0), stored=release.stored, device=device, probe_items=probe,
-        compare_weights=bool(published),
+        compare_weights=bool(published), loss_window=release.loss_window, logged=logged_of(release, 0),
     )  # fmt: skip
+
+
+def logged_of(release: Release, first: int) -> NDArray[np.bool_] | None:
+    """From step `first` on, which updates have a published loss that is of no update before?"""
+    if release.losses is None:
+        return None
+    logged: NDArray[np.bool_] = ~np.isnan(release.losses[first:])
+    logged[: release.loss_window - 1] = False
+    return logged
 
 
 def replay_prefix(
@@ -369,6 +387,9 @@ def _paired(ours: NDArray[np.float64], theirs: NDArray[np.float64], setting: Set
     for step in setting.horizons:
         count = min(step - setting.first, len(ours), len(theirs))
         known = ~np.isnan(theirs[:count])
+        if setting.logged is not None:  # replicas are compared where the release can be
+            count = min(count, len(setting.logged))
+            known = known[:count] & setting.logged[:count]
         if known.any():
             found["loss_rms", step] = loss_rms(ours[:count][known], theirs[:count][known])
     return found
@@ -402,7 +423,10 @@ class _Kept:
             visit=lambda step, weights: visit(step, rounded(weights, setting.stored)),
         )  # fmt: skip
         log = self.training.log()
-        return log.losses[setting.first - log.first :]
+        losses = log.losses[setting.first - log.first :]
+        if setting.loss_window == 1:
+            return losses
+        return np.array([losses[max(0, at + 1 - setting.loss_window) : at + 1].mean() for at in range(len(losses))])
 
     def probe(self) -> NDArray[np.float64]:
         """Losses of the probe batches under the present weights."""

@@ -6,6 +6,7 @@ import sys
 
 from openassay import tracking
 from openassay.core.types import (
+    CheckpointsRecord,
     EvaluateRecord,
     FetchRecord,
     InspectRecord,
@@ -41,6 +42,9 @@ def read_evidence(plan: Plan, layout: Layout) -> Evidence:
         runs=runs,
         replay=read_record(replay, ReplayRecord)
         if (replay := layout.replay("faithful", 0)).exists() and "faithful" in runs
+        else None,
+        checkpoints=read_record(checkpoints, CheckpointsRecord)
+        if (checkpoints := layout.checkpoints("faithful", 0)).exists() and "faithful" in runs
         else None,
         glue=(layout.glue_folder / plan.glue.file).read_text(encoding="utf-8") if plan.glue else None,
     )
