@@ -146,11 +146,15 @@ def test_a_segment_is_replayed_from_the_published_optimizer_state_or_by_losses_a
     assert {one.statistic for one in burned.verdict.statistics} == {"loss_rms"}
     assert burned.verdict.standing is not Standing.DIFFERS
     # moments of a few updates are not the published run's, and would accuse an honest release
-    assert "16 updates or more before" in replay_segment(replace(alone, steps=(8, 16, 20)), first=16, updates=AT).problem
+    assert (
+        "16 updates or more before" in replay_segment(replace(alone, steps=(8, 16, 20)), first=16, updates=AT).problem
+    )
     assert "neither" in replay_segment(alone, first=0, updates=AT).problem
     assert "no checkpoint of step 12" in replay_segment(whole, first=12, updates=AT).problem
     assert "no later checkpoint" in replay_segment(replace(whole, losses=None), first=24, updates=AT).problem
-    explained = explain(replace(whole, recipe=wrong), first=16, updates=AT, standard=("learning rate x2", "learning rate x0.5"))
+    explained = explain(
+        replace(whole, recipe=wrong), first=16, updates=AT, standard=("learning rate x2", "learning rate x0.5")
+    )
     assert explained.ranked[0].name == "learning rate x0.5"
     assert explained.ranked[0].explains
     assert not any("twice" in tried.name for tried in explained.ranked)
