@@ -437,7 +437,7 @@ def checkpoints(
     console.print(table)
     for odd in record.oddities:
         print(f"{odd.kind}: {printable(odd.message)}")
-    print(f"{len(record.oddities)} oddities in {len(replay.checkpoints)} checkpoints")
+    print(f"odd things in {len(replay.checkpoints)} checkpoints: {len(record.oddities)}")
 
 
 def _fetched_replay(target: str) -> tuple[ReplayRecipe, dict[str, str]]:

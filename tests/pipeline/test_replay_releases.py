@@ -145,4 +145,4 @@ def test_a_segment_with_optimizer_state_and_losses_is_audited_from_its_own_bytes
     assert json.loads(done.stdout) == json.loads(layout.checkpoints("faithful", 0).read_text())
     shown = CliRunner().invoke(cli.app, ["checkpoints", layout.target])
     assert "same: the checkpoints of steps 16, 24 have the same content" in shown.stdout
-    assert "1 oddities in 3 checkpoints" in shown.stdout
+    assert "odd things in 3 checkpoints: 1" in shown.stdout

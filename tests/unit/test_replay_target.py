@@ -17,9 +17,14 @@ import numpy as np
 import pytest
 import torch
 from releases import language as mini
+from releases import pythia
+from releases.miniature import make_project, write_target
 from safetensors.numpy import save_file
 
 from openassay.core.types import RerunStatus
+from openassay.faults import BadInput
+from openassay.layout import Layout
+from openassay.plan import read_target
 from openassay.recipes.formats import read_recipe
 from openassay.recipes.formats.draft import complete
 from openassay.recipes.job import Arm, Execution, Job
@@ -251,7 +256,7 @@ def test_odd_checkpoints_are_seen_and_stop_nothing(tmp_path: Path) -> None:
     assert [look.step for look in done.checkpoints.looks] == [8, 16, 24]
     found = {finding.kind: finding.message for finding in _odd_checkpoints(done.checkpoints)}
     assert set(found) == {"checkpoints_not_finite", "checkpoints_tensors", "checkpoints_same"}
-    assert "steps 16, 24 have the same content: at least one of them is not" in found["checkpoints_same"]
+    assert "steps 16, 24 have the same content: nothing was learnt between them, or" in found["checkpoints_same"]
     data["forensics"] = False
     assert rerun(tmp_path, data).checkpoints is None
 
@@ -301,6 +306,36 @@ def test_an_optimizer_state_that_nothing_reads_and_a_step_that_stands_twice_are_
     data["checkpoints"][1] = data["checkpoints"][0]
     assert "each step stands once" in parse(ReplayRecipe, data, "target").problem
     assert parse(ReplayRecipe, publish(tmp_path), "target").artifacts() == {"all": "losses"}
+
+
+def test_the_plan_says_it_in_a_line_with_its_place(tmp_path: Path) -> None:
+    root = make_project(tmp_path)
+    layout = Layout(root, "mini_pythia")
+
+    def problem(change: Callable[[dict[str, Any]], Any]) -> str:
+        data = pythia.segment_target("mini_pythia", "1" * 40, "2" * 40, {8: "3" * 40, 16: "4" * 40})
+        change(data["rerun"])
+        write_target(root, data)
+        try:
+            read_target(layout)
+        except BadInput as said:
+            return str(said)
+        return ""
+
+    assert problem(lambda _rerun: None) == ""
+    assert problem(lambda rerun: rerun.update(first=9)).startswith(
+        "conf/target/mini_pythia.yaml: rerun.first: a segment starts"
+    )
+    unknown = problem(lambda rerun: rerun["losses"].update(artifact="logs"))
+    assert unknown == "conf/target/mini_pythia.yaml: rerun.losses.artifact: there is no artifact 'logs'"
+    unknown = problem(lambda rerun: rerun["checkpoints"][0]["optimizer"].update(artifact="x"))
+    assert "rerun.checkpoints.optimizer.artifact: there is no artifact 'x'" in unknown
+    assert "rerun.losses.step_is: missing" in re.sub(
+        r"rerun\.replay\.", "rerun.", problem(lambda rerun: rerun["losses"].pop("step_is"))
+    )
+    for place in (lambda rerun: rerun["losses"], lambda rerun: rerun["checkpoints"][0]["optimizer"]):
+        said = problem(lambda rerun, place=place: place(rerun).update(path="../../secret.csv"))
+        assert "it must stay below the artifact, found '../../secret.csv'" in said
 
 
 def test_tokens_from_their_middle_on_are_the_same_tokens(tmp_path: Path) -> None:
@@ -491,6 +526,10 @@ def test_olmos_state_has_its_joined_projections_taken_apart(tmp_path: Path, form
             r"has the shape \(2, 2\)",
         ),
         (lambda parts: parts.update({"lm_head.weight.exp_avg_sq": np.full((512, 32), -1, np.float32)}), "is negative"),
+        (
+            lambda parts: parts.update({"lm_head.weight.exp_avg": np.zeros((512, 32), np.float16)}),
+            "exp_avg of lm_head.weight is stored as float16",
+        ),
         (lambda parts: parts.update({"lm_head.weight.step": np.array([9.0])}), "after 9 updates, not that of step 8"),
         (lambda parts: parts.update({"lm_head.weight.max_exp_avg_sq": np.zeros(1)}), "AMSGrad"),
         (

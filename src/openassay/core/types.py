@@ -598,7 +598,7 @@ class Exercise:
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayRecord:
-    """`replay.json` beside a rerun: do the published checkpoints follow from step 0 by the published recipe?"""
+    """`replay.json` beside a rerun: do published checkpoints follow from an earlier one by the published recipe?"""
 
     standing: Literal["MATCHES", "DIFFERS", "INCONCLUSIVE"]
     reasons: tuple[str, ...]

@@ -195,6 +195,7 @@ def _look(release: Release, step: int, now: Weights, before_step: int, before: W
 def _copies(release: Release, looks: list[Look]) -> list[Oddity]:
     """Checkpoints of different steps with the same content, where the schedule lets the weights move."""
     found = []
+    skipped = " (updates that overflow in fp16 are left out)" if release.recipe.precision == "fp16" else ""
     by_digest: dict[str, list[int]] = {}
     for look in looks:
         by_digest.setdefault(look.digest, []).append(look.step)
@@ -207,7 +208,7 @@ def _copies(release: Release, looks: list[Look]) -> list[Oddity]:
                 Oddity(
                     kind=kind,
                     steps=tuple(steps),
-                    message=f"the checkpoints of steps {', '.join(map(str, steps))} have the same content",
+                    message=f"the checkpoints of steps {', '.join(map(str, steps))} have the same content{skipped}",
                 )
             )
     return found

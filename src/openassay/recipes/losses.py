@@ -17,6 +17,7 @@ from pydantic import Field
 
 from openassay.core.replay import Stored, round_to, spacing
 from openassay.core.types import Citation
+from openassay.recipes.published import Inside
 from openassay.training.mismatch import RecipeMismatch
 
 MAX_BYTES = 256 * 2**20
@@ -28,7 +29,7 @@ class LossLog:
     """The file with the published training losses."""
 
     artifact: str
-    path: str
+    path: Inside
     """`.csv` or `.jsonl`."""
     step_column: str
     loss_column: str

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from openassay.core.types import Citation
 from openassay.recipes.formats import read_recipe
@@ -27,12 +27,22 @@ _SPAN = re.compile(r"\.bytes-(\d+)-\d+\Z")
 """How a fetched span of a file is called that does not begin it (`sources.hf.HfFile`)."""
 
 
+def _inside(path: str) -> str:
+    """A path below an artifact's top, as it is; ValueError for any other."""
+    if {"", ".", ".."} & set(path.split("/")) or not path.isprintable():
+        raise ValueError(f"it must stay below the artifact, found {path[:200]!r}")
+    return path
+
+
+Inside = Annotated[str, AfterValidator(_inside)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class RecipeFile:
     """The file in which the release publishes its recipe."""
 
     artifact: str
-    path: str
+    path: Inside
     format: str | None = None
     """One of `openassay recipe --help`; found out when left out."""
 
@@ -44,8 +54,8 @@ class TokenFiles:
     artifact: str
     layout: Literal["preshuffled", "olmo"]
     """`preshuffled`: items one after another, batch k from item k x batch on (Pythia). `olmo`: memory maps in a seeded order."""
-    files: Annotated[tuple[str, ...], Field(min_length=1)]
-    index: str | None = None
+    files: Annotated[tuple[Inside, ...], Field(min_length=1)]
+    index: Inside | None = None
     """A Megatron `.idx` beside them."""
     dtype: Literal["uint16", "uint32"] = "uint16"
     starts_at: Annotated[int, Field(ge=0)] = 0
@@ -85,12 +95,10 @@ class TokenFiles:
                 )
             return found
         item = recipe.data.item_length * dtype.itemsize
-        whole = (
-            self.starts_at + sum(size for _, size in parts)
-        ) // item  # a part of a file may be all that was fetched
+        stops_at = self.starts_at + sum(size for _, size in parts)  # a part of a file may be all that was fetched
         return Preshuffled(
             parts=parts, item_length=recipe.data.item_length, batch_size=recipe.batch_size, read=read, dtype=dtype,
-            num_items=whole, starts_at=self.starts_at,
+            num_items=stops_at // item, starts_at=self.starts_at,
         )  # fmt: skip
 
 
@@ -99,7 +107,7 @@ class OptimizerState:
     """The file with Adam's moments at a step: safetensors or what `torch.save` writes (`training.optimizer_state`)."""
 
     artifact: str
-    path: str
+    path: Inside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +116,7 @@ class Checkpoint:
 
     step: Annotated[int, Field(ge=0)]
     artifact: str
-    path: str = "model.safetensors"
+    path: Inside = "model.safetensors"
     optimizer: OptimizerState | None = None
     """The optimizer's state at that step, where it is published."""
 
@@ -167,7 +175,7 @@ def weights_of(path: Path) -> tuple[Weights, str]:
 
     try:
         return read_safetensors(path)
-    except (SafetensorError, OSError) as problem:
+    except SafetensorError as problem:
         raise RecipeMismatch(f"{path.name} of a checkpoint is no safetensors file: {str(problem)[:200]}") from None
 
 

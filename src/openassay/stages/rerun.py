@@ -116,9 +116,8 @@ def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store,
 
 
 _MEANING = {
-    "same": "at least one of them is not the checkpoint of its step",
-    "unmoved": "the weights had not moved by then (in fp16 the first updates may overflow and be left out), or one of them is not "
-    "the checkpoint of its step",
+    "same": "nothing was learnt between them, or one of them is not the checkpoint of its step",
+    "unmoved": "nothing was learnt by then, or one of them is not the checkpoint of its step",
     "initialisation": "step 0 was not drawn as the recipe says",
     "too far": "one of the two is of another training or step, or optimizer or schedule are not as stated",
     "orphan": "it is of another training",

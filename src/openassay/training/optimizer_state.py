@@ -48,7 +48,7 @@ def read_moments(path: Path, recipe: LanguageRecipe, step: int) -> Moments:
     shapes = {name: tuple(p.shape) for name, p in build(recipe.architecture).named_parameters()}
     try:
         found = dict(_safetensors(path)) if path.suffix == ".safetensors" else _torch(path, tuple(shapes))
-    except RecipeMismatch:
+    except (RecipeMismatch, OSError, MemoryError):
         raise
     except Exception as problem:  # noqa: BLE001 - the parsers raise nearly anything on hostile bytes
         line = (str(problem) or type(problem).__name__).splitlines()[0][:200]
@@ -83,6 +83,14 @@ def _array(
     if tuple(of[part].shape) != shape:
         raise RecipeMismatch(
             f"{path.name}: {part} of {name} has the shape {tuple(of[part].shape)}, the parameter {shape}"
+        )
+    if of[part].dtype not in {
+        torch.float32,
+        torch.float64,
+    }:  # rounding is no part of the floor, and small squares become 0
+        kind = str(of[part].dtype).removeprefix("torch.")
+        raise RecipeMismatch(
+            f"{path.name}: {part} of {name} is stored as {kind}; moments are gone on from in float32 only"
         )
     value: NDArray[np.float32] = of[part].detach().float().numpy()
     if not np.isfinite(value).all():
