@@ -178,6 +178,16 @@ def test_what_a_logged_step_means_is_the_targets_to_say(tmp_path: Path, column: 
     done = rerun(tmp_path, wrong)
     assert done.replay is not None
     assert done.replay.statistics[0].value > 20 * done.replay.statistics[0].limit
+    # what the target has misread is no difference of the release's
+    assert done.replay.standing == "INCONCLUSIVE"
+    fits = "as means of 2" if column == "a mean" else "one update later"
+    assert f"{fits}, the losses fit" in done.replay.reasons[0]
+    scaled = np.array([0, *trained()[2]]) * 1.01
+    lines = [f"{step},{scaled[step]:.5f}" for step in range(1, LAST + 1)]
+    (tmp_path / "losses.csv").write_text("\n".join(["Step,run - train/loss", *lines]))
+    done = rerun(tmp_path, wrong)
+    assert done.replay is not None
+    assert done.replay.standing == "DIFFERS"
 
 
 def no_optimizer(folder: Path, _data: dict[str, Any]) -> None:

@@ -341,9 +341,12 @@ def compare(
     for at, change in enumerate(wrong):
         say(f"probe {at + 1} of {len(wrong)}: {change.name}")
         seen[change.name] = run_beside(change, numerics, setting, [replay])[0]
+    assumed = release.assumed
+    if fits := _misread(release, setting, replay, values, floor):
+        assumed = (*assumed, f"what a logged loss is of ({fits}, the losses fit)")
     verdict = judge_replay(
         values, beside, controls={name: seen[name] for name in CONTROLS if name in seen},
-        log_rounding=release.loss_rounding, assumed=release.assumed,
+        log_rounding=release.loss_rounding, assumed=assumed,
     )  # fmt: skip
     return PrefixReport(
         verdict=verdict, problem="", horizons=setting.horizons, replicas=tuple(replica.name for replica in replicas),
@@ -395,6 +398,38 @@ def _paired(ours: NDArray[np.float64], theirs: NDArray[np.float64], setting: Set
     return found
 
 
+def _misread(release: Release, setting: Setting, replay: Trace, values: Statistics, floor: Statistics) -> str:
+    """As what would the published losses fit, if not as those of the updates that they are said to be of? Empty for nothing.
+
+    Then the target may have misread the log, which is no difference of the release's.
+    """
+    if release.losses is None or replay.losses is None:
+        return ""
+    own = {key: value for key, value in values.items() if key[0] == "loss_rms"}
+    if largest_in_floors(own, floor)[0] <= FACTOR:
+        return ""
+    later, earlier = np.roll(release.losses, 1), np.roll(release.losses, -1)
+    later[0] = earlier[-1] = np.nan
+    tried = [("one update later", later, replay.losses, 1), ("one update earlier", earlier, replay.losses, 1)]
+    apart = np.diff(np.flatnonzero(~np.isnan(release.losses)))
+    if setting.loss_window == 1 and len(apart) and apart.min() > 1:
+        window = int(apart.min())
+        tried.append((f"as means of {window}", release.losses, averaged(replay.losses, window), window))
+    for what, theirs, ours, window in tried:
+        said = replace(release, losses=theirs, loss_window=max(window, release.loss_window))
+        found = _paired(ours, theirs[setting.first :], replace(setting, logged=logged_of(said, setting.first)))
+        if found and largest_in_floors(found, floor)[0] <= FACTOR:
+            return what
+    return ""
+
+
+def averaged(losses: NDArray[np.float64], window: int) -> NDArray[np.float64]:
+    """The mean of each loss and those before it, `window` together; of fewer at the beginning."""
+    if window == 1:
+        return losses
+    return np.array([losses[max(0, at + 1 - window) : at + 1].mean() for at in range(len(losses))])
+
+
 class _Kept:
     """One training from the setting's start, whose weights are seen as their file would hold them."""
 
@@ -423,10 +458,7 @@ class _Kept:
             visit=lambda step, weights: visit(step, rounded(weights, setting.stored)),
         )  # fmt: skip
         log = self.training.log()
-        losses = log.losses[setting.first - log.first :]
-        if setting.loss_window == 1:
-            return losses
-        return np.array([losses[max(0, at + 1 - setting.loss_window) : at + 1].mean() for at in range(len(losses))])
+        return averaged(log.losses[setting.first - log.first :], setting.loss_window)
 
     def probe(self) -> NDArray[np.float64]:
         """Losses of the probe batches under the present weights."""
