@@ -102,6 +102,8 @@ def test_what_does_not_fit_together_is_a_finding(hub: Hub, tmp_path: Path) -> No
     verdict = audit(layout)
     assert verdict.outcome is Outcome.NOT_ATTEMPTED
     assert any("tokens end before batch" in finding.message for finding in verdict.findings)
+    assert not layout.replay("faithful", 0).exists()
+    assert "<h2>Published checkpoints</h2>" in layout.report.read_text()
 
 
 def test_a_replay_beyond_its_time_limit_is_stopped(hub: Hub, tmp_path: Path) -> None:

@@ -18,10 +18,11 @@ import pytest
 import torch
 from releases import language as mini
 from releases import pythia
-from releases.miniature import make_project, write_target
+from releases.miniature import REPO, make_project, write_target
 from safetensors.numpy import save_file
 
-from openassay.core.types import RerunStatus
+from openassay import cli
+from openassay.core.types import CheckpointOddity, CheckpointsRecord, RerunStatus
 from openassay.faults import BadInput
 from openassay.layout import Layout
 from openassay.plan import read_target
@@ -272,12 +273,16 @@ def test_odd_checkpoints_are_seen_and_stop_nothing(tmp_path: Path) -> None:
 
 
 def test_of_many_oddities_of_a_kind_a_few_are_findings() -> None:
-    from openassay.core.types import CheckpointOddity, CheckpointsRecord
-
     odd = tuple(CheckpointOddity(kind="initialisation", steps=(0,), message=f"matrix {i}") for i in range(40))
     told = [finding.message for finding in _odd_checkpoints(CheckpointsRecord(looks=(), oddities=odd))]
     assert len(told) == 6
     assert told[-1].startswith("and 35 more of the kind")
+
+
+def test_checkpoints_are_looked_at_of_a_replay_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPO)
+    with pytest.raises(BadInput, match="mnist1d_mlp.yaml: rerun: a replay is needed, and this target has none"):
+        cli.checkpoints("mnist1d_mlp")
 
 
 STARTS: list[tuple[dict[str, Any], str]] = [
