@@ -56,12 +56,13 @@ ITEM = 17 * 2
 """Bytes."""
 FIRST = 8
 LAST = 16
+END = 24
 NAMES = {"step_column": "Step", "loss_column": "run - train/loss"}
 
 
 def items() -> np.ndarray:
     weights = 1 / np.arange(1, mini.VOCABULARY + 1)
-    return np.random.default_rng(0).choice(mini.VOCABULARY, (LAST * 8, 17), p=weights / weights.sum()).astype("<u2")
+    return np.random.default_rng(0).choice(mini.VOCABULARY, (END * 8, 17), p=weights / weights.sum()).astype("<u2")
 
 
 def in_order() -> ContiguousTokens:
@@ -81,7 +82,7 @@ def trained(second_beta: float = 0.95) -> tuple[dict[int, Any], dict[int, Any], 
     recipe = replace(stated(), optimizer=replace(stated().optimizer, betas=(0.9, second_beta)))
     training = LanguageTraining(recipe, initial_weights(recipe, 0), numerics=Numerics(permuted=5))
     weights, moments = {}, {}
-    for step in (0, FIRST, LAST):
+    for step in (0, FIRST, LAST, END):
         training.advance(in_order(), step)
         weights[step] = {name: value.copy() for name, value in training.weights().items()}
         moments[step] = training.moments()
@@ -99,7 +100,9 @@ def publish(folder: Path, *, second_beta: float = 0.95) -> dict[str, Any]:
     """A release in a folder, trained with this beta; gives its target's `rerun`, a segment from step 8."""
     (folder / "mini.yml").write_text(YAML)
     weights, moments, losses = trained(second_beta)
-    (folder / f"tokens.bin.bytes-{FIRST * 8 * ITEM}-{LAST * 8 * ITEM}").write_bytes(items()[FIRST * 8 :].tobytes())
+    (folder / f"tokens.bin.bytes-{FIRST * 8 * ITEM}-{LAST * 8 * ITEM}").write_bytes(
+        items()[FIRST * 8 : LAST * 8].tobytes()
+    )
     for step in (FIRST, LAST):
         save_file(weights[step], folder / f"step{step}.safetensors")
     save_moments(folder / "optimizer.safetensors", moments[FIRST])
@@ -159,13 +162,29 @@ def test_a_segment_needs_its_own_batches_only_and_matches_or_differs(tmp_path: P
     assert done.replay.standing == "DIFFERS"
 
 
+def test_without_an_optimizer_state_losses_alone_are_compared(tmp_path: Path) -> None:
+    data = publish(tmp_path)
+    (tmp_path / "tokens.bin").write_bytes(items().tobytes())
+    save_file(trained()[0][0], tmp_path / "step0.safetensors")
+    data |= {
+        "first": LAST, "updates": [END - LAST],
+        "tokens": {"artifact": "all", "layout": "preshuffled", "files": ["tokens.bin"]},
+        "checkpoints": [{"step": step, "artifact": "all", "path": f"step{step}.safetensors"} for step in (0, FIRST, LAST)],
+    }  # fmt: skip
+    done = rerun(tmp_path, data)
+    assert done.replay is not None
+    assert done.replay.burned_in_from == 0  # step 8 is too near
+    assert [of.statistic for of in done.replay.statistics] == ["loss_rms"]
+    assert done.replay.standing != "DIFFERS"
+
+
 @pytest.mark.parametrize("column", ["a mean", "the update"])
 def test_what_a_logged_step_means_is_the_targets_to_say(tmp_path: Path, column: str) -> None:
     """The same losses, told as means of two updates, or of the update whose number stands there."""
     data = publish(tmp_path)
     losses = np.array([0, *trained()[2]])
     if column == "a mean":
-        lines = [f"{step},{(losses[step - 1] + losses[step]) / 2:.5f}" for step in range(2, LAST + 1, 2)]
+        lines = [f"{step},{(losses[step - 1] + losses[step]) / 2:.5f}" for step in range(3, LAST + 1, 2)]
         data["losses"]["mean_over"] = 2
     else:
         lines = [f"{step - 1},{losses[step]:.5f}" for step in range(1, LAST + 1)]
@@ -367,8 +386,8 @@ def test_tokens_from_their_middle_on_are_the_same_tokens(tmp_path: Path) -> None
 
     all_of_it = batches(files=["whole.bin"])
     later = batches(files=[f"whole.bin.bytes-{cut}-4000", "next.bin"], starts_at=cut)
-    assert later.num_batches == all_of_it.num_batches == LAST
-    for index in range(4, LAST):
+    assert later.num_batches == all_of_it.num_batches == END
+    for index in range(4, END):
         assert np.array_equal(later.batch(index), all_of_it.batch(index))
         assert np.array_equal(later.batch(index), whole[8 * index : 8 * index + 8])
     with pytest.raises(BadTokens, match="batch 3 begins at byte 816 of the tokens, and they are here from byte 826 on"):
@@ -486,6 +505,18 @@ def test_a_torch_state_is_read_where_its_order_is_known(tmp_path: Path, form: st
         assert np.array_equal(second, named[name]["exp_avg_sq"].numpy())
     with pytest.raises(RecipeMismatch, match="after 8 updates, not that of step 9"):
         read_moments(tmp_path / "o.pt", recipe, 9)
+
+
+@pytest.mark.parametrize(
+    "odd", [torch.zeros(0), torch.zeros(512, 32).to_sparse(), torch.zeros(512, 32, dtype=torch.complex64)]
+)
+@pytest.mark.parametrize("part", ["step", "exp_avg"])
+def test_odd_tensors_in_a_torch_state_are_a_mismatch(tmp_path: Path, odd: torch.Tensor, part: str) -> None:
+    named = random_state(shapes_of(stated()))
+    named["lm_head.weight"][part] = odd
+    torch.save({"state": named, "param_groups": []}, tmp_path / "o.pt")
+    with pytest.raises(RecipeMismatch, match="no plain tensor|has the shape|of no one step"):
+        read_moments(tmp_path / "o.pt", stated(), 8)
 
 
 def test_a_torch_state_of_two_groups_without_names_is_not_guessed_at(tmp_path: Path) -> None:

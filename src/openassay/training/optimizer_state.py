@@ -63,9 +63,9 @@ def read_moments(path: Path, recipe: LanguageRecipe, step: int) -> Moments:
         of = named[name]
         if "max_exp_avg_sq" in of:
             raise RecipeMismatch(f"{path.name}: {name} has max_exp_avg_sq: it is AMSGrad's state, not the recipe's")
-        if "step" in of and float(of["step"].double().max()) != step:
-            at = float(of["step"].double().max())
-            raise RecipeMismatch(f"{path.name}: it is the state after {at:g} updates, not that of step {step}")
+        if "step" in of and (of["step"].numel() != 1 or of["step"].item() != step):
+            at = f"after {of['step'].item():g} updates" if of["step"].numel() == 1 else "of no one step"
+            raise RecipeMismatch(f"{path.name}: it is the state {at}, not that of step {step}")
         first, second = (_array(of, part, name, shape, path) for part in ("exp_avg", "exp_avg_sq"))
         if second.size and second.min() < 0:
             raise RecipeMismatch(f"{path.name}: exp_avg_sq of {name} is negative, which no mean of squares is")
@@ -149,6 +149,14 @@ def _torch(path: Path, parameters: tuple[str, ...]) -> Found:
             for part, value in of.items()
             if part in PARTS
         }
+        for part, value in found[name].items():
+            if (
+                value.layout is not torch.strided
+                or value.is_quantized
+                or value.device.type != "cpu"
+                or value.is_complex()
+            ):
+                raise RecipeMismatch(f"{path.name}: {part} of {name[:100]} is no plain tensor")
     return found
 
 
