@@ -394,6 +394,18 @@ def test_tokens_from_their_middle_on_are_the_same_tokens(tmp_path: Path) -> None
         later.batch(3)
 
 
+def test_olmos_tokens_can_be_replayed_too(tmp_path: Path) -> None:
+    """In the order of its published algorithm, which test_tokens.py holds against a frozen one."""
+    recipe = replace(stated(), data=replace(stated().data, item_length=16, seed=7))
+    (tmp_path / "part.npy").write_bytes(items().tobytes())
+    data = publish(tmp_path) | {"tokens": {"artifact": "all", "layout": "olmo", "files": ["part.npy"]}}
+    found = parse(ReplayRecipe, data, "target").in_order({"all": str(tmp_path)}, recipe).items(3, 10)
+    cut = items().reshape(-1)
+    order = np.arange(len(cut) // 16, dtype=np.uint32)
+    np.random.Generator(np.random.PCG64(7)).shuffle(order)
+    assert np.array_equal(found, cut[: len(order) * 16].reshape(-1, 16)[order[3:13]])
+
+
 def test_a_log_is_read_by_update_and_to_its_last_digit(tmp_path: Path) -> None:
     where = {"all": str(tmp_path)}
     text = "\ufeffStep,run - train/loss,other\n0,10.8329,1\n1,,1\n2,9.99,1\n2,9.99,1\n4,9.5,1\n4,9.6,1\n5,nan,\n999999999999,1,1\n"

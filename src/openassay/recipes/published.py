@@ -142,7 +142,7 @@ class PublishedTraining:
         return _InOrder(self.tokens.batches(artifacts, recipe), recipe.batch_size)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # by identity it can be a cache's key, whatever its batches are
 class _InOrder:
     """Batches as sequences in the order of training."""
 
