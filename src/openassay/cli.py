@@ -30,10 +30,11 @@ from openassay.faults import BadInput, faults_in_one_line, printable
 from openassay.layout import Layout, cache_home, checked_name, find_root
 from openassay.plan import ArtifactSpec, Target, make_plan, read_plan, read_target
 from openassay.protocols.explain import explain as explain_replay
+from openassay.protocols.forensics import inspect_checkpoints
 from openassay.recipes.formats import read_recipe
 from openassay.recipes.formats.draft import UNITS
 from openassay.recipes.replay import MARGIN as REPLAY_MARGIN
-from openassay.recipes.replay import ReplayRecipe, explanation_to_plain
+from openassay.recipes.replay import ReplayRecipe, checkpoints_record, explanation_to_plain
 from openassay.records import parse, read_record, to_plain
 from openassay.sources import hf
 from openassay.sources.fetched import Unavailable
@@ -386,21 +387,10 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Print the ranking as JSON")] = False,
 ) -> None:
     """Say why a replay does not match: standard and declared alternatives, ranked by how much of the difference each removes."""
-    root = find_root()
-    _chosen(root, [target])
-    layout = Layout(root, target)
-    plan = read_plan(layout)
-    if not isinstance(plan.rerun, ReplayRecipe):
-        raise BadInput(f"conf/target/{target}.yaml: rerun: only a replay can be explained, and this target has none")
-    record = layout.record("fetch")
-    if not record.is_file():
-        raise BadInput(f"{target}: nothing is fetched yet; run `openassay audit {target}`")
-    roots = artifact_roots(Store(cache_home()), read_record(record, FetchRecord))
-    if missing := sorted(set(plan.artifacts) - set(roots)):
-        raise BadInput(f"{target}: the artifact {missing[0]} could not be fetched: there is nothing to replay")
+    replay, roots = _fetched_replay(target)
     try:
         found = explain_replay(
-            plan.rerun.release(roots), updates=tuple(updates or plan.rerun.updates),
+            replay.release(roots), updates=tuple(updates or replay.updates), first=replay.first,
             say=lambda line: print(f"  {line}", file=sys.stderr),
         )  # fmt: skip
     except (RecipeMismatch, BadTokens) as problem:
@@ -417,6 +407,56 @@ def explain(
     if len(found.group) > 1:
         print(f"cannot be told apart here: {', '.join(found.group)}")
     print(printable(found.remainder))
+
+
+@app.command()
+def checkpoints(
+    target: Annotated[str, typer.Argument(help="Name of a target with the driver `replay`, fetched before")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was seen as JSON")] = False,
+) -> None:
+    """Look at a release's published checkpoints by themselves, without training: copies, leaps, strangers, the initialisation."""
+    replay, roots = _fetched_replay(target)
+    try:
+        found = inspect_checkpoints(replay.release(roots), say=lambda line: print(f"  {line}", file=sys.stderr))
+    except (RecipeMismatch, BadTokens) as problem:
+        raise BadInput(f"{target}: {problem}") from None
+    record = checkpoints_record(found)
+    if as_json:
+        print(json.dumps(to_plain(record), indent=2))
+        return
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("step", "digest", "from the first", "from before", "largest move", "bound"):
+        table.add_column(column, justify="left" if column == "digest" else "right")
+    for look in record.looks:
+        numbers = (look.from_first, look.from_before, look.largest_move, look.bound)
+        table.add_row(
+            str(look.step), look.digest[:12], *("–" if number is None else f"{number:.3g}" for number in numbers)
+        )
+    console.print(table)
+    for odd in record.oddities:
+        print(f"{odd.kind}: {printable(odd.message)}")
+    print(f"odd things in {len(replay.checkpoints)} checkpoints: {len(record.oddities)}")
+
+
+def _fetched_replay(target: str) -> tuple[ReplayRecipe, dict[str, str]]:
+    """A target's replay, and where its fetched artifacts lie."""
+    root = find_root()
+    _chosen(root, [target])
+    layout = Layout(root, target)
+    plan = read_plan(layout)
+    if not isinstance(plan.rerun, ReplayRecipe):
+        raise BadInput(f"conf/target/{target}.yaml: rerun: a replay is needed, and this target has none")
+    record = layout.record("fetch")
+    if not record.is_file():
+        raise BadInput(f"{target}: nothing is fetched yet; run `openassay audit {target}`")
+    roots = artifact_roots(Store(cache_home()), read_record(record, FetchRecord))
+    if missing := sorted(set(plan.artifacts) - set(roots)):
+        raise BadInput(f"{target}: the artifact {missing[0]} could not be fetched: there is nothing to replay")
+    return plan.rerun, roots
 
 
 @app.command("plan-runs")

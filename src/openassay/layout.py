@@ -97,6 +97,10 @@ class Layout:
         """What a replay found, statistic by statistic and field by field."""
         return self.rerun(arm, seed) / "replay.json"
 
+    def checkpoints(self, arm: str, seed: int) -> Path:
+        """What the published checkpoints say by themselves, beside their replay."""
+        return self.rerun(arm, seed) / "checkpoints.json"
+
     @property
     def verdict(self) -> Path:
         """The record that others rely on."""

@@ -546,17 +546,11 @@ def _check_replay(target: Target, recipe: ReplayRecipe, where: str) -> None:
     """A replay has its controls and probes built in, and one question: does it stay within three floors?"""
     if target.controls or target.probes or set(recipe.arms) != {"faithful"} or recipe.arms["faithful"] != Arm():
         raise BadInput(f"{where}: rerun: a replay takes no controls, probes or arms: it has its own")
-    named = {
-        recipe.recipe.artifact: "recipe",
-        recipe.tokens.artifact: "tokens",
-        **{of.artifact: "checkpoints" for of in recipe.checkpoints},
-    }
-    for artifact, key in named.items():
+    for artifact, key in recipe.artifacts().items():
         if artifact not in target.artifacts:
             raise BadInput(f"{where}: rerun.{key}.artifact: there is no artifact {artifact!r}")
-    steps = [of.step for of in recipe.checkpoints]
-    if 0 not in steps or len(set(steps)) != len(steps):
-        raise BadInput(f"{where}: rerun.checkpoints: step 0 and other steps, each once, are needed, found {steps}")
+    if recipe.problem:
+        raise BadInput(f"{where}: rerun.{recipe.problem}")
     if recipe.settings and not recipe.taken_from:
         raise BadInput(f"{where}: rerun.taken_from: missing; say where the settings stand")
     for i, claim in enumerate(target.claims):

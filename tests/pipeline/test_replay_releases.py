@@ -15,7 +15,7 @@ from releases.stages import audit
 from typer.testing import CliRunner
 
 from openassay import cli
-from openassay.core.types import Outcome, ReplayRecord
+from openassay.core.types import CheckpointsRecord, Outcome, ReplayRecord
 from openassay.layout import Layout
 from openassay.records import read_record
 from openassay.sources import download
@@ -95,6 +95,8 @@ def test_what_does_not_fit_together_is_a_finding(hub: Hub, tmp_path: Path) -> No
     verdict = audit(layout)
     assert verdict.outcome is Outcome.NOT_ATTEMPTED
     assert any("tokens end before batch" in finding.message for finding in verdict.findings)
+    assert not layout.replay("faithful", 0).exists()
+    assert "<h2>Published checkpoints</h2>" in layout.report.read_text()
 
 
 def test_a_replay_beyond_its_time_limit_is_stopped(hub: Hub, tmp_path: Path) -> None:
@@ -106,3 +108,36 @@ def test_a_replay_beyond_its_time_limit_is_stopped(hub: Hub, tmp_path: Path) -> 
     verdict = audit(layout)
     assert verdict.outcome is Outcome.NOT_ATTEMPTED
     assert any("its time limit" in finding.message for finding in verdict.findings)
+
+
+def test_a_segment_with_optimizer_state_and_losses_is_audited_from_its_own_bytes(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = layout_of(tmp_path)
+    code, tokens, commits = pythia.publish_segment(hub, tmp_path)
+    data = pythia.segment_target(layout.target, code, tokens, commits)
+    copied = {"step": 24, "artifact": "step16"}
+    data["rerun"]["checkpoints"].append(copied)  # its content is that of step 16
+    write_target(layout.root, data)
+    hub.requests.clear()
+    verdict = audit(layout)
+    assert verdict.outcome is Outcome.REPRODUCED, verdict.reason
+    (claim,) = verdict.claims
+    assert (claim.rule, claim.protocol) == ("replay_matches", "segment")
+    needed = 4 * 4 * sum(value.size for value in pythia.initial_weights(pythia.recipe(tmp_path), 0).values())
+    needed += 8 * 8 * (pythia.LENGTH + 1) * 2
+    assert needed <= hub.sent("*/resolve/*") <= 1.05 * needed
+    assert any(of.kind == "checkpoints_same" and "steps 16, 24" in of.message for of in verdict.findings)
+    page = layout.report.read_text()
+    assert "from the published step 8" in page
+    assert "Published checkpoints" in page
+    record = read_record(layout.checkpoints("faithful", 0), CheckpointsRecord)
+    assert all(look.digest[:12] in page for look in record.looks)
+    monkeypatch.chdir(layout.root)
+    write_index(layout.root, [layout.target])
+    done = CliRunner().invoke(cli.app, ["checkpoints", layout.target, "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout) == json.loads(layout.checkpoints("faithful", 0).read_text())
+    shown = CliRunner().invoke(cli.app, ["checkpoints", layout.target])
+    assert "same: the checkpoints of steps 16, 24 have the same content" in shown.stdout
+    assert "odd things in 3 checkpoints: 1" in shown.stdout

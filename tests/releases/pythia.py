@@ -14,8 +14,8 @@ from safetensors.numpy import save
 from openassay.recipes.formats import read_recipe
 from openassay.recipes.formats.draft import complete
 from openassay.training.language import LanguageRecipe
-from openassay.training.lm import initial_weights
-from openassay.training.numerics import ContiguousTokens, Tokens
+from openassay.training.lm import LanguageTraining, initial_weights
+from openassay.training.numerics import ContiguousTokens, Numerics, Tokens
 from releases.language import LENGTH, VOCABULARY, stream, train
 
 YAML = """{
@@ -135,3 +135,52 @@ def target(
             }
         ],
     }  # fmt: skip
+
+
+def publish_segment(hub: Hub, folder: Path, *, first: int = 8, last: int = 16) -> tuple[str, str, dict[int, str]]:
+    """Publish two later steps only, the optimizer's state of the first one, and a log of the losses. Gives the same commits."""
+    stated = recipe(folder)
+    training = LanguageTraining(stated, initial_weights(stated, 0), numerics=Numerics(permuted=1))
+    commits = {}
+    for step in (first, last):
+        training.advance(in_order(items()), step)
+        files = {"model.safetensors": save(training.weights())}
+        if step == first:
+            files["optimizer.safetensors"] = save(
+                {
+                    f"{name}.{part}": value
+                    for name, both in training.moments().items()
+                    for part, value in zip(("exp_avg", "exp_avg_sq"), both, strict=True)
+                }
+            )
+        commits[step] = hub.commit("mini/pythia", files, revision=f"step{step}")
+    log = "".join(
+        f"{update + 1},{loss:.4f}\n" for update, loss in enumerate(training.log().losses) if update != last - 2
+    )
+    code = hub.git(
+        "mini/pythia", {"models/mini.yml": YAML.encode(), "logs/loss.csv": f"Step,train/loss\n{log}".encode()}
+    )
+    tokens = hub.commit("mini/tokens", {"document.bin": items().tobytes()}, repo_type="dataset")
+    return code, tokens, commits
+
+
+def segment_target(name: str, code: str, tokens: str, commits: dict[int, str]) -> dict[str, Any]:
+    """The target file of such a release: it asks for the bytes of the segment's batches only."""
+    first, last = sorted(commits)
+    data = target(name, code, tokens, commits, updates=(last - first,), exercise=False)
+    batch = 8 * (LENGTH + 1) * 2
+    wanted = {"path": "document.bin", "bytes": [first * batch, last * batch]}
+    data["artifacts"]["tokens"]["sources"][0]["files"] = [wanted]
+    data["artifacts"][f"step{first}"]["sources"][0]["files"] = ["model.safetensors", "optimizer.safetensors"]
+    data["rerun"]["tokens"] |= {
+        "files": [f"document.bin.bytes-{first * batch}-{last * batch}"], "starts_at": first * batch,
+    }  # fmt: skip
+    data["rerun"]["checkpoints"][0]["optimizer"] = {"artifact": f"step{first}", "path": "optimizer.safetensors"}
+    data["rerun"] |= {
+        "protocol": "segment", "first": first,
+        "losses": {
+            "artifact": "code", "path": "logs/loss.csv", "step_column": "Step", "loss_column": "train/loss",
+            "step_is": "updates_done", "cited_at": {"url": "https://example.org/mini", "note": "logged after each update"},
+        },
+    }  # fmt: skip
+    return data

@@ -136,13 +136,28 @@ def test_a_segment_is_replayed_from_the_published_optimizer_state_or_by_losses_a
         weights[step] = {name: value.copy() for name, value in training.weights().items()}
         moments[step] = training.moments()
     whole = mini.published(STATED, TOKENS, weights, training.log().losses, moments=moments.__getitem__)
+    rate = STATED.learning_rate
+    wrong = replace(STATED, learning_rate=replace(rate, peak=2 * rate.peak, minimum=2 * rate.minimum))
     report = replay_segment(whole, first=16, updates=AT)
     assert report.verdict.standing is Standing.MATCHES
     assert report.horizons == (20, 24)
-    burned = replay_segment(replace(whole, moments=lambda _step: None), first=16, updates=AT)
+    alone = replace(whole, moments=lambda _step: None)
+    burned = replay_segment(alone, first=16, updates=AT)
     assert {one.statistic for one in burned.verdict.statistics} == {"loss_rms"}
     assert burned.verdict.standing is not Standing.DIFFERS
-    assert "neither" in replay_segment(replace(whole, moments=lambda _step: None), first=0, updates=AT).problem
+    # moments of a few updates are not the published run's, and would accuse an honest release
+    assert (
+        "16 updates or more before" in replay_segment(replace(alone, steps=(8, 16, 20)), first=16, updates=AT).problem
+    )
+    assert "neither" in replay_segment(alone, first=0, updates=AT).problem
+    assert "no checkpoint of step 12" in replay_segment(whole, first=12, updates=AT).problem
+    assert "no later checkpoint" in replay_segment(replace(whole, losses=None), first=24, updates=AT).problem
+    explained = explain(
+        replace(whole, recipe=wrong), first=16, updates=AT, standard=("learning rate x2", "learning rate x0.5")
+    )
+    assert explained.ranked[0].name == "learning rate x0.5"
+    assert explained.ranked[0].explains
+    assert not any("twice" in tried.name for tried in explained.ranked)
 
 
 def test_the_checkpoints_of_an_honest_training_hold_nothing_odd() -> None:

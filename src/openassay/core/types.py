@@ -598,7 +598,7 @@ class Exercise:
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayRecord:
-    """`replay.json` beside a rerun: do the published checkpoints follow from step 0 by the published recipe?"""
+    """`replay.json` beside a rerun: do published checkpoints follow from an earlier one by the published recipe?"""
 
     standing: Literal["MATCHES", "DIFFERS", "INCONCLUSIVE"]
     reasons: tuple[str, ...]
@@ -608,6 +608,45 @@ class ReplayRecord:
     settings: tuple[str, ...]
     """Values that the published recipe does not state; the target says where they stand."""
     exercise: tuple[Exercise, ...]
+    first: int = 0
+    """The published step that it starts from."""
+    burned_in_from: int | None = None
+    """The earlier step from which it was trained up to `first` for Adam's moments, where those are not published."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointLook:
+    """One published checkpoint beside the first one and the one before."""
+
+    step: int
+    digest: str
+    """sha256 of names, shapes and values as fp32."""
+    from_first: float
+    """Euclidean distance from the first one, step 0 where that is published."""
+    from_before: float
+    largest_move: float
+    """Of one weight, from the checkpoint before."""
+    bound: float | None
+    """Of such a move, by optimizer, schedule and storage."""
+    correlation: float | None
+    """Largest correlation of a weight matrix with the first checkpoint's, in standard errors of no correlation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointOddity:
+    """One thing about checkpoints that cannot be so, if they and the recipe are as stated."""
+
+    kind: Literal["same", "initialisation", "too far", "unmoved", "orphan", "not finite", "tensors"]
+    steps: tuple[int, ...]
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointsRecord:
+    """`checkpoints.json` beside a rerun: what do the published checkpoints say by themselves, without any training?"""
+
+    looks: tuple[CheckpointLook, ...]
+    oddities: tuple[CheckpointOddity, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

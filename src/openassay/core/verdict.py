@@ -448,7 +448,7 @@ def judge_claim(evidence: Evidence, *, driver: Driver, protocol: str) -> Verdict
 
 
 def judge_replay(claim: Claim, found: ReplayRecord, *, protocol: str) -> Verdict:
-    """What does a replay say of the claim that the published checkpoints follow from step 0 by the published recipe?
+    """What does a replay say of the claim that published checkpoints follow from an earlier one by the published recipe?
 
     Its own rule decides (`core/replay.py`): a statistic beyond three floors, or none and the controls seen. The value is the
     largest statistic in floors.

@@ -36,6 +36,7 @@ from openassay.protocols.prefix import (
     trace_of,
     watch,
 )
+from openassay.protocols.segment import segment_settings
 from openassay.training.mismatch import RecipeMismatch
 from openassay.training.numerics import Numerics, Weights
 
@@ -95,6 +96,7 @@ def explain(
     release: Release,
     *,
     updates: Sequence[int] = (16, 64),
+    first: int | None = None,
     alternatives: Sequence[Change] = (),
     standard: Sequence[str] | None = None,
     numerics: Numerics = Numerics(),  # noqa: B008 - frozen
@@ -103,26 +105,30 @@ def explain(
 ) -> Explanation:
     """Try what else the training may have been.
 
-    alternatives: those that the release itself suggests, tried before the standard ones. standard: names of the standard ones to
-    try; None for all.
+    first: the step that a segment starts from; None for a prefix. alternatives: those that the release itself suggests, tried
+    before the standard ones. standard: names of the standard ones to try; None for all.
 
     Raises `RecipeMismatch` where the release cannot be replayed at all.
     """
-    horizons = available_horizons(release, updates)
+    horizons = available_horizons(release, updates, first or 0)
     if not horizons:
         raise RecipeMismatch("no checkpoint and no losses are published to compare with")
-    setting = prefix_setting(release, horizons, device)
+    more: list[Setting] = []
+    if first is None:
+        setting = prefix_setting(release, horizons, device)
+    else:
+        setting, *more = segment_settings(release, first, horizons, device)
     theirs = trace_of(release, setting, numerics)
     replay = keep(faithful(release), numerics, setting)
     floor = with_rounding_of_log(
         floors([
             run_beside(faithful(release), replica.numerics, setting, [replay], replica.jitter)[0]
             for replica in default_replicas(release.recipe, numerics, release.stored)
-        ]),
+        ] + [run_beside(faithful(release), numerics, other, [replay])[0] for other in more]),
         release.loss_rounding,
     )  # fmt: skip
     plain = run_beside(faithful(release), numerics, setting, [theirs])[0]
-    usual = changes(release.recipe, release.tokens, updates=horizons[-1])
+    usual = changes(release.recipe, release.tokens, updates=horizons[-1] - setting.first, first=setting.first)
     listed = (*alternatives, *(change for change in usual if standard is None or change.name in standard))
     tried: list[tuple[str, str, Statistics]] = []
     not_tried: list[str] = []
@@ -139,11 +145,14 @@ def explain(
     return rank(plain, tried, floor, tuple(not_tried))
 
 
+NEIGHBOURS: dict[str, Callable[[int], int]] = {
+    "checkpoints are of one step later": lambda step: step + 1,
+    "checkpoints are of one step earlier": lambda step: step - 1,
+}
 RELABELLED: dict[str, Callable[[int], int]] = {
     "checkpoints are of twice the step": lambda step: 2 * step,
     "checkpoints are of half the step": lambda step: step // 2,
-    "checkpoints are of one step later": lambda step: step + 1,
-    "checkpoints are of one step earlier": lambda step: step - 1,
+    **NEIGHBOURS,
 }
 
 
@@ -153,8 +162,9 @@ def mislabelled(
     """Are the checkpoints those of other steps? One replay, looked at there; weights only. One list for each of the traces."""
     if not setting.compare_weights:
         return [[] for _ in beside]
-    found: list[dict[str, Statistics]] = [{name: {} for name in RELABELLED} for _ in beside]
-    wanted = [(name, step, other(step)) for name, other in RELABELLED.items() for step in setting.horizons]
+    others = NEIGHBOURS if setting.first else RELABELLED  # twice the step of a segment is far away
+    found: list[dict[str, Statistics]] = [{name: {} for name in others} for _ in beside]
+    wanted = [(name, step, other(step)) for name, other in others.items() for step in setting.horizons]
 
     def visit(real: int, now: Weights) -> None:
         for name, step, at in wanted:

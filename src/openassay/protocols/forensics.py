@@ -71,22 +71,21 @@ class Forensics:
 
 
 def inspect_checkpoints(release: Release, *, say: Say = lambda _line: None) -> Forensics:
-    """Look at every published checkpoint once, in the order of their steps."""
-    steps = tuple(sorted(release.steps))
+    """Look at every published checkpoint once, in the order of their steps.
+
+    The first one with finite weights stands for step 0 where that is not published, or not finite.
+    """
     looks: list[Look] = []
     odd: list[Oddity] = []
-    if not steps:
-        return Forensics(looks=(), oddities=())
-    start = before = release.weights(steps[0])
-    before_step = steps[0]
-    if steps[0] == 0:
-        odd += initialisation(release.recipe, start)
-    for step in steps:
+    start: Weights = {}
+    before: Weights = {}
+    first = before_step = -1
+    for step in sorted(release.steps):
         say(f"checkpoint of step {step}")
         now = release.weights(step)
-        if {name: value.shape for name, value in now.items()} != {name: value.shape for name, value in start.items()}:
+        if start and {name: v.shape for name, v in now.items()} != {name: v.shape for name, v in start.items()}:
             odd.append(
-                Oddity(kind="tensors", steps=(step,), message=f"step {step} has other tensors than step {steps[0]}")
+                Oddity(kind="tensors", steps=(step,), message=f"step {step} has other tensors than step {first}")
             )
             continue
         bad = sorted(name for name, value in now.items() if not np.all(np.isfinite(value)))
@@ -99,6 +98,10 @@ def inspect_checkpoints(release: Release, *, say: Say = lambda _line: None) -> F
                 )
             )
             continue
+        if not start:
+            start, before, first, before_step = now, now, step, step
+            if step == 0:
+                odd += initialisation(release.recipe, start)
         looks.append(_look(release, step, now, before_step, before, start))
         before, before_step = now, step
     odd += _copies(release, looks) + _moves(looks) + _orphans(looks)
@@ -192,6 +195,7 @@ def _look(release: Release, step: int, now: Weights, before_step: int, before: W
 def _copies(release: Release, looks: list[Look]) -> list[Oddity]:
     """Checkpoints of different steps with the same content, where the schedule lets the weights move."""
     found = []
+    skipped = " (updates that overflow in fp16 are left out)" if release.recipe.precision == "fp16" else ""
     by_digest: dict[str, list[int]] = {}
     for look in looks:
         by_digest.setdefault(look.digest, []).append(look.step)
@@ -204,7 +208,7 @@ def _copies(release: Release, looks: list[Look]) -> list[Oddity]:
                 Oddity(
                     kind=kind,
                     steps=tuple(steps),
-                    message=f"the checkpoints of steps {', '.join(map(str, steps))} have the same content",
+                    message=f"the checkpoints of steps {', '.join(map(str, steps))} have the same content{skipped}",
                 )
             )
     return found
@@ -222,7 +226,7 @@ def _moves(looks: list[Look]) -> list[Oddity]:
 
 
 def _orphans(looks: list[Look]) -> list[Oddity]:
-    """Checkpoints that have nothing of step 0, though a later one has."""
+    """Checkpoints that have nothing of the first one, though a later one has."""
     found = []
     for at, look in enumerate(looks[1:], start=1):
         later = max((other.correlation for other in looks[at + 1 :]), default=-math.inf)
@@ -230,7 +234,8 @@ def _orphans(looks: list[Look]) -> list[Oddity]:
         if look.correlation < STRANGER and max(later, before) > DESCENDS:
             found.append(
                 Oddity(kind="orphan", steps=(look.step,), message=(
-                    f"step {look.step} does not descend from step 0: no weight matrix correlates with it, while others do"
+                    f"step {look.step} does not descend from step {looks[0].step}: no weight matrix correlates with it, while "
+                    "others do"
                 ))
             )  # fmt: skip
     return found

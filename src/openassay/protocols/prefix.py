@@ -62,6 +62,8 @@ class Release:
     """The published training loss of update 0, 1, ...; not a number where none is published."""
     loss_rounding: float = 0.0
     """Unit of the published losses' last digit."""
+    loss_window: int = 1
+    """Updates whose mean one published loss is, up to the update that it stands at."""
     moments: Callable[[int], Moments | None] = lambda _step: None
     """Optimizer state of a published step, where there is one."""
     assumed: tuple[str, ...] = ()
@@ -106,6 +108,10 @@ class Setting:
     """An earlier step and its weights: trained from there to `first` for the moments' sake, then given the weights of `first`."""
     compare_weights: bool = True
     probe_items: NDArray[np.integer[Any]] | None = None
+    loss_window: int = 1
+    """Training losses are compared as means over so many updates, since the release logged such."""
+    logged: NDArray[np.bool_] | None = None
+    """Updates from `first` on at which training losses are compared; None for all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,10 +150,13 @@ class PrefixReport:
 
 
 def available_horizons(release: Release, wanted: Iterable[int], first: int = 0) -> tuple[int, ...]:
-    """For each wanted number of updates the last published step up to there; with published losses the wanted step itself."""
-    if release.losses is not None and not [step for step in release.steps if step > first]:
-        return tuple(first + updates for updates in wanted)
+    """For each wanted number of updates the last published step up to there; where there is none, but losses are published, the
+    wanted step itself.
+    """
+    wanted = tuple(wanted)
     steps = {max((s for s in release.steps if first < s <= first + updates), default=None) for updates in wanted}
+    if release.losses is not None and steps <= {None}:
+        return tuple(sorted({first + updates for updates in wanted}))
     return tuple(sorted(step for step in steps if step is not None))
 
 
@@ -264,8 +273,17 @@ def prefix_setting(release: Release, horizons: tuple[int, ...], device: str = "c
     published = [step for step in horizons if step in release.steps]
     return Setting(
         first=0, horizons=horizons, start=release.weights(0), stored=release.stored, device=device, probe_items=probe,
-        compare_weights=bool(published),
+        compare_weights=bool(published), loss_window=release.loss_window, logged=logged_of(release, 0),
     )  # fmt: skip
+
+
+def logged_of(release: Release, first: int) -> NDArray[np.bool_] | None:
+    """From step `first` on, which updates have a published loss that is of no update before?"""
+    if release.losses is None:
+        return None
+    logged: NDArray[np.bool_] = ~np.isnan(release.losses[first:])
+    logged[: release.loss_window - 1] = False
+    return logged
 
 
 def replay_prefix(
@@ -323,9 +341,12 @@ def compare(
     for at, change in enumerate(wrong):
         say(f"probe {at + 1} of {len(wrong)}: {change.name}")
         seen[change.name] = run_beside(change, numerics, setting, [replay])[0]
+    assumed = release.assumed
+    if fits := _misread(release, setting, replay, values, floor):
+        assumed = (*assumed, f"what a logged loss is of ({fits}, the losses fit)")
     verdict = judge_replay(
         values, beside, controls={name: seen[name] for name in CONTROLS if name in seen},
-        log_rounding=release.loss_rounding, assumed=release.assumed,
+        log_rounding=release.loss_rounding, assumed=assumed,
     )  # fmt: skip
     return PrefixReport(
         verdict=verdict, problem="", horizons=setting.horizons, replicas=tuple(replica.name for replica in replicas),
@@ -369,9 +390,44 @@ def _paired(ours: NDArray[np.float64], theirs: NDArray[np.float64], setting: Set
     for step in setting.horizons:
         count = min(step - setting.first, len(ours), len(theirs))
         known = ~np.isnan(theirs[:count])
+        if setting.logged is not None:  # replicas are compared where the release can be
+            count = min(count, len(setting.logged))
+            known = known[:count] & setting.logged[:count]
         if known.any():
             found["loss_rms", step] = loss_rms(ours[:count][known], theirs[:count][known])
     return found
+
+
+def _misread(release: Release, setting: Setting, replay: Trace, values: Statistics, floor: Statistics) -> str:
+    """As what would the published losses fit, if not as those of the updates that they are said to be of? Empty for nothing.
+
+    Then the target may have misread the log, which is no difference of the release's.
+    """
+    if release.losses is None or replay.losses is None:
+        return ""
+    own = {key: value for key, value in values.items() if key[0] == "loss_rms"}
+    if largest_in_floors(own, floor)[0] <= FACTOR:
+        return ""
+    later, earlier = np.roll(release.losses, 1), np.roll(release.losses, -1)
+    later[0] = earlier[-1] = np.nan
+    tried = [("one update later", later, replay.losses, 1), ("one update earlier", earlier, replay.losses, 1)]
+    apart = np.diff(np.flatnonzero(~np.isnan(release.losses)))
+    if setting.loss_window == 1 and len(apart) and apart.min() > 1:
+        window = int(apart.min())
+        tried.append((f"as means of {window}", release.losses, averaged(replay.losses, window), window))
+    for what, theirs, ours, window in tried:
+        said = replace(release, losses=theirs, loss_window=max(window, release.loss_window))
+        found = _paired(ours, theirs[setting.first :], replace(setting, logged=logged_of(said, setting.first)))
+        if found and largest_in_floors(found, floor)[0] <= FACTOR:
+            return what
+    return ""
+
+
+def averaged(losses: NDArray[np.float64], window: int) -> NDArray[np.float64]:
+    """The mean of each loss and those before it, `window` together; of fewer at the beginning."""
+    if window == 1:
+        return losses
+    return np.array([losses[max(0, at + 1 - window) : at + 1].mean() for at in range(len(losses))])
 
 
 class _Kept:
@@ -402,7 +458,7 @@ class _Kept:
             visit=lambda step, weights: visit(step, rounded(weights, setting.stored)),
         )  # fmt: skip
         log = self.training.log()
-        return log.losses[setting.first - log.first :]
+        return averaged(log.losses[setting.first - log.first :], setting.loss_window)
 
     def probe(self) -> NDArray[np.float64]:
         """Losses of the probe batches under the present weights."""

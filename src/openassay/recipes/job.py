@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openassay.core.curves import CurveFamily, doomed
-from openassay.core.types import Measurement, ReplayRecord, RerunStatus
+from openassay.core.types import CheckpointsRecord, Measurement, ReplayRecord, RerunStatus
 from openassay.faults import BadInput
 from openassay.store import Listing
 
@@ -96,6 +96,7 @@ class Execution:
     cpu_s: float
     device: str
     replay: ReplayRecord | None = None
+    checkpoints: CheckpointsRecord | None = None
 
 
 _KINDS = {

@@ -1,4 +1,4 @@
-"""The replay driver: the published first updates of a language model, again, from its step 0 and in its order.
+"""The replay driver: published updates of a language model, again, from its step 0 or a later checkpoint, in its order.
 
 Where initial weights, data order and early checkpoints are published, nothing is left to chance but the rounding of the
 arithmetic, and the floor of that is measured on this machine (`protocols.prefix`). One replay says more than many trainings from
@@ -7,17 +7,22 @@ other seeds.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
+import numpy as np
 from pydantic import Field
 
 from openassay.core.replay import FACTOR
 from openassay.core.types import (
     LARGEST,
+    CheckpointLook,
+    CheckpointOddity,
+    CheckpointsRecord,
     Exercise,
     Measurement,
     ReplayRecord,
@@ -28,28 +33,34 @@ from openassay.core.types import (
 from openassay.faults import BadInput
 from openassay.layout import Layout
 from openassay.protocols.explain import Explanation
-from openassay.protocols.prefix import CONTROLS, PrefixReport, Release, replay_prefix
+from openassay.protocols.forensics import Forensics, inspect_checkpoints
+from openassay.protocols.prefix import CONTROLS, PrefixReport, Release, Say, replay_prefix
+from openassay.protocols.segment import SHORTEST_BURN_IN, burn_in_start, replay_segment
 from openassay.recipes.job import Arm, Execution, Job
-from openassay.recipes.published import Checkpoint, PublishedTraining, stored_as, weights_of
+from openassay.recipes.losses import LossLog
+from openassay.recipes.published import Checkpoint, OptimizerState, PublishedTraining, stored_as, weights_of
 from openassay.records import read_record
+from openassay.training.language import LanguageRecipe
 from openassay.training.mismatch import RecipeMismatch
-from openassay.training.numerics import Numerics
+from openassay.training.numerics import Moments, Numerics
 from openassay.training.tokens import BadTokens
 
 METRIC = "replay_in_floors"
 """The largest statistic of a replay in units of its floor: beyond 3 it is not noise."""
 MARGIN = FACTOR
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayRecipe(PublishedTraining):
-    """Replay the first updates and compare with the published checkpoints."""
+    """Replay some updates and compare with the published checkpoints and losses."""
 
     driver: Literal["replay"]
-    checkpoints: Annotated[tuple[Checkpoint, ...], Field(min_length=2)]
-    """Step 0 and those that are compared with."""
+    checkpoints: Annotated[tuple[Checkpoint, ...], Field(min_length=1)]
+    """That which the replay starts from, and those that are compared with."""
     updates: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (16, 64)
-    """Horizons: at each, the last published step up to there is compared."""
+    """Horizons, from where the replay starts: at each, the last published step up to there is compared."""
     exercise: bool = True
     """Probe every field of the recipe: what would this replay have noticed? About forty replays more."""
     metric: str = METRIC
@@ -57,8 +68,15 @@ class ReplayRecipe(PublishedTraining):
     max_runs: int | None = None
     timeout_s: Annotated[float, Field(gt=0)] = 86400.0
     """Looked at before each replica and probe: the training that is under way is finished."""
-    protocol: Literal["prefix"] = "prefix"
-    """`prefix`: from the published step 0."""
+    protocol: Literal["prefix", "segment"] = "prefix"
+    """`prefix`: from the published step 0; `segment`: from the checkpoint of step `first`."""
+    first: Annotated[int, Field(ge=0)] | None = None
+    """Where a segment starts; horizons are counted from there. With `optimizer` of its checkpoint everything is compared, else
+    the moments are burned in from the checkpoint before, and losses alone are compared."""
+    losses: LossLog | None = None
+    """The published training losses; without them losses of held-out batches are compared."""
+    forensics: bool = True
+    """Look at all the checkpoints by themselves, too."""
 
     def metrics(self) -> set[str]:
         """The metrics that a replay measures."""
@@ -72,6 +90,7 @@ class ReplayRecipe(PublishedTraining):
         """One replay with its replicas and probes, in this process."""
         started, said, deadline = time.process_time(), [""], time.monotonic() + job.timeout_s
         device = _device(job.device)
+        status, reason, checkpoints, record = RerunStatus.FAILED, "", None, None
 
         def say(line: str) -> None:
             if time.monotonic() > deadline:
@@ -81,35 +100,111 @@ class ReplayRecipe(PublishedTraining):
 
         try:
             release = self.release(job.artifacts)
-            report = replay_prefix(
-                release, updates=self.updates, numerics=Numerics(threads=job.threads), device=device, probes=self.exercise,
-                say=say,
-            )  # fmt: skip
-            problem = report.problem
+            if self.forensics:
+                checkpoints = checkpoints_record(inspect_checkpoints(release, say=say))
+            report = self._replay(release, Numerics(threads=job.threads), device, say)
+            if report.verdict is None:
+                reason = f"no replay: {report.problem}"
+            else:
+                record = self._record(report, release)
         except _TimeLimit:
-            return Execution(
-                status=RerunStatus.TIMED_OUT, reason=f"stopped after {job.timeout_s:g} s, its time limit", measurements=(),
-                curves={}, log="\n".join(said).strip() + "\n", cpu_s=time.process_time() - started, device=device,
-            )  # fmt: skip
+            status, reason = RerunStatus.TIMED_OUT, f"stopped after {job.timeout_s:g} s, its time limit"
         except (RecipeMismatch, BadTokens, BadInput) as finding:  # what was published does not fit together
-            report, problem = None, str(finding)
-        cpu_s = time.process_time() - started
-        log = "\n".join(said).strip() + "\n"
-        if report is None or report.verdict is None:
-            return Execution(
-                status=RerunStatus.FAILED, reason=f"no replay: {problem}", measurements=(), curves={}, log=log, cpu_s=cpu_s,
-                device=device,
+            reason = f"no replay: {finding}"
+        measurements: tuple[Measurement, ...] = ()
+        if record is not None:
+            status = RerunStatus.FINISHED
+            value = max((of.in_floors for of in record.statistics if of.used), default=None)
+            measurements = (
+                Measurement(
+                    metric=self.metric, value=value, raw="" if value is None else repr(value), step=record.horizons[-1],
+                    self_reported=False,
+                ),
             )  # fmt: skip
-        record = _record(report, tuple(sorted(self.settings)))
-        value = max((of.in_floors for of in record.statistics if of.used), default=None)
-        measurement = Measurement(
-            metric=self.metric, value=value, raw="" if value is None else repr(value), step=record.horizons[-1],
-            self_reported=False,
-        )  # fmt: skip
         return Execution(
-            status=RerunStatus.FINISHED, reason="", measurements=(measurement,), curves={}, log=log, cpu_s=cpu_s,
-            device=device, replay=record,
+            status=status, reason=reason, measurements=measurements, curves={}, log="\n".join(said).strip() + "\n",
+            cpu_s=time.process_time() - started, device=device, replay=record, checkpoints=checkpoints,
         )  # fmt: skip
+
+    def _replay(self, release: Release, numerics: Numerics, device: str, say: Say) -> PrefixReport:
+        common: dict[str, Any] = {
+            "updates": self.updates, "numerics": numerics, "device": device, "probes": self.exercise, "say": say,
+        }  # fmt: skip
+        if self.protocol == "prefix":
+            return replay_prefix(release, **common)
+        assert self.first is not None  # noqa: S101 - the plan has looked
+        return replay_segment(release, first=self.first, **common)
+
+    def _record(self, report: PrefixReport, release: Release) -> ReplayRecord:
+        assert report.verdict is not None  # noqa: S101 - the caller has looked
+        first = self.first or 0
+        return ReplayRecord(
+            standing=report.verdict.standing.value, reasons=report.verdict.reasons, horizons=report.horizons,
+            statistics=tuple(
+                ReplayStatistic(
+                    statistic=of.statistic, horizon=of.horizon, value=_finite(of.value), floor=_finite(of.floor), limit=of.limit,
+                    used=of.used, in_floors=_finite(of.in_floors),
+                )
+                for of in report.verdict.statistics
+            ),
+            replicas=report.replicas, settings=tuple(sorted(self.settings)),
+            exercise=tuple(
+                Exercise(
+                    field=of.field, change=of.change, in_floors=_finite(of.in_floors), statistic=of.statistic,
+                    horizon=of.horizon, exercised=of.exercised, control=of.change in CONTROLS,
+                )
+                for of in report.exercise
+            ),
+            first=first,
+            burned_in_from=None if self._optimizer(first) else burn_in_start(release.steps, first),
+        )  # fmt: skip
+
+    def _optimizer(self, step: int) -> OptimizerState | None:
+        return next((of.optimizer for of in self.checkpoints if of.step == step), None)
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with where it starts or what it is compared with: the key and a line; empty when nothing is."""
+        steps = [of.step for of in self.checkpoints]
+        if len(set(steps)) != len(steps):
+            return f"checkpoints: each step stands once, found {steps}"
+        if self.protocol == "prefix":
+            if self.first is not None:
+                return "first: a prefix starts from step 0; remove it, or give protocol: segment"
+            if 0 not in steps:
+                return f"checkpoints: a prefix starts from step 0, found {steps}; or give protocol: segment and first"
+        elif self.first is None:
+            return "first: missing; say from which of the checkpoints the segment starts"
+        elif self.first not in steps or self.first == 0:
+            later = ", ".join(str(step) for step in sorted(steps) if step) or "none is listed"
+            return f"first: a segment starts from one of the checkpoints after step 0 ({later}), found {self.first}"
+        elif self._optimizer(self.first) is None and burn_in_start(steps, self.first) is None:
+            return (
+                f"checkpoints: the segment from step {self.first} needs `optimizer` at that step, or a checkpoint "
+                f"{SHORTEST_BURN_IN} updates or more before it, from which the moments are burned in"
+            )
+        first = self.first or 0
+        for of in self.checkpoints:
+            if of.optimizer is not None and (self.protocol == "prefix" or of.step != first):
+                return f"checkpoints: the optimizer's state of step {of.step} is of no use: it is read where a segment starts"
+        last = first + max(self.updates)
+        if self.losses is None and not any(first < step <= last for step in steps):
+            return (
+                f"updates: nothing to compare with: no checkpoint from step {first + 1} to {last} is listed, and no losses are "
+                f"given; checkpoints: {sorted(steps)}"
+            )
+        if self.tokens.problem:
+            return f"tokens.starts_at: {self.tokens.problem}"
+        return ""
+
+    def artifacts(self) -> dict[str, str]:
+        """Every artifact that is named, with the key that names it."""
+        named = {self.recipe.artifact: "recipe", self.tokens.artifact: "tokens"}
+        for of in self.checkpoints:
+            named[of.artifact] = "checkpoints"
+            if of.optimizer:
+                named[of.optimizer.artifact] = "checkpoints.optimizer"
+        return named | ({self.losses.artifact: "losses"} if self.losses else {})
 
     def release(self, artifacts: Mapping[str, str]) -> Release:
         """What was published, ready for a replay. `BadInput`, `BadTokens` or `RecipeMismatch` say what does not fit."""
@@ -121,15 +216,40 @@ class ReplayRecipe(PublishedTraining):
         return Release(
             recipe=recipe, tokens=self.in_order(artifacts, recipe), steps=tuple(sorted(paths)),
             weights=lambda step: weights_of(paths[step])[0], stored=stored_as(tuple(paths.values())),
+            moments=lambda step: self._moments(artifacts, recipe, step), **self._losses(artifacts),
         )  # fmt: skip
+
+    def _moments(self, artifacts: Mapping[str, str], recipe: LanguageRecipe, step: int) -> Moments | None:
+        from openassay.training.optimizer_state import read_moments  # noqa: PLC0415 - torch takes seconds to import
+
+        state = self._optimizer(step)
+        return read_moments(Path(artifacts[state.artifact]) / state.path, recipe, step) if state else None
+
+    def _losses(self, artifacts: Mapping[str, str]) -> dict[str, Any]:
+        """The published losses, as `Release` takes them."""
+        if self.losses is None:
+            return {}
+        first = self.first or 0
+        last = first + max(self.updates)
+        losses, rounding = self.losses.read(artifacts, max(last, *(of.step for of in self.checkpoints)))
+        if np.isnan(losses[first + self.losses.mean_over - 1 : last]).all():
+            raise RecipeMismatch(f"{self.losses.path}: it has no loss of the replayed updates, {first} to {last - 1}")
+        return {"losses": losses, "loss_rounding": rounding, "loss_window": self.losses.mean_over}
 
 
 def read_replay(rerun: object, reruns: RerunsRecord, layout: Layout) -> ReplayRecord | None:
     """What the replay of this audit found; None where there was none. `rerun`: the plan's."""
-    path = layout.replay("faithful", 0)
-    if not isinstance(rerun, ReplayRecipe) or not reruns.identities or not path.exists():
-        return None
-    return read_record(path, ReplayRecord)
+    return _read(layout.replay("faithful", 0), ReplayRecord, rerun, reruns)
+
+
+def read_checkpoints(rerun: object, reruns: RerunsRecord, layout: Layout) -> CheckpointsRecord | None:
+    """What this audit saw in the checkpoints by themselves; None where it did not look. `rerun`: the plan's."""
+    return _read(layout.checkpoints("faithful", 0), CheckpointsRecord, rerun, reruns)
+
+
+def _read(path: Path, kind: type[T], rerun: object, reruns: RerunsRecord) -> T | None:
+    there = isinstance(rerun, ReplayRecipe) and bool(reruns.identities) and path.exists()
+    return read_record(path, kind) if there else None
 
 
 class _TimeLimit(Exception):
@@ -142,25 +262,18 @@ def _device(wanted: str) -> str:
     return pick_device(wanted)
 
 
-def _record(report: PrefixReport, settings: tuple[str, ...]) -> ReplayRecord:
-    assert report.verdict is not None  # noqa: S101 - the caller has looked
-    return ReplayRecord(
-        standing=report.verdict.standing.value, reasons=report.verdict.reasons, horizons=report.horizons,
-        statistics=tuple(
-            ReplayStatistic(
-                statistic=of.statistic, horizon=of.horizon, value=_finite(of.value), floor=_finite(of.floor), limit=of.limit,
-                used=of.used, in_floors=_finite(of.in_floors),
+def checkpoints_record(found: Forensics) -> CheckpointsRecord:
+    """What forensics saw, as a record."""
+    return CheckpointsRecord(
+        looks=tuple(
+            CheckpointLook(
+                step=of.step, digest=of.digest, from_first=_finite(of.from_start), from_before=_finite(of.from_before),
+                largest_move=_finite(of.largest_move), bound=None if of.bound is None else _finite(of.bound),
+                correlation=_finite(of.correlation) if math.isfinite(of.correlation) else None,
             )
-            for of in report.verdict.statistics
+            for of in found.looks
         ),
-        replicas=report.replicas, settings=settings,
-        exercise=tuple(
-            Exercise(
-                field=of.field, change=of.change, in_floors=_finite(of.in_floors), statistic=of.statistic, horizon=of.horizon,
-                exercised=of.exercised, control=of.change in CONTROLS,
-            )
-            for of in report.exercise
-        ),
+        oddities=tuple(CheckpointOddity(kind=of.kind, steps=of.steps, message=of.message) for of in found.oddities),
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import jinja2
 
 from openassay.core.types import (
+    CheckpointsRecord,
     EvaluateRecord,
     FetchRecord,
     InspectRecord,
@@ -56,6 +57,7 @@ class Evidence:
     runs: dict[str, tuple[Rerun, ...]]
     glue: str | None
     replay: ReplayRecord | None = None
+    checkpoints: CheckpointsRecord | None = None
 
 
 def render(evidence: Evidence) -> str:

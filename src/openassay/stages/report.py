@@ -16,7 +16,7 @@ from openassay.core.types import (
 )
 from openassay.layout import Layout
 from openassay.plan import Plan
-from openassay.recipes.replay import read_replay
+from openassay.recipes.replay import read_checkpoints, read_replay
 from openassay.records import read_record
 from openassay.report.page import Evidence, render
 
@@ -40,6 +40,7 @@ def read_evidence(plan: Plan, layout: Layout) -> Evidence:
         evaluated=read_record(layout.record("evaluate"), EvaluateRecord),
         runs=runs,
         replay=read_replay(plan.rerun, reruns, layout),
+        checkpoints=read_checkpoints(plan.rerun, reruns, layout),
         glue=(layout.glue_folder / plan.glue.file).read_text(encoding="utf-8") if plan.glue else None,
     )
 

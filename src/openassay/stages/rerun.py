@@ -24,7 +24,15 @@ from tqdm import tqdm
 from openassay import child, metrics, protocols, recipes, training
 from openassay.core import replay
 from openassay.core.curves import scatter_of
-from openassay.core.types import FetchRecord, Finding, PrepareRecord, Rerun, RerunsRecord, RerunStatus
+from openassay.core.types import (
+    CheckpointsRecord,
+    FetchRecord,
+    Finding,
+    PrepareRecord,
+    Rerun,
+    RerunsRecord,
+    RerunStatus,
+)
 from openassay.core.verdict import wants_more
 from openassay.faults import Fault
 from openassay.layout import Layout
@@ -97,12 +105,39 @@ def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store,
             message = f"{task.arm_name}, seed {rerun.seed}: {rerun.reason}"
             kind = "measurement_missing" if rerun.status is RerunStatus.FINISHED else f"rerun_{rerun.status.value}"
             findings.append(Finding(stage="rerun", kind=kind, message=message))
+        if (path := task.record.parent / "checkpoints.json").exists():
+            findings += _odd_checkpoints(read_record(path, CheckpointsRecord))
     return RerunsRecord(
         not_attempted_because="",
         identities=identities,
         num_reused=sum(task in kept for task in used),
         findings=tuple(findings),
     )
+
+
+_MEANING = {
+    "same": "nothing was learnt between them, or one of them is not the checkpoint of its step",
+    "unmoved": "nothing was learnt by then, or one of them is not the checkpoint of its step",
+    "initialisation": "step 0 was not drawn as the recipe says",
+    "too far": "one of the two is of another training or step, or optimizer or schedule are not as stated",
+    "orphan": "it is of another training",
+    "not finite": "no training can go on from it",
+    "tensors": "it is of another model",
+}
+MOST_ALIKE = 5
+"""Oddities of one kind that are findings of their own; `checkpoints.json` has them all."""
+
+
+def _odd_checkpoints(record: CheckpointsRecord) -> list[Finding]:
+    """What the published checkpoints say against each other; none of it changes a verdict."""
+    findings = []
+    for kind in dict.fromkeys(odd.kind for odd in record.oddities):
+        told = [odd.message for odd in record.oddities if odd.kind == kind]
+        if len(told) > MOST_ALIKE:
+            told = [*told[:MOST_ALIKE], f"and {len(told) - MOST_ALIKE} more of the kind"]
+        name = f"checkpoints_{kind.replace(' ', '_')}"
+        findings += [Finding(stage="rerun", kind=name, message=f"{what}: {_MEANING[kind]}") for what in told]
+    return findings
 
 
 def _impossible(plan: Plan, prepared: PrepareRecord) -> str:
@@ -342,5 +377,7 @@ def _execute(task: _Task) -> Rerun:
     write_text(folder / "log.txt", execution.log)
     if execution.replay:
         write_record(folder / "replay.json", execution.replay)
+    if execution.checkpoints:
+        write_record(folder / "checkpoints.json", execution.checkpoints)
     write_record(task.record, rerun)
     return rerun

@@ -149,6 +149,11 @@ def initial_weights(recipe: LanguageRecipe, seed: int) -> dict[str, NDArray[np.f
     return found
 
 
+def current_name(name: str) -> str:
+    """A parameter's name as transformers has it now."""
+    return _RENAMED.get(name, name)
+
+
 def read_safetensors(path: Path) -> tuple[dict[str, NDArray[np.float32]], Precision]:
     """The weights of a file, in fp32, and the coarsest precision in which they are stored."""
     found: dict[str, NDArray[np.float32]] = {}
@@ -158,7 +163,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, NDArray[np.float32]], Precis
             tensor = file.get_tensor(name)
             if not name.endswith(_NOT_WEIGHTS):
                 kinds.add(tensor.dtype)
-                found[_RENAMED.get(name, name)] = tensor.float().numpy()
+                found[current_name(name)] = tensor.float().numpy()
     order: tuple[Precision, ...] = ("bf16", "fp16", "fp32")
     stored: Precision = next((name for name in order if _DTYPES[name] in kinds), "fp32")
     return found, stored

@@ -1,0 +1,223 @@
+"""Which moments had Adam at a published step? Optimizer states as releases publish them, without running a pickle's code.
+
+Three forms are read: safetensors with `<parameter>.exp_avg` and `<parameter>.exp_avg_sq`; OLMo's safetensors, in which each name
+is the base64 of a pickled `(("state", <parameter>, "exp_avg"), False)` (olmo/safetensors_util.py of allenai/OLMo); and what
+`torch.save(optimizer.state_dict())` writes, read by `torch.load(weights_only=True)`. Parameters have transformers' names or
+OLMo's. Numbers instead of names are taken for the model's order only where there is one group of parameters: with more, each
+group counts on, and nobody says which parameter is which.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import pickletools
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+
+from openassay.training.language import Architecture, LanguageRecipe
+from openassay.training.lm import build, current_name
+from openassay.training.mismatch import RecipeMismatch
+from openassay.training.numerics import Moments
+
+PARTS = ("exp_avg", "exp_avg_sq", "step", "max_exp_avg_sq")
+"""What is looked for of each parameter; the last one is AMSGrad's, which no recipe of ours has."""
+LONGEST_KEY = 4096
+_PICKLE_BOOKKEEPING = {"PROTO", "FRAME", "MEMOIZE", "BINPUT"}
+_BLOCK = re.compile(r"transformer\.blocks\.(\d+)\.(\w+)\.(weight|bias)\Z")
+
+Found = dict[str, dict[str, torch.Tensor]]
+"""By parameter, by part."""
+
+
+def read_moments(path: Path, recipe: LanguageRecipe, step: int) -> Moments:
+    """The moments of every parameter of the recipe's model. `RecipeMismatch` says what does not fit."""
+    if recipe.optimizer.name not in {"adamw", "adam_l2"}:
+        raise RecipeMismatch(
+            f"{path.name}: the recipe's optimizer is {recipe.optimizer.name}, which has no such moments"
+        )
+    if not path.is_file():
+        raise RecipeMismatch(f"{path.name} of an optimizer state is not in its artifact")
+    shapes = {name: tuple(p.shape) for name, p in build(recipe.architecture).named_parameters()}
+    try:
+        found = dict(_safetensors(path)) if path.suffix == ".safetensors" else _torch(path, tuple(shapes))
+    except (RecipeMismatch, OSError, MemoryError):
+        raise
+    except Exception as problem:  # noqa: BLE001 - the parsers raise nearly anything on hostile bytes
+        line = (str(problem) or type(problem).__name__).splitlines()[0][:200]
+        raise RecipeMismatch(
+            f"{path.name} is no optimizer state that can be read without running its code: {line}"
+        ) from None
+    named = _by_transformers_names(found, recipe.architecture)
+    moments: Moments = {}
+    for name, shape in shapes.items():
+        if name not in named:
+            raise RecipeMismatch(f"{path.name}: the optimizer state has nothing for {name}")
+        of = named[name]
+        if "max_exp_avg_sq" in of:
+            raise RecipeMismatch(f"{path.name}: {name} has max_exp_avg_sq: it is AMSGrad's state, not the recipe's")
+        if "step" in of and (of["step"].numel() != 1 or of["step"].item() != step):
+            at = f"after {of['step'].item():g} updates" if of["step"].numel() == 1 else "of no one step"
+            raise RecipeMismatch(f"{path.name}: it is the state {at}, not that of step {step}")
+        first, second = (_array(of, part, name, shape, path) for part in ("exp_avg", "exp_avg_sq"))
+        if second.size and second.min() < 0:
+            raise RecipeMismatch(f"{path.name}: exp_avg_sq of {name} is negative, which no mean of squares is")
+        moments[name] = (first, second)
+    if extra := sorted(set(named) - set(shapes)):
+        raise RecipeMismatch(f"{path.name}: it has a state of {extra[0][:100]}, which the recipe's model has not")
+    return moments
+
+
+def _array(
+    of: Mapping[str, torch.Tensor], part: str, name: str, shape: tuple[int, ...], path: Path
+) -> NDArray[np.float32]:
+    if part not in of:
+        raise RecipeMismatch(f"{path.name}: {name} has no {part}")
+    if tuple(of[part].shape) != shape:
+        raise RecipeMismatch(
+            f"{path.name}: {part} of {name} has the shape {tuple(of[part].shape)}, the parameter {shape}"
+        )
+    if of[part].dtype not in {
+        torch.float32,
+        torch.float64,
+    }:  # rounding is no part of the floor, and small squares become 0
+        kind = str(of[part].dtype).removeprefix("torch.")
+        raise RecipeMismatch(
+            f"{path.name}: {part} of {name} is stored as {kind}; moments are gone on from in float32 only"
+        )
+    value: NDArray[np.float32] = of[part].detach().float().numpy()
+    if not np.isfinite(value).all():
+        raise RecipeMismatch(f"{path.name}: {part} of {name} holds numbers that are not finite")
+    return value
+
+
+def _safetensors(path: Path) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
+    found: Found = {}
+    with safe_open(path, framework="pt") as file:
+        for key in file.keys():  # noqa: SIM118 - not a mapping
+            name, _, part = key.rpartition(".")
+            if part not in PARTS:
+                name, part = _olmo_key(key)
+            if name and part in PARTS:
+                found.setdefault(name, {})[part] = file.get_tensor(key)
+    if not found:
+        raise RecipeMismatch(f"{path.name}: no tensor is called PARAMETER.exp_avg, as in an optimizer state")
+    yield from found.items()
+
+
+def _olmo_key(key: str) -> tuple[str, str]:
+    """Parameter and part that OLMo's name of a tensor stands for; empty for anything else. Nothing is unpickled."""
+    if len(key) > LONGEST_KEY:
+        return "", ""
+    try:
+        steps = [
+            (op.name, value)
+            for op, value, _ in pickletools.genops(base64.urlsafe_b64decode(key))
+            if op.name not in _PICKLE_BOOKKEEPING
+        ]
+    except (binascii.Error, ValueError):
+        return "", ""
+    texts = [str(value) for name, value in steps[:3] if name in {"SHORT_BINUNICODE", "BINUNICODE"}]
+    rest = [name for name, _ in steps[3:]]
+    if len(texts) == 3 and texts[0] == "state" and rest == ["TUPLE3", "NEWFALSE", "TUPLE2", "STOP"]:
+        return texts[1], texts[2]
+    return "", ""
+
+
+def _torch(path: Path, parameters: tuple[str, ...]) -> Found:
+    """The state of an optimizer's `state_dict()`, or of a file that holds one as `optimizer`."""
+    loaded = torch.load(path, map_location="cpu", weights_only=True)
+    if isinstance(loaded, dict) and "state" not in loaded and isinstance(loaded.get("optimizer"), dict):
+        loaded = loaded["optimizer"]
+    if not isinstance(loaded, dict) or not isinstance(loaded.get("state"), dict):
+        raise RecipeMismatch(f'{path.name}: no optimizer\'s state_dict: it has no "state"')
+    names = _names(path, loaded, parameters)
+    found: Found = {}
+    for key, of in loaded["state"].items():
+        name = key if isinstance(key, str) else names.get(key)
+        if name is None or not isinstance(of, dict):
+            raise RecipeMismatch(f"{path.name}: it has a state of parameter {str(key)[:50]}, which no group names")
+        found[name] = {
+            part: value if isinstance(value, torch.Tensor) else torch.tensor(float(value))
+            for part, value in of.items()
+            if part in PARTS
+        }
+        for part, value in found[name].items():
+            if (
+                value.layout is not torch.strided
+                or value.is_quantized
+                or value.device.type != "cpu"
+                or value.is_complex()
+            ):
+                raise RecipeMismatch(f"{path.name}: {part} of {name[:100]} is no plain tensor")
+    return found
+
+
+def _names(path: Path, loaded: Mapping[str, Any], parameters: tuple[str, ...]) -> dict[int, str]:
+    """What are the state's numbers of parameters the numbers of?"""
+    if all(isinstance(key, str) for key in loaded["state"]):
+        return {}
+    groups = loaded.get("param_groups") or []
+    if all("param_names" in group for group in groups):
+        return {
+            number: str(name)
+            for group in groups
+            for number, name in zip(group["params"], group["param_names"], strict=True)
+        }
+    numbers = [number for group in groups for number in group["params"]]
+    if len(groups) != 1 or numbers != list(range(len(parameters))):
+        raise RecipeMismatch(
+            f"{path.name}: {len(numbers)} parameters in {len(groups)} groups, by numbers without names; only one group of all "
+            f"{len(parameters)} parameters has a known order"
+        )
+    return dict(enumerate(parameters))
+
+
+def _by_transformers_names(found: Found, architecture: Architecture) -> Found:
+    """OLMo's names as transformers', its joined projections taken apart; other names as they are.
+
+    As in scripts/convert_olmo_to_hf_new.py and convert_olmo2_to_hf.py of allenai/OLMo: `att_proj` is queries, keys and values,
+    `ff_proj` is up and gate, each one below the other.
+    """
+    if not any(name.startswith("transformer.") for name in found):
+        return {current_name(name): of for name, of in found.items()}
+    kv = architecture.hidden_size * (architecture.num_kv_heads or architecture.num_heads) // architecture.num_heads
+    queries = [architecture.hidden_size, kv, kv]
+    both = [architecture.intermediate_size] * 2
+    blocks: dict[str, tuple[tuple[str, ...], list[int]]] = {
+        "att_proj": (("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), queries),
+        "ff_proj": (("mlp.up_proj", "mlp.gate_proj"), both),
+        "attn_out": (("self_attn.o_proj",), []), "ff_out": (("mlp.down_proj",), []),
+        "q_norm": (("self_attn.q_norm",), []), "k_norm": (("self_attn.k_norm",), []),
+        "attn_norm": (("post_attention_layernorm",), []), "ff_norm": (("post_feedforward_layernorm",), []),
+    }  # fmt: skip
+    tops = {
+        "transformer.wte.weight": "model.embed_tokens.weight", "transformer.ff_out.weight": "lm_head.weight",
+        "transformer.ln_f.weight": "model.norm.weight",
+    }  # fmt: skip
+    named: Found = {}
+    for name, of in found.items():
+        block = _BLOCK.match(name)
+        if block is None or block[2] not in blocks:
+            named[tops.get(name, name)] = of
+            continue
+        parts, sizes = blocks[block[2]]
+        for at, part in enumerate(parts):
+            named[f"model.layers.{block[1]}.{part}.{block[3]}"] = {
+                kind: value if kind == "step" or not sizes else _rows(name, value, sizes, at)
+                for kind, value in of.items()
+            }
+    return named
+
+
+def _rows(name: str, value: torch.Tensor, sizes: list[int], at: int) -> torch.Tensor:
+    if value.ndim == 0 or value.shape[0] != sum(sizes):
+        raise RecipeMismatch(f"{name}: expected {sum(sizes)} rows, found the shape {tuple(value.shape)}")
+    return value.split(sizes)[at]
