@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 VALIDATION = "validation_loss"
 ABOVE_RELEASED = "validation_loss_above_released"
 """The rerun's loss on the held-out items minus that of the release's own checkpoints on the same ones."""
+SHORTER = 0.9
+"""Of the stated tokens: a training that sees fewer is not the published one."""
 NUM_POINTS = 20
 """Of a curve, where the target does not say how many."""
 
@@ -265,8 +267,9 @@ class PretrainRecipe(PublishedTraining):
         if self.member:
             yield (
                 "one_member_of_a_family",
-                f"what was trained is {self.member.name}: the verdict is on this member, and on the recipe as far as "
-                f"{self.member.family} shares it, and on no larger member",
+                f"what was trained is {self.member.name}, as the target says the smallest published member of "
+                f"{self.member.family}: the verdict is on this member and on the recipe that the family shares, and on no larger "
+                "member",
             )
         if self.order == "published":
             yield (
@@ -307,6 +310,12 @@ class PretrainRecipe(PublishedTraining):
             raise RecipeMismatch(str(finding)) from None
         if recipe.steps is None:
             raise BadInput("rerun.settings.steps: missing; the published recipe does not say how many updates it has")
+        said, seen = recipe.tokens_total, recipe.steps * recipe.batch_size * recipe.data.sequence_length
+        if "steps" in self.settings and said and seen < SHORTER * said:
+            raise BadInput(
+                f"rerun.settings.steps: {recipe.steps} updates see {seen:.3g} tokens, the release's training {said:.3g}: a "
+                "shorter training has no reference of the same scale"
+            )
         late = next((of.step for of in self.train_loss if of.step > recipe.steps), None)
         if late is not None:
             raise BadInput(f"rerun.train_loss: the training has {recipe.steps} updates, found step {late}")
