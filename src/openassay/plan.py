@@ -466,7 +466,7 @@ def _check_claims(target: Target, where: str) -> None:
         for name in [*rerun.arms, *(change.arm for change in (*target.controls, *target.probes))]:
             checked_name(name, f"{where}: rerun.arms")
         if isinstance(rerun, PretrainRecipe):
-            rerun.check(target.artifacts, target.claims, where)
+            rerun.check(target.release.title, target.artifacts, target.claims, where)
         _check_controls(target, where)
     _check_metrics(target, where)
     ids = [claim.id for claim in target.claims]

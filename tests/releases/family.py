@@ -98,7 +98,7 @@ def target(root: Path, name: str) -> dict[str, Any]:
     data = {
         "schema_version": 1,
         "name": name,
-        "release": {"title": "Mini family", "version": "1", "homepage": "https://example.org/mini"},
+        "release": {"title": "Mini-17k of the Mini family", "version": "1", "homepage": "https://example.org/mini"},
         "components": [{"component": "recipe", "published": "yes", "licence": "MIT"}],
         "artifacts": {
             "all": {
@@ -109,7 +109,7 @@ def target(root: Path, name: str) -> dict[str, Any]:
         "rerun": {
             "driver": "pretrain",
             "protocol": "family",
-            "member": {"name": "mini-25k", "family": "Mini", "cited_at": CITED},
+            "member": {"name": "mini-17k", "family": "Mini", "cited_at": CITED},
             "recipe": {"artifact": "all", "path": "mini.yml"},
             "settings": SETTINGS,
             "taken_from": [CITED],

@@ -56,6 +56,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("rerun.member", "DELETE", "rerun.member: the protocol family needs it"),
     ("rerun.protocol", "full", "rerun.member: the protocol family needs it, and no other takes it"),
     ("rerun.protocol", "prefix", "rerun.pretrain.protocol: should be 'full' or 'family', found 'prefix'"),
+    ("release.title", "Mini-70b", "release.title: it must name mini-17k, the member that is trained"),
     ("rerun.train_loss", [{"step": 5, "last": 6}], "rerun.train_loss.0: each step once, and at most 5 updates before it"),
     ("rerun.train_loss", [{"step": 5, "last": 1}, {"step": 5, "last": 2}], "rerun.train_loss.0: each step once"),
     ("rerun.held_out", "DELETE", "rerun.held_out: missing; say on which items the released checkpoint is measured"),
@@ -250,6 +251,14 @@ def test_what_the_release_published_and_does_not_fit_is_a_finding(folder: Path, 
     assert found.status is RerunStatus.FAILED
     assert message in found.reason
     assert not found.measurements
+
+
+def test_what_the_release_lacks_is_no_mistake_of_a_controls(folder: Path) -> None:
+    lacks = {"released": [{"step": STEPS, "artifact": "all", "path": "no.safetensors"}]}
+    found = run(folder, Arm(set={"learning_rate.peak": 0.0025}), **lacks)
+    assert found.status is RerunStatus.FAILED
+    with pytest.raises(BadInput, match="the changed recipe cannot be trained: the published tokens have 6 batches"):
+        run(folder, Arm(set={"batch_size": 16}))
 
 
 def test_a_training_that_diverges_and_one_that_takes_too_long_say_so(folder: Path) -> None:

@@ -163,7 +163,7 @@ class PretrainRecipe(PublishedTraining):
 
     # What the plan asks -------------------------------------------------------------------------------------------------
 
-    def check(self, artifacts: Collection[str], claims: tuple[Claim, ...], where: str) -> None:
+    def check(self, title: str, artifacts: Collection[str], claims: tuple[Claim, ...], where: str) -> None:
         """What is wrong with a target of this driver, as far as its file shows; `BadInput`."""
         key = f"{where}: rerun"
         named = [("recipe", self.recipe.artifact), ("tokens", self.tokens.artifact)]
@@ -181,6 +181,11 @@ class PretrainRecipe(PublishedTraining):
         if (self.member is not None) != (self.protocol == "family"):
             raise BadInput(
                 f"{key}.member: the protocol family needs it, and no other takes it: it names the member that is trained"
+            )
+        if self.member and self.member.name.lower() not in title.lower():
+            raise BadInput(
+                f"{where}: release.title: it must name {self.member.name}, the member that is trained, so that nobody takes the "
+                "verdict for a larger one's"
             )
         if not self.metrics():
             raise BadInput(f"{key}: it measures nothing; give train_loss or held_out")
@@ -258,9 +263,7 @@ class PretrainRecipe(PublishedTraining):
         """For whom a verdict of this rerun does not speak; empty where it speaks for the release itself."""
         if self.member is None:
             return ""
-        return (
-            f"of {self.member.name} only, the smallest member of {self.member.family}: nothing is said of larger ones"
-        )
+        return f"of {self.member.name} only, a member of {self.member.family}: nothing is said of larger ones"
 
     def remarks(self) -> Iterator[tuple[str, str]]:
         """What a reader must know beside the verdict, as (kind, words)."""
@@ -366,10 +369,13 @@ class PretrainRecipe(PublishedTraining):
         try:
             recipe, held_out = self.published(job.artifacts)
             trained = self.of_arm(recipe, job.arm)
-            tokens = self._tokens(job, trained)
             if held_out is not None:
-                self._check_unseen(held_out, self.in_order(job.artifacts, recipe), recipe)
+                self._check_unseen(held_out, self._published_order(job, recipe), recipe)
             released = self.released_losses(job.artifacts, recipe, held_out, threads=job.threads, device=device)
+        except (RecipeMismatch, BadTokens) as finding:  # what was published does not fit together
+            return ended(RerunStatus.FAILED, f"no training: {finding}")
+        try:
+            tokens = self._tokens(job, trained)
             weights = lm.initial_weights(trained, job.seed)
             num_parameters = sum(of.size for of in weights.values())
             if self.member and self.member.parameters and not job.arm.set and num_parameters != self.member.parameters:
@@ -390,8 +396,8 @@ class PretrainRecipe(PublishedTraining):
             return ended(RerunStatus.TIMED_OUT, f"stopped after {job.timeout_s:g} s, its time limit")
         except pretraining.TooLarge as error:
             raise BadInput(_too_large(error)) from None
-        except (RecipeMismatch, BadTokens) as finding:  # what was published does not fit together
-            if job.arm.set:
+        except (RecipeMismatch, BadTokens) as finding:
+            if job.arm.set:  # the target's doing
                 raise BadInput(f"set: the changed recipe cannot be trained: {finding}") from None
             return ended(RerunStatus.FAILED, f"no training: {finding}")
         curves = self._curves(found, released, trained.steps or 0)
@@ -411,12 +417,16 @@ class PretrainRecipe(PublishedTraining):
         every = self.every or max(1, steps // NUM_POINTS)
         return sorted({*range(every, steps, every), steps, *(of.step for of in self.train_loss)})
 
-    def _tokens(self, job: Job, recipe: LanguageRecipe) -> Tokens:
-        """The arm's sequences in the order of this seed."""
+    def _published_order(self, job: Job, recipe: LanguageRecipe) -> Tokens:
+        """The sequences in their published order, as many as the recipe needs."""
         num_batches = self.tokens.batches(job.artifacts, recipe).num_batches
         if num_batches < (recipe.steps or 0):
             raise RecipeMismatch(f"the published tokens have {num_batches} batches, the recipe {recipe.steps} updates")
-        tokens = self.in_order(job.artifacts, recipe)
+        return self.in_order(job.artifacts, recipe)
+
+    def _tokens(self, job: Job, recipe: LanguageRecipe) -> Tokens:
+        """The arm's sequences in the order of this seed."""
+        tokens = self._published_order(job, recipe)
         if self.order == "shuffled":
             one_by_one = self.in_order(job.artifacts, replace(recipe, batch_size=1))
             order = np.random.default_rng([job.seed, 21]).permutation((recipe.steps or 0) * recipe.batch_size)
