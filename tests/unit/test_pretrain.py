@@ -21,6 +21,8 @@ from openassay.plan import make_plan, read_target
 from openassay.recipes.job import Arm, Execution, Job
 from openassay.recipes.pretrain import PretrainRecipe
 from openassay.records import parse, to_plain
+from openassay.training.numerics import Numerics
+from openassay.training.pretraining import pretrain
 from openassay.training.sequences import Reordered, Scrambled, trained_on
 
 STEPS = 12
@@ -304,3 +306,13 @@ def test_a_ladder_is_a_remark_that_says_what_it_is() -> None:
     assert "lies beside" in dict(beside.remarks())["ladder_sanity_only"]
     for of in (made, beside):
         assert dict(of.remarks())["ladder_sanity_only"].startswith("sanity only: ")
+
+
+def test_a_training_whose_weights_are_lost_is_not_carried_on(tmp_path: Path) -> None:
+    stated, rows, _ = family.files(tmp_path / "release", 40)
+    broken = replace(stated, learning_rate=replace(stated.learning_rate, peak=1e30), clip_norm=None)
+    found = pretrain(
+        broken, family.initial_weights(broken, 0), family.in_order(rows), None, points=(20, 30, 40), numerics=Numerics(),
+        device="cpu", deadline=math.inf,
+    )  # fmt: skip
+    assert len(found.losses) == 20
