@@ -59,12 +59,15 @@ format: $(READY)
 
 calibrate: $(READY)
 	@$(BIN)/python tests/calibration/calibrate.py
+	@$(BIN)/python tests/calibration/replay.py --out calibration/replay.json
 
 boundaries: $(READY)
 	@$(BIN)/python tests/calibration/boundaries.py
 
 bench: $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/bench/overhead.py
+	@$(BIN)/python tests/bench/trainer.py
+	@$(BIN)/python tests/bench/replay.py
 
 dag: $(READY)
 	@$(BIN)/dvc dag

@@ -35,6 +35,8 @@ from random import Random
 from typing import Any, Self
 from urllib.parse import quote, unquote, urlsplit
 
+import pytest
+
 LFS_BYTES = 10_000_000
 LFS_NAMES = (".safetensors", ".bin", ".idx", ".pt", ".npy", ".parquet")
 BLOCK = 1 << 20
@@ -302,6 +304,17 @@ class Hub:
             "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": f"url.{self.endpoint}/git/.insteadOf",
             "GIT_CONFIG_VALUE_0": "https://github.com/",
         }  # fmt: skip
+
+    def lead(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """Lead the hub's library and git here, whatever this machine's proxies, tokens and settings are."""
+        for name in list(os.environ):
+            if name.lower().endswith("_proxy") or name.startswith(("HF_", "GIT_")):
+                monkeypatch.delenv(name)
+        ours = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "NETRC": os.devnull}
+        for name, value in (self.variables() | ours).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("OPENASSAY_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no token"))
 
     def __enter__(self) -> Self:
         hub = self

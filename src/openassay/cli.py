@@ -76,10 +76,7 @@ def index(root: Path) -> list[str]:
     if not isinstance(data, dict):
         raise BadInput(f"{where}: expected the keys targets, {', '.join(SETTINGS)}")
     for group in SETTINGS:  # dvc puts them into a shell's line
-        name = checked_name(str(data.get(group, "")), f"{where}: {group}")
-        if not (root / "conf" / group / f"{name}.yaml").is_file():
-            known = ", ".join(sorted(path.stem for path in (root / "conf" / group).glob("*.yaml")))
-            raise BadInput(f"{where}: {group}: conf/{group}/{name}.yaml does not exist; there are: {known}")
+        _setting(root, group, str(data.get(group, "")), f"{where}: {group}")
     names = data.get("targets")
     if not isinstance(names, list) or not names:
         raise BadInput(f"{where}: targets: a list of target names is needed")
@@ -90,6 +87,14 @@ def index(root: Path) -> list[str]:
         if not (root / "conf" / "target" / f"{name}.yaml").is_file():
             raise BadInput(f"{where}: targets.{i}: conf/target/{name}.yaml does not exist")
     return checked
+
+
+def _setting(root: Path, group: str, name: str, where: str) -> str:
+    """The name of a file in conf/GROUP/; `BadInput` when there is none of that name."""
+    if not (root / "conf" / group / f"{checked_name(name, where)}.yaml").is_file():
+        known = ", ".join(sorted(path.stem for path in (root / "conf" / group).glob("*.yaml")))
+        raise BadInput(f"{where}: conf/{group}/{name}.yaml does not exist; there are: {known}")
+    return name
 
 
 def _chosen(root: Path, names: list[str] | None) -> list[str]:
@@ -169,10 +174,7 @@ def _settings(root: Path, profile: str | None) -> list[str]:
     data: Any = load_yaml(root / "conf" / "pipeline.yaml", "conf/pipeline.yaml")
     chosen = {group: str(data[group]) for group in SETTINGS}
     if profile is not None:
-        chosen["profile"] = checked_name(profile, "--profile")
-        if not (root / "conf" / "profile" / f"{profile}.yaml").is_file():
-            known = ", ".join(sorted(path.stem for path in (root / "conf" / "profile").glob("*.yaml")))
-            raise BadInput(f"--profile: conf/profile/{profile}.yaml does not exist; there are: {known}")
+        chosen["profile"] = _setting(root, "profile", profile, "--profile")
     return [f"{group}={name}" for group, name in chosen.items()]
 
 

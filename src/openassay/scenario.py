@@ -20,7 +20,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from openassay.core.boundaries import ALPHAS, PLANS
 from openassay.core.quality import warnings
-from openassay.core.sequential import Stop, Terms, probability_within, run, score, to_batch
+from openassay.core.sequential import SIDES, Stop, Terms, probability_within, run, score, to_batch
 from openassay.core.types import LARGEST
 from openassay.faults import BadInput
 from openassay.records import first_problem
@@ -139,7 +139,7 @@ def terms(scenario: Scenario) -> Terms:
         rounding=published.rounding or 0.0, extra_sd=published.extra_sd or 0.0, best_of=published.best_of or 1,
         higher_is_better=published.better != "lower", family_sd=family.sd if family else None,
         family_df=family.df if family else 0.0, test_error=1 - mean if items else None, test_items=items, step=step,
-        direction={"two-sided": 0, "at_least": 1, "at_most": -1}[question.direction], alpha=question.alpha,
+        direction=SIDES[question.direction], alpha=question.alpha,
         divergence_rate=scenario.declared_divergence_rate or 0.0,
         deterministic=bool(scenario.deterministic) or follows_seeds,
         paired=bool(scenario.paired), max_runs=scenario.max_runs or MOST_RUNS,

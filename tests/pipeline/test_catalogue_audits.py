@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from loopback import closed_port
 from releases.miniature import REPO, make_project
 from releases.stages import audit
 
+from openassay.core.openness import CLASS_NEEDS
 from openassay.core.types import Outcome
 from openassay.layout import Layout
 from openassay.plan import read_target
@@ -29,14 +30,9 @@ OPEN = (
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
     """A hub and a git host that have nothing of them: the pinned commits cannot be made up."""
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy") or name.startswith(("HF_", "GIT_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("OPENASSAY_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(download, "pause", lambda *_: None)
     with Hub(tmp_path / "hub") as served:
-        for name, value in (served.variables() | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}).items():
-            monkeypatch.setenv(name, value)
+        served.lead(monkeypatch, tmp_path)
         yield served
 
 
@@ -55,10 +51,14 @@ def test_a_closed_system_is_not_attempted_and_what_is_missing_is_named(name: str
     assert target.not_rerun_because
     missing = {part.component for part in target.components if part.published == "no"}
     assert {"datasets", "training_code"} <= missing
+    said = verdict.openness
+    assert said.mof.mof_class == 0
+    needed = {name for names in CLASS_NEEDS.values() for name in names}
+    assert missing & needed <= {gap.component for gap in said.mof.missing if gap.problem == "absent"}
+    assert {of.freedom: of.outcome for of in said.freedoms}["study"] == "fails"
     page = layout.report.read_text()
-    for component in sorted(missing):
-        assert component.replace("_", " ") in page.lower() or component in page
-    assert "study" in page
+    assert said.to_release
+    assert all(escape(words) in page for words in said.to_release)
     kinds = {finding.kind for finding in verdict.findings}
     assert ("artifact_unavailable" in kinds) == bool(target.artifacts)  # this hub has nothing of them
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,14 +36,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
 def hub(served: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Hub:
     """An empty hub that the hub's library and git are led to."""
     served.reset()
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy") or name.startswith(("HF_", "GIT_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no token"))
-    for name, value in (served.variables() | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("NETRC", os.devnull)
-    monkeypatch.setenv("OPENASSAY_CACHE", str(tmp_path / "cache"))
+    served.lead(monkeypatch, tmp_path)
     monkeypatch.setattr(download, "pause", lambda *_: None)
     return served
 

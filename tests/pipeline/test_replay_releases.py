@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,15 +23,9 @@ from openassay.sources import download
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy") or name.startswith(("HF_", "GIT_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no token"))
-    monkeypatch.setenv("OPENASSAY_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(download, "pause", lambda *_: None)
     with Hub(tmp_path / "hub") as served:
-        for name, value in (served.variables() | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}).items():
-            monkeypatch.setenv(name, value)
+        served.lead(monkeypatch, tmp_path)
         yield served
 
 

@@ -47,6 +47,9 @@ _LARGEST_Q = np.array([plan.largest_q for plan in PLANS.values()])
 _NAMES = list(PLANS)
 _STD10 = _NAMES.index("std10")
 
+SIDES = {"two-sided": 0, "at_least": 1, "at_most": -1}
+"""A claim's direction as a number: the recipe gives at least the published value, or at most, or neither more nor less."""
+
 BEST_OF_ALPHA = 1 / 3
 """Share of alpha at which the best of K is judged: its correction leans on the seed noise, which few reruns show badly."""
 BEST_OF_DF = 4

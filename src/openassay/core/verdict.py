@@ -25,6 +25,7 @@ from openassay.core.sequential import (
     DIVERGENCE_ALPHA,
     DIVERGENCE_RATE,
     SAME,
+    SIDES,
     Batch,
     Stop,
     Stopped,
@@ -67,7 +68,7 @@ def terms_of(claim: Claim, alpha: float, max_runs: int, *, num_claims: int = 1, 
         published_sd=published.seed_sd(), rounding=published.rounding, extra_sd=published.extra_sd,
         best_of=published.best_of, higher_is_better=published.better == "higher",
         family_sd=family.sd if family else None, family_df=family.df if family else 0.0, step=claim.resolution,
-        direction={"two-sided": 0, "at_least": 1, "at_most": -1}[claim.direction], alpha=alpha,
+        direction=SIDES[claim.direction], alpha=alpha,
         alpha_outside=alpha / num_claims, divergence_rate=claim.divergence_rate, deterministic=claim.deterministic or exact,
         equal_decides_last=at_end_of_range, paired=claim.paired, max_runs=max_runs,
     )  # fmt: skip
@@ -77,7 +78,7 @@ def share_terms_of(claim: Claim, alpha: float, max_runs: int, *, num_claims: int
     """What a claim on the share of successful trainings says to the exact test."""
     return shares.ShareTerms(
         successes=round(claim.published.value * claim.published.num_runs), num_published=claim.published.num_runs,
-        margin=claim.tolerance.margin, direction={"two-sided": 0, "at_least": 1, "at_most": -1}[claim.direction],
+        margin=claim.tolerance.margin, direction=SIDES[claim.direction],
         alpha=alpha, alpha_outside=alpha / num_claims, max_runs=max_runs,
     )  # fmt: skip
 
@@ -153,8 +154,9 @@ class Evidence:
 
     def _run(self, *prefixes: tuple[float | None, ...]) -> tuple[Batch, Stopped]:
         ends = [end for end in self.claim.bounds if end is not None]
-        if self.claim.success:
-            prefixes = tuple(self._successes(prefix) for prefix in prefixes)
+        successes = [self._successes(prefix) for prefix in prefixes] if self.claim.success else []
+        if successes:
+            prefixes = tuple(tuple(map(float, of)) for of in successes)
         if self.claim.paired:
             prefixes = tuple(self._pairs(prefix) for prefix in prefixes)
         first = next((value for value in self.values if value is not None), None)
@@ -165,7 +167,7 @@ class Evidence:
             at_end_of_range=at_end and self.claim.resolution > 0,
         )  # fmt: skip
         batch = to_batch([asked] * len(prefixes), prefixes)
-        return batch, self._share_stopped(prefixes) if self.claim.success else run_test(batch)
+        return batch, self._share_stopped(successes) if successes else run_test(batch)
 
     def _pairs(self, values: tuple[float | None, ...]) -> tuple[float | None, ...]:
         """The reruns minus the published values of the same seeds."""
@@ -174,19 +176,19 @@ class Evidence:
             for ours, theirs in zip(values, self.claim.published.values or (), strict=False)
         )
 
-    def _successes(self, values: tuple[float | None, ...]) -> tuple[float | None, ...]:
-        """1 for a rerun that succeeded, 0 for one that did not."""
+    def _successes(self, values: tuple[float | None, ...]) -> tuple[bool, ...]:
+        """Which reruns succeeded?"""
         rule = self.claim.success
-        return tuple(float(rule is not None and rule.holds(value)) for value in values)
+        return tuple(rule is not None and rule.holds(value) for value in values)
 
     @functools.cached_property
     def share(self) -> shares.ShareTerms:
         """The terms of a claim on a share."""
         return share_terms_of(self.claim, self.alpha, self.max_runs, num_claims=self.num_claims)
 
-    def _share_stopped(self, prefixes: tuple[tuple[float | None, ...], ...]) -> Stopped:
+    def _share_stopped(self, successes: list[tuple[bool, ...]]) -> Stopped:
         """The exact test's answers in the sequential test's words."""
-        found = [shares.run(self.share, [value == 1.0 for value in prefix]) for prefix in prefixes]
+        found = [shares.run(self.share, of) for of in successes]
 
         def column(values: Iterable[float | None]) -> NDArray[np.float64]:
             return np.array([np.nan if value is None else value for value in values], dtype=float)
@@ -245,7 +247,7 @@ class Evidence:
 
     @property
     def _num_successes(self) -> int:
-        return int(sum(value or 0.0 for value in self._successes(self.used)))
+        return sum(self._successes(self.used))
 
     def looks(self) -> tuple[Look, ...]:
         """Every look, up to the one that decided."""

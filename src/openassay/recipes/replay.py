@@ -16,12 +16,22 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from openassay.core.replay import FACTOR
-from openassay.core.types import LARGEST, Exercise, Measurement, ReplayRecord, ReplayStatistic, RerunStatus
+from openassay.core.types import (
+    LARGEST,
+    Exercise,
+    Measurement,
+    ReplayRecord,
+    ReplayStatistic,
+    RerunsRecord,
+    RerunStatus,
+)
 from openassay.faults import BadInput
+from openassay.layout import Layout
 from openassay.protocols.explain import Explanation
 from openassay.protocols.prefix import CONTROLS, PrefixReport, Release, replay_prefix
 from openassay.recipes.job import Arm, Execution, Job
 from openassay.recipes.published import Checkpoint, PublishedTraining, stored_as, weights_of
+from openassay.records import read_record
 from openassay.training.mismatch import RecipeMismatch
 from openassay.training.numerics import Numerics
 from openassay.training.tokens import BadTokens
@@ -112,6 +122,14 @@ class ReplayRecipe(PublishedTraining):
             recipe=recipe, tokens=self.in_order(artifacts, recipe), steps=tuple(sorted(paths)),
             weights=lambda step: weights_of(paths[step])[0], stored=stored_as(tuple(paths.values())),
         )  # fmt: skip
+
+
+def read_replay(rerun: object, reruns: RerunsRecord, layout: Layout) -> ReplayRecord | None:
+    """What the replay of this audit found; None where there was none. `rerun`: the plan's."""
+    path = layout.replay("faithful", 0)
+    if not isinstance(rerun, ReplayRecipe) or not reruns.identities or not path.exists():
+        return None
+    return read_record(path, ReplayRecord)
 
 
 class _TimeLimit(Exception):

@@ -51,7 +51,7 @@ from openassay.layout import Layout
 from openassay.plan import Plan
 from openassay.provenance import git_state, machine, now, package_versions
 from openassay.recipes.pretrain import PretrainRecipe
-from openassay.recipes.replay import ReplayRecipe
+from openassay.recipes.replay import read_replay
 from openassay.records import read_record
 
 
@@ -66,9 +66,10 @@ def run(
         findings.extend(record.findings)
     controls = _controls(plan, runs)
     evidence = [_evidence(plan, claim, runs, controls, prepared, reruns) for claim in plan.claims]
+    looked_at = evidence
     driver: Driver = plan.rerun.driver if plan.rerun else "none"
     protocol = plan.rerun.protocol if plan.rerun else "none"
-    replay = replay_of(plan, reruns, layout)
+    replay = read_replay(plan.rerun, reruns, layout)
     verdicts = tuple(
         judge_replay(item.claim, replay, protocol=protocol)
         if replay and item.claim.testable and plan.rerun and item.claim.metric in plan.rerun.metrics()
@@ -76,13 +77,13 @@ def run(
         for item in evidence
     )
     if replay:
-        evidence = []  # its noise is that of arithmetic, and its own record says it
-        judged = [_claim(plan, item.id) for item in verdicts if item.driver == "replay"]
+        looked_at = []  # its noise is that of arithmetic, and its own record says it
+        judged = [item.claim for item, said in zip(evidence, verdicts, strict=True) if said.driver == "replay"]
         controls = tuple(of for claim in judged for of in judge_replay_controls(claim, replay))
         findings.extend(_not_exercised(replay))
     for look in (unequal_deterministic, equal_reruns):
-        findings.extend(finding for item in evidence if (finding := look(item)))
-    findings.extend(finding for item in evidence for finding in record_quality(item))
+        findings.extend(finding for item in looked_at if (finding := look(item)))
+    findings.extend(finding for item in looked_at for finding in record_quality(item))
     if together := claims_shift_together(verdicts):
         findings.append(together)
     curves, not_judged = _curves(plan, verdicts, runs)
@@ -108,18 +109,6 @@ def run(
         study=study(fetched, inspected, prepared), modify=_modify(plan, runs),
         findings=tuple(findings), provenance=_provenance(layout, prepared, evaluated, runs, reruns.num_reused),
     )  # fmt: skip
-
-
-def replay_of(plan: Plan, reruns: RerunsRecord, layout: Layout) -> ReplayRecord | None:
-    """What the replay found; None where there was none."""
-    if not isinstance(plan.rerun, ReplayRecipe) or not reruns.identities:
-        return None
-    path = layout.replay("faithful", plan.seeds.arms["faithful"][0])
-    return read_record(path, ReplayRecord) if path.exists() else None
-
-
-def _claim(plan: Plan, name: str) -> Claim:
-    return next(claim for claim in plan.claims if claim.id == name)
 
 
 def _not_exercised(replay: ReplayRecord) -> list[Finding]:

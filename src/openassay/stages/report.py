@@ -11,12 +11,12 @@ from openassay.core.types import (
     InspectRecord,
     PrepareRecord,
     ReleaseVerdict,
-    ReplayRecord,
     Rerun,
     RerunsRecord,
 )
 from openassay.layout import Layout
 from openassay.plan import Plan
+from openassay.recipes.replay import read_replay
 from openassay.records import read_record
 from openassay.report.page import Evidence, render
 
@@ -39,9 +39,7 @@ def read_evidence(plan: Plan, layout: Layout) -> Evidence:
         prepared=read_record(layout.record("prepare"), PrepareRecord),
         evaluated=read_record(layout.record("evaluate"), EvaluateRecord),
         runs=runs,
-        replay=read_record(replay, ReplayRecord)
-        if (replay := layout.replay("faithful", 0)).exists() and "faithful" in runs
-        else None,
+        replay=read_replay(plan.rerun, reruns, layout),
         glue=(layout.glue_folder / plan.glue.file).read_text(encoding="utf-8") if plan.glue else None,
     )
 
