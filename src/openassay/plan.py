@@ -25,6 +25,7 @@ from openassay.layout import Layout, checked_name
 from openassay.recipes import Recipe
 from openassay.recipes.job import Arm, placeholders
 from openassay.recipes.native import NativeRecipe
+from openassay.recipes.pretrain import PretrainRecipe
 from openassay.recipes.python import Measure, PythonRecipe
 from openassay.recipes.replay import MARGIN as REPLAY_MARGIN
 from openassay.recipes.replay import ReplayRecipe
@@ -464,6 +465,8 @@ def _check_claims(target: Target, where: str) -> None:
     else:
         for name in [*rerun.arms, *(change.arm for change in (*target.controls, *target.probes))]:
             checked_name(name, f"{where}: rerun.arms")
+        if isinstance(rerun, PretrainRecipe):
+            rerun.check(target.release.title, target.artifacts, target.claims, where)
         _check_controls(target, where)
     _check_metrics(target, where)
     ids = [claim.id for claim in target.claims]
@@ -504,7 +507,8 @@ def _check_controls(target: Target, where: str) -> None:
     changes: list[tuple[str, Change]] = [(f"controls.{i}", change) for i, change in enumerate(target.controls)]
     changes += [(f"probes.{i}", change) for i, change in enumerate(target.probes)]
     permuted = [arm.permute for arm in target.rerun.arms.values()] + [change.permute for _, change in changes]
-    if target.prepare is None and any(permuted):
+    prepared = target.prepare is not None or isinstance(target.rerun, PretrainRecipe)  # which permutes what it reads
+    if any(permuted) and not prepared:
         raise BadInput(f"{where}: permute: there are no prepared arrays to permute; give `prepare`, or use parameters")
     if isinstance(target.rerun, ReplayRecipe):
         _check_replay(target, target.rerun, where)
@@ -568,8 +572,11 @@ def _check_arm(recipe: Recipe, arm: Arm, key: str) -> None:
             raise BadInput(f"{key}.parameters: a native recipe takes none; use set")
         recipe.of_arm(arm)
         return
+    if isinstance(recipe, PretrainRecipe):
+        recipe.check_arm(arm, key)
+        return
     if arm.set:
-        raise BadInput(f"{key}.set: only a native recipe has fields to set; use parameters")
+        raise BadInput(f"{key}.set: only a native recipe (or pretrain) has fields to set; use parameters")
     if unused := set(arm.parameters) - recipe.placeholders():
         raise BadInput(f"{key}.parameters: the run has no {{{min(unused)}}}: it would change nothing")
 

@@ -701,7 +701,7 @@ class Verdict:
     published: Published
     tolerance: Tolerance
     cited_at: Citation
-    driver: Literal["python", "native", "replay", "none"]
+    driver: Literal["python", "native", "replay", "pretrain", "none"]
     protocol: str
     runs: tuple[float | None, ...]
     """One value a rerun, in the order of the seeds; null for a rerun without a finite value."""

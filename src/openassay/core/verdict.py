@@ -54,7 +54,7 @@ from openassay.core.types import (
 
 RULES_VERSION = "2.1.0"
 
-Driver = Literal["python", "native", "replay", "none"]
+Driver = Literal["python", "native", "replay", "pretrain", "none"]
 
 
 def terms_of(claim: Claim, alpha: float, max_runs: int, *, num_claims: int = 1, at_end_of_range: bool = False) -> Terms:

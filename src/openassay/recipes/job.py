@@ -7,6 +7,7 @@ import os
 import re
 import stat
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -40,9 +41,10 @@ class Arm:
     parameters: dict[str, Any] = field(default_factory=dict)
     """Values for `{name}` placeholders in the run's arguments (python driver)."""
     set: dict[str, Any] = field(default_factory=dict)
-    """Other values for the recipe's fields, by dotted name (native driver)."""
+    """Other values for the recipe's fields, by dotted name (native and pretrain drivers)."""
     permute: tuple[str, ...] = ()
-    """Arrays of the prepared data whose rows are shuffled, each seed in its own way: labels, for a negative control."""
+    """Arrays of the prepared data whose rows are shuffled, each seed in its own way: labels, for a negative control. With the
+    pretrain driver `tokens`: those of each trained sequence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +189,22 @@ def permuted(
             )
         result[name] = np.random.default_rng([seed, 20]).permutation(arrays[name])
     return result
+
+
+def with_changes(data: Any, changes: Mapping[str, Any]) -> Any:
+    """Plain data with other values at dotted names; `BadInput` when it names a field that is not there."""
+    for dotted, value in changes.items():
+        place: Any = data
+        *path, last = dotted.split(".")
+        try:
+            for part in path:
+                place = place[int(part)] if isinstance(place, list) else place[part]
+            if last not in place:
+                raise KeyError(last)
+        except (KeyError, IndexError, TypeError, ValueError):
+            raise BadInput(f"set.{dotted}: the recipe has no such field") from None
+        place[last] = value
+    return data
 
 
 _PLACEHOLDER = re.compile(r"\{([a-z0-9_]+(?::[a-z0-9_]+)?)\}")

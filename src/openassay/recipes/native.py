@@ -10,13 +10,13 @@ import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from openassay.core.types import Citation, Measurement, RerunStatus
 from openassay.faults import BadInput
-from openassay.recipes.job import Arm, Execution, Job, load_arrays, permuted
+from openassay.recipes.job import Arm, Execution, Job, load_arrays, permuted, with_changes
 from openassay.records import parse, to_plain
 from openassay.training.recipe import TrainingRecipe
 
@@ -53,19 +53,7 @@ class NativeRecipe:
 
     def of_arm(self, arm: Arm) -> TrainingRecipe:
         """The recipe with an arm's changes; `BadInput` when it names a field that is not there."""
-        data = to_plain(self.recipe)
-        for dotted, value in arm.set.items():
-            place: Any = data
-            *path, last = dotted.split(".")
-            try:
-                for part in path:
-                    place = place[int(part)] if isinstance(place, list) else place[part]
-                if last not in place:
-                    raise KeyError(last)
-            except (KeyError, IndexError, TypeError, ValueError):
-                raise BadInput(f"set.{dotted}: the recipe has no such field") from None
-            place[last] = value
-        result: TrainingRecipe = parse(TrainingRecipe, data, "recipe")
+        result: TrainingRecipe = parse(TrainingRecipe, with_changes(to_plain(self.recipe), arm.set), "recipe")
         return result
 
     def execute(self, job: Job) -> Execution:

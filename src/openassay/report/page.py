@@ -26,6 +26,7 @@ from openassay.core.types import (
 )
 from openassay.plan import Plan
 from openassay.recipes.native import NativeRecipe
+from openassay.recipes.pretrain import PretrainRecipe
 from openassay.recipes.python import PythonRecipe
 from openassay.records import to_plain
 
@@ -68,13 +69,14 @@ def render(evidence: Evidence) -> str:
     )  # fmt: skip
     environment.filters.update(number=number, web=web_address)
     rerun = evidence.plan.rerun
-    native = rerun if isinstance(rerun, NativeRecipe) else None
+    by_us = rerun if isinstance(rerun, (NativeRecipe, PretrainRecipe)) else None
     published_code = rerun if isinstance(rerun, PythonRecipe) else None
     return environment.get_template("report.html.j2").render(
         e=evidence, verdict=evidence.verdict, plan=evidence.plan, colours=COLOURS, meanings=MEANINGS,
         figure=_figure_address(claims_figure(evidence)) if any(c.interval for c in evidence.verdict.claims) else "",
         curves=_figure_address(curves_figure(evidence)) if any(r.curves for of in evidence.runs.values() for r in of) else "",
-        recipe=to_plain(native.recipe) if native else None, taken_from=native.taken_from if native else (),
+        recipe=to_plain(by_us.recipe if isinstance(by_us, NativeRecipe) else by_us) if by_us else None,
+        taken_from=by_us.taken_from if by_us else (),
         run=to_plain(published_code.run) if published_code else None,
     )  # fmt: skip
 

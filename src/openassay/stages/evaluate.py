@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from pathlib import Path
 
-from openassay.core.types import EvaluateRecord, FetchRecord, Finding, PrepareRecord, RerunStatus
+from openassay.core.types import EvaluateRecord, FetchRecord, Finding, Measurement, PrepareRecord, RerunStatus
 from openassay.layout import Layout
 from openassay.plan import Plan
+from openassay.provenance import package_versions
 from openassay.recipes.job import Arm
+from openassay.recipes.pretrain import VALIDATION, PretrainRecipe, device_for
 from openassay.recipes.python import measured
 from openassay.recipes.run import run_once
 from openassay.sandbox import LOG_TAIL, NotPossible, make_room
 from openassay.store import Store, remove_tree
+from openassay.training.mismatch import RecipeMismatch
+from openassay.training.tokens import BadTokens
 
 
 def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store, layout: Layout) -> EvaluateRecord:
     """Measure the released model, where the release has one and the target says how."""
+    if plan.evaluate is None and isinstance(plan.rerun, PretrainRecipe) and plan.rerun.released:
+        return _released_checkpoints(plan, plan.rerun, fetched, store, layout)
     if plan.evaluate is None:
         return EvaluateRecord(
             status="none", reason="the target declares no evaluation of released weights", measurements=(),
@@ -42,13 +49,40 @@ def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store,
     environment = room.environment.identity() if room.environment else {}
     if execution.status is not RerunStatus.FINISHED:
         return _failed(execution.reason, environment, ended.log[-LOG_TAIL:], ended.cpu_s)
+    return _done(execution.measurements, environment, ended.log[-LOG_TAIL:], ended.cpu_s)
+
+
+def _released_checkpoints(
+    plan: Plan, recipe: PretrainRecipe, fetched: FetchRecord, store: Store, layout: Layout
+) -> EvaluateRecord:
+    """What do the release's own checkpoints reach on the items that the reruns are measured on? By our code, in this process."""
+    started = time.process_time()
+    try:
+        room = make_room(plan, fetched, store, layout, needs_environment=False)
+        print("  measuring the released checkpoint ...", flush=True)
+        read, held_out = recipe.published(room.artifacts)
+        losses = recipe.released_losses(
+            room.artifacts, read, held_out, threads=plan.execution.threads, device=device_for(plan.execution.device)
+        )
+    except (NotPossible, RecipeMismatch, BadTokens) as problem:
+        return _failed(str(problem))
+    measurements = tuple(
+        Measurement(metric=VALIDATION, value=loss, raw=repr(loss), step=read.steps, self_reported=False)
+        for loss in losses
+    )
+    return _done(measurements, package_versions(("torch", "transformers", "numpy")), "", time.process_time() - started)
+
+
+def _done(
+    measurements: tuple[Measurement, ...], environment: dict[str, str], log_tail: str, cpu_s: float
+) -> EvaluateRecord:
     findings = tuple(
         Finding(stage="evaluate", kind="released_model_measured", message=f"the released model gives {m.metric} = {m.value:g}")
-        for m in execution.measurements if m.value is not None
+        for m in measurements if m.value is not None
     )  # fmt: skip
     return EvaluateRecord(
-        status="done", reason="", measurements=execution.measurements, environment=environment,
-        log_tail=ended.log[-LOG_TAIL:], cpu_s=ended.cpu_s, findings=findings,
+        status="done", reason="", measurements=measurements, environment=environment, log_tail=log_tail, cpu_s=cpu_s,
+        findings=findings,
     )  # fmt: skip
 
 

@@ -50,6 +50,7 @@ from openassay.faults import BadInput
 from openassay.layout import Layout
 from openassay.plan import Plan
 from openassay.provenance import git_state, machine, now, package_versions
+from openassay.recipes.pretrain import PretrainRecipe
 from openassay.recipes.replay import read_replay
 from openassay.records import read_record
 
@@ -90,12 +91,16 @@ def run(
     findings.extend(_mixed(runs))
     findings.extend(_control_findings(controls))
     findings.extend(_registration(plan, runs))
-    if driver == "native":
+    if isinstance(plan.rerun, PretrainRecipe):
+        findings.extend(Finding(stage="judge", kind=kind, message=words) for kind, words in plan.rerun.remarks())
+    if driver in {"native", "pretrain"}:
         message = (
             "the recipe was taken from the publication and run by OpenAssay's trainer, not by the release's own code"
         )
         findings.append(Finding(stage="judge", kind="recipe_not_run_from_release", message=message))
     outcome, reason = judge_release(verdicts)
+    if isinstance(plan.rerun, PretrainRecipe) and (only := plan.rerun.speaks_for()):
+        reason = f"{reason}; {only}"
     return ReleaseVerdict(
         schema_version=1, target=plan.name, plan_digest=plan.digest, rules_version=RULES_VERSION, alpha=plan.judge.alpha,
         outcome=outcome, reason=reason, score=score_release(verdicts), claims=verdicts, controls=controls,

@@ -38,9 +38,10 @@ from openassay.faults import Fault
 from openassay.layout import Layout
 from openassay.plan import Plan
 from openassay.provenance import machine, now, package_versions
-from openassay.recipes import Recipe
+from openassay.recipes import Recipe, formats
 from openassay.recipes.job import Job, Watch
 from openassay.recipes.native import NativeRecipe
+from openassay.recipes.published import PublishedTraining
 from openassay.recipes.python import PythonRecipe
 from openassay.recipes.replay import ReplayRecipe
 from openassay.recipes.run import KILLED
@@ -56,6 +57,7 @@ from openassay.records import (
 )
 from openassay.sandbox import LOG_TAIL, NotPossible, Room, make_room
 from openassay.store import Store, remove_tree
+from openassay.training import tokens
 
 FIRST_RUNS = 2
 """Reruns of every arm before its claims are looked at."""
@@ -195,7 +197,7 @@ def _watch(plan: Plan, recipe: Recipe, arm: str) -> Watch | None:
 def _recipe_identity(recipe: Recipe) -> dict[str, object]:
     """What of a recipe decides one rerun: not the other arms, the number of runs or when one is stopped."""
     plain: dict[str, object] = declared(recipe)
-    others = {"arms", "max_runs", "timeout_s", "taken_from", "stop_doomed"}
+    others = {"arms", "max_runs", "timeout_s", "taken_from", "stop_doomed", "ladder"}
     return {key: value for key, value in plain.items() if key not in others}
 
 
@@ -205,8 +207,10 @@ def _code_and_environment(
     """The code that trains and measures, and where: the release's, by what was fetched and installed; and our own."""
     ours = [child.__file__, *(package.__path__[0] for package in (metrics, recipes, training))]
     code: dict[str, object] = {"ours": program_digest(*map(Path, ours)), "device": plan.execution.device}
-    if isinstance(recipe, ReplayRecipe):
+    if isinstance(recipe, PublishedTraining):
         code["artifacts"] = {of.name: [of.sha256, of.filename, of.root] for of in fetched.artifacts}
+        code["reading"] = program_digest(Path(formats.__path__[0]), Path(tokens.__path__[0]))
+    if isinstance(recipe, ReplayRecipe):
         code["protocol"] = program_digest(Path(protocols.__path__[0]), Path(replay.__file__))
     if not isinstance(recipe, PythonRecipe):
         here = machine()

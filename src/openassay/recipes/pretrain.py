@@ -1,0 +1,494 @@
+"""The pretrain driver: a published language model, trained whole from first weights of our own, one training a seed.
+
+Where the first weights or the order of the data are not published, or the schedule's end is what one asks about, a replay cannot
+help. Then only other seeds can: trainings of the full published length, judged as all unpaired reruns are. `full` trains the
+release itself; `family` its smallest published member, and speaks for no larger one.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from openassay.core.types import Citation, Claim, Measurement, RerunStatus
+from openassay.faults import BadInput
+from openassay.protocols.ladder import FEWEST, LABEL, ladder
+from openassay.recipes.formats.draft import NAMES
+from openassay.recipes.job import Arm, Execution, Job, with_changes
+from openassay.recipes.published import Checkpoint, PublishedTraining, weights_of
+from openassay.records import parse, to_plain
+from openassay.training.language import LanguageRecipe
+from openassay.training.mismatch import RecipeMismatch
+from openassay.training.numerics import Numerics, Tokens
+from openassay.training.sequences import Items, Reordered, Scrambled, trained_on
+from openassay.training.tokens import BadTokens, ByteRange, local
+
+if TYPE_CHECKING:
+    from openassay.training.pretraining import Pretraining
+
+VALIDATION = "validation_loss"
+ABOVE_RELEASED = "validation_loss_above_released"
+"""The rerun's loss on the held-out items minus that of the release's own checkpoints on the same ones."""
+SHORTER = 0.9
+"""Of the stated tokens: a training that sees fewer is not the published one."""
+NUM_POINTS = 20
+"""Of a curve, where the target does not say how many."""
+
+Count = Annotated[int, Field(ge=1)]
+Curve = tuple[tuple[int, float], ...]
+"""(step, value)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """The member of a family that is trained in the others' place, as the release names it."""
+
+    name: str
+    family: str
+    parameters: Count | None = None
+    """As published, exactly; a model with another number is not trained."""
+    cited_at: Citation
+    """Where the release lists the family's members."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossAt:
+    """A training loss as releases log it: the mean over the last updates before a step."""
+
+    step: Count
+    last: Count
+    """Updates that are averaged: `step - last` to `step - 1`."""
+
+    @property
+    def metric(self) -> str:
+        """The name that claims use."""
+        return f"train_loss_at_{self.step}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """Published items that the training never sees, one after another as the training's are stored."""
+
+    artifact: str
+    path: str
+    count: Count
+    first: Annotated[int, Field(ge=0)] = 0
+    """The first item, counted from the file's start."""
+    dtype: Literal["uint16", "uint32"] = "uint16"
+
+    def items(self, artifacts: Mapping[str, str], length: int) -> Items:
+        """Token ids, shape (count, length). `BadTokens` says what does not fit."""
+        dtype = np.dtype(self.dtype).newbyteorder("<")
+        size = length * dtype.itemsize
+        read = local(Path(artifacts[self.artifact]))
+        found = read(ByteRange(self.path, self.first * size, (self.first + self.count) * size))
+        return np.frombuffer(found, dtype=dtype).reshape(self.count, length).astype(np.int64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """The published loss of a smaller member."""
+
+    parameters: Annotated[float, Field(gt=0)]
+    """Without embeddings, if that is how all of them are counted."""
+    loss: Annotated[float, Field(gt=0)]
+    cited_at: Citation
+
+
+@dataclass(frozen=True, kw_only=True)
+class LadderCheck:
+    """Is a published loss in line with those of smaller members? A remark, never part of a verdict."""
+
+    members: Annotated[tuple[Rung, ...], Field(min_length=FEWEST)]
+    parameters: Annotated[float, Field(gt=0)]
+    """Of the model whose loss is looked at, larger than all of `members`."""
+    published: Annotated[float, Field(gt=0)]
+    cited_at: Citation
+
+    def remark(self) -> str:
+        """What the ladder says, labelled."""
+        found = ladder(
+            [of.parameters for of in self.members], [of.loss for of in self.members], self.parameters, self.published
+        )
+        where = "is in line with" if found.in_line else "lies beside"
+        return (
+            f"{LABEL}: the published loss {self.published:g} of {self.parameters:g} parameters {where} what {len(self.members)} "
+            f"smaller members predict, {found.low:.4g} to {found.high:.4g} by the fitted form; no part of the verdict"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainRecipe(PublishedTraining):
+    """Train the published recipe whole, from first weights drawn as it states."""
+
+    driver: Literal["pretrain"]
+    protocol: Literal["full", "family"]
+    """`full`: the release itself. `family`: the smallest published member of its family, which `member` names."""
+    member: Member | None = None
+    train_loss: tuple[LossAt, ...] = ()
+    """Training losses that claims are about, each the metric `train_loss_at_STEP`."""
+    held_out: HeldOut | None = None
+    """Gives the metric `validation_loss`, in nats a token, after the last update."""
+    released: tuple[Checkpoint, ...] = ()
+    """The release's own last checkpoint, or those of several of its trainings: the reference of
+    `validation_loss_above_released`, measured by us on the same items."""
+    order: Literal["published", "shuffled"] = "published"
+    """`published`: every seed sees the published order. `shuffled`: each sees the same sequences in an order of its own."""
+    every: Count | None = None
+    """Updates between two points of the curves; a twentieth of the training when left out."""
+    precision: Literal["fp32", "bf16", "fp16"] | None = None
+    """None for the recipe's."""
+    micro_batch: Count | None = None
+    """Sequences of one forward pass; None for the whole batch."""
+    ladder: LadderCheck | None = None
+    arms: dict[str, Arm] = field(default_factory=lambda: {"faithful": Arm()})
+    max_runs: Annotated[int, Field(ge=2)] | None = None
+    timeout_s: Annotated[float, Field(gt=0)] = 86400.0
+
+    def metrics(self) -> set[str]:
+        """The metrics that a rerun measures."""
+        found = {of.metric for of in self.train_loss}
+        return found | ({VALIDATION} if self.held_out else set()) | ({ABOVE_RELEASED} if self.released else set())
+
+    def placeholders(self) -> set[str]:
+        """None of the release's code is run."""
+        return set()
+
+    # What the plan asks -------------------------------------------------------------------------------------------------
+
+    def check(self, title: str, artifacts: Collection[str], claims: tuple[Claim, ...], where: str) -> None:
+        """What is wrong with a target of this driver, as far as its file shows; `BadInput`."""
+        key = f"{where}: rerun"
+        named = [("recipe", self.recipe.artifact), ("tokens", self.tokens.artifact)]
+        named += [("held_out", self.held_out.artifact)] if self.held_out else []
+        named += [(f"released.{i}", of.artifact) for i, of in enumerate(self.released)]
+        for part, artifact in named:
+            if artifact not in artifacts:
+                raise BadInput(f"{key}.{part}.artifact: there is no artifact {artifact!r}")
+        if self.settings and not self.taken_from:
+            raise BadInput(f"{key}.taken_from: missing; say where the settings stand")
+        if set(self.arms) != {"faithful"} or self.arms["faithful"] != Arm():
+            raise BadInput(
+                f"{key}.arms: claims are tested on the recipe as published; give changes as controls or probes"
+            )
+        if (self.member is not None) != (self.protocol == "family"):
+            raise BadInput(
+                f"{key}.member: the protocol family needs it, and no other takes it: it names the member that is trained"
+            )
+        if self.member and self.member.name.lower() not in title.lower():
+            raise BadInput(
+                f"{where}: release.title: it must name {self.member.name}, the member that is trained, so that nobody takes the "
+                "verdict for a larger one's"
+            )
+        if not self.metrics():
+            raise BadInput(f"{key}: it measures nothing; give train_loss or held_out")
+        steps = [of.step for of in self.train_loss]
+        for i, of in enumerate(self.train_loss):
+            if of.last > of.step or steps.count(of.step) > 1:
+                raise BadInput(
+                    f"{key}.train_loss.{i}: each step once, and at most {of.step} updates before it are needed"
+                )
+        if self.released and self.held_out is None:
+            raise BadInput(f"{key}.held_out: missing; say on which items the released checkpoint is measured")
+        self._check_held_out(key)
+        self._check_ladder(key)
+        for i, claim in enumerate(claims):
+            if claim.testable:
+                self._check_claim(claim, f"{where}: claims.{i}")
+
+    def check_arm(self, arm: Arm, key: str) -> None:
+        """Can this driver make an arm's changes? Whether they change anything shows when the published recipe is read."""
+        if arm.parameters:
+            raise BadInput(f"{key}.parameters: the pretrain driver takes none; use set")
+        for name in arm.set:
+            if name not in NAMES:
+                raise BadInput(f"{key}.set.{name}: a recipe has no such value; `openassay recipe FILE` shows its names")
+            if name == "steps" or name in {"data.sequence_length", "data.item_length"}:
+                raise BadInput(
+                    f"{key}.set.{name}: a training of another scale has no reference here; break it otherwise"
+                )
+        if set(arm.permute) - {"tokens"}:
+            raise BadInput(f"{key}.permute: only `tokens`, those of each trained sequence, can be shuffled")
+
+    def _check_held_out(self, key: str) -> None:
+        held = self.held_out
+        if held is None or held.artifact != self.tokens.artifact or held.path not in self.tokens.files:
+            return
+        if self.tokens.layout == "olmo":
+            raise BadInput(
+                f"{key}.held_out.path: the training draws its sequences from all of {held.path}; name another file"
+            )
+        if held.path == self.tokens.files[0] and held.first == 0:
+            raise BadInput(
+                f"{key}.held_out.first: the training begins with the first item of {held.path}; choose later ones"
+            )
+
+    def _check_ladder(self, key: str) -> None:
+        if self.ladder is None:
+            return
+        sizes = [of.parameters for of in self.ladder.members]
+        if len(set(sizes)) < FEWEST or max(sizes) >= self.ladder.parameters:
+            raise BadInput(
+                f"{key}.ladder.members: {FEWEST} of different size are needed, all smaller than ladder.parameters; found {sizes}"
+            )
+
+    def _check_claim(self, claim: Claim, key: str) -> None:
+        published = claim.published
+        if claim.paired:
+            raise BadInput(f"{key}.paired: the first weights are our own, so that no rerun has a published partner")
+        if claim.metric != ABOVE_RELEASED:
+            return
+        asked = (published.value, published.rounding, published.sd, published.values, published.best_of)
+        if (
+            asked != (0.0, 0.0, None, None, 1)
+            or published.num_runs != len(self.released)
+            or claim.curve
+            or claim.success
+        ):
+            raise BadInput(
+                f"{key}.published: {ABOVE_RELEASED} is held to value 0 and num_runs {len(self.released)}, as many as there are "
+                "released checkpoints, each with its own seed's noise; without rounding, sd, values, best_of, curve and success"
+            )
+
+    # What the verdict says beside its numbers ---------------------------------------------------------------------------
+
+    def speaks_for(self) -> str:
+        """For whom a verdict of this rerun does not speak; empty where it speaks for the release itself."""
+        if self.member is None:
+            return ""
+        return f"of {self.member.name} only, a member of {self.member.family}: nothing is said of larger ones"
+
+    def remarks(self) -> Iterator[tuple[str, str]]:
+        """What a reader must know beside the verdict, as (kind, words)."""
+        if self.member:
+            yield (
+                "one_member_of_a_family",
+                f"what was trained is {self.member.name}, as the target says the smallest published member of "
+                f"{self.member.family}: the verdict is on this member and on the recipe that the family shares, and on no larger "
+                "member",
+            )
+        if self.order == "published":
+            yield (
+                "data_order",
+                "every rerun saw the published order: the seeds' scatter is that of the first weights, and not of the order",
+            )
+        else:
+            yield "data_order", "every rerun saw the published sequences in an order of its own"
+        if self.settings:
+            stated = ", ".join(sorted(self.settings))
+            yield (
+                "recipe_not_whole",
+                f"the published recipe does not state {stated}: taken from elsewhere, as the target says",
+            )
+        if self.precision:
+            yield "precision_chosen", f"the reruns were trained in {self.precision}, as the target says"
+        if self.ladder:
+            yield "ladder_sanity_only", self.ladder.remark()
+
+    # What a rerun does --------------------------------------------------------------------------------------------------
+
+    def of_arm(self, recipe: LanguageRecipe, arm: Arm) -> LanguageRecipe:
+        """The recipe with an arm's changes; `BadInput` when they change nothing or make no recipe."""
+        if not arm.set:
+            return recipe
+        changed: LanguageRecipe = parse(LanguageRecipe, with_changes(to_plain(recipe), arm.set), "set")
+        if changed == recipe:
+            raise BadInput(
+                f"set.{min(arm.set)}: the published recipe has this value already, so that nothing is changed"
+            )
+        return changed
+
+    def published(self, artifacts: Mapping[str, str]) -> tuple[LanguageRecipe, Items | None]:
+        """The recipe and the held-out items; `BadInput`, `BadTokens` or `RecipeMismatch` say what does not fit."""
+        try:
+            recipe = self.read(artifacts)
+        except BadInput as finding:  # the published file's own, or a value that it lacks
+            raise RecipeMismatch(str(finding)) from None
+        if recipe.steps is None:
+            raise BadInput("rerun.settings.steps: missing; the published recipe does not say how many updates it has")
+        said, seen = recipe.tokens_total, recipe.steps * recipe.batch_size * recipe.data.sequence_length
+        if "steps" in self.settings and said and seen < SHORTER * said:
+            raise BadInput(
+                f"rerun.settings.steps: {recipe.steps} updates see {seen:.3g} tokens, the release's training {said:.3g}: a "
+                "shorter training has no reference of the same scale"
+            )
+        late = next((of.step for of in self.train_loss if of.step > recipe.steps), None)
+        if late is not None:
+            raise BadInput(f"rerun.train_loss: the training has {recipe.steps} updates, found step {late}")
+        early = next((of.step for of in self.released if of.step != recipe.steps), None)
+        if early is not None:
+            raise BadInput(
+                f"rerun.released: the checkpoint after the last update, {recipe.steps}, is needed, found step {early}: "
+                "another one is no reference of the same scale"
+            )
+        held_out = self.held_out.items(artifacts, recipe.data.item_length) if self.held_out else None
+        return recipe, held_out
+
+    def released_losses(
+        self, artifacts: Mapping[str, str], recipe: LanguageRecipe, held_out: Items | None, *,
+        threads: int, device: str,
+    ) -> tuple[float, ...]:  # fmt: skip
+        """What the release's own checkpoints reach on the held-out items."""
+        from openassay.training.pretraining import TooLarge, loss_of  # noqa: PLC0415 - torch takes seconds to import
+
+        found = []
+        for of in self.released:
+            path = Path(artifacts[of.artifact]) / of.path
+            if held_out is None or not path.is_file():
+                raise RecipeMismatch(f"{of.path} of the released checkpoint is not in its artifact")
+            try:
+                loss = loss_of(recipe, weights_of(path)[0], held_out, numerics=self._numerics(threads), device=device)
+            except TooLarge as error:
+                raise BadInput(_too_large(error)) from None
+            if not math.isfinite(loss):
+                raise RecipeMismatch(f"{of.path}: the released checkpoint's loss is not a finite number")
+            found.append(loss)
+        return tuple(found)
+
+    def execute(self, job: Job) -> Execution:
+        """One training, in this process."""
+        from openassay.training import lm, pretraining  # noqa: PLC0415
+
+        started, deadline = time.process_time(), time.monotonic() + job.timeout_s
+        device = device_for(job.device)
+        said: list[str] = []
+
+        def ended(status: RerunStatus, reason: str) -> Execution:
+            return Execution(
+                status=status, reason=reason, measurements=(), curves={}, log="".join(f"{line}\n" for line in said),
+                cpu_s=time.process_time() - started, device=device,
+            )  # fmt: skip
+
+        try:
+            recipe, held_out = self.published(job.artifacts)
+            trained = self.of_arm(recipe, job.arm)
+            if held_out is not None:
+                self._check_unseen(held_out, self._published_order(job, recipe), recipe)
+            released = self.released_losses(job.artifacts, recipe, held_out, threads=job.threads, device=device)
+        except (RecipeMismatch, BadTokens) as finding:  # what was published does not fit together
+            return ended(RerunStatus.FAILED, f"no training: {finding}")
+        try:
+            tokens = self._tokens(job, trained)
+            weights = lm.initial_weights(trained, job.seed)
+            num_parameters = sum(of.size for of in weights.values())
+            if self.member and self.member.parameters and not job.arm.set and num_parameters != self.member.parameters:
+                raise RecipeMismatch(
+                    f"{self.member.name} has {self.member.parameters} parameters as published, the recipe's model "
+                    f"{num_parameters}"
+                )
+            said.append(
+                f"{num_parameters} parameters, {trained.steps} updates on {device}, first weights of seed {job.seed}, "
+                f"{'the published order' if self.order == 'published' else 'an order of its own'}"
+            )
+            said.extend(f"released checkpoint: {VALIDATION} {loss:.6g}" for loss in released)
+            found = pretraining.pretrain(
+                trained, weights, tokens, held_out, points=self._points(trained.steps or 0),
+                numerics=self._numerics(job.threads, job.seed), device=device, deadline=deadline,
+            )  # fmt: skip
+        except pretraining.TimeLimit:
+            return ended(RerunStatus.TIMED_OUT, f"stopped after {job.timeout_s:g} s, its time limit")
+        except pretraining.TooLarge as error:
+            raise BadInput(_too_large(error)) from None
+        except (RecipeMismatch, BadTokens) as finding:
+            if job.arm.set:  # the target's doing
+                raise BadInput(f"set: the changed recipe cannot be trained: {finding}") from None
+            return ended(RerunStatus.FAILED, f"no training: {finding}")
+        curves = self._curves(found, released, trained.steps or 0)
+        measurements = tuple(
+            _measured(metric, step, curves[metric]) for metric, step in self._wanted(trained.steps or 0)
+        )
+        lost = any(of.value is None for of in measurements)
+        return replace(
+            ended(RerunStatus.DIVERGED if lost else RerunStatus.FINISHED, "the loss is not a finite number" if lost else ""),
+            measurements=measurements, curves={name: _finite(points) for name, points in curves.items()},
+        )  # fmt: skip
+
+    def _numerics(self, threads: int, seed: int = 0) -> Numerics:
+        return Numerics(precision=self.precision, micro_batch=self.micro_batch, threads=threads, dropout_seed=seed)
+
+    def _points(self, steps: int) -> list[int]:
+        every = self.every or max(1, steps // NUM_POINTS)
+        return sorted({*range(every, steps, every), steps, *(of.step for of in self.train_loss)})
+
+    def _published_order(self, job: Job, recipe: LanguageRecipe) -> Tokens:
+        """The sequences in their published order, as many as the recipe needs."""
+        num_batches = self.tokens.batches(job.artifacts, recipe).num_batches
+        if num_batches < (recipe.steps or 0):
+            raise RecipeMismatch(f"the published tokens have {num_batches} batches, the recipe {recipe.steps} updates")
+        return self.in_order(job.artifacts, recipe)
+
+    def _tokens(self, job: Job, recipe: LanguageRecipe) -> Tokens:
+        """The arm's sequences in the order of this seed."""
+        tokens = self._published_order(job, recipe)
+        if self.order == "shuffled":
+            one_by_one = self.in_order(job.artifacts, replace(recipe, batch_size=1))
+            order = np.random.default_rng([job.seed, 21]).permutation((recipe.steps or 0) * recipe.batch_size)
+            tokens = Reordered(tokens=one_by_one, order=order)
+        if job.arm.permute:
+            tokens = Scrambled(tokens=tokens, seed=job.seed)
+        return tokens
+
+    def _check_unseen(self, held_out: Items, tokens: Tokens, recipe: LanguageRecipe) -> None:
+        assert self.held_out is not None  # noqa: S101 - the caller has looked
+        size = recipe.batch_size
+        seen = trained_on(held_out, tokens, (recipe.steps or 0) * size, size)
+        if seen is not None:
+            raise BadInput(
+                f"rerun.held_out: item {self.held_out.first + seen} of {self.held_out.path} is trained on; choose items that "
+                "the training does not hold"
+            )
+
+    def _wanted(self, steps: int) -> list[tuple[str, int]]:
+        found = [(of.metric, of.step) for of in self.train_loss]
+        found += [(VALIDATION, steps)] if self.held_out else []
+        return found + ([(ABOVE_RELEASED, steps)] if self.released else [])
+
+    def _curves(self, found: Pretraining, released: tuple[float, ...], steps: int) -> dict[str, Curve]:
+        """Every metric along the training, its own step last; shorter where the weights were lost on the way."""
+        points = [point for point in self._points(steps) if point <= len(found.losses)]
+        starts = [0, *points[:-1]]
+        curves = {
+            "train_loss": tuple((to, float(found.losses[at:to].mean())) for at, to in zip(starts, points, strict=True))
+        }
+        for of in self.train_loss:
+            curves[of.metric] = tuple(
+                (to, float(found.losses[to - of.last : to].mean())) for to in points if of.last <= to <= of.step
+            )
+        if self.held_out:
+            curves[VALIDATION] = found.held_out
+        if released:
+            reference = float(np.mean(released))
+            curves[ABOVE_RELEASED] = tuple((step, loss - reference) for step, loss in found.held_out)
+        return curves
+
+
+def device_for(wanted: str) -> str:
+    """`cpu` or `cuda`; `BadInput` where there is none."""
+    from openassay.training.trainer import pick_device  # noqa: PLC0415
+
+    try:
+        return pick_device(wanted)
+    except RecipeMismatch as error:
+        raise BadInput(str(error)) from None
+
+
+def _too_large(error: Exception) -> str:
+    return f"rerun.micro_batch: the training does not fit into the memory of the device; give a smaller one ({error})"
+
+
+def _measured(metric: str, step: int, curve: Curve) -> Measurement:
+    value = dict(curve).get(step, math.nan)
+    return Measurement(
+        metric=metric, value=value if math.isfinite(value) else None, raw=repr(value), step=step, self_reported=False
+    )
+
+
+def _finite(points: Curve) -> Curve:
+    return tuple((step, value) for step, value in points if math.isfinite(value))
