@@ -91,6 +91,16 @@ def test_a_published_log_alone_is_enough() -> None:
     assert available_horizons(only, AT) == AT
 
 
+def test_a_log_that_fits_one_update_off_excuses_no_weights_that_differ() -> None:
+    """The losses of the honest training, told one update late: misread with its own weights, not with those of another order."""
+    _, losses = trained()
+    late = np.concatenate([losses[:1], losses[:-1]])
+    for name, standing in (("honest", Standing.INCONCLUSIVE), ("order", Standing.DIFFERS)):
+        report = replay(release(name, losses=late))
+        assert report.verdict is not None
+        assert report.verdict.standing is standing
+
+
 def test_what_a_replay_cannot_see_is_not_called_verified() -> None:
     report = replay_prefix(
         release(), updates=AT, probes=("activation gelu_tanh", "decays to 0"), numerics=Numerics(precision="bf16")

@@ -401,12 +401,13 @@ def _paired(ours: NDArray[np.float64], theirs: NDArray[np.float64], setting: Set
 def _misread(release: Release, setting: Setting, replay: Trace, values: Statistics, floor: Statistics) -> str:
     """As what would the published losses fit, if not as those of the updates that they are said to be of? Empty for nothing.
 
-    Then the target may have misread the log, which is no difference of the release's.
+    Then the target may have misread the log, which is no difference of the release's, unless its weights differ too.
     """
     if release.losses is None or replay.losses is None:
         return ""
     own = {key: value for key, value in values.items() if key[0] == "loss_rms"}
-    if largest_in_floors(own, floor)[0] <= FACTOR:
+    others = {key: value for key, value in values.items() if key not in own}  # weights were not misread
+    if largest_in_floors(own, floor)[0] <= FACTOR or largest_in_floors(others, floor)[0] > FACTOR:
         return ""
     later, earlier = np.roll(release.losses, 1), np.roll(release.losses, -1)
     later[0] = earlier[-1] = np.nan
