@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import sys
-from contextlib import ExitStack
+from collections.abc import Collection
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,20 +29,20 @@ from openassay.core.types import FetchRecord, Outcome, ReleaseVerdict
 from openassay.core.verdict import share_terms_of, terms_of
 from openassay.faults import BadInput, faults_in_one_line, printable
 from openassay.layout import Layout, cache_home, checked_name, find_root
-from openassay.plan import ArtifactSpec, Target, make_plan, read_plan, read_target
-from openassay.protocols.explain import explain as explain_replay
+from openassay.plan import ArtifactSpec, Plan, Target, make_plan, read_plan, read_target
 from openassay.recipes.formats import read_recipe
 from openassay.recipes.formats.draft import UNITS
 from openassay.recipes.replay import MARGIN as REPLAY_MARGIN
 from openassay.recipes.replay import ReplayRecipe, explanation_to_plain
 from openassay.records import parse, read_record, to_plain
 from openassay.sources import hf
-from openassay.sources.fetched import Unavailable
+from openassay.sources.fetched import Unavailable, Unreachable
 from openassay.sources.git import GitSource
 from openassay.sources.hf import HfSource
 from openassay.sources.http import HttpSource
 from openassay.sources.pypi import PypiSource, ask_every_index, project_files
 from openassay.sources.roots import artifact_roots, source_root
+from openassay.stages import fetch as fetch_stage
 from openassay.store import RefusedArchive, Store, check_glob, payload_digest
 from openassay.training.mismatch import RecipeMismatch
 from openassay.training.tokens import BadTokens
@@ -394,13 +395,14 @@ def explain(
     if not record.is_file():
         raise BadInput(f"{target}: nothing is fetched yet; run `openassay audit {target}`")
     roots = artifact_roots(Store(cache_home()), read_record(record, FetchRecord))
-    if missing := sorted(set(plan.artifacts) - set(roots)):
+    others = plan.only_alternatives()
+    if missing := sorted(set(plan.artifacts) - others - set(roots)):
         raise BadInput(f"{target}: the artifact {missing[0]} could not be fetched: there is nothing to replay")
+    roots |= _brought(plan, layout, others)
     try:
-        found = explain_replay(
-            plan.rerun.release(roots), updates=tuple(updates or plan.rerun.updates),
-            say=lambda line: print(f"  {line}", file=sys.stderr),
-        )  # fmt: skip
+        found = plan.rerun.explained(
+            roots, updates=tuple(updates or plan.rerun.updates), say=lambda line: print(f"  {line}", file=sys.stderr)
+        )
     except (RecipeMismatch, BadTokens) as problem:
         raise BadInput(f"{target}: {problem}") from None
     if as_json:
@@ -414,7 +416,25 @@ def explain(
         print(f"  {tried.in_floors:10.3g} floors  {mark:16}  {printable(tried.name)} ({tried.field})")
     if len(found.group) > 1:
         print(f"cannot be told apart here: {', '.join(found.group)}")
+    for line in found.not_tried:
+        print(printable(f"not tried: {line}"))
     print(printable(found.remainder))
+
+
+def _brought(plan: Plan, layout: Layout, names: Collection[str]) -> dict[str, str]:
+    """What only an explanation needs, as far as it can be had: a network that is down leaves an alternative untried."""
+    found: dict[str, str] = {}
+    for name in sorted(names):
+        try:
+            with redirect_stdout(sys.stderr):
+                record = fetch_stage.run(plan, Store(cache_home()), layout, [name])
+        except Unreachable as problem:
+            print(f"  {name}: {printable(str(problem))}", file=sys.stderr)
+            continue
+        for finding in record.findings:
+            print(f"  {printable(finding.message)}", file=sys.stderr)
+        found |= artifact_roots(Store(cache_home()), record)
+    return found
 
 
 @app.command("plan-runs")

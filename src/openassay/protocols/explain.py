@@ -38,6 +38,7 @@ from openassay.protocols.prefix import (
 )
 from openassay.training.mismatch import RecipeMismatch
 from openassay.training.numerics import Numerics, Weights
+from openassay.training.tokens import BadTokens
 
 ALONE = 2.0
 """An alternative further from the release than the best one by this factor is not as good."""
@@ -97,6 +98,7 @@ def explain(
     updates: Sequence[int] = (16, 64),
     alternatives: Sequence[Change] = (),
     standard: Sequence[str] | None = None,
+    not_tried: Sequence[str] = (),
     numerics: Numerics = Numerics(),  # noqa: B008 - frozen
     device: str = "cpu",
     say: Say = lambda _line: None,
@@ -104,7 +106,7 @@ def explain(
     """Try what else the training may have been.
 
     alternatives: those that the release itself suggests, tried before the standard ones. standard: names of the standard ones to
-    try; None for all.
+    try; None for all. not_tried: what the caller could not make ready, and why.
 
     Raises `RecipeMismatch` where the release cannot be replayed at all.
     """
@@ -125,18 +127,18 @@ def explain(
     usual = changes(release.recipe, release.tokens, updates=horizons[-1])
     listed = (*alternatives, *(change for change in usual if standard is None or change.name in standard))
     tried: list[tuple[str, str, Statistics]] = []
-    not_tried: list[str] = []
+    left_out = list(not_tried)
     for at, change in enumerate(listed):
         say(f"alternative {at + 1} of {len(listed)}: {change.name}")
         try:
             tried.append((change.name, change.field, run_beside(change, numerics, setting, [theirs])[0]))
-        except RecipeMismatch as mismatch:
-            not_tried.append(f"{change.name}: {mismatch}")
+        except (RecipeMismatch, BadTokens) as mismatch:
+            left_out.append(f"{change.name}: {mismatch}")
     try:
         tried += mislabelled(faithful(release), numerics, setting, [theirs])[0]
     except RecipeMismatch as mismatch:
-        not_tried.append(f"checkpoints of other steps: {mismatch}")
-    return rank(plain, tried, floor, tuple(not_tried))
+        left_out.append(f"checkpoints of other steps: {mismatch}")
+    return rank(plain, tried, floor, tuple(left_out))
 
 
 RELABELLED: dict[str, Callable[[int], int]] = {

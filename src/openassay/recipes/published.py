@@ -95,16 +95,20 @@ class PublishedTraining:
         files = {} if read.values["data.files"] else {"data.files": self.tokens.files}
         return complete(read, files | self.settings, "rerun.settings")
 
-    def in_order(self, artifacts: Mapping[str, str], recipe: LanguageRecipe) -> Tokens:
-        """The published sequences in the order of training. `BadTokens` says what does not fit."""
-        return _InOrder(self.tokens.batches(artifacts, recipe))
+    def in_order(
+        self, artifacts: Mapping[str, str], recipe: LanguageRecipe, instead: TokenFiles | None = None
+    ) -> Tokens:
+        """The published sequences in the order of training. `BadTokens` says what does not fit. `instead`: other files."""
+        return _InOrder((instead or self.tokens).batches(artifacts, recipe), recipe.architecture.vocab_size)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _InOrder:
     """Batches as sequences in the order of training."""
 
     batches: Batches
+    num_words: int
+    """Rows of the model's embedding."""
 
     def items(self, first: int, count: int) -> NDArray[np.integer[Any]]:
         size = self._batch(0).shape[0]
@@ -119,7 +123,12 @@ class _InOrder:
 
 @lru_cache(maxsize=4)
 def _cached(order: _InOrder, index: int) -> NDArray[np.integer[Any]]:
-    return order.batches.batch(index)
+    batch = order.batches.batch(index)
+    if batch.min() < 0 or batch.max() >= order.num_words:
+        raise BadTokens(
+            f"batch {index}: expected token ids below {order.num_words}, the rows of the embedding, found {batch.max()}"
+        )
+    return batch
 
 
 @lru_cache(maxsize=2)

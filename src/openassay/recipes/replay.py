@@ -8,7 +8,7 @@ other seeds.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,8 +18,9 @@ from pydantic import Field
 from openassay.core.replay import FACTOR
 from openassay.core.types import LARGEST, Exercise, Measurement, ReplayRecord, ReplayStatistic, RerunStatus
 from openassay.faults import BadInput
-from openassay.protocols.explain import Explanation
-from openassay.protocols.prefix import CONTROLS, PrefixReport, Release, replay_prefix
+from openassay.protocols.explain import Explanation, explain
+from openassay.protocols.prefix import CONTROLS, PrefixReport, Release, Say, replay_prefix
+from openassay.recipes.alternatives import Alternative, declared_changes
 from openassay.recipes.job import Arm, Execution, Job
 from openassay.recipes.published import Checkpoint, PublishedTraining, stored_as, weights_of
 from openassay.training.mismatch import RecipeMismatch
@@ -43,6 +44,8 @@ class ReplayRecipe(PublishedTraining):
     exercise: bool = True
     """Probe every field of the recipe: what would this replay have noticed? About forty replays more."""
     metric: str = METRIC
+    alternatives: tuple[Alternative, ...] = ()
+    """What else the training may have been, by what the release publishes: tried by `openassay explain` before the usual ones."""
     arms: dict[str, Arm] = field(default_factory=lambda: {"faithful": Arm()})
     max_runs: int | None = None
     timeout_s: Annotated[float, Field(gt=0)] = 86400.0
@@ -100,6 +103,19 @@ class ReplayRecipe(PublishedTraining):
             status=RerunStatus.FINISHED, reason="", measurements=(measurement,), curves={}, log=log, cpu_s=cpu_s,
             device=device, replay=record,
         )  # fmt: skip
+
+    def only_alternatives(self) -> frozenset[str]:
+        """Artifacts that the replay itself does not need: an audit does not bring them, `openassay explain` does."""
+        needed = {self.recipe.artifact, self.tokens.artifact, *(of.artifact for of in self.checkpoints)}
+        return frozenset(of.tokens.artifact for of in self.alternatives if of.tokens) - needed
+
+    def explained(
+        self, artifacts: Mapping[str, str], *, updates: Sequence[int], say: Say = lambda _line: None
+    ) -> Explanation:
+        """What else the training may have been: the target's alternatives, and the usual ones."""
+        release = self.release(artifacts)
+        declared, not_tried = declared_changes(self, self.alternatives, artifacts, release.recipe)
+        return explain(release, updates=updates, alternatives=declared, not_tried=not_tried, say=say)
 
     def release(self, artifacts: Mapping[str, str]) -> Release:
         """What was published, ready for a replay. `BadInput`, `BadTokens` or `RecipeMismatch` say what does not fit."""
