@@ -18,11 +18,13 @@ from openassay.core.replay import (
     has_evidence,
     in_floors,
     largest_in_floors,
+    loss_rms,
     weight_statistics,
     with_rounding_of_log,
 )
 from openassay.protocols.changes import Change, changes
 from openassay.protocols.prefix import (
+    Probe,
     Release,
     Say,
     Setting,
@@ -152,18 +154,22 @@ RELABELLED: dict[str, Callable[[int], int]] = {
 def mislabelled(
     recipe: Change, numerics: Numerics, setting: Setting, beside: Sequence[Trace]
 ) -> list[list[tuple[str, str, Statistics]]]:
-    """Are the checkpoints those of other steps? One replay, looked at there; weights only. One list for each of the traces."""
+    """Are the checkpoints those of other steps? One replay, looked at there: their weights, and what the weights make of the probe
+    batches. One list for each of the traces."""
     if not setting.compare_weights:
         return [[] for _ in beside]
     found: list[dict[str, Statistics]] = [{name: {} for name in RELABELLED} for _ in beside]
     wanted = [(name, step, other(step)) for name, other in RELABELLED.items() for step in setting.horizons]
 
-    def visit(real: int, now: Weights) -> None:
+    def visit(real: int, now: Weights, probe: Probe) -> None:
+        seen = probe() if setting.probe_items is not None else None
         for name, step, at in wanted:
             for statistics, theirs in zip(found, beside, strict=True):
                 if at == real:
                     distance, ratio = weight_statistics(now, theirs.weights(step), setting.start)
                     statistics[name]["distance", step], statistics[name]["log_norm_ratio", step] = distance, ratio
+                    if theirs.probes is not None and seen is not None:
+                        statistics[name]["loss_rms", step] = loss_rms(seen, theirs.probes(step))
 
     steps = tuple(sorted({at for _name, _step, at in wanted if at > setting.first}))
     watch(recipe, numerics, replace(setting, horizons=steps), visit)

@@ -58,14 +58,14 @@ def replay_segment(
     if moments is not None or earlier is None:
         setting = Setting(
             first=first, horizons=horizons, start=start, stored=release.stored, device=device, moments=moments,
-            probe_items=probe, compare_weights=any(step in release.steps for step in horizons),
+            probe_items=probe, probe_recipe=release.recipe, compare_weights=any(step in release.steps for step in horizons),
         )  # fmt: skip
     else:
         begins = (earlier, release.weights(earlier)), ((earlier + first) // 2, _between(release, earlier, first))
         setting, *more = (
             Setting(
                 first=first, horizons=horizons, start=start, stored=release.stored, device=device, burn_in=begin,
-                probe_items=probe, compare_weights=False,
+                probe_items=probe, probe_recipe=release.recipe, compare_weights=False,
             )
             for begin in begins
         )  # fmt: skip
