@@ -421,6 +421,55 @@ def explain(
     print(printable(found.remainder))
 
 
+@app.command()
+def tokens(
+    target: Annotated[str, typer.Argument(help="Name of a target with the driver `replay` whose tokens lie on a hub")],
+    *,
+    updates: Annotated[
+        int | None, typer.Option(help="So many updates; the target's last horizon when left out")
+    ] = None,
+) -> None:
+    """Print which bytes of the published token files a replay reads, ready to be pasted into the target.
+
+    Where the order of training is scattered over large files, only the sequences of the first updates are brought then, and those
+    beyond on which losses are paired. The recipe is fetched; of the tokens only the hub's list of sizes is.
+    """
+    root = find_root()
+    _chosen(root, [target])
+    layout = Layout(root, target)
+    plan = make_plan(layout, _settings(root, None))
+    where = f"conf/target/{target}.yaml"
+    if not isinstance(plan.rerun, ReplayRecipe):
+        raise BadInput(f"{where}: rerun: only a replay reads published tokens, and this target has none")
+    rerun, name = plan.rerun, plan.rerun.tokens.artifact
+    source = plan.artifacts[name].sources[0]
+    if not isinstance(source, HfSource):
+        raise BadInput(f"{where}: artifacts.{name}.sources.0: only of files on a hub single bytes can be asked for")
+    steps = max(rerun.updates) if updates is None else updates
+    if steps < 1:
+        raise BadInput(f"--updates: at least 1, found {updates}")
+    roots = _brought(plan, layout, {rerun.recipe.artifact})
+    if rerun.recipe.artifact not in roots:
+        raise BadInput(
+            f"{target}: the artifact {rerun.recipe.artifact} could not be fetched: the recipe says the order"
+        )
+    try:
+        recipe = rerun.read(roots)
+        sizes = source.sizes(Store(cache_home()), rerun.tokens.files)
+        found = rerun.token_ranges(recipe, sizes, rerun.num_sequences(recipe, steps))
+    except (Unavailable, BadTokens, RecipeMismatch) as problem:
+        raise BadInput(f"{target}: {problem}") from None
+    print(
+        f"# {steps} updates and what losses are paired on: {sum(of.size for of in found)} bytes in {len(found)} pieces"
+    )
+    print(f"# artifacts.{name}.sources.0")
+    print("files:")
+    for of in found:
+        print(f"- {{path: {json.dumps(of.file)}, bytes: [{of.start}, {of.stop}]}}")
+    print("# rerun.tokens")
+    print(f"sizes: {json.dumps(sizes)}")
+
+
 def _brought(plan: Plan, layout: Layout, names: Collection[str]) -> dict[str, str]:
     """What only an explanation needs, as far as it can be had: a network that is down leaves an alternative untried."""
     found: dict[str, str] = {}

@@ -18,7 +18,6 @@ from safetensors.numpy import load
 from openassay.protocols.changes import Shuffled, Skipped
 from openassay.training.lm import LanguageTraining, initial_weights
 from openassay.training.numerics import ContiguousTokens, Numerics, Tokens
-from releases.language import stream, tokenizer
 from releases.pythia import TINY, Files, in_order, items, make, recipe_of, tokens_files, weights_file
 
 SIZE = TINY
@@ -88,7 +87,9 @@ def _relabelled(files: Files, step: int, real: int) -> None:
 
 def _weights(step: int, change: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]) -> Callable[[Files], None]:
     def plant(files: Files) -> None:
-        tensors = change({name: value.copy() for name, value in load(files[f"step{step}"]["model.safetensors"]).items()})
+        tensors = change(
+            {name: value.copy() for name, value in load(files[f"step{step}"]["model.safetensors"]).items()}
+        )
         files[f"step{step}"]["model.safetensors"] = weights_file(tensors)
 
     return plant
@@ -116,7 +117,9 @@ def _another_run(_tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def _wider(factor: float) -> Callable[[Files], None]:
     wide = (2 / (5 * SIZE.hidden)) ** 0.5 * factor
-    return _weights(0, lambda _: initial_weights(replace(STATED, initialisation=replace(STATED.initialisation, std=wide)), 0))
+    return _weights(
+        0, lambda _: initial_weights(replace(STATED, initialisation=replace(STATED.initialisation, std=wide)), 0)
+    )
 
 
 def _jump(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -139,7 +142,9 @@ def _no_step(files: Files) -> None:
 
 
 def _broken_recipe(files: Files) -> None:
-    files["code"]["models/mini.yml"] = files["code"]["models/mini.yml"].replace(b'"hidden-size": 32', b'"hidden-size": wide')
+    files["code"]["models/mini.yml"] = files["code"]["models/mini.yml"].replace(
+        b'"hidden-size": 32', b'"hidden-size": wide'
+    )
 
 
 def _words_beyond_the_model(files: Files) -> None:

@@ -20,7 +20,11 @@ from releases.language import VOCABULARY, stream, tokenizer
 from releases.pythia import Files, target_of, weights_file
 from releases.small import MIT
 
-FILES = ("preprocessed/mini/part-0-00000.npy", "preprocessed/mini/part-1-00000.npy", "preprocessed/mini/part-2-00000.npy")
+FILES = (
+    "preprocessed/mini/part-0-00000.npy",
+    "preprocessed/mini/part-1-00000.npy",
+    "preprocessed/mini/part-2-00000.npy",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,9 +171,7 @@ def make(
     how: dict[str, Any] = {
         "rate": lambda k: plain.cosine(k, peak=4e-3, warmup=of.warmup, last=of.steps, share=0.1), "z_loss": of.z_loss,
     }  # fmt: skip
-    weights = plain.train(
-        model, lambda k: rows[k * of.batch : (k + 1) * of.batch], keep=keep, **how | planted
-    )
+    weights = plain.train(model, lambda k: rows[k * of.batch : (k + 1) * of.batch], keep=keep, **how | planted)
     beside = {
         "config.json": json.dumps(of.config().to_dict(), indent=2).encode(),
         "tokenizer.json": tokenizer().to_str().encode(),
@@ -178,7 +180,11 @@ def make(
     found: Files = {
         f"step{step}": {"model.safetensors": weights_file(tensors), **beside} for step, tensors in weights.items()
     }
-    found["code"] = {"configs/OLMo-mini.yaml": of.yaml().encode(), "README.md": b"# OLMo mini\n", "LICENSE": MIT.encode()}
+    found["code"] = {
+        "configs/OLMo-mini.yaml": of.yaml().encode(),
+        "README.md": b"# OLMo mini\n",
+        "LICENSE": MIT.encode(),
+    }
     found["tokens"] = {name: part.tobytes() for name, part in published.items()}
     return found
 
@@ -202,9 +208,21 @@ def target(name: str, commits: dict[str, str], rerun: dict[str, Any], repo: str 
     }
     for artifact, commit in commits.items():
         if artifact.startswith("step"):
-            source = {"kind": "hf", "repo": f"{repo}/pythia", "revision": artifact, "commit": commit, "files": ["model.safetensors"]}
+            source = {
+                "kind": "hf",
+                "repo": f"{repo}/pythia",
+                "revision": artifact,
+                "commit": commit,
+                "files": ["model.safetensors"],
+            }
         elif artifact != "code":
-            source = {"kind": "hf", "repo": f"{repo}/{artifact}", "repo_type": "dataset", "commit": commit, "files": list(FILES)}
+            source = {
+                "kind": "hf",
+                "repo": f"{repo}/{artifact}",
+                "repo_type": "dataset",
+                "commit": commit,
+                "files": list(FILES),
+            }
         else:
             continue
         artifacts[artifact] = {"sources": [source]}

@@ -33,7 +33,10 @@ def train(
     """The weights after so many updates, for each number in `keep`. A batch's inputs are its labels, one further."""
     named = dict(model.named_parameters())
     groups = [
-        {"params": [p for name, p in named.items() if not any(part in name for part in spared)], "weight_decay": weight_decay},
+        {
+            "params": [p for name, p in named.items() if not any(part in name for part in spared)],
+            "weight_decay": weight_decay,
+        },
         {"params": [p for name, p in named.items() if any(part in name for part in spared)], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=1.0, betas=betas, eps=eps)

@@ -182,9 +182,7 @@ def put(hub: Hub, files: Files, name: str = "mini") -> dict[str, str]:
     return commits
 
 
-def publish(
-    hub: Hub, _folder: Path, *, rows: np.ndarray | None = None, **how: Any
-) -> tuple[str, str, dict[int, str]]:
+def publish(hub: Hub, _folder: Path, *, rows: np.ndarray | None = None, **how: Any) -> tuple[str, str, dict[int, str]]:
     """Train and publish; `rows`: other items that it was fed. Gives the commits of the code, the tokens, and each step's branch."""
     commits = put(hub, make(fed=None if rows is None else in_order(rows), **how))
     steps = {int(name[4:]): commit for name, commit in commits.items() if name.startswith("step")}

@@ -6,7 +6,6 @@ recipe, so the auditor's replay, its replicas and each alternative are trained o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,7 +72,7 @@ class Auditor:
 
 
 @pytest.fixture(scope="module")
-def auditor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Auditor]:
+def auditor(tmp_path_factory: pytest.TempPathFactory) -> Auditor:
     def released(name: str | None) -> Release:
         return RERUN.release(written(tmp_path_factory.mktemp("release"), name))
 
@@ -88,8 +87,11 @@ def auditor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Auditor]:
         for at, change in enumerate(changes(honest.recipe, honest.tokens, updates=AT[-1]))
         if at % 6 == 0 or any(cause and change.name.startswith(cause) for cause in causes)
     ]
-    found = {change.name: (change.field, *_split(run_beside(change, own, setting, [replay, *traces]), names)) for change in listed}
-    yield Auditor(
+    found = {
+        change.name: (change.field, *_split(run_beside(change, own, setting, [replay, *traces]), names))
+        for change in listed
+    }
+    return Auditor(
         plain=dict(zip(names, run_beside(faithful(honest), own, setting, traces), strict=True)),
         replicas=[
             run_beside(faithful(honest), replica.numerics, setting, [replay], replica.jitter)[0]

@@ -154,8 +154,8 @@ RELABELLED: dict[str, Callable[[int], int]] = {
 def mislabelled(
     recipe: Change, numerics: Numerics, setting: Setting, beside: Sequence[Trace]
 ) -> list[list[tuple[str, str, Statistics]]]:
-    """Are the checkpoints those of other steps? One replay, looked at there: their weights, and what the weights make of the probe
-    batches. One list for each of the traces."""
+    """Are the checkpoints those of other steps? One replay, looked at there: the weights, and their losses on the probe batches.
+    One list for each of the traces."""
     if not setting.compare_weights:
         return [[] for _ in beside]
     found: list[dict[str, Statistics]] = [{name: {} for name in RELABELLED} for _ in beside]

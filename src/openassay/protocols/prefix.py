@@ -107,8 +107,8 @@ class Setting:
     compare_weights: bool = True
     probe_items: NDArray[np.integer[Any]] | None = None
     probe_recipe: LanguageRecipe | None = None
-    """Whose network sees the probe batches, also with the weights of a training by another recipe: that a weight is used otherwise
-    is no difference between two checkpoints."""
+    """Whose network sees the probe batches, also with the weights of a training by another recipe: that they are used
+    otherwise is no difference between two checkpoints."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -419,9 +419,7 @@ class _Kept:
         assert self.setting.probe_items is not None  # noqa: S101 - asked for only where there are some
         training, own, stated = self.training, self.change.recipe, self.setting.probe_recipe
         if stated is not None and (stated.architecture, stated.data) != (own.architecture, own.data):
-            training = LanguageTraining(
-                stated, training.weights(), numerics=self.numerics, device=self.setting.device
-            )
+            training = LanguageTraining(stated, training.weights(), numerics=self.numerics, device=self.setting.device)
         losses = training.sequence_losses(self.setting.probe_items)
         return np.array([part.mean() for part in np.array_split(losses, min(PROBE_BATCHES, len(losses)))])
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,7 +18,7 @@ from openassay.recipes.formats.draft import complete
 from openassay.training.language import LanguageRecipe
 from openassay.training.mismatch import RecipeMismatch
 from openassay.training.numerics import Tokens, Weights
-from openassay.training.tokens import BadTokens, Batches, local, size_of
+from openassay.training.tokens import BadTokens, Batches, ByteRange, Bytes, local, size_of, spans
 from openassay.training.tokens.megatron import Preshuffled, preshuffled, read_index
 from openassay.training.tokens.olmo import Memmaps
 
@@ -44,26 +44,40 @@ class TokenFiles:
     index: str | None = None
     """A Megatron `.idx` beside them."""
     dtype: Literal["uint16", "uint32"] = "uint16"
+    sizes: tuple[Annotated[int, Field(ge=1)], ...] | None = None
+    """Bytes of each file as published, where the artifact holds spans of them: `openassay tokens TARGET` prints both."""
+
+    def __post_init__(self) -> None:
+        if self.sizes is not None and len(self.sizes) != len(self.files):
+            raise ValueError(f"sizes: one for each of {len(self.files)} files is needed, found {len(self.sizes)}")
 
     def batches(self, artifacts: Mapping[str, str], recipe: LanguageRecipe) -> Batches:
         """The batches of the recipe. `BadTokens` says what does not fit."""
         folder = Path(artifacts[self.artifact])
-        dtype: np.dtype[Any] = np.dtype(self.dtype)
-        read, parts = local(folder), tuple((name, size_of(folder, name)) for name in self.files)
-        if self.layout == "olmo":
-            return Memmaps(
-                files=parts, sequence_length=recipe.data.sequence_length, batch_size=recipe.batch_size, read=read,
-                seed=recipe.data.seed or 0, dtype=dtype,
-            )  # fmt: skip
+        if self.sizes is not None:
+            return self.laid_out(self.sizes, recipe, spans(folder))
+        sizes = tuple(size_of(folder, name) for name in self.files)
         if self.index:
-            found = preshuffled(read_index(folder / self.index), parts, recipe.batch_size, read)
+            parts = tuple(zip(self.files, sizes, strict=True))
+            found = preshuffled(read_index(folder / self.index), parts, recipe.batch_size, local(folder))
             if found.item_length != recipe.data.item_length:
                 raise BadTokens(
                     f"{self.index}: expected items of {recipe.data.item_length} tokens, found {found.item_length}"
                 )
             return found
+        return self.laid_out(sizes, recipe, local(folder))
+
+    def laid_out(self, sizes: Sequence[int], recipe: LanguageRecipe, read: Bytes) -> Batches:
+        """The batches over files of these sizes, by the recipe; nothing is read yet."""
+        parts = tuple(zip(self.files, sizes, strict=True))
+        dtype: np.dtype[Any] = np.dtype(self.dtype)
+        if self.layout == "olmo":
+            return Memmaps(
+                files=parts, sequence_length=recipe.data.sequence_length, batch_size=recipe.batch_size, read=read,
+                seed=recipe.data.seed or 0, dtype=dtype,
+            )  # fmt: skip
         item = recipe.data.item_length * dtype.itemsize
-        whole = sum(size for _, size in parts) // item  # the start of a file may be all that was fetched
+        whole = sum(sizes) // item  # the start of a file may be all that was fetched
         return Preshuffled(
             parts=parts, item_length=recipe.data.item_length, batch_size=recipe.batch_size, read=read, dtype=dtype,
             num_items=whole,
@@ -99,36 +113,45 @@ class PublishedTraining:
         self, artifacts: Mapping[str, str], recipe: LanguageRecipe, instead: TokenFiles | None = None
     ) -> Tokens:
         """The published sequences in the order of training. `BadTokens` says what does not fit. `instead`: other files."""
-        return _InOrder((instead or self.tokens).batches(artifacts, recipe), recipe.architecture.vocab_size)
+        single = (instead or self.tokens).batches(
+            artifacts, replace(recipe, batch_size=1)
+        )  # a part of a batch may be here
+        return _InOrder(single, recipe.batch_size, recipe.architecture.vocab_size)
+
+    def token_ranges(self, recipe: LanguageRecipe, sizes: Sequence[int], num_sequences: int) -> list[ByteRange]:
+        """The bytes of the training's first sequences, in files of these sizes. `BadTokens` when there are not so many."""
+        single = self.tokens.laid_out(sizes, replace(recipe, batch_size=1), _nothing)
+        if num_sequences > single.num_batches:
+            raise BadTokens(f"{self.tokens.files[0]}: expected {num_sequences} sequences, found {single.num_batches}")
+        return single.ranges(0, num_sequences)
+
+
+def _nothing(wanted: ByteRange) -> bytes:
+    raise BadTokens(f"{wanted.file}: not read yet")
 
 
 @dataclass(frozen=True, eq=False)
 class _InOrder:
-    """Batches as sequences in the order of training."""
+    """Batches of one sequence, as sequences in the order of training."""
 
-    batches: Batches
+    single: Batches
+    batch_size: int
     num_words: int
     """Rows of the model's embedding."""
 
     def items(self, first: int, count: int) -> NDArray[np.integer[Any]]:
-        size = self._batch(0).shape[0]
-        rows = [self._batch(at // size)[at % size] for at in range(first, first + count)]
-        return np.stack(rows)
-
-    def _batch(self, index: int) -> NDArray[np.integer[Any]]:
-        if index >= self.batches.num_batches:
-            raise RecipeMismatch(f"the published tokens end before batch {index}")
-        return _cached(self, index)
-
-
-@lru_cache(maxsize=4)
-def _cached(order: _InOrder, index: int) -> NDArray[np.integer[Any]]:
-    batch = order.batches.batch(index)
-    if batch.min() < 0 or batch.max() >= order.num_words:
-        raise BadTokens(
-            f"batch {index}: expected token ids below {order.num_words}, the rows of the embedding, found {batch.max()}"
-        )
-    return batch
+        """As `Tokens`."""
+        if first + count > self.single.num_batches:
+            raise RecipeMismatch(
+                f"the published tokens end before batch {max(first, self.single.num_batches) // self.batch_size} is whole"
+            )
+        rows = np.concatenate([self.single.batch(at) for at in range(first, first + count)])
+        if rows.min() < 0 or rows.max() >= self.num_words:
+            raise BadTokens(
+                f"sequences {first} to {first + count - 1}: expected token ids below {self.num_words}, the rows of the "
+                f"embedding, found {rows.max()}"
+            )
+        return rows
 
 
 @lru_cache(maxsize=2)

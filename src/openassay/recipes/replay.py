@@ -19,10 +19,19 @@ from openassay.core.replay import FACTOR
 from openassay.core.types import LARGEST, Exercise, Measurement, ReplayRecord, ReplayStatistic, RerunStatus
 from openassay.faults import BadInput
 from openassay.protocols.explain import Explanation, explain
-from openassay.protocols.prefix import CONTROLS, PrefixReport, Release, Say, replay_prefix
+from openassay.protocols.prefix import (
+    CONTROLS,
+    PROBE_BATCHES,
+    PROBE_SEQUENCES,
+    PrefixReport,
+    Release,
+    Say,
+    replay_prefix,
+)
 from openassay.recipes.alternatives import Alternative, declared_changes
 from openassay.recipes.job import Arm, Execution, Job
 from openassay.recipes.published import Checkpoint, PublishedTraining, stored_as, weights_of
+from openassay.training.language import LanguageRecipe
 from openassay.training.mismatch import RecipeMismatch
 from openassay.training.numerics import Numerics
 from openassay.training.tokens import BadTokens
@@ -103,6 +112,10 @@ class ReplayRecipe(PublishedTraining):
             status=RerunStatus.FINISHED, reason="", measurements=(measurement,), curves={}, log=log, cpu_s=cpu_s,
             device=device, replay=record,
         )  # fmt: skip
+
+    def num_sequences(self, recipe: LanguageRecipe, updates: int) -> int:
+        """Of the tokens' start: those of the replayed batches, and the ones beyond that losses are paired on."""
+        return updates * recipe.batch_size + min(PROBE_SEQUENCES, PROBE_BATCHES * recipe.batch_size)
 
     def only_alternatives(self) -> frozenset[str]:
         """Artifacts that the replay itself does not need: an audit does not bring them, `openassay explain` does."""
