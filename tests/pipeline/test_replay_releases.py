@@ -12,6 +12,7 @@ import pytest
 import yaml
 from hub import Hub
 from releases import olmo, pythia
+from releases.build import called_deduplicated
 from releases.miniature import make_project, write_index, write_target
 from releases.stages import audit
 from typer.testing import CliRunner
@@ -115,11 +116,8 @@ def test_a_release_that_is_called_deduplicated_and_was_not_is_explained_by_the_s
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layout = layout_of(tmp_path)
-    size, standard = pythia.TINY, pythia.items(pythia.TINY)
-    files = pythia.make(
-        size=size, keep=(0, 8, 16), published=pythia.items(size, deduplicated=True), fed=pythia.in_order(standard)
-    )
-    commits = pythia.put(hub, files | {"standard": pythia.tokens_files(standard)})
+    size = pythia.TINY
+    commits = pythia.put(hub, called_deduplicated(size))
     steps = {int(name[4:]): commit for name, commit in commits.items() if name.startswith("step")}
     data = pythia.target(layout.target, commits["code"], commits["tokens"], steps, exercise=False)
     data["rerun"]["updates"] = [8, 16]

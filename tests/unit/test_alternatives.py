@@ -160,6 +160,21 @@ def test_the_bytes_of_a_scattered_order_are_enough_and_no_more(generation, tmp_p
         rerun.token_ranges(recipe, sizes, 100_000)
 
 
+def test_a_sequence_that_the_recipe_leaves_out_of_the_loss_is_not_replayed_as_if_it_were_in(tmp_path: Path) -> None:
+    rows = pythia.items(pythia.TINY)[:16].copy()
+    rows[11, 2:32] = [7, 8, 9] * 10
+    (tmp_path / "document.bin").write_bytes(rows.tobytes())
+    rerun = parse(ReplayRecipe, pythia.rerun_of((0, 1), (1,)), "rerun")
+    filtered = replace(STATED, data=replace(STATED.data, repetition_filter=(1, 13, 10)))
+    tokens = rerun.in_order({"tokens": str(tmp_path)}, filtered)
+    assert np.array_equal(tokens.items(0, 11), rows[:11])
+    with pytest.raises(RecipeMismatch, match="sequence 11 of the training repeats itself"):
+        tokens.items(8, 8)
+    for periods, times in (((1, 2), 10), ((4, 5), 10), ((1, 13), 14)):
+        other_filter = replace(STATED, data=replace(STATED.data, repetition_filter=(*periods, times)))
+        assert len(rerun.in_order({"tokens": str(tmp_path)}, other_filter).items(8, 8)) == 8
+
+
 def test_a_byte_that_was_not_fetched_is_never_read_as_another(tmp_path: Path) -> None:
     for name, content in (
         ("a.npy", b"0123"),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from releases import defective, pythia
+from releases.build import write
 from releases.defective import DEFECTS, STEPS, Defect
 
 from openassay.checks.inspection import inspect_folder
@@ -47,11 +48,7 @@ def of(*kinds: str) -> list:
 
 def written(folder: Path, name: str | None = None, leave: tuple[str, ...] = ()) -> dict[str, str]:
     files = {artifact: inside for artifact, inside in defective.release(name).items() if artifact not in leave}
-    for artifact, inside in files.items():
-        for path, content in inside.items():
-            (folder / artifact / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / artifact / path).write_bytes(content)
-    return {artifact: str(folder / artifact) for artifact in files}
+    return write(files, folder)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from openassay.training.mismatch import RecipeMismatch
 from openassay.training.numerics import Tokens, Weights
 from openassay.training.tokens import BadTokens, Batches, ByteRange, Bytes, local, size_of, spans
 from openassay.training.tokens.megatron import Preshuffled, preshuffled, read_index
-from openassay.training.tokens.olmo import Memmaps
+from openassay.training.tokens.olmo import Memmaps, may_bear_no_loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +116,7 @@ class PublishedTraining:
         single = (instead or self.tokens).batches(
             artifacts, replace(recipe, batch_size=1)
         )  # a part of a batch may be here
-        return _InOrder(single, recipe.batch_size, recipe.architecture.vocab_size)
+        return _InOrder(single, recipe.batch_size, recipe.architecture.vocab_size, recipe.data.repetition_filter)
 
     def token_ranges(self, recipe: LanguageRecipe, sizes: Sequence[int], num_sequences: int) -> list[ByteRange]:
         """The bytes of the training's first sequences, in files of these sizes. `BadTokens` when there are not so many."""
@@ -138,6 +138,8 @@ class _InOrder:
     batch_size: int
     num_words: int
     """Rows of the model's embedding."""
+    repetition_filter: tuple[int, int, int] | None
+    """Shortest and longest period, and how many times: such sequences bear no loss."""
 
     def items(self, first: int, count: int) -> NDArray[np.integer[Any]]:
         """As `Tokens`."""
@@ -151,6 +153,14 @@ class _InOrder:
                 f"sequences {first} to {first + count - 1}: expected token ids below {self.num_words}, the rows of the "
                 f"embedding, found {rows.max()}"
             )
+        if self.repetition_filter is not None:
+            low, high, times = self.repetition_filter
+            odd = may_bear_no_loss(rows, (low, high), times)
+            if odd.any():  # else it has no effect here
+                raise RecipeMismatch(
+                    f"data.repetition_filter: sequence {first + int(odd.argmax())} of the training repeats itself, and may bear "
+                    "no loss in it; that cannot be replayed"
+                )
         return rows
 
 
