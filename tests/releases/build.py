@@ -1,12 +1,14 @@
-"""Write the miniature releases as folders: `python tests/releases/build.py --out FOLDER [NAME ...]`.
+"""Write the miniature releases: `python tests/releases/build.py --out FOLDER [--hub] [NAME ...]`.
 
-FOLDER/NAME/ARTIFACT/... holds what a hub would hold of it; `python -m tests.hub` says how to serve such files. Without names: the
-honest ones in Pythia's and in OLMo's format, the one that is called deduplicated and was not, and every defective one.
+FOLDER/NAME/ARTIFACT/... holds what would be published of it. With --hub, the folder is one that `python -m tests.hub FOLDER` serves: the
+step branches of models/mini/NAME, datasets/mini/NAME-tokens, and the git repository mini/NAME. Without names: the honest ones in
+Pythia's and in OLMo's format, the one that is called deduplicated and was not, and every defective one.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -48,18 +50,33 @@ def write(files: Files, folder: Path) -> dict[str, str]:
     return {artifact: str(folder / artifact) for artifact in files}
 
 
+def for_hub(files: Files, name: str) -> Files:
+    """The same files, by the folders of a hub."""
+    short = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+    def folder_of(artifact: str) -> str:
+        if artifact == "code":
+            return f"git/mini/{short}"
+        model = artifact.startswith("step")
+        return f"models/mini/{short}/{artifact}" if model else f"datasets/mini/{short}-{artifact}/main"
+
+    return {folder_of(artifact): inside for artifact, inside in files.items()}
+
+
 def main() -> None:
     """Write them, and say where."""
     known = releases()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)}")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--hub", action="store_true", help="in the folders that `python -m tests.hub` serves")
     asked = parser.parse_args()
     if odd := sorted(set(asked.names) - set(known)):
         parser.error(f"there is no release {odd[0]!r}")
     for name in asked.names or known:
-        write(known[name](), asked.out / name)
-        print(asked.out / name)
+        files = known[name]()
+        folders = write(for_hub(files, name), asked.out) if asked.hub else write(files, asked.out / name)
+        print(f"{name}: {', '.join(folders.values())}")
 
 
 if __name__ == "__main__":

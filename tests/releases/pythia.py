@@ -71,7 +71,7 @@ class Size:
 
 MINI = Size()
 TINY = Size(hidden=32, layers=1, length=32, steps=256, items=40 * 8)
-LENGTH, NUM_ITEMS = MINI.length, MINI.items
+LENGTH, NUM_ITEMS, YAML = MINI.length, MINI.items, MINI.yaml()
 SETTINGS = {"architecture.vocab_size": VOCABULARY, "batch_size": 8}
 """What the YAML leaves unstated: the tokenizer's padded size, and the number of devices."""
 
