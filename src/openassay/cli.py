@@ -448,14 +448,16 @@ def tokens(
     steps = max(rerun.updates) if updates is None else updates
     if steps < 1:
         raise BadInput(f"--updates: at least 1, found {updates}")
-    roots = _brought(plan, layout, {rerun.recipe.artifact})
+    store = Store(cache_home())
+    with redirect_stdout(sys.stderr):
+        roots = artifact_roots(store, fetch_stage.run(plan, store, layout, [rerun.recipe.artifact]))
     if rerun.recipe.artifact not in roots:
         raise BadInput(
             f"{target}: the artifact {rerun.recipe.artifact} could not be fetched: the recipe says the order"
         )
     try:
         recipe = rerun.read(roots)
-        sizes = source.sizes(Store(cache_home()), rerun.tokens.files)
+        sizes = source.sizes(store, rerun.tokens.files)
         found = rerun.token_ranges(recipe, sizes, rerun.num_sequences(recipe, steps))
     except (Unavailable, BadTokens, RecipeMismatch) as problem:
         raise BadInput(f"{target}: {problem}") from None

@@ -144,7 +144,7 @@ def test_the_bytes_of_a_scattered_order_are_enough_and_no_more(generation, tmp_p
     of = olmo.Olmo(generation=generation, tokens=6000)
     files = olmo.files_of(of)
     rerun = parse(ReplayRecipe, olmo.rerun_of(of, (0, 2), (2,)), "rerun")
-    recipe = replace(STATED, data=replace(STATED.data, sequence_length=of.length, item_length=of.length, seed=of.seed))
+    recipe = olmo_recipe(of)
     sizes = tuple(part.nbytes for part in files.values())
     wanted = rerun.token_ranges(recipe, sizes, 24)
     assert sum(piece.size for piece in wanted) == 24 * of.length * np.dtype(of.dtype).itemsize
@@ -158,6 +158,27 @@ def test_the_bytes_of_a_scattered_order_are_enough_and_no_more(generation, tmp_p
         tokens.items(0, 40)
     with pytest.raises(BadTokens, match="expected 100000 sequences"):
         rerun.token_ranges(recipe, sizes, 100_000)
+
+
+def olmo_recipe(of: olmo.Olmo):
+    stated = tuple(f"https://olmo-data.example/{name}" for name in olmo.FILES)
+    data = replace(STATED.data, sequence_length=of.length, item_length=of.length, seed=of.seed, files=stated)
+    return replace(STATED, data=data)
+
+
+def test_files_in_another_order_than_the_recipes_are_the_targets_mistake() -> None:
+    rerun, recipe = parse(ReplayRecipe, olmo.rerun_of(olmo.MINI, (0, 2), (2,)), "rerun"), olmo_recipe(olmo.MINI)
+    swapped = replace(rerun, tokens=replace(rerun.tokens, files=rerun.tokens.files[::-1]))
+    with pytest.raises(
+        BadInput, match=r"rerun\.tokens\.files\.0: the recipe has https://olmo-data.example/.*part-0-00000.npy"
+    ):
+        swapped.token_ranges(recipe, (4096, 4096, 4096), 2)
+    fewer = replace(rerun, tokens=replace(rerun.tokens, files=rerun.tokens.files[:2]))
+    with pytest.raises(BadInput, match="the recipe names 3 files, found 2"):
+        fewer.in_order({"tokens": "nowhere"}, recipe)
+    unseeded = replace(recipe, data=replace(recipe.data, seed=None))
+    with pytest.raises(RecipeMismatch, match=r"data\.seed"):
+        rerun.token_ranges(unseeded, (4096, 4096, 4096), 2)
 
 
 def test_a_sequence_that_the_recipe_leaves_out_of_the_loss_is_not_replayed_as_if_it_were_in(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from openassay.core.types import Citation
+from openassay.faults import BadInput
 from openassay.recipes.formats import read_recipe
 from openassay.recipes.formats.draft import complete
 from openassay.training.language import LanguageRecipe
@@ -50,6 +51,8 @@ class TokenFiles:
     def __post_init__(self) -> None:
         if self.sizes is not None and len(self.sizes) != len(self.files):
             raise ValueError(f"sizes: one for each of {len(self.files)} files is needed, found {len(self.sizes)}")
+        if self.sizes is not None and self.index:
+            raise ValueError("sizes: with an index the files are read whole; leave one of the two out")
 
     def batches(self, artifacts: Mapping[str, str], recipe: LanguageRecipe) -> Batches:
         """The batches of the recipe. `BadTokens` says what does not fit."""
@@ -67,14 +70,32 @@ class TokenFiles:
             return found
         return self.laid_out(sizes, recipe, local(folder))
 
+    def check_order(self, recipe: LanguageRecipe) -> None:
+        """Are these all files of the recipe, in its order? `BadInput` where not.
+
+        In OLMo's layout both set the order of training: a mistake of the target's would be taken for one of the release's.
+        """
+        stated = recipe.data.files
+        if self.layout != "olmo" or stated == self.files:
+            return
+        if len(stated) != len(self.files):
+            raise BadInput(
+                f"rerun.tokens.files: the recipe names {len(stated)} files, found {len(self.files)}; all of them set the order"
+            )
+        for at, (theirs, ours) in enumerate(zip(stated, self.files, strict=True)):
+            if PurePosixPath(theirs).name != PurePosixPath(ours).name:
+                raise BadInput(f"rerun.tokens.files.{at}: the recipe has {theirs} there, found {ours}")
+
     def laid_out(self, sizes: Sequence[int], recipe: LanguageRecipe, read: Bytes) -> Batches:
         """The batches over files of these sizes, by the recipe; nothing is read yet."""
         parts = tuple(zip(self.files, sizes, strict=True))
         dtype: np.dtype[Any] = np.dtype(self.dtype)
         if self.layout == "olmo":
+            if recipe.data.seed is None:
+                raise RecipeMismatch("data.seed: the recipe does not say it, and it sets the order of these files")
             return Memmaps(
                 files=parts, sequence_length=recipe.data.sequence_length, batch_size=recipe.batch_size, read=read,
-                seed=recipe.data.seed or 0, dtype=dtype,
+                seed=recipe.data.seed, dtype=dtype,
             )  # fmt: skip
         item = recipe.data.item_length * dtype.itemsize
         whole = sum(sizes) // item  # the start of a file may be all that was fetched
@@ -113,13 +134,17 @@ class PublishedTraining:
         self, artifacts: Mapping[str, str], recipe: LanguageRecipe, instead: TokenFiles | None = None
     ) -> Tokens:
         """The published sequences in the order of training. `BadTokens` says what does not fit. `instead`: other files."""
-        single = (instead or self.tokens).batches(
+        files = instead or self.tokens
+        if instead is None:
+            files.check_order(recipe)
+        single = files.batches(
             artifacts, replace(recipe, batch_size=1)
-        )  # a part of a batch may be here
+        )  # for a part of a batch may be all that is here
         return _InOrder(single, recipe.batch_size, recipe.architecture.vocab_size, recipe.data.repetition_filter)
 
     def token_ranges(self, recipe: LanguageRecipe, sizes: Sequence[int], num_sequences: int) -> list[ByteRange]:
         """The bytes of the training's first sequences, in files of these sizes. `BadTokens` when there are not so many."""
+        self.tokens.check_order(recipe)
         single = self.tokens.laid_out(sizes, replace(recipe, batch_size=1), _nothing)
         if num_sequences > single.num_batches:
             raise BadTokens(f"{self.tokens.files[0]}: expected {num_sequences} sequences, found {single.num_batches}")
