@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import sys
-from contextlib import ExitStack
+from collections.abc import Collection
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,8 +29,7 @@ from openassay.core.types import FetchRecord, Outcome, ReleaseVerdict
 from openassay.core.verdict import share_terms_of, terms_of
 from openassay.faults import BadInput, faults_in_one_line, printable
 from openassay.layout import Layout, cache_home, checked_name, find_root
-from openassay.plan import ArtifactSpec, Target, make_plan, read_plan, read_target
-from openassay.protocols.explain import explain as explain_replay
+from openassay.plan import ArtifactSpec, Plan, Target, make_plan, read_plan, read_target
 from openassay.protocols.forensics import inspect_checkpoints
 from openassay.recipes.formats import read_recipe
 from openassay.recipes.formats.draft import UNITS
@@ -37,12 +37,13 @@ from openassay.recipes.replay import MARGIN as REPLAY_MARGIN
 from openassay.recipes.replay import ReplayRecipe, checkpoints_record, explanation_to_plain
 from openassay.records import parse, read_record, to_plain
 from openassay.sources import hf
-from openassay.sources.fetched import Unavailable
+from openassay.sources.fetched import Unavailable, Unreachable
 from openassay.sources.git import GitSource
 from openassay.sources.hf import HfSource
 from openassay.sources.http import HttpSource
 from openassay.sources.pypi import PypiSource, ask_every_index, project_files
 from openassay.sources.roots import artifact_roots, source_root
+from openassay.stages import fetch as fetch_stage
 from openassay.store import RefusedArchive, Store, check_glob, payload_digest
 from openassay.training.mismatch import RecipeMismatch
 from openassay.training.tokens import BadTokens
@@ -387,12 +388,12 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Print the ranking as JSON")] = False,
 ) -> None:
     """Say why a replay does not match: standard and declared alternatives, ranked by how much of the difference each removes."""
-    replay, roots = _fetched_replay(target)
+    plan, replay, roots = _fetched_replay(target)
+    roots |= _brought(plan, Layout(find_root(), target), plan.only_alternatives())
     try:
-        found = explain_replay(
-            replay.release(roots), updates=tuple(updates or replay.updates), first=replay.first,
-            say=lambda line: print(f"  {line}", file=sys.stderr),
-        )  # fmt: skip
+        found = replay.explained(
+            roots, updates=tuple(updates or replay.updates), say=lambda line: print(f"  {line}", file=sys.stderr)
+        )
     except (RecipeMismatch, BadTokens) as problem:
         raise BadInput(f"{target}: {problem}") from None
     if as_json:
@@ -406,6 +407,8 @@ def explain(
         print(f"  {tried.in_floors:10.3g} floors  {mark:16}  {printable(tried.name)} ({tried.field})")
     if len(found.group) > 1:
         print(f"cannot be told apart here: {', '.join(found.group)}")
+    for line in found.not_tried:
+        print(printable(f"not tried: {line}"))
     print(printable(found.remainder))
 
 
@@ -416,7 +419,7 @@ def checkpoints(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was seen as JSON")] = False,
 ) -> None:
     """Look at a release's published checkpoints by themselves, without training: copies, leaps, strangers, the initialisation."""
-    replay, roots = _fetched_replay(target)
+    _, replay, roots = _fetched_replay(target)
     try:
         found = inspect_checkpoints(replay.release(roots), say=lambda line: print(f"  {line}", file=sys.stderr))
     except (RecipeMismatch, BadTokens) as problem:
@@ -442,8 +445,8 @@ def checkpoints(
     print(f"odd things in {len(replay.checkpoints)} checkpoints: {len(record.oddities)}")
 
 
-def _fetched_replay(target: str) -> tuple[ReplayRecipe, dict[str, str]]:
-    """A target's replay, and where its fetched artifacts lie."""
+def _fetched_replay(target: str) -> tuple[Plan, ReplayRecipe, dict[str, str]]:
+    """A target's plan and replay, and where its fetched artifacts lie."""
     root = find_root()
     _chosen(root, [target])
     layout = Layout(root, target)
@@ -454,9 +457,76 @@ def _fetched_replay(target: str) -> tuple[ReplayRecipe, dict[str, str]]:
     if not record.is_file():
         raise BadInput(f"{target}: nothing is fetched yet; run `openassay audit {target}`")
     roots = artifact_roots(Store(cache_home()), read_record(record, FetchRecord))
-    if missing := sorted(set(plan.artifacts) - set(roots)):
+    if missing := sorted(set(plan.artifacts) - plan.only_alternatives() - set(roots)):
         raise BadInput(f"{target}: the artifact {missing[0]} could not be fetched: there is nothing to replay")
-    return plan.rerun, roots
+    return plan, plan.rerun, roots
+
+
+@app.command()
+def tokens(
+    target: Annotated[str, typer.Argument(help="Name of a target with the driver `replay` whose tokens lie on a hub")],
+    *,
+    updates: Annotated[
+        int | None, typer.Option(help="So many updates; the target's last horizon when left out")
+    ] = None,
+) -> None:
+    """Print which bytes of the published token files a replay reads, ready to be pasted into the target.
+
+    Where the order of training is scattered over large files, only the sequences of the first updates are brought then, and those
+    beyond on which losses are paired. The recipe is fetched; of the tokens only the hub's list of sizes is.
+    """
+    root = find_root()
+    _chosen(root, [target])
+    layout = Layout(root, target)
+    plan = make_plan(layout, _settings(root, None))
+    where = f"conf/target/{target}.yaml"
+    if not isinstance(plan.rerun, ReplayRecipe):
+        raise BadInput(f"{where}: rerun: only a replay reads published tokens, and this target has none")
+    rerun, name = plan.rerun, plan.rerun.tokens.artifact
+    source = plan.artifacts[name].sources[0]
+    if not isinstance(source, HfSource):
+        raise BadInput(f"{where}: artifacts.{name}.sources.0: only of files on a hub single bytes can be asked for")
+    steps = max(rerun.updates) if updates is None else updates
+    if steps < 1:
+        raise BadInput(f"--updates: at least 1, found {updates}")
+    store = Store(cache_home())
+    with redirect_stdout(sys.stderr):
+        roots = artifact_roots(store, fetch_stage.run(plan, store, layout, [rerun.recipe.artifact]))
+    if rerun.recipe.artifact not in roots:
+        raise BadInput(
+            f"{target}: the artifact {rerun.recipe.artifact} could not be fetched: the recipe says the order"
+        )
+    try:
+        recipe = rerun.read(roots)
+        sizes = source.sizes(store, rerun.tokens.files)
+        found = rerun.token_ranges(recipe, sizes, *rerun.sequences(recipe, steps))
+    except (Unavailable, BadTokens, RecipeMismatch) as problem:
+        raise BadInput(f"{target}: {problem}") from None
+    print(
+        f"# {steps} updates and what losses are paired on: {sum(of.size for of in found)} bytes in {len(found)} pieces"
+    )
+    print(f"# artifacts.{name}.sources.0")
+    print("files:")
+    for of in found:
+        print(f"- {{path: {json.dumps(of.file)}, bytes: [{of.start}, {of.stop}]}}")
+    print("# rerun.tokens")
+    print(f"sizes: {json.dumps(sizes)}")
+
+
+def _brought(plan: Plan, layout: Layout, names: Collection[str]) -> dict[str, str]:
+    """What only an explanation needs, as far as it can be had: a network that is down leaves an alternative untried."""
+    found: dict[str, str] = {}
+    for name in sorted(names):
+        try:
+            with redirect_stdout(sys.stderr):
+                record = fetch_stage.run(plan, Store(cache_home()), layout, [name])
+        except Unreachable as problem:
+            print(f"  {name}: {printable(str(problem))}", file=sys.stderr)
+            continue
+        for finding in record.findings:
+            print(f"  {printable(finding.message)}", file=sys.stderr)
+        found |= artifact_roots(Store(cache_home()), record)
+    return found
 
 
 @app.command("plan-runs")

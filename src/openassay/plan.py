@@ -23,6 +23,7 @@ from openassay.environments import EnvironmentSpec
 from openassay.faults import BadInput
 from openassay.layout import Layout, checked_name
 from openassay.recipes import Recipe
+from openassay.recipes.formats.draft import check_values
 from openassay.recipes.job import Arm, placeholders
 from openassay.recipes.native import NativeRecipe
 from openassay.recipes.pretrain import PretrainRecipe
@@ -328,6 +329,10 @@ class Plan:
         plain: dict[str, object] = declared(self)
         return digest({key: value for key, value in plain.items() if key not in {"digest", "execution", "tracking"}})
 
+    def only_alternatives(self) -> frozenset[str]:
+        """Artifacts that only an explanation needs: an audit goes without them."""
+        return self.rerun.only_alternatives() if isinstance(self.rerun, ReplayRecipe) else frozenset()
+
     def arms(self) -> dict[str, Arm]:
         """Every arm that is run: the faithful ones, the controls and the probes."""
         if self.rerun is None:
@@ -555,6 +560,7 @@ def _check_replay(target: Target, recipe: ReplayRecipe, where: str) -> None:
             raise BadInput(f"{where}: rerun.{key}.artifact: there is no artifact {artifact!r}")
     if recipe.problem:
         raise BadInput(f"{where}: rerun.{recipe.problem}")
+    _check_alternatives(target, recipe, where)
     if recipe.settings and not recipe.taken_from:
         raise BadInput(f"{where}: rerun.taken_from: missing; say where the settings stand")
     for i, claim in enumerate(target.claims):
@@ -563,6 +569,28 @@ def _check_replay(target: Target, recipe: ReplayRecipe, where: str) -> None:
             raise BadInput(
                 f"{where}: claims.{i}: a replay is held to value 0, direction at_most and a margin of {REPLAY_MARGIN:g} floors"
             )
+
+
+def _check_alternatives(target: Target, recipe: ReplayRecipe, where: str) -> None:
+    names = [of.name for of in recipe.alternatives]
+    for i, of in enumerate(recipe.alternatives):
+        key = f"{where}: rerun.alternatives.{i}"
+        if not of.name.strip() or names.count(of.name) > 1:
+            raise BadInput(f"{key}.name: each alternative needs a name of its own, found {of.name!r}")
+        if of.tokens is None and not of.set:
+            raise BadInput(f"{key}: it changes nothing; give tokens or set")
+        if of.tokens == recipe.tokens and not of.set:
+            raise BadInput(f"{key}.tokens: they are those of the replay; name the other variant")
+        if of.tokens and of.tokens.artifact not in target.artifacts:
+            raise BadInput(f"{key}.tokens.artifact: there is no artifact {of.tokens.artifact!r}")
+        if not (of.cited_at.url or (of.cited_at.artifact in target.artifacts and of.cited_at.path)):
+            raise BadInput(f"{key}.cited_at: give a url, or an artifact and a path: what in the release suggests it?")
+        check_values(of.set, f"{key}.set")
+    named = [(f"components.{i}.artifact", component.artifact) for i, component in enumerate(target.components)]
+    named += [(f"claims.{i}.cited_at.artifact", claim.cited_at.artifact) for i, claim in enumerate(target.claims)]
+    for key, artifact in named:
+        if artifact in recipe.only_alternatives():
+            raise BadInput(f"{where}: {key}: an audit does not bring {artifact!r}, which only an alternative needs")
 
 
 def _check_arm(recipe: Recipe, arm: Arm, key: str) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from hub import Hub
-from releases import pythia
+from releases import olmo, pythia
+from releases.build import called_deduplicated
 from releases.miniature import make_project, write_index, write_target
 from releases.stages import audit
 from typer.testing import CliRunner
@@ -76,6 +78,75 @@ def test_a_release_that_was_trained_otherwise_is_not_reproduced_and_explained(
     found = json.loads(done.stdout)
     assert found["ranked"][0]["field"] == "optimizer.betas"
     assert found["ranked"][0]["explains"]
+
+
+def test_a_release_in_olmos_format_matches_by_the_bytes_of_its_scattered_sequences(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = layout_of(tmp_path)
+    commits = pythia.put(hub, olmo.make(keep=(0, 8, 16)))
+    data = olmo.target(layout.target, commits, olmo.rerun_of(olmo.MINI, (0, 8, 16), (8, 16)))
+    write_target(layout.root, data)
+    monkeypatch.chdir(layout.root)
+    write_index(layout.root, [layout.target])
+    done = CliRunner().invoke(cli.app, ["tokens", layout.target])
+    assert done.exit_code == 0, done.output
+    assert hub.sent("/datasets/*/resolve/*") == 0
+    pasted = yaml.safe_load(done.stdout)  # scattered over all three files
+    assert {of["path"] for of in pasted["files"]} == set(olmo.FILES)
+    data["artifacts"]["tokens"]["sources"][0]["files"] = pasted["files"]
+    data["rerun"]["tokens"]["sizes"] = pasted["sizes"]
+    write_target(layout.root, data)
+    verdict = audit(layout)
+    assert verdict.outcome is Outcome.REPRODUCED, verdict.reason
+    assert all(control.caught for control in verdict.controls)
+    needed = (16 * olmo.MINI.batch + 64) * olmo.MINI.length * 4
+    assert needed <= hub.sent("/datasets/*/resolve/*") <= 1.05 * needed
+    assert needed < sum(pasted["sizes"]) / 5
+
+
+def test_a_release_that_is_called_deduplicated_and_was_not_is_explained_by_the_standard_data(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = layout_of(tmp_path)
+    size = pythia.TINY
+    commits = pythia.put(hub, called_deduplicated(size))
+    steps = {int(name[4:]): commit for name, commit in commits.items() if name.startswith("step")}
+    data = pythia.target(layout.target, commits["code"], commits["tokens"], steps, exercise=False)
+    data["rerun"]["updates"] = [8, 16]
+    wanted = pythia.needed_bytes(16, size)
+    gone = {"kind": "hf", "repo": "mini/gone", "repo_type": "dataset", "revision": "main", "files": ["document.bin"]}
+    data["artifacts"] |= {
+        "tokens": pythia.dataset("mini/tokens", commits["tokens"], wanted),
+        "standard": pythia.dataset("mini/standard", commits["standard"], wanted),
+        "gone": {"sources": [gone]},
+    }
+    said = {"url": "https://example.org/mini", "note": "the card names two variants of the data"}
+
+    def read_from(artifact: str) -> dict[str, object]:
+        return {"artifact": artifact, "layout": "preshuffled", "files": ["document.bin"]}
+
+    data["rerun"]["alternatives"] = [
+        {"name": "a variant that is gone", "tokens": read_from("gone"), "cited_at": dict(said)},
+        {"name": "the standard data", "tokens": read_from("standard"), "cited_at": dict(said)},
+        {"name": "the card's learning rate", "set": {"learning_rate.peak": 0.006}, "cited_at": dict(said)},
+    ]
+    write_target(layout.root, data)
+    verdict = audit(layout)
+    assert (verdict.outcome, verdict.claims[0].rule) == (Outcome.NOT_REPRODUCED, "replay_differs")
+    assert hub.sent("/datasets/mini/standard/*") == 0  # an audit needs no alternative
+    assert not any(finding.kind == "artifact_unavailable" for finding in verdict.findings)
+    monkeypatch.chdir(layout.root)
+    write_index(layout.root, [layout.target])
+    done = CliRunner().invoke(cli.app, ["explain", layout.target, "--json"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["ranked"][0]["change"] == "the standard data"
+    assert found["ranked"][0]["explains"]
+    assert found["group"] == ["the standard data"]
+    assert "the card's learning rate" in {of["change"] for of in found["ranked"]}
+    assert any(line.startswith("a variant that is gone: the artifact gone could not be") for line in found["not_tried"])
+    assert hub.sent("/datasets/mini/standard/*") == wanted
 
 
 def test_a_release_that_was_fed_other_batches_is_not_reproduced(hub: Hub, tmp_path: Path) -> None:

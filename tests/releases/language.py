@@ -69,20 +69,31 @@ def text() -> str:
 
 
 @functools.cache
-def stream(*, end_of_text: bool = True, other_tokenizer: bool = False) -> np.ndarray:
-    """Its tokens, by a byte-pair encoding of 512 words trained on it; an end-of-text token (0) after each part."""
+def tokenizer(*, other: bool = False) -> Any:
+    """A byte-pair encoding of 512 words, trained on the text; the other one on a fifth of it."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    found = Tokenizer(models.BPE())
+    found.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False,
         special_tokens=["<|end|>"],
     )  # fmt: skip
     parts = text().split("\n\n")
-    tokenizer.train_from_iterator(parts[: len(parts) // 5] if other_tokenizer else parts, trainer)
+    found.train_from_iterator(parts[: len(parts) // 5] if other else parts, trainer)
+    return found
+
+
+@functools.cache
+def stream(*, end_of_text: bool = True, other_tokenizer: bool = False, deduplicated: bool = False) -> np.ndarray:
+    """Its tokens; an end-of-text token (0) after each part. Deduplicated: each part once, in an order of its own."""
+    parts = text().split("\n\n")
+    if deduplicated:
+        once = list(dict.fromkeys(parts))
+        parts = [once[at] for at in np.random.default_rng(1).permutation(len(once))]
     end = [0] if end_of_text else []
-    return np.array([token for one in tokenizer.encode_batch(parts) for token in (*one.ids, *end)], dtype=np.uint16)
+    encoded = tokenizer(other=other_tokenizer).encode_batch(parts)
+    return np.array([token for one in encoded for token in (*one.ids, *end)], dtype=np.uint16)
 
 
 def tokens(length: int = LENGTH, order: int = 0, **kind: bool) -> Tokens:

@@ -242,7 +242,7 @@ def test_a_change_that_is_none_is_refused(folder: Path) -> None:
     [
         ({"settings": {"batch_size": 8}, "taken_from": []}, "does not state architecture.vocab_size"),
         ({"settings": family.SETTINGS | {"batch_size": 16}}, "the published tokens have 6 batches, the recipe 12 updates"),
-        ({"settings": family.SETTINGS | {"architecture.vocab_size": 16}}, "recipe and tokens do not fit each other"),
+        ({"settings": family.SETTINGS | {"architecture.vocab_size": 16}}, "expected token ids below 16, the rows of the embedding, found"),
         ({"released": [{"step": STEPS, "artifact": "all", "path": "no.safetensors"}]}, "no.safetensors of the released checkpoint"),
         ({"protocol": "family", "member": {"name": "mini", "family": "Mini", "parameters": 1, "cited_at": {}}},
          "mini has 1 parameters as published, the recipe's model"),

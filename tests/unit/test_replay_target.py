@@ -112,8 +112,7 @@ def publish(folder: Path, *, second_beta: float = 0.95) -> dict[str, Any]:
         "driver": "replay", "protocol": "segment", "first": FIRST, "updates": [LAST - FIRST], "exercise": False,
         "recipe": {"artifact": "all", "path": "mini.yml"}, "settings": SETTINGS,
         "tokens": {
-            "artifact": "all", "layout": "preshuffled", "starts_at": FIRST * 8 * ITEM,
-            "files": [f"tokens.bin.bytes-{FIRST * 8 * ITEM}-{LAST * 8 * ITEM}"],
+            "artifact": "all", "layout": "preshuffled", "files": ["tokens.bin"], "sizes": [items().nbytes],
         },
         "checkpoints": [
             {"step": FIRST, "artifact": "all", "path": "step8.safetensors",
@@ -223,8 +222,9 @@ def pickled_code(folder: Path, data: dict[str, Any]) -> None:
     data["checkpoints"][0]["optimizer"]["path"] = "optimizer.pt"
 
 
-def an_early_token(_folder: Path, data: dict[str, Any]) -> None:
-    data["tokens"]["starts_at"] += ITEM
+def a_missing_token(folder: Path, _data: dict[str, Any]) -> None:
+    (part,) = folder.glob("tokens.bin.bytes-*")
+    part.rename(folder / f"tokens.bin.bytes-{FIRST * 8 * ITEM + 2}-{LAST * 8 * ITEM}")
 
 
 def broken_weights(folder: Path, _data: dict[str, Any]) -> None:
@@ -247,7 +247,7 @@ def infinite_moments(folder: Path, data: dict[str, Any]) -> None:
     [
         (no_optimizer, "of an optimizer state is not in its artifact"),
         (pickled_code, "without running its code"),
-        (an_early_token, "batch 8 begins at byte 2176 of the tokens, and they are here from byte 2210 on"),
+        (a_missing_token, "tokens.bin: expected bytes [2176, 2210), and they were not fetched"),
         (broken_weights, "step16.safetensors of a checkpoint is no safetensors file"),
         (no_losses_there, "no loss of the replayed updates, 8 to 15"),
         (infinite_moments, "exp_avg_sq of lm_head.weight holds numbers that are not finite"),
@@ -315,10 +315,6 @@ STARTS: list[tuple[dict[str, Any], str]] = [
         "checkpoints: the segment from step 16 needs `optimizer` at that step, or a checkpoint 16 updates or more before it",
     ),
     ({"updates": [4], "losses": None}, r"updates: nothing to compare with: no checkpoint from step 9 to 12 is listed"),
-    ({"tokens.starts_at": 0}, "tokens.starts_at: .*begins at byte 2176 of its file"),
-    ({"tokens.starts_at": 2177}, "tokens.starts_at: it lies within a token"),
-    ({"tokens.index": "tokens.idx"}, "tokens.starts_at: only preshuffled tokens without an index"),
-    ({"tokens.files": ["a.bin", "b.bin.bytes-8-16"]}, "tokens.starts_at: only the first file"),
 ]
 
 
@@ -375,28 +371,21 @@ def test_the_plan_says_it_in_a_line_with_its_place(tmp_path: Path) -> None:
 def test_tokens_from_their_middle_on_are_the_same_tokens(tmp_path: Path) -> None:
     recipe = stated()
     whole, cut = items(), 3 * 8 * ITEM + 10
-    (tmp_path / "whole.bin").write_bytes(whole.tobytes())
     (tmp_path / f"whole.bin.bytes-{cut}-4000").write_bytes(whole.tobytes()[cut:4000])
     (tmp_path / "next.bin").write_bytes(whole.tobytes()[4000:])
-
-    def batches(**values: Any) -> Any:
-        files = parse(TokenFiles, {"artifact": "all", "layout": "preshuffled", **values}, "tokens")
-        assert files.problem == ""
-        return files.batches({"all": str(tmp_path)}, recipe)
-
-    all_of_it = batches(files=["whole.bin"])
-    later = batches(files=[f"whole.bin.bytes-{cut}-4000", "next.bin"], starts_at=cut)
-    assert later.num_batches == all_of_it.num_batches == END
+    said = {"artifact": "all", "layout": "preshuffled", "files": ["whole.bin", "next.bin"]}
+    files = parse(TokenFiles, said | {"sizes": [4000, whole.nbytes - 4000]}, "tokens")
+    found = files.batches({"all": str(tmp_path)}, recipe)
+    assert found.num_batches == END
     for index in range(4, END):
-        assert np.array_equal(later.batch(index), all_of_it.batch(index))
-        assert np.array_equal(later.batch(index), whole[8 * index : 8 * index + 8])
-    with pytest.raises(BadTokens, match="batch 3 begins at byte 816 of the tokens, and they are here from byte 826 on"):
-        later.batch(3)
+        assert np.array_equal(found.batch(index), whole[8 * index : 8 * index + 8])
+    with pytest.raises(BadTokens, match=r"whole.bin: expected bytes \[816, 1088\), and they were not fetched"):
+        found.batch(3)
 
 
 def test_olmos_tokens_can_be_replayed_too(tmp_path: Path) -> None:
     """In the order of its published algorithm, which test_tokens.py holds against a frozen one."""
-    recipe = replace(stated(), data=replace(stated().data, item_length=16, seed=7))
+    recipe = replace(stated(), data=replace(stated().data, item_length=16, seed=7, files=("part.npy",)))
     (tmp_path / "part.npy").write_bytes(items().tobytes())
     data = publish(tmp_path) | {"tokens": {"artifact": "all", "layout": "olmo", "files": ["part.npy"]}}
     found = parse(ReplayRecipe, data, "target").in_order({"all": str(tmp_path)}, recipe).items(3, 10)

@@ -18,11 +18,13 @@ from openassay.core.replay import (
     has_evidence,
     in_floors,
     largest_in_floors,
+    loss_rms,
     weight_statistics,
     with_rounding_of_log,
 )
 from openassay.protocols.changes import Change, changes
 from openassay.protocols.prefix import (
+    Probe,
     Release,
     Say,
     Setting,
@@ -39,6 +41,7 @@ from openassay.protocols.prefix import (
 from openassay.protocols.segment import segment_settings
 from openassay.training.mismatch import RecipeMismatch
 from openassay.training.numerics import Numerics, Weights
+from openassay.training.tokens import BadTokens
 
 ALONE = 2.0
 """An alternative further from the release than the best one by this factor is not as good."""
@@ -99,6 +102,7 @@ def explain(
     first: int | None = None,
     alternatives: Sequence[Change] = (),
     standard: Sequence[str] | None = None,
+    not_tried: Sequence[str] = (),
     numerics: Numerics = Numerics(),  # noqa: B008 - frozen
     device: str = "cpu",
     say: Say = lambda _line: None,
@@ -106,7 +110,8 @@ def explain(
     """Try what else the training may have been.
 
     first: the step that a segment starts from; None for a prefix. alternatives: those that the release itself suggests, tried
-    before the standard ones. standard: names of the standard ones to try; None for all.
+    before the standard ones. standard: names of the standard ones to try; None for all. not_tried: what the caller could not
+    make ready, and why.
 
     Raises `RecipeMismatch` where the release cannot be replayed at all.
     """
@@ -131,18 +136,18 @@ def explain(
     usual = changes(release.recipe, release.tokens, updates=horizons[-1] - setting.first, first=setting.first)
     listed = (*alternatives, *(change for change in usual if standard is None or change.name in standard))
     tried: list[tuple[str, str, Statistics]] = []
-    not_tried: list[str] = []
+    left_out = list(not_tried)
     for at, change in enumerate(listed):
         say(f"alternative {at + 1} of {len(listed)}: {change.name}")
         try:
             tried.append((change.name, change.field, run_beside(change, numerics, setting, [theirs])[0]))
-        except RecipeMismatch as mismatch:
-            not_tried.append(f"{change.name}: {mismatch}")
+        except (RecipeMismatch, BadTokens) as mismatch:
+            left_out.append(f"{change.name}: {mismatch}")
     try:
         tried += mislabelled(faithful(release), numerics, setting, [theirs])[0]
     except RecipeMismatch as mismatch:
-        not_tried.append(f"checkpoints of other steps: {mismatch}")
-    return rank(plain, tried, floor, tuple(not_tried))
+        left_out.append(f"checkpoints of other steps: {mismatch}")
+    return rank(plain, tried, floor, tuple(left_out))
 
 
 NEIGHBOURS: dict[str, Callable[[int], int]] = {
@@ -159,19 +164,23 @@ RELABELLED: dict[str, Callable[[int], int]] = {
 def mislabelled(
     recipe: Change, numerics: Numerics, setting: Setting, beside: Sequence[Trace]
 ) -> list[list[tuple[str, str, Statistics]]]:
-    """Are the checkpoints those of other steps? One replay, looked at there; weights only. One list for each of the traces."""
+    """Are the checkpoints those of other steps? One replay, looked at there: the weights, and their losses on the probe batches.
+    One list for each of the traces."""
     if not setting.compare_weights:
         return [[] for _ in beside]
     others = NEIGHBOURS if setting.first else RELABELLED  # twice the step of a segment is far away
     found: list[dict[str, Statistics]] = [{name: {} for name in others} for _ in beside]
     wanted = [(name, step, other(step)) for name, other in others.items() for step in setting.horizons]
 
-    def visit(real: int, now: Weights) -> None:
+    def visit(real: int, now: Weights, probe: Probe) -> None:
+        seen = probe() if setting.probe_items is not None else None
         for name, step, at in wanted:
             for statistics, theirs in zip(found, beside, strict=True):
                 if at == real:
                     distance, ratio = weight_statistics(now, theirs.weights(step), setting.start)
                     statistics[name]["distance", step], statistics[name]["log_norm_ratio", step] = distance, ratio
+                    if theirs.probes is not None and seen is not None:
+                        statistics[name]["loss_rms", step] = loss_rms(seen, theirs.probes(step))
 
     steps = tuple(sorted({at for _name, _step, at in wanted if at > setting.first}))
     watch(recipe, numerics, replace(setting, horizons=steps), visit)

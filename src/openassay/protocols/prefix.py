@@ -112,6 +112,9 @@ class Setting:
     """Training losses are compared as means over so many updates, since the release logged such."""
     logged: NDArray[np.bool_] | None = None
     """Updates from `first` on at which training losses are compared; None for all."""
+    probe_recipe: LanguageRecipe | None = None
+    """Whose network sees the probe batches, also with the weights of a training by another recipe: that they are used
+    otherwise is no difference between two checkpoints."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,9 +209,14 @@ def run_beside(
     return found
 
 
-def watch(change: Change, numerics: Numerics, setting: Setting, visit: Callable[[int, Weights], None]) -> None:
+Probe = Callable[[], NDArray[np.float64]]
+"""Losses of the probe batches under the weights of now."""
+
+
+def watch(change: Change, numerics: Numerics, setting: Setting, visit: Callable[[int, Weights, Probe], None]) -> None:
     """Train once, and look at the weights of the horizons as their file would hold them."""
-    _Kept(change, numerics, setting, None).train(visit)
+    own = _Kept(change, numerics, setting, None)
+    own.train(lambda step, weights: visit(step, weights, own.probe))
 
 
 def keep(change: Change, numerics: Numerics, setting: Setting) -> Trace:
@@ -273,7 +281,8 @@ def prefix_setting(release: Release, horizons: tuple[int, ...], device: str = "c
     published = [step for step in horizons if step in release.steps]
     return Setting(
         first=0, horizons=horizons, start=release.weights(0), stored=release.stored, device=device, probe_items=probe,
-        compare_weights=bool(published), loss_window=release.loss_window, logged=logged_of(release, 0),
+        probe_recipe=release.recipe, compare_weights=bool(published), loss_window=release.loss_window,
+        logged=logged_of(release, 0),
     )  # fmt: skip
 
 
@@ -441,7 +450,7 @@ class _Kept:
         if jitter is not None:
             rng = np.random.default_rng(jitter)
             start = {name: before_rounding(value, setting.stored, rng) for name, value in start.items()}
-        self.change, self.setting = change, setting
+        self.change, self.setting, self.numerics = change, setting, numerics
         begin, weights = setting.burn_in or (setting.first, start)
         self.training = LanguageTraining(
             change.recipe, weights, step=begin, moments=setting.moments, numerics=numerics, device=setting.device,
@@ -463,8 +472,13 @@ class _Kept:
 
     def probe(self) -> NDArray[np.float64]:
         """Losses of the probe batches under the present weights."""
+        from openassay.training.lm import LanguageTraining  # noqa: PLC0415 - torch takes seconds to import
+
         assert self.setting.probe_items is not None  # noqa: S101 - asked for only where there are some
-        losses = self.training.sequence_losses(self.setting.probe_items)
+        training, own, stated = self.training, self.change.recipe, self.setting.probe_recipe
+        if stated is not None and (stated.architecture, stated.data) != (own.architecture, own.data):
+            training = LanguageTraining(stated, training.weights(), numerics=self.numerics, device=self.setting.device)
+        losses = training.sequence_losses(self.setting.probe_items)
         return np.array([part.mean() for part in np.array_split(losses, min(PROBE_BATCHES, len(losses)))])
 
 

@@ -82,7 +82,8 @@ def segment_settings(release: Release, first: int, horizons: tuple[int, ...], de
     start = release.weights(first)
     common: dict[str, Any] = {
         "first": first, "horizons": horizons, "start": start, "stored": release.stored, "device": device,
-        "probe_items": probe, "loss_window": release.loss_window, "logged": logged_of(release, first),
+        "probe_items": probe, "probe_recipe": release.recipe, "loss_window": release.loss_window,
+        "logged": logged_of(release, first),
     }  # fmt: skip
     if moments is not None or earlier is None:
         published = any(step in release.steps for step in horizons)

@@ -428,9 +428,8 @@ class PretrainRecipe(PublishedTraining):
         """The arm's sequences in the order of this seed."""
         tokens = self._published_order(job, recipe)
         if self.order == "shuffled":
-            one_by_one = self.in_order(job.artifacts, replace(recipe, batch_size=1))
             order = np.random.default_rng([job.seed, 21]).permutation((recipe.steps or 0) * recipe.batch_size)
-            tokens = Reordered(tokens=one_by_one, order=order)
+            tokens = Reordered(tokens=tokens, order=order)
         if job.arm.permute:
             tokens = Scrambled(tokens=tokens, seed=job.seed)
         return tokens

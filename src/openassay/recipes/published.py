@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -14,17 +13,15 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from openassay.core.types import Citation
+from openassay.faults import BadInput
 from openassay.recipes.formats import read_recipe
 from openassay.recipes.formats.draft import complete
 from openassay.training.language import LanguageRecipe
 from openassay.training.mismatch import RecipeMismatch
 from openassay.training.numerics import Tokens, Weights
-from openassay.training.tokens import BadTokens, Batches, local, size_of
+from openassay.training.tokens import BadTokens, Batches, ByteRange, Bytes, local, size_of, spans
 from openassay.training.tokens.megatron import Preshuffled, preshuffled, read_index
-from openassay.training.tokens.olmo import Memmaps
-
-_SPAN = re.compile(r"\.bytes-(\d+)-\d+\Z")
-"""How a fetched span of a file is called that does not begin it (`sources.hf.HfFile`)."""
+from openassay.training.tokens.olmo import Memmaps, may_bear_no_loss
 
 
 def _inside(path: str) -> str:
@@ -58,47 +55,64 @@ class TokenFiles:
     index: Inside | None = None
     """A Megatron `.idx` beside them."""
     dtype: Literal["uint16", "uint32"] = "uint16"
-    starts_at: Annotated[int, Field(ge=0)] = 0
-    """Byte of the whole tokens at which the first of `files` begins, where only a later part was fetched (`preshuffled`)."""
+    sizes: tuple[Annotated[int, Field(ge=1)], ...] | None = None
+    """Bytes of each file as published, where the artifact holds spans of them: `openassay tokens TARGET` prints both."""
 
-    @property
-    def problem(self) -> str:
-        """What is wrong with `starts_at`, in a line; empty when nothing is."""
-        begins = [int(found[1]) if (found := _SPAN.search(name)) else 0 for name in self.files]
-        if self.starts_at and (self.layout != "preshuffled" or self.index):
-            return "only preshuffled tokens without an index can begin in their middle"
-        if self.starts_at % np.dtype(self.dtype).itemsize:
-            return f"it lies within a token: tokens of {self.dtype} begin at each {np.dtype(self.dtype).itemsize} bytes"
-        if self.starts_at < begins[0]:
-            return (
-                f"{self.files[0]} begins at byte {begins[0]} of its file, so at that byte of the tokens or a later one"
-            )
-        if any(begins[1:]):
-            return "only the first file can begin in its middle"
-        return ""
+    def __post_init__(self) -> None:
+        if self.sizes is not None and len(self.sizes) != len(self.files):
+            raise ValueError(f"sizes: one for each of {len(self.files)} files is needed, found {len(self.sizes)}")
+        if self.sizes is not None and self.index:
+            raise ValueError("sizes: with an index the files are read whole; leave one of the two out")
 
-    def batches(self, artifacts: Mapping[str, str], recipe: LanguageRecipe) -> Batches:
-        """The batches of the recipe. `BadTokens` says what does not fit."""
+    def batches(self, artifacts: Mapping[str, str], recipe: LanguageRecipe, *, one_by_one: bool = False) -> Batches:
+        """The batches of the recipe, or its sequences as batches of one. `BadTokens` says what does not fit."""
         folder = Path(artifacts[self.artifact])
-        dtype: np.dtype[Any] = np.dtype(self.dtype)
-        read, parts = local(folder), tuple((name, size_of(folder, name)) for name in self.files)
-        if self.layout == "olmo":
-            return Memmaps(
-                files=parts, sequence_length=recipe.data.sequence_length, batch_size=recipe.batch_size, read=read,
-                seed=recipe.data.seed or 0, dtype=dtype,
-            )  # fmt: skip
+        batch_size = 1 if one_by_one else recipe.batch_size
+        if self.sizes is not None:
+            return self.laid_out(self.sizes, recipe, spans(folder), batch_size)
+        sizes = tuple(size_of(folder, name) for name in self.files)
         if self.index:
-            found = preshuffled(read_index(folder / self.index), parts, recipe.batch_size, read)
+            parts = tuple(zip(self.files, sizes, strict=True))
+            found = preshuffled(read_index(folder / self.index), parts, batch_size, local(folder))
             if found.item_length != recipe.data.item_length:
                 raise BadTokens(
                     f"{self.index}: expected items of {recipe.data.item_length} tokens, found {found.item_length}"
                 )
             return found
+        return self.laid_out(sizes, recipe, local(folder), batch_size)
+
+    def check_order(self, recipe: LanguageRecipe) -> None:
+        """Are these all files of the recipe, in its order? `BadInput` where not.
+
+        In OLMo's layout both set the order of training: a mistake of the target's would be taken for one of the release's.
+        """
+        stated = recipe.data.files
+        if self.layout != "olmo" or stated == self.files:
+            return
+        if len(stated) != len(self.files):
+            raise BadInput(
+                f"rerun.tokens.files: the recipe names {len(stated)} files, found {len(self.files)}; all of them set the order"
+            )
+        for at, (theirs, ours) in enumerate(zip(stated, self.files, strict=True)):
+            if PurePosixPath(theirs).name != PurePosixPath(ours).name:
+                raise BadInput(f"rerun.tokens.files.{at}: the recipe has {theirs} there, found {ours}")
+
+    def laid_out(self, sizes: Sequence[int], recipe: LanguageRecipe, read: Bytes, batch_size: int) -> Batches:
+        """The batches over files of these sizes, by the recipe; nothing is read yet."""
+        parts = tuple(zip(self.files, sizes, strict=True))
+        dtype: np.dtype[Any] = np.dtype(self.dtype)
+        if self.layout == "olmo":
+            if recipe.data.seed is None:
+                raise RecipeMismatch("data.seed: the recipe does not say it, and it sets the order of these files")
+            return Memmaps(
+                files=parts, sequence_length=recipe.data.sequence_length, batch_size=batch_size, read=read,
+                seed=recipe.data.seed, dtype=dtype,
+            )  # fmt: skip
         item = recipe.data.item_length * dtype.itemsize
-        stops_at = self.starts_at + sum(size for _, size in parts)  # a part of a file may be all that was fetched
+        whole = sum(sizes) // item  # the start of a file may be all that was fetched
         return Preshuffled(
-            parts=parts, item_length=recipe.data.item_length, batch_size=recipe.batch_size, read=read, dtype=dtype,
-            num_items=stops_at // item, starts_at=self.starts_at,
+            parts=parts, item_length=recipe.data.item_length, batch_size=batch_size, read=read, dtype=dtype,
+            num_items=whole,
         )  # fmt: skip
 
 
@@ -137,33 +151,61 @@ class PublishedTraining:
         files = {} if read.values["data.files"] else {"data.files": self.tokens.files}
         return complete(read, files | self.settings, "rerun.settings")
 
-    def in_order(self, artifacts: Mapping[str, str], recipe: LanguageRecipe) -> Tokens:
-        """The published sequences in the order of training. `BadTokens` says what does not fit."""
-        return _InOrder(self.tokens.batches(artifacts, recipe), recipe.batch_size)
+    def in_order(
+        self, artifacts: Mapping[str, str], recipe: LanguageRecipe, instead: TokenFiles | None = None
+    ) -> Tokens:
+        """The published sequences in the order of training. `BadTokens` says what does not fit. `instead`: other files."""
+        files = instead or self.tokens
+        if instead is None:
+            files.check_order(recipe)
+        single = files.batches(artifacts, recipe, one_by_one=True)  # for a part of a batch may be all that is here
+        return _InOrder(single, recipe.batch_size, recipe.architecture.vocab_size, recipe.data.repetition_filter)
+
+    def token_ranges(self, recipe: LanguageRecipe, sizes: Sequence[int], first: int, stop: int) -> list[ByteRange]:
+        """The bytes of sequences [first, stop) of the training in files of these sizes. `BadTokens` when there are fewer."""
+        self.tokens.check_order(recipe)
+        single = self.tokens.laid_out(sizes, recipe, _nothing, 1)
+        if stop > single.num_batches:
+            raise BadTokens(f"{self.tokens.files[0]}: expected {stop} sequences, found {single.num_batches}")
+        return single.ranges(first, stop)
 
 
-@dataclass(frozen=True, eq=False)  # by identity it can be a cache's key, whatever its batches are
+def _nothing(wanted: ByteRange) -> bytes:
+    raise BadTokens(f"{wanted.file}: not read yet")
+
+
+@dataclass(frozen=True, eq=False)
 class _InOrder:
-    """Batches as sequences in the order of training."""
+    """Batches of one sequence, as sequences in the order of training."""
 
-    batches: Batches
-    size: int
-    """Of a batch: the first one may not be here."""
+    single: Batches
+    batch_size: int
+    num_words: int
+    """Rows of the model's embedding."""
+    repetition_filter: tuple[int, int, int] | None
+    """Shortest and longest period, and how many times: such sequences bear no loss."""
 
     def items(self, first: int, count: int) -> NDArray[np.integer[Any]]:
-        size = self.size
-        rows = [self._batch(at // size)[at % size] for at in range(first, first + count)]
-        return np.stack(rows)
-
-    def _batch(self, index: int) -> NDArray[np.integer[Any]]:
-        if index >= self.batches.num_batches:
-            raise RecipeMismatch(f"the published tokens end before batch {index}")
-        return _cached(self, index)
-
-
-@lru_cache(maxsize=4)
-def _cached(order: _InOrder, index: int) -> NDArray[np.integer[Any]]:
-    return order.batches.batch(index)
+        """As `Tokens`."""
+        if first + count > self.single.num_batches:
+            raise RecipeMismatch(
+                f"the published tokens end before batch {max(first, self.single.num_batches) // self.batch_size} is whole"
+            )
+        rows = np.concatenate([self.single.batch(at) for at in range(first, first + count)])
+        if rows.min() < 0 or rows.max() >= self.num_words:
+            raise BadTokens(
+                f"sequences {first} to {first + count - 1}: expected token ids below {self.num_words}, the rows of the "
+                f"embedding, found {rows.max()}"
+            )
+        if self.repetition_filter is not None:
+            low, high, times = self.repetition_filter
+            odd = may_bear_no_loss(rows, (low, high), times)
+            if odd.any():  # else it has no effect here
+                raise RecipeMismatch(
+                    f"data.repetition_filter: sequence {first + int(odd.argmax())} of the training repeats itself, and may bear "
+                    "no loss in it; that cannot be replayed"
+                )
+        return rows
 
 
 @lru_cache(maxsize=2)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -32,10 +32,19 @@ from openassay.core.types import (
 )
 from openassay.faults import BadInput
 from openassay.layout import Layout
-from openassay.protocols.explain import Explanation
+from openassay.protocols.explain import Explanation, explain
 from openassay.protocols.forensics import Forensics, inspect_checkpoints
-from openassay.protocols.prefix import CONTROLS, PrefixReport, Release, Say, replay_prefix
+from openassay.protocols.prefix import (
+    CONTROLS,
+    PROBE_BATCHES,
+    PROBE_SEQUENCES,
+    PrefixReport,
+    Release,
+    Say,
+    replay_prefix,
+)
 from openassay.protocols.segment import SHORTEST_BURN_IN, burn_in_start, replay_segment
+from openassay.recipes.alternatives import Alternative, declared_changes
 from openassay.recipes.job import Arm, Execution, Job
 from openassay.recipes.losses import LossLog
 from openassay.recipes.published import Checkpoint, OptimizerState, PublishedTraining, stored_as, weights_of
@@ -64,6 +73,8 @@ class ReplayRecipe(PublishedTraining):
     exercise: bool = True
     """Probe every field of the recipe: what would this replay have noticed? About forty replays more."""
     metric: str = METRIC
+    alternatives: tuple[Alternative, ...] = ()
+    """What else the training may have been, by what the release publishes: tried by `openassay explain` before the usual ones."""
     arms: dict[str, Arm] = field(default_factory=lambda: {"faithful": Arm()})
     max_runs: int | None = None
     timeout_s: Annotated[float, Field(gt=0)] = 86400.0
@@ -193,8 +204,6 @@ class ReplayRecipe(PublishedTraining):
                 f"updates: nothing to compare with: no checkpoint from step {first + 1} to {last} is listed, and no losses are "
                 f"given; checkpoints: {sorted(steps)}"
             )
-        if self.tokens.problem:
-            return f"tokens.starts_at: {self.tokens.problem}"
         return ""
 
     def artifacts(self) -> dict[str, str]:
@@ -205,6 +214,27 @@ class ReplayRecipe(PublishedTraining):
             if of.optimizer:
                 named[of.optimizer.artifact] = "checkpoints.optimizer"
         return named | ({self.losses.artifact: "losses"} if self.losses else {})
+
+    def sequences(self, recipe: LanguageRecipe, updates: int) -> tuple[int, int]:
+        """The first and the last but one of the sequences that are read: those of the replayed batches (and of the burn-in before
+        them), and where no losses are published those beyond that losses are paired on."""
+        first, size = self.first or 0, recipe.batch_size
+        steps = [of.step for of in self.checkpoints]
+        begin = first if self._optimizer(first) else burn_in_start(steps, first) or 0
+        beyond = 0 if self.losses else min(PROBE_SEQUENCES, PROBE_BATCHES * size)
+        return begin * size, (first + updates) * size + beyond
+
+    def only_alternatives(self) -> frozenset[str]:
+        """Artifacts that the replay itself does not need: an audit does not bring them, `openassay explain` does."""
+        return frozenset(of.tokens.artifact for of in self.alternatives if of.tokens) - set(self.artifacts())
+
+    def explained(
+        self, artifacts: Mapping[str, str], *, updates: Sequence[int], say: Say = lambda _line: None
+    ) -> Explanation:
+        """What else the training may have been: the target's alternatives, and the usual ones."""
+        release = self.release(artifacts)
+        declared, not_tried = declared_changes(self, self.alternatives, artifacts, release.recipe)
+        return explain(release, updates=updates, first=self.first, alternatives=declared, not_tried=not_tried, say=say)
 
     def release(self, artifacts: Mapping[str, str]) -> Release:
         """What was published, ready for a replay. `BadInput`, `BadTokens` or `RecipeMismatch` say what does not fit."""

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -163,6 +163,14 @@ class HfSource:
     def upstream(self, tries: int | None = None) -> str:
         """Which commit does the revision name now?"""
         return self._sha(self.revision or self.commit or "main", tries)
+
+    def sizes(self, store: Store, paths: Sequence[str]) -> tuple[int, ...]:
+        """Bytes of some of its files, from the hub's list."""
+        listed = self.listing(store, self._resolve())
+        for path in paths:
+            if path not in listed:
+                raise self._absent(path, f"{self.label()}: ", listed)
+        return tuple(listed[path].size_bytes for path in paths)
 
     def wanted(self, store: Store, path: str) -> tuple[str, str | None, Wanted]:
         """For a span of one file: what the content is known as, its sha256 if the hub tells it, and what to ask for."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from openassay.core.types import Artifact, Attempt, AttemptKind, FetchRecord, Finding
 from openassay.faults import BadInput, printable
 from openassay.layout import Layout
@@ -13,15 +15,18 @@ from openassay.sources.roots import source_root
 from openassay.store import RefusedArchive, Store, payload_digest
 
 
-def run(plan: Plan, store: Store, layout: Layout) -> FetchRecord:
-    """Bring every artifact into the store, trying its sources in order.
+def run(plan: Plan, store: Store, layout: Layout, names: Collection[str] | None = None) -> FetchRecord:
+    """Bring every artifact of an audit into the store, or the named ones, trying its sources in order.
 
     A source that does not serve is a finding, also where the next one does; a pin that no source meets is the target file's
     mistake (`WrongPin`); a network that is down is a fault, and what came so far is kept.
     """
     where = layout.target_file.relative_to(layout.root).as_posix()
     findings: list[Finding] = []
-    artifacts = tuple(_fetch(name, spec, store, where, findings) for name, spec in plan.artifacts.items())
+    wanted = set(plan.artifacts) - plan.only_alternatives() if names is None else set(names)
+    artifacts = tuple(
+        _fetch(name, spec, store, where, findings) for name, spec in plan.artifacts.items() if name in wanted
+    )
     for artifact in artifacts:
         # Where another source served, a mistake of the target's or a lack of this machine's says nothing of the release.
         silent = {"served", "wrong_pin", "unsupported"} if artifact.fetched else {"served"}

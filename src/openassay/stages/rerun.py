@@ -197,7 +197,7 @@ def _watch(plan: Plan, recipe: Recipe, arm: str) -> Watch | None:
 def _recipe_identity(recipe: Recipe) -> dict[str, object]:
     """What of a recipe decides one rerun: not the other arms, the number of runs or when one is stopped."""
     plain: dict[str, object] = declared(recipe)
-    others = {"arms", "max_runs", "timeout_s", "taken_from", "stop_doomed", "ladder"}
+    others = {"arms", "max_runs", "timeout_s", "taken_from", "stop_doomed", "ladder", "alternatives"}
     return {key: value for key, value in plain.items() if key not in others}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import re
 import types
@@ -308,14 +309,35 @@ def complete(read: ReadRecipe, settings: Mapping[str, Any], where: str) -> Langu
         raise BadInput(
             f"{where}: the published file does not state {', '.join(missing)}; say here where it stands elsewhere"
         )
+    return _checked({name: given.get(name) for name in NAMES if name in given or _without_default(name)}, where)
+
+
+def with_values(recipe: LanguageRecipe, values: Mapping[str, Any], where: str) -> LanguageRecipe:
+    """The recipe with other values, by dotted name, whatever its file states. `BadInput` in one line, `where` in front."""
+    check_values(values, where)
+    now = {name: functools.reduce(getattr, name.split("."), recipe) for name in NAMES}
+    return _checked(now | dict(values), where)
+
+
+def check_values(values: Mapping[str, Any], where: str) -> None:
+    """Are these values that a recipe can have, as far as that shows without the others? `BadInput` in one line."""
+    for name, value in values.items():
+        if name not in NAMES:
+            raise BadInput(f"{where}.{name}: a recipe has no such value; `openassay recipe FILE` shows its names")
+        try:
+            TypeAdapter(_hint(name)).validate_python(value)
+        except ValidationError as error:
+            raise BadInput(f"{where}.{name}: {error.errors()[0]['msg']}, found {shorten(value)}") from None
+
+
+def _checked(values: Mapping[str, Any], where: str) -> LanguageRecipe:
     nested: dict[str, Any] = {}
-    for name in NAMES:
-        if name in given or _without_default(name):
-            place = nested
-            *path, last = name.split(".")
-            for part in path:
-                place = place.setdefault(part, {})
-            place[last] = given.get(name)
+    for name, value in values.items():
+        place = nested
+        *path, last = name.split(".")
+        for part in path:
+            place = place.setdefault(part, {})
+        place[last] = value
     try:
         return _ADAPTER.validate_python(nested)
     except ValidationError as error:
@@ -328,11 +350,13 @@ def _without_default(name: str) -> bool:
     return _default(name) is dataclasses.MISSING
 
 
+def _hint(name: str) -> Any:
+    return functools.reduce(lambda kind, part: typing.get_type_hints(kind)[part], name.split("."), LanguageRecipe)
+
+
 def _default(name: str) -> Any:
-    kind: Any = LanguageRecipe
     *path, last = name.split(".")
-    for part in path:
-        kind = typing.get_type_hints(kind)[part]
+    kind = _hint(".".join(path)) if path else LanguageRecipe
     return next(f for f in dataclasses.fields(kind) if f.name == last).default
 
 

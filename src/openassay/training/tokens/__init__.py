@@ -15,6 +15,7 @@ from openassay.training.tokens.ranges import (
     local,
     order_witness,
     size_of,
+    spans,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "local",
     "order_witness",
     "size_of",
+    "spans",
 ]

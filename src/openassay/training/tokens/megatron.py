@@ -269,11 +269,9 @@ class Preshuffled:
     dtype: np.dtype[np.generic] = UINT16
     num_items: int | None = None
     """As an `.idx` says; None for as many as there are bytes for."""
-    starts_at: int = 0
-    """Bytes of the whole that lie before the first part: those of the items before a later part of a training."""
 
     def __post_init__(self) -> None:
-        size, item = self.stops_at, self.item_length * self.dtype.itemsize
+        size, item = sum(size for _, size in self.parts), self.item_length * self.dtype.itemsize
         if self.num_items is None and size % item:
             raise BadTokens(
                 f"{self._names()}: expected items of {self.item_length} tokens ({item} bytes), found {size} bytes"
@@ -288,28 +286,18 @@ class Preshuffled:
         return first if len(self.parts) < 2 else f"{first} to {last}"
 
     @property
-    def stops_at(self) -> int:
-        """Where the last part ends, in bytes of the whole."""
-        return self.starts_at + sum(size for _, size in self.parts)
-
-    @property
     def num_batches(self) -> int:
         """Whole batches."""
         items = self.num_items
         if items is None:
-            items = self.stops_at // (self.item_length * self.dtype.itemsize)
+            items = sum(size for _, size in self.parts) // (self.item_length * self.dtype.itemsize)
         return items // self.batch_size
 
     def ranges(self, first: int, stop: int) -> list[ByteRange]:
         """The bytes that batches [first, stop) need: one run, cut at the parts' ends."""
         check_span(first, stop, self.num_batches)
         width = self.batch_size * self.item_length * self.dtype.itemsize
-        if first < stop and first * width < self.starts_at:
-            raise BadTokens(
-                f"{self._names()}: batch {first} begins at byte {first * width} of the tokens, and they are here from byte "
-                f"{self.starts_at} on"
-            )
-        return in_parts(self.parts, first * width - self.starts_at, stop * width - self.starts_at)
+        return in_parts(self.parts, first * width, stop * width)
 
     def batch(self, index: int) -> Tokens:
         """(batch_size, item_length) token ids."""

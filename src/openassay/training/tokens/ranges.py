@@ -6,7 +6,10 @@ files here, from a hub or a web server through whatever the caller gives.
 
 from __future__ import annotations
 
+import glob
 import hashlib
+import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +79,36 @@ def local(folder: Path) -> Bytes:
         return found
 
     return read
+
+
+def spans(folder: Path) -> Bytes:
+    """Bytes of files of which only spans are under a folder: `NAME` from its start, `NAME.bytes-START-STOP` from there."""
+    here: dict[str, list[tuple[int, int, str]]] = {}
+
+    def found(name: str) -> list[tuple[int, int, str]]:
+        if name not in here:
+            beside = (folder / name).parent
+            listed = sorted(beside.glob(f"{glob.escape(Path(name).name)}*")) if beside.is_dir() else []
+            here[name] = sorted(filter(None, (_span(Path(name).name, path) for path in listed)))
+        return here[name]
+
+    def read(wanted: ByteRange) -> bytes:
+        known = found(wanted.file)
+        at = bisect_right(known, wanted.start, key=lambda one: one[0])
+        for start, stop, name in reversed(known[:at]):
+            if wanted.stop <= stop:
+                part = str(Path(wanted.file).with_name(name))
+                return local(folder)(ByteRange(part, wanted.start - start, wanted.stop - start))
+        raise BadTokens(f"{wanted.file}: expected bytes [{wanted.start}, {wanted.stop}), and they were not fetched")
+
+    return read
+
+
+def _span(name: str, path: Path) -> tuple[int, int, str] | None:
+    if path.name == name:
+        return 0, path.stat().st_size, name
+    found = re.fullmatch(re.escape(name) + r"\.bytes-([0-9]{1,18})-([0-9]{1,18})", path.name)
+    return (int(found[1]), int(found[2]), path.name) if found else None
 
 
 def size_of(folder: Path, name: str) -> int:

@@ -1,0 +1,65 @@
+"""What else may a published training have been, by what the release itself publishes? Tried by `openassay explain`, never judged.
+
+A second variant of the data, a value that two of the release's documents state differently: the target declares each with its
+source. The verdict stays that of the published recipe; an alternative can only say why it came out as it did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from openassay.core.types import Citation
+from openassay.faults import BadInput
+from openassay.protocols.changes import Change
+from openassay.recipes.formats.draft import with_values
+from openassay.recipes.published import PublishedTraining, TokenFiles
+from openassay.training.language import LanguageRecipe
+from openassay.training.mismatch import RecipeMismatch
+from openassay.training.tokens import BadTokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alternative:
+    """Another training that the release may mean: other data, other values of the recipe, or both."""
+
+    name: str
+    cited_at: Citation
+    """What in the release suggests it."""
+    tokens: TokenFiles | None = None
+    """Fed instead of `rerun.tokens`."""
+    set: dict[str, Any] = field(default_factory=dict)
+    """Values of the canonical recipe, by dotted name; here, and only here, those that the published file states may differ."""
+
+    @property
+    def field(self) -> str:
+        """What differs, as `Change` says it."""
+        return ", ".join((*(["tokens"] if self.tokens else []), *sorted(self.set)))
+
+
+def declared_changes(
+    of: PublishedTraining, alternatives: Sequence[Alternative], artifacts: Mapping[str, str], recipe: LanguageRecipe
+) -> tuple[list[Change], list[str]]:
+    """The alternatives that can be trained from what was fetched; and of each other one, why not."""
+    found, not_tried = [], []
+    for alternative in alternatives:
+        try:
+            found.append(_change(of, alternative, artifacts, recipe))
+        except (BadInput, BadTokens, RecipeMismatch) as problem:
+            not_tried.append(f"{alternative.name}: {problem}")
+    return found, not_tried
+
+
+def _change(
+    of: PublishedTraining, alternative: Alternative, artifacts: Mapping[str, str], recipe: LanguageRecipe
+) -> Change:
+    tokens = alternative.tokens or of.tokens
+    if tokens.artifact not in artifacts:
+        raise RecipeMismatch(f"the artifact {tokens.artifact} could not be fetched")
+    changed = with_values(recipe, alternative.set, "set")
+    if changed == recipe and tokens == of.tokens:
+        raise RecipeMismatch("it is what the published recipe says")
+    return Change(
+        name=alternative.name, field=alternative.field, recipe=changed, tokens=of.in_order(artifacts, changed, tokens)
+    )
