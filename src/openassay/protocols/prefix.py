@@ -302,6 +302,8 @@ def compare(
     more: Sequence[Setting] = (),
 ) -> PrefixReport:
     """The replay, its replicas and its wrong replays, and the verdict. more: settings as good as this one, replicas too."""
+    if release.recipe.data.noise_density is not None:
+        raise RecipeMismatch("the masks of a span-corrupted training are random and not published: it has no replay")
     replay, values = _replay_and_values(release, setting, numerics, say)
     replicas = default_replicas(release.recipe, numerics, release.stored)
     beside = []

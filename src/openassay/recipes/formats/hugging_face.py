@@ -336,7 +336,8 @@ def _t5(draft: Draft) -> None:
         32,
         where,
     )
-    draft.integer("relative_attention_max_distance", 1, 10**6)
+    if draft.integer("relative_attention_max_distance", 1, 10**6) not in {None, 128}:
+        draft.note(f"{draft.at('relative_attention_max_distance')}: not 128, which the canonical recipe cannot say")
     draft.derived("architecture.rotary_share", None, "no rotary embedding")
     draft.code("architecture.bias", False, f"{VERSION}:src/transformers/models/t5/modeling_t5.py")
     put("architecture.tied_embeddings", "tie_word_embeddings", draft.boolean("tie_word_embeddings"), True, where)
@@ -538,6 +539,13 @@ def read_arguments(marked: Marked) -> ReadRecipe:
     else:
         for key in ("adam_beta1", "adam_beta2", "adam_epsilon"):
             draft.number(key, 0, 1)
+        draft.derived("optimizer.betas", None, f"{name} has none")
+        draft.derived("optimizer.eps", None, f"{name} has none")
+    if name == "adafactor":
+        where = f"{VERSION}:src/transformers/trainer_optimizer.py and optimization.py Adafactor"
+        draft.code("optimizer.eps", 1e-30, where)
+        draft.code("optimizer.scaled_by_parameter", False, where)
+        draft.code("optimizer.factored_from", 1, where)
     put(
         "optimizer.weight_decay", "weight_decay", draft.number("weight_decay", 0, 100), 0.0, f"{ARGUMENTS} weight_decay"
     )
