@@ -202,12 +202,13 @@ def _architecture(recipe: LanguageRecipe) -> Named:
     if architecture.rotary_share is not None:
         for base in (1e4, 5e5):
             yield other("rotary_base", f"rotary base {base:g}", rotary_base=base)
-    if architecture.num_kv_heads in {None, architecture.num_heads}:
-        head = architecture.hidden_size // architecture.num_heads
+    head = architecture.hidden_size // architecture.num_heads
+    if architecture.num_kv_heads in {None, architecture.num_heads} and architecture.head_size in {None, head}:
+        own = {"num_kv_heads": None, "head_size": None}
         if head % 8 == 0:
-            yield other("num_heads", "twice the heads", num_heads=architecture.num_heads * 2, num_kv_heads=None)
+            yield other("num_heads", "twice the heads", num_heads=architecture.num_heads * 2, **own)
         if architecture.num_heads % 2 == 0:
-            yield other("num_heads", "half the heads", num_heads=architecture.num_heads // 2, num_kv_heads=None)
+            yield other("num_heads", "half the heads", num_heads=architecture.num_heads // 2, **own)
     gated = architecture.activation in {"swiglu", "geglu"}
     for activation in ("swiglu", "geglu") if gated else ("gelu", "gelu_tanh", "relu"):
         yield other("activation", f"activation {activation}", activation=activation)
