@@ -13,14 +13,23 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from openassay.core.types import Citation
-from openassay.recipes.formats import read_recipe
+from openassay.recipes.formats import read_recipes
 from openassay.recipes.formats.draft import complete
 from openassay.training.language import LanguageRecipe
 from openassay.training.mismatch import RecipeMismatch
 from openassay.training.numerics import Tokens, Weights
 from openassay.training.tokens import BadTokens, Batches, local, size_of
-from openassay.training.tokens.megatron import Preshuffled, preshuffled, read_index
+from openassay.training.tokens.megatron import (
+    Preshuffled,
+    Shuffled,
+    preshuffled,
+    read_index,
+    samples_asked,
+    shuffled,
+    split_documents,
+)
 from openassay.training.tokens.olmo import Memmaps
+from openassay.training.tokens.rows import COLUMN, JsonLines, Parquet, line_ranges, row_groups
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +40,8 @@ class RecipeFile:
     path: str
     format: str | None = None
     """One of `openassay recipe --help`; found out when left out."""
+    more: tuple[str, ...] = ()
+    """Further files of the artifact that say the rest, as config.json beside TrainingArguments does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +49,15 @@ class TokenFiles:
     """The published tokens, in the order of training."""
 
     artifact: str
-    layout: Literal["preshuffled", "olmo"]
-    """`preshuffled`: items one after another, batch k from item k x batch on (Pythia). `olmo`: memory maps in a seeded order."""
+    layout: Literal["preshuffled", "megatron", "olmo", "jsonl", "parquet"]
+    """`preshuffled`: items one after another, batch k from item k x batch on (Pythia). `megatron`: documents in GPT-NeoX's seeded
+    order. `olmo`: memory maps in a seeded order. `jsonl` and `parquet`: a row is an item, as stored (Amber, CrystalCoder)."""
     files: Annotated[tuple[str, ...], Field(min_length=1)]
     index: str | None = None
-    """A Megatron `.idx` beside them."""
+    """A Megatron `.idx` beside them; `megatron` needs it."""
     dtype: Literal["uint16", "uint32"] = "uint16"
+    column: str = COLUMN
+    """Of rows: where the token ids are."""
 
     def batches(self, artifacts: Mapping[str, str], recipe: LanguageRecipe) -> Batches:
         """The batches of the recipe. `BadTokens` says what does not fit."""
@@ -55,6 +69,10 @@ class TokenFiles:
                 files=parts, sequence_length=recipe.data.sequence_length, batch_size=recipe.batch_size, read=read,
                 seed=recipe.data.seed or 0, dtype=dtype,
             )  # fmt: skip
+        if self.layout in {"jsonl", "parquet"}:
+            return self._rows(folder, recipe)
+        if self.layout == "megatron":
+            return self._shuffled(folder, recipe)
         if self.index:
             found = preshuffled(read_index(folder / self.index), parts, recipe.batch_size, read)
             if found.item_length != recipe.data.item_length:
@@ -68,6 +86,30 @@ class TokenFiles:
             parts=parts, item_length=recipe.data.item_length, batch_size=recipe.batch_size, read=read, dtype=dtype,
             num_items=whole,
         )  # fmt: skip
+
+    def _rows(self, folder: Path, recipe: LanguageRecipe) -> Batches:
+        paths = {name: folder / name for name in self.files}
+        for name in paths:
+            size_of(folder, name)  # a file that is not there is a finding
+        item, batch = recipe.data.item_length, recipe.batch_size
+        if self.layout == "parquet":
+            groups = [group for name, path in paths.items() for group in row_groups(path, name, self.column)]
+            return Parquet(groups=groups, paths=paths, item_length=item, batch_size=batch, column=self.column)
+        lines = [line for name, path in paths.items() for line in line_ranges(path, name)]
+        return JsonLines(lines=lines, item_length=item, batch_size=batch, read=local(folder), column=self.column)
+
+    def _shuffled(self, folder: Path, recipe: LanguageRecipe) -> Batches:
+        data = recipe.data
+        if self.index is None or data.seed is None or recipe.steps is None:
+            raise RecipeMismatch("a shuffled Megatron data set needs its .idx, the seed and the number of updates")
+        parts = tuple((name, size_of(folder, name)) for name in self.files)
+        index = read_index(folder / self.index, sum(size for _, size in parts))
+        stop = len(index.sizes) if data.split is None else split_documents(data.split, len(index.sizes))[1]
+        asked = samples_asked(recipe.steps, recipe.batch_size, by_paths=data.split is None)
+        order = shuffled(
+            index.sizes, range(stop), sequence_length=data.sequence_length, num_samples=asked, seed=data.seed
+        )  # fmt: skip
+        return Shuffled(index=index, order=order, batch_size=recipe.batch_size, read=local(folder), parts=parts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +133,8 @@ class PublishedTraining:
 
     def read(self, artifacts: Mapping[str, str]) -> LanguageRecipe:
         """The canonical recipe. `BadInput` says which value it lacks."""
-        read = read_recipe(Path(artifacts[self.recipe.artifact]) / self.recipe.path, self.recipe.format)
+        folder = Path(artifacts[self.recipe.artifact])
+        read = read_recipes([folder / path for path in (self.recipe.path, *self.recipe.more)], self.recipe.format)
         files = {} if read.values["data.files"] else {"data.files": self.tokens.files}
         return complete(read, files | self.settings, "rerun.settings")
 
@@ -100,7 +143,7 @@ class PublishedTraining:
         return _InOrder(self.tokens.batches(artifacts, recipe))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _InOrder:
     """Batches as sequences in the order of training."""
 

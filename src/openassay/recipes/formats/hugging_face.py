@@ -18,6 +18,12 @@ SCHEDULES = f"{VERSION}:src/transformers/optimization.py"
 
 Defaults = Mapping[str, Value]
 
+PARTS = (
+    "config.json says the network only: optimizer, schedule and data are missing",
+    "TrainingArguments say optimizer and schedule only: the network and the data are missing",
+)
+"""Notes of files that say a part; they do not hold of several together."""
+
 COMMON = {
     "architectures": "names of classes",
     "auto_map": "names of classes",
@@ -134,7 +140,7 @@ def read_config(marked: Marked) -> ReadRecipe:
     kind = draft.word("model_type", TYPES)
     if kind is None:
         raise BadInput(f"{marked.file}:1: model_type: expected one of {', '.join(TYPES)}, found none")
-    draft.note("config.json says the network only: optimizer, schedule and data are missing")
+    draft.note(PARTS[0])
     if "d_model" in marked.root.value and kind in {"olmo", "hf_olmo"}:
         return _own_olmo(marked)
     if kind == "t5":
@@ -152,7 +158,7 @@ def _own_olmo(marked: Marked) -> ReadRecipe:
     """OLMo's first config.json holds the keys of its model section."""
     inner = replace(marked, root=Entry({"model": marked.root}, marked.file, 1))
     draft = Draft("hf_config", inner)
-    draft.note("config.json says the network only: optimizer, schedule and data are missing")
+    draft.note(PARTS[0])
     olmo._architecture(draft)
     olmo._initialisation(draft)
     draft.integer("model.eos_token_id")
@@ -517,7 +523,7 @@ def read_arguments(marked: Marked) -> ReadRecipe:
     """The optimizer and schedule of TrainingArguments written as JSON or YAML."""
     draft = Draft("hf_arguments", marked)
     put = draft.stated
-    draft.note("TrainingArguments say optimizer and schedule only: the network and the data are missing")
+    draft.note(PARTS[1])
     kind = draft.word("optim")
     name = "adamw" if kind is None or kind.startswith("adamw") else {"adafactor": "adafactor", "sgd": "sgd"}.get(kind)
     if draft.boolean("adafactor"):
