@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch.nn.functional import cross_entropy
 
 from openassay.core.replay import weight_statistics
+from openassay.training import lm
 from openassay.training.language import Architecture, Initialisation, LearningRate
 from openassay.training.lm import LanguageTraining, build, initial_weights, read_safetensors
 from openassay.training.mismatch import RecipeMismatch
@@ -87,6 +88,19 @@ def test_the_same_training_gives_the_same_bits_and_leaves_torch_as_it_was() -> N
 def test_numerics_change_nothing_but_rounding(numerics: Numerics) -> None:
     assert apart(train(), train(numerics=numerics)) < 1e-3
     assert train(numerics=numerics).log().losses == pytest.approx(train().log().losses, abs=1e-5)
+
+
+def test_a_batch_whose_logits_do_not_fit_is_cut_by_itself(monkeypatch) -> None:
+    sizes: list[int] = []
+    monkeypatch.setitem(lm.LOGITS, "cpu", 3 * 16 * mini.VOCABULARY)
+    training = LanguageTraining(RECIPE, START)
+    training.model.register_forward_hook(lambda _module, _given, result: sizes.append(len(result.logits)))
+    training.advance(TOKENS, 6)
+    assert set(sizes) == {3, 2}
+    assert sum(sizes) == 6 * 8
+    assert training.log().losses == pytest.approx(train().log().losses, abs=1e-5)
+    assert len(training.sequence_losses(TOKENS.items(0, 10))) == 10
+    assert max(sizes) == 3
 
 
 @pytest.mark.parametrize(("precision", "least", "most"), [("bf16", 1e-6, 3e-3), ("fp16", 1e-7, 1e-3)])

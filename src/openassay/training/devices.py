@@ -70,9 +70,8 @@ class ShardedTraining:
         if recipe.optimizer.name == "adafactor":
             raise RecipeMismatch("optimizer.name: adafactor needs whole matrices, which several devices do not hold")
         self.recipe, self.step = recipe, options.get("step", 0)
-        context = multiprocessing.get_context(
-            "forkserver"
-        )  # a CUDA process cannot be forked, and spawned ones import anew
+        # a process with CUDA under way cannot be forked, and spawned ones import everything anew
+        context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([__name__])
         self._pipes: list[Connection] = []
         self._processes: list[BaseProcess] = []

@@ -133,14 +133,13 @@ class LanguageTraining:
         check_items(recipe)
         self.recipe, self.numerics, self.device, self.step = recipe, numerics, device, step
         self.rank, self.num_devices = self._place
+        self._kind = device.split(":", maxsplit=1)[0]
         self.loss_factor, self.left_out = loss_factor, frozenset(left_out)
         self.precision: Precision = numerics.precision or recipe.precision
         self.model = self._model(weights)
-        self.optimizer = make_optimizer(recipe.optimizer, self.model)
-        if moments is not None:
-            self._take(moments)
+        self.optimizer = self._make_optimizer(moments)
         initial_scale = recipe.loss_scale or 2.0**16
-        self.scaler = torch.amp.GradScaler(device, init_scale=initial_scale, enabled=self.precision == "fp16")
+        self.scaler = torch.amp.GradScaler(self._kind, init_scale=initial_scale, enabled=self.precision == "fp16")
         self.num_skipped = 0
         self._first = step
         self._waiting: list[tuple[Tensor, Tensor]] = []
@@ -317,12 +316,12 @@ class LanguageTraining:
     def _at_once(self) -> int:
         """Sequences of one pass whose logits fit into memory."""
         data, rows = self.recipe.data, self.recipe.architecture.vocab_size
-        return max(1, LOGITS[self.device.split(":")[0]] // ((data.target_length or data.sequence_length) * rows))
+        return max(1, LOGITS[self._kind] // ((data.target_length or data.sequence_length) * rows))
 
     def _autocast(self) -> Any:
         if self.precision == "fp32":
             return contextlib.nullcontext()
-        return torch.autocast(self.device.split(":")[0], dtype=_DTYPES[self.precision])
+        return torch.autocast(self._kind, dtype=_DTYPES[self.precision])
 
     def _split(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs and labels: the label of a token is the next one. An encoder-decoder's inputs hold its targets."""
@@ -339,11 +338,9 @@ class LanguageTraining:
         if self.recipe.architecture.family == "t5":
             text, targets = inputs.tensor_split([data.sequence_length], dim=1)
             shifted = nn.functional.pad(targets[:, :-1], (1, 0), value=data.pad_token_id)
+            there = (text != data.pad_token_id).long()
             logits: Tensor = self.model(
-                input_ids=text,
-                attention_mask=(text != data.pad_token_id).long(),
-                decoder_input_ids=shifted,
-                use_cache=False,
+                input_ids=text, attention_mask=there, decoder_input_ids=shifted, use_cache=False
             ).logits
         else:
             logits = self.model(input_ids=inputs, use_cache=False).logits
@@ -351,17 +348,20 @@ class LanguageTraining:
                 logits = logits[:, :-1]
         return logits if scale == 1 else logits * scale
 
-    def _take(self, moments: Moments) -> None:
-        """Begin with these moments instead of none."""
+    def _make_optimizer(self, moments: Moments | None) -> torch.optim.Optimizer:
+        optimizer = make_optimizer(self.recipe.optimizer, self.model)
+        if moments is None:
+            return optimizer
         if self.recipe.optimizer.name not in ADAM:
             raise RecipeMismatch(f"the optimizer state of {self.recipe.optimizer.name} cannot be taken, only Adam's")
         for name, parameter in self.model.named_parameters():
             if name not in moments:
                 raise RecipeMismatch(f"the optimizer state has nothing for {name}")
             first, second = (self._placed(torch.tensor(part), parameter) for part in moments[name])
-            self.optimizer.state[parameter] = {
+            optimizer.state[parameter] = {
                 "step": torch.tensor(float(self.step), device=self.device), "exp_avg": first, "exp_avg_sq": second,
             }  # fmt: skip
+        return optimizer
 
     # What several devices do otherwise ------------------------------------------------------------------------------------
 
