@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from openassay.cli import app
 from openassay.faults import BadInput
-from openassay.recipes.formats import FORMATS, read_recipe
+from openassay.recipes.formats import FORMATS, read_recipe, read_recipes
 from openassay.recipes.formats.draft import NAMES, complete
 from openassay.records import to_plain
 from openassay.training.batch import text_length
@@ -508,6 +508,22 @@ def test_schedules_without_a_floor_have_none() -> None:
         found = read_recipe(changed(OLMO, "  name: cosine_with_warmup", f"  name: {name}"))
         assert found.values["learning_rate.minimum"] == least
         assert found.values["learning_rate.warmup_minimum"] == pytest.approx(4e-5)
+
+
+def test_a_config_beside_it_adds_nothing_that_olmos_code_decided(tmp_path: Path) -> None:
+    """Dropout is 0.1 in OLMo's code unless stated; the converted model's config.json says 0, and how it would be drawn anew."""
+    (tmp_path / "olmo.yaml").write_text(
+        changed(OLMO, "  attention_dropout: 0.0\n", "").replace("  init_std: 0.02\n", "")
+    )
+    values = {"model_type": "olmo", "attention_dropout": 0.0, "initializer_range": 0.5, "hidden_size": 1024}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    for order in (("olmo.yaml", "config.json"), ("config.json", "olmo.yaml")):
+        found = read_recipes([tmp_path / name for name in order])
+        holds(found, {"architecture.attention_dropout": 0.1, "architecture.hidden_size": 2048})
+        assert found.values["initialisation.std"] != 0.5
+        assert found.recipe is not None
+        assert noted(found, "config.json:1 attention_dropout says 0.0; the first counts")
+        assert noted(found, "config.json:1 hidden_size says 1024; the first counts")
 
 
 # CrystalCoder ----------------------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ class TokenFiles:
     artifact: str
     layout: Literal["preshuffled", "megatron", "olmo", "jsonl", "parquet"]
     """`preshuffled`: items one after another, batch k from item k x batch on (Pythia). `megatron`: documents in GPT-NeoX's seeded
-    order. `olmo`: memory maps in a seeded order. `jsonl` and `parquet`: a row is an item, as stored (Amber, CrystalCoder)."""
+    order. `olmo`: memory maps in a seeded order. `jsonl` and `parquet`: a row is an item, as stored (Amber)."""
     files: Annotated[tuple[str, ...], Field(min_length=1)]
     index: str | None = None
     """A Megatron `.idx` beside them; `megatron` needs it."""

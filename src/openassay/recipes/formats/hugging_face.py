@@ -545,8 +545,9 @@ def read_arguments(marked: Marked) -> ReadRecipe:
     else:
         for key in ("adam_beta1", "adam_beta2", "adam_epsilon"):
             draft.number(key, 0, 1)
-        draft.derived("optimizer.betas", None, f"{name} has none")
-        draft.derived("optimizer.eps", None, f"{name} has none")
+        if name is not None:
+            draft.derived("optimizer.betas", None, f"{name} has none")
+            draft.derived("optimizer.eps", None, f"{name} has none")
     if name == "adafactor":
         where = f"{VERSION}:src/transformers/trainer_optimizer.py and optimization.py Adafactor"
         draft.code("optimizer.eps", 1e-30, where)

@@ -17,19 +17,20 @@ STRENGTH = ("stated", "derived", "code default", "unstated")
 def join(parts: Sequence[ReadRecipe], where: str) -> ReadRecipe:
     """One recipe of several files: of each value the strongest origin counts, and of equal ones the first file's.
 
-    Where two files say different things, a note tells both.
+    Where a file states another value than the one that counts, a note tells both.
     """
     values: dict[str, Value] = {}
     origins: dict[str, Origin] = {}
     notes = [note for part in parts for note in part.notes if note not in PARTS]
     for name in NAMES:
-        said = [(part.values[name], part.origins[name]) for part in parts]
-        values[name], origins[name] = min(said, key=lambda one: STRENGTH.index(one[1].kind))
-        for value, origin in said:
-            if origin.kind in STRENGTH[:2] and origins[name].kind in STRENGTH[:2] and value != values[name]:
+        chosen = min(parts, key=lambda part: _rank(part, name))
+        values[name], origins[name] = chosen.values[name], chosen.origins[name]
+        for part in parts:
+            other, kind = part.values[name], part.origins[name].kind
+            if kind in {"stated", "derived"} and other != values[name]:
                 notes.append(
-                    f"{name}: {origins[name].where} says {shorten(values[name])}, {origin.where} says {shorten(value)}; "
-                    "the first counts"
+                    f"{name}: {origins[name].where} says {shorten(values[name])}, {part.origins[name].where} says "
+                    f"{shorten(other)}; the first counts"
                 )
     joined = ReadRecipe(
         format=" + ".join(part.format for part in parts), values=values, origins=origins,
@@ -39,3 +40,11 @@ def join(parts: Sequence[ReadRecipe], where: str) -> ReadRecipe:
         notes=tuple(dict.fromkeys(notes)),
     )  # fmt: skip
     return joined if joined.missing else replace(joined, recipe=complete(joined, {}, where))
+
+
+def _rank(part: ReadRecipe, name: str) -> tuple[bool, bool, int]:
+    """The least counts. config.json comes last: it tells of the released model, perhaps a converted one; where the training's own
+    file is silent, its code's default was used.
+    """
+    kind = part.origins[name].kind
+    return kind == "unstated", part.format == "hf_config", STRENGTH.index(kind)
