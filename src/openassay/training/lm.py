@@ -29,8 +29,8 @@ from openassay.training.schedule import clip_norm, learning_rate
 
 LOGGED_TOGETHER = 64
 """Updates whose numbers wait on the device, so that a GPU need not stop after each."""
-LOGITS = {"cpu": 2**28, "cuda": 2**29}
-"""Logits of one pass at most: a gigabyte of them on a CPU, two on a GPU, and gradients and copies beside them."""
+AT_ONCE = {"cpu": 3 * 2**28, "cuda": 3 * 2**30}
+"""Numbers that one pass may keep for its gradients: three gigabytes of them on a CPU, twelve on a GPU."""
 IGNORED = -100
 """The label of a position without loss."""
 WITHOUT_EFFECT = {
@@ -314,9 +314,12 @@ class LanguageTraining:
         return rows.chunk(self.num_devices)[self.rank]
 
     def _at_once(self) -> int:
-        """Sequences of one pass whose logits fit into memory."""
-        data, rows = self.recipe.data, self.recipe.architecture.vocab_size
-        return max(1, LOGITS[self._kind] // ((data.target_length or data.sequence_length) * rows))
+        """Sequences of one pass that fit into memory: about three copies of the logits and 17 of each layer's width a token."""
+        data, architecture = self.recipe.data, self.recipe.architecture
+        length, targets = data.sequence_length, data.target_length or 0
+        logits = 3 * architecture.vocab_size * (targets or length)
+        layers = 17 * architecture.hidden_size * architecture.num_layers * (length + targets)
+        return max(1, AT_ONCE[self._kind] // (logits + layers))
 
     def _autocast(self) -> Any:
         if self.precision == "fp32":
