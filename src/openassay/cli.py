@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -31,7 +32,7 @@ from openassay.faults import BadInput, faults_in_one_line, printable
 from openassay.layout import Layout, cache_home, checked_name, find_root
 from openassay.plan import ArtifactSpec, Plan, Target, make_plan, read_plan, read_target
 from openassay.protocols.forensics import inspect_checkpoints
-from openassay.recipes.formats import read_recipe
+from openassay.recipes.formats import read_recipes
 from openassay.recipes.formats.draft import UNITS
 from openassay.recipes.replay import MARGIN as REPLAY_MARGIN
 from openassay.recipes.replay import ReplayRecipe, checkpoints_record, explanation_to_plain
@@ -728,26 +729,32 @@ def schema(
 
 @app.command()
 def recipe(
-    file: Annotated[Path, typer.Argument(help="a published recipe: YAML, JSON, gin, or Amber's main.py")],
-    format: Annotated[str | None, typer.Option(help="its format, where it is not recognised")] = None,  # noqa: A002 - the word
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...", help="a published recipe: YAML, JSON, gin, or Amber's main.py; several are joined"
+        ),
+    ],
+    format: Annotated[str | None, typer.Option(help="the first file's, where it is not recognised")] = None,  # noqa: A002 - the word
     as_json: Annotated[bool, typer.Option("--json", help="print the values, origins and notes as JSON")] = False,
 ) -> None:
     """Print the canonical recipe of a published training recipe: each value with the line or the code it comes from."""
-    found = read_recipe(file, format)
+    found = read_recipes(files, format)
     if as_json:
         print(json.dumps({**to_plain(found), "units": UNITS}, indent=2))
         return
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 160  # a log keeps whole lines
-    console.print(f"{_plain(str(file))}: {_plain(found.format)}", soft_wrap=True)
+    console.print(f"{_plain(', '.join(map(str, files)))}: {_plain(found.format)}", soft_wrap=True)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in ("name", "value", "unit", "from", "where"):
         table.add_column(column, overflow="fold")
     for name, value in found.values.items():
         origin = found.origins[name]
         shown = "–" if origin.kind == "unstated" and value is None else _plain(_brief(value))
-        table.add_row(name, shown, UNITS.get(name, ""), origin.kind, _plain(origin.where.replace(str(file), file.name)))
+        where = functools.reduce(lambda text, file: text.replace(str(file), file.name), files, origin.where)
+        table.add_row(name, shown, UNITS.get(name, ""), origin.kind, _plain(where))
     console.print(table)
     lists: dict[str, list[str]] = {
         "missing: without these there is no recipe to train from": list(found.missing),

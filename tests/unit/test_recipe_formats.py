@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 
 from openassay.cli import app
 from openassay.faults import BadInput
-from openassay.recipes.formats import FORMATS, read_recipe
+from openassay.recipes.formats import FORMATS, read_recipe, read_recipes
 from openassay.recipes.formats.draft import NAMES, complete
-from openassay.recipes.formats.gin import _target_length
 from openassay.records import to_plain
+from openassay.training.batch import text_length
 from openassay.training.language import ReadRecipe
 
 NEOX = """{
@@ -494,11 +494,36 @@ def test_clipping_may_be_looser_at_first() -> None:
     holds(read_recipe(text), {"clip_warmup_steps": 1000, "clip_warmup_factor": 10.0})
 
 
-def test_an_optimizer_without_a_canonical_name_is_missing_not_guessed() -> None:
+def test_olmos_own_optimizer_and_divisor_are_read() -> None:
+    found = read_recipe(changed(OLMO, "  name: adamw\n", "  name: lionw\n"))
+    holds(found, {"optimizer.name": "lion", "optimizer.eps": None, "loss_divisor": "tokens"})
+    assert found.recipe is not None
     found = read_recipe(changed(OLMO, "  name: adamw\n", ""))
-    assert found.values["optimizer.name"] is None
+    assert found.origins["optimizer.name"].kind == "code default"
     assert noted(found, "LionW")
-    assert found.recipe is None
+
+
+def test_schedules_without_a_floor_have_none() -> None:
+    for name, least in (("constant_with_warmup", 4e-4), ("inverse_sqrt_with_warmup", 0.0)):
+        found = read_recipe(changed(OLMO, "  name: cosine_with_warmup", f"  name: {name}"))
+        assert found.values["learning_rate.minimum"] == least
+        assert found.values["learning_rate.warmup_minimum"] == pytest.approx(4e-5)
+
+
+def test_a_config_beside_it_adds_nothing_that_olmos_code_decided(tmp_path: Path) -> None:
+    """Dropout is 0.1 in OLMo's code unless stated; the converted model's config.json says 0, and how it would be drawn anew."""
+    (tmp_path / "olmo.yaml").write_text(
+        changed(OLMO, "  attention_dropout: 0.0\n", "").replace("  init_std: 0.02\n", "")
+    )
+    values = {"model_type": "olmo", "attention_dropout": 0.0, "initializer_range": 0.5, "hidden_size": 1024}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    for order in (("olmo.yaml", "config.json"), ("config.json", "olmo.yaml")):
+        found = read_recipes([tmp_path / name for name in order])
+        holds(found, {"architecture.attention_dropout": 0.1, "architecture.hidden_size": 2048})
+        assert found.values["initialisation.std"] != 0.5
+        assert found.recipe is not None
+        assert noted(found, "config.json:1 attention_dropout says 0.0; the first counts")
+        assert noted(found, "config.json:1 hidden_size says 1024; the first counts")
 
 
 # CrystalCoder ----------------------------------------------------------------------------------------------------------
@@ -581,6 +606,7 @@ def test_gin_files_are_read_with_their_includes_and_macros(gin: Path) -> None:
         "architecture.relative_buckets": 32, "optimizer.name": "adafactor", "learning_rate.form": "inverse_sqrt",
         "learning_rate.warmup_steps": 10000, "learning_rate.peak": 0.01, "batch_size": 128, "steps": 524288,
         "data.sequence_length": 512, "data.target_length": 114, "data.noise_density": 0.15, "data.mean_noise_span": 3.0,
+        "data.item_length": 568, "data.first_sentinel": 32099, "learning_rate.warmup_minimum": 0.01, "loss_divisor": "tokens",
         "data.files": ("c4_v220_span_corruption",),
     })  # fmt: skip
     assert found.recipe is not None
@@ -602,7 +628,7 @@ def test_a_constant_rate_of_fine_tuning(gin: Path) -> None:
 
 
 def test_targets_are_as_long_as_the_span_corruption_makes_them() -> None:
-    assert _target_length(512, 0.15, 3.0) == 114
+    assert text_length(512, 0.15, 3.0) == (568, 114)
 
 
 @pytest.mark.parametrize(

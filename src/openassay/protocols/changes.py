@@ -130,12 +130,17 @@ def _schedule(recipe: LanguageRecipe) -> Named:
         return f"learning_rate.{field}", name, replace(recipe, learning_rate=replace(rate, **values))
 
     for factor in (1.1, 0.5, 2.0):
-        # a schedule's floor usually is a share of its peak
-        yield other("peak", f"learning rate x{factor:g}", peak=rate.peak * factor, minimum=rate.minimum * factor)
+        # a schedule's floor and its warm-up's start usually are shares of its peak
+        yield other(
+            "peak", f"learning rate x{factor:g}", peak=rate.peak * factor, minimum=rate.minimum * factor,
+            warmup_minimum=rate.warmup_minimum * factor,
+        )  # fmt: skip
     if rate.warmup_steps:
         yield other("warmup_steps", "warm-up x2", warmup_steps=rate.warmup_steps * 2)
         yield other("warmup_steps", "warm-up x0.5", warmup_steps=rate.warmup_steps // 2)
         yield other("warmup_steps", "no warm-up", warmup_steps=0)
+        if rate.warmup_minimum:
+            yield other("warmup_minimum", "warm-up from 0", warmup_minimum=0.0)
     yield other("first", "schedule one update off", first="one_step" if rate.first == "zero" else "zero")
     if rate.decay_steps is not None:
         for factor in (0.5, 2.0):
@@ -186,6 +191,10 @@ def _optimizer(recipe: LanguageRecipe) -> Named:
     else:
         yield "clip_norm", "no clipping", replace(recipe, clip_norm=None)
         yield "clip_norm", "clipped at half", replace(recipe, clip_norm=recipe.clip_norm / 2)
+        if recipe.clip_warmup_steps:
+            yield "clip_warmup_factor", "clipped alike from the start", replace(recipe, clip_warmup_factor=1.0)
+    if recipe.loss_divisor == "tokens":
+        yield "loss_divisor", "losses divided by the labels", replace(recipe, loss_divisor="labels")
     yield (
         "z_loss",
         "no z-loss" if recipe.z_loss else "z-loss 1e-4",
@@ -202,12 +211,13 @@ def _architecture(recipe: LanguageRecipe) -> Named:
     if architecture.rotary_share is not None:
         for base in (1e4, 5e5):
             yield other("rotary_base", f"rotary base {base:g}", rotary_base=base)
-    if architecture.num_kv_heads in {None, architecture.num_heads}:
-        head = architecture.hidden_size // architecture.num_heads
+    head = architecture.hidden_size // architecture.num_heads
+    if architecture.num_kv_heads in {None, architecture.num_heads} and architecture.head_size in {None, head}:
+        own = {"num_kv_heads": None, "head_size": None}
         if head % 8 == 0:
-            yield other("num_heads", "twice the heads", num_heads=architecture.num_heads * 2, num_kv_heads=None)
+            yield other("num_heads", "twice the heads", num_heads=architecture.num_heads * 2, **own)
         if architecture.num_heads % 2 == 0:
-            yield other("num_heads", "half the heads", num_heads=architecture.num_heads // 2, num_kv_heads=None)
+            yield other("num_heads", "half the heads", num_heads=architecture.num_heads // 2, **own)
     gated = architecture.activation in {"swiglu", "geglu"}
     for activation in ("swiglu", "geglu") if gated else ("gelu", "gelu_tanh", "relu"):
         yield other("activation", f"activation {activation}", activation=activation)

@@ -329,6 +329,8 @@ def compare(
     more: Sequence[Setting] = (),
 ) -> PrefixReport:
     """The replay, its replicas and its wrong replays, and the verdict. more: settings as good as this one, replicas too."""
+    if release.recipe.data.noise_density is not None:
+        raise RecipeMismatch("the masks of a span-corrupted training are random and not published: it has no replay")
     replay, values = _replay_and_values(release, setting, numerics, say)
     replicas = default_replicas(release.recipe, numerics, release.stored)
     beside = []
@@ -444,7 +446,7 @@ class _Kept:
     """One training from the setting's start, whose weights are seen as their file would hold them."""
 
     def __init__(self, change: Change, numerics: Numerics, setting: Setting, jitter: int | None) -> None:
-        from openassay.training.lm import LanguageTraining  # noqa: PLC0415 - torch takes seconds to import
+        from openassay.training.devices import train_on  # noqa: PLC0415 - torch takes seconds to import
 
         start = setting.start
         if jitter is not None:
@@ -452,7 +454,7 @@ class _Kept:
             start = {name: before_rounding(value, setting.stored, rng) for name, value in start.items()}
         self.change, self.setting, self.numerics = change, setting, numerics
         begin, weights = setting.burn_in or (setting.first, start)
-        self.training = LanguageTraining(
+        self.training = train_on(
             change.recipe, weights, step=begin, moments=setting.moments, numerics=numerics, device=setting.device,
             loss_factor=change.loss_factor, left_out=change.left_out,
         )  # fmt: skip

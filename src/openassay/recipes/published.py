@@ -14,14 +14,23 @@ from pydantic import AfterValidator, Field
 
 from openassay.core.types import Citation
 from openassay.faults import BadInput
-from openassay.recipes.formats import read_recipe
+from openassay.recipes.formats import read_recipes
 from openassay.recipes.formats.draft import complete
 from openassay.training.language import LanguageRecipe
 from openassay.training.mismatch import RecipeMismatch
 from openassay.training.numerics import Tokens, Weights
 from openassay.training.tokens import BadTokens, Batches, ByteRange, Bytes, local, size_of, spans
-from openassay.training.tokens.megatron import Preshuffled, preshuffled, read_index
+from openassay.training.tokens.megatron import (
+    Preshuffled,
+    Shuffled,
+    preshuffled,
+    read_index,
+    samples_asked,
+    shuffled,
+    split_documents,
+)
 from openassay.training.tokens.olmo import Memmaps, may_bear_no_loss
+from openassay.training.tokens.rows import COLUMN, JsonLines, Parquet, line_ranges, row_groups
 
 
 def _inside(path: str) -> str:
@@ -42,6 +51,12 @@ class RecipeFile:
     path: Inside
     format: str | None = None
     """One of `openassay recipe --help`; found out when left out."""
+    more: tuple[Inside, ...] = ()
+    """Further files of the artifact that say the rest, as config.json beside TrainingArguments does."""
+
+
+BY_PLACE = ("preshuffled", "olmo")
+"""Layouts whose items lie where the files' sizes say, so that parts of the files are enough."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,20 +64,23 @@ class TokenFiles:
     """The published tokens, in the order of training."""
 
     artifact: str
-    layout: Literal["preshuffled", "olmo"]
-    """`preshuffled`: items one after another, batch k from item k x batch on (Pythia). `olmo`: memory maps in a seeded order."""
+    layout: Literal["preshuffled", "megatron", "olmo", "jsonl", "parquet"]
+    """`preshuffled`: items one after another, batch k from item k x batch on (Pythia). `megatron`: documents in GPT-NeoX's seeded
+    order. `olmo`: memory maps in a seeded order. `jsonl` and `parquet`: a row is an item, as stored (Amber)."""
     files: Annotated[tuple[Inside, ...], Field(min_length=1)]
     index: Inside | None = None
-    """A Megatron `.idx` beside them."""
+    """A Megatron `.idx` beside them; `megatron` needs it."""
     dtype: Literal["uint16", "uint32"] = "uint16"
+    column: str = COLUMN
+    """Of rows: where the token ids are."""
     sizes: tuple[Annotated[int, Field(ge=1)], ...] | None = None
     """Bytes of each file as published, where the artifact holds spans of them: `openassay tokens TARGET` prints both."""
 
     def __post_init__(self) -> None:
         if self.sizes is not None and len(self.sizes) != len(self.files):
             raise ValueError(f"sizes: one for each of {len(self.files)} files is needed, found {len(self.sizes)}")
-        if self.sizes is not None and self.index:
-            raise ValueError("sizes: with an index the files are read whole; leave one of the two out")
+        if self.sizes is not None and (self.index or self.layout not in BY_PLACE):
+            raise ValueError(f"sizes: layout {self.layout} and an index are read whole; leave it out")
 
     def batches(self, artifacts: Mapping[str, str], recipe: LanguageRecipe, *, one_by_one: bool = False) -> Batches:
         """The batches of the recipe, or its sequences as batches of one. `BadTokens` says what does not fit."""
@@ -71,6 +89,10 @@ class TokenFiles:
         if self.sizes is not None:
             return self.laid_out(self.sizes, recipe, spans(folder), batch_size)
         sizes = tuple(size_of(folder, name) for name in self.files)
+        if self.layout in {"jsonl", "parquet"}:
+            return self._rows(folder, recipe, batch_size)
+        if self.layout == "megatron":
+            return self._shuffled(folder, recipe, batch_size)
         if self.index:
             parts = tuple(zip(self.files, sizes, strict=True))
             found = preshuffled(read_index(folder / self.index), parts, batch_size, local(folder))
@@ -98,7 +120,9 @@ class TokenFiles:
                 raise BadInput(f"rerun.tokens.files.{at}: the recipe has {theirs} there, found {ours}")
 
     def laid_out(self, sizes: Sequence[int], recipe: LanguageRecipe, read: Bytes, batch_size: int) -> Batches:
-        """The batches over files of these sizes, by the recipe; nothing is read yet."""
+        """The batches over files of these sizes, by the recipe; nothing is read yet. Of a layout in `BY_PLACE`."""
+        if self.layout not in BY_PLACE:
+            raise BadTokens(f"layout {self.layout}: sizes alone do not say where its items lie")
         parts = tuple(zip(self.files, sizes, strict=True))
         dtype: np.dtype[Any] = np.dtype(self.dtype)
         if self.layout == "olmo":
@@ -114,6 +138,28 @@ class TokenFiles:
             parts=parts, item_length=recipe.data.item_length, batch_size=batch_size, read=read, dtype=dtype,
             num_items=whole,
         )  # fmt: skip
+
+    def _rows(self, folder: Path, recipe: LanguageRecipe, batch_size: int) -> Batches:
+        paths = {name: folder / name for name in self.files}
+        item = recipe.data.item_length
+        if self.layout == "parquet":
+            groups = [group for name, path in paths.items() for group in row_groups(path, name, self.column)]
+            return Parquet(groups=groups, paths=paths, item_length=item, batch_size=batch_size, column=self.column)
+        lines = [line for name, path in paths.items() for line in line_ranges(path, name)]
+        return JsonLines(lines=lines, item_length=item, batch_size=batch_size, read=local(folder), column=self.column)
+
+    def _shuffled(self, folder: Path, recipe: LanguageRecipe, batch_size: int) -> Batches:
+        data = recipe.data
+        if self.index is None or data.seed is None or recipe.steps is None:
+            raise RecipeMismatch("a shuffled Megatron data set needs its .idx, the seed and the number of updates")
+        parts = tuple((name, size_of(folder, name)) for name in self.files)
+        index = read_index(folder / self.index, sum(size for _, size in parts))
+        stop = len(index.sizes) if data.split is None else split_documents(data.split, len(index.sizes))[1]
+        asked = samples_asked(recipe.steps, recipe.batch_size, by_paths=data.split is None)
+        order = shuffled(
+            index.sizes, range(stop), sequence_length=data.sequence_length, num_samples=asked, seed=data.seed
+        )  # fmt: skip
+        return Shuffled(index=index, order=order, batch_size=batch_size, read=local(folder), parts=parts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +193,8 @@ class PublishedTraining:
 
     def read(self, artifacts: Mapping[str, str]) -> LanguageRecipe:
         """The canonical recipe. `BadInput` says which value it lacks."""
-        read = read_recipe(Path(artifacts[self.recipe.artifact]) / self.recipe.path, self.recipe.format)
+        folder = Path(artifacts[self.recipe.artifact])
+        read = read_recipes([folder / path for path in (self.recipe.path, *self.recipe.more)], self.recipe.format)
         files = {} if read.values["data.files"] else {"data.files": self.tokens.files}
         return complete(read, files | self.settings, "rerun.settings")
 

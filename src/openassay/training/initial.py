@@ -6,7 +6,7 @@ import math
 
 from scipy import stats
 
-from openassay.training.language import LanguageRecipe
+from openassay.training.language import Architecture, LanguageRecipe
 
 EMBEDDINGS = ("embed_in.weight", "embed_tokens.weight", "shared.weight")
 OUTPUTS = ("attention.dense.weight", "dense_4h_to_h.weight", "o_proj.weight", "down_proj.weight")
@@ -18,6 +18,8 @@ def stated_std(recipe: LanguageRecipe, name: str, num_dimensions: int) -> float 
     if num_dimensions < 2:
         return None
     architecture, initial = recipe.architecture, recipe.initialisation
+    if initial.method == "mesh":
+        return _mesh_std(architecture, name)
     small = math.sqrt(2 / (5 * architecture.hidden_size))  # Nguyen and Salazar (2019)
     wang = 2 / (architecture.num_layers * math.sqrt(architecture.hidden_size))  # Wang and Komatsuzaki (2021)
     formulas = {"small_init": small, "wang_init": wang}
@@ -33,3 +35,15 @@ def stated_std(recipe: LanguageRecipe, name: str, num_dimensions: int) -> float 
     if std is not None and initial.truncated_at is not None:
         std *= float(stats.truncnorm(-initial.truncated_at, initial.truncated_at).std())
     return std
+
+
+def _mesh_std(architecture: Architecture, name: str) -> float:
+    """T5's: by the number of inputs, the queries' scale folded in (mesh_tensorflow/transformer/attention.py); embeddings 1."""
+    width, heads = architecture.hidden_size, architecture.num_heads
+    head = architecture.head_size or width // heads
+    if name.endswith("shared.weight"):
+        return 1.0
+    if name.endswith("relative_attention_bias.weight"):  # TensorFlow's default, uniform in the original
+        return math.sqrt(2 / (heads + (architecture.relative_buckets or 0)))
+    inputs = {".q.weight": width * head, ".o.weight": heads * head, ".wo.weight": architecture.intermediate_size}
+    return 1 / math.sqrt(next((number for end, number in inputs.items() if name.endswith(end)), width))

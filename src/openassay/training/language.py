@@ -72,8 +72,8 @@ class Initialisation:
 class LanguageOptimizer:
     """How are the weights changed?"""
 
-    name: Literal["adamw", "adam_l2", "adafactor", "sgd"]
-    """`adamw` decays the weights beside the update, `adam_l2` through the gradient."""
+    name: Literal["adamw", "adam_l2", "adafactor", "lion", "sgd"]
+    """`adamw` and `lion` decay the weights beside the update, `adam_l2` and `sgd` (without momentum) through the gradient."""
     betas: tuple[float, float] | None
     eps: float | None
     weight_decay: float
@@ -81,6 +81,10 @@ class LanguageOptimizer:
     """Kinds of parameters that are not decayed."""
     lr_multipliers: dict[str, float]
     """Factor on the learning rate by a part of the parameter's name; empty for one rate for all."""
+    scaled_by_parameter: bool = True
+    """Adafactor: a matrix's rate is multiplied by the root mean square of its values, as in Mesh TensorFlow."""
+    factored_from: int = 128
+    """Adafactor: matrices with so many rows and columns keep their second moments by row and column; 1 for every matrix."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,10 +94,11 @@ class LearningRate:
     - `cosine_to_min`: linear warm-up to the peak, then half a cosine down to `minimum` at update `decay_steps`.
     - `cosine_clamped`: GPT-NeoX's form. After the warm-up the cosine has its full length `decay_steps`, counted from the
       warm-up's end, falls towards 0, and `minimum` is a floor.
-    - `linear`: warm-up, then a line down to `minimum` at `decay_steps`. `inverse_sqrt`: 1/sqrt(max(k, warmup_steps)), times
-      `peak` times sqrt(warmup_steps). `constant`: warm-up, then `peak`.
+    - `linear`: warm-up, then a line down to `minimum` at `decay_steps`. `inverse_sqrt`: warm-up, then `peak` times
+      sqrt(warmup_steps / k). `constant`: warm-up, then `peak`. These two have no `minimum` and no `decay_steps`.
 
-    The warm-up goes from `warmup_minimum` to `peak`. Steps may be fractions: a schedule may be counted in tokens.
+    The warm-up goes in a line from `warmup_minimum` to `peak`; T5's starts at the peak, and so stays there. Steps may be
+    fractions: a schedule may be counted in tokens.
     """
 
     form: Literal["cosine_to_min", "cosine_clamped", "linear", "inverse_sqrt", "constant"]
@@ -105,7 +110,7 @@ class LearningRate:
     """Update 0 has the learning rate 0 (`zero`: k/warmup) or that of one warm-up step (`one_step`: (k + 1)/warmup). With
     `one_step` the whole schedule, the decay too, is read at k + 1."""
     warmup_minimum: float = 0.0
-    """Where the warm-up starts; OLMo's starts at a tenth of the peak unless it says otherwise."""
+    """Where the warm-up starts; OLMo's starts at a tenth of the peak unless it says otherwise, T5's at the peak."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +138,8 @@ class LanguageData:
     """Span corruption: the share of tokens that is masked."""
     mean_noise_span: float | None = None
     """Span corruption: mean length of a masked span, in tokens."""
+    first_sentinel: int | None = None
+    """Span corruption: the token that stands for the first masked span; the next spans' count down from it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,8 +162,12 @@ class LanguageRecipe:
     loss_scale: float | None = None
     """Initial dynamic loss scale of fp16."""
     z_loss: float = 0.0
+    loss_divisor: Literal["labels", "tokens"] = "labels"
+    """The sum of the losses is divided by their number, or by that of all tokens of the items (OLMo): the first token of an item,
+    which is no label, then counts, and so do labels that bear no loss. Of an encoder-decoder the targets' tokens count."""
     clip_warmup_steps: float = 0
-    """For the first of this many updates `clip_norm` is `clip_warmup_factor` times as large."""
+    """In updates 1 to this, counted from 0, `clip_norm` is `clip_warmup_factor` times as large. Not in update 0: OLMo, where this
+    comes from, sets the limit after it has clipped."""
     clip_warmup_factor: float = 1.0
     checkpoints: tuple[int, ...] = ()
     """Steps that the recipe says are kept."""

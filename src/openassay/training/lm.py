@@ -7,7 +7,6 @@ after update k are those of step k + 1. `Numerics` is what may differ between tw
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,19 +14,43 @@ from typing import Any
 
 import numpy as np
 import torch
-import transformers
 from numpy.typing import NDArray
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from openassay.training.initial import EMBEDDINGS, stated_std
-from openassay.training.language import Architecture, LanguageRecipe
+from openassay.training.batch import bears_loss, check_items, seen
+from openassay.training.initial import stated_std
+from openassay.training.language import LanguageRecipe
 from openassay.training.mismatch import RecipeMismatch
+from openassay.training.network import build
 from openassay.training.numerics import Moments, Numerics, Precision, Tokens, Weights
-from openassay.training.schedule import learning_rate
+from openassay.training.optimizers import ADAM, make_optimizer
+from openassay.training.schedule import clip_norm, learning_rate
 
 LOGGED_TOGETHER = 64
 """Updates whose numbers wait on the device, so that a GPU need not stop after each."""
+AT_ONCE = {"cpu": 3 * 2**28, "cuda": 3 * 2**30}
+"""Numbers that one pass may keep for its gradients: three gigabytes of them on a CPU, twelve on a GPU."""
+IGNORED = -100
+"""The label of a position without loss."""
+WITHOUT_EFFECT = {
+    "steps": "how long a training lasts is said to `advance`",
+    "tokens_total": "as `steps`",
+    "checkpoints": "what is kept is said to `advance`",
+    "initialisation.*": "the weights are given; `initial_weights` draws them",
+    "data.files": "the tokens are given, in their order",
+    "data.order": "the tokens are given, in their order",
+    "data.seed": "the tokens are given, in their order",
+    "data.split": "the tokens are given, in their order",
+    "data.token_type": "the tokens are given",
+    "data.eos_token_id": "the tokens hold it; only where spans are masked is it put at their end",
+    "data.pad_token_id": "whole sequences have none; only an encoder and decoder is told",
+    "architecture.max_position": "rotary and relative positions have no table; the length of the sequences counts",
+    "learning_rate.minimum": "of the schedules that fall to it: `constant` and `inverse_sqrt` do not",
+    "learning_rate.decay_steps": "as its minimum",
+    "loss_scale": "of fp16 only",
+}
+"""Values of a recipe that bear on no update, or only on those that it says. All others change the training or are refused."""
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _RENAMED = {"embed_out.weight": "lm_head.weight"}
@@ -43,89 +66,11 @@ class Log:
     first: int
     """The first update."""
     losses: NDArray[np.float64]
-    """Mean cross-entropy of a token before the update, in nats, without z-loss."""
+    """Cross-entropy of a token before the update, in nats, without z-loss: the sum over the batch by the recipe's divisor."""
     gradient_norms: NDArray[np.float64]
     """Before clipping."""
     learning_rates: NDArray[np.float64]
     """0 where fp16 overflowed and the update was left out."""
-
-
-def build(architecture: Architecture, attention: str = "sdpa") -> Any:
-    """The network, with random weights."""
-    config = _config(architecture)
-    config._attn_implementation = attention
-    kind = (
-        transformers.T5ForConditionalGeneration
-        if architecture.family == "t5"
-        else transformers.AutoModelForCausalLM._model_mapping[type(config)]
-    )
-    model = kind(config)
-    if architecture.attention_scale == "inverse":
-        for module in model.modules():
-            if hasattr(module, "scaling"):
-                module.scaling = module.scaling**2
-    if architecture.embedding_scale != 1:
-        scale = architecture.embedding_scale
-        model.get_input_embeddings().register_forward_hook(lambda _module, _given, result: result * scale)
-    return model
-
-
-def _config(architecture: Architecture) -> Any:
-    """transformers' description of the network; `RecipeMismatch` for one that it cannot build."""
-    a = architecture
-    common: dict[str, Any] = {"vocab_size": a.vocab_size, "tie_word_embeddings": a.tied_embeddings, "use_cache": False}
-    gates = {"swiglu": "silu", "geglu": "gelu"}
-    plain = {"gelu": "gelu", "gelu_tanh": "gelu_pytorch_tanh", "relu": "relu"}
-    if a.family == "t5":
-        if a.hidden_dropout != a.attention_dropout:
-            raise RecipeMismatch("T5 has one dropout rate for all")
-        kind = {"relu": "relu", "geglu": "gated-gelu"}.get(a.activation)
-        _only("activation", a.activation, kind is not None)
-        return transformers.T5Config(
-            d_model=a.hidden_size, d_kv=a.hidden_size // a.num_heads, d_ff=a.intermediate_size, num_layers=a.num_layers,
-            num_heads=a.num_heads, dropout_rate=a.hidden_dropout, layer_norm_epsilon=a.norm_eps,
-            feed_forward_proj=kind, decoder_start_token_id=0, **common,
-        )  # fmt: skip
-    if a.rotary_share is None:
-        raise RecipeMismatch(f"rotary_share: {a.family} has rotary embeddings, and the recipe does not say their share")
-    common |= {
-        "hidden_size": a.hidden_size, "num_hidden_layers": a.num_layers, "num_attention_heads": a.num_heads,
-        "intermediate_size": a.intermediate_size, "max_position_embeddings": a.max_position,
-        "attention_dropout": a.attention_dropout, "attention_bias": a.bias,
-        "rope_parameters": {"rope_type": "default", "rope_theta": a.rotary_base, "partial_rotary_factor": a.rotary_share},
-        "bos_token_id": None, "eos_token_id": None, "pad_token_id": None,
-    }  # fmt: skip
-    if a.family == "gpt_neox":
-        _only("norm", a.norm, a.norm == "layer_norm")
-        _only("activation", a.activation, a.activation in plain)
-        _only("bias", a.bias, a.bias)
-        _only("num_kv_heads", a.num_kv_heads, a.num_kv_heads in {None, a.num_heads})
-        return transformers.GPTNeoXConfig(
-            hidden_act=plain[a.activation], layer_norm_eps=a.norm_eps, hidden_dropout=a.hidden_dropout,
-            use_parallel_residual=a.parallel_residual, **common,
-        )  # fmt: skip
-    _only("activation", a.activation, a.activation in gates)
-    _only("parallel_residual", a.parallel_residual, not a.parallel_residual)
-    _only("hidden_dropout", a.hidden_dropout, a.hidden_dropout == 0)
-    _only("rotary_share", a.rotary_share, a.rotary_share == 1)
-    common |= {"hidden_act": gates[a.activation], "num_key_value_heads": a.num_kv_heads or a.num_heads}
-    if a.family == "olmo":
-        _only("norm", a.norm, a.norm == "layer_norm_without_weights")
-        _only("norm_eps", a.norm_eps, a.norm_eps == 1e-5)
-        _only("bias", a.bias, not a.bias)
-        return transformers.OlmoConfig(**common)
-    _only("norm", a.norm, a.norm == "rms_norm")
-    if a.family == "olmo2":
-        _only("bias", a.bias, not a.bias)
-        _only("qk_norm", a.qk_norm, a.qk_norm)
-        return transformers.Olmo2Config(rms_norm_eps=a.norm_eps, **common)
-    _only("qk_norm", a.qk_norm, not a.qk_norm)
-    return transformers.LlamaConfig(rms_norm_eps=a.norm_eps, mlp_bias=a.bias, **common)
-
-
-def _only(what: str, value: object, can: bool) -> None:
-    if not can:
-        raise RecipeMismatch(f"architecture.{what}: this family cannot be built with {value!r}")
 
 
 def initial_weights(recipe: LanguageRecipe, seed: int) -> dict[str, NDArray[np.float32]]:
@@ -172,6 +117,9 @@ def read_safetensors(path: Path) -> tuple[dict[str, NDArray[np.float32]], Precis
 class LanguageTraining:
     """A training under way: weights, moments, schedule and log."""
 
+    _place = 0, 1
+    """Which device of how many."""
+
     def __init__(
         self,
         recipe: LanguageRecipe,
@@ -187,27 +135,36 @@ class LanguageTraining:
         """`moments` are those of `step`. Two things no recipe has: `loss_factor` multiplies the loss that gradients are taken of;
         updates `left_out` see their batch and change nothing, as when fp16 overflows.
         """
-        if recipe.architecture.family == "t5":
-            raise RecipeMismatch("T5 can be built but not trained here: its batches need inputs and targets")
+        check_items(recipe)
         self.recipe, self.numerics, self.device, self.step = recipe, numerics, device, step
+        self.rank, self.num_devices = self._place
+        self._kind = device.split(":", maxsplit=1)[0]
         self.loss_factor, self.left_out = loss_factor, frozenset(left_out)
         self.precision: Precision = numerics.precision or recipe.precision
-        self.model = build(recipe.architecture, numerics.attention).to(device)
-        self.put(weights)
+        self.model = self._model(weights)
         self.optimizer = self._make_optimizer(moments)
         initial_scale = recipe.loss_scale or 2.0**16
-        self.scaler = torch.amp.GradScaler(device, init_scale=initial_scale, enabled=self.precision == "fp16")
+        self.scaler = torch.amp.GradScaler(self._kind, init_scale=initial_scale, enabled=self.precision == "fp16")
         self.num_skipped = 0
         self._first = step
         self._waiting: list[tuple[Tensor, Tensor]] = []
         self._seen: list[tuple[float, float]] = []
         self._rates: list[float] = []
 
+    def _model(self, weights: Weights) -> Any:
+        """The network with these weights, on its device."""
+        model = build(self.recipe.architecture, self.numerics.attention).to(self.device)
+        self._put(model, weights)
+        return model
+
     def put(self, weights: Weights) -> None:
         """Overwrite the weights; moments and schedule stay."""
-        parameters = dict(self.model.named_parameters())
+        self._put(self.model, weights)
+
+    def _put(self, model: Any, weights: Weights) -> None:
+        parameters = dict(model.named_parameters())
         missing = sorted(set(parameters) - set(weights))
-        shared = set(self.model.state_dict()) - set(parameters)
+        shared = set(model.state_dict()) - set(parameters)
         extra = sorted(name for name in weights if name not in parameters and name not in shared)
         if missing or extra:
             raise RecipeMismatch(
@@ -221,19 +178,22 @@ class LanguageTraining:
                     raise RecipeMismatch(
                         f"{name}: the recipe's architecture has the shape {tuple(parameter.shape)}, the weights {given.shape}"
                     )
-                parameter.copy_(torch.tensor(given))
+                parameter.copy_(self._placed(torch.tensor(given), parameter))
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """The weights as they are now. On a CPU they change with the next update: copy what must last."""
-        return {name: p.detach().float().cpu().numpy() for name, p in self.model.named_parameters()}
+        return {name: self._whole(p.detach()).float().cpu().numpy() for name, p in self.model.named_parameters()}
 
     def moments(self) -> Moments:
-        """Adam's moments as they are now (copies)."""
-        return {
-            name: (state["exp_avg"].float().cpu().numpy().copy(), state["exp_avg_sq"].float().cpu().numpy().copy())
-            for name, p in self.model.named_parameters()
-            if (state := self.optimizer.state.get(p))
-        }
+        """Adam's moments as they are now (copies); none of another optimizer."""
+        if self.recipe.optimizer.name not in ADAM:
+            return {}
+        found: Moments = {}
+        for name, p in self.model.named_parameters():
+            if state := self.optimizer.state.get(p):
+                first, second = (self._whole(state[key]).float().cpu() for key in ("exp_avg", "exp_avg_sq"))
+                found[name] = first.numpy().copy(), second.numpy().copy()
+        return found
 
     def advance(
         self,
@@ -265,11 +225,14 @@ class LanguageTraining:
         """Mean cross-entropy of each sequence under the present weights, without dropout; shape (sequences,)."""
         found = []
         self.model.eval()
+        whole = torch.from_numpy(seen(self.recipe, np.asarray(items), 0, self.numerics.dropout_seed).astype(np.int64))
         with torch.no_grad(), _threads(self.numerics.threads):
-            for rows in torch.from_numpy(np.asarray(items).astype(np.int64)).split(self.recipe.batch_size):
+            for rows in whole.split(min(self.recipe.batch_size, self._at_once())):
                 inputs, labels = self._split(rows.to(self.device))
                 losses = nn.functional.cross_entropy(self._logits(inputs).transpose(1, 2), labels, reduction="none")
-                found.append(losses.mean(1).double().cpu().numpy())
+                bearing = labels != IGNORED
+                means = losses.mean(1) if bearing.all() else losses.sum(1) / bearing.sum(1).clamp(min=1)
+                found.append(means.double().cpu().numpy())
         self.model.train()
         return np.concatenate(found)
 
@@ -281,18 +244,18 @@ class LanguageTraining:
             raise RecipeMismatch(
                 f"the tokens of update {update} have the shape {items.shape}, the recipe {(size, recipe.data.item_length)}"
             )
+        items = seen(recipe, items, update * size, numerics.dropout_seed)
         if numerics.permuted is not None:
             items = items[np.random.default_rng((numerics.permuted, update)).permutation(size)]
         if recipe.architecture.attention_dropout or recipe.architecture.hidden_dropout:
-            torch.manual_seed(numerics.dropout_seed * 1_000_003 + update)
-        rate = learning_rate(
-            recipe.learning_rate, update - self.num_skipped
-        )  # as DeepSpeed: what is skipped does not count
+            torch.manual_seed((numerics.dropout_seed * 1_000_003 + update) * self.num_devices + self.rank)
+        counted = update - self.num_skipped  # as DeepSpeed: what is skipped does not count
+        rate = learning_rate(recipe.learning_rate, counted)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["multiplier"]
-        loss = self._backward(torch.from_numpy(items.astype(np.int64)))
+        loss = self._mean(self._backward(items))
         self.scaler.unscale_(self.optimizer)
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm or math.inf)
+        norm = self._whole(nn.utils.clip_grad_norm_(self.model.parameters(), clip_norm(recipe, counted)))
         scale = self.scaler.get_scale() if self.precision == "fp16" else 0.0
         if update not in self.left_out:
             self.scaler.step(self.optimizer)
@@ -307,12 +270,15 @@ class LanguageTraining:
         if len(self._waiting) >= LOGGED_TOGETHER:
             self._flush()
 
-    def _backward(self, items: Tensor) -> Tensor:
-        """Gradients of the batch's mean loss; gives that loss."""
-        size = len(items)
-        micro = self.numerics.micro_batch or size
+    def _backward(self, items: NDArray[np.integer[Any]]) -> Tensor:
+        """Gradients of the batch's mean loss; gives that loss. Several devices take a part each, and gradients are averaged."""
+        kept = bears_loss(self.recipe, items)
+        if kept is not None or self.recipe.loss_divisor == "tokens" or self.recipe.architecture.family == "t5":
+            return self._backward_by_sum(items, kept)
+        own = self._part(torch.from_numpy(items.astype(np.int64)))
+        size = len(own)
         total = torch.zeros((), device=self.device)
-        for rows in items.split(micro):
+        for rows in own.split(min(self.numerics.micro_batch or size, self._at_once())):
             share = len(rows) / size
             inputs, labels = self._split(rows.to(self.device, non_blocking=True))
             with self._autocast():
@@ -325,74 +291,105 @@ class LanguageTraining:
             self.scaler.scale(loss * (share * self.loss_factor)).backward()
         return total
 
+    def _backward_by_sum(self, items: NDArray[np.integer[Any]], kept: NDArray[np.bool_] | None) -> Tensor:
+        """The same where not every label bears loss, or where the sum is divided by another number than theirs."""
+        rows = torch.from_numpy(items.astype(np.int64))
+        labels = self._split(rows)[1].clone()
+        if kept is not None:
+            labels[~torch.from_numpy(kept)] = IGNORED
+        by_tokens = self.recipe.loss_divisor == "tokens"
+        positions = labels.numel() if self.recipe.architecture.family == "t5" else rows.numel()
+        divisor = (positions if by_tokens else max(1, int((labels != IGNORED).sum()))) / self.num_devices
+        total = torch.zeros((), device=self.device)
+        micro = min(self.numerics.micro_batch or len(rows), self._at_once())
+        for own, wanted in zip(self._part(rows).split(micro), self._part(labels).split(micro), strict=True):
+            inputs, _ = self._split(own.to(self.device, non_blocking=True))
+            with self._autocast():
+                logits = self._logits(inputs)
+            logits, flat = logits.float().flatten(0, 1), wanted.to(self.device).flatten()
+            loss = nn.functional.cross_entropy(logits, flat, reduction="sum", ignore_index=IGNORED) / divisor
+            total += loss.detach()
+            if self.recipe.z_loss:
+                squares = logits.logsumexp(1).pow(2) * (flat != IGNORED)
+                loss = loss + self.recipe.z_loss * squares.sum() / divisor
+            self.scaler.scale(loss * self.loss_factor).backward()
+        return total
+
+    def _part(self, rows: Tensor) -> Tensor:
+        return rows.chunk(self.num_devices)[self.rank]
+
+    def _at_once(self) -> int:
+        """Sequences of one pass that fit into memory: about three copies of the logits and 17 of each layer's width a token."""
+        data, architecture = self.recipe.data, self.recipe.architecture
+        length, targets = data.sequence_length, data.target_length or 0
+        logits = 3 * architecture.vocab_size * (targets or length)
+        layers = 17 * architecture.hidden_size * architecture.num_layers * (length + targets)
+        return max(1, AT_ONCE[self._kind] // (logits + layers))
+
     def _autocast(self) -> Any:
         if self.precision == "fp32":
             return contextlib.nullcontext()
-        return torch.autocast(self.device.split(":")[0], dtype=_DTYPES[self.precision])
+        return torch.autocast(self._kind, dtype=_DTYPES[self.precision])
 
     def _split(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Inputs and labels: the label of a token is the next one."""
-        if self.recipe.data.item_length > self.recipe.data.sequence_length:
-            return rows[:, : self.recipe.data.sequence_length], rows[:, 1 : self.recipe.data.sequence_length + 1]
+        """Inputs and labels: the label of a token is the next one. An encoder-decoder's inputs hold its targets."""
+        data = self.recipe.data
+        if self.recipe.architecture.family == "t5":
+            labels = rows[:, data.sequence_length :]
+            return rows, labels.masked_fill(labels == data.pad_token_id, IGNORED)
+        if data.item_length > data.sequence_length:
+            return rows[:, : data.sequence_length], rows[:, 1 : data.sequence_length + 1]
         return rows, rows[:, 1:]
 
     def _logits(self, inputs: Tensor) -> Tensor:
-        logits: Tensor = self.model(input_ids=inputs, use_cache=False).logits
-        if self.recipe.data.item_length <= self.recipe.data.sequence_length:
-            logits = logits[:, :-1]
-        scale = self.recipe.architecture.logits_scale
+        data, scale = self.recipe.data, self.recipe.architecture.logits_scale
+        if self.recipe.architecture.family == "t5":
+            text, targets = inputs.tensor_split([data.sequence_length], dim=1)
+            shifted = nn.functional.pad(targets[:, :-1], (1, 0), value=data.pad_token_id)
+            there = (text != data.pad_token_id).long()
+            logits: Tensor = self.model(
+                input_ids=text, attention_mask=there, decoder_input_ids=shifted, use_cache=False
+            ).logits
+        else:
+            logits = self.model(input_ids=inputs, use_cache=False).logits
+            if data.item_length <= data.sequence_length:
+                logits = logits[:, :-1]
         return logits if scale == 1 else logits * scale
 
     def _make_optimizer(self, moments: Moments | None) -> torch.optim.Optimizer:
-        stated = self.recipe.optimizer
-        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-        for name, kind, parameter in _kinds(self.model):
-            decay = 0.0 if kind in stated.not_decayed else stated.weight_decay
-            factors = [factor for part, factor in stated.lr_multipliers.items() if part in name]
-            groups.setdefault((decay, math.prod(factors)), []).append(parameter)
-        listed = [
-            {"params": members, "weight_decay": decay, "multiplier": multiplier}
-            for (decay, multiplier), members in groups.items()
-        ]
-        if stated.name == "sgd":
-            return torch.optim.SGD(listed, lr=0.0)
-        if stated.name == "adafactor":
-            raise RecipeMismatch("optimizer.name: adafactor is not built in")
-        if stated.betas is None or stated.eps is None:
-            raise RecipeMismatch(
-                "optimizer: the release does not say betas or eps, and the trainer does not guess them"
-            )
-        make = torch.optim.AdamW if stated.name == "adamw" else torch.optim.Adam
-        optimizer = make(listed, lr=0.0, betas=stated.betas, eps=stated.eps, fused=True)
-        if moments is not None:
-            for name, parameter in self.model.named_parameters():
-                if name not in moments:
-                    raise RecipeMismatch(f"the optimizer state has nothing for {name}")
-                first, second = (torch.tensor(part).to(parameter) for part in moments[name])
-                optimizer.state[parameter] = {
-                    "step": torch.tensor(float(self.step), device=self.device), "exp_avg": first, "exp_avg_sq": second,
-                }  # fmt: skip
+        optimizer = make_optimizer(self.recipe.optimizer, self.model)
+        if moments is None:
+            return optimizer
+        if self.recipe.optimizer.name not in ADAM:
+            raise RecipeMismatch(f"the optimizer state of {self.recipe.optimizer.name} cannot be taken, only Adam's")
+        for name, parameter in self.model.named_parameters():
+            if name not in moments:
+                raise RecipeMismatch(f"the optimizer state has nothing for {name}")
+            first, second = (self._placed(torch.tensor(part), parameter) for part in moments[name])
+            optimizer.state[parameter] = {
+                "step": torch.tensor(float(self.step), device=self.device), "exp_avg": first, "exp_avg_sq": second,
+            }  # fmt: skip
         return optimizer
+
+    # What several devices do otherwise ------------------------------------------------------------------------------------
+
+    def _whole(self, tensor: Tensor) -> Tensor:
+        """All of a parameter or of what belongs to it."""
+        return tensor
+
+    def _placed(self, whole: Tensor, like: Tensor) -> Tensor:
+        """The part of it that lies here, as that of `like`."""
+        return whole.to(like)
+
+    def _mean(self, loss: Tensor) -> Tensor:
+        """Of all devices' parts of the batch."""
+        return loss
 
     def _flush(self) -> None:
         if self._waiting:
             losses, norms = (torch.stack(part).double().cpu().numpy() for part in zip(*self._waiting, strict=True))
             self._seen += zip(losses.tolist(), norms.tolist(), strict=True)
             self._waiting.clear()
-
-
-def _kinds(model: nn.Module) -> Iterator[tuple[str, str, nn.Parameter]]:
-    """Every parameter once, with its name and what it is: `norm`, `bias`, `embedding` or `matrix`."""
-    norms = {
-        id(p) for module in model.modules() if "Norm" in type(module).__name__ for p in module.parameters(recurse=False)
-    }
-    for name, parameter in model.named_parameters():
-        if id(parameter) in norms:
-            yield name, "norm", parameter
-        elif name.endswith(".bias"):
-            yield name, "bias", parameter
-        else:
-            yield name, "embedding" if name.endswith(EMBEDDINGS) else "matrix", parameter
 
 
 def _first_of(names: list[str]) -> str:

@@ -33,7 +33,7 @@ class Numerics:
     precision: Precision | None = None
     """None for the recipe's."""
     micro_batch: int | None = None
-    """Sequences of one forward pass; None for the whole batch."""
+    """Sequences of one forward pass; None for the whole batch. Fewer where so many do not fit into memory."""
     permuted: int | None = None
     """Seed by which the sequences of each batch change places."""
     threads: int = 1

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from openassay.training.language import Architecture, LanguageRecipe
-from openassay.training.lm import build, current_name
+from openassay.training.lm import current_name
 from openassay.training.mismatch import RecipeMismatch
+from openassay.training.network import build
 from openassay.training.numerics import Moments
 
 PARTS = ("exp_avg", "exp_avg_sq", "step", "max_exp_avg_sq")

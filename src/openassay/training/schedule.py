@@ -1,21 +1,21 @@
-"""Which learning rate does an update get?"""
+"""Which learning rate does an update get, and where are its gradients clipped?"""
 
 from __future__ import annotations
 
 import math
 
-from openassay.training.language import LearningRate
+from openassay.training.language import LanguageRecipe, LearningRate
 from openassay.training.mismatch import RecipeMismatch
 
 
 def learning_rate(schedule: LearningRate, update: int) -> float:
     """The learning rate of an update, counted from 0."""
     k = update if schedule.first == "zero" else update + 1
-    warmup, peak, least = schedule.warmup_steps, schedule.peak, schedule.minimum
-    if schedule.form == "inverse_sqrt":
-        return peak * math.sqrt(max(1, warmup)) / math.sqrt(max(k, warmup, 1))
+    warmup, peak, least, low = schedule.warmup_steps, schedule.peak, schedule.minimum, schedule.warmup_minimum
     if k < warmup:
-        return peak * k / warmup
+        return peak * k / warmup if low == 0 else low + (peak - low) * k / warmup
+    if schedule.form == "inverse_sqrt":
+        return peak * math.sqrt(max(1, warmup)) / math.sqrt(max(k, 1))
     if schedule.form == "constant":
         return peak
     if schedule.decay_steps is None:
@@ -27,3 +27,10 @@ def learning_rate(schedule: LearningRate, update: int) -> float:
     if schedule.form == "linear":
         return peak + (least - peak) * done
     return least + (peak - least) * (1 + math.cos(math.pi * done)) / 2
+
+
+def clip_norm(recipe: LanguageRecipe, update: int) -> float:
+    """The gradient norm beyond which an update, counted from 0, is clipped; infinite for none."""
+    if not recipe.clip_norm:
+        return math.inf
+    return recipe.clip_norm * (recipe.clip_warmup_factor if 1 <= update <= recipe.clip_warmup_steps else 1.0)

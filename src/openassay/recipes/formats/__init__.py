@@ -5,12 +5,13 @@ To add a format: one file with `recognise` and `read`, its row in FORMATS, one t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from openassay.faults import BadInput
 from openassay.recipes.formats import amber, cerebras, gin, gpt_neox, hugging_face, olmo
+from openassay.recipes.formats.joined import join
 from openassay.recipes.formats.marked import Marked, parse_marked, read_text
 from openassay.training.language import ReadRecipe
 
@@ -105,6 +106,13 @@ def read_recipe(source: Path | str, format: str | None = None, name: str = "reci
         raise refusals[0]
     known = ", ".join(one.says for one in FORMATS)
     raise BadInput(f"{where}: expected a recipe of a known format ({known}), found none of their keys")
+
+
+def read_recipes(files: Sequence[Path], format: str | None = None) -> ReadRecipe:  # noqa: A002 - the word
+    """What do these files of one training say together? `format` is the first one's; the others' are found out."""
+    first, *others = files
+    parts = [read_recipe(first, format), *(read_recipe(other) for other in others)]
+    return parts[0] if not others else join(parts, " and ".join(file.name for file in files))
 
 
 def _parsed(one: Format, text: str, where: str) -> Marked | BadInput:

@@ -233,18 +233,9 @@ class Draft:
         for name in NAMES:
             if name not in self.values:
                 self.unstated(name, "the file does not say")
-        # a missing optional part is as the canonical recipe's default says; a required one has none
         given = {name: value for name, value in self.values.items() if self.origins[name].kind != "unstated"}
-        missing = tuple(name for name, needed in NAMES.items() if needed and given.get(name) is None)
+        missing = settle(self.values, self.origins)
         recipe = None
-        if not missing:
-            for name, needed in NAMES.items():
-                if not needed and name not in given and not _without_default(name):
-                    self.values[name] = _default(name)
-                    if (default := self.values[name]) is not None:
-                        self.origins[name] = Origin(
-                            kind="unstated", where=f"{self.origins[name].where}; as in every recipe: {default}"
-                        )
         if not missing:
             optional = {name for name, needed in NAMES.items() if not needed and name not in given}
             recipe = self._build({**given, **{name: None for name in optional if _without_default(name)}})
@@ -292,6 +283,19 @@ class Draft:
                 without[shorten(below)] = f"{item.place}: {reason}"
             else:
                 unknown[shorten(below)] = item.place
+
+
+def settle(values: dict[str, Value], origins: dict[str, Origin]) -> tuple[str, ...]:
+    """What is missing; where nothing is, optional parts that nothing states get the canonical recipe's default."""
+    given = {name for name in NAMES if origins[name].kind != "unstated"}
+    missing = tuple(name for name, needed in NAMES.items() if needed and (name not in given or values[name] is None))
+    for name, needed in () if missing else NAMES.items():
+        if not needed and name not in given and not _without_default(name):
+            values[name] = _default(name)
+            if (default := values[name]) is not None:
+                where = origins[name].where.partition("; as in every recipe")[0]
+                origins[name] = Origin(kind="unstated", where=f"{where}; as in every recipe: {default}")
+    return missing
 
 
 def complete(read: ReadRecipe, settings: Mapping[str, Any], where: str) -> LanguageRecipe:

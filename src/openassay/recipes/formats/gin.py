@@ -15,6 +15,7 @@ from typing import Any
 from openassay.faults import BadInput
 from openassay.recipes.formats.draft import Draft
 from openassay.recipes.formats.marked import MAX_DEPTH, Entry, Marked, read_text, shorten
+from openassay.training.batch import text_length
 from openassay.training.language import ReadRecipe
 
 MESH = "tensorflow/mesh@da907937e68aa421186f1178d71eb5f736fcb069"
@@ -23,6 +24,9 @@ LAYERS = f"{MESH}:mesh_tensorflow/transformer/transformer_layers.py"
 MODEL = f"{MESH}:mesh_tensorflow/transformer/transformer.py"
 RATES = f"{MESH}:mesh_tensorflow/transformer/learning_rate_schedules.py"
 T5 = "google-research/text-to-text-transfer-transformer@e081111ccd51df425aa7124e8e311ed6d403d767"
+PIECES = 32000
+"""Of T5's vocabulary, without its sentinels."""
+MOST_TOKENS = 10**6
 MOST_INCLUDES = 50
 MOST_BINDINGS = 20_000
 
@@ -330,15 +334,11 @@ def _architecture(draft: Draft) -> None:
     if kind not in {None, "bitransformer"}:
         draft.note(f"{draft.at('run.model_type')}: {shorten(kind or '')}: not an encoder and decoder")
     divisor = draft.integer(_either(draft, *_scoped("Unitransformer.vocab_divisor")), 1, 10**6) or 128
-    extra = draft.integer("num_sentinels", 0, 10**6)
-    if draft.has("Vocabulary.extra_ids"):
-        extra = draft.integer("Vocabulary.extra_ids", 0, 10**6)
-    rows = -(-(32000 + (100 if extra is None else extra)) // divisor) * divisor
+    words = _words(draft)
     draft.code(
         "architecture.vocab_size",
-        rows,
-        f"{T5}:t5/data/utils.py: 32000 pieces and {100 if extra is None else extra} extra ids, "
-        f"padded to a multiple of {divisor}",
+        -(-words // divisor) * divisor,
+        f"{T5}:t5/data/utils.py: {PIECES} pieces and {words - PIECES} extra ids, padded to a multiple of {divisor}",
     )
     for name, paths, default in (
         ("hidden_size", ("d_model", *_scoped("Unitransformer.d_model")), 1024),
@@ -390,6 +390,14 @@ def _architecture(draft: Draft) -> None:
     put("architecture.hidden_dropout", hidden, draft.number(hidden, 0, 1), 0.1, f"{DEFAULTS} dropout_rate")
     draft.code("architecture.attention_scale", "inverse_sqrt", f"{LAYERS}: folded into the queries' initial numbers")
     draft.number("dropout_rate", 0, 1)
+
+
+def _words(draft: Draft) -> int:
+    """Words of the vocabulary: pieces and sentinels."""
+    extra = draft.integer("num_sentinels", 0, 10**6)
+    if draft.has("Vocabulary.extra_ids"):
+        extra = draft.integer("Vocabulary.extra_ids", 0, 10**6)
+    return PIECES + (100 if extra is None else extra)
 
 
 def _activation(draft: Draft) -> None:
@@ -459,12 +467,17 @@ def _sequences(draft: Draft) -> None:
     else:
         draft.put("data.sequence_length", inputs, "stated" if inputs else "unstated", where)
         draft.put("data.target_length", targets, "stated" if targets else "unstated", where)
-        if targets is None and inputs and density and span and mask and mask.endswith("random_spans_noise_mask"):
-            draft.derived(
-                "data.target_length",
-                _target_length(inputs, density, span),
-                f"{where}: T5's random_spans_helper, as its code",
-            )
+    lengths = None
+    if inputs and inputs <= MOST_TOKENS and density and density < 1 and span and mask and "random_spans" in mask:
+        lengths = text_length(inputs, density, span)
+        if targets is None:
+            draft.derived("data.target_length", lengths[1], f"{where}: T5's random_spans_helper, as its code")
+    both = draft.values["data.sequence_length"], draft.values["data.target_length"]
+    if lengths is not None:
+        draft.derived("data.item_length", lengths[0], f"{where}: so many tokens of text fill the inputs, spans masked")
+        draft.code("data.first_sentinel", _words(draft) - 1, f"{T5}:t5/data/preprocessors.py: the vocabulary's last")
+    elif isinstance(both[0], int) and isinstance(both[1], int):
+        draft.derived("data.item_length", both[0] + both[1], "inputs and targets, one after another")
     if density is not None:
         draft.stated("data.noise_density", density_path, density)
     if mask is None or mask.endswith("random_spans_noise_mask"):
@@ -502,23 +515,6 @@ def _usual(draft: Draft) -> None:
 def _is_call(draft: Draft, path: str) -> bool:
     entry = draft.find(path)
     return entry is not None and entry.raw.startswith("@")
-
-
-def _target_length(inputs: int, density: float, span: float) -> int | None:
-    """Tokens of the targets where the corrupted inputs fill `inputs` tokens: one sentinel for a span, and one end, each."""
-    if inputs > 10**6 or not density < 1:
-        return None
-
-    def lengths(tokens: int) -> tuple[int, int]:
-        noise = round(tokens * density)
-        spans = round(noise / span)
-        return tokens - noise + spans + 1, noise + spans + 1
-
-    tokens = inputs
-    while tokens < 100 * inputs and lengths(tokens + 1)[0] <= inputs:
-        tokens += 1
-    found, targets = lengths(tokens)
-    return targets - 1 if density == 0.5 and targets > found else targets
 
 
 def _optimizer(draft: Draft) -> None:
@@ -621,6 +617,7 @@ def _inverse_sqrt(draft: Draft, names: list[str], kind: str, where: str) -> None
         f"{where}: {factor:g} / sqrt(warmup_steps {steps:g}), and so until then",
     )
     draft.derived("learning_rate.minimum", 0.0, f"{where}: no floor")
+    draft.derived("learning_rate.warmup_minimum", draft.values["learning_rate.peak"], f"{where}: the peak until then")
     path = "learning_rate_schedule_noam.linear_decay_fraction" if old else "linear_decay.steps_or_fraction"
     falls = draft.number(path, 0, 1e12)
     if falls is None and (old or "linear_decay" in names):
@@ -675,10 +672,11 @@ def _run(draft: Draft) -> None:
     draft.stated("data.files", path, (mixture,) if mixture else None)
     draft.put("data.order", "unknown", "derived", "seqio shuffles; the order is not published")
     draft.stated("data.seed", "mesh_train_dataset_fn.seed", draft.integer("mesh_train_dataset_fn.seed"))
-    if draft.values.get("data.sequence_length") is not None:
-        draft.derived("data.item_length", draft.values["data.sequence_length"], "inputs and targets are stored apart")
+    draft.code("data.eos_token_id", 1, f"{T5}:t5/data/utils.py: the vocabulary's end")
+    draft.code("data.pad_token_id", 0, f"{MODEL}: 0 is padding, and what the decoder begins with")
     path = _either(draft, *_scoped("Unitransformer.z_loss"))
     draft.stated("z_loss", path, draft.number(path, 0, 1e3), 1e-4, f"{MODEL} z_loss")
+    draft.code("loss_divisor", "tokens", f"{MODEL} loss_denominator: by all of the targets' positions")
     path = _either(draft, *_scoped("Unitransformer.label_smoothing"))
     if draft.number(path, 0, 1):
         draft.note(f"{draft.at(path)}: label smoothing, which the canonical recipe cannot say")

@@ -18,6 +18,12 @@ SCHEDULES = f"{VERSION}:src/transformers/optimization.py"
 
 Defaults = Mapping[str, Value]
 
+PARTS = (
+    "config.json says the network only: optimizer, schedule and data are missing",
+    "TrainingArguments say optimizer and schedule only: the network and the data are missing",
+)
+"""Notes of files that say a part; they do not hold of several together."""
+
 COMMON = {
     "architectures": "names of classes",
     "auto_map": "names of classes",
@@ -134,7 +140,7 @@ def read_config(marked: Marked) -> ReadRecipe:
     kind = draft.word("model_type", TYPES)
     if kind is None:
         raise BadInput(f"{marked.file}:1: model_type: expected one of {', '.join(TYPES)}, found none")
-    draft.note("config.json says the network only: optimizer, schedule and data are missing")
+    draft.note(PARTS[0])
     if "d_model" in marked.root.value and kind in {"olmo", "hf_olmo"}:
         return _own_olmo(marked)
     if kind == "t5":
@@ -152,7 +158,7 @@ def _own_olmo(marked: Marked) -> ReadRecipe:
     """OLMo's first config.json holds the keys of its model section."""
     inner = replace(marked, root=Entry({"model": marked.root}, marked.file, 1))
     draft = Draft("hf_config", inner)
-    draft.note("config.json says the network only: optimizer, schedule and data are missing")
+    draft.note(PARTS[0])
     olmo._architecture(draft)
     olmo._initialisation(draft)
     draft.integer("model.eos_token_id")
@@ -336,7 +342,8 @@ def _t5(draft: Draft) -> None:
         32,
         where,
     )
-    draft.integer("relative_attention_max_distance", 1, 10**6)
+    if draft.integer("relative_attention_max_distance", 1, 10**6) not in {None, 128}:
+        draft.note(f"{draft.at('relative_attention_max_distance')}: not 128, which the canonical recipe cannot say")
     draft.derived("architecture.rotary_share", None, "no rotary embedding")
     draft.code("architecture.bias", False, f"{VERSION}:src/transformers/models/t5/modeling_t5.py")
     put("architecture.tied_embeddings", "tie_word_embeddings", draft.boolean("tie_word_embeddings"), True, where)
@@ -516,7 +523,7 @@ def read_arguments(marked: Marked) -> ReadRecipe:
     """The optimizer and schedule of TrainingArguments written as JSON or YAML."""
     draft = Draft("hf_arguments", marked)
     put = draft.stated
-    draft.note("TrainingArguments say optimizer and schedule only: the network and the data are missing")
+    draft.note(PARTS[1])
     kind = draft.word("optim")
     name = "adamw" if kind is None or kind.startswith("adamw") else {"adafactor": "adafactor", "sgd": "sgd"}.get(kind)
     if draft.boolean("adafactor"):
@@ -538,6 +545,14 @@ def read_arguments(marked: Marked) -> ReadRecipe:
     else:
         for key in ("adam_beta1", "adam_beta2", "adam_epsilon"):
             draft.number(key, 0, 1)
+        if name is not None:
+            draft.derived("optimizer.betas", None, f"{name} has none")
+            draft.derived("optimizer.eps", None, f"{name} has none")
+    if name == "adafactor":
+        where = f"{VERSION}:src/transformers/trainer_optimizer.py and optimization.py Adafactor"
+        draft.code("optimizer.eps", 1e-30, where)
+        draft.code("optimizer.scaled_by_parameter", False, where)
+        draft.code("optimizer.factored_from", 1, where)
     put(
         "optimizer.weight_decay", "weight_decay", draft.number("weight_decay", 0, 100), 0.0, f"{ARGUMENTS} weight_decay"
     )

@@ -344,17 +344,20 @@ def _initialisation(draft: Draft) -> None:
 
 def _optimizer(draft: Draft) -> None:
     kind = draft.word("optimizer.name", ("adamw", "lionw"))
-    if kind == "adamw":
-        draft.stated("optimizer.name", "optimizer.name", kind)
-    else:
-        where = draft.at("optimizer.name") if kind else f"{CONFIG} optimizer.name is lionw"
-        draft.unstated("optimizer.name", f"{where}: lionw has no canonical name")
-        draft.note(f"{where}: the optimizer is LionW")
+    name = "adamw" if kind == "adamw" else "lion"
+    draft.stated(
+        "optimizer.name", "optimizer.name", name if kind else None, "lion", f"{CONFIG} optimizer.name is lionw"
+    )
+    if kind is None:
+        draft.note(f"{CONFIG}: no optimizer.name, so the optimizer is LionW")
     draft.stated("optimizer.betas", "optimizer.betas", draft.betas("optimizer.betas"), (0.9, 0.95), f"{CONFIG} betas")
     eps = draft.number("optimizer.eps", 0, 1)
-    draft.stated("optimizer.eps", "optimizer.eps", eps, 1e-5, f"{CONFIG} eps")
-    if eps is None:
-        draft.note(f"{CONFIG}: no optimizer.eps, so Adam's epsilon is 1e-5, not the usual 1e-8")
+    if name == "lion":
+        draft.derived("optimizer.eps", None, f"{OPTIM}: LionW has none")
+    else:
+        draft.stated("optimizer.eps", "optimizer.eps", eps, 1e-5, f"{CONFIG} eps")
+        if eps is None:
+            draft.note(f"{CONFIG}: no optimizer.eps, so Adam's epsilon is 1e-5, not the usual 1e-8")
     decay = draft.number("optimizer.weight_decay", 0, 100)
     draft.stated("optimizer.weight_decay", "optimizer.weight_decay", decay, 0.01, f"{CONFIG} weight_decay")
     norms, embeddings = draft.boolean("optimizer.decay_norm_and_bias"), draft.boolean("optimizer.decay_embeddings")
@@ -468,6 +471,7 @@ def _run(draft: Draft) -> None:
             0.0,
             f"{CONFIG}: false",
         )
+    draft.code("loss_divisor", "tokens", f"{TRAIN}: the sum of the losses by input_ids.numel()")
     if draft.has("load_path"):
         draft.note(f"{draft.at('load_path')}: the training goes on from another one's checkpoint")
     if draft.boolean("reset_optimizer_state"):
@@ -528,10 +532,14 @@ def _learning_rate(draft: Draft) -> None:
     peak = draft.stated("learning_rate.peak", "optimizer.learning_rate", rate, 1e-4, f"{CONFIG} learning_rate")
     assert isinstance(peak, (int, float))  # noqa: S101 - set above
     share = draft.number("scheduler.alpha_f", 0, 1)
-    says = draft.at("scheduler.alpha_f") if share is not None else f"{CONFIG} alpha_f is 0.1"
-    draft.derived(
-        "learning_rate.minimum", float(f"{(0.1 if share is None else share) * peak:.15g}"), f"{says} x the peak"
-    )
+    if forms.get(name or "") in {"constant", "inverse_sqrt"}:
+        least = peak if forms[name or ""] == "constant" else 0.0
+        draft.derived("learning_rate.minimum", least, f"{OPTIM}: {name} has no alpha_f")
+    else:
+        says = draft.at("scheduler.alpha_f") if share is not None else f"{CONFIG} alpha_f is 0.1"
+        draft.derived(
+            "learning_rate.minimum", float(f"{(0.1 if share is None else share) * peak:.15g}"), f"{says} x the peak"
+        )
     units = draft.word("scheduler.units", ("steps", "tokens"))
     unit = batch * length if units == "tokens" else 1
     warmup, last = draft.number("scheduler.t_warmup", 0, 1e16), draft.number("scheduler.t_max", 0, 1e16)

@@ -191,6 +191,8 @@ class Parquet:
     batch_size: int
     column: str = COLUMN
     _ends: list[int] = field(init=False, repr=False)
+    _held: dict[int, Any] = field(init=False, repr=False, default_factory=dict)
+    """The last group that was read, by its place: groups are large, and asked for row by row."""
 
     def __post_init__(self) -> None:
         ends, total = [], 0
@@ -218,25 +220,32 @@ class Parquet:
 
     def batch(self, index: int) -> Tokens:
         """(batch_size, item_length) token ids."""
-        import pyarrow  # noqa: PLC0415 - a large library, for this form only
-        import pyarrow.parquet as pq  # noqa: PLC0415 - a large library, for this form only
-
         check_span(index, index + 1, self.num_batches)
         wanted = range(index * self.batch_size, (index + 1) * self.batch_size)
         rows: list[Tokens] = []
         for at in self._groups(index, index + 1):
             group, before = self.groups[at], self._ends[at - 1] if at else 0
+            low, high = max(wanted.start - before, 0), min(wanted.stop - before, group.rows)
+            rows.extend(
+                checked(value, f"{group.file}: row {before + low + number}", self.item_length)
+                for number, value in enumerate(self._read(at).slice(low, high - low).to_pylist())
+            )
+        return np.stack(rows)
+
+    def _read(self, at: int) -> Any:
+        """The token column of a group."""
+        import pyarrow  # noqa: PLC0415 - a large library, for this form only
+        import pyarrow.parquet as pq  # noqa: PLC0415 - a large library, for this form only
+
+        if at not in self._held:
+            group = self.groups[at]
             try:
                 table = pq.ParquetFile(self.paths[group.file]).read_row_group(group.number, columns=[self.column])
             except (pyarrow.ArrowException, OSError, ValueError) as error:
                 raise BadTokens(f"{group.file}: row group {group.number}: {str(error).splitlines()[0][:120]}") from None
-            low, high = max(wanted.start - before, 0), min(wanted.stop - before, group.rows)
-            values = table.column(self.column).slice(low, high - low).to_pylist()
-            rows.extend(
-                checked(value, f"{group.file}: row {before + low + number}", self.item_length)
-                for number, value in enumerate(values)
-            )
-        return np.stack(rows)
+            self._held.clear()
+            self._held[at] = table.column(self.column)
+        return self._held[at]
 
 
 def footer_range(name: str, size: int, tail: bytes) -> ByteRange:
