@@ -59,7 +59,7 @@ class Layers:
     """Layers one after another. `weights` come in the order of torch's modules."""
 
     def __init__(self, layers: tuple[Layer, ...], weights: Iterator[Weight]) -> None:
-        self._layers = [_stacked(layer, weights) for layer in layers]
+        self._layers = [_stacked(layer, below, weights) for below, layer in zip((None, *layers), layers, strict=False)]
         self.has_weights = any(layer.has_weights for layer in self._layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ class Layers:
         return grad
 
 
-def _stacked(layer: Layer, weights: Iterator[Weight]) -> Stacked:
+def _stacked(layer: Layer, below: Layer | None, weights: Iterator[Weight]) -> Stacked:
     match layer:
         case Linear():
             return _Linear(next(weights), next(weights) if layer.bias else None)
@@ -85,7 +85,8 @@ def _stacked(layer: Layer, weights: Iterator[Weight]) -> Stacked:
         case Gru():
             return _Gru([[next(weights) for _ in range(4)] for _ in range(1 + layer.bidirectional)])
         case Activation():
-            return _Activation(layer)
+            # a matrix product's own output is not needed again: no second piece of memory for it
+            return _Activation(layer, in_place=isinstance(below, Linear | Conv1d) and layer.layer != "gelu")
         case Reshape():
             return _Reshape(layer.shape)
         case Residual():
@@ -254,12 +255,13 @@ def _each_way(to: Tensor, given: Tensor) -> None:
 class _Activation:
     has_weights = False
 
-    def __init__(self, layer: Activation) -> None:
+    def __init__(self, layer: Activation, *, in_place: bool) -> None:
         self._name = layer.layer
+        self._in_place = in_place
         self._room = _Room()
 
     def forward(self, x: Tensor) -> Tensor:
-        self._x, self._out = x, self._room.like("out", x)
+        self._x, self._out = x, x if self._in_place else self._room.like("out", x)
         match self._name:
             case "relu":
                 return torch.clamp_min(x, 0, out=self._out)
@@ -300,14 +302,17 @@ class _Reshape:
 class _Residual:
     def __init__(self, inner: Layers) -> None:
         self._inner = inner
+        self._room = _Room()
         self.has_weights = inner.has_weights
 
     def forward(self, x: Tensor) -> Tensor:
         given = self._inner.forward(x)
         self._shapes = x.shape, given.shape
-        return x + given
+        if x.shape != given.shape:
+            return x + given
+        return torch.add(x, given, out=self._room.like("out", given))
 
     def backward(self, grad: Tensor, *, needed: bool) -> Tensor:
         own, inner = (grad.sum_to_size(shape) for shape in self._shapes)
         into = self._inner.backward(inner, needed=needed)
-        return own + into if needed else grad
+        return torch.add(own, into, out=self._room.like("into", into)) if needed else grad
