@@ -67,7 +67,10 @@ def main() -> None:
         for count in TOGETHER:
             ratios = [of_group / of_one for of_group, of_one in zip(taken[count][1:], once, strict=True)]
             said.append(f"K={count}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
-        print(f"{name}: one training {1000 * statistics.median(once) / of.steps:.2f} ms an update; {'; '.join(said)}", flush=True)
+        print(
+            f"{name}: one training {1000 * statistics.median(once) / of.steps:.2f} ms an update; {'; '.join(said)}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

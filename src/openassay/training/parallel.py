@@ -1,7 +1,7 @@
 """How are several trainings done in one computation? Those that differ only in their seed, data and a few numbers.
 
-A member has the initial weights, batches and settings of `trainer.train`, and gives the same numbers but for rounding: the order of
-additions is another one. See docs/decisions/0012.
+A member has the initial weights, batches and settings that `trainer.train` would give it, and the same numbers but for rounding: sums
+are added in another order. See docs/decisions/0012.
 """
 
 from __future__ import annotations
@@ -55,9 +55,7 @@ def train_together(
 
 def _common(recipe: TrainingRecipe) -> TrainingRecipe:
     """What the members of a group must have in common."""
-    return replace(
-        recipe, optimizer=Optimizer(name="sgd", learning_rate=1.0), schedule=Schedule(), clip_norm=None
-    )
+    return replace(recipe, optimizer=Optimizer(name="sgd", learning_rate=1.0), schedule=Schedule(), clip_norm=None)
 
 
 class _Group:
@@ -80,7 +78,9 @@ class _Group:
         self.y_test = [of[3] for of in given]
         self.optimizers = self._optimizers()
         limits = [member.recipe.clip_norm for member in members]
-        self.limits = None if limits == [None] * len(limits) else torch.tensor([x or math.inf for x in limits]).to(device)
+        self.limits = (
+            None if limits == [None] * len(limits) else torch.tensor([x or math.inf for x in limits]).to(device)
+        )
         self.metric_curves: list[list[tuple[int, float]]] = [[] for _ in members]
         self.loss_curves: list[list[tuple[int, float]]] = [[] for _ in members]
         self.ended: dict[int, Ended] = {}
@@ -174,7 +174,9 @@ def _gradient(given: Tensor, y: Tensor, loss: str) -> Tensor:
     """Of each member's mean loss, by its outputs."""
     if loss == "mean_squared_error":
         return (given - y).mul_(2 / given[0].numel())
-    classes = given.movedim(2, 0).contiguous()  # softmax is ten times as fast over the first axis as over a short last one
+    classes = given.movedim(
+        2, 0
+    ).contiguous()  # softmax is ten times as fast over the first axis as over a short last one
     gradient = torch.softmax(classes, 0, out=classes)
     right = y.reshape(1, *y.shape)
     gradient.scatter_add_(0, right, torch.full_like(right, -1, dtype=gradient.dtype))

@@ -1,7 +1,7 @@
 """How are a recipe's layers computed for several trainings at once? Weights stacked, forwards and backwards by hand.
 
-Every value has the shape (members, batch, ...). Where a model is small, a kernel that works for all members costs little more than
-for one; autograd and fresh memory would cost more than the arithmetic, so that a layer keeps its room from one update to the next.
+Every value has the shape (members, batch, ...). Where a model is small, a kernel for all members costs little more than one for one;
+autograd and fresh memory would cost more than the arithmetic, so a layer keeps its room from one update to the next.
 """
 
 from __future__ import annotations
@@ -63,11 +63,13 @@ class Layers:
         self.has_weights = any(layer.has_weights for layer in self._layers)
 
     def forward(self, x: Tensor) -> Tensor:
+        """What the last layer gives."""
         for layer in self._layers:
             x = layer.forward(x)
         return x
 
     def backward(self, grad: Tensor, *, needed: bool = False) -> Tensor:
+        """From the gradient of what the last layer gave."""
         for number in range(len(self._layers) - 1, -1, -1):
             below = any(layer.has_weights for layer in self._layers[:number])
             grad = self._layers[number].backward(grad, needed=needed or below)
@@ -272,7 +274,7 @@ class _Activation:
             case "sigmoid":
                 return torch.sigmoid(x, out=self._out)
 
-    def backward(self, grad: Tensor, *, needed: bool) -> Tensor:
+    def backward(self, grad: Tensor, *, needed: bool) -> Tensor:  # noqa: ARG002 - as every layer
         into = self._room.like("into", grad)
         match self._name:
             case "relu":
@@ -295,7 +297,7 @@ class _Reshape:
         self._given = x.shape
         return x.reshape(*x.shape[:2], *self._shape)
 
-    def backward(self, grad: Tensor, *, needed: bool) -> Tensor:
+    def backward(self, grad: Tensor, *, needed: bool) -> Tensor:  # noqa: ARG002 - as every layer
         return grad.reshape(self._given)
 
 
