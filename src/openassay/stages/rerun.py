@@ -54,8 +54,8 @@ from openassay.training.recipe import gains_together
 FIRST_RUNS = 2
 """Reruns of every arm before its claims are looked at."""
 ASKED_TOGETHER = 2
-"""Reruns of an arm with claims that are trained in one computation. Two cost no more than one by itself (docs/decisions/0012): the
-second is no waste where the rule asks for one only."""
+"""Reruns of an arm with claims that are trained in one computation. Two cost no more than one alone (docs/decisions/0012): the second
+is no waste where the rule asks for one only."""
 
 
 class WorkerLost(Fault):
@@ -252,7 +252,7 @@ class _Schedule:
         return len(known) >= FIRST_RUNS and self._open(arm, known)
 
     def next(self) -> list[_Task]:
-        """The next rerun to begin, of the arm of which the fewest were begun, with those trained with it; empty when none is asked for."""
+        """The next rerun to begin, with those that are trained with it; of the arm with the fewest. Empty when none is asked for."""
         wanting = [arm for arm in self.tasks if self.wants(arm)]
         if not wanting:
             return []

@@ -1,7 +1,7 @@
 """How are several trainings done in one computation? Those that differ only in their seed, data and a few numbers.
 
-A member has the initial weights, batches and settings that `trainer.train` would give it, and the same numbers but for rounding: sums
-are added in another order. See docs/decisions/0012.
+A member has the initial weights, batches and settings that `trainer.train` would give it, and the same numbers but for rounding: its
+sums are added in another order. See docs/decisions/0012.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How are a recipe's layers computed for several trainings at once? Weights stacked, forwards and backwards by hand.
 
-Every value has the shape (members, batch, ...). Where a model is small, a kernel for all members costs little more than one for one;
-autograd and fresh memory would cost more than the arithmetic, so a layer keeps its room from one update to the next.
+Every value has the shape (members, batch, ...). Where a model is small, a kernel for all members costs little more than one for
+one; autograd and fresh memory would cost more than the arithmetic, so a layer keeps its room from one update to the next.
 """
 
 from __future__ import annotations
