@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -335,10 +336,11 @@ def test_a_rerun_together_stops_when_it_has_left_its_published_curve(jobs: list[
 
 def test_reruns_together_have_the_time_of_all(jobs: list[Job]) -> None:
     endless = native(steps=10**9, evaluation={"metric": "accuracy", "every": 10**8, "at_step": 0})
+    started = time.monotonic()
     found = endless.execute_together([replace(job, timeout_s=0.1) for job in jobs])
+    assert time.monotonic() - started >= 0.4
     assert {of.status for of in found} == {RerunStatus.TIMED_OUT}
     assert found[0].reason == "stopped after 0.1 s, its time limit"
-    assert 4 * found[0].cpu_s > 0.2
 
 
 def test_reruns_together_that_do_not_fit_are_bad_input(jobs: list[Job]) -> None:

@@ -2,7 +2,8 @@
 
 A rerun has an identity, the digest of recipe, data, code, environment and seed. Its record is written the moment it is
 finished; a rerun whose record is there is not run again, so that a killed audit goes on where it stopped. How many are made, the
-claims decide: after each rerun the sequential test says whether another one is asked for.
+claims decide: after each rerun the sequential test says whether another one is asked for. Small native ones are trained several
+in one computation; which, the plan alone says.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ from openassay.training.recipe import gains_together
 FIRST_RUNS = 2
 """Reruns of every arm before its claims are looked at."""
 ASKED_TOGETHER = 2
-"""Reruns of an arm with claims that are trained in one computation. Two cost no more than one alone (docs/decisions/0012): the second
-is no waste where the rule asks for one only."""
+"""Reruns of an arm with claims that are trained in one computation. Two cost about as much as one alone (docs/decisions/0012): the
+second is no waste where the rule asks for one only."""
 
 
 class WorkerLost(Fault):
@@ -252,7 +253,7 @@ class _Schedule:
         return len(known) >= FIRST_RUNS and self._open(arm, known)
 
     def next(self) -> list[_Task]:
-        """The next rerun to begin, with those that are trained with it; of the arm with the fewest. Empty when none is asked for."""
+        """The next rerun to begin, with those trained with it; of the arm with the fewest. Empty when none is asked for."""
         wanting = [arm for arm in self.tasks if self.wants(arm)]
         if not wanting:
             return []

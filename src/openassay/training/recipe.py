@@ -144,8 +144,8 @@ class TrainingRecipe:
             raise ValueError("evaluation.at_step must be a multiple of evaluation.every, and below steps")
 
 
-SMALL = 4_000_000
-"""Weights times examples of a batch below which several trainings in one computation were measured to pay."""
+SMALL = 2_500_000
+"""Weights times examples of a batch up to which two trainings together cost about as much as one (docs/decisions/0012)."""
 
 
 def gains_together(recipe: TrainingRecipe) -> bool:
