@@ -1,8 +1,8 @@
 """What do K trainings in one computation cost, in units of one by the ordinary trainer? `python tests/bench/parallel.py [mlp gru cnn]`.
 
-The recipes of MNIST-1D's README on random data of the same shape, one thread, 1501 updates (GRU: 251) with an
-evaluation every 250. One process runs all in
-turn; the figure is the median over the rounds of CPU time over the ordinary training of the same round.
+The recipes of MNIST-1D's README on random data of the same shape, one thread, 1501 updates (GRU 251, CNN 501) with an evaluation
+every 250. One process runs all in turn; the figure is the median over the rounds of CPU time over the ordinary training of the
+same round.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DEVICE = os.environ.get("DEVICE", "cpu")
 def recipe(name: str) -> TrainingRecipe:
     """The published recipe, cut short."""
     published = yaml.safe_load((REPO / f"conf/target/mnist1d_{name}.yaml").read_text())["rerun"]["recipe"]
-    updates = 250 if name == "gru" else 1500
+    updates = {"gru": 250, "cnn": 500}.get(name, 1500)
     short = published | {"steps": updates + 1, "evaluation": published["evaluation"] | {"at_step": updates}}
     made: TrainingRecipe = parse(TrainingRecipe, short, name)
     return made

@@ -55,8 +55,8 @@ from openassay.training.recipe import gains_together
 FIRST_RUNS = 2
 """Reruns of every arm before its claims are looked at."""
 ASKED_TOGETHER = 2
-"""Reruns of an arm with claims that are trained in one computation. Two cost about as much as one alone (docs/decisions/0012): the
-second is no waste where the rule asks for one only."""
+"""Reruns of an arm with claims that are trained in one computation. Two cost about as much as one alone (docs/decisions/0012), so
+that the second is no waste where the rule asks for one only."""
 
 
 class WorkerLost(Fault):
