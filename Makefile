@@ -18,7 +18,7 @@ help:
 	@echo "make check               formatting, lint, types, import rules"
 	@echo "make calibrate           measure the verdict's error rates (long)"
 	@echo "make boundaries          compute the sequential test's critical values anew (minutes)"
-	@echo "make bench               audit time over the time of the bare trainings (long)"
+	@echo "make bench               audit time over that of the bare trainings; K trainings together over one (long)"
 	@echo "make dag                 print the pipeline"
 
 setup: $(READY)
@@ -68,6 +68,7 @@ bench: $(READY)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tests/bench/overhead.py
 	@$(BIN)/python tests/bench/trainer.py
 	@$(BIN)/python tests/bench/replay.py
+	@$(BIN)/python tests/bench/parallel.py
 
 dag: $(READY)
 	@$(BIN)/dvc dag

@@ -250,6 +250,8 @@ class Execution:
     threads: Annotated[int, Field(ge=1)]
     """Threads of one rerun."""
     device: Literal["auto", "cpu", "cuda"]
+    together: Annotated[int, Field(ge=1)] = 1
+    """Most reruns of a small native recipe that are trained in one computation; 1 trains each by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)

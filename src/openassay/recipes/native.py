@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -19,6 +19,9 @@ from openassay.faults import BadInput
 from openassay.recipes.job import Arm, Execution, Job, load_arrays, permuted, with_changes
 from openassay.records import parse, to_plain
 from openassay.training.recipe import TrainingRecipe
+
+if TYPE_CHECKING:
+    from openassay.training.trainer import NotWorthwhile, TimeLimit, Training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,39 +65,75 @@ class NativeRecipe:
 
         started = time.process_time()
         arrays = load_arrays(job.data) if job.data else {}
+        outcome: Training | NotWorthwhile | TimeLimit
         try:
             device = trainer.pick_device(job.device)
-            training = trainer.train(
+            outcome = trainer.train(
                 self.of_arm(job.arm), permuted(arrays, job.arm.permute, job.seed),
-                seed=job.seed, device=device, threads=job.threads, timeout_s=job.timeout_s,
-                is_doomed=None if job.watch is None else lambda curve: self._doomed(job, curve),
+                seed=job.seed, device=device, threads=job.threads, timeout_s=job.timeout_s, is_doomed=self._is_doomed(job),
             )  # fmt: skip
-        except trainer.NotWorthwhile as stop:
-            return Execution(
-                status=RerunStatus.STOPPED, reason=f"stopped: {stop}", measurements=(),
-                curves={self.metric: self._scaled(stop.curve)}, log="", cpu_s=time.process_time() - started, device=device,
-            )  # fmt: skip
-        except trainer.TimeLimit:
-            return Execution(
-                status=RerunStatus.TIMED_OUT, reason=f"stopped after {job.timeout_s:g} s, its time limit", measurements=(),
-                curves={}, log="", cpu_s=time.process_time() - started, device=device,
-            )  # fmt: skip
+        except (trainer.NotWorthwhile, trainer.TimeLimit) as end:
+            outcome = end
         except trainer.RecipeMismatch as error:
             raise BadInput(str(error)) from None
-        value = training.value * self.scale
+        return self._execution(job, outcome, device, time.process_time() - started)
+
+    def execute_together(self, jobs: Sequence[Job]) -> list[Execution]:
+        """Reruns of the same data and threads in one computation, in this process; each gets its share of the time.
+
+        They have the time limits of all together, since each would have had its own.
+        """
+        from openassay.training import parallel, trainer  # noqa: PLC0415 - as above
+
+        started = time.process_time()
+        first = jobs[0]
+        arrays = load_arrays(first.data) if first.data else {}
+        try:
+            device = trainer.pick_device(first.device)
+            members = [
+                parallel.Member(
+                    recipe=self.of_arm(job.arm), data=permuted(arrays, job.arm.permute, job.seed), seed=job.seed,
+                    is_doomed=self._is_doomed(job),
+                )
+                for job in jobs
+            ]  # fmt: skip
+            outcomes = parallel.train_together(
+                members, device=device, threads=first.threads, timeout_s=sum(job.timeout_s for job in jobs)
+            )
+        except trainer.RecipeMismatch as error:
+            raise BadInput(str(error)) from None
+        cpu_s = (time.process_time() - started) / len(jobs)
+        return [self._execution(job, outcome, device, cpu_s) for job, outcome in zip(jobs, outcomes, strict=True)]
+
+    def _execution(
+        self, job: Job, outcome: Training | NotWorthwhile | TimeLimit, device: str, cpu_s: float
+    ) -> Execution:
+        from openassay.training import trainer  # noqa: PLC0415 - as above
+
+        if isinstance(outcome, trainer.NotWorthwhile):
+            return Execution(
+                status=RerunStatus.STOPPED, reason=f"stopped: {outcome}", measurements=(),
+                curves={self.metric: self._scaled(outcome.curve)}, log="", cpu_s=cpu_s, device=device,
+            )  # fmt: skip
+        if isinstance(outcome, trainer.TimeLimit):
+            return Execution(
+                status=RerunStatus.TIMED_OUT, reason=f"stopped after {job.timeout_s:g} s, its time limit", measurements=(),
+                curves={}, log="", cpu_s=cpu_s, device=device,
+            )  # fmt: skip
+        value = outcome.value * self.scale
         good = math.isfinite(value)
         measurement = Measurement(
             metric=self.metric, value=value if good else None, raw=repr(value), step=self.recipe.evaluation.at_step,
             self_reported=False,
         )  # fmt: skip
-        curve = self._scaled(training.metric_curve)
+        curve = self._scaled(outcome.metric_curve)
         return Execution(
             status=RerunStatus.FINISHED if good else RerunStatus.DIVERGED,
             reason="" if good else "the training loss is not a finite number",
             measurements=(measurement,),
-            curves={self.metric: curve, "train_loss": training.loss_curve},
-            log=f"trained {training.num_parameters} parameters for {self.recipe.steps} updates on {device}\n",
-            cpu_s=time.process_time() - started,
+            curves={self.metric: curve, "train_loss": outcome.loss_curve},
+            log=f"trained {outcome.num_parameters} parameters for {self.recipe.steps} updates on {device}\n",
+            cpu_s=cpu_s,
             device=device,
         )
 
@@ -102,5 +141,6 @@ class NativeRecipe:
         """A curve in the claim's unit, as far as it is finite."""
         return tuple((step, point * self.scale) for step, point in curve if math.isfinite(point))
 
-    def _doomed(self, job: Job, curve: Iterable[tuple[int, float]]) -> str:
-        return job.watch.doomed(self._scaled(curve)) if job.watch else ""
+    def _is_doomed(self, job: Job) -> Callable[[list[tuple[int, float]]], str] | None:
+        watch = job.watch
+        return None if watch is None else lambda curve: watch.doomed(self._scaled(curve))

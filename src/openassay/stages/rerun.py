@@ -2,7 +2,8 @@
 
 A rerun has an identity, the digest of recipe, data, code, environment and seed. Its record is written the moment it is
 finished; a rerun whose record is there is not run again, so that a killed audit goes on where it stopped. How many are made, the
-claims decide: after each rerun the sequential test says whether another one is asked for.
+claims decide: after each rerun the sequential test says whether another one is asked for. Small native ones are trained several
+in one computation; which, the plan alone says.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
@@ -39,7 +41,7 @@ from openassay.layout import Layout
 from openassay.plan import Plan
 from openassay.provenance import machine, now, package_versions
 from openassay.recipes import Recipe, formats
-from openassay.recipes.job import Job, Watch
+from openassay.recipes.job import Execution, Job, Watch
 from openassay.recipes.native import NativeRecipe
 from openassay.recipes.published import PublishedTraining
 from openassay.recipes.python import PythonRecipe
@@ -58,9 +60,13 @@ from openassay.records import (
 from openassay.sandbox import LOG_TAIL, NotPossible, Room, make_room
 from openassay.store import Store, remove_tree
 from openassay.training import tokens
+from openassay.training.recipe import gains_together
 
 FIRST_RUNS = 2
 """Reruns of every arm before its claims are looked at."""
+ASKED_TOGETHER = 2
+"""Reruns of an arm with claims that are trained in one computation. Two cost about as much as one alone (docs/decisions/0012), so
+that the second is no waste where the rule asks for one only."""
 
 
 class WorkerLost(Fault):
@@ -79,6 +85,8 @@ class _Task:
     recipe: Recipe
     job: Job
     record: Path
+    together: tuple[int, ...] = ()
+    """Seeds that are trained in one computation with it; empty when it is trained by itself."""
 
 
 def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store, layout: Layout) -> RerunsRecord:
@@ -160,12 +168,13 @@ def _tasks(
     arms = plan.arms()
     tasks: dict[str, list[_Task]] = {name: [] for name in plan.seeds.arms}
     for name, seeds in plan.seeds.arms.items():
-        for seed in seeds:
+        for seed, together in zip(seeds, _together(plan, recipe, name), strict=True):
             identity = digest(
                 {
                     "recipe": _recipe_identity(recipe), "arm": declared(arms[name]), "data": data, "code": code,
                     "environment": environment, "seed": seed,
                 }
+                | ({"together": together} if together else {})
             )  # fmt: skip
             folder = layout.rerun(name, seed)
             job = room.job(
@@ -176,10 +185,25 @@ def _tasks(
             tasks[name].append(
                 _Task(
                     target=plan.name, arm_name=name, identity=identity, registered=registered, environment=environment,
-                    recipe=recipe, job=job, record=folder / "record.json",
+                    recipe=recipe, job=job, record=folder / "record.json", together=together,
                 )
             )  # fmt: skip
     return tasks
+
+
+def _together(plan: Plan, recipe: Recipe, arm: str) -> list[tuple[int, ...]]:
+    """With which seeds of its arm is each trained? The plan alone decides it: not the workers, nor what was finished before."""
+    seeds = plan.seeds.arms[arm]
+    most = plan.execution.together
+    if most == 1 or not isinstance(recipe, NativeRecipe) or not gains_together(recipe.of_arm(plan.arms()[arm])):
+        return [()] * len(seeds)
+    size = most if arm in _changed(plan) else min(most, ASKED_TOGETHER)
+    return [seeds[i - i % size : i - i % size + size] for i in range(len(seeds))]
+
+
+def _changed(plan: Plan) -> set[str]:
+    """The arms whose reruns are all made, whatever they give: controls and probes."""
+    return {change.arm for change in (*plan.controls, *plan.probes)}
 
 
 def _watch(plan: Plan, recipe: Recipe, arm: str) -> Watch | None:
@@ -254,7 +278,7 @@ class _Schedule:
 
     def __post_init__(self) -> None:
         self.made_by_arm = {arm: [] for arm in self.tasks}
-        self.changed = {change.arm for change in (*self.plan.controls, *self.plan.probes)}
+        self.changed = _changed(self.plan)
 
     def wants(self, arm: str) -> bool:
         """Does this arm ask for another rerun, by what has been finished of it?"""
@@ -267,14 +291,16 @@ class _Schedule:
         known = tuple(rerun for rerun in finished if rerun is not None)
         return len(known) >= FIRST_RUNS and self._open(arm, known)
 
-    def next(self) -> _Task | None:
-        """The next rerun to begin, with those first of which the fewest were begun; None when none is asked for."""
+    def next(self) -> list[_Task]:
+        """The next rerun to begin, with those trained with it; of the arm with the fewest. Empty when none is asked for."""
         wanting = [arm for arm in self.tasks if self.wants(arm)]
         if not wanting:
-            return None
+            return []
         arm = min(wanting, key=lambda arm: len(self.made_by_arm[arm]))
-        self.made_by_arm[arm].append(None)
-        return self.tasks[arm][len(self.made_by_arm[arm]) - 1]
+        begun = len(self.made_by_arm[arm])
+        group = self.tasks[arm][begun : begun + max(1, len(self.tasks[arm][begun].together))]
+        self.made_by_arm[arm] += [None] * len(group)
+        return group
 
     def done(self, task: _Task, rerun: Rerun) -> None:
         """Note what a rerun gave."""
@@ -317,20 +343,21 @@ def _run_all(schedule: _Schedule) -> list[_Task]:
         # in a log a bar would be noise; the lines say the same
         tqdm(total=most, desc=f"  reruns of {plan.name}, at most", unit="rerun", file=sys.stdout, disable=None) as bar,
     ):
-        running: dict[Future[Rerun], _Task] = {}
+        running: dict[Future[list[Rerun]], list[_Task]] = {}
         try:
             while True:
-                while len(running) < workers and (task := schedule.next()):
-                    if rerun := _finished(task):
+                while len(running) < workers and (group := schedule.next()):
+                    there = [rerun for task in group if (rerun := _finished(task))]
+                    if len(there) < len(group):
+                        running[pool.submit(_execute, group)] = group
+                        continue
+                    for task, rerun in zip(group, there, strict=True):
                         schedule.done(task, rerun)
                         kept.append(task)
                         bar.update()
-                    else:
-                        running[pool.submit(_execute, task)] = task
                 if not running:
                     break
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    task, rerun = running.pop(future), future.result()
+                for task, rerun in _ended(running):
                     schedule.done(task, rerun)
                     num_made += 1
                     measured = ", ".join(f"{m.metric} {m.raw[:8]}" for m in rerun.measurements) or rerun.status.value
@@ -343,7 +370,7 @@ def _run_all(schedule: _Schedule) -> list[_Task]:
         except BrokenProcessPool:
             raise WorkerLost(
                 "a worker process died; the lines above may say why, and lack of memory ends one without a word. Finished "
-                "reruns are kept: run the same command again, with execution.workers: 1 if it happens again"
+                "reruns are kept: run the same command again, with execution.workers: 1 and together: 1 if it happens again"
             ) from None
         except BaseException:
             for process in list((pool._processes or {}).values()):
@@ -357,6 +384,12 @@ def _run_all(schedule: _Schedule) -> list[_Task]:
     return kept
 
 
+def _ended(running: dict[Future[list[Rerun]], list[_Task]]) -> Iterator[tuple[_Task, Rerun]]:
+    """Wait for the next reruns that end, and take them out."""
+    for future in wait(running, return_when=FIRST_COMPLETED).done:
+        yield from zip(running.pop(future), future.result(), strict=True)
+
+
 def _die_with_parent() -> None:
     """A killed audit leaves no worker behind (Linux)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and kills the workers
@@ -364,18 +397,29 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
-def _execute(task: _Task) -> Rerun:
-    """Make one rerun and write its record. Runs in a worker process."""
+def _execute(group: list[_Task]) -> list[Rerun]:
+    """Make one rerun, or those that are trained together, and write the records. Runs in a worker process."""
     started_at, started = now(), time.monotonic()
+    for task in group:
+        remove_tree(task.record.parent)
+        task.job.out.mkdir(parents=True)
+    recipe = group[0].recipe
+    if group[0].together and isinstance(recipe, NativeRecipe):
+        executions = recipe.execute_together([task.job for task in group])
+    else:
+        executions = [task.recipe.execute(task.job) for task in group]
+    duration_s = (time.monotonic() - started) / len(group)
+    return [_keep(*of, started_at, duration_s) for of in zip(group, executions, strict=True)]
+
+
+def _keep(task: _Task, execution: Execution, started_at: str, duration_s: float) -> Rerun:
+    """Write a rerun's record."""
     folder = task.record.parent
-    remove_tree(folder)
-    task.job.out.mkdir(parents=True)
-    execution = task.recipe.execute(task.job)
     rerun = Rerun(
         target=task.target, arm=task.arm_name, seed=task.job.seed, identity=task.identity, registered=task.registered,
         status=execution.status, reason=execution.reason, measurements=execution.measurements, curves=execution.curves,
         environment=task.environment | {"device": execution.device}, log_tail=execution.log[-LOG_TAIL:],
-        started_at=started_at, duration_s=time.monotonic() - started, cpu_s=execution.cpu_s,
+        started_at=started_at, duration_s=duration_s, cpu_s=execution.cpu_s, together=task.together,
     )  # fmt: skip
     remove_tree(folder)  # with whatever the release's code has put there
     write_text(folder / "log.txt", execution.log)

@@ -142,3 +142,28 @@ class TrainingRecipe:
     def __post_init__(self) -> None:
         if self.evaluation.at_step % self.evaluation.every or self.evaluation.at_step >= self.steps:
             raise ValueError("evaluation.at_step must be a multiple of evaluation.every, and below steps")
+
+
+SMALL = 2_500_000
+"""Weights times examples of a batch up to which two trainings together cost about as much as one (docs/decisions/0012)."""
+
+
+def gains_together(recipe: TrainingRecipe) -> bool:
+    """Is a training so small that the time goes into starting kernels, and several together cost less than one by one?"""
+    return num_weights(recipe.model) * recipe.batching.size <= SMALL
+
+
+def num_weights(layers: tuple[Layer, ...]) -> int:
+    """Parameters of the layers, biases aside."""
+    total = 0
+    for layer in layers:
+        match layer:
+            case Linear():
+                total += layer.inputs * layer.outputs
+            case Conv1d():
+                total += layer.inputs * layer.outputs * layer.kernel
+            case Gru():
+                total += (1 + layer.bidirectional) * 3 * layer.hidden * (layer.inputs + layer.hidden)
+            case Residual():
+                total += num_weights(layer.layers)
+    return total

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,11 +83,18 @@ def train(
 
     Raises `RecipeMismatch` when data, layers and loss do not fit each other, `TimeLimit` after `timeout_s`, and `NotWorthwhile`.
     """
-    try:
+    with mismatches():
         return _train(recipe, data, seed, device, threads, time.monotonic() + timeout_s, is_doomed)
+
+
+@contextmanager
+def mismatches() -> Iterator[None]:
+    """What torch and the metrics say of data, layers and loss that do not fit each other, as `RecipeMismatch`."""
+    try:
+        yield
     except torch.OutOfMemoryError as error:
         raise RecipeMismatch(f"the training does not fit into the memory of the device: {_first_line(error)}") from None
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:  # as torch and the metrics say it
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise RecipeMismatch(
             f"the recipe's data, layers and loss do not fit each other: {_first_line(error)}"
         ) from None
@@ -102,26 +110,13 @@ def _train(
 ) -> Training:  # fmt: skip
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.manual_seed(seed)
-    model = build(recipe.model)
-    num_parameters = sum(parameter.numel() for parameter in model.parameters())
-    if recipe.num_parameters is not None and num_parameters != recipe.num_parameters:
-        raise RecipeMismatch(
-            f"recipe.num_parameters: the release says {recipe.num_parameters}, the layers have {num_parameters}"
-        )
+    model, num_parameters = initial(recipe, seed)
     model.to(device)
-    targets = torch.int64 if recipe.loss == "cross_entropy" else torch.float32
-    x, y = (
-        _tensor(data, name, kind, device) for name, kind in ((recipe.train.x, torch.float32), (recipe.train.y, targets))
-    )
-    if not len(x) == len(y) > 0:
-        raise RecipeMismatch(f"there are {len(x)} examples and {len(y)} targets to train on")
-    x_test = _tensor(data, recipe.test.x, torch.float32, device)
-    y_test = np.asarray(_array(data, recipe.test.y))
+    x, y, x_test, y_test = tensors(recipe, data, device)
     criterion: Callable[[Tensor, Tensor], Tensor] = (
         nn.functional.cross_entropy if recipe.loss == "cross_entropy" else nn.functional.mse_loss
     )
-    optimizer = make_optimizer(recipe.optimizer, model)
+    optimizer = make_optimizer(recipe.optimizer, model.parameters())
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor(recipe.schedule, recipe.steps))
     metric = METRICS[recipe.evaluation.metric]
     metric_curve: list[tuple[int, float]] = []
@@ -131,7 +126,7 @@ def _train(
             raise TimeLimit
         given = model(x[rows])
         if step == 0:
-            _check_targets(given, y, recipe.loss)
+            check_targets(given, y, recipe.loss)
         loss = criterion(given, y[rows])
         loss.backward()
         if recipe.clip_norm is not None:
@@ -155,7 +150,32 @@ def _train(
     return _result(value, metric_curve, loss_curve, num_parameters)
 
 
-def _check_targets(given: Tensor, y: Tensor, loss: str) -> None:
+def initial(recipe: TrainingRecipe, seed: int) -> tuple[nn.Sequential, int]:
+    """The model as a seed makes it, and its number of parameters."""
+    torch.manual_seed(seed)
+    model = build(recipe.model)
+    num_parameters = sum(parameter.numel() for parameter in model.parameters())
+    if recipe.num_parameters is not None and num_parameters != recipe.num_parameters:
+        raise RecipeMismatch(
+            f"recipe.num_parameters: the release says {recipe.num_parameters}, the layers have {num_parameters}"
+        )
+    return model, num_parameters
+
+
+def tensors(
+    recipe: TrainingRecipe, data: dict[str, NDArray[np.generic]], device: str
+) -> tuple[Tensor, Tensor, Tensor, NDArray[np.generic]]:
+    """Inputs and targets to train on, the inputs of the test set, and its targets."""
+    targets = torch.int64 if recipe.loss == "cross_entropy" else torch.float32
+    x, y = (
+        _tensor(data, name, kind, device) for name, kind in ((recipe.train.x, torch.float32), (recipe.train.y, targets))
+    )
+    if not len(x) == len(y) > 0:
+        raise RecipeMismatch(f"there are {len(x)} examples and {len(y)} targets to train on")
+    return x, y, _tensor(data, recipe.test.x, torch.float32, device), np.asarray(_array(data, recipe.test.y))
+
+
+def check_targets(given: Tensor, y: Tensor, loss: str) -> None:
     """Can the targets be those of such outputs? A GPU says so too late, and the squared error stretches shapes until they fit."""
     if loss == "mean_squared_error" and given.shape[1:] != y.shape[1:]:
         raise RecipeMismatch(
@@ -210,13 +230,15 @@ def learning_rate_factor(schedule: Schedule, steps: int) -> Callable[[int], floa
     return factor
 
 
-def make_optimizer(optimizer: Optimizer, model: nn.Module) -> torch.optim.Optimizer:
-    """torch's optimizer of that name."""
-    common = {"lr": optimizer.learning_rate, "weight_decay": optimizer.weight_decay}
+def make_optimizer(
+    optimizer: Optimizer, parameters: Iterable[Tensor], *, fused: bool | None = None
+) -> torch.optim.Optimizer:
+    """torch's optimizer of that name; `fused` is one kernel for all parameters, equal but for rounding."""
+    common = {"lr": optimizer.learning_rate, "weight_decay": optimizer.weight_decay, "fused": fused}
     if optimizer.name == "sgd":
-        return torch.optim.SGD(model.parameters(), momentum=optimizer.momentum, **common)
+        return torch.optim.SGD(parameters, momentum=optimizer.momentum, **common)
     kind = torch.optim.Adam if optimizer.name == "adam" else torch.optim.AdamW
-    return kind(model.parameters(), betas=optimizer.betas, eps=optimizer.eps, **common)
+    return kind(parameters, betas=optimizer.betas, eps=optimizer.eps, **common)
 
 
 def build(layers: tuple[Layer, ...]) -> nn.Sequential:
