@@ -181,21 +181,6 @@ def test_files_in_another_order_than_the_recipes_are_the_targets_mistake() -> No
         rerun.token_ranges(unseeded, (4096, 4096, 4096), 0, 2)
 
 
-def test_a_sequence_that_the_recipe_leaves_out_of_the_loss_is_not_replayed_as_if_it_were_in(tmp_path: Path) -> None:
-    rows = pythia.items(pythia.TINY)[:16].copy()
-    rows[11, 2:32] = [7, 8, 9] * 10
-    (tmp_path / "document.bin").write_bytes(rows.tobytes())
-    rerun = parse(ReplayRecipe, pythia.rerun_of((0, 1), (1,)), "rerun")
-    filtered = replace(STATED, data=replace(STATED.data, repetition_filter=(1, 13, 10)))
-    tokens = rerun.in_order({"tokens": str(tmp_path)}, filtered)
-    assert np.array_equal(tokens.items(0, 11), rows[:11])
-    with pytest.raises(RecipeMismatch, match="sequence 11 of the training repeats itself"):
-        tokens.items(8, 8)
-    for periods, times in (((1, 2), 10), ((4, 5), 10), ((1, 13), 14)):
-        other_filter = replace(STATED, data=replace(STATED.data, repetition_filter=(*periods, times)))
-        assert len(rerun.in_order({"tokens": str(tmp_path)}, other_filter).items(8, 8)) == 8
-
-
 def test_a_byte_that_was_not_fetched_is_never_read_as_another(tmp_path: Path) -> None:
     for name, content in (
         ("a.npy", b"0123"),

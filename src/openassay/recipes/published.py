@@ -29,7 +29,7 @@ from openassay.training.tokens.megatron import (
     shuffled,
     split_documents,
 )
-from openassay.training.tokens.olmo import Memmaps, may_bear_no_loss
+from openassay.training.tokens.olmo import Memmaps
 from openassay.training.tokens.rows import COLUMN, JsonLines, Parquet, line_ranges, row_groups
 
 
@@ -206,7 +206,7 @@ class PublishedTraining:
         if instead is None:
             files.check_order(recipe)
         single = files.batches(artifacts, recipe, one_by_one=True)  # for a part of a batch may be all that is here
-        return _InOrder(single, recipe.batch_size, recipe.architecture.vocab_size, recipe.data.repetition_filter)
+        return _InOrder(single, recipe.batch_size, recipe.architecture.vocab_size)
 
     def token_ranges(self, recipe: LanguageRecipe, sizes: Sequence[int], first: int, stop: int) -> list[ByteRange]:
         """The bytes of sequences [first, stop) of the training in files of these sizes. `BadTokens` when there are fewer."""
@@ -229,8 +229,6 @@ class _InOrder:
     batch_size: int
     num_words: int
     """Rows of the model's embedding."""
-    repetition_filter: tuple[int, int, int] | None
-    """Shortest and longest period, and how many times: such sequences bear no loss."""
 
     def items(self, first: int, count: int) -> NDArray[np.integer[Any]]:
         """As `Tokens`."""
@@ -244,14 +242,6 @@ class _InOrder:
                 f"sequences {first} to {first + count - 1}: expected token ids below {self.num_words}, the rows of the "
                 f"embedding, found {rows.max()}"
             )
-        if self.repetition_filter is not None:
-            low, high, times = self.repetition_filter
-            odd = may_bear_no_loss(rows, (low, high), times)
-            if odd.any():  # else it has no effect here
-                raise RecipeMismatch(
-                    f"data.repetition_filter: sequence {first + int(odd.argmax())} of the training repeats itself, and may bear "
-                    "no loss in it; that cannot be replayed"
-                )
         return rows
 
 

@@ -90,21 +90,6 @@ class Memmaps:
         return np.stack([tokens_from(self.read(place), self.dtype) for place in self._places(index, index + 1)])
 
 
-def may_bear_no_loss(rows: Tokens, periods: tuple[int, int], times: int) -> npt.NDArray[np.bool_]:
-    """Which sequences OLMo's filter of instances may leave out of the loss: a period of so many tokens, repeated so many times.
-
-    OLMo compares rows of a period's length, and takes the last for the first one's neighbour: two repetitions fewer count here.
-    """
-    found = np.zeros(len(rows), dtype=bool)
-    for period in range(periods[0], min(periods[1], rows.shape[1] // 3) + 1):
-        needed = period * max(1, times - 3)  # that many tokens equal those one period earlier
-        same = (rows[:, period:] == rows[:, :-period]).astype(np.int64)
-        if same.shape[1] >= needed:
-            sums = np.pad(np.cumsum(same, axis=1), ((0, 0), (1, 0)))
-            found |= (sums[:, needed:] - sums[:, :-needed] == needed).any(axis=1)
-    return found
-
-
 def check_raw(data: bytes, name: str) -> None:
     """A file of this kind has no header: one that begins as numpy's own would be read shifted."""
     if data.startswith(NPY_MAGIC):
