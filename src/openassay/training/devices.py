@@ -25,6 +25,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from openassay.faults import Fault
 from openassay.training.language import LanguageRecipe
 from openassay.training.lm import LanguageTraining, Log
 from openassay.training.mismatch import RecipeMismatch
@@ -154,8 +155,9 @@ class ShardedTraining:
                         raise answers[pipe]
         except (EOFError, OSError):
             self.close()
-            raise RecipeMismatch(
-                "a device's process ended while it trained: out of memory, or ended from outside"
+            raise Fault(
+                "a device's process ended while it trained, out of memory or ended from outside; run the same command again, with "
+                "fewer processes on this machine"
             ) from None
         except Exception:  # the others wait for the one that failed
             self.close()
