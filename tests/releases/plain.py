@@ -30,7 +30,7 @@ def train(
     clip: float = 1.0,
     z_loss: float = 0.0,
 ) -> dict[int, dict[str, np.ndarray]]:
-    """The weights after so many updates, for each number in `keep`. A batch's inputs are its labels, one further."""
+    """The weights after so many updates, for each number in `keep`. A batch's inputs are its labels, one further; OLMo divides by all of them."""
     named = dict(model.named_parameters())
     groups = [
         {
@@ -51,8 +51,8 @@ def train(
                 break
             rows = torch.from_numpy(batches(k).astype(np.int64))
             logits = model(input_ids=rows).logits[:, :-1].flatten(0, 1)
-            loss = torch.nn.functional.cross_entropy(logits, rows[:, 1:].flatten())
-            loss = loss + z_loss * logits.logsumexp(-1).square().mean()
+            loss = torch.nn.functional.cross_entropy(logits, rows[:, 1:].flatten(), reduction="sum")
+            loss = (loss + z_loss * logits.logsumexp(-1).square().sum()) / rows.numel()
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(list(named.values()), clip)

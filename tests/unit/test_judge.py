@@ -35,7 +35,7 @@ def rerun(seed: int, *, bump: float = 0.0) -> Rerun:
     )
     return Rerun(
         target="t", arm="faithful", seed=seed, identity="0" * 64, registered={}, status=RerunStatus.FINISHED, reason="",
-        measurements=(), curves={"loss": curve}, environment={}, log_tail="", started_at="", duration_s=1.0, cpu_s=1.0,
+        measurements=(), curves={"loss": curve}, environment={}, log_tail="", started_at="", duration_s=1.0, cpu_s=1.0, together=(),
     )  # fmt: skip
 
 

@@ -198,7 +198,7 @@ def rerun(value: float, seed: int = 0, status: RerunStatus = FINISHED) -> Rerun:
     measurement = Measurement(metric="m", value=value, raw=str(value), step=None, self_reported=False)
     return Rerun(
         target="t", arm="faithful", seed=seed, identity="0" * 64, registered={}, status=status, reason="",
-        measurements=(measurement,), curves={}, environment={}, log_tail="", started_at="", duration_s=1.0, cpu_s=1.0,
+        measurements=(measurement,), curves={}, environment={}, log_tail="", started_at="", duration_s=1.0, cpu_s=1.0, together=(),
     )  # fmt: skip
 
 

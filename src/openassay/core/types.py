@@ -564,7 +564,7 @@ class Rerun:
     started_at: str
     duration_s: float
     cpu_s: float
-    together: tuple[int, ...] = ()
+    together: tuple[int, ...]
     """Seeds of this arm that were trained in one computation with it, its own among them: the times are its share of that
     computation's. Empty when it was trained by itself. Part of the identity."""
 
