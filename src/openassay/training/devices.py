@@ -156,7 +156,7 @@ class ShardedTraining:
         except (EOFError, OSError):
             self.close()
             raise Fault(
-                "a device's process ended while it trained, out of memory or ended from outside; run the same command again, with "
+                "a device's process ended while it trained, out of memory or ended from outside; run the same command again with "
                 "fewer processes on this machine"
             ) from None
         except Exception:  # the others wait for the one that failed
