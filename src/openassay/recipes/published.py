@@ -80,7 +80,8 @@ class TokenFiles:
         if self.sizes is not None and len(self.sizes) != len(self.files):
             raise ValueError(f"sizes: one for each of {len(self.files)} files is needed, found {len(self.sizes)}")
         if self.sizes is not None and (self.index or self.layout not in BY_PLACE):
-            raise ValueError(f"sizes: layout {self.layout} and an index are read whole; leave it out")
+            why = "an index" if self.index else f"layout {self.layout}"
+            raise ValueError(f"sizes: with {why} the files are read whole; leave it out")
 
     def batches(self, artifacts: Mapping[str, str], recipe: LanguageRecipe, *, one_by_one: bool = False) -> Batches:
         """The batches of the recipe, or its sequences as batches of one. `BadTokens` says what does not fit."""
