@@ -557,14 +557,10 @@ def _check_replay(target: Target, recipe: ReplayRecipe, where: str) -> None:
     """A replay has its controls and probes built in, and one question: does it stay within three floors?"""
     if target.controls or target.probes or set(recipe.arms) != {"faithful"} or recipe.arms["faithful"] != Arm():
         raise BadInput(f"{where}: rerun: a replay takes no controls, probes or arms: it has its own")
-    for artifact, key in recipe.artifacts().items():
-        if artifact not in target.artifacts:
-            raise BadInput(f"{where}: rerun.{key}.artifact: there is no artifact {artifact!r}")
+    recipe.check_sources(target.artifacts, f"{where}: rerun")
     if recipe.problem:
         raise BadInput(f"{where}: rerun.{recipe.problem}")
     _check_alternatives(target, recipe, where)
-    if recipe.settings and not recipe.taken_from:
-        raise BadInput(f"{where}: rerun.taken_from: missing; say where the settings stand")
     for i, claim in enumerate(target.claims):
         asked = (claim.published.value, claim.direction, claim.tolerance.margin)
         if claim.testable and claim.metric == recipe.metric and asked != (0.0, "at_most", REPLAY_MARGIN):

@@ -124,11 +124,11 @@ def publish(folder: Path, *, second_beta: float = 0.95) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def rerun(folder: Path, data: dict[str, Any]) -> Execution:
+def rerun(folder: Path, data: dict[str, Any], device: str = "cpu") -> Execution:
     recipe = parse(ReplayRecipe, data, "target")
     assert recipe.problem == ""
     job = Job(
-        arm=Arm(), seed=0, data=None, artifacts={"all": str(folder)}, python=None, glue=None, out=folder, device="cpu",
+        arm=Arm(), seed=0, data=None, artifacts={"all": str(folder)}, python=None, glue=None, out=folder, device=device,
         threads=1, timeout_s=600,
     )  # fmt: skip
     return recipe.execute(job)
@@ -159,6 +159,12 @@ def test_a_segment_needs_its_own_batches_only_and_matches_or_differs(tmp_path: P
     done = rerun(other, publish(other, second_beta=0.999))
     assert done.replay is not None
     assert done.replay.standing == "DIFFERS"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+def test_a_gpu_that_is_not_there_is_the_users_to_mend(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="asks for cuda, and torch sees no GPU"):
+        rerun(tmp_path, publish(tmp_path), "cuda")
 
 
 def test_without_an_optimizer_state_losses_alone_are_compared(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -22,13 +22,14 @@ from openassay.faults import BadInput
 from openassay.protocols.ladder import FEWEST, LABEL, ladder
 from openassay.recipes.formats.draft import NAMES
 from openassay.recipes.job import Arm, Execution, Job, with_changes
-from openassay.recipes.published import Checkpoint, PublishedTraining, weights_of
+from openassay.recipes.published import Checkpoint, PublishedTraining, device_for, taken_from_elsewhere, weights_of
 from openassay.records import parse, to_plain
 from openassay.training.language import LanguageRecipe
 from openassay.training.mismatch import RecipeMismatch
 from openassay.training.numerics import Numerics, Tokens
 from openassay.training.sequences import Items, Reordered, Scrambled, trained_on
 from openassay.training.tokens import BadTokens, ByteRange, local
+from openassay.training.tokens.ranges import tokens_from
 
 if TYPE_CHECKING:
     from openassay.training.pretraining import Pretraining
@@ -85,11 +86,11 @@ class HeldOut:
 
     def items(self, artifacts: Mapping[str, str], length: int) -> Items:
         """Token ids, shape (count, length). `BadTokens` says what does not fit."""
-        dtype = np.dtype(self.dtype).newbyteorder("<")
+        dtype: np.dtype[Any] = np.dtype(self.dtype)
         size = length * dtype.itemsize
         read = local(Path(artifacts[self.artifact]))
         found = read(ByteRange(self.path, self.first * size, (self.first + self.count) * size))
-        return np.frombuffer(found, dtype=dtype).reshape(self.count, length).astype(np.int64)
+        return tokens_from(found, dtype).reshape(self.count, length)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,19 +162,17 @@ class PretrainRecipe(PublishedTraining):
         """None of the release's code is run."""
         return set()
 
+    def named(self) -> list[tuple[str, str]]:
+        """As `PublishedTraining.named`."""
+        found = super().named() + ([("held_out", self.held_out.artifact)] if self.held_out else [])
+        return found + [(f"released.{i}", of.artifact) for i, of in enumerate(self.released)]
+
     # What the plan asks -------------------------------------------------------------------------------------------------
 
     def check(self, title: str, artifacts: Collection[str], claims: tuple[Claim, ...], where: str) -> None:
         """What is wrong with a target of this driver, as far as its file shows; `BadInput`."""
         key = f"{where}: rerun"
-        named = [("recipe", self.recipe.artifact), ("tokens", self.tokens.artifact)]
-        named += [("held_out", self.held_out.artifact)] if self.held_out else []
-        named += [(f"released.{i}", of.artifact) for i, of in enumerate(self.released)]
-        for part, artifact in named:
-            if artifact not in artifacts:
-                raise BadInput(f"{key}.{part}.artifact: there is no artifact {artifact!r}")
-        if self.settings and not self.taken_from:
-            raise BadInput(f"{key}.taken_from: missing; say where the settings stand")
+        self.check_sources(artifacts, key)
         if set(self.arms) != {"faithful"} or self.arms["faithful"] != Arm():
             raise BadInput(
                 f"{key}.arms: claims are tested on the recipe as published; give changes as controls or probes"
@@ -282,11 +281,7 @@ class PretrainRecipe(PublishedTraining):
         else:
             yield "data_order", "every rerun saw the published sequences in an order of its own"
         if self.settings:
-            stated = ", ".join(sorted(self.settings))
-            yield (
-                "recipe_not_whole",
-                f"the published recipe does not state {stated}: taken from elsewhere, as the target says",
-            )
+            yield "recipe_not_whole", taken_from_elsewhere(self.settings)
         if self.precision:
             yield "precision_chosen", f"the reruns were trained in {self.precision}, as the target says"
         if self.ladder:
@@ -466,16 +461,6 @@ class PretrainRecipe(PublishedTraining):
             reference = float(np.mean(released))
             curves[ABOVE_RELEASED] = tuple((step, loss - reference) for step, loss in found.held_out)
         return curves
-
-
-def device_for(wanted: str) -> str:
-    """`cpu` or `cuda`; `BadInput` where there is none."""
-    from openassay.training.trainer import pick_device  # noqa: PLC0415
-
-    try:
-        return pick_device(wanted)
-    except RecipeMismatch as error:
-        raise BadInput(str(error)) from None
 
 
 def _too_large(error: Exception) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -192,6 +192,18 @@ class PublishedTraining:
     """Values of the canonical recipe, by dotted name, that its file leaves unstated; `taken_from` says where they stand."""
     taken_from: tuple[Citation, ...] = ()
 
+    def named(self) -> list[tuple[str, str]]:
+        """Every artifact that is needed, after the key that names it."""
+        return [("recipe", self.recipe.artifact), ("tokens", self.tokens.artifact)]
+
+    def check_sources(self, artifacts: Collection[str], key: str) -> None:
+        """Is there each artifact that is named, and a source of the settings? `BadInput` says what is not."""
+        for part, artifact in self.named():
+            if artifact not in artifacts:
+                raise BadInput(f"{key}.{part}.artifact: there is no artifact {artifact!r}")
+        if self.settings and not self.taken_from:
+            raise BadInput(f"{key}.taken_from: missing; say where the settings stand")
+
     def read(self, artifacts: Mapping[str, str]) -> LanguageRecipe:
         """The canonical recipe. `BadInput` says which value it lacks."""
         folder = Path(artifacts[self.recipe.artifact])
@@ -244,6 +256,23 @@ class _InOrder:
                 f"embedding, found {rows.max()}"
             )
         return rows
+
+
+def taken_from_elsewhere(settings: Iterable[str]) -> str:
+    """What a reader must know of values that the published file does not state."""
+    return (
+        f"the published recipe does not state {', '.join(sorted(settings))}: taken from elsewhere, as the target says"
+    )
+
+
+def device_for(wanted: str) -> str:
+    """`cpu` or `cuda`; `BadInput` where there is none."""
+    from openassay.training.trainer import pick_device  # noqa: PLC0415 - torch takes seconds to import
+
+    try:
+        return pick_device(wanted)
+    except RecipeMismatch as error:
+        raise BadInput(str(error)) from None
 
 
 @lru_cache(maxsize=2)

@@ -47,7 +47,7 @@ from openassay.protocols.segment import SHORTEST_BURN_IN, burn_in_start, replay_
 from openassay.recipes.alternatives import Alternative, declared_changes
 from openassay.recipes.job import Arm, Execution, Job
 from openassay.recipes.losses import LossLog
-from openassay.recipes.published import Checkpoint, OptimizerState, PublishedTraining, stored_as, weights_of
+from openassay.recipes.published import Checkpoint, OptimizerState, PublishedTraining, device_for, stored_as, weights_of
 from openassay.records import read_record
 from openassay.training.language import LanguageRecipe
 from openassay.training.mismatch import RecipeMismatch
@@ -100,7 +100,7 @@ class ReplayRecipe(PublishedTraining):
     def execute(self, job: Job) -> Execution:
         """One replay with its replicas and probes, in this process."""
         started, said, deadline = time.process_time(), [""], time.monotonic() + job.timeout_s
-        device = _device(job.device)
+        device = device_for(job.device)
         status, reason, checkpoints, record = RerunStatus.FAILED, "", None, None
 
         def say(line: str) -> None:
@@ -206,14 +206,11 @@ class ReplayRecipe(PublishedTraining):
             )
         return ""
 
-    def artifacts(self) -> dict[str, str]:
-        """Every artifact that is named, with the key that names it."""
-        named = {self.recipe.artifact: "recipe", self.tokens.artifact: "tokens"}
-        for of in self.checkpoints:
-            named[of.artifact] = "checkpoints"
-            if of.optimizer:
-                named[of.optimizer.artifact] = "checkpoints.optimizer"
-        return named | ({self.losses.artifact: "losses"} if self.losses else {})
+    def named(self) -> list[tuple[str, str]]:
+        """As `PublishedTraining.named`; not those of the alternatives."""
+        found = super().named() + [("checkpoints", of.artifact) for of in self.checkpoints]
+        found += [("checkpoints.optimizer", of.optimizer.artifact) for of in self.checkpoints if of.optimizer]
+        return found + ([("losses", self.losses.artifact)] if self.losses else [])
 
     def sequences(self, recipe: LanguageRecipe, updates: int) -> tuple[int, int]:
         """The first and the last but one of the sequences that are read: those of the replayed batches (and of the burn-in before
@@ -226,7 +223,9 @@ class ReplayRecipe(PublishedTraining):
 
     def only_alternatives(self) -> frozenset[str]:
         """Artifacts that the replay itself does not need: an audit does not bring them, `openassay explain` does."""
-        return frozenset(of.tokens.artifact for of in self.alternatives if of.tokens) - set(self.artifacts())
+        return frozenset(of.tokens.artifact for of in self.alternatives if of.tokens) - {
+            artifact for _, artifact in self.named()
+        }
 
     def explained(
         self, artifacts: Mapping[str, str], *, updates: Sequence[int], say: Say = lambda _line: None
@@ -284,12 +283,6 @@ def _read(path: Path, kind: type[T], rerun: object, reruns: RerunsRecord) -> T |
 
 class _TimeLimit(Exception):
     pass
-
-
-def _device(wanted: str) -> str:
-    from openassay.training.trainer import pick_device  # noqa: PLC0415
-
-    return pick_device(wanted)
 
 
 def checkpoints_record(found: Forensics) -> CheckpointsRecord:

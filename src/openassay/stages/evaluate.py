@@ -11,7 +11,8 @@ from openassay.layout import Layout
 from openassay.plan import Plan
 from openassay.provenance import package_versions
 from openassay.recipes.job import Arm
-from openassay.recipes.pretrain import VALIDATION, PretrainRecipe, device_for
+from openassay.recipes.pretrain import VALIDATION, PretrainRecipe
+from openassay.recipes.published import device_for
 from openassay.recipes.python import measured
 from openassay.recipes.run import run_once
 from openassay.sandbox import LOG_TAIL, NotPossible, make_room

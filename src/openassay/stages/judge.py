@@ -51,6 +51,7 @@ from openassay.layout import Layout
 from openassay.plan import Plan
 from openassay.provenance import git_state, machine, now, package_versions
 from openassay.recipes.pretrain import PretrainRecipe
+from openassay.recipes.published import taken_from_elsewhere
 from openassay.recipes.replay import read_replay
 from openassay.records import read_record
 
@@ -121,7 +122,7 @@ def _not_exercised(replay: ReplayRecord) -> list[Finding]:
         for of in replay.exercise if not of.exercised
     ]  # fmt: skip
     if replay.settings:
-        message = f"the published recipe does not state {', '.join(replay.settings)}: taken from elsewhere, as the target says"
+        message = taken_from_elsewhere(replay.settings)
         found.append(Finding(stage="judge", kind="recipe_not_whole", message=message))
     return found
 
