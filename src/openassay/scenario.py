@@ -1,27 +1,28 @@
 """What does a claim come out as, from its numbers alone? Scenarios: a published value, a tolerance, and reruns in order.
 
 `openassay judge` reads them as JSON, one or one a line; this is where they become arrays for `sequential` and its answers become
-records again.
+records again. A finished sample is looked at once; `sequential` looks after each run, as an audit does.
 """
 
 from __future__ import annotations
 
-import csv
 import itertools
 import json
-import re
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from scipy import stats
 
-from openassay.core.boundaries import ALPHAS, PLANS
+from openassay.core import boundaries, plausibility, reasons, sequential
+from openassay.core.evidence import FUTILE, QUESTIONS
 from openassay.core.quality import warnings
-from openassay.core.sequential import SIDES, Stop, Terms, probability_within, run, score, to_batch
-from openassay.core.types import LARGEST
+from openassay.core.reasons import Seen, Standing
+from openassay.core.sequential import SEQUENTIAL_RUNS, SIDES, Stop, Terms, to_batch
+from openassay.core.types import LARGEST, Estimand, Spread, seed_sd
 from openassay.faults import BadInput
 from openassay.records import first_problem
 
@@ -39,6 +40,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), Bounded]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
 MOST_RUNS = 10_000
+LEAST_ALPHA, LARGEST_ALPHA = 0.001, 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,9 @@ class Question:
 
     tolerance: Positive
     direction: Literal["two-sided", "at_least", "at_most"] = "two-sided"
-    alpha: Annotated[float, Field(ge=min(ALPHAS), le=max(ALPHAS))] = 0.05
+    alpha: Annotated[float, Field(ge=LEAST_ALPHA, le=LARGEST_ALPHA)] = 0.05
+    estimand: Estimand = "number"
+    """`number`: the recipe's mean against the printed value; `recipe`: against the published recipe's unknown mean."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +72,11 @@ class Reference:
     values: Annotated[tuple[Number, ...], Field(min_length=1, max_length=MOST_RUNS)] | None = None
     mean: Number | None = None
     sd: NotNegative | None = None
+    sd_is: Spread = "sd"
+    """What `sd` is a spread of, or an error: see Published.sd_is."""
     n: Count | None = None
+    units: Count = 1
+    """Folds, splits or other units that each value averages."""
     best_of: Count | None = None
     """The published value is the best of this many trainings."""
     better: Literal["higher", "lower"] | None = None
@@ -81,7 +89,9 @@ class Reference:
             raise ValueError("give either values, or mean")
         if self.values is not None and (self.sd is not None or self.n not in {None, len(self.values)}):
             raise ValueError("with values, sd and n follow from them")
-        if self.sd is not None and (self.n or 1) < 2:
+        if self.sd_is == "over_units" and (self.sd is None or self.units < 2):
+            raise ValueError("sd_is over_units needs sd, and units of 2 or more")
+        if self.sd is not None and (self.n or 1) < 2 and self.sd_is in {"sd", "standard_error", "confidence_interval_95"}:
             raise ValueError("sd needs n of 2 or more: a spread over trainings")
         if self.best_of not in {None, 1} and self.better is None:
             raise ValueError("best_of needs better: higher or lower")
@@ -117,7 +127,10 @@ class Scenario:
     paired: bool | None = None
     """Rerun i has the seed and the data order of published value i."""
     declared_divergence_rate: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] | None = None
-    max_runs: Count | None = None
+    max_runs: Annotated[int, Field(ge=1, le=MOST_RUNS)] | None = None
+    """Most runs that may be used; of a sequential test the number that is planned, SEQUENTIAL_RUNS when left out."""
+    expensive: bool = False
+    """Does a sequential test stop when a decision within its runs has become unlikely?"""
 
     def __post_init__(self) -> None:
         if self.paired and self.published.values is None:
@@ -129,20 +142,24 @@ def terms(scenario: Scenario) -> Terms:
     published, question, metric, family = scenario.published, scenario.claim, scenario.metric, scenario.family
     values, k = published.values, published.count
     mean = published.mean if published.mean is not None else float(np.mean(values or ()))
-    sd = published.sd if values is None or k < 2 else float(np.std(values, ddof=1))
+    if values is not None:
+        sd = float(np.std(values, ddof=1)) if k > 1 else None
+    else:
+        sd = None if published.sd is None else seed_sd(published.sd, published.sd_is, k, published.units)
     items = metric.test_n if metric.type == "accuracy" and metric.test_n else 0
     step = max(published.rounding or 0.0, 1 / items if items else 0.0)
     # Equal differences, seed by seed, from values that are not equal: then the seeds have arrived, and nothing else is random.
     follows_seeds = bool(scenario.paired) and len(set(values or ())) > 1 and not step
     found = Terms(
-        published=0.0 if scenario.paired else mean, margin=question.tolerance, num_published=k, published_sd=sd,
+        published=0.0 if scenario.paired else mean, margin=question.tolerance, estimand=question.estimand, num_published=k,
+        published_sd=sd, published_df=published.units - 1 if published.sd_is == "over_units" else k - 1,
         rounding=published.rounding or 0.0, extra_sd=published.extra_sd or 0.0, best_of=published.best_of or 1,
         higher_is_better=published.better != "lower", family_sd=family.sd if family else None,
         family_df=family.df if family else 0.0, test_error=1 - mean if items else None, test_items=items, step=step,
         direction=SIDES[question.direction], alpha=question.alpha,
         divergence_rate=scenario.declared_divergence_rate or 0.0,
-        deterministic=bool(scenario.deterministic) or follows_seeds,
-        paired=bool(scenario.paired), max_runs=scenario.max_runs or MOST_RUNS,
+        deterministic=bool(scenario.deterministic) or follows_seeds, paired=bool(scenario.paired),
+        max_runs=scenario.max_runs or MOST_RUNS, futility=FUTILE if scenario.expensive else 0.0,
     )  # fmt: skip
     return replace(found, equal_decides=step > 0 or found.prior()[1] > 0)
 
@@ -156,44 +173,82 @@ def _runs(scenario: Scenario) -> Sequence[float | None]:
 
 
 _VERDICTS = {Stop.WITHIN: "reproduced", Stop.OUTSIDE: "not_reproduced", Stop.DIVERGED: "not_reproduced"}
-
-_REASONS = {
-    Stop.WITHIN: "the interval of the difference lies within the tolerance",
-    Stop.OUTSIDE: "the interval of the difference lies outside the tolerance",
-    Stop.DIVERGED: "more reruns diverged than chance allows",
-    Stop.FUTILE: "futile: a decision by the last planned rerun has become unlikely",
-    Stop.SPENT: "budget: the planned reruns are spent, and the interval straddles the tolerance's edge",
-    Stop.NEEDS_RUNS: "needs runs: the rule asks for another rerun, and none was offered",
-    Stop.EQUAL: "equal reruns: nothing says how large the seed noise is; declare the recipe deterministic if it is",
-    Stop.ROUNDING: "the recipe is deterministic, and the published value's rounding decides",
-}
+_STANDINGS: tuple[Standing, ...] = ("open", "within", "outside")
 
 
-def judge(scenarios: list[Scenario]) -> list[dict[str, Any]]:
-    """One verdict for each scenario, in order, as plain values."""
+def judge(scenarios: list[Scenario], *, look_often: bool = False) -> list[dict[str, Any]]:
+    """One verdict for each scenario, in order, as plain values: by one look, or by a look after each run."""
     if not scenarios:
         return []
     known, offered = [terms(scenario) for scenario in scenarios], [_runs(scenario) for scenario in scenarios]
+    if look_often:
+        known = [replace(of, max_runs=min(of.max_runs, SEQUENTIAL_RUNS if scenario.max_runs is None else boundaries.MOST_RUNS))
+                 for of, scenario in zip(known, scenarios, strict=True)]  # fmt: skip
     batch = to_batch(known, offered)
-    stopped = run(batch)
-    value, least, most = score(stopped, batch)
-    within = probability_within(stopped, batch)
-    names = list(PLANS)
+    stopped = sequential.run(batch) if look_often else sequential.look_once(batch)
+    value, least, most = (of.tolist() for of in sequential.score(stopped, batch))
+    intervals = {question: sequential.interval(stopped, batch, question) for question in QUESTIONS}
+    standings = {
+        question: within + 2 * outside
+        for question, of in intervals.items()
+        for within, outside in [np.array(sequential.standing(stopped, batch, of), dtype=int)]
+    }
+    undecided = np.flatnonzero(~(stopped.reproduced | stopped.not_reproduced))
+    needed = np.zeros(len(scenarios), dtype=int)
+    needed[undecided] = sequential.runs_needed(stopped.at(undecided), batch.at(undecided))
+    # Plain lists: one number of an array at a time is slow.
+    ends = {question: (of.low.tolist(), of.high.tolist(), of.se.tolist()) for question, of in intervals.items()}
+    remains = stats.norm.isf(batch.alpha)
+    luck_remains = (remains * np.sqrt(np.where(batch.asks_recipe, batch.v, 0.0) * stopped.variance)).tolist()
+    rest_remains = (remains * np.sqrt(batch.u2)).tolist()
+    columns = (stopped.stop, stopped.runs_used, stopped.num_values, stopped.estimate, stopped.variance, stopped.df)
+    rows = list(zip(*(of.tolist() for of in columns), strict=True))
     answers: list[dict[str, Any]] = []
     for row, scenario in enumerate(scenarios):
-        stop = Stop(int(stopped.stop[row]))
-        has_interval = bool(np.isfinite(stopped.df[row]))
-        used = offered[row][: int(stopped.runs_used[row])]
-        plan = names[int(batch.plan[row])]
-        answers.append({
-            "id": scenario.id, "verdict": _VERDICTS.get(stop, "inconclusive"), "runs_used": int(stopped.runs_used[row]),
-            "score": float(value[row]) if np.isfinite(value[row]) else None, "interval": [float(least[row]), float(most[row])],
-            "reason": _REASONS[stop], "plan": plan, "feasible": bool(batch.feasible[row]) if batch.prior_df[row] > 0 else None,
-            "difference": float(stopped.estimate[row]) if has_interval else None,
-            "difference_interval": [float(stopped.low[row]), float(stopped.high[row])] if has_interval else None,
-            "probability_within_tolerance": float(within[row]) if has_interval else None,
-            "warnings": [words for _, words in warnings(known[row], used)],
-        })  # fmt: skip
+        code, runs_used, num_values, d, variance, df = rows[row]
+        stop, claim, has_interval = Stop(code), scenario.claim, math.isfinite(df)
+        answer: dict[str, Any] = {
+            "id": scenario.id, "verdict": _VERDICTS.get(stop, "inconclusive"), "shown": [], "why": None, "reason": "",
+            "more_runs_needed": None, "runs_used": runs_used, "estimand": claim.estimand,
+            "score": None if math.isnan(value[row]) else value[row], "interval": [least[row], most[row]],
+            "difference": None, "difference_interval": None, "number_interval": None, "recipe_interval": None,
+            "probability_within_tolerance": None, "luck": None,
+            "warnings": [words for _, words in warnings(known[row], offered[row][:runs_used])],
+        }  # fmt: skip
+        answers.append(answer)
+        if stop is Stop.DIVERGED:
+            answer["reason"] = f"{runs_used - num_values} of {runs_used} runs diverged, more than chance allows"
+            continue
+        if not has_interval:
+            answer["why"], answer["more_runs_needed"] = "more_runs", 2 - num_values
+            answer["reason"] = "fewer than two runs gave a value"
+            continue
+        seen = Seen(
+            stop=stop, estimand=claim.estimand, margin=claim.tolerance, direction=SIDES[claim.direction], difference=d,
+            intervals={question: (of[0][row], of[1][row]) for question, of in ends.items()},
+            standings={question: _STANDINGS[of[row]] for question, of in standings.items()}, num_values=num_values,
+            runs_used=runs_used, max_runs=known[row].max_runs, sequential=look_often,
+            needed=int(needed[row]) or None, luck_remains=luck_remains[row], rest_remains=rest_remains[row],
+            luck=plausibility.luck(d, ends["recipe"][2][row], df) if ends["recipe"][2][row] > 0 else None,
+        )  # fmt: skip
+        se = ends[claim.estimand][2][row]
+        answer |= {
+            "difference": d, "difference_interval": list(seen.intervals[claim.estimand]),
+            "number_interval": list(seen.intervals["number"]), "recipe_interval": list(seen.intervals["recipe"]),
+            "probability_within_tolerance": plausibility.within_flat(d, se, df, seen.margin, seen.direction),
+            "luck": seen.luck,
+        }  # fmt: skip
+        if stop is Stop.WITHIN:
+            answer["shown"] = [question for question in QUESTIONS if seen.standings[question] == "within"]
+            answer["reason"] = reasons.reproduced(seen)
+        elif stop is Stop.OUTSIDE:
+            answer["reason"] = reasons.not_reproduced(seen)
+        elif stop is Stop.EQUAL:
+            answer["why"] = "equal_runs"
+            answer["reason"] = "equal runs: nothing says how large the seed noise is; declare the recipe deterministic if it is"
+        else:
+            found = reasons.still_open(seen)
+            answer |= {"why": found.why, "reason": found.reason, "more_runs_needed": found.more_runs_needed}
     return answers
 
 
@@ -202,15 +257,34 @@ CHUNK = 5_000
 """Scenarios that are judged together."""
 
 
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)}: it stands twice; remove one")
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_no_key_twice)
+
+
 def read(text: bytes, where: str) -> Scenario:
     """A scenario from its JSON; `BadInput` names the place, the key and what was found."""
+    try:
+        _DECODER.decode(text.decode())
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        pass  # pydantic says where
+    except ValueError as error:
+        raise BadInput(f"{where}: {error}") from None
+    except RecursionError:
+        raise BadInput(f"{where}: it is nested too deep for a scenario") from None
     try:
         return _ADAPTER.validate_json(text, strict=True, extra="forbid")
     except ValidationError as error:
         raise BadInput(f"{where}: {first_problem(error)}") from None
 
 
-def judge_lines(lines: Iterable[bytes]) -> Iterator[str]:
+def judge_lines(lines: Iterable[bytes], *, look_often: bool = False) -> Iterator[str]:
     """One verdict as JSON for each line, in order. What comes before a line with a mistake is judged."""
     numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
     while chunk := list(itertools.islice(numbered, CHUNK)):
@@ -220,54 +294,21 @@ def judge_lines(lines: Iterable[bytes]) -> Iterator[str]:
                 scenarios.append(read(line, f"standard input, line {number}"))
         except BadInput as error:
             mistake = error
-        yield from (json.dumps(verdict) for verdict in judge(scenarios))
+        yield from (json.dumps(verdict) for verdict in judge(scenarios, look_often=look_often))
         if mistake:
             raise mistake
 
 
-def read_column(path: Path, column: str | None) -> list[float | None]:
-    """The numbers of one column of a CSV file, None for an empty cell or one that is not a finite number such as `nan`."""
-    try:
-        rows = [row for row in csv.reader(path.read_text(encoding="utf-8-sig").splitlines()) if any(row)]
-    except FileNotFoundError:
-        raise BadInput(f"{path}: there is no such file") from None
-    except (UnicodeDecodeError, csv.Error, IsADirectoryError) as error:
-        raise BadInput(f"{path}: not a CSV file: {error}") from None
-    if not rows:
-        raise BadInput(f"{path}: there is nothing in it")
-    header = [cell.strip() for cell in rows[0]]
-    has_header = not all(_NUMBER.fullmatch(cell) for cell in header)
-    if column is None:
-        if len(header) > 1:
-            raise BadInput(f"{path}: it has {len(header)} columns; name one by --column: {', '.join(header)}")
-        place = 0
-    elif not has_header or column not in header:
-        raise BadInput(f"{path}: there is no column {column!r}; it has {', '.join(header)}")
-    else:
-        place = header.index(column)
-    numbers: list[float | None] = []
-    for number, row in enumerate(rows[has_header:], start=1 + has_header):
-        cell = row[place].strip() if place < len(row) else ""
-        if cell and not _NUMBER.fullmatch(cell):
-            raise BadInput(
-                f"{path}: row {number}: a number is needed, found {cell[:40]!r}; leave it empty for a run that gave none"
-            )
-        value = float(cell or "nan")
-        numbers.append(value if abs(value) <= LARGEST else None)
-    return numbers
-
-
-_NUMBER = re.compile(r"[-+]?(([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|nan|inf(inity)?)", re.IGNORECASE | re.ASCII)
-
-
 def in_words(verdict: dict[str, Any], num_runs: int) -> str:
     """A verdict for people."""
-    lines = [f"{verdict['verdict'].upper()} after {verdict['runs_used']} of {num_runs} runs: {verdict['reason']}"]
+    headline = verdict["verdict"].upper() + (f" · {verdict['why'].replace('_', ' ')}" if verdict["why"] else "")
+    shown = f" (shown: {' and '.join(verdict['shown'])})" if verdict["shown"] else ""
+    lines = [f"{headline}{shown}, by {verdict['runs_used']} of {num_runs} runs: {verdict['reason']}"]
     if verdict["difference"] is not None:
-        low, high = verdict["difference_interval"]
-        lines.append(
-            f"  difference from the published value {verdict['difference']:+.4g}, interval {low:+.4g} to {high:+.4g}"
-        )
+        lines.append(f"  difference from the published value {verdict['difference']:+.4g}")
+        for question, meaning in (("number", "to the printed value"), ("recipe", "to the published recipe's mean")):
+            low, high = verdict[f"{question}_interval"]
+            lines.append(f"  {question}: {low:+.4g} to {high:+.4g}, {meaning}")
     if verdict["score"] is not None:
         low, high = verdict["interval"]
         lines.append(

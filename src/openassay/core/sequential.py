@@ -1,12 +1,17 @@
-"""When may an audit stop, and with which verdict? The group-sequential equivalence test, for many claims at once.
+"""Is a claim reproduced? The equivalence test of two questions, for many claims at once: sequential, or by one look.
 
-After every rerun there is one interval of theta = mean of the reruns' distribution - mean of the published recipe's:
+Of n reruns with mean m there is, for each question, one interval:
 
-    d +- c_n se,   se^2 = s~^2 (1/n + v) + u^2,   s~^2 = (d0 s0^2 + (n - 1) s^2) / (d0 + n - 1)
+    number:  (mean of the recipe as rerun) - (the printed value)                          d +- c se,  se^2 = s~^2 / n + u^2
+    recipe:  (mean of the recipe as rerun) - (mean of the published recipe, unknown)      d +- c se,  se^2 = s~^2 (1/n + v) + u^2
 
-Reproduced when it lies within the margin, not reproduced when it lies outside, else another rerun is asked for, until the plan's
-reruns are spent or a decision has become unlikely. c_n (`boundaries`) keeps each wrong verdict at `alpha` over all looks.
-The moderated variance s~^2 is Smyth's (2004); the published value's own noise is v, in units of the seed variance, and u^2.
+    d = m - printed value,   s~^2 = (d0 s0^2 + (n - 1) s^2) / (d0 + n - 1)
+
+v is the luck of the published trainings, 1/k for a mean over k; u^2 the variance of the printed value's rounding and of what else is
+known to separate the two. REPRODUCED: the claim's question (`number` by default) is shown to lie within the margin. NOT_REPRODUCED:
+`recipe` is shown to lie outside, so that no luck of the published trainings explains it. Sequentially, c (`boundaries`) keeps each
+wrong verdict at `alpha` over all looks; a finished sample is looked at once, with c of Student's t. The moderated variance s~^2 is
+Smyth's (2004).
 
 Every array has shape (claims,) unless said otherwise; runs beyond the one that decides are never looked at.
 """
@@ -15,16 +20,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import integrate, stats
+from scipy import integrate, special, stats
 
-from openassay.core.boundaries import PLANS, critical_value, nominal_level
+from openassay.core.boundaries import critical_value, table
 from openassay.core.score import credit
+from openassay.core.types import Estimand
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int_]
@@ -37,15 +43,19 @@ DIVERGENCE_ALPHA = 0.2
 """Share of alpha, on top of it, that may go to accusing a release whose recipe diverges at that rate."""
 DIVERGENCE_ACCEPT = 0.2
 """Below this tail probability of the reruns that diverged, a claim is not called reproduced."""
-FUTILE = 0.05
-"""A smaller chance of a decision by the last rerun stops an audit."""
+DIVERGENCE_EDGE = 0.7
+"""Of what the declared rate leaves: a recipe that diverges at declared + this (1 - declared) must not be called reproduced."""
+DIVERGENCE_LEVEL = 0.03
+"""Such a recipe gives so few diverged reruns with at most this probability, times (1 - declared), at each look that accepts; over all
+looks together below 0.05, by enumeration (tests/unit/test_sequential.py)."""
+SEQUENTIAL_RUNS = 50
+"""Most reruns of a sequential test where nobody says otherwise."""
 FUTILE_DF = 3
-"""From this many degrees of freedom on, that chance is believed."""
-
-_MOST_RUNS = np.array([plan.max_runs for plan in PLANS.values()])
-_LARGEST_Q = np.array([plan.largest_q for plan in PLANS.values()])
-_NAMES = list(PLANS)
-_STD10 = _NAMES.index("std10")
+"""From this many degrees of freedom on, the chance of a decision is believed."""
+SCORE_HIGH_ALPHA = 0.25
+"""Share of alpha at which the score interval's upper end errs; the lower end, which is the verdict, errs with alpha."""
+MOST_NEEDED = 10_000
+"""Reruns beyond which a claim counts as standing at the edge."""
 
 SIDES = {"two-sided": 0, "at_least": 1, "at_most": -1}
 """A claim's direction as a number: the recipe gives at least the published value, or at most, or neither more nor less."""
@@ -60,17 +70,17 @@ class Stop(IntEnum):
     """Why did an audit of a claim stop?"""
 
     WITHIN = 0
-    """The interval lies within the margin: reproduced."""
+    """The interval of the claim's question lies within the margin: reproduced."""
     OUTSIDE = 1
-    """The interval lies outside the margin: not reproduced."""
+    """The interval of `recipe` lies outside the margin: not reproduced."""
     DIVERGED = 2
     """More reruns diverged than chance allows: not reproduced."""
     FUTILE = 3
-    """A decision has become unlikely."""
+    """The chance of a decision by the last planned rerun is small, and reruns are expensive."""
     SPENT = 4
-    """The plan's reruns are spent."""
+    """The planned reruns are spent, or all rows of a finished sample were looked at."""
     NEEDS_RUNS = 5
-    """The rule asks for another rerun, and there is none."""
+    """The test asks for another rerun, and there is none."""
     EQUAL = 6
     """Equal reruns show no noise, and nothing else says how large it is."""
     ROUNDING = 7
@@ -87,14 +97,14 @@ PRIOR_DF_TEST_SET = 1.0
 
 
 def are_equal(least: ArrayLike, most: ArrayLike, margin: ArrayLike) -> Bools:
-    """Are values from `least` to `most` the same, but for the arithmetic's own error? Shape (...)."""
+    """Whether values from `least` to `most` are the same, but for the arithmetic's own error. Shape (...)."""
     least, most, margin = np.asarray(least), np.asarray(most), np.asarray(margin)
     largest = np.maximum(abs(least), abs(most))
     return np.asarray(most - least <= np.minimum(SAME * np.maximum(largest, margin), margin / 1000))
 
 
 def family_prior_df(df: float) -> float:
-    """For how many degrees of freedom does a family's seed noise count, that was measured on `df`?"""
+    """Degrees of freedom for which a family's seed noise counts that was measured on `df`."""
     return min(df, PRIOR_DF if df >= MANY_DF else PRIOR_DF_FEW)
 
 
@@ -104,10 +114,14 @@ class Terms:
 
     published: float
     margin: float
+    estimand: Estimand = "number"
+    """The question that REPRODUCED answers."""
     num_published: int = 1
     """Trainings behind the published value."""
     published_sd: float | None = None
-    """Over those trainings; with `rounding`, up to half a unit more."""
+    """Of one training's value, over those trainings or over the units that each averages; with `rounding`, half a unit more."""
+    published_df: int | None = None
+    """Degrees of freedom of `published_sd`; num_published - 1 when left out."""
     rounding: float = 0.0
     extra_sd: float = 0.0
     """Standard deviation of what else keeps the published value from the recipe's mean."""
@@ -134,37 +148,27 @@ class Terms:
     """May they at least when all planned reruns are equal?"""
     paired: bool = False
     """Are the reruns differences from published values of the same seeds?"""
-    max_runs: int = 1_000
+    max_runs: int = SEQUENTIAL_RUNS
+    futility: float = 0.0
+    """A chance of a decision below this stops the audit; 0 where reruns are cheap, so that all of them are made."""
 
     def prior(self) -> tuple[float, float]:
         """Seed variance and its degrees of freedom, before the first rerun: the family's, and the published spread's."""
         variance, df = 0.0, 0.0
         if self.paired:
             return variance, df
-        spread = self.published_sd is not None and self.num_published >= 2
-        if not spread or self.family_sd is not None:
-            variance, df = self.elsewhere()
+        more = self.num_published - 1 if self.published_df is None else self.published_df
+        spread = self.published_sd is not None and more > 0
+        if self.family_sd is not None:
+            variance, df = self.family_sd**2, family_prior_df(self.family_df)
+        elif not spread and self.test_error is not None and 0 < self.test_error < 1 and self.test_items:
+            variance, df = self.test_error / (2 * self.test_items), PRIOR_DF_TEST_SET
         if self.published_sd is not None and spread:
-            more = self.num_published - 1
             # A spread below the metric's own step, 0 for example, says that the metric is coarse, not that there is no noise.
             sd = max(self.published_sd + self.rounding / 2, self.step / 12**0.5)
             variance = (df * variance + more * sd**2) / (df + more)
             df += more
         return variance, df
-
-    def elsewhere(self) -> tuple[float, float]:
-        """What is known of the seed noise from elsewhere: another recipe's, or the size of the test set. It chooses the plan.
-
-        The published spread does not: it is part of every interval, and would count twice (false accepts up to .059 at k = 3).
-        """
-        if self.paired:
-            return 0.0, 0.0
-        if self.family_sd is not None:
-            return self.family_sd**2, family_prior_df(self.family_df)
-        spread = self.published_sd is not None and self.num_published >= 2
-        if self.test_error is not None and 0 < self.test_error < 1 and self.test_items and not spread:
-            return self.test_error / (2 * self.test_items), PRIOR_DF_TEST_SET
-        return 0.0, 0.0
 
 
 @functools.cache
@@ -191,10 +195,12 @@ class Batch:
     num_runs: Ints
     """Reruns that there are of each claim; what stands behind them in `runs` does not count."""
     max_runs: Ints
-    """Most reruns that may be used, beside the plan's own limit."""
+    """Most reruns that may be used: N of the sequential test."""
+    asks_recipe: Bools
+    """Is REPRODUCED an answer to `recipe`, and not to `number`?"""
     published: Floats
     v: Floats
-    """Variance of the published value in units of the seed variance: 1/k for a mean over k trainings."""
+    """Variance of the published value in units of the seed variance: 1/k for a mean over k trainings. For `recipe` only."""
     u2: Floats
     """Its other variance, known: rounding, another test set, extrapolation."""
     best_of: Floats
@@ -222,19 +228,20 @@ class Batch:
     """May equal reruns decide, with the prior or the floor as their noise?"""
     equal_decides_last: Bools
     """May they at the last planned rerun?"""
-    feasible: Bools
-    """Could any number of reruns show that the tolerance is kept, by all that is known of the noise? True where nothing is."""
-    plan: Ints
-    """Index in PLANS."""
+    futility: Floats
 
     def at(self, rows: Ints) -> Batch:
         """Some of the claims."""
         return Batch(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
+    def luck(self, question: Estimand) -> Floats:
+        """v of a question: the published trainings' luck counts for `recipe` only."""
+        return self.v if question == "recipe" else np.zeros_like(self.v)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stopped:
-    """Where each audit stopped."""
+    """Where each audit stopped, and what its values say."""
 
     stop: Ints
     """A `Stop`."""
@@ -242,11 +249,17 @@ class Stopped:
     num_values: Ints
     estimate: Floats
     """d: mean of the values minus the published value; NaN without two values."""
-    se: Floats
+    variance: Floats
+    """s~^2."""
     df: Floats
-    critical: Floats
-    low: Floats
-    high: Floats
+    exact: Bools
+    """Equal values of a recipe that is deterministic: the interval is the rounding's."""
+    sequential: bool
+
+    @property
+    def known(self) -> Bools:
+        """Which claims have an interval?"""
+        return np.asarray(np.isfinite(self.df))
 
     @property
     def reproduced(self) -> Bools:
@@ -258,72 +271,98 @@ class Stopped:
         """Which claims are not reproduced?"""
         return np.asarray((self.stop == Stop.OUTSIDE) | (self.stop == Stop.DIVERGED))
 
+    def at(self, rows: Ints) -> Stopped:
+        """Some of the claims."""
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Stopped(**{name: of if name == "sequential" else of[rows] for name, of in arrays.items()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """The difference that a question asks for, with an interval. NaN without two values."""
+
+    se: Floats
+    critical: Floats
+    low: Floats
+    high: Floats
+
 
 def to_batch(terms: Sequence[Terms], runs: Sequence[Sequence[float | None]]) -> Batch:
-    """Claims and their reruns (None for one that gave no value) as arrays, with the plan of each."""
-    most = max([1, *(min(len(of), int(_MOST_RUNS.max())) for of in runs)])
+    """Claims and their reruns (None for one that gave no value) as arrays."""
+    most = max([1, *(len(of) for of in runs)])
     values = np.full((len(terms), most), np.nan)
     rows = []
     for row, (claim, of) in enumerate(zip(terms, runs, strict=True)):
-        values[row, : min(len(of), most)] = [np.nan if value is None else value for value in of[:most]]
+        values[row, : len(of)] = [np.nan if value is None else value for value in of]
         shift, spread = best_of(claim.best_of)
         share = 1.0 if claim.best_of == 1 else BEST_OF_ALPHA
         alpha_outside = claim.alpha if claim.alpha_outside is None else claim.alpha_outside
         rows.append((
-            len(of), claim.max_runs, claim.published, 0.0 if claim.paired else spread / claim.num_published,
-            claim.rounding**2 / 12 + claim.extra_sd**2, shift, 1.0 if claim.higher_is_better else -1.0, *claim.prior(),
-            max(claim.step, claim.rounding) ** 2 / 12, claim.rounding, claim.margin, claim.direction, share * claim.alpha,
-            share * alpha_outside, DIVERGENCE_ALPHA * alpha_outside, *claim.elsewhere(), claim.divergence_rate,
-            claim.deterministic, claim.equal_decides, claim.equal_decides_last,
+            len(of), max(claim.max_runs, 2), claim.estimand == "recipe", claim.published,
+            0.0 if claim.paired else spread / claim.num_published, claim.rounding**2 / 12 + claim.extra_sd**2, shift,
+            1.0 if claim.higher_is_better else -1.0, *claim.prior(), max(claim.step, claim.rounding) ** 2 / 12, claim.rounding,
+            claim.margin, claim.direction, share * claim.alpha, share * alpha_outside, DIVERGENCE_ALPHA * alpha_outside,
+            claim.divergence_rate, claim.deterministic, claim.equal_decides, claim.equal_decides_last, claim.futility,
         ))  # fmt: skip
     names = (
-        "num_runs", "max_runs", "published", "v", "u2", "best_of", "better", "prior_variance", "prior_df", "floor_variance",
-        "rounding", "margin", "direction", "alpha", "alpha_outside", "alpha_diverged", "elsewhere_variance", "elsewhere_df",
-        "divergence_rate", "deterministic", "equal_decides", "equal_decides_last",
+        "num_runs", "max_runs", "asks_recipe", "published", "v", "u2", "best_of", "better", "prior_variance", "prior_df",
+        "floor_variance", "rounding", "margin", "direction", "alpha", "alpha_outside", "alpha_diverged", "divergence_rate",
+        "deterministic", "equal_decides", "equal_decides_last", "futility",
     )  # fmt: skip
     kinds = {"num_runs": int, "max_runs": int, "direction": int} | dict.fromkeys(
-        ("deterministic", "equal_decides", "equal_decides_last"), bool
+        ("asks_recipe", "deterministic", "equal_decides", "equal_decides_last"), bool
     )
     table = np.array(rows, dtype=float).reshape(len(terms), len(names))
     arrays: dict[str, Any] = {name: table[:, i].astype(kinds.get(name, float)) for i, name in enumerate(names)}
-    variance, df = arrays.pop("elsewhere_variance"), arrays.pop("elsewhere_df")
-    plan = choose_plan(variance, df, *(arrays[name] for name in ("v", "u2", "margin", "max_runs")))
-    q = standard_error_after_ten(arrays["prior_variance"], arrays["v"], arrays["u2"]) / arrays["margin"]
-    return Batch(runs=values, plan=plan, feasible=(q <= _LARGEST_Q[_STD10]) | (arrays["prior_df"] == 0), **arrays)
+    return Batch(runs=values, **arrays)
 
 
-def standard_error_after_ten(variance: Floats, v: Floats, u2: Floats) -> Floats:
-    """The standard error of the difference after ten reruns, at a seed variance."""
-    return np.asarray(np.sqrt(variance * (0.1 + v) + u2))
+class _Test:
+    """A test of a batch: the critical values of its looks, sequential or of one look at all."""
 
+    def __init__(self, batch: Batch, *, sequential: bool) -> None:
+        self.batch, self.sequential = batch, sequential
+        self.tables: dict[tuple[Estimand, str], tuple[Ints, Floats, Bools]] = {}
 
-def choose_plan(variance: Floats, df: Floats, v: Floats, u2: Floats, margin: Floats, max_runs: Ints) -> Ints:
-    """Which plan fits the noise that is known from elsewhere? Index in PLANS; `std10` where nothing is.
+    def critical(self, question: Estimand, alpha: Literal["alpha", "alpha_outside"], rows: Ints, m: Ints) -> Floats:
+        """c at the look of m values of some claims."""
+        b = self.batch
+        if not self.sequential:
+            levels = getattr(b, alpha)[rows]
+            return np.asarray(-special.stdtrit(b.prior_df[rows] + m - 1, levels))
+        which, values, _ = self._table(question, alpha)
+        return np.asarray(values[which[rows], m])
 
-    By q = sqrt(s0^2 (1/10 + v) + u^2)/margin, the standard error after ten reruns in units of the margin. A plan that may not
-    make its reruns gives way to a shorter one.
-    """
-    q = standard_error_after_ten(variance, v, u2) / margin
-    chosen = np.where(df > 0, np.minimum(np.searchsorted(_LARGEST_Q, q), len(_NAMES) - 1), _STD10)
-    chosen = np.where(df < PRIOR_DF_FEW, np.minimum(chosen, _STD10), chosen)  # a hint calls no tolerance infeasible
-    shorter = np.where(max_runs <= _MOST_RUNS[_NAMES.index("fast4")], _NAMES.index("fast4"), _NAMES.index("mid6"))
-    too_long = (chosen == _STD10) & (max_runs < _MOST_RUNS[_STD10])
-    return np.asarray(np.where(too_long, shorter, chosen))
+    def is_look(self, rows: Ints, m: Ints) -> Bools:
+        """Does the test look at m values of some claims?"""
+        if not self.sequential:
+            return np.ones(len(rows), dtype=bool)
+        which, _, at = self._table("number", "alpha")
+        return np.asarray(at[which[rows], m])
+
+    def _table(self, question: Estimand, alpha: str) -> tuple[Ints, Floats, Bools]:
+        """Which design each claim has, and by design and number of values: c, and whether the test looks there."""
+        b = self.batch
+        if (question, alpha) not in self.tables:
+            columns = np.stack([b.max_runs, b.luck(question), b.prior_df, getattr(b, alpha), b.v])
+            designs, which = np.unique(columns, axis=1, return_inverse=True)
+            shape = designs.shape[1], int(b.max_runs.max(initial=2)) + 1
+            values, at = np.full(shape, np.nan), np.zeros(shape, dtype=bool)
+            for row, (most, *design) in enumerate(designs.T.tolist()):
+                values[row, : int(most) + 1], at[row, : int(most) + 1] = table(int(most), *design)
+            self.tables[question, alpha] = which.ravel(), values, at
+        return self.tables[question, alpha]
 
 
 def run(batch: Batch) -> Stopped:
-    """Look at each claim's reruns one after another, and stop where the rule says so."""
+    """Look at each claim's reruns one after another, and stop where the test says so."""
     size = len(batch.margin)
-    state = {
-        "stop": np.full(size, Stop.NEEDS_RUNS), "runs_used": np.zeros(size, dtype=int), "num_values": np.zeros(size, dtype=int),
-        **{name: np.full(size, np.nan) for name in ("estimate", "se", "df", "critical", "low", "high")},
-    }  # fmt: skip
+    test, state = _Test(batch, sequential=True), _begin(size)
     mean, squares = np.zeros(size), np.zeros(size)
     least, most = np.full(size, np.inf), np.full(size, -np.inf)
-    limit = np.minimum(batch.max_runs, _MOST_RUNS[batch.plan])
     going = np.ones(size, dtype=bool)
-    for n in range(1, int(min(batch.runs.shape[1], limit.max(initial=0))) + 1):
-        going &= (batch.num_runs >= n) & (limit >= n)
+    for n in range(1, int(min(batch.runs.shape[1], batch.max_runs.max(initial=0))) + 1):
+        going &= (batch.num_runs >= n) & (batch.max_runs >= n)
         rows = np.flatnonzero(going)
         if not len(rows):
             break
@@ -336,218 +375,290 @@ def run(batch: Batch) -> Stopped:
         mean[came] += change / state["num_values"][came]
         squares[came] += change * (value - mean[came])
         least[came], most[came] = np.minimum(least[came], value), np.maximum(most[came], value)
-        if n < 2:
-            continue
-        lost = n - state["num_values"]
-        tail = stats.binom.sf(lost[rows] - 1, n, np.maximum(batch.divergence_rate[rows], DIVERGENCE_RATE))
-        diverged = rows[tail <= batch.alpha_diverged[rows] * (1 + SAME)]
-        state["stop"][diverged] = Stop.DIVERGED
-        going[diverged] = False
-        looked = came[(state["num_values"][came] >= 2) & going[came]]
-        if len(looked):
-            few_lost = np.zeros(size, dtype=bool)
-            few_lost[rows] = tail > DIVERGENCE_ACCEPT
-            _look(batch, state, going, looked, mean, squares, are_equal(least, most, batch.margin), few_lost)
-    ended = going & (np.minimum(batch.num_runs, limit) == limit) & (state["runs_used"] == limit)
+        if n >= 2:
+            # A rerun that gave no value can speak against the release; the interval is as it was.
+            _look(test, state, rows, mean, squares, are_equal(least, most, batch.margin), rows_with_news=came)
+        going[rows] = np.isin(state["stop"][rows], (Stop.NEEDS_RUNS, Stop.EQUAL))
+    ended = going & (state["runs_used"] == batch.max_runs)
     state["stop"][ended & (state["stop"] == Stop.NEEDS_RUNS)] = Stop.SPENT
-    return Stopped(**state)
+    return Stopped(**state, sequential=True)
+
+
+def look_once(batch: Batch) -> Stopped:
+    """Look once at all reruns of each claim, up to its `max_runs`: their order does not matter."""
+    size, most = batch.runs.shape
+    test, state = _Test(batch, sequential=False), _begin(size)
+    state["runs_used"] = np.minimum(batch.num_runs, batch.max_runs)
+    there = np.isfinite(batch.runs) & (np.arange(most) < state["runs_used"][:, None])
+    state["num_values"] = there.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # Sorted, so that a sum is the same in any order of the rows.
+        values = np.sort(np.where(there, batch.runs, np.nan), axis=1)
+        mean = np.nansum(values, axis=1) / state["num_values"]
+        squares = np.nansum((values - mean[:, None]) ** 2, axis=1)
+    least, greatest = (
+        fill(np.where(there, batch.runs, sign * np.inf), axis=1) for fill, sign in ((np.min, 1), (np.max, -1))
+    )
+    rows = np.flatnonzero(state["runs_used"] >= 2)
+    equal = np.zeros(size, dtype=bool)
+    some = state["num_values"] >= 1
+    equal[some] = are_equal(least[some], greatest[some], batch.margin[some])
+    _look(test, state, rows, mean, squares, equal, rows_with_news=rows)
+    state["stop"][rows[state["stop"][rows] == Stop.NEEDS_RUNS]] = Stop.SPENT
+    return Stopped(**state, sequential=False)
+
+
+def _begin(size: int) -> dict[str, Any]:
+    return {
+        "stop": np.full(size, Stop.NEEDS_RUNS), "runs_used": np.zeros(size, dtype=int), "num_values": np.zeros(size, dtype=int),
+        "exact": np.zeros(size, dtype=bool), **{name: np.full(size, np.nan) for name in ("estimate", "variance", "df")},
+    }  # fmt: skip
+
+
+def may_accept(n: ArrayLike, lost: ArrayLike, declared: ArrayLike, *, sequential: bool) -> Bools:
+    """Whether n reruns of which `lost` gave no value may show a recipe reproduced that is declared to diverge at a rate. Shape (...).
+
+    The loss must fit the declared rate (or one in ten), and be too small for a recipe that nearly always diverges (DIVERGENCE_EDGE).
+    Two reruns, both with a value, cannot show that; where they are all there is they are taken.
+    """
+    n, lost, declared = np.asarray(n), np.asarray(lost), np.asarray(declared, dtype=float)
+    fits = stats.binom.sf(lost - 1, n, np.maximum(declared, DIVERGENCE_RATE)) > DIVERGENCE_ACCEPT
+    edge = declared + DIVERGENCE_EDGE * (1 - declared)
+    few = stats.binom.cdf(lost, n, edge) <= DIVERGENCE_LEVEL * (1 - declared)
+    return np.asarray(fits & (few | ((lost == 0) & (n == 2) & (not sequential))))
 
 
 def _look(
-    batch: Batch, state: dict[str, NDArray[np.generic]], going: Bools, rows: Ints, mean: Floats, squares: Floats,
-    equal: Bools, few_lost: Bools,
-) -> None:  # fmt: skip
-    """One look at the claims `rows`: their interval, and whether they stop."""
-    b = batch.at(rows)
-    m = state["num_values"][rows].astype(int)
-    exact = b.deterministic & equal[rows]
+    test: _Test, state: dict[str, Any], rows: Ints, mean: Floats, squares: Floats, equal: Bools, *, rows_with_news: Ints
+) -> None:
+    """One look at the claims `rows`: whether they stop, and why."""
+    batch = test.batch
+    n, lost = state["runs_used"][rows], state["runs_used"][rows] - state["num_values"][rows]
+    some_lost = lost > 0
+    diverged = np.zeros(len(rows), dtype=bool)
+    declared = np.maximum(batch.divergence_rate[rows], DIVERGENCE_RATE)
+    tail = stats.binom.sf(lost[some_lost] - 1, n[some_lost], declared[some_lost])
+    diverged[some_lost] = tail <= batch.alpha_diverged[rows][some_lost] * (1 + SAME)
+    state["stop"][rows[diverged]] = Stop.DIVERGED
+    rows = np.intersect1d(rows_with_news, rows[~diverged], assume_unique=True)
+    rows = rows[state["num_values"][rows] >= 2]
+    if not len(rows):
+        return
+    b, m, n = batch.at(rows), state["num_values"][rows], state["runs_used"][rows]
     df = b.prior_df + m - 1
     variance = np.maximum((b.prior_df * b.prior_variance + squares[rows]) / df, b.floor_variance)
-    v = b.v + b.best_of**2 / (2 * df)
     estimate = mean[rows] - (b.published - b.better * b.best_of * np.sqrt(variance))
-    se = np.sqrt(variance * (1 / m + v) + b.u2)
-    critical, critical_outside = (critical_value(b.plan, m, v, b.prior_df, a) for a in (b.alpha, b.alpha_outside))
-    half, half_outside = (np.where(exact, b.rounding / 2, c * se) for c in (critical, critical_outside))
-    se = np.where(exact, 0.0, se)
-    low, high = estimate - half, estimate + half
-    for name, found in (
-        ("estimate", estimate),
-        ("se", se),
-        ("df", df),
-        ("critical", critical),
-        ("low", low),
-        ("high", high),
-    ):
+    exact = b.deterministic & equal[rows]
+    for name, found in (("estimate", estimate), ("variance", variance), ("df", df), ("exact", exact)):
         state[name][rows] = found
-    within = _is_within(low, high, b.margin, b.direction)
-    outside = _is_outside(estimate, half_outside, se, df, critical_outside, b.margin, b.direction)
-    at_last = state["runs_used"][rows].astype(int) >= np.minimum(b.max_runs, _MOST_RUNS[b.plan])
+
+    def interval(question: Estimand, alpha: Literal["alpha", "alpha_outside"]) -> Interval:
+        return _interval(b, estimate, variance, df, m, exact, question, test.critical(question, alpha, rows, m))
+
+    asked = interval("number", "alpha")
+    if b.asks_recipe.any():
+        of_recipe = interval("recipe", "alpha")
+        asked = _choose(b.asks_recipe, of_recipe, asked)
+    within = _is_within(asked, b)
+    outside = _is_outside(estimate, interval("recipe", "alpha_outside"), df, b)
+    at_last = n >= b.max_runs if test.sequential else np.ones(len(rows), dtype=bool)
     blind = equal[rows] & ~exact & ~b.equal_decides & ~(b.equal_decides_last & at_last)
     unsure = blind | ((b.best_of > 0) & (df < BEST_OF_DF))
-    within &= few_lost[rows] & ~unsure
+    within &= ~unsure & (exact | may_accept(n, n - m, b.divergence_rate, sequential=test.sequential))
     outside &= ~unsure
-    futile = ~exact & ~within & ~outside & (df >= FUTILE_DF) & (m < _MOST_RUNS[b.plan]) & (variance > 0)
-    where = np.flatnonzero(futile)
+    futile = ~exact & ~within & ~outside & (df >= FUTILE_DF) & (n < b.max_runs) & (variance > 0) & (b.futility > 0)
+    where = np.flatnonzero(futile & test.sequential)
+    futile[:] = False
     if len(where):
-        futile[where] = _chance(b.at(where), estimate[where], variance[where], v[where], df[where], m[where]) < FUTILE
+        number_out = _is_outside(estimate, interval("number", "alpha"), df, b)
+        futile[where] = _chance(test, rows[where], estimate, variance, df, m, number_out, where) < b.futility[where]
     stop = np.full(len(rows), Stop.NEEDS_RUNS)
     stop[blind] = Stop.EQUAL
     stop[exact] = Stop.ROUNDING
     stop[futile & ~blind] = Stop.FUTILE
     stop[outside] = Stop.OUTSIDE
     stop[within] = Stop.WITHIN
-    state["stop"][rows] = stop
-    going[rows] = (stop == Stop.NEEDS_RUNS) | (stop == Stop.EQUAL)
+    state["stop"][rows] = np.where(test.is_look(rows, m) | exact, stop, Stop.NEEDS_RUNS)
 
 
-def _is_within(low: Floats, high: Floats, margin: Floats, direction: Ints) -> Bools:
-    """Is theta shown to lie within the margin? One-sided claims have one edge."""
-    edge = margin * (1 + SAME)
-    above, below = low >= -edge, high <= edge
-    return np.asarray(np.where(direction > 0, above, np.where(direction < 0, below, above & below)))
+def _choose(which: Bools, these: Interval, others: Interval) -> Interval:
+    return Interval(**{f.name: np.where(which, getattr(these, f.name), getattr(others, f.name)) for f in fields(Interval)})
 
 
-def _is_outside(
-    estimate: Floats, half: Floats, se: Floats, df: Floats, critical: Floats, margin: Floats, direction: Ints
-) -> Bools:
-    """Is theta shown to lie outside the margin?"""
-    edge = margin * (1 + SAME)
-    too_low, too_high = estimate + half < -edge, estimate - half > edge
+def _standard_error(b: Batch, variance: Floats, df: Floats, m: ArrayLike, question: Estimand) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        v = b.luck(question) + b.best_of**2 / (2 * df)
+        return np.asarray(np.sqrt(variance * (1 / np.asarray(m) + v) + b.u2))
+
+
+def _interval(
+    b: Batch, estimate: Floats, variance: Floats, df: Floats, m: Ints, exact: Bools, question: Estimand, critical: Floats
+) -> Interval:
+    se = _standard_error(b, variance, df, m, question)
+    half = np.where(exact, b.rounding / 2, critical * se)
+    return Interval(se=np.where(exact, 0.0, se), critical=critical, low=estimate - half, high=estimate + half)
+
+
+def interval(stopped: Stopped, batch: Batch, question: Estimand, *, share: float = 1.0) -> Interval:
+    """The interval of a question where each audit stopped: each end errs with `share` of alpha at most, over all looks."""
+    b = batch
+    critical = np.full(len(b.margin), np.nan)
+    rows = np.flatnonzero(stopped.known)
+    m = stopped.num_values[rows]
+    if stopped.sequential:
+        critical[rows] = critical_value(
+            m, b.max_runs[rows], b.luck(question)[rows], b.prior_df[rows], share * b.alpha[rows], b.v[rows]
+        )
+    else:
+        critical[rows] = -special.stdtrit(stopped.df[rows], share * b.alpha[rows])
+    return _interval(
+        b, stopped.estimate, stopped.variance, stopped.df, stopped.num_values, stopped.exact, question, critical
+    )
+
+
+def asked_interval(stopped: Stopped, batch: Batch, *, share: float = 1.0) -> Interval:
+    """The interval of the claim's own question."""
+    found = interval(stopped, batch, "number", share=share)
+    if not batch.asks_recipe.any():
+        return found
+    return _choose(batch.asks_recipe, interval(stopped, batch, "recipe", share=share), found)
+
+
+def standing(stopped: Stopped, batch: Batch, found: Interval) -> tuple[Bools, Bools]:
+    """Whether an interval shows the difference within the margin, and outside; neither where the noise is not known well enough."""
+    sure = stopped.known & (stopped.stop != Stop.EQUAL) & ~((batch.best_of > 0) & (stopped.df < BEST_OF_DF))
+    return sure & _is_within(found, batch), sure & _is_outside(stopped.estimate, found, stopped.df, batch)
+
+
+def is_missed(stopped: Stopped, batch: Batch) -> Bools:
+    """Whether the printed number is shown not to be reached: the interval of `number` lies outside the margin."""
+    return standing(stopped, batch, interval(stopped, batch, "number"))[1]
+
+
+def _is_within(found: Interval, b: Batch) -> Bools:
+    """Is the difference shown to lie within the margin? One-sided claims have one edge."""
+    edge = b.margin * (1 + SAME)
+    above, below = found.low >= -edge, found.high <= edge
+    return np.asarray(np.where(b.direction > 0, above, np.where(b.direction < 0, below, above & below)))
+
+
+def _is_outside(estimate: Floats, found: Interval, df: Floats, b: Batch) -> Bools:
+    """Is the difference shown to lie outside the margin?"""
+    edge = b.margin * (1 + SAME)
+    too_low, too_high = found.high < -edge, found.low > edge
     # Both tails count: where the noise is large against the margin, an interval that merely misses it accuses too often.
     with np.errstate(divide="ignore", invalid="ignore"):
-        near, far = (abs(estimate) - margin) / se, (abs(estimate) + margin) / se
-        rare = stats.t.sf(near, df) + stats.t.sf(far, df) <= stats.t.sf(critical, df)
-    two_sided = (too_low | too_high) & (rare | (se == 0))
-    return np.asarray(np.where(direction > 0, too_low, np.where(direction < 0, too_high, two_sided)))
+        near, far = (abs(estimate) - b.margin) / found.se, (abs(estimate) + b.margin) / found.se
+        rare = special.stdtr(df, -near) + special.stdtr(df, -far) <= special.stdtr(df, -found.critical)
+    two_sided = (too_low | too_high) & (rare | (found.se == 0))
+    return np.asarray(np.where(b.direction > 0, too_low, np.where(b.direction < 0, too_high, two_sided)))
 
 
-def _chance(b: Batch, estimate: Floats, variance: Floats, v: Floats, df: Floats, m: Ints) -> Floats:
-    """P(a decision at the plan's last look), if the reruns go on like these."""
-    last = _MOST_RUNS[b.plan]
-    final_se = np.sqrt(variance * (1 / last + v) + b.u2)
-    half, half_outside = (
-        critical_value(b.plan, last, v, b.prior_df, alpha) * final_se for alpha in (b.alpha, b.alpha_outside)
-    )
+def _chance(
+    test: _Test, rows: Ints, estimate: Floats, variance: Floats, df: Floats, m: Ints, number_out: Bools, where: Ints
+) -> Floats:
+    """P(another finding by the last planned rerun), if the reruns go on like these: reproduced, not reproduced or not reached."""
+    b = test.batch.at(rows)
+    estimate, variance, df, m = (of[where] for of in (estimate, variance, df, m))
+    last = b.max_runs
     spread = np.sqrt(variance * (1 / m - 1 / last))
 
     def below(x: Floats) -> Floats:
-        return np.asarray(stats.t.cdf((x - estimate) / spread, df))
+        return np.asarray(special.stdtr(df, (x - estimate) / spread))
 
-    room = b.margin - half  # below 0: no number of reruns brings REPRODUCED
+    def half(question: Estimand, alpha: Literal["alpha", "alpha_outside"]) -> Floats:
+        return test.critical(question, alpha, rows, last) * _standard_error(b, variance, df, last, question)
+
+    number = half("number", "alpha")
+    asked = np.where(b.asks_recipe, half("recipe", "alpha"), number) if b.asks_recipe.any() else number
+    out = half("recipe", "alpha_outside")
+    out = np.where(number_out[where] | b.asks_recipe, out, np.minimum(out, number))
+    room = b.margin - asked  # below 0: no sample of this size brings REPRODUCED
     inside = np.where(room > 0, below(room) - below(-room), 0.0)
-    low_out, high_out = below(-b.margin - half_outside), 1 - below(b.margin + half_outside)
+    low_out, high_out = below(-b.margin - out), 1 - below(b.margin + out)
     up = b.direction > 0
     one_sided = np.where(up, 1 - below(-room) + low_out, below(room) + high_out)
     return np.asarray(np.where(b.direction == 0, inside + low_out + high_out, one_sided))
 
 
-def score(stopped: Stopped, batch: Batch) -> tuple[Floats, Floats, Floats]:
-    """S = E[2^-(theta/margin)^2] and its interval; NaN without two values, 0 when too many reruns diverged.
+def runs_needed(stopped: Stopped, batch: Batch) -> Ints:
+    """Values in all that would decide a claim, if more of them had the same mean and standard deviation; 0 where none up to MOST_NEEDED.
 
+    Decided: reproduced, or the number not reached; where it is not reached already, or `recipe` was asked, not reproduced. A
+    sequential test of more reruns than were planned is taken to decide at the level of the planned last look.
+    """
+    rows = np.flatnonzero(stopped.known & ~stopped.exact)
+    found = np.zeros(len(batch.margin), dtype=int)
+    if not len(rows):
+        return found
+    b, s = batch.at(rows), stopped.at(rows)
+    missed = is_missed(s, b) | b.asks_recipe
+    own = np.maximum(s.variance * s.df - b.prior_df * b.prior_variance, 0) / np.maximum(s.num_values - 1, 1)
+    shift = b.better * b.best_of
+
+    def decided(total: Ints) -> Bools:
+        df = b.prior_df + total - 1
+        variance = np.maximum((b.prior_df * b.prior_variance + own * (total - 1)) / df, b.floor_variance)
+        estimate = s.estimate + shift * (np.sqrt(variance) - np.sqrt(s.variance))
+
+        def at(question: Estimand, alpha: Floats) -> Interval:
+            if s.sequential:
+                at_look = np.minimum(total, b.max_runs)
+                level = special.stdtr(
+                    b.prior_df + at_look - 1,
+                    -critical_value(at_look, b.max_runs, b.luck(question), b.prior_df, alpha, b.v),
+                )
+            else:
+                level = alpha
+            return _interval(b, estimate, variance, df, total, s.exact, question, -special.stdtrit(df, level))
+
+        number, recipe = at("number", b.alpha), at("recipe", b.alpha)
+        within = _is_within(_choose(b.asks_recipe, recipe, number), b)
+        lost = s.runs_used - s.num_values
+        within &= may_accept(total + lost, lost, b.divergence_rate, sequential=s.sequential)
+        outside = _is_outside(estimate, at("recipe", b.alpha_outside), df, b)
+        return np.asarray((within | outside | (_is_outside(estimate, number, df, b) & ~missed)) & ((b.best_of == 0) | (df >= BEST_OF_DF)))
+
+    low, high = s.num_values.astype(int), np.full(len(rows), MOST_NEEDED)
+    reachable = decided(high)
+    while (high - low > 1).any():
+        middle = (low + high) // 2
+        enough = decided(middle)
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    found[rows] = np.where(reachable, high, 0)
+    return found
+
+
+def score(stopped: Stopped, batch: Batch) -> tuple[Floats, Floats, Floats]:
+    """S = E[2^-(difference/margin)^2] of the claim's question, and its interval; NaN without two values, 0 when too many diverged.
+
+    The interval's lower end errs with alpha at most, as REPRODUCED does: it is 1/2 or more exactly where the interval of the
+    difference lies within the margin. The upper end errs with SCORE_HIGH_ALPHA of alpha; where the interval lies outside the margin it is 1/2 at most.
     For one-sided claims only the shortfall counts.
     """
+    asked = asked_interval(stopped, batch)
     theta = np.full((len(batch.margin), len(_NODES)), np.nan)
-    known = np.flatnonzero(~np.isnan(stopped.df))
+    known = np.flatnonzero(stopped.known)
     dfs, which = np.unique(stopped.df[known], return_inverse=True)
     quantiles = stats.t.ppf(_NODES, dfs[:, None])[which]
-    theta[known] = stopped.estimate[known, None] + stopped.se[known, None] * quantiles
-    value = _credit(theta, batch.margin[:, None], batch.direction[:, None]).mean(axis=1)
-    at_low, at_high = (_credit(end, batch.margin, batch.direction) for end in (stopped.low, stopped.high))
-    holds_zero = (stopped.low <= 0) & (stopped.high >= 0)
-    least, most = np.minimum(at_low, at_high), np.where(holds_zero, 1.0, np.maximum(at_low, at_high))
+    theta[known] = stopped.estimate[known, None] + asked.se[known, None] * quantiles
+    value = credit_of(theta, batch.margin[:, None], batch.direction[:, None]).mean(axis=1)
+    least = np.minimum(*(credit_of(end, batch.margin, batch.direction) for end in (asked.low, asked.high)))
+    wide = asked_interval(stopped, batch, share=SCORE_HIGH_ALPHA)
+    at_low, at_high = (credit_of(end, batch.margin, batch.direction) for end in (wide.low, wide.high))
+    most = np.where((wide.low <= 0) & (wide.high >= 0), 1.0, np.maximum(at_low, at_high))
+    outside = stopped.not_reproduced | standing(stopped, batch, asked)[1]
+    most = np.where(outside, np.minimum(most, 0.5), most)
+    least, most = np.where(stopped.known, least, 0.0), np.where(stopped.known, most, 1.0)
     diverged = stopped.stop == Stop.DIVERGED
-    unknown = np.isnan(stopped.df)
-    least, most = np.where(unknown, 0.0, least), np.where(unknown, 1.0, most)
     return np.where(diverged, 0.0, value), np.where(diverged, 0.0, least), np.where(diverged, 0.5, most)
 
 
 _NODES = (np.arange(100) + 0.5) / 100
 
 
-def _credit(theta: Floats, margin: Floats, direction: Ints) -> Floats:
+def credit_of(theta: Floats, margin: ArrayLike, direction: ArrayLike) -> Floats:
+    """The credit of a difference (core/score.py); for one-sided claims only the shortfall counts. Shape (...)."""
+    direction = np.asarray(direction)
     short = np.where(direction > 0, np.minimum(theta, 0.0), np.where(direction < 0, np.maximum(theta, 0.0), theta))
     return credit(short, margin)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Expected:
-    """What may be expected of one claim's audit, before its first rerun?"""
-
-    plan: str
-    max_runs: int
-    """Most reruns that the plan makes."""
-    feasible: bool | None
-    """Could any number of reruns show that the tolerance is kept? None when nothing is known of the seed noise."""
-    noise: tuple[float, ...]
-    """Seed noise, in margins, that the rest was computed for: the known one, or a few."""
-    accepted: tuple[float, ...]
-    """P(reproduced) for a recipe without any difference, at each noise."""
-    caught: tuple[float, ...]
-    """P(not reproduced) for a recipe that is off by two margins."""
-    num_runs: tuple[float, ...]
-    """Mean number of reruns without any difference."""
-
-
-def expect(terms: Terms, num_audits: int = 2000) -> Expected:
-    """How many reruns will a claim take, and can its tolerance be decided at all? By simulation with a fixed seed."""
-    variance, df = terms.prior()
-    noise = (variance**0.5 / terms.margin,) if df > 0 else (0.1, 0.25, 0.5)
-    one = to_batch([terms], [()])
-    plan = list(PLANS.values())[int(one.plan[0])]
-    most = min(plan.max_runs, terms.max_runs)
-
-    results = [[_simulated(terms, rho, theta, most, num_audits) for rho in noise] for theta in (0.0, 2.0)]
-    return Expected(
-        plan=plan.name, max_runs=most, feasible=bool(one.feasible[0]) if df > 0 else None, noise=noise,
-        accepted=tuple(float(stopped.reproduced.mean()) for stopped in results[0]),
-        caught=tuple(float(stopped.not_reproduced.mean()) for stopped in results[1]),
-        num_runs=tuple(float(stopped.runs_used.mean()) for stopped in results[0]),
-    )  # fmt: skip
-
-
-def _simulated(terms: Terms, rho: float, theta: float, most: int, num_audits: int) -> Stopped:
-    """Audits of a claim like this one, with seed noise `rho` and a difference of `theta`, both in margins."""
-    rng = np.random.default_rng(0)
-    sd = rho * terms.margin
-    away = -1.0 if terms.direction > 0 else 1.0
-    batch = to_batch([replace(terms, published=0.0, deterministic=False)] * num_audits, [(0.0,) * most] * num_audits)
-    shift, _ = best_of(terms.best_of)
-    reference = rng.standard_normal(num_audits) * np.sqrt(sd**2 * batch.v + batch.u2) + shift * sd * batch.better
-    runs = away * theta * terms.margin + sd * rng.standard_normal((num_audits, most))
-    return run(replace(batch, published=reference, runs=runs))
-
-
-def probability_within(stopped: Stopped, batch: Batch) -> Floats:
-    """P(theta within the margin), reading the t distribution around the estimate as a confidence distribution."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        upper = stats.t.cdf((batch.margin - stopped.estimate) / stopped.se, stopped.df)
-        lower = stats.t.cdf((-batch.margin - stopped.estimate) / stopped.se, stopped.df)
-    spread = np.where(batch.direction > 0, 1 - lower, np.where(batch.direction < 0, upper, upper - lower))
-    return np.asarray(np.where(stopped.se > 0, spread, (stopped.stop == Stop.WITHIN).astype(float)))
-
-
-def p_outside(stopped: Stopped, batch: Batch) -> Floats:
-    """The smallest alpha at which each claim's last look would have shown that the recipe differs; NaN without two values.
-
-    The least over all looks is the sequential test's p-value: of faithful recipes at most alpha get one as small as alpha.
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        above, below = ((sign * stopped.estimate - batch.margin) / stopped.se for sign in (1, -1))
-        nearer = np.maximum(above, below)
-        far = (abs(stopped.estimate) + batch.margin) / stopped.se
-        both = stats.t.sf(nearer, stopped.df) + stats.t.sf(far, stopped.df)
-    one = stats.t.sf(np.where(batch.direction > 0, below, above), stopped.df)
-    nominal = np.where(batch.direction == 0, both, one)
-    v = batch.v + batch.best_of**2 / (2 * np.where(np.isfinite(stopped.df), stopped.df, 1.0))
-    n = np.clip(stopped.num_values, 2, _MOST_RUNS[batch.plan])
-    low, high = np.full(len(nominal), np.log(1e-12)), np.zeros(len(nominal))
-    for _ in range(50):
-        middle = (low + high) / 2
-        enough = nominal_level(batch.plan, n, v, batch.prior_df, np.exp(middle)) >= nominal
-        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-    outside = np.where(batch.direction > 0, stopped.high < -batch.margin, stopped.low > batch.margin)
-    outside |= (batch.direction == 0) & (stopped.high < -batch.margin)
-    exact = np.where(outside, 0.0, 1.0)
-    share = np.where(batch.best_of > 0, BEST_OF_ALPHA, 1.0)
-    found = np.where(stopped.se > 0, np.minimum(np.exp(high) / share, 1.0), exact)
-    return np.asarray(np.where(np.isfinite(stopped.df), found, np.nan))

@@ -1,12 +1,13 @@
 """Is the share of trainings that succeed the published one? Exact tests, for metrics of which a mean says little.
 
 A reward that is 500 or 9, an accuracy that is either chance or 98 %: there the t-test of means has no ground, and the
-honest claim is "9 of 10 trainings reach 475". The intervals are Clopper and Pearson's (1934), with the
-published share's own noise:
+honest claim is "9 of 10 trainings reach 475". For x successes of n reruns against y of k published trainings, the intervals of the
+two questions are Clopper and Pearson's (1934):
 
-    [L(x, n) - U(y, k), U(x, n) - L(y, k)],  L and U at alpha/2 each
+    number:  [L(x, n) - y/k, U(x, n) - y/k],           L and U at alpha
+    recipe:  [L(x, n) - U(y, k), U(x, n) - L(y, k)],   L and U at alpha/2 each
 
-for x successes of n reruns against y of k published trainings; each end errs with alpha at most, whatever the shares are.
+each end errs with alpha at most, whatever the shares are.
 The test is made once, at the last planned rerun. It stops earlier when the reruns that are left cannot change its answer, which
 costs no error.
 """
@@ -20,7 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from openassay.core.sequential import SAME, Stop
+from openassay.core.sequential import MOST_NEEDED, SAME, Stop
+from openassay.core.types import Estimand
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +38,18 @@ class ShareTerms:
     alpha: float
     alpha_outside: float
     max_runs: int
+    estimand: Estimand = "number"
 
     @property
     def published(self) -> float:
         """The published share."""
         return self.successes / self.num_published
 
-    def interval(self, successes: int, num_runs: int, alpha: float) -> tuple[float, float]:
-        """Interval of the reruns' share minus the published recipe's; each end errs with `alpha` at most."""
+    def interval(self, successes: int, num_runs: int, alpha: float, question: Estimand) -> tuple[float, float]:
+        """Interval of the reruns' share minus the printed one, or the published recipe's; each end errs with `alpha` at most."""
+        if question == "number":
+            low, high = bounds(successes, num_runs, alpha)
+            return low - self.published, high - self.published
         low, high = bounds(successes, num_runs, alpha / 2)
         least, most = bounds(self.successes, self.num_published, alpha / 2)
         return low - most, high - least
@@ -57,11 +63,19 @@ class ShareStopped:
     """WITHIN, OUTSIDE, FUTILE (no outcome of the reruns that are left would decide), SPENT or NEEDS_RUNS."""
     num_used: int
     difference: float | None
-    low: float
-    """Of the interval, over all that the reruns that are left may give."""
-    high: float
     se: float
-    """Plain standard error of the difference, for the score."""
+    """Plain standard error of the share, without the published one's."""
+    recipe_se: float
+    """With it."""
+    successes: int
+    left: int
+    """Planned reruns that were not made."""
+
+    def interval(self, terms: ShareTerms, question: Estimand, alpha: float) -> tuple[float, float]:
+        """Interval of a question's difference, over all that the reruns that are left may give."""
+        total = self.num_used + self.left
+        ends = [terms.interval(self.successes + more, total, alpha, question) for more in range(self.left + 1)]
+        return min(low for low, _ in ends), max(high for _, high in ends)
 
 
 @functools.lru_cache(maxsize=10_000)
@@ -88,39 +102,42 @@ def run(terms: ShareTerms, outcomes: Sequence[bool]) -> ShareStopped:
 
 
 def _stopped(terms: ShareTerms, successes: int, n: int, stop: Stop, left: int) -> ShareStopped:
-    ends = [terms.interval(successes + more, n + left, terms.alpha) for more in range(left + 1)]
     share, published = successes / max(n, 1), terms.published
-    variance = share * (1 - share) / max(n, 1) + published * (1 - published) / terms.num_published
+    variance, theirs = share * (1 - share) / max(n, 1), published * (1 - published) / terms.num_published
     return ShareStopped(
-        stop=stop, num_used=n, difference=share - published if n else None, low=min(low for low, _ in ends),
-        high=max(high for _, high in ends), se=float(np.sqrt(variance)),
+        stop=stop, num_used=n, difference=share - published if n else None, se=variance**0.5,
+        recipe_se=(variance + theirs) ** 0.5, successes=successes, left=left,
     )  # fmt: skip
 
 
 def answer(terms: ShareTerms, successes: int, num_runs: int) -> Stop | None:
     """WITHIN, OUTSIDE, or None for neither, after all planned reruns."""
-    edge = terms.margin * (1 + SAME)
-    low, high = terms.interval(successes, num_runs, terms.alpha)
-    above, below = low >= -edge, high <= edge
-    if {0: above and below, 1: above, -1: below}[terms.direction]:
+    if is_within(terms, terms.interval(successes, num_runs, terms.alpha, terms.estimand)):
         return Stop.WITHIN
-    low, high = terms.interval(successes, num_runs, terms.alpha_outside)
-    too_low, too_high = high < -edge, low > edge
-    return Stop.OUTSIDE if {0: too_low or too_high, 1: too_low, -1: too_high}[terms.direction] else None
+    return Stop.OUTSIDE if is_outside(terms, terms.interval(successes, num_runs, terms.alpha_outside, "recipe")) else None
+
+
+def is_within(terms: ShareTerms, interval: tuple[float, float]) -> bool:
+    """Whether an interval of the difference lies within the margin."""
+    edge = terms.margin * (1 + SAME)
+    above, below = interval[0] >= -edge, interval[1] <= edge
+    return {0: above and below, 1: above, -1: below}[terms.direction]
+
+
+def is_outside(terms: ShareTerms, interval: tuple[float, float]) -> bool:
+    """Whether an interval of the difference lies outside the margin."""
+    edge = terms.margin * (1 + SAME)
+    too_low, too_high = interval[1] < -edge, interval[0] > edge
+    return {0: too_low or too_high, 1: too_low, -1: too_high}[terms.direction]
 
 
 def p_outside(terms: ShareTerms, successes: int, num_runs: int) -> float:
     """The smallest alpha at which so many successes would have shown that the share lies outside the margin."""
-    edge = terms.margin * (1 + SAME)
-
-    def is_outside(alpha: float) -> bool:
-        low, high = terms.interval(successes, num_runs, alpha)
-        return bool((terms.direction <= 0 and low > edge) or (terms.direction >= 0 and high < -edge))
-
     least, most = 0.0, 1.0
     for _ in range(50):
         middle = (least + most) / 2
-        least, most = (least, middle) if is_outside(middle) else (middle, most)
+        shown = is_outside(terms, terms.interval(successes, num_runs, middle, "recipe"))
+        least, most = (least, middle) if shown else (middle, most)
     return most
 
 
@@ -143,3 +160,22 @@ def chances(terms: ShareTerms, share: float) -> tuple[float, float]:
 def is_feasible(terms: ShareTerms) -> bool:
     """Is there any number of successes that would show that the tolerance is kept?"""
     return any(answer(terms, won, terms.max_runs) is Stop.WITHIN for won in range(terms.max_runs + 1))
+
+
+def runs_needed(terms: ShareTerms, successes: int, num_runs: int) -> int | None:
+    """Reruns in all that would decide, if more of them succeeded as often; None where none up to MOST_NEEDED would."""
+    share = successes / num_runs
+
+    def decided(total: int) -> bool:
+        won = round(share * total)
+        missed = is_outside(terms, terms.interval(successes, num_runs, terms.alpha, "number"))
+        by_number = not missed and is_outside(terms, terms.interval(won, total, terms.alpha, "number"))
+        return answer(terms, won, total) is not None or by_number
+
+    low, high = num_runs, MOST_NEEDED
+    if not decided(high):
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if decided(middle) else (middle, high)
+    return high

@@ -174,7 +174,11 @@ class Openness:
     reviews: tuple[Review, ...]
 
 
-Spread = Literal["sd", "standard_error", "confidence_interval_95", "over_episodes", "over_items"]
+Estimand = Literal["number", "recipe"]
+"""The two questions. `number`: the mean of the recipe as rerun minus the printed value. `recipe`: minus the unknown mean of the
+published recipe, so that the luck of the published trainings counts."""
+
+Spread = Literal["sd", "standard_error", "confidence_interval_95", "over_units", "over_episodes", "over_items"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,9 +195,14 @@ class Published:
     the value: half a unit of rounding is added to it."""
     sd_is: Spread = "sd"
     """`sd`: standard deviation over training runs (ddof=1). `standard_error`: of the mean over them. `confidence_interval_95`:
-    half the width of its interval. A spread over episodes or test items says nothing of other seeds, and is not used."""
+    half the width of its interval. `over_units`: standard deviation over the `units` that one value averages, each with a training
+    of its own. A spread over episodes or test items of one training says nothing of other seeds, and is not used."""
+    units: int = 1
+    """Folds, splits or other units that one value averages, in the publication and in each rerun."""
     values: tuple[float, ...] | None = None
     """Of the single trainings, where they are published; `value` is their mean and `num_runs` their number."""
+    values_cited_at: tuple[Citation, ...] | None = None
+    """Where each of `values` stands, where a release publishes one number several times and not alike."""
     seeds: tuple[int, ...] | None = None
     """Of these trainings, in the same order; needed for paired reruns."""
     best_of: int = 1
@@ -208,12 +217,27 @@ class Published:
         """The standard deviation over training runs, as far as the single values or the printed spread tell it."""
         if self.values is not None and len(self.values) > 1:
             return float(np.std(self.values, ddof=1))
-        if self.sd is None or self.num_runs < 2 or self.sd_is in {"over_episodes", "over_items"}:
-            return None
-        if self.sd_is == "sd":
-            return self.sd
-        per_error = 1.0 if self.sd_is == "standard_error" else float(stats.t.ppf(0.975, self.num_runs - 1))
-        return float(self.sd / per_error * self.num_runs**0.5)
+        return None if self.sd is None else seed_sd(self.sd, self.sd_is, self.num_runs, self.units)
+
+    def seed_df(self) -> int:
+        """Degrees of freedom of `seed_sd`."""
+        return self.units - 1 if self.values is None and self.sd_is == "over_units" else self.num_runs - 1
+
+
+def seed_sd(sd: float, sd_is: Spread, num_runs: int, units: int) -> float | None:
+    """The standard deviation of one training's value, by a printed spread of `num_runs` trainings or of `units`; None if it cannot say.
+
+    A mean of u independent units has their standard deviation / sqrt(u); a standard error times sqrt(k) is the standard deviation over
+    k trainings, and half a 95 % interval is t(0.975, k - 1) standard errors.
+    """
+    if sd_is == "over_units":
+        return sd / units**0.5 if units > 1 else None
+    if num_runs < 2 or sd_is in {"over_episodes", "over_items"}:
+        return None
+    if sd_is == "sd":
+        return sd
+    per_error = 1.0 if sd_is == "standard_error" else float(stats.t.ppf(0.975, num_runs - 1))
+    return float(sd / per_error * num_runs**0.5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,6 +305,12 @@ class Claim:
     """`1` for a plain number or fraction, otherwise for example `percent`, `nats`, `reward`."""
     arm: str = "faithful"
     """The arm whose reruns test it."""
+    baseline: str | None = None
+    """Another arm: then the claim is on the metric minus the baseline's, seed by seed ("B beats A by 1.2 points")."""
+    estimand: Estimand | None = None
+    """The question that REPRODUCED answers; that of the judge's settings when left out, `number` by default."""
+    uncontrolled: str | None = None
+    """Why no broken recipe could break this number, such as that of a random baseline; then no control is asked for."""
     direction: Literal["two-sided", "at_least", "at_most"] = "two-sided"
     """`at_least`: only reruns that fall short of the value speak against it; `at_most`: only those that exceed it."""
     family: Family | None = None
@@ -653,10 +683,32 @@ class CheckpointsRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlannedRuns:
+    """How many reruns an arm's sequential test plans: by the cost of the first two, never by their values. Part of `rerun/planned.json`.
+
+    Set once, when the first two are finished; later audits of the same reruns and the same profile keep it.
+    """
+
+    num_runs: int
+    """N: most reruns of the test."""
+    identities: tuple[str, ...]
+    """Of the reruns whose cost was taken."""
+    durations_s: tuple[float, ...]
+    """What each of them took."""
+    budget_s: float
+    most: int
+    """The profile's largest N, or the target's."""
+    expensive: bool
+    """Does one take so long that an audit without prospects stops before its planned end?"""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RerunsRecord:
     """`rerun/record.json`: which reruns belong to this audit, and why there are none where there are none."""
 
     not_attempted_because: str
+    planned: dict[str, PlannedRuns]
+    """Per arm with claims; what is not there plans all of its seeds."""
     identities: dict[str, tuple[str, ...]]
     """Per arm: the identity of each seed's rerun, in the order of the plan's seeds."""
     num_reused: int
@@ -687,10 +739,53 @@ class Look:
     """Reruns that had been made."""
     difference: float | None
     interval: tuple[float, float] | None
+    """Of the claim's question."""
     critical_value: float | None
     """Half the interval's width in standard errors."""
     stop: str
-    """What the rule said: within, outside, diverged, futile, spent, equal, rounding, or needs_runs."""
+    """What the test said: within, outside, diverged, futile, spent, equal, rounding, or needs_runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What the reruns say to one of the two questions."""
+
+    estimand: Estimand
+    interval: tuple[float, float]
+    """Of the difference, in the claim's unit; each end errs with at most `alpha`, over all looks together."""
+    standing: Literal["within", "outside", "open"]
+    """Is the difference shown to lie within the tolerance, or outside?"""
+
+
+Why = Literal[
+    "number_not_reached", "more_runs", "budget", "at_the_edge", "published_noise", "rounding", "divergence", "equal_runs",
+    "control", "data", "failed_runs",
+]  # fmt: skip
+"""Why a claim is INCONCLUSIVE. `number_not_reached`: the printed number is shown not to be what the recipe gives on average; whether
+the recipe differs is open. `more_runs`: fewer were made than planned. `budget`: the planned ones are spent, and more would decide.
+`at_the_edge`: the difference is as large as the tolerance, as far as anybody can tell. `published_noise`, `rounding`: no number of
+reruns decides, since the published trainings' luck or the printed value's rounding remains. `divergence`: reruns diverged, too often
+to accept and too seldom to accuse. `equal_runs`: their noise is unknown. `control`: a broken recipe was not caught, or broke nothing.
+`data`: the prepared data are not the published ones. `failed_runs`: reruns did not run to their end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plausibility:
+    """Figures beside a verdict, which never decide it (core/plausibility.py)."""
+
+    within_flat: float
+    """P(the difference lies within the tolerance), flat prior."""
+    within_sceptical: float
+    """The same under a prior by which both answers are equally likely."""
+    share_within: float | None
+    """Share of single trainings that would fall within the tolerance; null for claims on a share."""
+    one_more_draw_p: float | None
+    """p-value of "the published value is one more draw of what was rerun"."""
+    luck: float | None
+    """P(a published value at least so far out, on its side), if the published recipe is the one that was rerun."""
+    fewest_tried: int | None
+    """The least K for which the published value, as the best of K trainings, would be within the tolerance; 1 when it is anyway, null
+    when no K up to 100 will do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -706,28 +801,32 @@ class Verdict:
     cited_at: Citation
     driver: Literal["python", "native", "replay", "pretrain", "none"]
     protocol: str
+    estimand: Estimand
+    """The question that REPRODUCED answers, and that difference, interval and score are of."""
     runs: tuple[float | None, ...]
-    """One value a rerun, in the order of the seeds; null for a rerun without a finite value."""
+    """One value a rerun, in the order of the seeds; null for a rerun without a finite value. For a claim with a baseline, differences."""
     runs_used: int
     """The first so many decided; later ones were made at the same time, and were not looked at."""
+    max_runs: int | None
+    """Most reruns that were planned; null where nothing was run."""
     difference: float | None
     """Mean of the used reruns minus the published value, in the claim's unit."""
     interval: tuple[float, float] | None
     """Interval of that difference; each end errs with at most `alpha`, over all looks together."""
     outcome: Outcome
-    plan: str | None
-    """Of the sequential test: fast4, mid6, std10 or screen3; null where nothing was run."""
-    feasible: bool | None
-    """Could any number of reruns show that the tolerance is kept? Null when nothing was known of the seed noise beforehand."""
+    shown: tuple[Estimand, ...]
+    """Of a REPRODUCED claim: which differences are shown to lie within the tolerance. Empty for a replay, which asks its own question."""
+    why: Why | None
+    """Of an INCONCLUSIVE claim; null otherwise."""
+    answers: tuple[Answer, ...]
+    """To `number`, then to `recipe`; empty without two values."""
     looks: tuple[Look, ...]
     """Every look at the reruns, up to the one that decided."""
-    probability_within_tolerance: float | None
+    plausibility: Plausibility | None
     p_not_reproduced: float | None
-    """p-value of "the difference lies within the tolerance", over all looks; small speaks against the release."""
-    prediction_p: float | None
-    """p-value of "the published value is one more draw of what was rerun". A figure beside the verdict: it never decides."""
+    """p-value of "the recipe's difference lies within the tolerance", over all looks; small speaks against the release."""
     more_runs_needed: int | None
-    """For an INCONCLUSIVE claim that only lacks reruns: how many the plan has in all."""
+    """Of an INCONCLUSIVE claim: so many reruns more, like those that were made, would decide it; null where none would."""
     score: float | None
     score_interval: tuple[float, float] | None
     reason: str

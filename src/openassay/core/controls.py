@@ -1,0 +1,85 @@
+"""Was a deliberately broken recipe caught? If not, the audit's test has no power."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from openassay.core import shares
+from openassay.core.equivalence import difference
+from openassay.core.evidence import NO_VALUES, Design, Evidence, p_of_lost, share_terms_of
+from openassay.core.sequential import DIVERGENCE_ALPHA, SAME
+from openassay.core.types import Claim, ControlOutcome, Outcome, ReplayRecord, Rerun
+
+
+def judge_replay_controls(claim: Claim, found: ReplayRecord) -> tuple[ControlOutcome, ...]:
+    """Which deliberately wrong replays were noticed?"""
+    return tuple(
+        ControlOutcome(
+            arm=of.change, of=claim.arm, claim=claim.id, runs=(of.in_floors,),
+            outcome=Outcome.NOT_REPRODUCED if of.exercised else Outcome.INCONCLUSIVE, caught=of.exercised,
+            differs_from_faithful=of.exercised,
+        )
+        for of in found.exercise if of.control
+    )  # fmt: skip
+
+
+def judge_control(
+    claim: Claim, design: Design, *, arm: str, runs: tuple[Rerun, ...], faithful: tuple[Rerun, ...],
+    baseline: tuple[Rerun, ...] = (),
+) -> ControlOutcome:  # fmt: skip
+    """Whether the broken recipe was caught: its reruns are shown not to answer the claim's question, or cannot train at all.
+
+    All of its reruns are judged at once, by Welch's test: where the published value's luck counts, it is that of the published
+    recipe, which the faithful reruns show, and not the control's own.
+    """
+    broken, whole = (Evidence.of_runs(claim, design, of, baseline) for of in (runs, faithful))
+    outcome = _control_outcome(claim, broken, whole.values)
+    return ControlOutcome(
+        arm=arm, of=claim.arm, claim=claim.id, runs=broken.values, outcome=outcome,
+        caught=outcome is Outcome.NOT_REPRODUCED,
+        differs_from_faithful=_differ(broken.values, whole.values, claim, design.alpha),
+    )  # fmt: skip
+
+
+def _control_outcome(claim: Claim, broken: Evidence, faithful: tuple[float | None, ...]) -> Outcome:
+    values, alpha, question = broken.values, broken.design.alpha, broken.estimand
+    if all(status in NO_VALUES for status in broken.statuses):
+        return Outcome.NOT_ATTEMPTED
+    finite = [value for value in values if value is not None]
+    lost = len(values) - len(finite)
+    if any(status in NO_VALUES for status in broken.statuses):
+        return Outcome.INCONCLUSIVE
+    if claim.success:
+        terms = share_terms_of(claim, broken.design)
+        interval = terms.interval(sum(map(claim.success.holds, values)), len(values), alpha, question)
+        if shares.is_outside(terms, interval):
+            return Outcome.NOT_REPRODUCED
+        return Outcome.REPRODUCED if shares.is_within(terms, interval) else Outcome.INCONCLUSIVE
+    if lost and p_of_lost(lost, len(values), claim.divergence_rate) <= DIVERGENCE_ALPHA * alpha * (1 + SAME):
+        return Outcome.NOT_REPRODUCED
+    if len(finite) < 2:
+        return Outcome.INCONCLUSIVE
+    published, margin = claim.published, claim.tolerance.margin
+    theirs = [value for value in faithful if value is not None]
+    found = difference(
+        finite, published.value, num_runs=published.num_runs if question == "recipe" else np.inf, rounding=published.rounding, resolution=claim.resolution,
+        published_recipe=theirs if len(theirs) >= 2 else None,
+    )  # fmt: skip
+    wrong_side = {"two-sided": True, "at_least": found.estimate < 0, "at_most": found.estimate > 0}[claim.direction]
+    if wrong_side and found.differs(margin, alpha):
+        return Outcome.NOT_REPRODUCED
+    return Outcome.REPRODUCED if found.agrees(margin, alpha) and not lost else Outcome.INCONCLUSIVE
+
+
+def _differ(control: tuple[float | None, ...], faithful: tuple[float | None, ...], claim: Claim, alpha: float) -> bool:
+    """Are the control's reruns shown to differ from the faithful ones? By Welch's test of means, or because only one diverges."""
+    if claim.success:
+        won, theirs_won = (sum(map(claim.success.holds, values)) for values in (control, faithful))
+        return bool(shares.p_equal(won, len(control), theirs_won, len(faithful)) <= alpha)
+    ours, theirs = ([value for value in values if value is not None] for values in (control, faithful))
+    if len(ours) < 2 or len(theirs) < 2:
+        return bool(ours) != bool(theirs)
+    found = difference(
+        ours, float(np.mean(theirs)), num_runs=len(theirs), published_recipe=theirs, resolution=claim.resolution
+    )
+    return bool(found.differs(SAME * claim.tolerance.margin, alpha))

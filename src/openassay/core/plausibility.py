@@ -1,0 +1,69 @@
+"""Figures that stand beside a verdict and never decide it: how plausible is the published value, given the reruns?
+
+`d` is the reruns' mean minus the published value, `variance` the seed variance on `df` degrees of freedom, `n` the reruns.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import special, stats
+
+from openassay.core.sequential import best_of
+
+SCEPTICAL_SD = 1 / float(stats.norm.ppf(0.75))
+"""Of the sceptical prior, in margins: normal around no difference, half of it within the margin and half outside."""
+MOST_TRIED = 100
+"""Trainings that anybody is thought to have chosen the best of."""
+
+_GRID = np.linspace(-8.0, 8.0, 4001)
+
+
+def share_within(d: float, variance: float, df: float, n: int, margin: float, direction: int) -> float:
+    """The share of single trainings of this recipe that would fall within the tolerance of the published value, in [0, 1].
+
+    The predictive t distribution of one more training: sd = s sqrt(1 + 1/n).
+    """
+    return _between(d, float(np.sqrt(variance * (1 + 1 / n))), df, margin, direction)
+
+
+def within_flat(d: float, se: float, df: float, margin: float, direction: int) -> float:
+    """P(the difference lies within the margin) under a flat prior: the t distribution around d read as one of the difference."""
+    return _between(d, se, df, margin, direction)
+
+
+def within_sceptical(d: float, se: float, df: float, margin: float, direction: int) -> float:
+    """P(the difference lies within the margin) under the sceptical prior, by which both answers are equally likely beforehand."""
+    if se <= 0:
+        return _between(d, se, df, margin, direction)
+    wide = np.concatenate([_GRID * SCEPTICAL_SD * margin, d + _GRID * se, [-margin, margin]])
+    theta = np.unique(wide)
+    log_density = stats.t.logpdf((d - theta) / se, df) + stats.norm.logpdf(theta, scale=SCEPTICAL_SD * margin)
+    density = np.exp(log_density - log_density.max())
+    pieces = np.diff(theta) * (density[1:] + density[:-1]) / 2
+    middle = (theta[1:] + theta[:-1]) / 2
+    inside = {0: abs(middle) <= margin, 1: middle >= -margin, -1: middle <= margin}[direction]
+    return float(pieces[inside].sum() / pieces.sum())
+
+
+def luck(d: float, se: float, df: float) -> float:
+    """P(a published value of the recipe as rerun lies at least so far out, on the side where the published one lies), in [0, 0.5].
+
+    se: of the difference, with the published trainings' own noise.
+    """
+    return float(special.stdtr(df, -abs(d) / se))
+
+
+def fewest_tried(d: float, variance: float, margin: float) -> int | None:
+    """The least K for which the published value would be within the tolerance of the best of K such trainings, by its expectation.
+
+    1 where the reruns' mean itself is; None where not even the best of MOST_TRIED is expected to come so near.
+    """
+    sd = float(np.sqrt(variance))
+    return next((k for k in range(1, MOST_TRIED + 1) if abs(d) - best_of(k)[0] * sd <= margin), None)
+
+
+def _between(d: float, sd: float, df: float, margin: float, direction: int) -> float:
+    if sd <= 0:
+        return float({0: abs(d) <= margin, 1: d >= -margin, -1: d <= margin}[direction])
+    upper, lower = special.stdtr(df, (margin - d) / sd), special.stdtr(df, (-margin - d) / sd)
+    return float({0: upper - lower, 1: 1 - lower, -1: upper}[direction])

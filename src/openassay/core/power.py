@@ -1,0 +1,89 @@
+"""What may be expected of an audit before its first rerun: the chance of each verdict, and how many reruns it takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import special, stats
+
+from openassay.core.boundaries import critical_value
+from openassay.core.sequential import Batch, Stopped, Terms, best_of, run, to_batch
+
+NOISES = (0.1, 0.32, 1.0)
+"""Seed noise, in margins, that is assumed where none is known: little, the median of what was met in releases, much."""
+NUM_AUDITS = 2000
+_QUANTILES = (np.arange(200) + 0.5) / 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What may be expected of one claim's audit at one seed noise."""
+
+    noise: float
+    """Seed standard deviation in margins."""
+    reproduced: float
+    """P(REPRODUCED) for a recipe without any difference."""
+    not_reproduced: float
+    """P(NOT_REPRODUCED) for a recipe that is off by two margins."""
+    num_runs: float
+    """Mean number of reruns without any difference."""
+
+
+def power(terms: Terms, sd: float, theta: float, max_runs: int) -> float:
+    """P(the claim's question is shown to lie within the margin at the last planned rerun), in [0, 1].
+
+    sd: seed standard deviation; theta: the true difference; both in the claim's unit. Exact for normal seeds: the critical value is
+    that of the sequential test's last look, and the probability is averaged over the reruns' chi-square distributed variance. A
+    verdict at an earlier look comes on top.
+    """
+    b: Batch = to_batch([replace(terms, published=0.0, max_runs=max_runs)], [()])
+    v = float(b.v[0]) if terms.estimand == "recipe" else 0.0
+    d0, u2, margin = float(b.prior_df[0]), float(b.u2[0]), terms.margin
+    df = d0 + max_runs - 1
+    own = sd**2 * stats.chi2.ppf(_QUANTILES, max_runs - 1)
+    variance = np.maximum((d0 * b.prior_variance[0] + own) / df, b.floor_variance[0])
+    shift = float(b.best_of[0])
+    more = shift**2 / (2 * df)
+    half = critical_value(max_runs, max_runs, v, d0, b.alpha[0], b.v[0]) * np.sqrt(variance * (1 / max_runs + v + more) + u2)
+    spread = np.sqrt(sd**2 * (1 / max_runs + v + more) + u2)
+    if spread == 0:
+        spread = np.finfo(float).tiny
+    room = margin - half
+    upper, lower = special.ndtr((room - theta) / spread), special.ndtr((-room - theta) / spread)
+    chance = {0: np.where(room > 0, upper - lower, 0.0), 1: 1 - lower, -1: upper}[terms.direction]
+    return float(chance.mean())
+
+
+def noises(terms: Terms) -> tuple[float, ...]:
+    """Seed noises in margins to compute with: the known one, or NOISES where nothing is known."""
+    variance, df = terms.prior()
+    return (variance**0.5 / terms.margin,) if df > 0 else NOISES
+
+
+def expect(terms: Terms) -> tuple[Expected, ...]:
+    """How many reruns a claim will take, and with which verdicts, at each noise of `noises`: by simulation with a fixed seed."""
+    found = []
+    for noise in noises(terms):
+        none, off = (_simulated(terms, noise, theta) for theta in (0.0, 2.0))
+        found.append(
+            Expected(
+                noise=noise, reproduced=float(none.reproduced.mean()), not_reproduced=float(off.not_reproduced.mean()),
+                num_runs=float(none.runs_used.mean()),
+            )
+        )  # fmt: skip
+    return tuple(found)
+
+
+def _simulated(terms: Terms, noise: float, theta: float) -> Stopped:
+    """Audits of a claim like this one, with this seed noise and a difference of `theta`, both in margins."""
+    rng = np.random.default_rng(0)
+    sd, most = noise * terms.margin, terms.max_runs
+    away = -1.0 if terms.direction > 0 else 1.0
+    batch = to_batch([replace(terms, published=0.0, deterministic=False)] * NUM_AUDITS, [(0.0,) * most] * NUM_AUDITS)
+    shift, _ = best_of(terms.best_of)
+    # A difference is one of the printed number where that is asked, and of the published recipe where the recipe is.
+    luck = sd**2 * batch.v if terms.estimand == "recipe" else 0.0
+    reference = rng.standard_normal(NUM_AUDITS) * np.sqrt(luck + batch.u2) + shift * sd * batch.better
+    runs = away * theta * terms.margin + sd * rng.standard_normal((NUM_AUDITS, most))
+    return run(replace(batch, published=reference, runs=runs))

@@ -1,0 +1,156 @@
+"""The words of a verdict: what is shown, or why nothing is and how many reruns would change that. They follow from the arithmetic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from openassay.core.sequential import MOST_NEEDED, Stop
+from openassay.core.types import Estimand, Why
+
+Standing = Literal["within", "outside", "open"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What the test of one claim shows, as plain numbers."""
+
+    stop: Stop
+    estimand: Estimand
+    margin: float
+    direction: int
+    difference: float
+    intervals: dict[Estimand, tuple[float, float]]
+    standings: dict[Estimand, Standing]
+    num_values: int
+    runs_used: int
+    max_runs: int
+    """Most reruns that were planned; of a finished sample all of its rows."""
+    sequential: bool
+    needed: int | None
+    """Values in all that would decide; None where none would."""
+    luck_remains: float
+    """Half the interval of the claim's question after endless reruns, by the published trainings' luck."""
+    rest_remains: float
+    """The same by the rounding and all else that is known."""
+    luck: float | None
+    """P(a published value at least so far out, on its side)."""
+    num_claims: int = 1
+
+    @property
+    def more(self) -> int | None:
+        """Reruns that would decide, beyond those that gave a value."""
+        return None if self.needed is None else max(1, self.needed - self.num_values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Open:
+    """Why a claim is open."""
+
+    why: Why
+    reason: str
+    more_runs_needed: int | None = None
+
+
+def interval(seen: Seen, question: Estimand) -> str:
+    """The interval of a question's difference, in words."""
+    low, high = seen.intervals[question]
+    exact = seen.stop is Stop.ROUNDING or low == high
+    what = f"{seen.num_values} equal reruns differ by" if exact else "the interval of the difference is"
+    return f"{what} {low:+.3g} to {high:+.3g}"
+
+
+def tolerance(seen: Seen) -> str:
+    """The tolerance, in words."""
+    margin = f"{seen.margin:g}"
+    return {0: f"±{margin}", 1: f"-{margin} and above", -1: f"+{margin} and below"}[seen.direction]
+
+
+def reproduced(seen: Seen) -> str:
+    """What is shown of a claim that is reproduced."""
+    what = {"number": "the recipe gives the published number", "recipe": "the recipe gives what the published one does"}
+    words = f"{what[seen.estimand]}: {interval(seen, seen.estimand)}, within {tolerance(seen)}"
+    also = seen.estimand == "number" and seen.standings["recipe"] == "within"
+    return f"{words}; and so does the recipe behind it" if also else words
+
+
+def not_reproduced(seen: Seen) -> str:
+    """What is shown of a claim that is not reproduced."""
+    return f"the recipe differs from the published one: {interval(seen, 'recipe')}, outside {tolerance(seen)}"
+
+
+def still_open(seen: Seen) -> Open:
+    """Why neither is shown, of a claim with an interval."""
+    asked = seen.standings[seen.estimand]
+    if seen.estimand == "number" and asked == "outside" and seen.stop is not Stop.ROUNDING:
+        return _number_not_reached(seen)
+    words = f"{interval(seen, seen.estimand)}, "
+    if seen.stop is Stop.ROUNDING:
+        return Open(
+            why="rounding", reason=f"{words}partly within {tolerance(seen)}: the published value's rounding decides"
+        )
+    if asked == "within":  # and yet not accepted
+        return _may_diverge(seen, f"{words}within {tolerance(seen)}, but ")
+    accused = seen.standings["recipe"] == "outside"
+    words += f"not surely enough for one of {seen.num_claims} claims outside " if accused else "partly within "
+    words += tolerance(seen)
+    if seen.more is None:
+        return _nothing_decides(seen, words)
+    spent = seen.runs_used >= seen.max_runs
+    futile = seen.stop is Stop.FUTILE
+    state = f"{seen.runs_used} of {seen.max_runs} planned reruns are made"
+    if not seen.sequential:
+        state = f"all {seen.runs_used} runs are used"
+    elif spent:
+        state = f"all {seen.max_runs} planned reruns are made"
+    elif futile:
+        state = (
+            f"stopped after {seen.runs_used} reruns: the chance of a decision within the {seen.max_runs} planned ones is below 1 %"
+        )
+    why: Why = "budget" if seen.sequential and (spent or futile) else "more_runs"
+    return Open(why=why, reason=f"{words}; {state}; {_reruns(seen.more)} would decide", more_runs_needed=seen.more)
+
+
+def _number_not_reached(seen: Seen) -> Open:
+    words = f"number not reached: {interval(seen, 'number')}, outside {tolerance(seen)}"
+    if seen.luck is not None:
+        words += f"; by luck, a published value would lie so far out with probability {seen.luck:.2g}"
+    tell = (
+        "no number of reruns would tell whether the published recipe was another: its own luck remains"
+        if seen.more is None
+        else f"{_reruns(seen.more)} would show that the published recipe was another"
+    )
+    return Open(why="number_not_reached", reason=f"{words}; {tell}", more_runs_needed=seen.more)
+
+
+def _may_diverge(seen: Seen, words: str) -> Open:
+    lost = seen.runs_used - seen.num_values
+    found = f"{lost} of {seen.runs_used} reruns diverged" if lost else f"only {seen.runs_used} reruns were made"
+    todo = "no number of reruns makes up for it"
+    if seen.more is not None:
+        todo = f"{_reruns(seen.more)}, none of them diverged, would decide"
+    return Open(
+        why="divergence", reason=f"{words}{found}: the recipe may diverge often; {todo}", more_runs_needed=seen.more
+    )
+
+
+def _nothing_decides(seen: Seen, words: str) -> Open:
+    """The published value's own noise remains, or the difference is as large as the tolerance."""
+    distance = abs(abs(seen.difference) - seen.margin)
+    if np.hypot(seen.luck_remains, seen.rest_remains) <= distance:
+        edge = f"the difference is as large as the tolerance, as far as {MOST_NEEDED:,} reruns could tell"
+        return Open(why="at_the_edge", reason=f"{words}; {edge}")
+    noise = f"{words}; no number of reruns decides"
+    if seen.luck_remains > seen.rest_remains:
+        return Open(
+            why="published_noise", reason=f"{noise}: the published trainings' own luck is too large for this tolerance"
+        )
+    return Open(
+        why="rounding", reason=f"{noise}: the published value's rounding, and what else is unknown of it, is too coarse"
+    )
+
+
+def _reruns(more: int) -> str:
+    return f"about {more:,} more like these" if more > 1 else "one more like these"
