@@ -161,9 +161,9 @@ def check_scale(found: RunValues, published: float, unit: Unit | None = None) ->
         refuse(f"--unit fraction: {seen}, and fractions lie between 0 and 1; say --unit percent, or leave it out")
     if unit == "percent" and (low < 0 or high > 100):
         refuse(f"--unit percent: {seen}, and per cents lie between 0 and 100; leave --unit out")
-    if unit is None and 0 <= low and high <= 100 and 0 < published <= 100:
+    if unit is None and low >= 0 and high <= 100 and 0 < published <= 100:
         small, large = [value for value in values if 0 < value <= 1], [value for value in values if value > 1]
-        ratio = median(large) / median(small) if small and large else 0.0
+        ratio = median(large) / median(small) if small and large else 0
         if not found.percent and abs(ratio - 100) < 25:
             refuse(
                 f"{found.column!r}: {seen}: fractions and per cents in one column? mend the file, or say --unit same if not"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import itertools
 import math
 import re
 from collections import Counter
@@ -23,7 +24,7 @@ _TIMES = _STARTED | {"timestamp", "_timestamp", "_runtime", "runtime", "end_time
 _STATE = {"state", "status"}
 _RECIPE = {
     "model", "method", "dataset", "task", "split", "config", "variant", "arch", "architecture", "algorithm", "metric", "key",
-    "group",
+    "group", "fold",
 }  # fmt: skip
 """Columns in which the runs of one recipe are equal."""
 _STEP = re.compile(
@@ -31,6 +32,7 @@ _STEP = re.compile(
     re.IGNORECASE,
 )
 _FINEST_FIRST = ("step", "Step", "_step", "global_step", "trainer/global_step", "train/global_step")
+_AXIS = re.compile(r".*(time|hours|minutes|seconds|elapsed|flops|samples|examples|images)", re.IGNORECASE)
 SUMMARY = re.compile(
     r"mean|std|avg|average|median|sd|total|min|max|sem|stderr|stdev|std[ .]*(dev|err)\w*|var(iance)?|count|sum|overall|"
     r"(95%? ?)?ci|(mean|average|avg|std)[ (/±+].*|.*(±|\+/-|\\pm).*|group: .*",
@@ -158,7 +160,7 @@ def _find(table: Table, asked: str | None) -> int:
     if len(free) != 1:
         numeric = [n for i in free if all(map(_is_cell, _cells(table, i))) and (n := table.header[i])]
         stems = {re.sub(r"\d+", "*", name) for name in numeric}
-        if len(table.rows) == 1 and len(numeric) > 1 and len(stems) == 1:
+        if len(table.rows) == 1 and len(numeric) > 1 and len(stems) == 1 and not any(map(is_number, numeric)):
             refuse(f'{table.where}: one row with {shown(numeric, 4)}; if each is a run, say --column "{stems.pop()}"')
         refuse(f"{table.where}: it has {len(table.header)} columns; name one by --column: {shown(numeric or names)}")
     return free[0]
@@ -371,7 +373,9 @@ def _runs(
     by = _run_columns(table, place, asked)
     keys = [tuple(text_of(row[i]) for i in by or ()) for row in table.rows]
     steps = [i for i, n in enumerate(table.header) if i != place and (n == table.step or _STEP.fullmatch(n))]
-    if asked.at is not None and asked.run != "row":
+    if asked.at is not None and asked.run == "row":
+        refuse(f"--at {asked.at} is for curves, and --run row says that each row is a run; leave one of them out")
+    if asked.at is not None:
         groups: dict[tuple[str, ...], list[int]] = {}
         for i, key in enumerate(keys):
             groups.setdefault(key, []).append(i)
@@ -385,7 +389,7 @@ def _runs(
             notes.append(f"all {len(table.rows)} rows were read as the curve of one run")
         return [i for i, _ in points], names, [step for _, step in points]
     if asked.run != "row":
-        _a_row_a_run(table, by, keys, steps, asked)
+        _a_row_a_run(table, place, by, keys, steps, asked)
     names = [_name(key, table) if key else where for key, where in zip(keys, table.places, strict=True)]
     for i in _columns(table, {_MLFLOW_NAME}):
         names = [cell or name for cell, name in zip(_cells(table, i), names, strict=True)]
@@ -420,28 +424,37 @@ def _run_columns(table: Table, place: int, asked: Asked) -> list[int] | None:
 
 
 def _a_row_a_run(
-    table: Table, by: list[int] | None, keys: Sequence[tuple[str, ...]], steps: Sequence[int], asked: Asked
+    table: Table, place: int, by: list[int] | None, keys: Sequence[tuple[str, ...]], steps: Sequence[int], asked: Asked
 ) -> None:
     """Refuses rows that are points of curves, or several rows of one run."""
     count = Counter(keys)
     repeated = next((key for key, rows in count.items() if rows > 1), None) if by is not None else None
     varied = next((table.header[i] for i in steps if len(set(_cells(table, i)) - {""}) > 1), None)
+    if by is None and not varied and len(keys) > 3:
+        varied = next(
+            (n for i, n in enumerate(table.header) if _AXIS.fullmatch(n) and i != place and _rises(table, i)), None
+        )
     options = "say --at last, --at STEP or --at max:COLUMN"
-    if repeated is not None and len(count) > 1:
+    if repeated is not None and (len(count) > 1 or not varied):
         rows = f"{count[repeated]} rows of run {_name(repeated, table)!r}"
         if varied:
             refuse(f"{table.where}: {rows}, by {varied!r}: points of a curve are not runs; {options}")
         refuse(f'{table.where}: {rows}; say --where "COLUMN=NAME" to take one, or --run row if each row is a run')
-    if repeated is not None or (by is None and varied):
-        axis = f" (by {varied!r})" if varied else ""
+    if varied and (repeated is not None or by is None):
         refuse(
-            f"{table.where}: {len(keys)} points of one training's curve{axis} are one run; {options}, --run COLUMN to tell runs "
-            "apart, or --run row if each row is a run"
+            f"{table.where}: {len(keys)} points of one training's curve (by {varied!r}) are one run; {options}, --run COLUMN to "
+            "tell runs apart, or --run row if each row is a run"
         )
     if varied and asked.run is None and not _columns(table, _STATE):
         refuse(
             f"{table.where}: {varied!r} differs from row to row: points of a curve? {options}, or --run row if each is a run"
         )
+
+
+def _rises(table: Table, place: int) -> bool:
+    cells = _cells(table, place)
+    numbers = [float(cell) for cell in cells if NUMBER.fullmatch(cell)]
+    return len(numbers) == len(cells) and all(a < b for a, b in itertools.pairwise(numbers))
 
 
 def _point(

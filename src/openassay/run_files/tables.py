@@ -250,7 +250,9 @@ def _csv(text: str, path: Path, asked: Asked) -> Table:
         quoted ^= line.count('"') % 2 == 1
         lines.append(line)
         numbers.append(number)
-    delimiter = asked.delimiter or _delimiter(lines, path, asked)
+    sign = re.fullmatch(r"sep=(.)\s*", lines[0], re.IGNORECASE) if lines else None  # as Excel writes it
+    lines, numbers = (lines[1:], numbers[1:]) if sign else (lines, numbers)
+    delimiter = asked.delimiter or (sign[1] if sign else _delimiter(lines, path, asked))
     try:
         rows = [(numbers[last - 1], row) for last, row in _split(lines, delimiter)]
     except (csv.Error, TypeError) as error:
@@ -298,7 +300,8 @@ def _header(
         ]
         like_a_name = len(first) == 1 and first[0].isdecimal() and others and not any(map(str.isdecimal, others))
         if not has and (like_a_name or asked.column in first):
-            refuse(f"{path}: line {number}: {first[0]}: a column's name or a value? say --header or --no-header")
+            cell = asked.column if asked.column in first else first[0]
+            refuse(f"{path}: line {number}: {cell}: a column's name or a value? say --header or --no-header")
         if not has and len(first) > 1 and not (asked.column or "").isdecimal():
             hint = (
                 ", or --decimal , if the comma is the decimal sign" if len(first) == 2 and asked.decimal is None else ""
@@ -358,6 +361,8 @@ def _json(text: str, path: Path) -> Table:
             if error.msg != "Extra data":
                 raise
             data = [json.loads(line, object_pairs_hook=_pairs) for line in text.splitlines() if line.strip()]
+        for record in data if isinstance(data, list) else [data]:
+            _pairs(list(_flat(record)) if isinstance(record, dict) else [])
     except (ValueError, RecursionError) as error:
         refuse(f"{path}: not JSON: {error}")
     if isinstance(data, dict) and isinstance(results := data.get("results"), dict) and results:
@@ -368,7 +373,7 @@ def _json(text: str, path: Path) -> Table:
         key = next((key for key in ("runs", "log_history", "metrics") if isinstance(data.get(key), list)), None)
         one_run = one_run or key == "log_history"
         data = data[key] if key else [data]
-    if not data:
+    if not data or data == [{}]:
         refuse(f"{path}: no runs in it")
     if all(isinstance(record, dict) for record in data):
         records = [dict(_flat(record)) for record in data]
@@ -411,7 +416,8 @@ def _lm_eval(data: dict[str, Json], results: dict[str, Json], path: Path) -> Tab
     notes += [f"{path.name}: evaluated on a part of the items, limit {limit}"] if limit is not None else []
     return Table(
         where=str(path), format="lm-evaluation-harness", header=list(cells), rows=[list(cells.values())],
-        places=["results"], runs=(), typed=True, tasks=True, stamped=True, notes=tuple(notes), model=json.dumps(model) if model else "",
+        places=["results"], runs=(), typed=True, tasks=True, stamped=True, notes=tuple(notes),
+        model=json.dumps(model) if model else "",
         settings={task: f"{shots.get(task)} shots, version {versions.get(task)}, limit {limit}" for task in results},
     )  # fmt: skip
 
