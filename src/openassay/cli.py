@@ -10,7 +10,7 @@ import sys
 from collections.abc import Collection
 from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 import yaml
@@ -23,11 +23,12 @@ from rich.table import Table
 from openassay import __version__, model_openness_tool, scenario, schedule, tracking
 from openassay.checks.inspection import Inspection, inspect_folder, merge_checks, merge_detected, opened, place
 from openassay.core import licences
+from openassay.core.evidence import share_terms_of, terms_of
 from openassay.core.openness import CONTENT, Part, openness
-from openassay.core.sequential import expect
-from openassay.core.shares import chances, is_feasible
-from openassay.core.types import FetchRecord, Outcome, ReleaseVerdict
-from openassay.core.verdict import share_terms_of, terms_of
+from openassay.core.power import expect, power
+from openassay.core.shares import chances
+from openassay.core.types import FetchRecord, Outcome, ReleaseVerdict, Why
+from openassay.core.verdict import headline
 from openassay.faults import BadInput, faults_in_one_line, printable
 from openassay.layout import Layout, cache_home, checked_name, find_root
 from openassay.plan import ArtifactSpec, Plan, Target, make_plan, read_plan, read_target
@@ -37,6 +38,7 @@ from openassay.recipes.formats.draft import UNITS
 from openassay.recipes.replay import MARGIN as REPLAY_MARGIN
 from openassay.recipes.replay import ReplayRecipe, checkpoints_record, explanation_to_plain
 from openassay.records import parse, read_record, to_plain
+from openassay.run_files import Unit, check_scale, read_runs
 from openassay.sources import hf
 from openassay.sources.fetched import Unavailable, Unreachable
 from openassay.sources.git import GitSource
@@ -242,7 +244,7 @@ def _show(root: Path, names: list[str]) -> None:
                 name, _plain(claim.id), f"{claim.published.value:g} ± {claim.tolerance.margin:g}",
                 f"{claim.published.value + claim.difference:.5g} of {given}" if claim.difference is not None else "–",
                 f"{claim.difference:+.3g}{interval}" if tested else "–",
-                f"[{STYLES[claim.outcome]}]{claim.outcome.value}[/]",
+                f"[{STYLES[claim.outcome]}]{headline(claim)}[/]",
             )  # fmt: skip
         if not verdict.claims:
             table.add_row(name, "–", "–", "–", "–", f"[{STYLES[verdict.outcome]}]{verdict.outcome.value}[/]")
@@ -542,47 +544,44 @@ def plan_runs(
     if not console.is_terminal:
         console.width = 130
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in (
-        "target",
-        "claim",
-        "tolerance",
-        "seed noise / tolerance",
-        "plan",
-        "P(accepted | same)",
-        "P(caught | off by 2)",
-        "reruns",
-    ):
+    steps = (5, 10, 20, 50, 100)
+    by_runs = f"P(REPRODUCED) by {', '.join(map(str, steps))} runs"
+    for column in ("target", "claim", "tolerance", "seed noise", by_runs, "caught", "reruns"):
         table.add_column(column, overflow="fold")
     for name in _chosen(root, targets):
         plan = make_plan(Layout(root, name), [f"profile={profile}", "judge=default", "tracking=none", "execution=cpu"])
         for claim in plan.claims:
+            tolerance = f"± {claim.tolerance.margin:g}"
             if plan.rerun is None or not claim.testable:
-                table.add_row(name, claim.id, f"± {claim.tolerance.margin:g}", "–", "not tested", "–", "–", "–")
+                table.add_row(name, claim.id, tolerance, "–", "not tested", "–", "–")
                 continue
             if claim.deterministic:
-                table.add_row(name, claim.id, f"± {claim.tolerance.margin:g}", "none", "deterministic", "–", "–", "2")
+                table.add_row(name, claim.id, tolerance, "none", "1 if it is", "1", "2")
                 continue
-            most = len(plan.seeds.arms[claim.arm])
+            design = plan.design(claim, {})
+            most = design.max_runs
             if claim.success:
-                share = share_terms_of(claim, plan.judge.alpha, most, num_claims=plan.num_testable)
+                share = share_terms_of(claim, design)
                 off = share.published + (-2 if share.published > 0.5 else 2) * share.margin
                 table.add_row(
-                    name, claim.id, f"± {claim.tolerance.margin:g}", "exact",
-                    "exact" if is_feasible(share) else "exact, infeasible", f"{chances(share, share.published)[0]:.2f}",
+                    name, claim.id, tolerance, "exact", f"{chances(share, share.published)[0]:.2f} by {most}",
                     f"{chances(share, min(1.0, max(0.0, off)))[1]:.2f}", f"{most} at most",
                 )  # fmt: skip
                 continue
-            found = expect(terms_of(claim, plan.judge.alpha, most, num_claims=plan.num_testable))
-            known = "" if found.feasible is not None else " if"
-            for i, rho in enumerate(found.noise):
+            terms = terms_of(claim, design)
+            known = "" if terms.prior()[1] > 0 else " if"
+            for i, found in enumerate(expect(terms)):
+                sd = found.noise * claim.tolerance.margin
+                chance = " ".join(f"{power(terms, sd, 0.0, n):.2f}" if n <= most else "–" for n in steps)
                 table.add_row(
-                    name if i == 0 else "", claim.id if i == 0 else "", f"± {claim.tolerance.margin:g}" if i == 0 else "",
-                    f"{rho:.2f}{known}", found.plan + (", infeasible" if found.feasible is False else ""),
-                    f"{found.accepted[i]:.2f}", f"{found.caught[i]:.2f}", f"{found.num_runs[i]:.1f} of {found.max_runs}",
+                    *((name, claim.id, tolerance) if i == 0 else ("", "", "")), f"{found.noise:.2f}{known}", chance,
+                    f"{found.not_reproduced:.2f}", f"{found.num_runs:.1f} of {most}",
                 )  # fmt: skip
     console.print(table)
     console.print(
-        "Seed noise followed by `if`: nothing is known of it beforehand; what would come of it is shown.",
+        "Seed noise: standard deviation in tolerances; followed by `if`, nothing is known of it beforehand. P(REPRODUCED): of a "
+        "recipe without any difference, when so many runs are planned. Caught: P(NOT_REPRODUCED) of one off by two tolerances. "
+        "Reruns: mean, of at most so many; the profile's budget of time may allow fewer.",
         soft_wrap=True,
     )
 
@@ -591,36 +590,144 @@ def plan_runs(
 def judge(
     *,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="One scenario a line, one verdict a line")] = False,
-    csv: Annotated[
-        Path | None, typer.Option(help="File with one run a row, in the order in which they were made")
+    sequential: Annotated[
+        bool,
+        typer.Option(
+            "--sequential",
+            help="Look after each run, in the order in which they were made, and stop where an audit would",
+        ),
+    ] = False,
+    fail_on: Annotated[
+        str,
+        typer.Option(
+            metavar="VERDICTS",
+            help="Exit with status 1 for these, comma between: not_reproduced, inconclusive, or a reason, as number_not_reached",
+        ),
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON, also for --runs")] = False,
+    runs: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--runs",
+            "--csv",
+            help="File or folder with the runs' values: a table with one run a row, JSON, or what W&B, MLflow, TensorBoard or "
+            "lm-evaluation-harness write; may be repeated for one run a file",
+        ),
     ] = None,
     column: Annotated[
-        str | None, typer.Option(help="Column of the file that holds the metric; needed when it has several")
+        str | None,
+        typer.Option(
+            help='Column or metric; its number where there is no header; "seed*" where one row has a run a column; TASK/METRIC '
+            "of lm-evaluation-harness"
+        ),
     ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            help="Point of each curve: last, last:each, a step, COLUMN=STEP, max:COLUMN or min:COLUMN (best by a validation one)"
+        ),
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option(help="Columns that tell runs apart, or `row` where each row is a run")
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="Only rows with COLUMN=PATTERN, or files with file=PATTERN; may be repeated"),
+    ] = None,
+    drop_rows: Annotated[str, typer.Option(help="Leave out rows or files of these names or words, e.g. mean,std")] = "",
+    keep_rows: Annotated[str, typer.Option(help="Words such as min that are a run's name here")] = "",
+    count_as_diverged: Annotated[
+        str, typer.Option(help="States (crashed,failed) or names of runs that count as runs without a value")
+    ] = "",
+    unit: Annotated[
+        str | None,
+        typer.Option(help="How the file's values are to be read: fraction, percent, or same as the published"),
+    ] = None,
+    decimal: Annotated[str | None, typer.Option(help="Decimal sign of the file: . or ,")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Sign between the file's cells, or `tab`")] = None,
+    header: Annotated[bool | None, typer.Option(help="Is the file's first row names?")] = None,
+    each_file_is_a_run: Annotated[
+        bool, typer.Option(help="Files that evaluate a model of one name are trainings of their own")
+    ] = False,
     published: Annotated[float | None, typer.Option(help="Published value")] = None,
     tolerance: Annotated[
         float | None, typer.Option(help="How far from it still counts as the same; declare it before you look")
     ] = None,
     trainings: Annotated[int, typer.Option(help="Trainings behind the published value")] = 1,
-    sd: Annotated[float | None, typer.Option(help="Its standard deviation over those trainings")] = None,
+    sd: Annotated[float | None, typer.Option(help="Its spread; --sd-is says of what")] = None,
+    sd_is: Annotated[
+        str, typer.Option(help="sd (over trainings), standard_error, confidence_interval_95, over_units, over_items")
+    ] = "sd",
+    units: Annotated[int, typer.Option(help="Folds or splits that each value averages")] = 1,
     rounding: Annotated[float, typer.Option(help="Unit of its last digit")] = 0.0,
     direction: Annotated[str, typer.Option(help="two-sided, at_least or at_most")] = "two-sided",
+    estimand: Annotated[
+        str,
+        typer.Option(help="number: the mean against the printed value; recipe: against the published recipe's mean"),
+    ] = "number",
+    alpha: Annotated[float, typer.Option(help="Each wrong verdict has this probability at most")] = 0.05,
+    max_runs: Annotated[int | None, typer.Option(help="Most runs that may be used, named beforehand")] = None,
 ) -> None:
-    """Judge numbers alone: a scenario as JSON on standard input, or a table of runs (docs/verdict.md has the format)."""
-    if csv is None:
+    """Judge numbers alone: a scenario as JSON on standard input, or files with runs (docs/verdict.md has the format).
+
+    Exit status: 0 judged; 1 the verdict is one of --fail-on; 2 the input cannot be read.
+    """
+    failing = _verdicts(fail_on)
+    if runs is None:
         if jsonl:
-            for verdict in scenario.judge_lines(sys.stdin.buffer):
-                print(verdict)
+            failed = False
+            for line in scenario.judge_lines(sys.stdin.buffer, look_often=sequential):
+                print(line)
+                failed |= bool(failing) and _fails(json.loads(line), failing)
         else:
-            print(json.dumps(scenario.judge([scenario.read(sys.stdin.buffer.read(), "standard input")])[0], indent=2))
-        return
+            asked = scenario.read(sys.stdin.buffer.read(), "standard input")
+            verdict = scenario.judge([asked], look_often=sequential)[0]
+            print(json.dumps(verdict, indent=2))
+            failed = _fails(verdict, failing)
+        raise typer.Exit(int(failed))
     if published is None or tolerance is None:
-        raise BadInput("judge --csv: --published and --tolerance must be given too")
-    reference = {"mean": published, "n": trainings, "sd": sd, "rounding": rounding}
-    question = {"tolerance": tolerance, "direction": direction}
-    runs = scenario.read_column(csv, column)
-    asked = parse(scenario.Scenario, {"claim": question, "published": reference, "runs": runs}, "judge")
-    print(scenario.in_words(scenario.judge([asked])[0], len(runs)))
+        raise BadInput("judge --runs: --published and --tolerance must be given too")
+    for option, value, known in (("unit", unit, get_args(Unit)), ("decimal", decimal, (".", ","))):
+        if value is not None and value not in known:
+            raise BadInput(f"judge: --{option}: expected {' or '.join(known)}, found {value!r}")
+    # What is typed is checked before the file is read.
+    claim = {"tolerance": tolerance, "direction": direction, "alpha": alpha, "estimand": estimand}
+    reference = {"mean": published, "n": trainings, "sd": sd, "sd_is": sd_is, "units": units, "rounding": rounding}
+    data: dict[str, Any] = {"claim": claim, "published": reference, "runs": [], "max_runs": max_runs}
+    parse(scenario.Scenario, data, "judge")
+    found = read_runs(
+        runs, column=column, delimiter=delimiter, decimal=decimal, header=header, at=at, run=run, where=where or (),  # type: ignore[arg-type]
+        drop_rows=_words(drop_rows), keep_rows=_words(keep_rows), diverged=_words(count_as_diverged),
+        each_file=each_file_is_a_run,
+    )  # fmt: skip
+    found = check_scale(found, published, unit)  # type: ignore[arg-type]
+    verdict = scenario.judge(
+        [parse(scenario.Scenario, data | {"runs": list(found.values)}, "judge")], look_often=sequential
+    )[0]
+    if as_json:
+        print(json.dumps(verdict | {"notes": list(found.notes), "runs": list(found.values)}, indent=2))
+    else:
+        print(scenario.in_words(verdict, len(found.values)))
+        for note in found.notes:
+            print(f"  note: {note}")
+    raise typer.Exit(int(_fails(verdict, failing)))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _verdicts(text: str) -> frozenset[str]:
+    """The verdicts and reasons that --fail-on names."""
+    known = {"reproduced", "not_reproduced", "inconclusive", *get_args(Why)}
+    names = [name.lower().replace("-", "_") for name in _words(text)]
+    if unknown := [name for name in names if name not in known]:
+        raise BadInput(f"judge: --fail-on: {unknown[0]!r} is no verdict; there are: {', '.join(sorted(known))}")
+    return frozenset(names)
+
+
+def _fails(verdict: dict[str, Any], failing: frozenset[str]) -> bool:
+    return bool(failing & {verdict["verdict"], verdict["why"]})
 
 
 @app.command()

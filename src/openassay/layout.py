@@ -93,6 +93,11 @@ class Layout:
         """The folder of one rerun."""
         return self.folder / "rerun" / arm / f"seed-{seed}"
 
+    @property
+    def planned(self) -> Path:
+        """How many reruns of each arm are planned."""
+        return self.folder / "rerun" / "planned.json"
+
     def replay(self, arm: str, seed: int) -> Path:
         """What a replay found, statistic by statistic and field by field."""
         return self.rerun(arm, seed) / "replay.json"

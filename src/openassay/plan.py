@@ -16,9 +16,20 @@ import numpy as np
 import yaml
 from pydantic import AfterValidator, Field
 
-from openassay.core.boundaries import ALPHAS, PLANS
+from openassay.core.boundaries import MOST_RUNS
 from openassay.core.curves import scatter_of
-from openassay.core.types import LARGEST, Citation, Claim, ComponentName, DataInformation, Published, Review
+from openassay.core.evidence import Design
+from openassay.core.types import (
+    LARGEST,
+    Citation,
+    Claim,
+    ComponentName,
+    DataInformation,
+    Estimand,
+    PlannedRuns,
+    Published,
+    Review,
+)
 from openassay.environments import EnvironmentSpec
 from openassay.faults import BadInput
 from openassay.layout import Layout, checked_name
@@ -48,7 +59,7 @@ DETERMINISTIC_RUNS = 3
 
 MOST_PUBLISHED_RUNS = 1_000_000
 
-MOST_RUNS = max(plan.max_runs for plan in PLANS.values())
+LEAST_ALPHA, LARGEST_ALPHA = 0.001, 0.1
 
 PROFILE_VARIABLE = "OPENASSAY_PROFILE"
 """Names a profile that goes before the one of conf/pipeline.yaml: `openassay audit --profile`."""
@@ -191,8 +202,14 @@ class Change:
 class Control(Change):
     """A deliberately broken recipe that must not pass: if it does, the audit's test has no power."""
 
+    claims: tuple[str, ...] | None = None
+    """The claims of its arm that it can break; all of them when left out."""
     expects: Literal["lower", "higher"] | None = None
     """Where the claimed metrics should go; then the control is a probe too."""
+
+    def breaks(self, claim: Claim) -> bool:
+        """Whether it is meant to break a claim."""
+        return claim.arm == self.of and (self.claims is None or claim.id in self.claims) and not claim.uncontrolled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,11 +249,15 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """How many reruns, and on what?"""
+    """How many reruns? By a budget of time, which the first two of an arm are measured by, and by a largest number."""
 
     name: str
     runs: Annotated[int, Field(ge=2, le=MOST_RUNS)]
     """Most reruns of each faithful arm: the sequential test stops earlier where it can."""
+    budget_s: Annotated[float, Field(gt=0)]
+    """Time for the reruns of one arm, one after another: `runs` is cut to what it allows, by the time that the first two took."""
+    expensive_s: Annotated[float, Field(ge=0)]
+    """Where a rerun takes this long or longer, an arm stops when the chance of a decision within its runs falls below 1 %."""
     control_runs: Annotated[int, Field(ge=2, le=100)]
     """Reruns of each control arm."""
 
@@ -259,9 +280,11 @@ class JudgeConfig:
     """Which error rates does the verdict promise?"""
 
     name: str
-    alpha: Annotated[float, Field(ge=min(ALPHAS), le=max(ALPHAS))]
+    alpha: Annotated[float, Field(ge=LEAST_ALPHA, le=LARGEST_ALPHA)]
     """Each wrong verdict at the tolerance's edge, at most."""
     rationale: str
+    estimand: Estimand = "number"
+    """The question that REPRODUCED answers, of claims that name none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -316,13 +339,22 @@ class Plan:
         """Claims that a rerun can test: each wrong NOT_REPRODUCED has its share of alpha."""
         return max(1, sum(claim.testable for claim in self.claims))
 
+    def design(self, claim: Claim, planned: dict[str, PlannedRuns]) -> Design:
+        """How a claim is tested, with what is planned for its arm (and that of its baseline)."""
+        arms = [claim.arm, *([claim.baseline] if claim.baseline else [])]
+        most = [planned[arm].num_runs if arm in planned else len(self.seeds.arms.get(arm, ())) for arm in arms]
+        return Design(
+            alpha=self.judge.alpha, max_runs=max(2, min(most)), num_claims=self.num_testable,
+            estimand=self.judge.estimand, expensive=any(planned[arm].expensive for arm in arms if arm in planned),
+        )  # fmt: skip
+
     def registration(self) -> dict[str, str]:
         """Digests of what bears on the verdict beside the reruns; each rerun keeps them, so that a later change shows."""
         parts = {
             "claims": self.claims,
             "controls": (self.controls, self.probes),
             "judge": self.judge,
-            "seeds": self.seeds,
+            "seeds": (self.seeds, self.profile),
         }
         return {name: digest(declared(part)) for name, part in parts.items()}
 
@@ -489,11 +521,16 @@ def _check_claims(target: Target, where: str) -> None:
             raise BadInput(
                 f"{key}.metric: no rerun measures {claim.metric!r}; measured: {', '.join(sorted(rerun.metrics()))}"
             )
-        if claim.arm not in rerun.arms:
-            raise BadInput(f"{key}.arm: there is no arm {claim.arm!r}; there are: {', '.join(rerun.arms)}")
+        _check_arms(claim, rerun, key)
         others = [other.published.seeds for other in target.claims if other.arm == claim.arm and other.paired]
         if claim.paired and len(set(others)) > 1:
             raise BadInput(f"{key}.published.seeds: the paired claims of one arm need the same seeds")
+
+
+def _check_arms(claim: Claim, rerun: Recipe, key: str) -> None:
+    for name, arm in (("arm", claim.arm), ("baseline", claim.baseline)):
+        if arm is not None and arm not in rerun.arms:
+            raise BadInput(f"{key}.{name}: there is no arm {arm!r}; there are: {', '.join(rerun.arms)}")
 
 
 def _check_metrics(target: Target, where: str) -> None:
@@ -520,7 +557,7 @@ def _check_controls(target: Target, where: str) -> None:
     if isinstance(target.rerun, ReplayRecipe):
         _check_replay(target, target.rerun, where)
         return
-    if not target.controls:
+    if not target.controls and not all(claim.uncontrolled for claim in target.claims if claim.testable):
         raise BadInput(
             f"{where}: controls: missing; a rerun needs a negative control, a broken recipe that must not pass "
             "(for example permute the training labels)"
@@ -544,12 +581,30 @@ def _check_controls(target: Target, where: str) -> None:
         if probe.metric not in target.rerun.metrics():
             known = ", ".join(sorted(target.rerun.metrics()))
             raise BadInput(f"{where}: probes.{i}.metric: no rerun measures {probe.metric!r}; measured: {known}")
-    controlled = {control.of for control in target.controls}
-    for i, claim in enumerate(target.claims):
-        if claim.testable and claim.arm in target.rerun.arms and claim.arm not in controlled:
+    _check_controlled(target, where)
+
+
+def _check_controlled(target: Target, where: str) -> None:
+    """Has each claim that is tested a broken recipe that must not pass, or a reason why none could break it?"""
+    assert target.rerun is not None  # noqa: S101 - the caller has looked
+    for i, control in enumerate(target.controls):
+        of_arm = [claim.id for claim in target.claims if claim.arm == control.of]
+        if control.claims is not None and (unknown := set(control.claims) - set(of_arm)):
             raise BadInput(
-                f"{where}: claims.{i}.arm: no control is `of: {claim.arm}`; each arm that a claim is tested on needs a broken "
-                "recipe of its own that must not pass"
+                f"{where}: controls.{i}.claims: {min(unknown)!r} is no claim of the arm {control.of}; "
+                f"there are: {', '.join(of_arm) or 'none'}"
+            )
+    for i, claim in enumerate(target.claims):
+        key = f"{where}: claims.{i}"
+        if not claim.testable or claim.arm not in target.rerun.arms:
+            continue
+        own = [control for control in target.controls if control.breaks(claim)]
+        if claim.uncontrolled is not None and (own or not claim.uncontrolled.strip()):
+            raise BadInput(f"{key}.uncontrolled: say why no broken recipe could break it, and name it in no control")
+        if claim.uncontrolled is None and not own:
+            raise BadInput(
+                f"{key}: no control is `of: {claim.arm}` and meant for it; each claim that is tested needs a broken recipe that "
+                "must not pass, or `uncontrolled`: why none could break it"
             )
 
 
@@ -655,14 +710,16 @@ def _check_numbers(claim: Claim, key: str) -> None:
     if low is not None and high is not None and low >= high:
         raise BadInput(f"{key}.bounds: least and largest value, in this order, found {low} and {high}")
     _check_trainings(published, f"{key}.published")
-    _check_success(claim, key)
+    _check_kind(claim, key)
     if claim.paired and (not published.seeds or claim.success or claim.family):
         raise BadInput(
             f"{key}.paired: it needs published.values and published.seeds, and goes with neither success nor family"
         )
 
 
-def _check_success(claim: Claim, key: str) -> None:
+def _check_kind(claim: Claim, key: str) -> None:
+    if claim.baseline is not None and (claim.paired or claim.success or claim.curve or claim.baseline == claim.arm):
+        raise BadInput(f"{key}.baseline: another arm than the claim's own, and none of paired, success and curve")
     if claim.success is None:
         return
     published, rule = claim.published, claim.success
@@ -696,6 +753,11 @@ def _check_trainings(published: Published, key: str) -> None:
         raise BadInput(f"{key}.num_runs: at most {MOST_PUBLISHED_RUNS}, found {published.num_runs}")
     if published.best_of < 1 or (published.best_of > 1 and published.num_runs > 1):
         raise BadInput(f"{key}.best_of: at least 1, and for one value, not for a mean of {published.num_runs}")
+    cited = published.values_cited_at
+    if cited is not None and len(cited) != len(values or ()):
+        raise BadInput(f"{key}.values_cited_at: one for each of values, in their order, found {len(cited)}")
+    if published.units < 1 or (published.sd_is == "over_units" and (published.sd is None or published.units < 2)):
+        raise BadInput(f"{key}.units: at least 1; a spread over units needs sd, and 2 units or more")
     over_trainings = published.sd_is in {"sd", "standard_error", "confidence_interval_95"}
     if published.sd is not None and over_trainings and published.num_runs < 2:
         raise BadInput(
@@ -763,12 +825,20 @@ def _seeds(target: Target, profile: Profile) -> dict[str, tuple[int, ...]]:
     return arms | {change.arm: tuple(range(profile.control_runs)) for change in changes}
 
 
+class _PlanDumper(yaml.SafeDumper):
+    """Numbers side by side: an arm may have a hundred seeds."""
+
+    def represent_sequence(self, tag: str, sequence: Any, flow_style: bool | None = None) -> yaml.SequenceNode:
+        numbers = bool(sequence) and all(type(item) in {int, float} for item in sequence)
+        return super().represent_sequence(tag, sequence, flow_style=True if numbers else flow_style)
+
+
 def write_plan(path: Path, plan: Plan) -> None:
     """Write a plan as YAML."""
     plain = to_plain(plan)
     # YAML takes these for ends of lines: where one occurs, all that is not ASCII is escaped.
     readable = not set(_LINE_ENDS) & set(json.dumps(plain, ensure_ascii=False))
-    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=readable, width=120)
+    text = yaml.dump(plain, Dumper=_PlanDumper, sort_keys=False, allow_unicode=readable, width=120)
     write_text(path, f"# Frozen by the plan stage; edit conf/target/{plan.name}.yaml instead.\n{text}")
 
 

@@ -91,7 +91,11 @@ class Reference:
             raise ValueError("with values, sd and n follow from them")
         if self.sd_is == "over_units" and (self.sd is None or self.units < 2):
             raise ValueError("sd_is over_units needs sd, and units of 2 or more")
-        if self.sd is not None and (self.n or 1) < 2 and self.sd_is in {"sd", "standard_error", "confidence_interval_95"}:
+        if (
+            self.sd is not None
+            and (self.n or 1) < 2
+            and self.sd_is in {"sd", "standard_error", "confidence_interval_95"}
+        ):
             raise ValueError("sd needs n of 2 or more: a spread over trainings")
         if self.best_of not in {None, 1} and self.better is None:
             raise ValueError("best_of needs better: higher or lower")
@@ -201,11 +205,11 @@ def judge(scenarios: list[Scenario], *, look_often: bool = False) -> list[dict[s
     remains = stats.norm.isf(batch.alpha)
     luck_remains = (remains * np.sqrt(np.where(batch.asks_recipe, batch.v, 0.0) * stopped.variance)).tolist()
     rest_remains = (remains * np.sqrt(batch.u2)).tolist()
-    columns = (stopped.stop, stopped.runs_used, stopped.num_values, stopped.estimate, stopped.variance, stopped.df)
+    columns = (stopped.stop, stopped.runs_used, stopped.num_values, stopped.estimate, stopped.df)
     rows = list(zip(*(of.tolist() for of in columns), strict=True))
     answers: list[dict[str, Any]] = []
     for row, scenario in enumerate(scenarios):
-        code, runs_used, num_values, d, variance, df = rows[row]
+        code, runs_used, num_values, d, df = rows[row]
         stop, claim, has_interval = Stop(code), scenario.claim, math.isfinite(df)
         answer: dict[str, Any] = {
             "id": scenario.id, "verdict": _VERDICTS.get(stop, "inconclusive"), "shown": [], "why": None, "reason": "",
@@ -245,7 +249,9 @@ def judge(scenarios: list[Scenario], *, look_often: bool = False) -> list[dict[s
             answer["reason"] = reasons.not_reproduced(seen)
         elif stop is Stop.EQUAL:
             answer["why"] = "equal_runs"
-            answer["reason"] = "equal runs: nothing says how large the seed noise is; declare the recipe deterministic if it is"
+            answer["reason"] = (
+                "equal runs: nothing says how large the seed noise is; declare the recipe deterministic if it is"
+            )
         else:
             found = reasons.still_open(seen)
             answer |= {"why": found.why, "reason": found.reason, "more_runs_needed": found.more_runs_needed}

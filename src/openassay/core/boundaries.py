@@ -5,16 +5,16 @@ At the tolerance's edge the statistic of n reruns is
     T_n = (mean of n reruns - reference - edge) / (s~ sqrt(1/n + v)),   s~^2 = (d0 s0^2 + (n - 1) s^2) / (d0 + n - 1)
 
 with a reference of variance v sigma^2 and a prior s0^2 ~ sigma^2 chi2(d0)/d0. There T_2, T_3, ... is a Markov chain (T_n is
-invariantly sufficient and transitive: Hall, Wijsman and Ghosh 1965), so that its crossing probabilities follow from a recursion in
-one dimension, as Armitage, McPherson and Rowe (1969) have it for known variances. With Q = the sum of squares about the pooled mean,
-on d0 + n degrees of freedom, u = T / sqrt(T^2 + d0 + n - 1) is independent of Q, and
+invariantly sufficient and transitive: Hall, Wijsman and Ghosh 1965), so that its crossing probabilities follow from a
+recursion in one dimension, as Armitage, McPherson and Rowe (1969) have it for known variances. With Q = the sum of squares
+about the pooled mean, on d0 + n degrees of freedom, u = T / sqrt(T^2 + d0 + n - 1) is independent of Q, and
 
     u' = (a u + b g) / sqrt(1 + g^2),   a^2 = I_n/I_(n+1), b^2 = 1 - a^2, I_n = 1/(1/n + v),   g sqrt(d0 + n) ~ t(d0 + n)
 
 Where another rerun adds next to nothing to what is known, because the reference is noisy, the test waits for a few (`looks`).
 
-The share of alpha that may be spent by the look of n reruns is f(t) = (1 - e^(4 t)) / (1 - e^4), t = I_n/I_N (Hwang, Shih and DeCani
-1990, gamma = -4: late looks get most of it). Stopping without a decision is not counted on.
+The share of alpha that may be spent by the look of n reruns is f(t) = (1 - e^(4 t)) / (1 - e^4), t = I_n/I_N (Hwang, Shih and
+DeCani 1990, gamma = -4: late looks get most of it). Stopping without a decision is not counted on.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Boundary:
         Between two looks it counts as one at the next.
         """
         i = bisect.bisect_left(self.looks, n)
-        return float(min(1.0, (self.spent[i - 1] if i else 0.0) + self.steps[i].beyond(statistic)))
+        return min(1.0, (self.spent[i - 1] if i else 0.0) + float(self.steps[i].beyond(statistic)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,8 @@ def spent_share(n: ArrayLike, max_runs: ArrayLike, v: ArrayLike) -> Floats:
 
 @functools.lru_cache(maxsize=1000)
 def looks(max_runs: int, v: float) -> tuple[int, ...]:
-    """Numbers of reruns at which a test of at most `max_runs` looks: every one from 2 on, as long as each adds to what is known."""
+    """Numbers of reruns at which a test of at most `max_runs` looks: every one from 2 on, as long as each adds to what is
+    known."""
     information = 1 / (1 / np.arange(1, max_runs + 1) + v)
     found = [2]
     for n in range(3, max_runs + 1):
@@ -122,8 +123,9 @@ def looks(max_runs: int, v: float) -> tuple[int, ...]:
 def boundary(max_runs: int, v: float, prior_df: float, alpha: float, looks_v: float | None = None) -> Boundary:
     """The critical values of a plan of at most `max_runs` = N reruns, 2 to MOST_RUNS.
 
-    v: variance of the reference over the seed variance, >= 0. prior_df: degrees of freedom known before the first rerun. alpha: the
-    one-sided error rate over all looks, in (0, 0.5). looks_v: the v by which `looks` are chosen, where it is another one.
+    v: variance of the reference over the seed variance, >= 0. prior_df: degrees of freedom known before the first rerun.
+    alpha: the one-sided error rate over all looks, in (0, 0.5). looks_v: the v by which `looks` are chosen, where it is
+    another one.
     """
     if not 2 <= max_runs <= MOST_RUNS:
         raise ValueError(f"2 to {MOST_RUNS} reruns, found {max_runs}")
@@ -154,7 +156,11 @@ def _step(deviates: Floats, mass: Floats, before: int, n: int, v: float, df: flo
     statistic = _statistic(deviates, df - 1)
     kept = (1 / n + v) / (1 / before + v)
     return _Step(
-        u=statistic / np.sqrt(statistic**2 + df - 1), mass=mass, a=float(np.sqrt(kept)), b=float(np.sqrt(1 - kept)), df=df
+        u=statistic / np.sqrt(statistic**2 + df - 1),
+        mass=mass,
+        a=float(np.sqrt(kept)),
+        b=float(np.sqrt(1 - kept)),
+        df=df,
     )
 
 
@@ -178,7 +184,8 @@ def _deviate(statistic: float, df: float) -> float:
 
 
 def table(max_runs: int, v: float, prior_df: float, alpha: float, looks_v: float) -> tuple[Floats, NDArray[np.bool_]]:
-    """c_n by the number of reruns n (NaN below 2), and whether the test looks there. Between looks c is the next one's. Shape (N + 1,)."""
+    """c_n by the number of reruns n (NaN below 2), and whether the test looks there. Between looks c is the next one's. Shape
+    (N + 1,)."""
     found = boundary(max_runs, v, prior_df, alpha, looks_v)
     is_look = np.zeros(max_runs + 1, dtype=bool)
     is_look[list(found.looks)] = True

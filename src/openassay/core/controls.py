@@ -61,9 +61,10 @@ def _control_outcome(claim: Claim, broken: Evidence, faithful: tuple[float | Non
         return Outcome.INCONCLUSIVE
     published, margin = claim.published, claim.tolerance.margin
     theirs = [value for value in faithful if value is not None]
+    luck = {"num_runs": published.num_runs} if question == "recipe" else {"num_runs": np.inf}
     found = difference(
-        finite, published.value, num_runs=published.num_runs if question == "recipe" else np.inf, rounding=published.rounding, resolution=claim.resolution,
-        published_recipe=theirs if len(theirs) >= 2 else None,
+        finite, published.value, rounding=published.rounding, resolution=claim.resolution,
+        published_recipe=theirs if len(theirs) >= 2 else None, **luck,
     )  # fmt: skip
     wrong_side = {"two-sided": True, "at_least": found.estimate < 0, "at_most": found.estimate > 0}[claim.direction]
     if wrong_side and found.differs(margin, alpha):

@@ -1,4 +1,5 @@
-"""What is known of one claim before a rule has spoken: the reruns' values, what the test says of them, and the figures beside it."""
+"""What is known of one claim before a rule has spoken: the reruns' values, what the test says of them, and the figures beside
+it."""
 
 from __future__ import annotations
 
@@ -25,12 +26,12 @@ from openassay.core.sequential import (
 )
 from openassay.core.types import (
     LARGEST,
-    Answer,
     Claim,
     Estimand,
     Look,
     Measurement,
     Plausibility,
+    QuestionAnswer,
     Rerun,
     RerunStatus,
 )
@@ -115,7 +116,9 @@ class Evidence:
     """Why the faithful reruns may be as broken as the control; empty when the two are shown to differ."""
 
     @classmethod
-    def of_runs(cls, claim: Claim, design: Design, runs: tuple[Rerun, ...], baseline: tuple[Rerun, ...] = ()) -> Evidence:
+    def of_runs(
+        cls, claim: Claim, design: Design, runs: tuple[Rerun, ...], baseline: tuple[Rerun, ...] = ()
+    ) -> Evidence:
         """The evidence that reruns give by themselves; those of the baseline are taken seed by seed."""
         values, statuses = values_of(runs, claim.metric), statuses_of(runs, claim.metric)
         if claim.baseline is not None:
@@ -199,10 +202,12 @@ class Evidence:
         found = float(self._of_means[1].estimate[0])
         if np.isfinite(found):
             return found
-        return float(np.mean(self.finite)) - self.claim.published.value if self.finite and not self.claim.paired else None
+        return (
+            float(np.mean(self.finite)) - self.claim.published.value if self.finite and not self.claim.paired else None
+        )
 
     @functools.cached_property
-    def answers(self) -> tuple[Answer, ...]:
+    def answers(self) -> tuple[QuestionAnswer, ...]:
         """What the reruns say to each question; empty without two values."""
         found = []
         for question in QUESTIONS:
@@ -219,14 +224,14 @@ class Evidence:
                 low, high = float(interval.low[0]), float(interval.high[0])
                 within, outside = (bool(of[0]) for of in sequential.standing(stopped, batch, interval))
             found.append(
-                Answer(
+                QuestionAnswer(
                     estimand=question, interval=(low, high),
                     standing="within" if within else "outside" if outside else "open",
                 )
             )  # fmt: skip
         return tuple(found)
 
-    def answer(self, question: Estimand) -> Answer | None:
+    def answer(self, question: Estimand) -> QuestionAnswer | None:
         """What the reruns say to a question; None without two values."""
         return next((of for of in self.answers if of.estimand == question), None)
 
@@ -247,7 +252,8 @@ class Evidence:
 
     @property
     def noise_remains(self) -> tuple[float, float]:
-        """Half the interval of the claim's question after endless reruns: by the published trainings' luck, and by all else known."""
+        """Half the interval of the claim's question after endless reruns: by the published trainings' luck, and by all else
+        known."""
         if self.claim.success:
             return (np.inf if self.estimand == "recipe" else 0.0), 0.0
         batch, stopped = self._of_means
@@ -319,7 +325,8 @@ class Evidence:
         )  # fmt: skip
 
     def p_not_reproduced(self) -> float | None:
-        """p-value of "the recipe's difference lies within the tolerance"; over all looks, by the order in which they were made."""
+        """p-value of "the recipe's difference lies within the tolerance"; over all looks, by the order in which they were
+        made."""
         if self.stop is Stop.DIVERGED:
             return p_of_lost(self.num_used - len(self.finite), self.num_used, self.claim.divergence_rate)
         if not self.answers or self.difference is None:

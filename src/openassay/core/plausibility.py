@@ -46,7 +46,8 @@ def within_sceptical(d: float, se: float, df: float, margin: float, direction: i
 
 
 def luck(d: float, se: float, df: float) -> float:
-    """P(a published value of the recipe as rerun lies at least so far out, on the side where the published one lies), in [0, 0.5].
+    """P(a published value of the recipe as rerun lies at least so far out, on the side where the published one lies), in [0,
+    0.5].
 
     se: of the difference, with the published trainings' own noise.
     """
@@ -54,7 +55,8 @@ def luck(d: float, se: float, df: float) -> float:
 
 
 def fewest_tried(d: float, variance: float, margin: float) -> int | None:
-    """The least K for which the published value would be within the tolerance of the best of K such trainings, by its expectation.
+    """The least K for which the published value would be within the tolerance of the best of K such trainings, by its
+    expectation.
 
     1 where the reruns' mean itself is; None where not even the best of MOST_TRIED is expected to come so near.
     """

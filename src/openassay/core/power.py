@@ -33,9 +33,9 @@ class Expected:
 def power(terms: Terms, sd: float, theta: float, max_runs: int) -> float:
     """P(the claim's question is shown to lie within the margin at the last planned rerun), in [0, 1].
 
-    sd: seed standard deviation; theta: the true difference; both in the claim's unit. Exact for normal seeds: the critical value is
-    that of the sequential test's last look, and the probability is averaged over the reruns' chi-square distributed variance. A
-    verdict at an earlier look comes on top.
+    sd: seed standard deviation; theta: the true difference; both in the claim's unit. Exact for normal seeds: the critical
+    value is that of the sequential test's last look, and the probability is averaged over the reruns' chi-square distributed
+    variance. A verdict at an earlier look comes on top.
     """
     b: Batch = to_batch([replace(terms, published=0.0, max_runs=max_runs)], [()])
     v = float(b.v[0]) if terms.estimand == "recipe" else 0.0
@@ -45,7 +45,9 @@ def power(terms: Terms, sd: float, theta: float, max_runs: int) -> float:
     variance = np.maximum((d0 * b.prior_variance[0] + own) / df, b.floor_variance[0])
     shift = float(b.best_of[0])
     more = shift**2 / (2 * df)
-    half = critical_value(max_runs, max_runs, v, d0, b.alpha[0], b.v[0]) * np.sqrt(variance * (1 / max_runs + v + more) + u2)
+    half = critical_value(max_runs, max_runs, v, d0, b.alpha[0], b.v[0]) * np.sqrt(
+        variance * (1 / max_runs + v + more) + u2
+    )
     spread = np.sqrt(sd**2 * (1 / max_runs + v + more) + u2)
     if spread == 0:
         spread = np.finfo(float).tiny

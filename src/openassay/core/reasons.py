@@ -1,4 +1,5 @@
-"""The words of a verdict: what is shown, or why nothing is and how many reruns would change that. They follow from the arithmetic."""
+"""The words of a verdict: what is shown, or why nothing is and how many reruns would change that. They follow from the
+arithmetic."""
 
 from __future__ import annotations
 
@@ -106,9 +107,7 @@ def still_open(seen: Seen) -> Open:
     elif spent:
         state = f"all {seen.max_runs} planned reruns are made"
     elif futile:
-        state = (
-            f"stopped after {seen.runs_used} reruns: the chance of a decision within the {seen.max_runs} planned ones is below 1 %"
-        )
+        state = f"stopped after {seen.runs_used} reruns: the chance of a decision by the {seen.max_runs} planned is below 1 %"
     why: Why = "budget" if seen.sequential and (spent or futile) else "more_runs"
     return Open(why=why, reason=f"{words}; {state}; {_reruns(seen.more)} would decide", more_runs_needed=seen.more)
 

@@ -7,11 +7,11 @@ Of n reruns with mean m there is, for each question, one interval:
 
     d = m - printed value,   s~^2 = (d0 s0^2 + (n - 1) s^2) / (d0 + n - 1)
 
-v is the luck of the published trainings, 1/k for a mean over k; u^2 the variance of the printed value's rounding and of what else is
-known to separate the two. REPRODUCED: the claim's question (`number` by default) is shown to lie within the margin. NOT_REPRODUCED:
-`recipe` is shown to lie outside, so that no luck of the published trainings explains it. Sequentially, c (`boundaries`) keeps each
-wrong verdict at `alpha` over all looks; a finished sample is looked at once, with c of Student's t. The moderated variance s~^2 is
-Smyth's (2004).
+v is the luck of the published trainings, 1/k for a mean over k; u^2 the variance of the printed value's rounding and of what
+else is known to separate the two. REPRODUCED: the claim's question (`number` by default) is shown to lie within the margin.
+NOT_REPRODUCED: `recipe` is shown to lie outside, so that no luck of the published trainings explains it. Sequentially, c
+(`boundaries`) keeps each wrong verdict at `alpha` over all looks; a finished sample is looked at once, with c of Student's t.
+The moderated variance s~^2 is Smyth's (2004).
 
 Every array has shape (claims,) unless said otherwise; runs beyond the one that decides are never looked at.
 """
@@ -46,8 +46,8 @@ DIVERGENCE_ACCEPT = 0.2
 DIVERGENCE_EDGE = 0.7
 """Of what the declared rate leaves: a recipe that diverges at declared + this (1 - declared) must not be called reproduced."""
 DIVERGENCE_LEVEL = 0.03
-"""Such a recipe gives so few diverged reruns with at most this probability, times (1 - declared), at each look that accepts; over all
-looks together below 0.05, by enumeration (tests/unit/test_sequential.py)."""
+"""Such a recipe gives so few diverged reruns with at most this probability, times (1 - declared), at each look that accepts;
+over all looks together below 0.05, by enumeration (tests/unit/test_sequential.py)."""
 SEQUENTIAL_RUNS = 50
 """Most reruns of a sequential test where nobody says otherwise."""
 FUTILE_DF = 3
@@ -416,10 +416,11 @@ def _begin(size: int) -> dict[str, Any]:
 
 
 def may_accept(n: ArrayLike, lost: ArrayLike, declared: ArrayLike, *, sequential: bool) -> Bools:
-    """Whether n reruns of which `lost` gave no value may show a recipe reproduced that is declared to diverge at a rate. Shape (...).
+    """Whether n reruns of which `lost` gave no value may show a recipe reproduced that is declared to diverge at a rate.
+    Shape (...).
 
-    The loss must fit the declared rate (or one in ten), and be too small for a recipe that nearly always diverges (DIVERGENCE_EDGE).
-    Two reruns, both with a value, cannot show that; where they are all there is they are taken.
+    The loss must fit the declared rate (or one in ten), and be too small for a recipe that nearly always diverges
+    (DIVERGENCE_EDGE). Two reruns, both with a value, cannot show that; where they are all there is they are taken.
     """
     n, lost, declared = np.asarray(n), np.asarray(lost), np.asarray(declared, dtype=float)
     fits = stats.binom.sf(lost - 1, n, np.maximum(declared, DIVERGENCE_RATE)) > DIVERGENCE_ACCEPT
@@ -482,7 +483,9 @@ def _look(
 
 
 def _choose(which: Bools, these: Interval, others: Interval) -> Interval:
-    return Interval(**{f.name: np.where(which, getattr(these, f.name), getattr(others, f.name)) for f in fields(Interval)})
+    return Interval(
+        **{f.name: np.where(which, getattr(these, f.name), getattr(others, f.name)) for f in fields(Interval)}
+    )
 
 
 def _standard_error(b: Batch, variance: Floats, df: Floats, m: ArrayLike, question: Estimand) -> Floats:
@@ -492,7 +495,14 @@ def _standard_error(b: Batch, variance: Floats, df: Floats, m: ArrayLike, questi
 
 
 def _interval(
-    b: Batch, estimate: Floats, variance: Floats, df: Floats, m: Ints, exact: Bools, question: Estimand, critical: Floats
+    b: Batch,
+    estimate: Floats,
+    variance: Floats,
+    df: Floats,
+    m: Ints,
+    exact: Bools,
+    question: Estimand,
+    critical: Floats,
 ) -> Interval:
     se = _standard_error(b, variance, df, m, question)
     half = np.where(exact, b.rounding / 2, critical * se)
@@ -525,7 +535,8 @@ def asked_interval(stopped: Stopped, batch: Batch, *, share: float = 1.0) -> Int
 
 
 def standing(stopped: Stopped, batch: Batch, found: Interval) -> tuple[Bools, Bools]:
-    """Whether an interval shows the difference within the margin, and outside; neither where the noise is not known well enough."""
+    """Whether an interval shows the difference within the margin, and outside; neither where the noise is not known well
+    enough."""
     sure = stopped.known & (stopped.stop != Stop.EQUAL) & ~((batch.best_of > 0) & (stopped.df < BEST_OF_DF))
     return sure & _is_within(found, batch), sure & _is_outside(stopped.estimate, found, stopped.df, batch)
 
@@ -559,7 +570,7 @@ def _chance(
 ) -> Floats:
     """P(another finding by the last planned rerun), if the reruns go on like these: reproduced, not reproduced or not reached."""
     b = test.batch.at(rows)
-    estimate, variance, df, m = (of[where] for of in (estimate, variance, df, m))
+    estimate, variance, df, m = estimate[where], variance[where], df[where], m[where]
     last = b.max_runs
     spread = np.sqrt(variance * (1 / m - 1 / last))
 
@@ -582,7 +593,8 @@ def _chance(
 
 
 def runs_needed(stopped: Stopped, batch: Batch) -> Ints:
-    """Values in all that would decide a claim, if more of them had the same mean and standard deviation; 0 where none up to MOST_NEEDED.
+    """Values in all that would decide a claim, if more of them had the same mean and standard deviation; 0 where none up to
+    MOST_NEEDED.
 
     Decided: reproduced, or the number not reached; where it is not reached already, or `recipe` was asked, not reproduced. A
     sequential test of more reruns than were planned is taken to decide at the level of the planned last look.
@@ -617,7 +629,10 @@ def runs_needed(stopped: Stopped, batch: Batch) -> Ints:
         lost = s.runs_used - s.num_values
         within &= may_accept(total + lost, lost, b.divergence_rate, sequential=s.sequential)
         outside = _is_outside(estimate, at("recipe", b.alpha_outside), df, b)
-        return np.asarray((within | outside | (_is_outside(estimate, number, df, b) & ~missed)) & ((b.best_of == 0) | (df >= BEST_OF_DF)))
+        return np.asarray(
+            (within | outside | (_is_outside(estimate, number, df, b) & ~missed))
+            & ((b.best_of == 0) | (df >= BEST_OF_DF))
+        )
 
     low, high = s.num_values.astype(int), np.full(len(rows), MOST_NEEDED)
     reachable = decided(high)
@@ -630,11 +645,12 @@ def runs_needed(stopped: Stopped, batch: Batch) -> Ints:
 
 
 def score(stopped: Stopped, batch: Batch) -> tuple[Floats, Floats, Floats]:
-    """S = E[2^-(difference/margin)^2] of the claim's question, and its interval; NaN without two values, 0 when too many diverged.
+    """S = E[2^-(difference/margin)^2] of the claim's question, and its interval; NaN without two values, 0 when too many
+    diverged.
 
     The interval's lower end errs with alpha at most, as REPRODUCED does: it is 1/2 or more exactly where the interval of the
-    difference lies within the margin. The upper end errs with SCORE_HIGH_ALPHA of alpha; where the interval lies outside the margin it is 1/2 at most.
-    For one-sided claims only the shortfall counts.
+    difference lies within the margin. The upper end errs with SCORE_HIGH_ALPHA of alpha; where the interval lies outside the
+    margin it is 1/2 at most. For one-sided claims only the shortfall counts.
     """
     asked = asked_interval(stopped, batch)
     theta = np.full((len(batch.margin), len(_NODES)), np.nan)

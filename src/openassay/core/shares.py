@@ -1,7 +1,7 @@
 """Is the share of trainings that succeed the published one? Exact tests, for metrics of which a mean says little.
 
-A reward that is 500 or 9, an accuracy that is either chance or 98 %: there the t-test of means has no ground, and the
-honest claim is "9 of 10 trainings reach 475". For x successes of n reruns against y of k published trainings, the intervals of the
+A reward that is 500 or 9, an accuracy that is either chance or 98 %: there the t-test of means has no ground, and the honest
+claim is "9 of 10 trainings reach 475". For x successes of n reruns against y of k published trainings, the intervals of the
 two questions are Clopper and Pearson's (1934):
 
     number:  [L(x, n) - y/k, U(x, n) - y/k],           L and U at alpha
@@ -114,7 +114,9 @@ def answer(terms: ShareTerms, successes: int, num_runs: int) -> Stop | None:
     """WITHIN, OUTSIDE, or None for neither, after all planned reruns."""
     if is_within(terms, terms.interval(successes, num_runs, terms.alpha, terms.estimand)):
         return Stop.WITHIN
-    return Stop.OUTSIDE if is_outside(terms, terms.interval(successes, num_runs, terms.alpha_outside, "recipe")) else None
+    return (
+        Stop.OUTSIDE if is_outside(terms, terms.interval(successes, num_runs, terms.alpha_outside, "recipe")) else None
+    )
 
 
 def is_within(terms: ShareTerms, interval: tuple[float, float]) -> bool:

@@ -194,9 +194,10 @@ class Published:
     """The spread that is printed beside the value, if any; `sd_is` says of what. It is taken to be printed to the same digit as
     the value: half a unit of rounding is added to it."""
     sd_is: Spread = "sd"
-    """`sd`: standard deviation over training runs (ddof=1). `standard_error`: of the mean over them. `confidence_interval_95`:
-    half the width of its interval. `over_units`: standard deviation over the `units` that one value averages, each with a training
-    of its own. A spread over episodes or test items of one training says nothing of other seeds, and is not used."""
+    """`sd`: standard deviation over training runs (ddof=1). `standard_error`: of the mean over them.
+    `confidence_interval_95`: half the width of its interval. `over_units`: standard deviation over the `units` that one value
+    averages, each with a training of its own. A spread over episodes or test items of one training says nothing of other
+    seeds, and is not used."""
     units: int = 1
     """Folds, splits or other units that one value averages, in the publication and in each rerun."""
     values: tuple[float, ...] | None = None
@@ -225,10 +226,11 @@ class Published:
 
 
 def seed_sd(sd: float, sd_is: Spread, num_runs: int, units: int) -> float | None:
-    """The standard deviation of one training's value, by a printed spread of `num_runs` trainings or of `units`; None if it cannot say.
+    """The standard deviation of one training's value, by a printed spread of `num_runs` trainings or of `units`; None if it
+    cannot say.
 
-    A mean of u independent units has their standard deviation / sqrt(u); a standard error times sqrt(k) is the standard deviation over
-    k trainings, and half a 95 % interval is t(0.975, k - 1) standard errors.
+    A mean of u independent units has their standard deviation / sqrt(u); a standard error times sqrt(k) is the standard
+    deviation over k trainings, and half a 95 % interval is t(0.975, k - 1) standard errors.
     """
     if sd_is == "over_units":
         return sd / units**0.5 if units > 1 else None
@@ -684,7 +686,7 @@ class CheckpointsRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedRuns:
-    """How many reruns an arm's sequential test plans: by the cost of the first two, never by their values. Part of `rerun/planned.json`.
+    """How many reruns an arm's sequential test plans: by the cost of the first two, never by their values.
 
     Set once, when the first two are finished; later audits of the same reruns and the same profile keep it.
     """
@@ -700,6 +702,13 @@ class PlannedRuns:
     """The profile's largest N, or the target's."""
     expensive: bool
     """Does one take so long that an audit without prospects stops before its planned end?"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedRecord:
+    """`rerun/planned.json`: the planned reruns of each arm with claims."""
+
+    arms: dict[str, PlannedRuns]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -747,7 +756,7 @@ class Look:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class QuestionAnswer:
     """What the reruns say to one of the two questions."""
 
     estimand: Estimand
@@ -761,12 +770,13 @@ Why = Literal[
     "number_not_reached", "more_runs", "budget", "at_the_edge", "published_noise", "rounding", "divergence", "equal_runs",
     "control", "data", "failed_runs",
 ]  # fmt: skip
-"""Why a claim is INCONCLUSIVE. `number_not_reached`: the printed number is shown not to be what the recipe gives on average; whether
-the recipe differs is open. `more_runs`: fewer were made than planned. `budget`: the planned ones are spent, and more would decide.
-`at_the_edge`: the difference is as large as the tolerance, as far as anybody can tell. `published_noise`, `rounding`: no number of
-reruns decides, since the published trainings' luck or the printed value's rounding remains. `divergence`: reruns diverged, too often
-to accept and too seldom to accuse. `equal_runs`: their noise is unknown. `control`: a broken recipe was not caught, or broke nothing.
-`data`: the prepared data are not the published ones. `failed_runs`: reruns did not run to their end."""
+"""Why a claim is INCONCLUSIVE. `number_not_reached`: the printed number is shown not to be what the recipe gives on average;
+whether the recipe differs is open. `more_runs`: fewer were made than planned. `budget`: the planned ones are spent, and more
+would decide. `at_the_edge`: the difference is as large as the tolerance, as far as anybody can tell. `published_noise`,
+`rounding`: no number of reruns decides, since the published trainings' luck or the printed value's rounding remains.
+`divergence`: reruns diverged, too often to accept and too seldom to accuse. `equal_runs`: their noise is unknown. `control`:
+a broken recipe was not caught, or broke nothing. `data`: the prepared data are not the published ones. `failed_runs`: reruns
+did not run to their end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -784,8 +794,8 @@ class Plausibility:
     luck: float | None
     """P(a published value at least so far out, on its side), if the published recipe is the one that was rerun."""
     fewest_tried: int | None
-    """The least K for which the published value, as the best of K trainings, would be within the tolerance; 1 when it is anyway, null
-    when no K up to 100 will do."""
+    """The least K for which the published value, as the best of K trainings, would be within the tolerance; 1 when it is
+    anyway, null when no K up to 100 will do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -804,7 +814,8 @@ class Verdict:
     estimand: Estimand
     """The question that REPRODUCED answers, and that difference, interval and score are of."""
     runs: tuple[float | None, ...]
-    """One value a rerun, in the order of the seeds; null for a rerun without a finite value. For a claim with a baseline, differences."""
+    """One value a rerun, in the order of the seeds; null for a rerun without a finite value. For a claim with a baseline,
+    differences."""
     runs_used: int
     """The first so many decided; later ones were made at the same time, and were not looked at."""
     max_runs: int | None
@@ -815,10 +826,11 @@ class Verdict:
     """Interval of that difference; each end errs with at most `alpha`, over all looks together."""
     outcome: Outcome
     shown: tuple[Estimand, ...]
-    """Of a REPRODUCED claim: which differences are shown to lie within the tolerance. Empty for a replay, which asks its own question."""
+    """Of a REPRODUCED claim: which differences are shown to lie within the tolerance. Empty for a replay, which asks its own
+    question."""
     why: Why | None
     """Of an INCONCLUSIVE claim; null otherwise."""
-    answers: tuple[Answer, ...]
+    answers: tuple[QuestionAnswer, ...]
     """To `number`, then to `recipe`; empty without two values."""
     looks: tuple[Look, ...]
     """Every look at the reruns, up to the one that decided."""

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from openassay.core import reasons
-from openassay.core.evidence import NO_VALUES, Evidence, p_of_lost, same, terms_of
+from openassay.core.evidence import NO_VALUES, Evidence, same, terms_of
 from openassay.core.quality import SHARED_SHIFT, shared_shift, warnings
 from openassay.core.score import credit
 from openassay.core.sequential import Stop
@@ -166,6 +166,13 @@ def judge_claim(evidence: Evidence, *, driver: Driver, protocol: str) -> Verdict
         more_runs_needed=decision.more_runs_needed, score=score[0] if score else None,
         score_interval=score[1:] if score else None, reason=decision.reason, rule=decision.rule,
     )  # fmt: skip
+
+
+def headline(verdict: Verdict) -> str:
+    """The outcome in a few words, for tables and badges: what is shown, or why nothing is."""
+    if verdict.outcome is Outcome.REPRODUCED and verdict.shown:
+        return f"{verdict.outcome.value} ({' and '.join(verdict.shown)})"
+    return f"{verdict.outcome.value} · {verdict.why.replace('_', ' ')}" if verdict.why else verdict.outcome.value
 
 
 def judge_replay(claim: Claim, found: ReplayRecord, *, protocol: str) -> Verdict:

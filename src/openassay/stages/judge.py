@@ -10,7 +10,9 @@ from typing import Literal
 
 from openassay import __version__
 from openassay.core.axes import probe, study
+from openassay.core.controls import judge_control, judge_replay_controls
 from openassay.core.curves import judge_curve, scatter_of
+from openassay.core.evidence import Evidence, values_of
 from openassay.core.openness import openness, part_of
 from openassay.core.types import (
     Claim,
@@ -33,18 +35,14 @@ from openassay.core.types import (
 from openassay.core.verdict import (
     RULES_VERSION,
     Driver,
-    Evidence,
     claims_shift_together,
     equal_reruns,
     judge_claim,
-    judge_control,
     judge_release,
     judge_replay,
-    judge_replay_controls,
     record_quality,
     score_release,
     unequal_deterministic,
-    values_of,
 )
 from openassay.faults import BadInput
 from openassay.layout import Layout
@@ -65,7 +63,7 @@ def run(
     findings: list[Finding] = []
     for record in (fetched, inspected, prepared, evaluated, reruns):
         findings.extend(record.findings)
-    controls = _controls(plan, runs)
+    controls = _controls(plan, runs, reruns)
     evidence = [_evidence(plan, claim, runs, controls, prepared, reruns) for claim in plan.claims]
     looked_at = evidence
     driver: Driver = plan.rerun.driver if plan.rerun else "none"
@@ -91,6 +89,10 @@ def run(
     findings.extend(not_judged)
     findings.extend(_mixed(runs))
     findings.extend(_control_findings(controls))
+    findings.extend(
+        Finding(stage="judge", kind="not_controlled", message=f"{claim.id}: no negative control: {claim.uncontrolled}")
+        for claim in plan.claims if claim.uncontrolled and claim.testable
+    )  # fmt: skip
     findings.extend(_registration(plan, runs))
     if isinstance(plan.rerun, PretrainRecipe):
         findings.extend(Finding(stage="judge", kind=kind, message=words) for kind, words in plan.rerun.remarks())
@@ -143,13 +145,16 @@ def _reruns(layout: Layout, plan: Plan, arm: str, identities: tuple[str, ...]) -
     return tuple(found)
 
 
-def _controls(plan: Plan, runs: dict[str, tuple[Rerun, ...]]) -> tuple[ControlOutcome, ...]:
+def _controls(plan: Plan, runs: dict[str, tuple[Rerun, ...]], reruns: RerunsRecord) -> tuple[ControlOutcome, ...]:
     return tuple(
-        judge_control(claim, arm=control.arm, runs=runs[control.arm], faithful=runs[control.of], alpha=plan.judge.alpha)
+        judge_control(
+            claim, plan.design(claim, reruns.planned), arm=control.arm, runs=runs[control.arm], faithful=runs[control.of],
+            baseline=runs.get(claim.baseline or "", ()),
+        )
         for control in plan.controls
         for claim in plan.claims
-        if claim.arm == control.of and claim.testable and control.arm in runs
-    )
+        if control.breaks(claim) and claim.testable and control.arm in runs
+    )  # fmt: skip
 
 
 def _curves(
@@ -186,7 +191,7 @@ def _modify(plan: Plan, runs: dict[str, tuple[Rerun, ...]]) -> tuple[ProbeOutcom
     }
     for control in plan.controls:
         for claim in plan.claims:
-            if claim.arm == control.of and claim.testable and control.expects:
+            if control.breaks(claim) and claim.testable and control.expects:
                 asked[control.arm, control.of, claim.metric] = control.expects
     return tuple(
         probe(
@@ -204,16 +209,14 @@ def _evidence(
     because = reruns.not_attempted_because
     if not claim.testable and plan.rerun:
         because = "nothing in the release lets anybody test this number"
-    of_arm = () if because else runs.get(claim.arm, ())
+    of_arm, baseline = (() if because else runs.get(arm or "", ()) for arm in (claim.arm, claim.baseline))
     failed = [check.array for check in prepared.checks if not check.passed]
     own = [control for control in controls if control.claim == claim.id]
     return replace(
-        Evidence.of_runs(
-            claim, plan.judge.alpha, len(plan.seeds.arms.get(claim.arm, ())), of_arm, num_claims=plan.num_testable
-        ),
+        Evidence.of_runs(claim, plan.design(claim, reruns.planned), of_arm, baseline),
         not_attempted_because=because,
         data_differs=f"the prepared data differs from the published ({', '.join(failed)})" if failed else "",
-        control=_power(own), broken_alike=_broken_alike(own),
+        control="" if claim.uncontrolled else _power(own), broken_alike=_broken_alike(own),
     )  # fmt: skip
 
 

@@ -1,9 +1,10 @@
 """What do reruns of the recipe give: faithful seeds, and a broken control?
 
 A rerun has an identity, the digest of recipe, data, code, environment and seed. Its record is written the moment it is
-finished; a rerun whose record is there is not run again, so that a killed audit goes on where it stopped. How many are made, the
-claims decide: after each rerun the sequential test says whether another one is asked for. Small native ones are trained several
-in one computation; which, the plan alone says.
+finished; a rerun whose record is there is not run again, so that a killed audit goes on where it stopped. How many are
+planned follows from what the first two of an arm cost and the profile's budget, and is a record itself; how many of them are
+made, the claims decide: after each rerun the sequential test says whether another one is asked for. Small native ones are
+trained several in one computation; which, the plan alone says.
 """
 
 from __future__ import annotations
@@ -26,16 +27,19 @@ from tqdm import tqdm
 from openassay import child, metrics, protocols, recipes, training
 from openassay.core import replay
 from openassay.core.curves import scatter_of
+from openassay.core.evidence import NO_VALUES, Evidence, wants_more
 from openassay.core.types import (
     CheckpointsRecord,
+    Claim,
     FetchRecord,
     Finding,
+    PlannedRecord,
+    PlannedRuns,
     PrepareRecord,
     Rerun,
     RerunsRecord,
     RerunStatus,
 )
-from openassay.core.verdict import wants_more
 from openassay.faults import Fault
 from openassay.layout import Layout
 from openassay.plan import Plan
@@ -101,9 +105,11 @@ def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store,
             impossible = str(problem)
     if room is None or plan.rerun is None:
         finding = Finding(stage="rerun", kind="not_rerun", message=impossible)
-        return RerunsRecord(not_attempted_because=impossible, identities={}, num_reused=0, findings=(finding,))
+        return RerunsRecord(
+            not_attempted_because=impossible, planned={}, identities={}, num_reused=0, findings=(finding,)
+        )
     arms = _tasks(plan, plan.rerun, fetched, prepared, room, layout)
-    schedule = _Schedule(plan=plan, tasks=arms)
+    schedule = _Schedule(plan=plan, tasks=arms, file=layout.planned)
     kept = _run_all(schedule)
     identities: dict[str, tuple[str, ...]] = {}
     findings = []
@@ -119,6 +125,7 @@ def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store,
             findings += _odd_checkpoints(read_record(path, CheckpointsRecord))
     return RerunsRecord(
         not_attempted_because="",
+        planned=schedule.planned,
         identities=identities,
         num_reused=sum(task in kept for task in used),
         findings=tuple(findings),
@@ -273,12 +280,19 @@ class _Schedule:
     plan: Plan
     tasks: dict[str, list[_Task]]
     """Of every arm, in the order of the seeds."""
+    file: Path
+    """Where the numbers of planned reruns are kept."""
     made_by_arm: dict[str, list[Rerun | None]] = field(default_factory=dict)
     """What each arm's tasks gave, None for one that is under way."""
+    planned: dict[str, PlannedRuns] = field(default_factory=dict)
+    """Of the arms with claims whose first reruns are finished."""
+    answers: dict[tuple[str, tuple[int, ...]], int | None] = field(default_factory=dict)
+    """What claims have said to reruns: how many they used, None for asking for more. By claim and finished reruns of its arms."""
 
     def __post_init__(self) -> None:
         self.made_by_arm = {arm: [] for arm in self.tasks}
         self.changed = _changed(self.plan)
+        self.before = read_record(self.file, PlannedRecord).arms if self.file.exists() else {}
 
     def wants(self, arm: str) -> bool:
         """Does this arm ask for another rerun, by what has been finished of it?"""
@@ -287,9 +301,10 @@ class _Schedule:
             return False
         if arm in self.changed or len(of) < FIRST_RUNS:
             return True
-        finished = tuple(itertools.takewhile(lambda rerun: rerun is not None, of))
-        known = tuple(rerun for rerun in finished if rerun is not None)
-        return len(known) >= FIRST_RUNS and self._open(arm, known)
+        known = self._known(arm)
+        if len(known) < FIRST_RUNS:
+            return False
+        return len(of) < self._plan_runs(arm, known).num_runs and self._open(arm)
 
     def next(self) -> list[_Task]:
         """The next rerun to begin, with those trained with it; of the arm with the fewest. Empty when none is asked for."""
@@ -306,42 +321,86 @@ class _Schedule:
         """Note what a rerun gave."""
         self.made_by_arm[task.arm_name][self.tasks[task.arm_name].index(task)] = rerun
 
+    @property
+    def most(self) -> int:
+        """Reruns that will be made at most, as far as it is known."""
+        return sum(self.planned[arm].num_runs if arm in self.planned else len(of) for arm, of in self.tasks.items())
+
     def used(self) -> list[_Task]:
         """The reruns that belong to this audit: those that were asked for, in the order of the seeds.
 
         One that was begun to keep a worker busy stays on disk, for an audit that asks for it: otherwise the number of workers
         would decide what a record holds.
         """
-        found = []
-        for arm, of in self.made_by_arm.items():
-            known = tuple(rerun for rerun in of if rerun is not None)
-            asked = len(known)
-            if arm not in self.changed:
-                enough = (n for n in range(FIRST_RUNS, len(known)) if not self._open(arm, known[:n]))
-                asked = next(enough, len(known))
-            found += self.tasks[arm][:asked]
-        return found
+        asked = {arm: len(self._known(arm)) if arm in self.changed else FIRST_RUNS for arm in self.tasks}
+        for claim in self.plan.claims:
+            if claim.testable and claim.arm in self.tasks:
+                for arm in _arms_of(claim):
+                    used = self._used(claim)
+                    asked[arm] = max(asked[arm], len(self._known(arm)) if used is None else used)
+        return [task for arm, of in self.tasks.items() for task in of[: min(asked[arm], len(self._known(arm)))]]
 
-    def _open(self, arm: str, runs: tuple[Rerun, ...]) -> bool:
-        """Does a claim of this arm ask for another rerun after these?"""
-        claims = tuple(claim for claim in self.plan.claims if claim.arm == arm and claim.testable)
-        most = len(self.tasks[arm])
-        return bool(claims) and wants_more(claims, self.plan.judge.alpha, most, runs, num_claims=self.plan.num_testable)
+    def _known(self, arm: str) -> tuple[Rerun, ...]:
+        """The finished reruns of an arm, up to the first that is not."""
+        finished = itertools.takewhile(lambda rerun: rerun is not None, self.made_by_arm[arm])
+        return tuple(rerun for rerun in finished if rerun is not None)
+
+    def _open(self, arm: str) -> bool:
+        """Does a claim that this arm's reruns bear on ask for another one?"""
+        claims = [claim for claim in self.plan.claims if claim.testable and arm in _arms_of(claim)]
+        return any(self._used(claim) is None for claim in claims)
+
+    def _used(self, claim: Claim) -> int | None:
+        """How many reruns have decided a claim, or shown that nothing will; None while it asks for more."""
+        arms = [self._known(arm) for arm in _arms_of(claim)]
+        if min(map(len, arms)) < FIRST_RUNS:
+            return None
+        key = claim.id, tuple(map(len, arms))
+        if key not in self.answers:
+            planned = {arm: self._plan_runs(arm, known) for arm, known in zip(_arms_of(claim), arms, strict=True)}
+            evidence = Evidence.of_runs(claim, self.plan.design(claim, planned), *arms)
+            broken = next((n for n, status in enumerate(evidence.statuses, 1) if status in NO_VALUES), None)
+            used = None if wants_more([evidence]) else evidence.num_used
+            self.answers[key] = used if broken is None else max(FIRST_RUNS, min(broken, used or broken))
+        return self.answers[key]
+
+    def _plan_runs(self, arm: str, known: tuple[Rerun, ...]) -> PlannedRuns:
+        """How many reruns of an arm are planned: as before, if its first two and the profile are those of before."""
+        if arm not in self.planned:
+            profile, first = self.plan.profile, known[:FIRST_RUNS]
+            identities, most = tuple(rerun.identity for rerun in first), len(self.tasks[arm])
+            found, seconds = self.before.get(arm), tuple(rerun.duration_s for rerun in first)
+            if found and found.identities == identities:
+                seconds = found.durations_s  # a rerun that was made again cost what it cost then
+            mean = sum(seconds) / len(seconds)
+            affordable = int(profile.budget_s / mean) if mean > 0 else most
+            self.planned[arm] = PlannedRuns(
+                num_runs=max(FIRST_RUNS, min(most, affordable)), identities=identities, durations_s=seconds,
+                budget_s=profile.budget_s, most=most, expensive=mean >= profile.expensive_s,
+            )  # fmt: skip
+            write_record(self.file, PlannedRecord(arms=self.before | self.planned))
+        return self.planned[arm]
+
+
+def _arms_of(claim: Claim) -> tuple[str, ...]:
+    """The arms whose reruns bear on a claim: its own, and its baseline."""
+    return (claim.arm,) if claim.baseline is None else (claim.arm, claim.baseline)
 
 
 def _run_all(schedule: _Schedule) -> list[_Task]:
     """Make or keep every rerun that is asked for; gives those that were kept."""
     plan, num_made = schedule.plan, 0
     kept: list[_Task] = []
-    most = sum(len(tasks) for tasks in schedule.tasks.values())
-    workers = min(most, plan.execution.workers or len(os.sched_getaffinity(0)))
+    workers = min(schedule.most, plan.execution.workers or len(os.sched_getaffinity(0)))
     # spawn: a worker must not inherit half of this process's threads; torch and CUDA need it
     context = multiprocessing.get_context("spawn")
     started = time.monotonic()
     with (
         ProcessPoolExecutor(workers, mp_context=context, initializer=_die_with_parent) as pool,
         # in a log a bar would be noise; the lines say the same
-        tqdm(total=most, desc=f"  reruns of {plan.name}, at most", unit="rerun", file=sys.stdout, disable=None) as bar,
+        tqdm(
+            total=schedule.most, desc=f"  reruns of {plan.name}, at most", unit="rerun", file=sys.stdout, disable=None
+        ) as bar,
     ):
         running: dict[Future[list[Rerun]], list[_Task]] = {}
         try:
@@ -361,7 +420,8 @@ def _run_all(schedule: _Schedule) -> list[_Task]:
                     schedule.done(task, rerun)
                     num_made += 1
                     measured = ", ".join(f"{m.metric} {m.raw[:8]}" for m in rerun.measurements) or rerun.status.value
-                    left_s = (time.monotonic() - started) / num_made * (most - len(kept) - num_made)
+                    bar.total = schedule.most
+                    left_s = (time.monotonic() - started) / num_made * (schedule.most - len(kept) - num_made)
                     line = f"  {len(kept) + num_made} {rerun.arm}, seed {rerun.seed}: {measured}"
                     line += f" ({rerun.duration_s:.1f} s)" + (f", {left_s:.0f} s left at most" if left_s >= 1 else "")
                     bar.write(line, file=sys.stdout)
@@ -379,8 +439,8 @@ def _run_all(schedule: _Schedule) -> list[_Task]:
             raise
     if kept:
         print(f"  {len(kept)} of {len(kept) + num_made} reruns were finished already and kept", flush=True)
-    if len(kept) + num_made < most:
-        print(f"  {most - len(kept) - num_made} more were planned and not needed", flush=True)
+    if (left := schedule.most - len(kept) - num_made) > 0:
+        print(f"  {left} more were planned and not needed", flush=True)
     return kept
 
 
