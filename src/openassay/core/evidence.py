@@ -341,7 +341,7 @@ class Evidence:
             return 0.0 if (self.answer("recipe") or self.answers[0]).standing == "outside" else 1.0
         beyond = {0: abs(d) - margin, 1: -d - margin, -1: d - margin}[direction] / se
         v, d0 = float(batch.v[0]), float(batch.prior_df[0])
-        found = boundary(int(batch.max_runs[0]), v, d0, float(batch.alpha_outside[0]), v).p_value(n, beyond)
+        found = boundary(int(batch.max_runs[0]), v, d0, float(batch.alpha_outside[0])).p_value(n, beyond)
         far = 0.0 if direction else float(special.stdtr(df, -(abs(d) + margin) / se))
         share = BEST_OF_ALPHA if self.claim.published.best_of > 1 else 1.0
         return min(1.0, (found + far) / share)

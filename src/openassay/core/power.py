@@ -8,7 +8,7 @@ import numpy as np
 from scipy import special, stats
 
 from openassay.core.boundaries import critical_value
-from openassay.core.sequential import Batch, Stopped, Terms, best_of, run, to_batch
+from openassay.core.sequential import Batch, Stopped, Terms, best_of, half_width, run, to_batch
 
 NOISES = (0.1, 0.32, 1.0)
 """Seed noise, in margins, that is assumed where none is known: little, the median of what was met in releases, much."""
@@ -44,11 +44,9 @@ def power(terms: Terms, sd: float, theta: float, max_runs: int) -> float:
     own = sd**2 * stats.chi2.ppf(_QUANTILES, max_runs - 1)
     variance = np.maximum((d0 * b.prior_variance[0] + own) / df, b.floor_variance[0])
     shift = float(b.best_of[0])
-    more = shift**2 / (2 * df)
-    half = critical_value(max_runs, max_runs, v, d0, b.alpha[0], b.v[0]) * np.sqrt(
-        variance * (1 / max_runs + v + more) + u2
-    )
-    spread = np.sqrt(sd**2 * (1 / max_runs + v + more) + u2)
+    critical = critical_value(max_runs, max_runs, v, d0, b.alpha[0])
+    half, _ = half_width(b, variance, np.array(df), max_runs, terms.estimand, critical)
+    spread = np.sqrt(sd**2 * (1 / max_runs + v + shift**2 / (2 * df)) + u2)
     if spread == 0:
         spread = np.finfo(float).tiny
     room = margin - half

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import integrate, special, stats
 
-from openassay.core.boundaries import critical_value, table
+from openassay.core.boundaries import boundary, critical_value
 from openassay.core.score import credit
 from openassay.core.types import Estimand
 
@@ -322,7 +322,7 @@ class _Test:
 
     def __init__(self, batch: Batch, *, sequential: bool) -> None:
         self.batch, self.sequential = batch, sequential
-        self.tables: dict[tuple[Estimand, str], tuple[Ints, Floats, Bools]] = {}
+        self.tables: dict[tuple[Estimand, str], tuple[Ints, Floats]] = {}
 
     def critical(self, question: Estimand, alpha: Literal["alpha", "alpha_outside"], rows: Ints, m: Ints) -> Floats:
         """c at the look of m values of some claims."""
@@ -330,28 +330,15 @@ class _Test:
         if not self.sequential:
             levels = getattr(b, alpha)[rows]
             return np.asarray(-special.stdtrit(b.prior_df[rows] + m - 1, levels))
-        which, values, _ = self._table(question, alpha)
-        return np.asarray(values[which[rows], m])
-
-    def is_look(self, rows: Ints, m: Ints) -> Bools:
-        """Does the test look at m values of some claims?"""
-        if not self.sequential:
-            return np.ones(len(rows), dtype=bool)
-        which, _, at = self._table("number", "alpha")
-        return np.asarray(at[which[rows], m])
-
-    def _table(self, question: Estimand, alpha: str) -> tuple[Ints, Floats, Bools]:
-        """Which design each claim has, and by design and number of values: c, and whether the test looks there."""
-        b = self.batch
         if (question, alpha) not in self.tables:
-            columns = np.stack([b.max_runs, b.luck(question), b.prior_df, getattr(b, alpha), b.v])
+            columns = np.stack([b.max_runs, b.luck(question), b.prior_df, getattr(b, alpha)])
             designs, which = np.unique(columns, axis=1, return_inverse=True)
-            shape = designs.shape[1], int(b.max_runs.max(initial=2)) + 1
-            values, at = np.full(shape, np.nan), np.zeros(shape, dtype=bool)
+            values = np.full((designs.shape[1], int(b.max_runs.max(initial=2)) + 1), np.nan)
             for row, (most, *design) in enumerate(designs.T.tolist()):
-                values[row, : int(most) + 1], at[row, : int(most) + 1] = table(int(most), *design)
-            self.tables[question, alpha] = which.ravel(), values, at
-        return self.tables[question, alpha]
+                values[row, 2 : int(most) + 1] = boundary(int(most), *design).critical
+            self.tables[question, alpha] = which.ravel(), values
+        which, values = self.tables[question, alpha]
+        return np.asarray(values[which[rows], m])
 
 
 def run(batch: Batch) -> Stopped:
@@ -479,7 +466,7 @@ def _look(
     stop[futile & ~blind] = Stop.FUTILE
     stop[outside] = Stop.OUTSIDE
     stop[within] = Stop.WITHIN
-    state["stop"][rows] = np.where(test.is_look(rows, m) | exact, stop, Stop.NEEDS_RUNS)
+    state["stop"][rows] = stop
 
 
 def _choose(which: Bools, these: Interval, others: Interval) -> Interval:
@@ -488,10 +475,19 @@ def _choose(which: Bools, these: Interval, others: Interval) -> Interval:
     )
 
 
-def _standard_error(b: Batch, variance: Floats, df: Floats, m: ArrayLike, question: Estimand) -> Floats:
+def half_width(
+    b: Batch, variance: Floats, df: Floats, m: ArrayLike, question: Estimand, critical: Floats
+) -> tuple[Floats, Floats]:
+    """Half the width of a question's interval, and its standard error.
+
+    The printed value's rounding is a uniform error; where the critical value is large it counts as half a unit, its most.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         v = b.luck(question) + b.best_of**2 / (2 * df)
-        return np.asarray(np.sqrt(variance * (1 / np.asarray(m) + v) + b.u2))
+        spread = variance * (1 / np.asarray(m) + v) + b.u2
+    unrounded = np.sqrt(np.maximum(spread - b.rounding**2 / 12, 0.0))
+    se = np.sqrt(spread)
+    return np.minimum(critical * se, critical * unrounded + b.rounding / 2), se
 
 
 def _interval(
@@ -504,8 +500,8 @@ def _interval(
     question: Estimand,
     critical: Floats,
 ) -> Interval:
-    se = _standard_error(b, variance, df, m, question)
-    half = np.where(exact, b.rounding / 2, critical * se)
+    half, se = half_width(b, variance, df, m, question, critical)
+    half = np.where(exact, b.rounding / 2, half)
     return Interval(se=np.where(exact, 0.0, se), critical=critical, low=estimate - half, high=estimate + half)
 
 
@@ -517,7 +513,7 @@ def interval(stopped: Stopped, batch: Batch, question: Estimand, *, share: float
     m = stopped.num_values[rows]
     if stopped.sequential:
         critical[rows] = critical_value(
-            m, b.max_runs[rows], b.luck(question)[rows], b.prior_df[rows], share * b.alpha[rows], b.v[rows]
+            m, b.max_runs[rows], b.luck(question)[rows], b.prior_df[rows], share * b.alpha[rows]
         )
     else:
         critical[rows] = -special.stdtrit(stopped.df[rows], share * b.alpha[rows])
@@ -559,7 +555,8 @@ def _is_outside(estimate: Floats, found: Interval, df: Floats, b: Batch) -> Bool
     too_low, too_high = found.high < -edge, found.low > edge
     # Both tails count: where the noise is large against the margin, an interval that merely misses it accuses too often.
     with np.errstate(divide="ignore", invalid="ignore"):
-        near, far = (abs(estimate) - b.margin) / found.se, (abs(estimate) + b.margin) / found.se
+        scale = (found.high - found.low) / 2 / found.critical
+        near, far = (abs(estimate) - b.margin) / scale, (abs(estimate) + b.margin) / scale
         rare = special.stdtr(df, -near) + special.stdtr(df, -far) <= special.stdtr(df, -found.critical)
     two_sided = (too_low | too_high) & (rare | (found.se == 0))
     return np.asarray(np.where(b.direction > 0, too_low, np.where(b.direction < 0, too_high, two_sided)))
@@ -578,7 +575,7 @@ def _chance(
         return np.asarray(special.stdtr(df, (x - estimate) / spread))
 
     def half(question: Estimand, alpha: Literal["alpha", "alpha_outside"]) -> Floats:
-        return test.critical(question, alpha, rows, last) * _standard_error(b, variance, df, last, question)
+        return half_width(b, variance, df, last, question, test.critical(question, alpha, rows, last))[0]
 
     number = half("number", "alpha")
     asked = np.where(b.asks_recipe, half("recipe", "alpha"), number) if b.asks_recipe.any() else number
@@ -618,7 +615,7 @@ def runs_needed(stopped: Stopped, batch: Batch) -> Ints:
                 at_look = np.minimum(total, b.max_runs)
                 level = special.stdtr(
                     b.prior_df + at_look - 1,
-                    -critical_value(at_look, b.max_runs, b.luck(question), b.prior_df, alpha, b.v),
+                    -critical_value(at_look, b.max_runs, b.luck(question), b.prior_df, alpha),
                 )
             else:
                 level = alpha
