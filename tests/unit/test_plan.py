@@ -264,7 +264,7 @@ def test_a_changed_glue_script_is_a_changed_plan(layout: Layout) -> None:
 
 
 def test_where_nothing_is_random_three_reruns_are_planned(layout: Layout) -> None:
-    assert len(make_plan(layout, SETTINGS).seeds.arms["faithful"]) == 10
+    assert len(make_plan(layout, SETTINGS).seeds.arms["faithful"]) == 100
     write_target(layout.root, changed(target(layout.root, "honest", 0.9), "claims.0.deterministic", True))
     seeds = make_plan(layout, SETTINGS).seeds.arms
     assert seeds == {"faithful": (0, 1, 2), "inverted_labels": (0, 1, 2, 3)}
