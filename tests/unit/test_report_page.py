@@ -146,6 +146,8 @@ def test_reproduced_says_what_is_shown_and_what_is_not(plan: Plan) -> None:
     said = text(render(both))
     assert "the number is reproduced, and so is the recipe behind it" in said
     assert "REPRODUCED (number and recipe)" in said
+    (verdict,) = both.verdict.claims
+    assert "the printed number itself is open" in meaning(replace(verdict, shown=("recipe",)), both.plan.claims[0])
 
 
 def test_not_reproduced_leaves_nothing_to_luck(plan: Plan) -> None:
@@ -208,6 +210,7 @@ def test_a_hundred_claims_are_a_line_each_and_quick(plan: Plan) -> None:
     for table in ("questions", "plausibility", "power"):
         assert len(rows(page, table)) == 100
     assert "<details><summary>What is shown, question by question" in page
+    assert "mathdefault" not in figure(page)
     assert all(name in figure(page) for name in ("table_1_row_0", "table_1_row_99"))
 
 

@@ -22,6 +22,7 @@ from openassay.core.sequential import SIDES
 from openassay.core.types import (
     CheckpointsRecord,
     Claim,
+    Estimand,
     EvaluateRecord,
     FetchRecord,
     InspectRecord,
@@ -56,7 +57,8 @@ OPEN: dict[Why, str] = {
     "at_the_edge": "the difference is about as large as the tolerance: no affordable number of reruns tells on which side",
     "published_noise": "no number of reruns decides: the luck of the published training is unknown, and may exceed the tolerance",
     "rounding": "no number of reruns decides: the published number is known too coarsely for this tolerance",
-    "divergence": "reruns may fail to train at all, too often to confirm the number and too seldom to speak against it",
+    "divergence": "the values agree, but it is not shown that the recipe trains reliably: reruns failed to, or too few were "
+    "made to tell",
     "equal_runs": "all reruns gave the same value, so nothing shows what chance does: the seeds may not have reached the recipe",
     "control": "it is not shown that this test would notice a recipe that was broken on purpose, so nothing is decided",
     "data": "the prepared data are not the published ones, so the reruns do not test the published number",
@@ -71,8 +73,8 @@ SEVERAL = {
 }  # fmt: skip
 """Before what the claims of one outcome all say, where a release has several."""
 UNLIKE = {
-    Outcome.REPRODUCED: "for every claim, the recipe, rerun, gives the published number within the tolerance declared "
-    "beforehand; for which the recipe behind it is reproduced too stands below",
+    Outcome.REPRODUCED: "for every claim, the recipe, rerun, gives what was published within the tolerance declared beforehand; "
+    "whether the number, the recipe behind it or both stands beside each",
     Outcome.NOT_REPRODUCED: "some claims are shown not to hold; which ones, and how, stands below",
     Outcome.INCONCLUSIVE: "the evidence does not decide on every claim; why stands beside each",
     Outcome.NOT_ATTEMPTED: NOTHING,
@@ -83,6 +85,7 @@ WANTED = {
 }  # fmt: skip
 REPLAYED = "the published checkpoints follow from an earlier one by the published recipe"
 
+BARS: dict[Estimand, dict[str, Any]] = {"number": {"lw": 5, "alpha": 0.5}, "recipe": {"lw": 1, "marker": "|", "ms": 7}}
 POWER_AT = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
 """True differences, in tolerances, at which the chance of REPRODUCED is shown."""
 FEW = 5
@@ -150,14 +153,16 @@ def meaning(verdict: Verdict, claim: Claim) -> str:
         return REPLAYED if reproduced else f"it is shown not to be so that {REPLAYED}"
     if verdict.rule == "too_many_runs_diverged":
         return "the recipe, rerun, fails to train, and more often than chance explains"
-    wanted = f"{WANTED[claim.direction]} within the tolerance declared beforehand"
+    wanted, within = WANTED[claim.direction], "within the tolerance declared beforehand"
     if not reproduced:
-        return f"the recipe, rerun, does not give {wanted}: no luck of the published training explains the difference"
+        return f"the recipe, rerun, does not give {wanted} {within}: no luck of the published training explains the difference"
+    if verdict.shown == ("recipe",):
+        return f"the recipe, rerun, gives on average what the published recipe gives, {within}; the printed number itself is open"
     if "recipe" in verdict.shown:
-        return f"the recipe, rerun, gives {wanted}: the number is reproduced, and so is the recipe behind it"
+        return f"the recipe, rerun, gives {wanted} {within}: the number is reproduced, and so is the recipe behind it"
     return (
-        f"the recipe, rerun, gives {wanted}; whether the published recipe does so on average is another question, and open: its "
-        "training may have been lucky"
+        f"the recipe, rerun, gives {wanted} {within}; whether the published recipe does so on average is another question, and "
+        "open: its training may have been lucky"
     )
 
 
@@ -263,12 +268,13 @@ def _draw_claims(axes: Any, evidence: Evidence) -> None:
         values = [(value - verdict.published.value) / margin for value in used if value is not None]
         axes.plot(values, [row - 0.17] * len(values), "o", color="#57606a", ms=4, alpha=0.65, mew=0)
         for answer in verdict.answers:
-            look = {"number": {"lw": 5, "alpha": 0.5}, "recipe": {"lw": 1, "marker": "|", "ms": 7}}[answer.estimand]
-            axes.plot([end / margin for end in answer.interval], [row + 0.14] * 2, color=colour, solid_capstyle="butt", **look)
+            ends = [end / margin for end in answer.interval]
+            axes.plot(ends, [row + 0.14] * 2, color=colour, solid_capstyle="butt", **BARS[answer.estimand])
         axes.plot([(verdict.difference or 0.0) / margin], [row + 0.14], "D", color="#fff", ms=4, mec=colour)
     axes.set_yticks(range(len(claims)), [claim.id for claim in claims])
     axes.set_ylim(len(claims) - 0.4, -0.6)
     axes.set_xscale("symlog", linthresh=2) if reach > 8 else None
+    axes.xaxis.set_major_formatter(lambda value, _: number(value))
     axes.set_xlim(-reach, reach)
     axes.set_xlabel("rerun − published, in units of the declared tolerance (shaded: within it)")
     axes.spines["left"].set_visible(False)
