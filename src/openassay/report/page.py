@@ -184,10 +184,8 @@ def tolerated(claim: Claim) -> str:
 def best_of(verdict: Verdict, claim: Claim) -> str:
     """From how many trainings the value of one must have been picked to explain the difference; empty where nobody would ask."""
     published, difference = claim.published, verdict.difference or 0.0
-    asked = (
-        verdict.plausibility and published.num_runs == published.best_of == 1 and not (claim.success or claim.paired)
-    )
-    if not verdict.plausibility or not asked or SIDES[claim.direction] * difference > 0:
+    of_one = published.num_runs == published.best_of == 1 and not (claim.success or claim.paired)
+    if not verdict.plausibility or not of_one or SIDES[claim.direction] * difference > 0:
         return ""
     fewest = verdict.plausibility.fewest_tried
     words = f"if {number(published.value, 6)} was picked as the {'lowest' if difference > 0 else 'highest'} of K trainings: "
@@ -246,6 +244,12 @@ def _with_interval(evidence: Evidence) -> list[Verdict]:
     return [claim for claim in evidence.verdict.claims if claim.answers]
 
 
+def _dots(verdict: Verdict, claim: Claim) -> list[float]:
+    """The used reruns' differences in margins; of a claim on a share they are no differences."""
+    used = () if claim.success else verdict.runs[: verdict.runs_used]
+    return [(value - verdict.published.value) / verdict.tolerance.margin for value in used if value is not None]
+
+
 def _height(evidence: Evidence) -> float:
     rows = len(_with_interval(evidence))
     return 1.25 + (0.52 if rows <= 2 * FEW else 0.26) * rows
@@ -255,7 +259,8 @@ def _draw_claims(axes: Any, evidence: Evidence) -> None:
     """Every rerun, the intervals of both questions, and the tolerance, in units of each claim's margin."""
     claims = _with_interval(evidence)
     ends = [abs(end) / c.tolerance.margin for c in claims for answer in c.answers for end in answer.interval]
-    reach = max(1.6, 1.08 * max(ends))
+    dots = [_dots(c, evidence.claim(c.id)) for c in claims]
+    reach = max(1.6, 1.08 * max(ends), *(1.08 * abs(dot) for of in dots for dot in of))
     axes.axvline(0, color="#24292f", lw=1)
     for edge in (-1, 1):
         axes.axvline(edge, color="#1a7f37", lw=1, ls=":")
@@ -264,9 +269,7 @@ def _draw_claims(axes: Any, evidence: Evidence) -> None:
         side = SIDES[claim.direction]
         low, high = -reach if side < 0 else -1, reach if side > 0 else 1
         axes.broken_barh([(low, high - low)], (row - 0.5, 1), color="#1a7f37", alpha=0.10, lw=0)
-        used = () if claim.success else verdict.runs[: verdict.runs_used]
-        values = [(value - verdict.published.value) / margin for value in used if value is not None]
-        axes.plot(values, [row - 0.17] * len(values), "o", color="#57606a", ms=4, alpha=0.65, mew=0)
+        axes.plot(dots[row], [row - 0.17] * len(dots[row]), "o", color="#57606a", ms=4, alpha=0.65, mew=0)
         for answer in verdict.answers:
             ends = [end / margin for end in answer.interval]
             axes.plot(ends, [row + 0.14] * 2, color=colour, solid_capstyle="butt", **BARS[answer.estimand])
