@@ -166,7 +166,7 @@ def test_each_arm_with_a_claim_needs_a_control_of_its_own(layout: Layout) -> Non
     read_target(layout)  # no claim is tested on it
     data["claims"][0]["arm"] = "other"
     write_target(layout.root, data)
-    with pytest.raises(BadInput, match=r"claims\.0\.arm: no control is `of: other`"):
+    with pytest.raises(BadInput, match=r"claims\.0: no control is `of: other` and meant for it"):
         read_target(layout)
 
 
