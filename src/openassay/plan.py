@@ -607,7 +607,8 @@ def _check_controlled(target: Target, where: str) -> None:
         if not claim.testable or claim.arm not in target.rerun.arms:
             continue
         own = [control for control in target.controls if control.breaks(claim)]
-        if claim.uncontrolled is not None and (own or not claim.uncontrolled.strip()):
+        named = any(claim.id in (control.claims or ()) for control in target.controls)
+        if claim.uncontrolled is not None and (named or not claim.uncontrolled.strip()):
             raise BadInput(f"{key}.uncontrolled: say why no broken recipe could break it, and name it in no control")
         if claim.uncontrolled is None and not own:
             raise BadInput(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from openassay.core.axes import NEEDED, probe, study
-from openassay.core.quality import shared_shift, warnings
 from openassay.core.power import expect, power
+from openassay.core.quality import shared_shift, warnings
 from openassay.core.sequential import Terms
 from openassay.core.types import (
     Artifact,
