@@ -7,12 +7,14 @@ import re
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
 from openassay.cli import index
-from openassay.core.types import ReleaseVerdict, RerunStatus
-from openassay.core.verdict import Evidence, judge_claim
+from openassay.core.evidence import Design, Evidence
+from openassay.core.types import Claim, ReleaseVerdict, RerunStatus, Verdict
+from openassay.core.verdict import headline, judge_claim
 from openassay.layout import Layout
 from openassay.plan import read_plan, read_target
 from openassay.records import read_record
@@ -57,14 +59,52 @@ def test_a_committed_verdict_follows_from_its_numbers(path: Path) -> None:
     for claim, planned in zip(verdict.claims, plan.claims, strict=True):
         if claim.interval is None:
             continue
-        statuses = tuple(RerunStatus.FINISHED if value is not None else RerunStatus.DIVERGED for value in claim.runs)
-        evidence = Evidence(
-            claim=planned, alpha=verdict.alpha, max_runs=len(plan.seeds.arms[planned.arm]), num_claims=plan.num_testable,
-            values=claim.runs, statuses=statuses,
-        )  # fmt: skip
-        again = judge_claim(evidence, driver=claim.driver, protocol=claim.protocol)
+        again = judge_claim(
+            evidence_of(claim, planned, verdict, claim.runs), driver=claim.driver, protocol=claim.protocol
+        )
         assert (again.outcome, again.runs_used, again.reason) == (claim.outcome, claim.runs_used, claim.reason)
         assert again.interval == pytest.approx(claim.interval)
+
+
+def evidence_of(
+    claim: Verdict, planned: Claim, verdict: ReleaseVerdict, runs: tuple[float | None, ...], max_runs: int | None = None
+) -> Evidence:
+    plan = read_plan(Layout(REPO, verdict.target))
+    statuses = tuple(RerunStatus.FINISHED if value is not None else RerunStatus.DIVERGED for value in runs)
+    design = Design(
+        alpha=verdict.alpha, max_runs=max_runs or claim.max_runs or 2, num_claims=plan.num_testable,
+        estimand=plan.judge.estimand,
+    )  # fmt: skip
+    return Evidence(claim=planned, design=design, values=runs, statuses=statuses)
+
+
+def alike(runs: tuple[float | None, ...], total: int) -> tuple[float, ...]:
+    """So many values of the same mean and standard deviation."""
+    values = np.array([value for value in runs if value is not None])
+    drawn = np.random.default_rng(0).standard_normal(total)
+    drawn = (drawn - drawn.mean()) / drawn.std(ddof=1) * values.std(ddof=1) + values.mean()
+    return tuple(drawn.tolist())
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.parent.name)
+def test_what_a_record_says_of_more_reruns_is_so(path: Path) -> None:
+    """Where it says that so many more would decide, they do, in an audit that planned them; where none would, a thousand do not."""
+    verdict = read_record(path, ReleaseVerdict)
+    for claim, planned in zip(verdict.claims, read_plan(Layout(REPO, verdict.target)).claims, strict=True):
+        if claim.why is None or claim.interval is None:
+            assert claim.more_runs_needed is None or claim.why == "more_runs"
+            continue
+        used = claim.runs[: claim.runs_used]
+        if claim.more_runs_needed is None:
+            later = evidence_of(claim, planned, verdict, alike(used, 1000), 1000)
+        else:
+            total = round(1.15 * (claim.runs_used + claim.more_runs_needed)) + 2
+            if total > 1000:
+                continue
+            later = evidence_of(claim, planned, verdict, alike(used, total), total)
+        again = judge_claim(later, driver=claim.driver, protocol=claim.protocol)
+        changed = (again.outcome, again.why) != (claim.outcome, claim.why) and again.why not in {"budget", "more_runs"}
+        assert changed == (claim.more_runs_needed is not None), (claim.id, claim.reason, again.reason)
 
 
 def test_all_four_outcomes_occur_on_real_releases() -> None:
@@ -84,7 +124,7 @@ def table() -> str:
             given = sum(value is not None for value in claim.runs[: claim.runs_used])
             mean = "–" if claim.difference is None else f"{claim.published.value + claim.difference:.5g} ({given} runs)"
             rows.append(
-                f"| [{name}](conf/target/{name}.yaml) | {claim.id} | {claim.published.value:g} ± {claim.tolerance.margin:g} | {mean} | {claim.outcome.value} |"
+                f"| [{name}](conf/target/{name}.yaml) | {claim.id} | {claim.published.value:g} ± {claim.tolerance.margin:g} | {mean} | {headline(claim)} |"
             )
         if not verdict.claims:
             rows.append(f"| [{name}](conf/target/{name}.yaml) | none published | – | – | {verdict.outcome.value} |")
