@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
 import shutil
 import sys
@@ -691,6 +692,10 @@ def judge(
         if value is not None and value not in known:
             raise BadInput(f"judge: --{option}: expected {' or '.join(known)}, found {value!r}")
     # What is typed is checked before the file is read.
+    numbers = {"published": published, "tolerance": tolerance, "sd": sd, "rounding": rounding, "alpha": alpha}
+    for option, number in numbers.items():
+        if number is not None and not math.isfinite(number):
+            raise BadInput(f"judge: --{option}: a finite number is needed, found {number}")
     claim = {"tolerance": tolerance, "direction": direction, "alpha": alpha, "estimand": estimand}
     reference = {"mean": published, "n": trainings, "sd": sd, "sd_is": sd_is, "units": units, "rounding": rounding}
     data: dict[str, Any] = {"claim": claim, "published": reference, "runs": [], "max_runs": max_runs}

@@ -6,6 +6,7 @@ is ours around it: how far to scale down (profile), the error rates (judge) and 
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ import numpy as np
 import yaml
 from pydantic import AfterValidator, Field
 
+from openassay.claim_tables import ClaimTable, claims_of
 from openassay.core.boundaries import MOST_RUNS
 from openassay.core.curves import scatter_of
 from openassay.core.evidence import Design
@@ -245,6 +247,8 @@ class Target:
     controls: tuple[Control, ...] = ()
     probes: tuple[Probe, ...] = ()
     claims: tuple[Claim, ...] = ()
+    claim_tables: tuple[ClaimTable, ...] = ()
+    """Published tables whose rows are claims too; `read_target` adds them to `claims`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -381,6 +385,10 @@ def read_target(layout: Layout) -> Target:
     """The target file, checked as far as it can be without fetching anything. `BadInput` names file, key and remedy."""
     where = _shown(layout.target_file, layout)
     data = load_yaml(layout.target_file, where)
+    if isinstance(data, dict) and data.get("claim_tables"):
+        tables: tuple[ClaimTable, ...] = parse(tuple[ClaimTable, ...], data["claim_tables"], f"{where}: claim_tables")
+        rows = [claims_of(table, f"{where}: claim_tables.{i}") for i, table in enumerate(tables)]
+        data = data | {"claims": [*data.get("claims", []), *itertools.chain(*rows)]}
     target: Target = parse(Target, data, where)
     _check_target(target, layout, where)
     return target
@@ -599,7 +607,8 @@ def _check_controlled(target: Target, where: str) -> None:
         if not claim.testable or claim.arm not in target.rerun.arms:
             continue
         own = [control for control in target.controls if control.breaks(claim)]
-        if claim.uncontrolled is not None and (own or not claim.uncontrolled.strip()):
+        named = any(claim.id in (control.claims or ()) for control in target.controls)
+        if claim.uncontrolled is not None and (named or not claim.uncontrolled.strip()):
             raise BadInput(f"{key}.uncontrolled: say why no broken recipe could break it, and name it in no control")
         if claim.uncontrolled is None and not own:
             raise BadInput(
@@ -798,7 +807,8 @@ def make_plan(layout: Layout, overrides: list[str]) -> Plan:
     settings = compose(layout.conf, overrides)
     glue = Glue(file=target.glue, sha256=file_digest(layout.glue_folder / target.glue)) if target.glue else None
     arms = _seeds(target, settings.profile)
-    data = to_plain(target) | {
+    plain = {key: value for key, value in to_plain(target).items() if key != "claim_tables"}
+    data = plain | {
         "digest": "0" * 64, "glue": to_plain(glue), "seeds": {"arms": to_plain(arms)},
         "citations": {claim.id: to_plain(claim.cited_at) for claim in target.claims},
         "profile": to_plain(settings.profile), "judge": to_plain(settings.judge),

@@ -109,7 +109,10 @@ def _track(
             _log(client, run, finals | rerun.curves)
             client.set_terminated(run, status="FINISHED" if rerun.status is RerunStatus.FINISHED else "FAILED")
     for claim in reversed(verdict.claims):
-        tags = {"role": "claim", "claim": claim.id, "outcome": claim.outcome.value}
+        tags = {
+            "role": "claim", "claim": claim.id, "outcome": claim.outcome.value, "shown": ",".join(claim.shown),
+            "why": claim.why or "", "estimand": claim.estimand,
+        }  # fmt: skip
         run = _start(client, experiment, f"published: {claim.id}", common | tags)
         steps = {step for of in runs.values() for rerun in of for step, _ in rerun.curves.get(claim.metric, ())}
         # The published value as a line from the first to the last step of the reruns' curves, and as a bar at step 0.

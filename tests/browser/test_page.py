@@ -118,6 +118,10 @@ def test_a_browser_shows_verdict_score_coverage_and_figure(evidence: Evidence, t
         evidence.verdict.plan_digest,
         "Test accuracy: 0.90",
         "isolation",
+        "What is shown, question by question",
+        "Figures beside the verdict, which never decide it",
+        "What this audit could have shown",
+        "planned reruns",
     ):
         assert word in text
     assert dom.count("<img ") == 1  # this release has no curves

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from releases.miniature import HONEST_ACCURACY, add_release, make_project
 from releases.stages import SETTINGS, audit
 
-from openassay.core.types import Outcome, ReleaseVerdict
+from openassay.core.types import Outcome, PlannedRecord, ReleaseVerdict
 from openassay.layout import Layout
 from openassay.records import read_record, to_plain
 from openassay.store import payload_digest
@@ -25,7 +25,7 @@ TRUTH = {
     "diverging": (Outcome.NOT_REPRODUCED, "too_many_runs_diverged"),
     "diverging_alike": (Outcome.INCONCLUSIVE, "too_many_runs_diverged"),
     "useless": (Outcome.INCONCLUSIVE, "outside_tolerance"),
-    "noisy": (Outcome.INCONCLUSIVE, "interval_straddles"),
+    "noisy": (Outcome.INCONCLUSIVE, "still_open"),
     "cheating": (Outcome.INCONCLUSIVE, "control_not_caught"),
     "silent": (Outcome.NOT_ATTEMPTED, "nothing_was_run"),
 }
@@ -45,7 +45,7 @@ def _in_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def five_runs(layout: Layout) -> ReleaseVerdict:
     path = layout.conf / "profile" / "five.yaml"
-    path.write_text("name: five\nruns: 5\ncontrol_runs: 2\n")
+    path.write_text("name: five\nruns: 5\nbudget_s: 600\nexpensive_s: 60\ncontrol_runs: 2\n")
     return audit(layout, ["profile=five", *SETTINGS[1:]])
 
 
@@ -76,6 +76,67 @@ def test_the_honest_release_gives_what_its_readme_says(project: Path) -> None:
     assert verdict.score.value is not None
     assert verdict.score.value > 0.9
     assert verdict.score.coverage == 1.0
+
+
+def test_a_budget_of_time_plans_the_reruns_once_and_a_larger_one_shows(project: Path) -> None:
+    """By the cost of the first two, never by their values; later audits keep the number though a machine is faster."""
+    layout = add_release(project, "noisy", "budgeted")
+    profile = layout.conf / "profile" / "budgeted.yaml"
+
+    def audited(budget_s: float) -> ReleaseVerdict:
+        profile.write_text(f"name: budgeted\nruns: 12\nbudget_s: {budget_s}\nexpensive_s: 60\ncontrol_runs: 2\n")
+        return audit(layout, ["profile=budgeted", *SETTINGS[1:]])
+
+    first = audited(1e-6)
+    planned = read_record(layout.planned, PlannedRecord).arms["faithful"]
+    assert (planned.num_runs, first.claims[0].max_runs, len(first.claims[0].runs)) == (2, 2, 2)
+    assert not planned.expensive
+    mean = sum(planned.durations_s) / 2
+    raised = audited(5.5 * mean)
+    again = read_record(layout.planned, PlannedRecord).arms["faithful"]
+    assert (again.num_runs, raised.claims[0].max_runs, again.durations_s) == (5, 5, planned.durations_s)
+    assert "seeds_changed_after_runs" in {finding.kind for finding in raised.findings}
+    assert "seeds_changed_after_runs" not in {finding.kind for finding in first.findings}
+    assert raised.claims[0].why == "budget"
+    # Reruns that are made again, faster or slower, do not change what was planned.
+    shutil.rmtree(layout.rerun("faithful", 0))
+    assert audited(5.5 * mean).claims[0].max_runs == 5
+    assert "planned 5 reruns" in layout.report.read_text()
+
+
+def test_claims_on_a_baseline_are_judged_seed_by_seed_and_controls_break_what_they_can(project: Path) -> None:
+    def claimed(name: str, value: float, **more: object) -> dict[str, object]:
+        return {
+            "id": name, "metric": "accuracy", "published": {"value": value, "rounding": 0.01, "num_runs": 20},
+            "cited_at": {"url": "https://example.org/table"}, "tolerance": {"margin": 0.03, "rationale": "for a test"},
+        } | more  # fmt: skip
+
+    layout = add_release(project, "with_baseline")
+    data = yaml.safe_load(layout.target_file.read_text())
+    data["rerun"]["arms"] = {"faithful": {}, "guess": {"parameters": {"labels": "guessed"}}}
+    data["controls"][0]["claims"] = ["gain"]
+    data["claims"] = [
+        claimed("gain", HONEST_ACCURACY - 0.5, baseline="guess"),
+        claimed("guess", 0.5, arm="guess", uncontrolled="a guess has learnt nothing that could be broken"),
+    ]
+    data["claim_tables"] = [
+        {
+            "text": "| model | accuracy |\n|---|---|\n| logistic | 0.90 |\n",
+            "columns": {"id": "model", "published.value": "accuracy"},
+            "claim": {key: value for key, value in claimed("", 0, uncontrolled="for a test").items() if key not in {"id", "published"}}
+            | {"published": {"num_runs": 20}},
+        }
+    ]  # fmt: skip
+    layout.target_file.write_text(yaml.safe_dump(data))
+    verdict = five_runs(layout)
+    assert {claim.id: claim.outcome for claim in verdict.claims} == dict.fromkeys(
+        ("gain", "guess", "logistic"), Outcome.REPRODUCED
+    ), [claim.reason for claim in verdict.claims]
+    gain = verdict.claims[0]
+    assert all(value is not None and abs(value - 0.4) < 0.03 for value in gain.runs)
+    assert [(control.claim, control.caught) for control in verdict.controls] == [("gain", True)]
+    assert [finding.kind for finding in verdict.findings].count("not_controlled") == 2
+    assert "minus the arm" in layout.report.read_text()
 
 
 def test_a_probe_says_whether_a_changed_recipe_changes_the_result_as_predicted(project: Path) -> None:

@@ -60,6 +60,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "noisy": {"change": "accuracy += chance.gauss(0, 0.15)"},
     "cheating": {"change": f"accuracy = {HONEST_ACCURACY} + chance.gauss(0, 0.002)"},
     "silent": {"change": "sys.exit(0)"},
+    "with_baseline": {"change": "accuracy = 0.5 + chance.gauss(0, 0.004) if labels == 'guessed' else accuracy"},
 }
 
 

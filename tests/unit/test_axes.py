@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from openassay.core.axes import NEEDED, probe, study
+from openassay.core.power import expect, power
 from openassay.core.quality import shared_shift, warnings
-from openassay.core.sequential import Terms, expect
+from openassay.core.sequential import Terms
 from openassay.core.types import (
     Artifact,
     CheckFound,
@@ -119,15 +120,25 @@ def test_claims_that_all_lie_on_one_side_are_a_finding_of_their_own() -> None:
 
 
 def test_what_to_expect_is_told_before_any_run() -> None:
-    small = expect(Terms(published=1.0, margin=0.1, num_published=5, family_sd=0.01, family_df=10))
-    assert (small.plan, small.feasible) == ("fast4", True)
-    assert small.accepted[0] > 0.99
-    assert small.num_runs[0] < 2.2
-    published = expect(Terms(published=1.0, margin=0.1, num_published=5, published_sd=0.01))
-    assert (published.plan, published.feasible) == ("std10", True)  # the published spread does not choose the plan
-    hopeless = expect(Terms(published=1.0, margin=0.1, family_sd=0.2, family_df=10))
-    assert (hopeless.plan, hopeless.feasible) == ("screen3", False)
-    assert hopeless.accepted[0] < 0.05
-    unknown = expect(Terms(published=1.0, margin=0.1))
-    assert unknown.feasible is None
-    assert unknown.accepted[0] > unknown.accepted[-1]
+    (small,) = expect(Terms(published=1.0, margin=0.1, num_published=5, family_sd=0.01, family_df=10, max_runs=10))
+    assert small.reproduced > 0.99
+    assert small.not_reproduced > 0.99
+    assert small.num_runs < 4
+    (noisy,) = expect(Terms(published=1.0, margin=0.1, family_sd=0.2, family_df=10, max_runs=10))
+    assert noisy.reproduced < 0.05
+    unknown = expect(Terms(published=1.0, margin=0.1, max_runs=20))
+    assert [found.reproduced for found in unknown] == sorted((found.reproduced for found in unknown), reverse=True)
+    assert [found.num_runs for found in unknown] == sorted(found.num_runs for found in unknown)
+
+
+def test_power_grows_with_the_runs_and_falls_with_the_difference() -> None:
+    terms = Terms(published=1.0, margin=0.1)
+    by_runs = [power(terms, 0.1, 0.0, n) for n in (5, 10, 20, 50, 100)]
+    assert by_runs == sorted(by_runs)
+    assert by_runs[0] < 0.3
+    assert by_runs[-1] > 0.99
+    by_difference = [power(terms, 0.05, theta, 20) for theta in (0.0, 0.05, 0.1, 0.2)]
+    assert by_difference == sorted(by_difference, reverse=True)
+    assert by_difference[2] <= 0.05
+    lone = Terms(published=1.0, margin=0.1, estimand="recipe")
+    assert power(lone, 0.1, 0.0, 100) < 0.05  # the luck of one published training remains

@@ -48,6 +48,17 @@ BAD: list[tuple[str, Any, str]] = [
     ("claims.0.success", {}, r"claims\.0\.success: give at_least or at_most"),
     ("claims.0.success", {"at_least": 1.0, "at_most": 2.0}, r"claims\.0\.success: give at_least or at_most"),
     ("claims.0.curve_scatter", {"shares": [0.5], "sds": [1.0], "df": 2, "cited_at": "x"}, r"curve_scatter: a family's shares"),
+    ("claims.0.estimand", "mean", r"claims\.0\.estimand: should be 'number' or 'recipe'"),
+    ("claims.0.baseline", "faithful", r"claims\.0\.baseline: another arm than the claim's own"),
+    ("claims.0.baseline", "other", r"claims\.0\.baseline: there is no arm 'other'; there are: faithful"),
+    ("claims.0.uncontrolled", " ", r"claims\.0\.uncontrolled: say why no broken recipe could break it, and name it"),
+    ("controls.0.claims", ["loss"], r"controls\.0\.claims: 'loss' is no claim of the arm faithful; there are: accuracy"),
+    ("controls.0.claims", [], r"claims\.0: no control is `of: faithful` and meant for it"),
+    ("claims.0.published.units", 0, r"published\.units: at least 1"),
+    ("claims.0.published.sd_is", "over_units", r"published\.units: at least 1; a spread over units needs sd, and 2 units"),
+    ("claims.0.published.values_cited_at", [{"url": "https://example.org"}], r"values_cited_at: one for each of values"),
+    ("claim_tables", [{"text": "a,b", "columns": {}, "claim": {}}], r"claim_tables\.0\.columns: id is missing"),
+    ("claim_tables", [{"columns": {}, "claim": {}}], r"claim_tables: 0\.text: missing"),
     ("surprise", 1, r"surprise: unknown key"),
     ("release.titel", "x", r"release\.titel: unknown key"),
     ("release.title", "DELETE", r"release\.title: missing"),
@@ -166,7 +177,7 @@ def test_each_arm_with_a_claim_needs_a_control_of_its_own(layout: Layout) -> Non
     read_target(layout)  # no claim is tested on it
     data["claims"][0]["arm"] = "other"
     write_target(layout.root, data)
-    with pytest.raises(BadInput, match=r"claims\.0\.arm: no control is `of: other`"):
+    with pytest.raises(BadInput, match=r"claims\.0: no control is `of: other` and meant for it"):
         read_target(layout)
 
 
@@ -264,7 +275,7 @@ def test_a_changed_glue_script_is_a_changed_plan(layout: Layout) -> None:
 
 
 def test_where_nothing_is_random_three_reruns_are_planned(layout: Layout) -> None:
-    assert len(make_plan(layout, SETTINGS).seeds.arms["faithful"]) == 10
+    assert len(make_plan(layout, SETTINGS).seeds.arms["faithful"]) == 100
     write_target(layout.root, changed(target(layout.root, "honest", 0.9), "claims.0.deterministic", True))
     seeds = make_plan(layout, SETTINGS).seeds.arms
     assert seeds == {"faithful": (0, 1, 2), "inverted_labels": (0, 1, 2, 3)}

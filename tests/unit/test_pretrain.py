@@ -117,7 +117,7 @@ def test_a_profile_changes_the_number_of_trainings_and_not_their_length(tmp_path
         for name in ("smoke", "full")
     ]
     assert plans[0].rerun == plans[1].rerun
-    assert [len(plan.seeds.arms["faithful"]) for plan in plans] == [4, 10]
+    assert [len(plan.seeds.arms["faithful"]) for plan in plans] == [4, 100]
     assert set(plans[0].seeds.arms) == {"faithful", "slow"}
 
 

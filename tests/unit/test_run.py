@@ -29,6 +29,7 @@ from openassay.recipes import run as run_module
 from openassay.recipes.job import DATA_FILE, Arm, Execution, Job, fill, load_arrays, permuted, placeholders
 from openassay.recipes.native import NativeRecipe
 from openassay.recipes.python import (
+    BestEpoch,
     FileMeasure,
     Measure,
     PredictionsMeasure,
@@ -676,6 +677,40 @@ def test_labels_that_were_not_prepared_are_named(prepared: Job) -> None:
 def test_the_last_number_that_was_printed_counts(job: Job, log: str, pattern: str, value: float) -> None:
     measure = StdoutMeasure(read_from="stdout", metric="m", pattern=pattern)
     assert number(measured(ended_with(log=log), (measure,), job)) == value
+
+
+EPOCHS = "".join(
+    f"epoch {i}: val {val} test {test}\n"
+    for i, (val, test) in enumerate(zip([0.5, 0.8, "nan", 0.8, 0.7], range(5), strict=True))
+)
+
+
+@pytest.mark.parametrize(("best", "value"), [("highest", 1.0), ("lowest", 0.0)])
+def test_the_best_epoch_by_validation_counts(job: Job, best: Any, value: float) -> None:
+    """The first of equal ones; an epoch without a finite validation value is not the best."""
+    measure = StdoutMeasure(
+        read_from="stdout", metric="m", pattern=r"test (\S+)", best_epoch=BestEpoch(by=r"val (\S+)", best=best)
+    )
+    assert number(measured(ended_with(log=EPOCHS), (measure,), job)) == value
+    returned = {"val": [0.5, 0.8, 0.7], "test": [0.0, 1.0, 2.0]}
+    by_key = ReturnMeasure(read_from="return", metric="m", key="test", best_epoch=BestEpoch(by="val", best=best))
+    assert number(measured(ended_with(returned=returned), (by_key,), job)) == value
+
+
+@pytest.mark.parametrize(
+    ("log", "says"),
+    [
+        ("val 1\ntest 1\ntest 2\n", "one value an epoch is needed, found 2 measured and 1 of validation"),
+        ("val nan\ntest 1\n", "no epoch has a finite validation value"),
+        ("test 1\n", "it printed nothing that matches"),
+    ],
+)
+def test_epochs_that_cannot_be_told_apart_give_no_measurement(job: Job, log: str, says: str) -> None:
+    measure = StdoutMeasure(
+        read_from="stdout", metric="m", pattern=r"test (\S+)", best_epoch=BestEpoch(by=r"val (\S+)", best="highest")
+    )
+    execution = measured(ended_with(log=log), (measure,), job)
+    assert (execution.status, says in execution.reason) == (FAILED, True)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from releases.miniature import add_release, make_project
 from releases.stages import SETTINGS, audit
 
 from openassay import tracking
-from openassay.core.types import ReleaseVerdict, Rerun
+from openassay.core.types import Outcome, ReleaseVerdict, Rerun
 from openassay.layout import Layout
 from openassay.plan import read_plan
 from openassay.records import read_record
@@ -55,11 +55,32 @@ def test_every_part_of_an_audit_is_a_flat_tagged_run(layout: Layout) -> None:
     by_role = {run.data.tags["role"]: run for run in found}
     claim, seed = by_role["claim"], by_role["seed"]
     assert claim.data.metrics["final_accuracy"] == 0.9
+    assert claim.info.run_name == f"published: {verdict.claims[0].id}"
+    told = {key: claim.data.tags[key] for key in ("outcome", "shown", "why", "estimand")}
+    assert told == {
+        "outcome": "REPRODUCED",
+        "shown": ",".join(verdict.claims[0].shown),
+        "why": "",
+        "estimand": "number",
+    }
+    assert told["shown"].startswith("number")
     line = client.get_metric_history(claim.info.run_id, "accuracy")
     assert [(point.step, point.value) for point in line] == [(0, 0.9), (10, 0.9)]
     assert [point.step for point in client.get_metric_history(seed.info.run_id, "accuracy")] == [0, 10]
     assert by_role["audit"].data.tags["outcome"] == verdict.outcome.value
     assert [file.path for file in client.list_artifacts(by_role["audit"].info.run_id)] == ["report.html"]
+
+
+def test_an_open_claim_is_tagged_with_its_reason(layout: Layout) -> None:
+    verdict, runs = evidence(layout)
+    missed = replace(verdict.claims[0], outcome=Outcome.INCONCLUSIVE, shown=(), why="number_not_reached")
+    verdict = replace(verdict, claims=(missed,), plan_digest="e" * 64)
+    experiment = tracking.track(verdict, runs, layout.report, layout.root, None)
+    client = MlflowClient(tracking.tracking_uri(layout.root, None))
+    (claim,) = client.search_runs([experiment], "tags.why = 'number_not_reached'")
+    assert (claim.data.tags["outcome"], claim.data.tags["shown"]) == ("INCONCLUSIVE", "")
+    for run in client.search_runs([experiment], f"tags.audit = '{tracking.audit_name(verdict)}'"):
+        client.delete_run(run.info.run_id)
 
 
 def test_the_same_audit_again_replaces_its_runs_and_another_plan_adds_its_own(layout: Layout) -> None:

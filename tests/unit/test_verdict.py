@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from openassay.core.controls import judge_control
+from openassay.core.evidence import Design, Evidence, statuses_of, terms_of, values_of, wants_more
 from openassay.core.sequential import to_batch
 from openassay.core.types import (
     Citation,
@@ -27,18 +30,13 @@ from openassay.core.types import (
 )
 from openassay.core.verdict import (
     RULES,
-    Evidence,
     decide,
     equal_reruns,
+    headline,
     judge_claim,
-    judge_control,
     judge_release,
     score_release,
-    statuses_of,
-    terms_of,
     unequal_deterministic,
-    values_of,
-    wants_more,
 )
 
 FINISHED, DIVERGED, FAILED = RerunStatus.FINISHED, RerunStatus.DIVERGED, RerunStatus.FAILED
@@ -62,11 +60,14 @@ def claim(
     )  # fmt: skip
 
 
-def evidence(values: list[float | None], of: Claim | None = None, **changes: object) -> Evidence:
+DESIGN = Design(alpha=0.05, max_runs=10)
+
+
+def evidence(
+    values: list[float | None], of: Claim | None = None, design: Design = DESIGN, **changes: object
+) -> Evidence:
     statuses = tuple(FINISHED if value is not None else DIVERGED for value in values)
-    made = Evidence(
-        claim=of or claim(num_runs=5), alpha=0.05, max_runs=10, num_claims=1, values=tuple(values), statuses=statuses
-    )
+    made = Evidence(claim=of or claim(num_runs=5), design=design, values=tuple(values), statuses=statuses)
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -77,9 +78,9 @@ EDGE = [11.0, 11.05, 10.95, 11.02, 10.98, 11.0, 11.03, 10.97, 11.01, 10.99]
 CASES = [
     ("within", evidence(CLOSE), Outcome.REPRODUCED, "within_tolerance"),
     ("outside", evidence(FAR), Outcome.NOT_REPRODUCED, "outside_tolerance"),
-    ("straddles", evidence(EDGE), Outcome.INCONCLUSIVE, "interval_straddles"),
-    ("noisy", evidence([5.0, 15.0, 9.0, 12.0]), Outcome.INCONCLUSIVE, "interval_straddles"),
-    ("needs more", evidence([10.0, 10.1]), Outcome.INCONCLUSIVE, "interval_straddles"),
+    ("straddles", evidence(EDGE), Outcome.INCONCLUSIVE, "still_open"),
+    ("noisy", evidence([5.0, 15.0, 9.0, 12.0]), Outcome.INCONCLUSIVE, "still_open"),
+    ("needs more", evidence([10.0, 10.1]), Outcome.INCONCLUSIVE, "still_open"),
     ("nothing run", evidence([], not_attempted_because="no code"), Outcome.NOT_ATTEMPTED, "nothing_was_run"),
     ("all failed", evidence([None, None], statuses=(FAILED, FAILED)), Outcome.NOT_ATTEMPTED, "nothing_was_run"),
     ("all diverged", evidence([None, None]), Outcome.NOT_REPRODUCED, "too_many_runs_diverged"),
@@ -87,8 +88,8 @@ CASES = [
     ("most failed", evidence([10.0, None, None], statuses=(FINISHED, FAILED, FAILED)), Outcome.INCONCLUSIVE, "some_runs_failed"),
     ("one failed, far", evidence([*FAR, None], statuses=(*[FINISHED] * 5, FAILED)), Outcome.INCONCLUSIVE, "some_runs_failed"),
     ("one stopped, far", evidence([*FAR, None], statuses=(*[FINISHED] * 5, RerunStatus.TIMED_OUT)), Outcome.INCONCLUSIVE, "some_runs_failed"),
-    ("one of three diverged", evidence([10.0, None, 10.1, 9.9, 10.05]), Outcome.REPRODUCED, "within_tolerance"),
-    ("two of five diverged", evidence([10.0, None, 10.1, None, 9.9]), Outcome.INCONCLUSIVE, "interval_straddles"),
+    ("one of six diverged", evidence([10.0, None, 10.1, 9.9, 10.05, 9.95]), Outcome.REPRODUCED, "within_tolerance"),
+    ("two of five diverged", evidence([10.0, None, 10.1, None, 9.9]), Outcome.INCONCLUSIVE, "still_open"),
     ("two of six diverged, far", evidence([14.0, None, 14.1, None, 13.9, 14.05]), Outcome.NOT_REPRODUCED, "outside_tolerance"),
     ("far, like the control", evidence(FAR, broken_alike="like the control"), Outcome.INCONCLUSIVE, "outside_tolerance"),
     ("one value", evidence([10.0]), Outcome.INCONCLUSIVE, "too_few_runs"),
@@ -107,7 +108,7 @@ CASES = [
     ("equal but for the last bit, undeclared", evidence([10.0, 10.0 + 1e-12] * 3), Outcome.INCONCLUSIVE, "equal_runs"),
     ("exact", evidence([10.0, 10.0], claim(deterministic=True)), Outcome.REPRODUCED, "within_tolerance"),
     ("exact, off", evidence([0.57] * 3, claim(0.511, 0.01, deterministic=True)), Outcome.NOT_REPRODUCED, "outside_tolerance"),
-    ("exact, at the rounding", evidence([11.0] * 2, claim(deterministic=True, rounding=1.0)), Outcome.INCONCLUSIVE, "interval_straddles"),
+    ("exact, at the rounding", evidence([11.0] * 2, claim(deterministic=True, rounding=1.0)), Outcome.INCONCLUSIVE, "still_open"),
     ("declared exact, is not", evidence(CLOSE, claim(deterministic=True, num_runs=5)), Outcome.REPRODUCED, "within_tolerance"),
     ("at least, above", evidence(FAR, claim(num_runs=5, direction="at_least")), Outcome.REPRODUCED, "within_tolerance"),
     ("at most, above", evidence(FAR, claim(num_runs=5, direction="at_most")), Outcome.NOT_REPRODUCED, "outside_tolerance"),
@@ -130,41 +131,125 @@ def test_every_rule_decides_some_case() -> None:
     assert {rule.__name__ for rule in RULES} == {decide(item).rule for _, item, _, _ in CASES}
 
 
-def test_noise_that_is_known_to_be_too_large_for_the_tolerance_is_said_to_be() -> None:
-    lone = claim(num_runs=1, family=Family(sd=1.5, df=20, cited_at="https://example.org/2"))
-    item = evidence([9.0, 11.0, 10.0, 9.5, 10.5], lone)
-    decision = decide(item)
-    assert decision.outcome is Outcome.INCONCLUSIVE
-    assert "no number of reruns" in decision.reason
-    assert item.numbers().feasible is False
-    assert item.numbers().plan == "screen3"
+RECIPE = replace(DESIGN, estimand="recipe")
+LONE = claim(94.0, 2.0, num_runs=1, rounding=1.0)
+CNN = [93.0, 93.9, 92.8, 94.1, 93.2, 93.7, 93.1, 94.0, 93.5, 93.3]
 
 
-def test_a_claim_that_only_lacks_reruns_says_how_many_the_plan_has() -> None:
-    decision = decide(evidence([10.0, 10.1]))
-    assert decision.more_runs_needed == 10
-    assert "up to 10 reruns, and 2 were made" in decision.reason
-    assert decide(evidence(EDGE)).more_runs_needed is None
+def test_a_number_is_reproduced_though_the_luck_of_its_lone_training_hides_the_recipe() -> None:
+    noisy = [value + 2 * (value - 93.5) for value in CNN]
+    number, recipe = evidence(noisy, LONE), evidence(noisy, LONE, RECIPE)
+    found = judge_claim(number, driver="native", protocol="full")
+    assert (found.outcome, found.shown, found.why) == (Outcome.REPRODUCED, ("number",), None)
+    assert headline(found) == "REPRODUCED (number)"
+    asked = judge_claim(recipe, driver="native", protocol="full")
+    assert (asked.outcome, asked.estimand, asked.why) == (Outcome.INCONCLUSIVE, "recipe", "published_noise")
+    assert "no number of reruns decides" in asked.reason
+    assert asked.more_runs_needed is None
+    both = judge_claim(
+        evidence([*CNN[:4], *CNN], replace(LONE, published=replace(LONE.published, num_runs=20))),
+        driver="native",
+        protocol="full",
+    )
+    assert both.shown == ("number", "recipe")
+    assert both.reason.endswith("; and so does the recipe behind it")
+
+
+def test_a_number_that_is_not_reached_accuses_nobody() -> None:
+    """All reruns lie below the band; a lucky published training can explain it."""
+    item = evidence(
+        [64.5, 65.9, 62.9, 66.0, 64.2, 63.9, 66.4, 65.0, 64.1, 65.5], claim(68.0, 2.0, num_runs=1, rounding=1.0)
+    )
+    found = judge_claim(item, driver="native", protocol="full")
+    assert (found.outcome, found.why) == (Outcome.INCONCLUSIVE, "number_not_reached")
+    assert headline(found) == "INCONCLUSIVE · number not reached"
+    assert found.reason.startswith("number not reached: the interval of the difference is ")
+    assert found.plausibility is not None
+    assert f"with probability {found.plausibility.luck:.2g}" in found.reason
+    assert found.score_interval is not None
+    assert found.score_interval[1] <= 0.5
+    exact = evidence([*item.values], claim(68.0, 2.0, num_runs=1000, rounding=1.0))
+    assert decide(exact).outcome is Outcome.NOT_REPRODUCED
+
+
+def test_a_claim_may_ask_for_the_recipe_itself() -> None:
+    asked = replace(LONE, estimand="recipe")
+    assert judge_claim(evidence(CNN, asked), driver="native", protocol="full").estimand == "recipe"
+    assert (
+        judge_claim(evidence(CNN, replace(LONE, estimand="number"), RECIPE), driver="native", protocol="full").estimand
+        == "number"
+    )
+
+
+def test_an_open_claim_says_how_many_more_reruns_would_decide_it() -> None:
+    few = judge_claim(evidence([10.0, 10.1]), driver="native", protocol="full")
+    assert few.why == "more_runs"
+    assert few.more_runs_needed is not None
+    assert "2 of 10 planned reruns are made" in few.reason
+    noisy: list[float | None] = [8.2, 12.4, 8.9, 10.4, 9.1, 12.6, 10.2, 7.8, 11.3, 10.7]
+    spent = judge_claim(evidence(noisy), driver="native", protocol="full")
+    assert (spent.why, spent.outcome) == ("budget", Outcome.INCONCLUSIVE)
+    more = spent.more_runs_needed or 0
+    assert 0 < more < 100
+    # So many more of the same mean and standard deviation, in an audit that planned them, do decide.
+    center, sd = statistics.mean(noisy), statistics.stdev(noisy)  # type: ignore[type-var]
+    total = len(noisy) + more
+    scale = sd * ((total - 1) / (total - total % 2)) ** 0.5
+    alike: list[float | None] = [center + scale * (-1) ** i for i in range(total - total % 2)] + [center] * (total % 2)
+    assert decide(evidence(alike, design=replace(DESIGN, max_runs=total))).outcome is Outcome.REPRODUCED
+    edge = judge_claim(evidence(EDGE), driver="native", protocol="full")
+    assert (edge.why, edge.more_runs_needed) == ("at_the_edge", None)
+
+
+def test_an_expensive_audit_without_prospects_stops_early_and_a_cheap_one_goes_on() -> None:
+    cheap, dear = evidence(EDGE[:9]), evidence(EDGE[:9], design=replace(DESIGN, expensive=True))
+    assert wants_more([cheap])
+    assert not wants_more([dear])
+    decision = decide(dear)
+    assert decision.why == "at_the_edge"
+    near = decide(evidence([value - 0.004 for value in EDGE[:9]], design=replace(DESIGN, expensive=True)))
+    assert (near.why, "below 1 %" in near.reason, near.more_runs_needed is None) == ("budget", True, False)
 
 
 def test_reruns_beyond_the_one_that_decides_are_not_looked_at() -> None:
     item, more = evidence(CLOSE), evidence([*CLOSE, 50.0, -20.0])
-    assert more.num_used == item.num_used == 3
+    assert more.num_used == item.num_used == 4
     one, other = (judge_claim(of, driver="native", protocol="full") for of in (item, more))
     assert replace(one, runs=()) == replace(other, runs=())
-    assert len(one.looks) == 2
-    assert [look.stop for look in one.looks] == ["needs_runs", "within"]
+    assert [look.stop for look in one.looks] == ["needs_runs", "needs_runs", "within"]
     assert (one.looks[-1].difference, one.looks[-1].interval) == (one.difference, one.interval)
+    assert one.max_runs == 10
 
 
 def test_an_arm_wants_reruns_until_each_of_its_claims_is_decided() -> None:
+    def of(claimed: Claim, runs: tuple[Rerun, ...], design: Design = DESIGN) -> Evidence:
+        return Evidence.of_runs(claimed, design, runs)
+
     runs = tuple(map(rerun, CLOSE))
     tight, loose = claim(margin=0.02, num_runs=5), claim(num_runs=5)
-    assert wants_more((loose,), 0.05, 10, runs[:2], num_claims=1)
-    assert not wants_more((loose,), 0.05, 10, runs[:3], num_claims=1)
-    assert wants_more((loose, tight), 0.05, 10, runs[:3], num_claims=1)
-    assert not wants_more((loose,), 0.05, 2, runs[:2], num_claims=1)  # no more were planned
-    assert not wants_more((loose,), 0.05, 10, (runs[0], rerun(1.0, status=FAILED)), num_claims=1)
+    assert wants_more([of(loose, runs[:2])])
+    assert not wants_more([of(loose, runs[:4])])
+    assert wants_more([of(loose, runs[:4]), of(tight, runs[:4])])
+    assert not wants_more([of(loose, runs[:2], replace(DESIGN, max_runs=2))])  # no more were planned
+    assert not wants_more([of(loose, (runs[0], rerun(1.0, status=FAILED)))])
+
+
+def test_a_claim_with_a_baseline_is_on_the_differences_seed_by_seed() -> None:
+    """Both arms scatter by 3, their differences by 0.05."""
+    shared = [3.0, -2.5, 1.0, -0.4, 2.2, -3.1]
+    ours = tuple(map(rerun, [80 + x + 0.05 * (-1) ** i for i, x in enumerate(shared)]))
+    theirs = tuple(map(rerun, [78.8 + x for x in shared]))
+    claimed = replace(claim(1.2, 0.5, num_runs=3), baseline="b")
+    found = judge_claim(Evidence.of_runs(claimed, DESIGN, ours, theirs), driver="python", protocol="full")
+    assert found.outcome is Outcome.REPRODUCED
+    assert found.difference == pytest.approx(0.0, abs=0.1)
+    assert len(Evidence.of_runs(claimed, DESIGN, ours, theirs[:3]).values) == 3
+    broken = (*theirs[:1], rerun(0.0, status=FAILED))
+    assert Evidence.of_runs(claimed, DESIGN, ours, broken).statuses == (FINISHED, FAILED)
+    control = judge_control(
+        claimed, DESIGN, arm="x", runs=tuple(map(rerun, [10.0, 11.0, 9.0, 10.5])), faithful=ours, baseline=theirs
+    )
+    assert control.caught
 
 
 @pytest.mark.parametrize(
@@ -228,28 +313,26 @@ def test_a_metric_that_is_not_finite_says_nothing_of_another_one() -> None:
 )
 def test_a_control_is_caught_only_when_it_is_shown_to_differ(values: list[float], caught: bool) -> None:
     found = judge_control(
-        claim(num_runs=5), arm="broken", runs=tuple(rerun(value) for value in values), faithful=(), alpha=0.05
+        claim(num_runs=5), DESIGN, arm="broken", runs=tuple(rerun(value) for value in values), faithful=()
     )
     assert found.caught is caught
 
 
 def test_a_noisy_control_is_judged_with_the_published_recipes_noise_not_its_own() -> None:
-    broken, faithful = tuple(map(rerun, [4.0, 6.0, 5.0, 3.0])), tuple(map(rerun, CLOSE))
+    """Where the published training's luck counts; where it does not, the control's own noise is all there is."""
+    faithful, wild = tuple(map(rerun, CLOSE)), tuple(map(rerun, [7.0, 5.0, 2.0, 6.0]))
     lone = claim(num_runs=1, resolution=0.01)
-    found = judge_control(lone, arm="b", runs=broken, faithful=faithful, alpha=0.05)
-    own = judge_control(lone, arm="b", runs=broken, faithful=(), alpha=0.05)
-    assert (found.caught, own.caught) == (True, True)
-    wild = tuple(map(rerun, [7.0, 5.0, 2.0, 6.0]))
-    assert judge_control(lone, arm="b", runs=wild, faithful=faithful, alpha=0.05).caught
-    assert not judge_control(lone, arm="b", runs=wild, faithful=(), alpha=0.05).caught
+    assert judge_control(lone, RECIPE, arm="b", runs=wild, faithful=faithful).caught
+    assert not judge_control(lone, RECIPE, arm="b", runs=wild, faithful=()).caught
+    assert judge_control(lone, DESIGN, arm="b", runs=wild, faithful=()).caught
 
 
 def test_a_control_that_cannot_train_at_all_is_caught_when_it_diverges_and_not_when_it_crashes() -> None:
     nothing = Measurement(metric="m", value=None, raw="nan", step=None, self_reported=False)
     diverged = replace(rerun(0.0, status=DIVERGED), measurements=(nothing,))
     crashed = replace(rerun(0.0, status=FAILED), measurements=())
-    assert judge_control(claim(), arm="b", runs=(diverged, diverged), faithful=(), alpha=0.05).caught
-    assert not judge_control(claim(), arm="b", runs=(crashed, crashed), faithful=(), alpha=0.05).caught
+    assert judge_control(claim(), DESIGN, arm="b", runs=(diverged, diverged), faithful=()).caught
+    assert not judge_control(claim(), DESIGN, arm="b", runs=(crashed, crashed), faithful=()).caught
 
 
 def verdict(item: Evidence, name: str) -> Verdict:
@@ -273,13 +356,14 @@ def test_one_clear_failure_among_many_claims_decides() -> None:
 
 def test_one_of_many_claims_needs_more_to_be_called_not_reproduced() -> None:
     """Each is called so at alpha / m: then no correction is left to be made for the release."""
-    barely = [11.5, 11.7, 11.4, 11.6]
-    alone, one_of_many = evidence(barely), evidence(barely, num_claims=20)
+    barely: list[float | None] = [11.4, 11.65, 11.3, 11.6, 11.5]
+    alone, one_of_many = evidence(barely), evidence(barely, design=replace(DESIGN, num_claims=20))
     assert decide(alone).outcome is Outcome.NOT_REPRODUCED
     assert decide(one_of_many).outcome is Outcome.INCONCLUSIVE
-    assert (alone.numbers().p or 0) == pytest.approx(one_of_many.numbers().p or 0, rel=0.2)
-    assert decide(evidence(FAR, num_claims=8)).outcome is Outcome.NOT_REPRODUCED
-    assert decide(evidence(CLOSE, num_claims=20)).outcome is decide(evidence(CLOSE)).outcome
+    assert (alone.p_not_reproduced() or 1) < 0.05 < (one_of_many.p_not_reproduced() or 0) * 20
+    assert decide(evidence(FAR, design=replace(DESIGN, num_claims=8))).outcome is Outcome.NOT_REPRODUCED
+    many = evidence(CLOSE, design=replace(DESIGN, num_claims=20))
+    assert decide(many).outcome is decide(evidence(CLOSE)).outcome
 
 
 def test_the_release_score_travels_with_its_coverage() -> None:
@@ -320,7 +404,9 @@ def test_a_recipe_declared_deterministic_that_is_not_is_a_finding() -> None:
 
 
 def test_equal_reruns_say_what_share_of_seeds_they_leave_open() -> None:
-    found = equal_reruns(evidence([500.0] * 5, claim(500.0, resolution=0.01, bounds=(0, 500)), max_runs=5))
+    found = equal_reruns(
+        evidence([500.0] * 5, claim(500.0, resolution=0.01, bounds=(0, 500)), replace(DESIGN, max_runs=5))
+    )
     assert found is not None
     assert "45 %" in found.message  # 1 - .05^(1/5)
     assert equal_reruns(evidence(CLOSE)) is None
@@ -329,7 +415,7 @@ def test_equal_reruns_say_what_share_of_seeds_they_leave_open() -> None:
 
 def test_large_noise_against_the_tolerance_accuses_at_the_promised_rate_only() -> None:
     """An interval that merely misses a narrow tolerance would accuse faithful recipes twice too often."""
-    item = evidence([1.55, 0.45, 0.5, 1.5, 1.45, 0.55], claim(0.0, 0.05, num_runs=1000))
+    item = evidence([1.55, 0.45, 0.5, 1.5, 1.45, 0.55] * 2, claim(0.0, 0.05, num_runs=1000))
     found = judge_claim(item, driver="native", protocol="full")
     assert found.p_not_reproduced is not None
     assert (found.outcome is Outcome.NOT_REPRODUCED) == (found.p_not_reproduced <= 0.05)
@@ -369,7 +455,7 @@ def test_a_control_is_also_compared_with_the_faithful_reruns(
             for value in values
         )
 
-    found = judge_control(claim(num_runs=5), arm="b", runs=runs(control), faithful=runs(faithful), alpha=0.05)
+    found = judge_control(claim(num_runs=5), DESIGN, arm="b", runs=runs(control), faithful=runs(faithful))
     assert found.differs_from_faithful is differ
 
 
@@ -382,8 +468,8 @@ SUCCESS = replace(claim(0.9, 0.6, num_runs=20), success=SuccessRule(at_least=475
         ([500.0] * 9 + [9.0], 0.6, Outcome.REPRODUCED, "within_tolerance"),
         ([500.0] * 9 + [None], 0.6, Outcome.REPRODUCED, "within_tolerance"),  # a rerun without a value is no success
         ([9.0] * 10, 0.3, Outcome.NOT_REPRODUCED, "outside_tolerance"),
-        ([9.0] * 10, 0.6, Outcome.INCONCLUSIVE, "interval_straddles"),
-        ([500.0] * 3, 0.6, Outcome.INCONCLUSIVE, "interval_straddles"),
+        ([9.0] * 10, 0.6, Outcome.INCONCLUSIVE, "still_open"),
+        ([500.0] * 3, 0.6, Outcome.INCONCLUSIVE, "still_open"),
     ],
 )
 def test_a_share_of_successes_is_judged_exactly(
@@ -391,7 +477,7 @@ def test_a_share_of_successes_is_judged_exactly(
 ) -> None:
     claimed = replace(SUCCESS, tolerance=Tolerance(margin=margin, rationale="for a test"))
     found = judge_claim(evidence(values, claimed), driver="python", protocol="full")
-    assert (found.outcome, found.rule, found.plan) == (outcome, rule, "exact")
+    assert (found.outcome, found.rule) == (outcome, rule)
     assert found.score is not None
     assert found.score_interval is not None
     if outcome is Outcome.REPRODUCED:
@@ -403,19 +489,17 @@ def test_a_share_of_successes_is_judged_exactly(
 
 
 def test_an_arm_with_a_share_wants_reruns_until_none_could_change_the_answer() -> None:
-    wanted = [wants_more((SUCCESS,), 0.05, 10, reruns([500.0] * n), num_claims=1) for n in (2, 5, 10)]
+    wanted = [wants_more([Evidence.of_runs(SUCCESS, RECIPE, reruns([500.0] * n))]) for n in (2, 5, 10)]
     assert wanted == [True, True, False]
     narrow = replace(SUCCESS, tolerance=Tolerance(margin=0.05, rationale="for a test"))
-    assert not wants_more((narrow,), 0.05, 10, reruns([500.0] * 6), num_claims=1)
-    assert (
-        "not even 10 successes" in judge_claim(evidence([500.0] * 6, narrow), driver="python", protocol="full").reason
-    )
+    assert not wants_more([Evidence.of_runs(narrow, RECIPE, reruns([500.0] * 6))])
+    assert decide(evidence([500.0] * 9 + [9.0], narrow, RECIPE)).why == "budget"
 
 
 @pytest.mark.parametrize(("control", "caught"), [([9.0] * 6, True), ([500.0] * 6, False)])
 def test_a_control_of_a_share_is_caught_when_too_few_succeed(control: list[float], caught: bool) -> None:
     claimed = replace(SUCCESS, tolerance=Tolerance(margin=0.2, rationale="for a test"))
-    found = judge_control(claimed, arm="broken", runs=reruns(control), faithful=reruns([500.0] * 8), alpha=0.05)
+    found = judge_control(claimed, DESIGN, arm="broken", runs=reruns(control), faithful=reruns([500.0] * 8))
     assert (found.caught, found.differs_from_faithful) == (caught, caught)
 
 
@@ -449,7 +533,7 @@ def test_paired_reruns_that_ignore_their_seed_show_nothing() -> None:
 
 def test_a_best_of_k_audit_stops_as_futile_at_the_level_that_it_is_judged_at() -> None:
     """The chance of a decision must count with the third of alpha that the best of K gets."""
-    asked = terms_of(claim(10.0, 1.0, best_of=5, family=Family(sd=0.25, df=20, cited_at="a test")), 0.05, 10)
+    asked = terms_of(claim(10.0, 1.0, best_of=5, family=Family(sd=0.25, df=20, cited_at="a test")), DESIGN)
     plain = to_batch([replace(asked, best_of=1)], [()])
     best = to_batch([asked], [()])
     assert best.alpha[0] == pytest.approx(plain.alpha[0] / 3)

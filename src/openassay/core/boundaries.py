@@ -54,8 +54,13 @@ class Boundary:
     tails: tuple[_Tail, ...]
 
     def p_value(self, n: int, statistic: float) -> float:
-        """One-sided p-value of a statistic of n reruns, no earlier look having crossed: Armitage's stagewise ordering."""
-        return min(1.0, (self.spent[n - 3] if n > 2 else 0.0) + self.tails[n - 2].beyond(statistic))
+        """About the least alpha at which the look of n reruns would cross at a statistic; at most this design's exactly if it
+        does.
+
+        What lies beyond it, over the share of alpha that this look may spend.
+        """
+        share = spent_share(n, len(self.critical) + 1) - (spent_share(n - 1, len(self.critical) + 1) if n > 2 else 0.0)
+        return min(1.0, self.tails[n - 2].beyond(statistic) / float(share))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -295,7 +295,7 @@ def judge_curve(
     Reruns that a sequential test of the final value has ended were chosen by looking. At the test's own `alpha` a curve at its
     edge then passes up to 7 % of the time instead of 5 %, and is called different up to 5 % (simulated: correlations as
     SPEEDRUN_WITH_FINAL, 1 to 50 published trainings, with and without a family). At the level of that test's last look
-    (`boundaries.nominal_level`) it is 5 %, but without a family half or more of the
+    (`boundaries.critical_value`) it is 5 %, but without a family half or more of the
     faithful recipes' curves that would agree are left open.
 
     ValueError for curves that cannot be compared (`values_at`, `compare`), that are recorded at fewer steps than there are

@@ -314,7 +314,7 @@ class Evidence:
         df, variance, n = float(stopped.df[0]), float(stopped.variance[0]), int(stopped.num_values[0])
         se = float(sequential.interval(stopped, batch, self.estimand).se[0])
         recipe_se = float(sequential.interval(stopped, batch, "recipe").se[0])
-        lone = not self.claim.paired and self.claim.published.best_of == 1
+        lone = not self.claim.paired and self.claim.published.best_of == 1 and self.claim.published.num_runs == 1
         return Plausibility(
             within_flat=plausibility.within_flat(d, se, df, margin, direction),
             within_sceptical=plausibility.within_sceptical(d, se, df, margin, direction),

@@ -69,6 +69,27 @@ class PredictionsMeasure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BestEpoch:
+    """The epoch whose value counts, where a release reports the test result of its best epoch by validation."""
+
+    by: str
+    """Where the validation values stand: a pattern for `stdout`, a dotted place of a list otherwise; one an epoch, as many as
+    of the measured values. Of equal ones the first counts."""
+    best: Literal["highest", "lowest"]
+
+    def of(self, values: object, validation: object) -> object:
+        """The measured value of the best epoch."""
+        if not isinstance(values, list) or not isinstance(validation, list) or len(values) != len(validation):
+            shown = [str(len(of)) if isinstance(of, list) else "no list of" for of in (values, validation)]
+            raise NoMeasurement(f"one value an epoch is needed, found {shown[0]} measured and {shown[1]} of validation")
+        known = [(number, i) for i, of in enumerate(validation) if (number := finite(of, 1.0)[0]) is not None]
+        if not known:
+            raise NoMeasurement(f"no epoch has a finite validation value in {self.by!r}")
+        best = (max if self.best == "highest" else min)(number for number, _ in known)
+        return values[next(i for number, i in known if number == best)]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReturnMeasure:
     """A number in what the run returned."""
 
@@ -76,45 +97,53 @@ class ReturnMeasure:
     metric: str
     key: str = ""
     """Dotted place in the returned value; empty when the number itself is returned."""
+    best_epoch: BestEpoch | None = None
     scale: Scale = 1.0
     self_reported = True
 
     def read(self, ended: Ended, job: Job) -> object:  # noqa: ARG002
         """The number, before scaling."""
-        return _at(ended.returned, self.key)
+        return _at_best(ended.returned, self.key, self.best_epoch)
 
 
 @dataclass(frozen=True, kw_only=True)
 class StdoutMeasure:
-    """A number in what the run printed: the last match of a pattern with one group."""
+    """A number in what the run printed: the last match of a pattern with one group, or that of the best epoch."""
 
     read_from: Literal["stdout"]
     metric: str
     pattern: str
+    best_epoch: BestEpoch | None = None
     scale: Scale = 1.0
     self_reported = True
 
     def __post_init__(self) -> None:
-        if len(self.pattern) > MAX_PATTERN:
-            raise ValueError(f"the pattern has {len(self.pattern)} characters, more than {MAX_PATTERN}")
-        try:
-            groups = regex.compile(self.pattern, flags=regex.MULTILINE).groups
-        except Exception as error:  # noqa: BLE001 - besides its own error, the compiler raises nearly anything
-            raise ValueError(f"not a regular expression: {error or type(error).__name__}") from None
-        if groups != 1:
-            raise ValueError(f"the pattern must have one group around the number, it has {groups}")
+        for pattern in [self.pattern, *([self.best_epoch.by] if self.best_epoch else [])]:
+            if len(pattern) > MAX_PATTERN:
+                raise ValueError(f"the pattern has {len(pattern)} characters, more than {MAX_PATTERN}")
+            try:
+                groups = regex.compile(pattern, flags=regex.MULTILINE).groups
+            except Exception as error:  # noqa: BLE001 - besides its own error, the compiler raises nearly anything
+                raise ValueError(f"not a regular expression: {error or type(error).__name__}") from None
+            if groups != 1:
+                raise ValueError(f"the pattern must have one group around the number, it has {groups}")
 
     def read(self, ended: Ended, job: Job) -> object:  # noqa: ARG002
         """The number, before scaling."""
+        found = self._found(self.pattern, ended.log)
+        return self.best_epoch.of(found, self._found(self.best_epoch.by, ended.log)) if self.best_epoch else found[-1]
+
+    @staticmethod
+    def _found(pattern: str, log: str) -> list[str]:
         try:
-            found = regex.findall(self.pattern, ended.log, flags=regex.MULTILINE, timeout=PATTERN_S)
+            found: list[str] = regex.findall(pattern, log, flags=regex.MULTILINE, timeout=PATTERN_S)
         except MemoryError:
-            raise NoMeasurement(f"the pattern {self.pattern!r} takes too much memory over the log") from None
+            raise NoMeasurement(f"the pattern {pattern!r} takes too much memory over the log") from None
         except TimeoutError:
-            raise NoMeasurement(f"the pattern {self.pattern!r} took more than {PATTERN_S:g} s over the log") from None
+            raise NoMeasurement(f"the pattern {pattern!r} took more than {PATTERN_S:g} s over the log") from None
         if not found:
-            raise NoMeasurement(f"it printed nothing that matches {self.pattern!r}")
-        return found[-1]
+            raise NoMeasurement(f"it printed nothing that matches {pattern!r}")
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +155,7 @@ class FileMeasure:
     path: str
     """Relative; a glob that matches one file."""
     key: str = ""
+    best_epoch: BestEpoch | None = None
     scale: Scale = 1.0
     self_reported = True
 
@@ -151,7 +181,7 @@ class FileMeasure:
             content = json.loads(text.decode("utf-8"))
         except (ValueError, RecursionError):
             raise NoMeasurement(f"{self.path} is not JSON") from None
-        return _at(content, self.key)
+        return _at_best(content, self.key, self.best_epoch)
 
 
 Measure = Annotated[PredictionsMeasure | ReturnMeasure | StdoutMeasure | FileMeasure, Discriminator("read_from")]
@@ -242,6 +272,10 @@ def finite(found: object, scale: float) -> tuple[float | None, str]:
         value = math.inf
     value *= scale
     return (value, repr(value)) if abs(value) <= LARGEST else (None, str(found)[:60] or repr(value))
+
+
+def _at_best(content: Any, key: str, epoch: BestEpoch | None) -> Any:
+    return _at(content, key) if epoch is None else epoch.of(_at(content, key), _at(content, epoch.by))
 
 
 def _at(value: Any, key: str) -> Any:

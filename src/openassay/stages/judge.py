@@ -310,6 +310,8 @@ def summary(verdict: ReleaseVerdict) -> dict[str, float | int | str | None]:
         "coverage": verdict.score.coverage,
         "claims": len(outcomes),
         **{outcome.value.lower(): outcomes.count(outcome) for outcome in Outcome},
+        "recipe_shown": sum("recipe" in claim.shown for claim in verdict.claims),
+        "number_not_reached": sum(claim.why == "number_not_reached" for claim in verdict.claims),
         "cpu_s": verdict.provenance.cpu_s,
     }
 

@@ -39,6 +39,7 @@ def read_evidence(plan: Plan, layout: Layout) -> Evidence:
         prepared=read_record(layout.record("prepare"), PrepareRecord),
         evaluated=read_record(layout.record("evaluate"), EvaluateRecord),
         runs=runs,
+        planned=reruns.planned,
         replay=read_replay(plan.rerun, reruns, layout),
         checkpoints=read_checkpoints(plan.rerun, reruns, layout),
         glue=(layout.glue_folder / plan.glue.file).read_text(encoding="utf-8") if plan.glue else None,
