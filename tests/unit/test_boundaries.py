@@ -11,7 +11,7 @@ from scipy import stats
 
 from openassay.core.boundaries import MOST_RUNS, boundary, critical_value, spent_share
 
-NUM_AUDITS = 50_000
+NUM_AUDITS = 30_000
 
 
 @functools.cache
@@ -34,7 +34,7 @@ def test_with_a_known_variance_they_are_those_of_the_multivariate_normal_integra
     thirds = np.array([1, 2, 3]) / 3
     spent = 0.025 * np.expm1(4 * thirds) / np.expm1(4)
     assert known_variance(thirds, spent) == pytest.approx([3.01, 2.55, 2.00], abs=0.005)
-    for max_runs, v in ((3, 0.0), (4, 0.2), (5, 1.0)):
+    for max_runs, v in ((3, 0.0), (3, 1.0), (4, 0.2)):
         found = boundary(max_runs, v, 1e6, 0.05)
         information = 1 / (1 / np.arange(2, max_runs + 1) + v)
         expected = known_variance(information / information[-1], np.array(found.spent))

@@ -18,7 +18,7 @@ from openassay.core.plausibility import (
     within_sceptical,
 )
 
-NUM_DRAWS = 400_000
+NUM_DRAWS = 200_000
 CASES = [(0.2, 0.3, 4, 5, 1.0), (-0.9, 0.5, 9, 10, 1.0), (1.5, 1.0, 2, 3, 1.0), (0.0, 2.0, 20, 21, 0.5)]
 """d, sd, degrees of freedom, reruns, margin."""
 
@@ -38,10 +38,10 @@ def test_the_share_within_is_that_of_drawn_trainings(
     mean = d + sigma / n**0.5 * rng.standard_normal(NUM_DRAWS)
     one_more = mean + sigma * rng.standard_normal(NUM_DRAWS)
     assert share_within(d, sd**2, df, n, margin, direction) == pytest.approx(
-        inside(one_more, margin, direction), abs=0.004
+        inside(one_more, margin, direction), abs=0.005
     )
     assert within_flat(d, sd / n**0.5, df, margin, direction) == pytest.approx(
-        inside(mean, margin, direction), abs=0.004
+        inside(mean, margin, direction), abs=0.005
     )
 
 
@@ -91,13 +91,13 @@ def test_luck_is_the_share_of_published_values_so_far_out(
     mean = sigma / n**0.5 * rng.standard_normal(NUM_DRAWS)
     published = mean + sigma / k**0.5 * rng.standard_normal(NUM_DRAWS)
     found = luck(d, sd * (1 / n + 1 / k) ** 0.5, df)
-    assert found == pytest.approx(float((published >= abs(d)).mean()), abs=0.004)
+    assert found == pytest.approx(float((published >= abs(d)).mean()), abs=0.005)
     assert luck(-d, sd, df) == luck(d, sd, df) <= 0.5
 
 
 @pytest.mark.parametrize("d", [-2.1, 0.4, 1.3, 1.8, 2.3])
 def test_fewest_tried_is_the_first_best_of_so_many_that_comes_near_enough(d: float) -> None:
-    draws = np.random.default_rng(3).standard_normal((40_000, MOST_TRIED))
+    draws = np.random.default_rng(3).standard_normal((20_000, MOST_TRIED))
     best = np.maximum.accumulate(draws, axis=1).mean(axis=0)
     sd, margin = 0.7, 0.8
     near = np.flatnonzero(abs(d) - best * sd <= margin)

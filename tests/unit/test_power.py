@@ -12,7 +12,7 @@ from openassay.core.boundaries import critical_value
 from openassay.core.power import NOISES, expect, noises, power
 from openassay.core.sequential import BEST_OF_DF, Terms, half_width, to_batch
 
-NUM_AUDITS = 100_000
+NUM_AUDITS = 60_000
 
 
 def simulated(terms: Terms, sd: float, theta: float, n: int) -> float:
@@ -35,10 +35,10 @@ def simulated(terms: Terms, sd: float, theta: float, n: int) -> float:
 @pytest.mark.parametrize(
     ("changes", "within"),
     [
-        ({}, 0.005), ({"estimand": "recipe"}, 0.005), ({"estimand": "recipe", "num_published": 5}, 0.005),
-        ({"direction": 1}, 0.005), ({"direction": -1, "estimand": "recipe", "num_published": 3}, 0.005),
-        ({"family_sd": 0.5, "family_df": 10.0}, 0.005), ({"num_published": 4, "published_sd": 0.4}, 0.005),
-        ({"alpha": 0.01}, 0.005), ({"rounding": 0.2}, 0.02),
+        ({}, 0.01), ({"estimand": "recipe"}, 0.01), ({"estimand": "recipe", "num_published": 5}, 0.01),
+        ({"direction": 1}, 0.01), ({"direction": -1, "estimand": "recipe", "num_published": 3}, 0.01),
+        ({"family_sd": 0.5, "family_df": 10.0}, 0.01), ({"num_published": 4, "published_sd": 0.4}, 0.01),
+        ({"alpha": 0.01}, 0.01), ({"rounding": 0.2}, 0.02),
         ({"best_of": 4}, 0.05),  # its correction is taken for normal
     ],
     ids=str,
