@@ -17,7 +17,7 @@ help:
 	@echo "make test                run the tests"
 	@echo "make check               formatting, lint, types, import rules"
 	@echo "make calibrate           measure the verdict's error rates (long)"
-	@echo "make boundaries          compute the sequential test's critical values anew (minutes)"
+	@echo "make boundaries          compare the sequential test's critical values with simulated audits"
 	@echo "make bench               audit time over that of the bare trainings; K trainings together over one (long)"
 	@echo "make dag                 print the pipeline"
 
