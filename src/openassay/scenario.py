@@ -312,7 +312,10 @@ def in_words(verdict: dict[str, Any], num_runs: int) -> str:
     lines = [f"{headline}{shown}, by {verdict['runs_used']} of {num_runs} runs: {verdict['reason']}"]
     if verdict["difference"] is not None:
         lines.append(f"  difference from the published value {verdict['difference']:+.4g}")
-        for question, meaning in (("number", "against the printed value"), ("recipe", "against the published recipe's mean")):
+        for question, meaning in (
+            ("number", "against the printed value"),
+            ("recipe", "against the published recipe's mean"),
+        ):
             low, high = verdict[f"{question}_interval"]
             lines.append(f"  {question}: {low:+.4g} to {high:+.4g}, {meaning}")
     if verdict["score"] is not None:

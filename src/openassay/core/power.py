@@ -8,7 +8,7 @@ import numpy as np
 from scipy import special, stats
 
 from openassay.core.boundaries import critical_value
-from openassay.core.sequential import Batch, Stopped, Terms, best_of, half_width, run, to_batch
+from openassay.core.sequential import BEST_OF_DF, Batch, Stopped, Terms, best_of, half_width, run, to_batch
 
 NOISES = (0.1, 0.32, 1.0)
 """Seed noise, in margins, that is assumed where none is known: little, the median of what was met in releases, much."""
@@ -41,6 +41,8 @@ def power(terms: Terms, sd: float, theta: float, max_runs: int) -> float:
     v = float(b.v[0]) if terms.estimand == "recipe" else 0.0
     d0, u2, margin = float(b.prior_df[0]), float(b.u2[0]), terms.margin
     df = d0 + max_runs - 1
+    if max_runs < 3 or (terms.best_of > 1 and df < BEST_OF_DF):
+        return 0.0  # too few to be called reproduced
     own = sd**2 * stats.chi2.ppf(_QUANTILES, max_runs - 1)
     variance = np.maximum((d0 * b.prior_variance[0] + own) / df, b.floor_variance[0])
     shift = float(b.best_of[0])

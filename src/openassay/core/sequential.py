@@ -2,13 +2,13 @@
 
 Of n reruns with mean m there is, for each question, one interval:
 
-    number:  (mean of the recipe as rerun) - (the printed value)                          d +- c se,  se^2 = s~^2 / n + u^2
-    recipe:  (mean of the recipe as rerun) - (mean of the published recipe, unknown)      d +- c se,  se^2 = s~^2 (1/n + v) + u^2
+    number:  (mean of the recipe as rerun) - (the printed value)                       d +- (c sqrt(s~^2 / n + w^2) + r/2)
+    recipe:  (mean of the recipe as rerun) - (mean of the published recipe, unknown)   d +- (c sqrt(s~^2 (1/n + v) + w^2) + r/2)
 
     d = m - printed value,   s~^2 = (d0 s0^2 + (n - 1) s^2) / (d0 + n - 1)
 
-v is the luck of the published trainings, 1/k for a mean over k; u^2 the variance of the printed value's rounding and of what
-else is known to separate the two. REPRODUCED: the claim's question (`number` by default) is shown to lie within the margin.
+v is the luck of the published trainings, 1/k for a mean over k; r the unit of the printed value's last digit, w^2 the variance of
+what else is known to separate the two. REPRODUCED: the claim's question (`number` by default) is shown to lie within the margin.
 NOT_REPRODUCED: `recipe` is shown to lie outside, so that no luck of the published trainings explains it. Sequentially, c
 (`boundaries`) keeps each wrong verdict at `alpha` over all looks; a finished sample is looked at once, with c of Student's t.
 The moderated variance s~^2 is Smyth's (2004).
@@ -41,6 +41,8 @@ DIVERGENCE_RATE = 0.1
 """A faithful rerun may diverge about this often before it speaks against the release, unless the release declares more."""
 DIVERGENCE_ALPHA = 0.2
 """Share of alpha, on top of it, that may go to accusing a release whose recipe diverges at that rate."""
+DIVERGENCE_LOOKS = 10
+"""Looks of a sequential test at which that share may go in full; at the n-th after them only (this / n)^2 of it."""
 DIVERGENCE_ACCEPT = 0.2
 """Below this tail probability of the reruns that diverged, a claim is not called reproduced."""
 DIVERGENCE_EDGE = 0.7
@@ -60,7 +62,7 @@ MOST_NEEDED = 10_000
 SIDES = {"two-sided": 0, "at_least": 1, "at_most": -1}
 """A claim's direction as a number: the recipe gives at least the published value, or at most, or neither more nor less."""
 
-BEST_OF_ALPHA = 1 / 3
+BEST_OF_ALPHA = 1 / 4
 """Share of alpha at which the best of K is judged: its correction leans on the seed noise, which few reruns show badly."""
 BEST_OF_DF = 4
 """Degrees of freedom below which it is not judged at all."""
@@ -426,7 +428,10 @@ def _look(
     diverged = np.zeros(len(rows), dtype=bool)
     declared = np.maximum(batch.divergence_rate[rows], DIVERGENCE_RATE)
     tail = stats.binom.sf(lost[some_lost] - 1, n[some_lost], declared[some_lost])
-    diverged[some_lost] = tail <= batch.alpha_diverged[rows][some_lost] * (1 + SAME)
+    level = batch.alpha_diverged[rows][some_lost]
+    if test.sequential:  # rarer later on, so that all looks together err with alpha / 2 at most
+        level = level * np.minimum(1.0, DIVERGENCE_LOOKS / n[some_lost]) ** 2
+    diverged[some_lost] = tail <= level * (1 + SAME)
     state["stop"][rows[diverged]] = Stop.DIVERGED
     rows = np.intersect1d(rows_with_news, rows[~diverged], assume_unique=True)
     rows = rows[state["num_values"][rows] >= 2]
@@ -480,14 +485,13 @@ def half_width(
 ) -> tuple[Floats, Floats]:
     """Half the width of a question's interval, and its standard error.
 
-    The printed value's rounding is a uniform error; where the critical value is large it counts as half a unit, its most.
+    The printed value's rounding is no draw: it errs by half a unit at most, and counts as that on top of the rest.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         v = b.luck(question) + b.best_of**2 / (2 * df)
         spread = variance * (1 / np.asarray(m) + v) + b.u2
     unrounded = np.sqrt(np.maximum(spread - b.rounding**2 / 12, 0.0))
-    se = np.sqrt(spread)
-    return np.minimum(critical * se, critical * unrounded + b.rounding / 2), se
+    return critical * unrounded + b.rounding / 2, np.sqrt(spread)
 
 
 def _interval(
