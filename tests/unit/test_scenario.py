@@ -243,8 +243,8 @@ def test_the_largest_of_k_draws() -> None:
     assert best_of(2)[0] == pytest.approx(1 / np.sqrt(np.pi))
 
 
-NUM = 400
-LIMIT = stats.binom.ppf(0.9999, NUM * len(KINDS), 0.065) / (NUM * len(KINDS))
+NUM = 200
+LIMIT = stats.binom.ppf(0.9999, NUM * len(KINDS), 0.055) / (NUM * len(KINDS))
 
 
 @pytest.fixture(scope="module")
@@ -269,7 +269,6 @@ def test_on_scenarios_of_many_kinds_the_error_rates_are_those_promised(
     assert share(measured[0.0], "not_reproduced") <= 0.01
     assert share(measured[0.0], "reproduced") >= 0.80
     assert share(measured[2.0], "not_reproduced") >= 0.90
-    assert np.mean([one["runs_used"] for found in measured.values() for one in found]) <= 3.5
 
 
 def test_the_score_interval_covers_the_true_score(measured: dict[float, list[dict[str, Any]]]) -> None:
