@@ -159,11 +159,6 @@ def chances(terms: ShareTerms, share: float) -> tuple[float, float]:
     return within, outside
 
 
-def is_feasible(terms: ShareTerms) -> bool:
-    """Is there any number of successes that would show that the tolerance is kept?"""
-    return any(answer(terms, won, terms.max_runs) is Stop.WITHIN for won in range(terms.max_runs + 1))
-
-
 def runs_needed(terms: ShareTerms, successes: int, num_runs: int) -> int | None:
     """Reruns in all that would decide, if more of them succeeded as often; None where none up to MOST_NEEDED would."""
     share = successes / num_runs
