@@ -16,7 +16,6 @@ from openassay.core.shares import (
     answer,
     bounds,
     chances,
-    is_feasible,
     is_outside,
     p_equal,
     p_outside,
