@@ -66,14 +66,20 @@ def test_nothing_runs_when_nothing_changed(audited: Path) -> None:
     assert stages_run(command(audited, "dvc", "repro")) == []
 
 
-def test_a_changed_claim_judges_again_and_trains_nothing(audited: Path) -> None:
+def test_a_changed_claim_judges_again_and_trains_nothing_twice(audited: Path) -> None:
+    """The rerun stage is asked, since a claim says how many reruns it needs; those that are finished stay as they are."""
+    records = sorted((audited / "experiments/honest/rerun").glob("*/seed-*/record.json"))
+    written = {record: record.stat().st_mtime_ns for record in records}
     path = audited / "conf" / "target" / "honest.yaml"
     before = path.read_text()
     path.write_text(before.replace("margin: 0.03", "margin: 0.04"))
     ran = stages_run(command(audited, "dvc", "repro"))
+    findings = json.loads((audited / "experiments/honest/verdict.json").read_text())["findings"]
     path.write_text(before)
     command(audited, "dvc", "repro")
-    assert ran == ["plan@honest", "judge@honest", "report@honest"]
+    assert ran == ["plan@honest", "rerun@honest", "judge@honest", "report@honest"]
+    assert "claims_changed_after_runs" in {finding["kind"] for finding in findings}
+    assert {record: record.stat().st_mtime_ns for record in records} == written
 
 
 def test_metrics_plots_and_dag_show_something(audited: Path) -> None:
@@ -129,7 +135,7 @@ def test_a_killed_audit_goes_on_and_runs_no_finished_rerun_again(project: Path) 
 
     pin = payload_digest(project / "releases" / "killed", ("*",))
     layout.target_file.write_text(re.sub(r"sha256: [0-9a-f]{64}", f"sha256: {pin}", data))
-    (project / "conf" / "profile" / "eight.yaml").write_text("name: eight\nruns: 8\ncontrol_runs: 2\n")
+    (project / "conf" / "profile" / "eight.yaml").write_text("name: eight\nruns: 8\nbudget_s: 600\nexpensive_s: 60\ncontrol_runs: 2\n")
     write_index(project, ["killed"], profile="eight")
     environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     with subprocess.Popen(
