@@ -667,6 +667,7 @@ def judge(
         typer.Option(help="number: the mean against the printed value; recipe: against the published recipe's mean"),
     ] = "number",
     alpha: Annotated[float, typer.Option(help="Each wrong verdict has this probability at most")] = 0.05,
+    deterministic: Annotated[bool, typer.Option(help="The recipe gives the same value every time")] = False,
     max_runs: Annotated[int | None, typer.Option(help="Most runs that may be used, named beforehand")] = None,
 ) -> None:
     """Judge numbers alone: a scenario as JSON on standard input, or files with runs (docs/verdict.md has the format).
@@ -675,17 +676,26 @@ def judge(
     """
     failing = _verdicts(fail_on)
     if runs is None:
-        if jsonl:
-            failed = False
-            for line in scenario.judge_lines(sys.stdin.buffer, look_often=sequential):
-                print(line)
-                failed |= bool(failing) and _fails(json.loads(line), failing)
-        else:
-            asked = scenario.read(sys.stdin.buffer.read(), "standard input")
-            verdict = scenario.judge([asked], look_often=sequential)[0]
-            print(json.dumps(verdict, indent=2))
-            failed = _fails(verdict, failing)
-        raise typer.Exit(int(failed))
+        typed = {
+            published,
+            tolerance,
+            column,
+            at,
+            run,
+            *(where or ()),
+            unit,
+            decimal,
+            delimiter,
+            header,
+            sd,
+            max_runs,
+        } - {None}
+        settings = (trainings, units, rounding, direction, estimand, alpha, sd_is, deterministic)
+        if typed or settings != (1, 1, 0.0, "two-sided", "number", 0.05, "sd", False):
+            raise BadInput("judge: a scenario on standard input says all of this itself; options are for --runs FILE")
+        raise typer.Exit(int(_judge_scenarios(failing, jsonl=jsonl, sequential=sequential)))
+    if jsonl:
+        raise BadInput("judge: --jsonl reads standard input, and --runs files; give one of them")
     if published is None or tolerance is None:
         raise BadInput("judge --runs: --published and --tolerance must be given too")
     for option, value, known in (("unit", unit, get_args(Unit)), ("decimal", decimal, (".", ","))):
@@ -699,6 +709,7 @@ def judge(
     claim = {"tolerance": tolerance, "direction": direction, "alpha": alpha, "estimand": estimand}
     reference = {"mean": published, "n": trainings, "sd": sd, "sd_is": sd_is, "units": units, "rounding": rounding}
     data: dict[str, Any] = {"claim": claim, "published": reference, "runs": [], "max_runs": max_runs}
+    data["deterministic"] = deterministic
     parse(scenario.Scenario, data, "judge")
     found = read_runs(
         runs, column=column, delimiter=delimiter, decimal=decimal, header=header, at=at, run=run, where=where or (),  # type: ignore[arg-type]
@@ -716,6 +727,20 @@ def judge(
         for note in found.notes:
             print(f"  note: {note}")
     raise typer.Exit(int(_fails(verdict, failing)))
+
+
+def _judge_scenarios(failing: frozenset[str], *, jsonl: bool, sequential: bool) -> bool:
+    """Whether a verdict on the scenarios of standard input is one of those that fail; prints them."""
+    if not jsonl:
+        asked = scenario.read(sys.stdin.buffer.read(), "standard input")
+        verdict = scenario.judge([asked], look_often=sequential)[0]
+        print(json.dumps(verdict, indent=2))
+        return _fails(verdict, failing)
+    failed = False
+    for line in scenario.judge_lines(sys.stdin.buffer, look_often=sequential):
+        print(line)
+        failed |= bool(failing) and _fails(json.loads(line), failing)
+    return failed
 
 
 def _words(text: str) -> tuple[str, ...]:

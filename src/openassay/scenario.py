@@ -15,7 +15,6 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
-from scipy import stats
 
 from openassay.core import boundaries, plausibility, reasons, sequential
 from openassay.core.evidence import FUTILE, QUESTIONS
@@ -131,14 +130,18 @@ class Scenario:
     paired: bool | None = None
     """Rerun i has the seed and the data order of published value i."""
     declared_divergence_rate: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] | None = None
-    max_runs: Annotated[int, Field(ge=1, le=MOST_RUNS)] | None = None
+    max_runs: Annotated[int, Field(ge=2, le=MOST_RUNS)] | None = None
     """Most runs that may be used; of a sequential test the number that is planned, SEQUENTIAL_RUNS when left out."""
     expensive: bool = False
     """Does a sequential test stop when a decision within its runs has become unlikely?"""
 
     def __post_init__(self) -> None:
-        if self.paired and self.published.values is None:
-            raise ValueError("paired reruns need published values to be paired with")
+        if self.paired and len(self.runs) > len(self.published.values or ()):
+            raise ValueError("paired reruns need published values to be paired with, one for each run")
+        if self.metric.type == "accuracy" and self.metric.test_n:
+            known = [self.published.mean, *(self.published.values or ()), *self.runs]
+            if not all(0 <= value <= 1 for value in known if value is not None):
+                raise ValueError("an accuracy with test_n lies between 0 and 1; divide per cents by 100")
 
 
 def terms(scenario: Scenario) -> Terms:
@@ -147,25 +150,33 @@ def terms(scenario: Scenario) -> Terms:
     values, k = published.values, published.count
     mean = published.mean if published.mean is not None else float(np.mean(values or ()))
     if values is not None:
-        sd = float(np.std(values, ddof=1)) if k > 1 else None
+        sd = float(np.std(values, ddof=1)) + (published.rounding or 0.0) / 2 if k > 1 else None
     else:
-        sd = None if published.sd is None else seed_sd(published.sd, published.sd_is, k, published.units)
+        printed = None if published.sd is None else published.sd + (published.rounding or 0.0) / 2
+        sd = None if printed is None else seed_sd(printed, published.sd_is, k, published.units)
     items = metric.test_n if metric.type == "accuracy" and metric.test_n else 0
-    step = max(published.rounding or 0.0, 1 / items if items else 0.0)
+    step = 1 / items if items else 0.0
     # Equal differences, seed by seed, from values that are not equal: then the seeds have arrived, and nothing else is random.
-    follows_seeds = bool(scenario.paired) and len(set(values or ())) > 1 and not step
+    follows_seeds = bool(scenario.paired) and len(set(values or ())) > 1 and not (step or published.rounding)
     found = Terms(
         published=0.0 if scenario.paired else mean, margin=question.tolerance, estimand=question.estimand, num_published=k,
         published_sd=sd, published_df=published.units - 1 if published.sd_is == "over_units" else k - 1,
         rounding=published.rounding or 0.0, extra_sd=published.extra_sd or 0.0, best_of=published.best_of or 1,
         higher_is_better=published.better != "lower", family_sd=family.sd if family else None,
-        family_df=family.df if family else 0.0, test_error=1 - mean if items else None, test_items=items, step=step,
+        family_df=family.df if family else 0.0, step=step,
         direction=SIDES[question.direction], alpha=question.alpha,
         divergence_rate=scenario.declared_divergence_rate or 0.0,
         deterministic=bool(scenario.deterministic) or follows_seeds, paired=bool(scenario.paired),
         max_runs=scenario.max_runs or MOST_RUNS, futility=FUTILE if scenario.expensive else 0.0,
     )  # fmt: skip
-    return replace(found, equal_decides=step > 0 or found.prior()[1] > 0)
+    return replace(found, equal_decides=step > 0 or found.prior()[1] > 0 or _as_coarse(scenario))
+
+
+def _as_coarse(scenario: Scenario) -> bool:
+    """Whether the runs are printed as coarsely as the published value, so that equal ones are no wonder."""
+    unit = scenario.published.rounding or 0.0
+    steps = [value / unit for value in scenario.runs if value is not None] if unit else []
+    return bool(steps) and all(abs(of - round(of)) < 1e-6 for of in steps)
 
 
 def _runs(scenario: Scenario) -> Sequence[float | None]:
@@ -202,9 +213,7 @@ def judge(scenarios: list[Scenario], *, look_often: bool = False) -> list[dict[s
     needed[undecided] = sequential.runs_needed(stopped.at(undecided), batch.at(undecided))
     # Plain lists: one number of an array at a time is slow.
     ends = {question: (of.low.tolist(), of.high.tolist(), of.se.tolist()) for question, of in intervals.items()}
-    remains = stats.norm.isf(batch.alpha)
-    luck_remains = (remains * np.sqrt(np.where(batch.asks_recipe, batch.v, 0.0) * stopped.variance)).tolist()
-    rest_remains = (remains * np.sqrt(batch.u2)).tolist()
+    luck_remains, rest_remains, remains = (of.tolist() for of in sequential.remains(stopped, batch))
     columns = (stopped.stop, stopped.runs_used, stopped.num_values, stopped.estimate, stopped.df)
     rows = list(zip(*(of.tolist() for of in columns), strict=True))
     answers: list[dict[str, Any]] = []
@@ -223,6 +232,12 @@ def judge(scenarios: list[Scenario], *, look_often: bool = False) -> list[dict[s
         if stop is Stop.DIVERGED:
             answer["reason"] = f"{runs_used - num_values} of {runs_used} runs diverged, more than chance allows"
             continue
+        if stop is Stop.EQUAL:
+            answer["why"] = "equal_runs"
+            answer["reason"] = (
+                "equal runs: nothing says how large the seed noise is; declare the recipe deterministic if it is"
+            )
+            continue
         if not has_interval:
             answer["why"], answer["more_runs_needed"] = "more_runs", 2 - num_values
             answer["reason"] = "fewer than two runs gave a value"
@@ -232,7 +247,7 @@ def judge(scenarios: list[Scenario], *, look_often: bool = False) -> list[dict[s
             intervals={question: (of[0][row], of[1][row]) for question, of in ends.items()},
             standings={question: _STANDINGS[of[row]] for question, of in standings.items()}, num_values=num_values,
             runs_used=runs_used, max_runs=known[row].max_runs, sequential=look_often,
-            needed=int(needed[row]) or None, luck_remains=luck_remains[row], rest_remains=rest_remains[row],
+            needed=int(needed[row]) or None, luck_remains=luck_remains[row], rest_remains=rest_remains[row], remains=remains[row],
             luck=plausibility.luck(d, ends["recipe"][2][row], df) if ends["recipe"][2][row] > 0 else None,
         )  # fmt: skip
         se = ends[claim.estimand][2][row]
@@ -247,11 +262,6 @@ def judge(scenarios: list[Scenario], *, look_often: bool = False) -> list[dict[s
             answer["reason"] = reasons.reproduced(seen)
         elif stop is Stop.OUTSIDE:
             answer["reason"] = reasons.not_reproduced(seen)
-        elif stop is Stop.EQUAL:
-            answer["why"] = "equal_runs"
-            answer["reason"] = (
-                "equal runs: nothing says how large the seed noise is; declare the recipe deterministic if it is"
-            )
         else:
             found = reasons.still_open(seen)
             answer |= {"why": found.why, "reason": found.reason, "more_runs_needed": found.more_runs_needed}

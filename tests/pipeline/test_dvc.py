@@ -135,7 +135,9 @@ def test_a_killed_audit_goes_on_and_runs_no_finished_rerun_again(project: Path) 
 
     pin = payload_digest(project / "releases" / "killed", ("*",))
     layout.target_file.write_text(re.sub(r"sha256: [0-9a-f]{64}", f"sha256: {pin}", data))
-    (project / "conf" / "profile" / "eight.yaml").write_text("name: eight\nruns: 8\nbudget_s: 600\nexpensive_s: 60\ncontrol_runs: 2\n")
+    (project / "conf" / "profile" / "eight.yaml").write_text(
+        "name: eight\nruns: 8\nbudget_s: 600\nexpensive_s: 60\ncontrol_runs: 2\n"
+    )
     write_index(project, ["killed"], profile="eight")
     environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     with subprocess.Popen(

@@ -41,6 +41,10 @@ QUESTIONS: tuple[Estimand, ...] = ("number", "recipe")
 FUTILE = 0.01
 """Where reruns are expensive, a smaller chance of a decision by the last planned one stops an audit."""
 
+BASELINE_LUCK = 10.0
+"""Our differences from a baseline are taken seed by seed; the release's may not have been, and then its luck is larger, by
+1/(1 - correlation). Up to a correlation of 0.9 nobody is accused for it."""
+
 NO_VALUES = {RerunStatus.FAILED, RerunStatus.TIMED_OUT, RerunStatus.STOPPED}
 """How a rerun ends of which nothing can be said."""
 
@@ -75,6 +79,7 @@ def terms_of(claim: Claim, design: Design, *, at_end_of_range: bool = False) -> 
         alpha_outside=design.alpha / design.num_claims, divergence_rate=claim.divergence_rate,
         deterministic=claim.deterministic or exact, equal_decides_last=at_end_of_range, paired=claim.paired,
         max_runs=design.max_runs, futility=FUTILE if design.expensive else 0.0,
+        luck=BASELINE_LUCK if claim.baseline else 1.0,
     )  # fmt: skip
 
 
@@ -126,8 +131,9 @@ class Evidence:
             theirs, ended = values_of(baseline, claim.metric), statuses_of(baseline, claim.metric)
             pairs = zip(values[:both], theirs[:both], strict=True)
             values = tuple(None if ours is None or of is None else ours - of for ours, of in pairs)
+            # A baseline that diverges says nothing of what is compared with it.
             statuses = tuple(
-                one if one is not RerunStatus.FINISHED else other
+                one if other is RerunStatus.FINISHED or one in NO_VALUES else RerunStatus.FAILED
                 for one, other in zip(statuses[:both], ended[:both], strict=True)
             )
         return cls(claim=claim, design=design, values=values, statuses=statuses)
@@ -251,20 +257,18 @@ class Evidence:
         return int(sequential.runs_needed(stopped, batch)[0]) or None
 
     @property
-    def noise_remains(self) -> tuple[float, float]:
-        """Half the interval of the claim's question after endless reruns: by the published trainings' luck, and by all else
-        known."""
+    def remains(self) -> tuple[float, float, float]:
+        """Half the interval of the claim's question after endless reruns: by luck alone, by all else alone, and by all of it."""
         if self.claim.success:
-            return (np.inf if self.estimand == "recipe" else 0.0), 0.0
-        batch, stopped = self._of_means
-        wide = float(stats.norm.isf(batch.alpha[0]))
-        luck = float(np.sqrt(batch.luck(self.estimand)[0] * stopped.variance[0]))
-        return wide * luck, wide * float(np.sqrt(batch.u2[0]))
+            luck = np.inf if self.estimand == "recipe" else 0.0
+            return luck, 0.0, luck
+        by_luck, rest, both = sequential.remains(self._of_means[1], self._of_means[0])
+        return float(by_luck[0]), float(rest[0]), float(both[0])
 
     @functools.cached_property
     def seen(self) -> Seen:
         """What the test shows, as plain numbers; only with an interval."""
-        found, (luck_remains, rest_remains) = self.plausibility(), self.noise_remains
+        found, (luck_remains, rest_remains, remains) = self.plausibility(), self.remains
         return Seen(
             stop=self.stop, estimand=self.estimand, margin=self.claim.tolerance.margin,
             direction=SIDES[self.claim.direction], difference=self.difference or 0.0,
@@ -272,7 +276,7 @@ class Evidence:
             standings={of.estimand: of.standing for of in self.answers},
             num_values=self.num_used if self.claim.success else len(self.finite), runs_used=self.num_used,
             max_runs=self.design.max_runs, sequential=True, needed=self.num_needed, luck_remains=luck_remains,
-            rest_remains=rest_remains, luck=found.luck if found else None, num_claims=self.design.num_claims,
+            rest_remains=rest_remains, remains=remains, luck=found.luck if found else None, num_claims=self.design.num_claims,
         )  # fmt: skip
 
     def score(self) -> tuple[float, float, float] | None:
@@ -321,7 +325,7 @@ class Evidence:
             share_within=plausibility.share_within(d, variance, df, n, margin, direction),
             one_more_draw_p=2 * plausibility.luck(d, recipe_se, df) if recipe_se > 0 else None,
             luck=plausibility.luck(d, recipe_se, df) if recipe_se > 0 else None,
-            fewest_tried=plausibility.fewest_tried(d, variance, margin) if lone else None,
+            fewest_tried=plausibility.fewest_tried(d, variance, margin, direction) if lone else None,
         )  # fmt: skip
 
     def p_not_reproduced(self) -> float | None:
@@ -336,10 +340,11 @@ class Evidence:
         batch, stopped = self._of_means
         margin, d, direction = self.claim.tolerance.margin, self.difference, SIDES[self.claim.direction]
         interval, df = sequential.interval(stopped, batch, "recipe"), float(stopped.df[0])
-        se, n = float(interval.se[0]), int(stopped.num_values[0])
-        if se == 0:
+        n, printed = int(stopped.num_values[0]), float(batch.rounding[0]) / 2
+        if interval.se[0] == 0:
             return 0.0 if (self.answer("recipe") or self.answers[0]).standing == "outside" else 1.0
-        beyond = {0: abs(d) - margin, 1: -d - margin, -1: d - margin}[direction] / se
+        se = (float(interval.high[0] - interval.low[0]) / 2 - printed) / float(interval.critical[0])
+        beyond = ({0: abs(d), 1: -d, -1: d}[direction] - printed - margin) / se
         v, d0 = float(batch.v[0]), float(batch.prior_df[0])
         found = boundary(int(batch.max_runs[0]), v, d0, float(batch.alpha_outside[0])).p_value(n, beyond)
         far = 0.0 if direction else float(special.stdtr(df, -(abs(d) + margin) / se))

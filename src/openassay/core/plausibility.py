@@ -54,14 +54,14 @@ def luck(d: float, se: float, df: float) -> float:
     return float(special.stdtr(df, -abs(d) / se))
 
 
-def fewest_tried(d: float, variance: float, margin: float) -> int | None:
+def fewest_tried(d: float, variance: float, margin: float, direction: int) -> int | None:
     """The least K for which the published value would be within the tolerance of the best of K such trainings, by its
     expectation.
 
     1 where the reruns' mean itself is; None where not even the best of MOST_TRIED is expected to come so near.
     """
-    sd = float(np.sqrt(variance))
-    return next((k for k in range(1, MOST_TRIED + 1) if abs(d) - best_of(k)[0] * sd <= margin), None)
+    sd, short = float(np.sqrt(variance)), {0: abs(d), 1: -d, -1: d}[direction]
+    return next((k for k in range(1, MOST_TRIED + 1) if short - best_of(k)[0] * sd <= margin), None)
 
 
 def _between(d: float, sd: float, df: float, margin: float, direction: int) -> float:

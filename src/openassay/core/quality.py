@@ -26,7 +26,7 @@ def warnings(terms: Terms, values: Sequence[float | None]) -> list[tuple[str, st
     """What is odd about a published spread or the reruns that were used, as (kind, words)."""
     found = []
     finite = [value for value in values if value is not None]
-    if terms.published_sd == 0 and terms.num_published > 1:
+    if terms.published_sd is not None and terms.published_sd <= terms.rounding / 2 and terms.num_published > 1:
         found.append((
             "published_spread_zero",
             f"the published spread over {terms.num_published} trainings is 0: a coarse metric or a lost seed can explain it too",
@@ -68,8 +68,8 @@ def two_groups(values: Sequence[float]) -> tuple[float, float] | None:
     ordered = sorted(values)
     centre = sum(ordered) / len(ordered)
     squares = _squares(ordered)
-    if not 0 < squares < math.inf:
-        return None
+    if not len(ordered) * (1e-9 * max(abs(ordered[0]), abs(ordered[-1]))) ** 2 < squares < math.inf:
+        return None  # equal, but for the arithmetic's own error
     below, best, place = ordered[0] - centre, math.inf, 0
     for size in range(2, len(ordered) - 1):
         below += ordered[size - 1] - centre

@@ -6,12 +6,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from openassay.core.sequential import MOST_NEEDED, Stop
 from openassay.core.types import Estimand, Why
 
 Standing = Literal["within", "outside", "open"]
+
+FAR, NEAR = 10_000, 0.1
+"""More reruns than FAR for a difference within NEAR tolerances of the edge: it stands at the edge."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +34,19 @@ class Seen:
     needed: int | None
     """Values in all that would decide; None where none would."""
     luck_remains: float
-    """Half the interval of the claim's question after endless reruns, by the published trainings' luck."""
+    """Half the interval of the claim's question after endless reruns, by the published trainings' luck alone."""
     rest_remains: float
-    """The same by the rounding and all else that is known."""
+    """The same by the rounding, and what else is known to separate the two."""
+    remains: float
+    """The same by all of it."""
     luck: float | None
     """P(a published value at least so far out, on its side)."""
     num_claims: int = 1
+
+    @property
+    def distance(self) -> float:
+        """How far the difference lies from the tolerance's edge, on either side."""
+        return abs({0: abs(self.difference), 1: -self.difference, -1: self.difference}[self.direction] - self.margin)
 
     @property
     def more(self) -> int | None:
@@ -94,11 +102,12 @@ def still_open(seen: Seen) -> Open:
         )
     if asked == "within":  # and yet not accepted
         return _may_diverge(seen, f"{words}within {tolerance(seen)}, but ")
-    accused = seen.standings["recipe"] == "outside"
-    words += f"not surely enough for one of {seen.num_claims} claims outside " if accused else "partly within "
-    words += tolerance(seen)
+    words += _place(seen) + tolerance(seen)
     if seen.more is None:
         return _nothing_decides(seen, words)
+    if seen.more > FAR and seen.distance < NEAR * seen.margin:
+        edge = f"the difference is nearly as large as the tolerance: {_reruns(seen.more)} would decide"
+        return Open(why="at_the_edge", reason=f"{words}; {edge}", more_runs_needed=seen.more)
     spent = seen.runs_used >= seen.max_runs
     futile = seen.stop is Stop.FUTILE
     state = f"{seen.runs_used} of {seen.max_runs} planned reruns are made"
@@ -110,6 +119,19 @@ def still_open(seen: Seen) -> Open:
         state = f"stopped after {seen.runs_used} reruns: the chance of a decision by the {seen.max_runs} planned is below 1 %"
     why: Why = "budget" if seen.sequential and (spent or futile) else "more_runs"
     return Open(why=why, reason=f"{words}; {state}; {_reruns(seen.more)} would decide", more_runs_needed=seen.more)
+
+
+def _place(seen: Seen) -> str:
+    """Where the interval lies, of a claim that is open all the same."""
+    low, high = seen.intervals[seen.estimand]
+    accused = seen.standings["recipe"] == "outside" and seen.num_claims > 1
+    if accused:
+        return f"not surely enough for one of {seen.num_claims} claims outside "
+    beyond = {0: low > seen.margin or high < -seen.margin, 1: high < -seen.margin, -1: low > seen.margin}[
+        seen.direction
+    ]
+    inside = {0: max(-low, high), 1: -low, -1: high}[seen.direction] <= seen.margin
+    return "not surely enough outside " if beyond else "not surely enough within " if inside else "partly within "
 
 
 def _number_not_reached(seen: Seen) -> Open:
@@ -126,19 +148,21 @@ def _number_not_reached(seen: Seen) -> Open:
 
 def _may_diverge(seen: Seen, words: str) -> Open:
     lost = seen.runs_used - seen.num_values
-    found = f"{lost} of {seen.runs_used} reruns diverged" if lost else f"only {seen.runs_used} reruns were made"
+    found = (
+        f"{lost} of {seen.runs_used} reruns diverged"
+        if lost
+        else f"{seen.runs_used} reruns do not show that it rarely diverges"
+    )
     todo = "no number of reruns makes up for it"
     if seen.more is not None:
         todo = f"{_reruns(seen.more)}, none of them diverged, would decide"
-    return Open(
-        why="divergence", reason=f"{words}{found}: the recipe may diverge often; {todo}", more_runs_needed=seen.more
-    )
+    why: Why = "divergence" if lost else "budget" if seen.runs_used >= seen.max_runs else "more_runs"
+    return Open(why=why, reason=f"{words}{found}; {todo}", more_runs_needed=seen.more)
 
 
 def _nothing_decides(seen: Seen, words: str) -> Open:
     """The published value's own noise remains, or the difference is as large as the tolerance."""
-    distance = abs(abs(seen.difference) - seen.margin)
-    if np.hypot(seen.luck_remains, seen.rest_remains) <= distance:
+    if seen.remains <= seen.distance or seen.remains == 0:
         edge = f"the difference is as large as the tolerance, as far as {MOST_NEEDED:,} reruns could tell"
         return Open(why="at_the_edge", reason=f"{words}; {edge}")
     noise = f"{words}; no number of reruns decides"

@@ -56,8 +56,8 @@ FUTILE_DF = 3
 """From this many degrees of freedom on, the chance of a decision is believed."""
 SCORE_HIGH_ALPHA = 0.25
 """Share of alpha at which the score interval's upper end errs; the lower end, which is the verdict, errs with alpha."""
-MOST_NEEDED = 10_000
-"""Reruns beyond which a claim counts as standing at the edge."""
+MOST_NEEDED = 100_000_000
+"""Reruns beyond which none are said to decide."""
 
 SIDES = {"two-sided": 0, "at_least": 1, "at_most": -1}
 """A claim's direction as a number: the recipe gives at least the published value, or at most, or neither more nor less."""
@@ -94,8 +94,6 @@ PRIOR_DF = 4.0
 MANY_DF = 8
 PRIOR_DF_FEW = 2.0
 """Of a family's seed noise that was measured on fewer."""
-PRIOR_DF_TEST_SET = 1.0
-"""Of the seed noise that a finite test set suggests: sqrt(error / (2 N)), Jordan (2023), arXiv:2304.01910."""
 
 
 def are_equal(least: ArrayLike, most: ArrayLike, margin: ArrayLike) -> Bools:
@@ -121,7 +119,7 @@ class Terms:
     num_published: int = 1
     """Trainings behind the published value."""
     published_sd: float | None = None
-    """Of one training's value, over those trainings or over the units that each averages; with `rounding`, half a unit more."""
+    """Of one training's value, over those trainings or over the units that each averages, as large as its print allows."""
     published_df: int | None = None
     """Degrees of freedom of `published_sd`; num_published - 1 when left out."""
     rounding: float = 0.0
@@ -132,9 +130,6 @@ class Terms:
     """Matters only with `best_of`."""
     family_sd: float | None = None
     family_df: float = 0.0
-    test_error: float | None = None
-    """Share of the test items that the published model gets wrong, with `test_items`: a hint at the seed noise."""
-    test_items: int = 0
     step: float = 0.0
     """The smallest step of the metric."""
     direction: int = 0
@@ -150,6 +145,8 @@ class Terms:
     """May they at least when all planned reruns are equal?"""
     paired: bool = False
     """Are the reruns differences from published values of the same seeds?"""
+    luck: float = 1.0
+    """How many times the variance of our values one published value's luck has, at most."""
     max_runs: int = SEQUENTIAL_RUNS
     futility: float = 0.0
     """A chance of a decision below this stops the audit; 0 where reruns are cheap, so that all of them are made."""
@@ -163,11 +160,9 @@ class Terms:
         spread = self.published_sd is not None and more > 0
         if self.family_sd is not None:
             variance, df = self.family_sd**2, family_prior_df(self.family_df)
-        elif not spread and self.test_error is not None and 0 < self.test_error < 1 and self.test_items:
-            variance, df = self.test_error / (2 * self.test_items), PRIOR_DF_TEST_SET
         if self.published_sd is not None and spread:
             # A spread below the metric's own step, 0 for example, says that the metric is coarse, not that there is no noise.
-            sd = max(self.published_sd + self.rounding / 2, self.step / 12**0.5)
+            sd = max(self.published_sd, self.step / 12**0.5)
             variance = (df * variance + more * sd**2) / (df + more)
             df += more
         return variance, df
@@ -214,7 +209,8 @@ class Batch:
     prior_df: Floats
     """d0: its degrees of freedom; 0 for none."""
     floor_variance: Floats
-    """The seed variance is never taken as less: (smallest step of the metric)^2/12."""
+    """The seed variance is never taken as less: (step)^2/4, that of a mean half-way between two values, or (printed
+    unit)^2/12."""
     rounding: Floats
     """Unit of the published value's last digit; for deterministic claims, whose interval is exact."""
     margin: Floats
@@ -301,10 +297,11 @@ def to_batch(terms: Sequence[Terms], runs: Sequence[Sequence[float | None]]) -> 
         alpha_outside = claim.alpha if claim.alpha_outside is None else claim.alpha_outside
         rows.append((
             len(of), max(claim.max_runs, 2), claim.estimand == "recipe", claim.published,
-            0.0 if claim.paired else spread / claim.num_published, claim.rounding**2 / 12 + claim.extra_sd**2, shift,
-            1.0 if claim.higher_is_better else -1.0, *claim.prior(), max(claim.step, claim.rounding) ** 2 / 12, claim.rounding,
-            claim.margin, claim.direction, share * claim.alpha, share * alpha_outside, DIVERGENCE_ALPHA * alpha_outside,
-            claim.divergence_rate, claim.deterministic, claim.equal_decides, claim.equal_decides_last, claim.futility,
+            0.0 if claim.paired else claim.luck * spread / claim.num_published, claim.rounding**2 / 12 + claim.extra_sd**2, shift,
+            1.0 if claim.higher_is_better else -1.0, *claim.prior(), max(claim.step**2 / 4, claim.rounding**2 / 12),
+            claim.rounding, claim.margin, claim.direction, share * claim.alpha, share * alpha_outside,
+            DIVERGENCE_ALPHA * alpha_outside, claim.divergence_rate, claim.deterministic, claim.equal_decides,
+            claim.equal_decides_last, claim.futility,
         ))  # fmt: skip
     names = (
         "num_runs", "max_runs", "asks_recipe", "published", "v", "u2", "best_of", "better", "prior_variance", "prior_df",
@@ -370,7 +367,7 @@ def run(batch: Batch) -> Stopped:
         going[rows] = np.isin(state["stop"][rows], (Stop.NEEDS_RUNS, Stop.EQUAL))
     ended = going & (state["runs_used"] == batch.max_runs)
     state["stop"][ended & (state["stop"] == Stop.NEEDS_RUNS)] = Stop.SPENT
-    return Stopped(**state, sequential=True)
+    return _stopped(state, sequential=True)
 
 
 def look_once(batch: Batch) -> Stopped:
@@ -394,7 +391,7 @@ def look_once(batch: Batch) -> Stopped:
     equal[some] = are_equal(least[some], greatest[some], batch.margin[some])
     _look(test, state, rows, mean, squares, equal, rows_with_news=rows)
     state["stop"][rows[state["stop"][rows] == Stop.NEEDS_RUNS]] = Stop.SPENT
-    return Stopped(**state, sequential=False)
+    return _stopped(state, sequential=False)
 
 
 def _begin(size: int) -> dict[str, Any]:
@@ -402,6 +399,14 @@ def _begin(size: int) -> dict[str, Any]:
         "stop": np.full(size, Stop.NEEDS_RUNS), "runs_used": np.zeros(size, dtype=int), "num_values": np.zeros(size, dtype=int),
         "exact": np.zeros(size, dtype=bool), **{name: np.full(size, np.nan) for name in ("estimate", "variance", "df")},
     }  # fmt: skip
+
+
+def _stopped(state: dict[str, Any], *, sequential: bool) -> Stopped:
+    """Where each audit stopped. Equal reruns that decide nothing have no interval: their noise is not known."""
+    equal = state["stop"] == Stop.EQUAL
+    for name in ("variance", "df"):
+        state[name] = np.where(equal, np.nan, state[name])
+    return Stopped(**state, sequential=sequential)
 
 
 def may_accept(n: ArrayLike, lost: ArrayLike, declared: ArrayLike, *, sequential: bool) -> Bools:
@@ -441,7 +446,7 @@ def _look(
     df = b.prior_df + m - 1
     variance = np.maximum((b.prior_df * b.prior_variance + squares[rows]) / df, b.floor_variance)
     estimate = mean[rows] - (b.published - b.better * b.best_of * np.sqrt(variance))
-    exact = b.deterministic & equal[rows]
+    exact = b.deterministic & equal[rows] & (b.best_of == 0)
     for name, found in (("estimate", estimate), ("variance", variance), ("df", df), ("exact", exact)):
         state[name][rows] = found
 
@@ -457,8 +462,10 @@ def _look(
     at_last = n >= b.max_runs if test.sequential else np.ones(len(rows), dtype=bool)
     blind = equal[rows] & ~exact & ~b.equal_decides & ~(b.equal_decides_last & at_last)
     unsure = blind | ((b.best_of > 0) & (df < BEST_OF_DF))
-    within &= ~unsure & (exact | may_accept(n, n - m, b.divergence_rate, sequential=test.sequential))
-    outside &= ~unsure
+    within &= ~unsure & ((exact & (n == m)) | may_accept(n, n - m, b.divergence_rate, sequential=test.sequential))
+    # Equal reruns accuse nobody whose recipe is not declared deterministic: the seeds may never have arrived.
+    outside &= ~unsure & (~equal[rows] | exact | (b.equal_decides_last & at_last))
+    blind |= equal[rows] & ~exact & ~within & ~outside
     futile = ~exact & ~within & ~outside & (df >= FUTILE_DF) & (n < b.max_runs) & (variance > 0) & (b.futility > 0)
     where = np.flatnonzero(futile & test.sequential)
     futile[:] = False
@@ -505,7 +512,8 @@ def _interval(
     critical: Floats,
 ) -> Interval:
     half, se = half_width(b, variance, df, m, question, critical)
-    half = np.where(exact, b.rounding / 2, half)
+    known = np.sqrt(np.maximum(b.u2 - b.rounding**2 / 12, 0.0))
+    half = np.where(exact, b.rounding / 2 + np.where(known > 0, critical * known, 0.0), half)
     return Interval(se=np.where(exact, 0.0, se), critical=critical, low=estimate - half, high=estimate + half)
 
 
@@ -559,8 +567,8 @@ def _is_outside(estimate: Floats, found: Interval, df: Floats, b: Batch) -> Bool
     too_low, too_high = found.high < -edge, found.low > edge
     # Both tails count: where the noise is large against the margin, an interval that merely misses it accuses too often.
     with np.errstate(divide="ignore", invalid="ignore"):
-        scale = (found.high - found.low) / 2 / found.critical
-        near, far = (abs(estimate) - b.margin) / scale, (abs(estimate) + b.margin) / scale
+        scale = ((found.high - found.low) / 2 - b.rounding / 2) / found.critical
+        near, far = (abs(estimate) - b.rounding / 2 - b.margin) / scale, (abs(estimate) + b.margin) / scale
         rare = special.stdtr(df, -near) + special.stdtr(df, -far) <= special.stdtr(df, -found.critical)
     two_sided = (too_low | too_high) & (rare | (found.se == 0))
     return np.asarray(np.where(b.direction > 0, too_low, np.where(b.direction < 0, too_high, two_sided)))
@@ -591,6 +599,16 @@ def _chance(
     up = b.direction > 0
     one_sided = np.where(up, 1 - below(-room) + low_out, below(room) + high_out)
     return np.asarray(np.where(b.direction == 0, inside + low_out + high_out, one_sided))
+
+
+def remains(stopped: Stopped, batch: Batch) -> tuple[Floats, Floats, Floats]:
+    """Half the interval of the claim's question after endless reruns like these: by luck alone, by all else alone, and by all
+    of it."""
+    own = np.maximum(stopped.variance * stopped.df - batch.prior_df * batch.prior_variance, 0)
+    variance = np.maximum(own / np.maximum(stopped.num_values - 1, 1), batch.floor_variance)
+    luck, wide = np.where(batch.asks_recipe, batch.v, 0.0) * variance, stats.norm.isf(batch.alpha)
+    other, printed = np.maximum(batch.u2 - batch.rounding**2 / 12, 0.0), batch.rounding / 2
+    return wide * np.sqrt(luck), wide * np.sqrt(other) + printed, wide * np.sqrt(luck + other) + printed
 
 
 def runs_needed(stopped: Stopped, batch: Batch) -> Ints:
@@ -668,6 +686,7 @@ def score(stopped: Stopped, batch: Batch) -> tuple[Floats, Floats, Floats]:
     most = np.where(outside, np.minimum(most, 0.5), most)
     least, most = np.where(stopped.known, least, 0.0), np.where(stopped.known, most, 1.0)
     diverged = stopped.stop == Stop.DIVERGED
+    value = np.clip(value, least, most)
     return np.where(diverged, 0.0, value), np.where(diverged, 0.0, least), np.where(diverged, 0.5, most)
 
 

@@ -217,8 +217,8 @@ class Published:
     def seed_sd(self) -> float | None:
         """The standard deviation over training runs, as far as the single values or the printed spread tell it."""
         if self.values is not None and len(self.values) > 1:
-            return float(np.std(self.values, ddof=1))
-        return None if self.sd is None else seed_sd(self.sd, self.sd_is, self.num_runs, self.units)
+            return float(np.std(self.values, ddof=1)) + self.rounding / 2
+        return None if self.sd is None else seed_sd(self.sd + self.rounding / 2, self.sd_is, self.num_runs, self.units)
 
     def seed_df(self) -> int:
         """Degrees of freedom of `seed_sd`."""

@@ -34,8 +34,9 @@ _STEP = re.compile(
 _FINEST_FIRST = ("step", "Step", "_step", "global_step", "trainer/global_step", "train/global_step")
 _AXIS = re.compile(r".*(time|hours|minutes|seconds|elapsed|flops|samples|examples|images)", re.IGNORECASE)
 SUMMARY = re.compile(
-    r"mean|std|avg|average|median|sd|total|min|max|sem|stderr|stdev|std[ .]*(dev|err)\w*|var(iance)?|count|sum|overall|"
-    r"(95%? ?)?ci|(mean|average|avg|std)[ (/±+].*|.*(±|\+/-|\\pm).*|group: .*",
+    r"mean|std|avg|average|avg\d+|median|mittelwert|moyenne|media|best|all|\d\d? ?%|sd|total|min|max|sem|stderr|stdev|"
+    r"std[ .]*(dev|err)\w*|var(iance)?|count|sum|overall|(95%? ?)?ci|(mean|average|avg|std)[ (/±+].*|.*(±|\+/-|\\pm).*|"
+    r"group: .*",
     re.IGNORECASE,
 )
 _ENDED = {"finished", "completed", "complete", "success", "succeeded", "done", "ok"}
@@ -83,9 +84,16 @@ def take(table: Table, asked: Asked) -> Taken:
         if word not in names and not any(word.casefold() in _labels(table, row, place) for row in table.rows):
             refuse(f"{table.where}: --count-as-diverged {word}: no run has this name or state; they are {shown(names)}")
     lost |= {i for i, name in zip(chosen, names, strict=True) if name in asked.diverged}
+    # An empty cell is no divergence: a run that was logged without this metric accuses nobody.
+    there = [k for k, i in enumerate(chosen) if i in lost or numbers[i] is not None]
+    if left_out := [name for k, name in enumerate(names) if k not in set(there)]:
+        notes.append(
+            f"{len(left_out)} run(s) without a value left out: {shown(left_out, 5)}; write nan, or say --count-as-diverged, for "
+            "those that diverged"
+        )
     return Taken(
-        values=[None if i in lost else _finite(numbers[i]) for i in chosen], names=names, steps=steps, percent=percent,
-        column=called or table.header[place], notes=notes,
+        values=[None if (i := chosen[k]) in lost else _finite(numbers[i]) for k in there], names=[names[k] for k in there],
+        steps=[steps[k] for k in there], percent=percent, column=called or table.header[place], notes=notes,
     )  # fmt: skip
 
 
@@ -230,8 +238,8 @@ def _states(table: Table, asked: Asked, notes: list[str]) -> tuple[Table, set[in
     counted = {word.casefold() for word in asked.diverged} | {"diverged"}
     for place in _columns(table, _STATE):
         name, states = table.header[place], [cell.casefold() for cell in _cells(table, place)]
-        if not set(states) & (_CUT_SHORT | {"diverged"}):
-            continue
+        if not set(states) & (_ENDED | _CUT_SHORT | {"diverged"}):
+            continue  # not a run's state: "CA", "open"
         for state, where in zip(states, table.places, strict=True):
             if state not in _ENDED | _CUT_SHORT | counted:
                 refuse(
@@ -327,7 +335,7 @@ def _hint(text: str, *, quoted: bool) -> str:
         return "write it without thousands separators"
     if text.startswith("["):
         return "a list is no run's value"
-    return "leave it empty for a run that gave none"
+    return "leave it empty for a run without a value, or write nan for one that diverged"
 
 
 def _decimal_comma(table: Table, place: int, texts: Sequence[str], asked: Asked) -> bool:

@@ -203,6 +203,11 @@ def is_number(text: str) -> bool:
     return bool(NUMBER.fullmatch(text) or NOT_FINITE.fullmatch(text))
 
 
+def _like_number(text: str) -> bool:
+    """Is it a number in any writing that a column may have: a decimal comma, a typographic minus?"""
+    return is_number(re.sub(r"^([-+]?\d*),(\d+%?)$", r"\1.\2", text.replace("\u2212", "-").strip()))
+
+
 def _split(lines: Sequence[str], delimiter: str) -> list[tuple[int, list[str]]]:
     """The number of its last line, and the cells, of each row that has any; raises `csv.Error`."""
     reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
@@ -293,7 +298,7 @@ def _header(
     number, first = rows[0][0], _trimmed(rows[0][1])
     has = asked.header
     if has is None:
-        values = [is_number(cell) or (len(first) == 1 and cell.casefold() in MISSING) for cell in first if cell]
+        values = [_like_number(cell) or (len(first) == 1 and cell.casefold() in MISSING) for cell in first if cell]
         has = not all(values) or (len(first) > 1 and not first[0])
         others = [
             row[0] for _, row in rows[1:] if row[0].casefold() not in MISSING and not NOT_FINITE.fullmatch(row[0])

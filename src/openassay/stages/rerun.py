@@ -292,7 +292,7 @@ class _Schedule:
     def __post_init__(self) -> None:
         self.made_by_arm = {arm: [] for arm in self.tasks}
         self.changed = _changed(self.plan)
-        self.before = read_record(self.file, PlannedRecord).arms if self.file.exists() else {}
+        self.before = read_record(self.file, PlannedRecord).arms if self.file.is_file() else {}
 
     def wants(self, arm: str) -> bool:
         """Does this arm ask for another rerun, by what has been finished of it?"""
@@ -370,10 +370,11 @@ class _Schedule:
             profile, first = self.plan.profile, known[:FIRST_RUNS]
             identities, most = tuple(rerun.identity for rerun in first), len(self.tasks[arm])
             found, seconds = self.before.get(arm), tuple(rerun.duration_s for rerun in first)
-            if found and found.identities == identities:
+            usable = found is not None and len(found.durations_s) == len(first) and min(found.durations_s) > 0
+            if found and usable and found.identities == identities:
                 seconds = found.durations_s  # a rerun that was made again cost what it cost then
             mean = sum(seconds) / len(seconds)
-            affordable = int(profile.budget_s / mean) if mean > 0 else most
+            affordable = int(min(most, profile.budget_s / mean)) if mean > 0 else most
             self.planned[arm] = PlannedRuns(
                 num_runs=max(FIRST_RUNS, min(most, affordable)), identities=identities, durations_s=seconds,
                 budget_s=profile.budget_s, most=most, expensive=mean >= profile.expensive_s,
