@@ -102,12 +102,13 @@ def test_fewest_tried_is_the_first_best_of_so_many_that_comes_near_enough(d: flo
     sd, margin = 0.7, 0.8
     near = np.flatnonzero(abs(d) - best * sd <= margin)
     clear = abs(abs(d) - margin - best * sd).min() > 0.01
-    found = fewest_tried(d, sd**2, margin)
+    found = fewest_tried(d, sd**2, margin, 0)
     assert found == near[0] + 1 or not clear
     assert found is not None
     assert abs(found - near[0] - 1) <= 1
 
 
 def test_no_number_of_tries_explains_what_is_too_far() -> None:
-    assert fewest_tried(5.0, 1.0, 1.0) is None
-    assert fewest_tried(0.9, 1.0, 1.0) == 1
+    assert fewest_tried(5.0, 1.0, 1.0, 0) is None
+    assert fewest_tried(0.9, 1.0, 1.0, 0) == 1
+    assert [fewest_tried(5.0, 1.0, 1.0, direction) for direction in (1, -1)] == [1, None]

@@ -94,7 +94,10 @@ READ: list[tuple[str, str | bytes, dict[str, Any], list[float | None]]] = [
     ("trailing.csv", "seed,val_loss,\n0,3.279,\n1,3.281,,,\n", {"column": "val_loss"}, LOSSES[:2]),
     ("percent.csv", "seed,acc\n0,93.1%\n1,92.9 %\n", {"column": "acc"}, [93.1, 92.9]),
     ("missing.csv", "seed,acc\n0,NA\n1,N/A\n2,nan\n3,null\n4,None\n5,-\n6,\n7,inf\n8,1e200\n9,.93\n10,9.2e-1\n11,\u22120.5\n", {"column": "acc"},
-     [None] * 9 + [0.93, 0.92, -0.5]),
+     [None] * 3 + [0.93, 0.92, -0.5]),
+    ("decimal_comma_first.csv", '"94,1"\n"93,9"\n"94,0"\n', {}, [94.1, 93.9, 94.0]),
+    ("typographic_minus.csv", "\u22123.28\n\u22123.29\n", {}, [-3.28, -3.29]),
+    ("some_without.csv", "seed,acc\n0,94.1\n1,\n2,\n3,94\n", {"column": "acc"}, [94.1, 94.0]),
     ("excel_sep.csv", "sep=;\r\nseed;acc\r\n0;0,931\r\n1;0,9\r\n", {"column": "acc"}, [0.931, 0.9]),
     ("rows_are_runs.csv", "step,acc\n100,0.7\n200,0.8\n", {"column": "acc", "run": "row"}, [0.7, 0.8]),
     ("train_time.csv", "seed,time,acc\n0,10,0.7\n1,11,0.8\n2,12,0.8\n3,13,0.7\n", {"column": "acc"}, [0.7, 0.8, 0.8, 0.7]),
@@ -125,13 +128,13 @@ READ: list[tuple[str, str | bytes, dict[str, Any], list[float | None]]] = [
     ("wandb_crash_counts.csv", WANDB, {"column": "val/loss", "diverged": ["crashed"]}, [3.281, None, 3.28, None]),
     ("wandb_chart.csv", CHART, {"at": "last"}, [3.28, 3.29]),
     ("wandb_chart_step.csv", CHART, {"column": "val/loss", "at": "0"}, [4.5, 4.6]),
-    ("mlflow.csv", MLFLOW, {"column": "val/loss"}, [3.281, 3.279, None]),
-    ("mlflow_full_name.csv", MLFLOW, {"column": "metrics.val/loss"}, [3.281, 3.279, None]),
+    ("mlflow.csv", MLFLOW, {"column": "val/loss"}, [3.281, 3.279]),
+    ("mlflow_full_name.csv", MLFLOW, {"column": "metrics.val/loss"}, [3.281, 3.279]),
     ("mlflow_ui.csv", MLFLOW_UI, {"column": "val/loss"}, [3.281, 3.279]),
     ("mlflow_history.csv", MLFLOW_HISTORY, {"column": "loss", "at": "last"}, [3.28, 3.27]),
     ("mlflow_history.json", json.dumps({"metrics": [{"key": "loss", "value": 4.5, "timestamp": 1, "step": 0}, {"key": "loss", "value": 3.28, "timestamp": 2, "step": 1}]}), {"column": "loss", "at": "last"}, [3.28]),
-    ("numbers.json", "[3.279, null, NaN, 3.28]", {}, [3.279, None, None, 3.28]),
-    ("records.json", '[{"seed": 0, "val": {"loss": 3.279}}, {"seed": 1, "val": {"loss": 3.281}}, {"seed": 2}]', {"column": "val.loss"}, [3.279, 3.281, None]),
+    ("numbers.json", "[3.279, null, NaN, 3.28]", {}, [3.279, None, 3.28]),
+    ("records.json", '[{"seed": 0, "val": {"loss": 3.279}}, {"seed": 1, "val": {"loss": 3.281}}, {"seed": 2}]', {"column": "val.loss"}, [3.279, 3.281]),
     ("runs.json", '{"model": "x", "runs": [{"seed": 0, "acc": 1}, {"seed": 1, "acc": 0.5}]}', {"column": "acc"}, [1, 0.5]),
     ("lines.jsonl", '{"seed": 0, "acc": 0.93}\n\n{"seed": 1, "acc": 9.2e-1}\n', {"column": "acc"}, [0.93, 0.92]),
     ("trainer_state.json", json.dumps({"best_metric": 3.2, "log_history": [{"epoch": 1.0, "loss": 4.0, "step": 10}, {"epoch": 1.0, "eval_loss": 3.5, "step": 10}, {"epoch": 2.0, "eval_loss": 3.28, "step": 20}]}), {"column": "eval_loss", "at": "last"}, [3.28]),
@@ -230,7 +233,9 @@ REFUSED: list[tuple[str, str | bytes, dict[str, Any], str]] = [
     ("state_odd.csv", "name,state,acc\na,crashed,0.9\nb,sleeping,0.8\n", {"column": "acc"}, "line 3: the state 'sleeping' is unknown"),
     ("state_none.csv", "name,state,acc\na,crashed,0.9\nb,running,0.8\n", {"column": "acc"}, "no run is left: 1 row\\(s\\) with the state crashed left out"),
     ("diverged_odd.csv", PLAIN, {"column": "val_loss", "diverged": ["seed7"]}, "--count-as-diverged seed7: no run has this name or state"),
-    ("all_missing.csv", "seed,acc\n0,\n1,nan\n", {"column": "acc"}, "none of its 2 run\\(s\\) has a finite value of 'acc'"),
+    ("states.csv", "seed,status,acc\n0,FINISHED,0.9\n1,ERROR,0.8\n", {"column": "acc"}, "the status 'error' is unknown"),
+    ("quartiles.csv", "seed,acc\n0,0.9\n1,0.8\n75%,0.88\n", {"column": "acc"}, "'75%' sums up runs and is none"),
+    ("all_missing.csv", "seed,acc\n0,\n1,nan\n", {"column": "acc"}, "none of its 1 run\\(s\\) has a finite value of 'acc'"),
     ("tensorboard.csv", TENSORBOARD_CSV, {}, "3 points of one training's curve \\(by 'Step'\\) are one run"),
     ("wandb_chart.csv", CHART, {}, "2 rows of run 'sun - 1', by 'Step': points of a curve are not runs"),
     ("wandb_group.csv", CHART.replace("pond", "Group: pond"), {"at": "last"}, "'Group: pond' is the mean of a group, not a run"),
@@ -300,7 +305,8 @@ def test_what_was_left_out_is_said(tmp_path: Path) -> None:
     assert "taken in the order of 'Created', the oldest first" in words
     assert "1 run(s) gave no finite value and count as diverged: brisk-sun-2" in words
     found = read_runs(written(tmp_path, "mlflow.csv", MLFLOW), column="val/loss")
-    assert (found.format, found.names) == ("MLflow", ("seed-0", "seed-1", "seed-2"))
+    assert (found.format, found.names) == ("MLflow", ("seed-0", "seed-1"))
+    assert any("1 run(s) without a value left out: seed-2" in note for note in found.notes)
     assert "params.lr has 2 values over these runs: 0.1, 0.2" in found.notes
     found = read_runs(written(tmp_path, "seeds.csv", "seed,acc\n3,0.9\n4,0.8\n"), column="acc")
     assert (found.names, found.format, found.notes, found.percent) == (("3", "4"), "CSV", (), False)

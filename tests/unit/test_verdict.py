@@ -381,7 +381,12 @@ def test_score_interval_and_verdict_agree(values: list[float], num_runs: int, ro
         driver="native",
         protocol="full",
     )
+    if found.why == "equal_runs":
+        assert (found.score, found.score_interval, found.interval) == (None, None, None)
+        return
+    assert found.score is not None
     assert found.score_interval is not None
+    assert found.score_interval[0] <= found.score <= found.score_interval[1]
     if found.outcome is Outcome.REPRODUCED:
         assert found.score_interval[0] >= 0.5 - 1e-6
     if found.outcome is Outcome.NOT_REPRODUCED:

@@ -457,12 +457,12 @@ def _look(
     if b.asks_recipe.any():
         of_recipe = interval("recipe", "alpha")
         asked = _choose(b.asks_recipe, of_recipe, asked)
-    within = _is_within(asked, b)
+    within = inside = _is_within(asked, b)
     outside = _is_outside(estimate, interval("recipe", "alpha_outside"), df, b)
     at_last = n >= b.max_runs if test.sequential else np.ones(len(rows), dtype=bool)
     blind = equal[rows] & ~exact & ~b.equal_decides & ~(b.equal_decides_last & at_last)
     unsure = blind | ((b.best_of > 0) & (df < BEST_OF_DF))
-    within &= ~unsure & ((exact & (n == m)) | may_accept(n, n - m, b.divergence_rate, sequential=test.sequential))
+    within = inside & ~unsure & ((exact & (n == m)) | may_accept(n, n - m, b.divergence_rate, sequential=test.sequential))
     # Equal reruns accuse nobody whose recipe is not declared deterministic: the seeds may never have arrived.
     outside &= ~unsure & (~equal[rows] | exact | (b.equal_decides_last & at_last))
     blind |= equal[rows] & ~exact & ~within & ~outside
@@ -474,7 +474,7 @@ def _look(
         futile[where] = _chance(test, rows[where], estimate, variance, df, m, number_out, where) < b.futility[where]
     stop = np.full(len(rows), Stop.NEEDS_RUNS)
     stop[blind] = Stop.EQUAL
-    stop[exact] = Stop.ROUNDING
+    stop[exact & ~inside] = Stop.ROUNDING
     stop[futile & ~blind] = Stop.FUTILE
     stop[outside] = Stop.OUTSIDE
     stop[within] = Stop.WITHIN
