@@ -462,7 +462,9 @@ def _look(
     at_last = n >= b.max_runs if test.sequential else np.ones(len(rows), dtype=bool)
     blind = equal[rows] & ~exact & ~b.equal_decides & ~(b.equal_decides_last & at_last)
     unsure = blind | ((b.best_of > 0) & (df < BEST_OF_DF))
-    within = inside & ~unsure & ((exact & (n == m)) | may_accept(n, n - m, b.divergence_rate, sequential=test.sequential))
+    within = (
+        inside & ~unsure & ((exact & (n == m)) | may_accept(n, n - m, b.divergence_rate, sequential=test.sequential))
+    )
     # Equal reruns accuse nobody whose recipe is not declared deterministic: the seeds may never have arrived.
     outside &= ~unsure & (~equal[rows] | exact | (b.equal_decides_last & at_last))
     blind |= equal[rows] & ~exact & ~within & ~outside
