@@ -146,7 +146,7 @@ any_kind = st.sampled_from([*KINDS, *INFEASIBLE])
 
 @given(any_kind, st.integers(0, 10**6), st.sampled_from([0.0, 0.5, 1.0, 2.0]))
 def test_runs_beyond_those_that_were_used_do_not_matter(kind: str, seed: int, theta: float) -> None:
-    data = (KINDS | INFEASIBLE)[kind](np.random.default_rng(seed), theta)
+    data = (KINDS | INFEASIBLE)[kind](np.random.default_rng(seed), theta) | {"max_runs": 10}
     found = judge([ADAPTER.validate_python(data)], look_often=True)[0]
     used = found["runs_used"]
     assume(not data.get("paired") and found["verdict"] != "inconclusive")
