@@ -84,7 +84,7 @@ def terms_of(claim: Claim, design: Design, *, at_end_of_range: bool = False) -> 
 
 
 def share_terms_of(claim: Claim, design: Design) -> shares.ShareTerms:
-    """What a claim on the share of successful trainings says to the exact design."""
+    """What a claim on the share of successful trainings says to the exact test."""
     return shares.ShareTerms(
         successes=round(claim.published.value * claim.published.num_runs), num_published=claim.published.num_runs,
         margin=claim.tolerance.margin, direction=SIDES[claim.direction], alpha=design.alpha,

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import special, stats
 
 from openassay.core.boundaries import critical_value
-from openassay.core.sequential import BEST_OF_DF, Batch, Stopped, Terms, best_of, half_width, run, to_batch
+from openassay.core.sequential import BEST_OF_DF, Batch, Floats, Stopped, Terms, best_of, half_width, run, to_batch
 
 NOISES = (0.1, 0.32, 1.0)
 """Seed noise, in margins, that is assumed where none is known: little, the median of what was met in releases, much."""
@@ -39,7 +39,7 @@ def power(terms: Terms, sd: float, theta: float, max_runs: int) -> float:
     """
     b: Batch = to_batch([replace(terms, published=0.0, max_runs=max_runs)], [()])
     v = float(b.v[0]) if terms.estimand == "recipe" else 0.0
-    d0, u2, margin = float(b.prior_df[0]), float(b.u2[0]), terms.margin
+    d0, margin, known = float(b.prior_df[0]), terms.margin, _known_variance(b)[0]
     df = d0 + max_runs - 1
     if max_runs < 3 or (terms.best_of > 1 and df < BEST_OF_DF):
         return 0.0  # too few to be called reproduced
@@ -48,13 +48,18 @@ def power(terms: Terms, sd: float, theta: float, max_runs: int) -> float:
     shift = float(b.best_of[0])
     critical = critical_value(max_runs, max_runs, v, d0, b.alpha[0])
     half, _ = half_width(b, variance, np.array(df), max_runs, terms.estimand, critical)
-    spread = np.sqrt(sd**2 * (1 / max_runs + v + shift**2 / (2 * df)) + u2)
+    spread = np.sqrt(sd**2 * (1 / max_runs + v + shift**2 / (2 * df)) + known)
     if spread == 0:
         spread = np.finfo(float).tiny
     room = margin - half
     upper, lower = special.ndtr((room - theta) / spread), special.ndtr((-room - theta) / spread)
     chance = {0: np.where(room > 0, upper - lower, 0.0), 1: 1 - lower, -1: upper}[terms.direction]
     return float(chance.mean())
+
+
+def _known_variance(batch: Batch) -> Floats:
+    """Of the printed value around what it stands for, luck aside: its rounding, and what else is known."""
+    return np.asarray(batch.extra_variance + batch.rounding**2 / 12)
 
 
 def noises(terms: Terms) -> tuple[float, ...]:
@@ -86,6 +91,6 @@ def _simulated(terms: Terms, noise: float, theta: float) -> Stopped:
     shift, _ = best_of(terms.best_of)
     # A difference is one of the printed number where that is asked, and of the published recipe where the recipe is.
     luck = sd**2 * batch.v if terms.estimand == "recipe" else 0.0
-    reference = rng.standard_normal(NUM_AUDITS) * np.sqrt(luck + batch.u2) + shift * sd * batch.better
+    reference = rng.standard_normal(NUM_AUDITS) * np.sqrt(luck + _known_variance(batch)) + shift * sd * batch.better
     runs = away * theta * terms.margin + sd * rng.standard_normal((NUM_AUDITS, most))
     return run(replace(batch, published=reference, runs=runs))

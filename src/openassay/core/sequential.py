@@ -198,8 +198,8 @@ class Batch:
     published: Floats
     v: Floats
     """Variance of the published value in units of the seed variance: 1/k for a mean over k trainings. For `recipe` only."""
-    u2: Floats
-    """Its other variance, known: rounding, another test set, extrapolation."""
+    extra_variance: Floats
+    """w^2: of what else is known to separate the two, such as another test set or an extrapolation."""
     best_of: Floats
     """How many seed standard deviations the published value is too good by: 0, or the expected maximum of K draws."""
     better: Floats
@@ -212,7 +212,7 @@ class Batch:
     """The seed variance is never taken as less: (step)^2/4, that of a mean half-way between two values, or (printed
     unit)^2/12."""
     rounding: Floats
-    """Unit of the published value's last digit; for deterministic claims, whose interval is exact."""
+    """Unit of the published value's last digit: it errs by half of it at most, with variance unit^2/12."""
     margin: Floats
     direction: Ints
     """0 two-sided, +1 the recipe gives at least the published value, -1 at most."""
@@ -297,16 +297,16 @@ def to_batch(terms: Sequence[Terms], runs: Sequence[Sequence[float | None]]) -> 
         alpha_outside = claim.alpha if claim.alpha_outside is None else claim.alpha_outside
         rows.append((
             len(of), max(claim.max_runs, 2), claim.estimand == "recipe", claim.published,
-            0.0 if claim.paired else claim.luck * spread / claim.num_published, claim.rounding**2 / 12 + claim.extra_sd**2, shift,
+            0.0 if claim.paired else claim.luck * spread / claim.num_published, claim.extra_sd**2, shift,
             1.0 if claim.higher_is_better else -1.0, *claim.prior(), max(claim.step**2 / 4, claim.rounding**2 / 12),
             claim.rounding, claim.margin, claim.direction, share * claim.alpha, share * alpha_outside,
             DIVERGENCE_ALPHA * alpha_outside, claim.divergence_rate, claim.deterministic, claim.equal_decides,
             claim.equal_decides_last, claim.futility,
         ))  # fmt: skip
     names = (
-        "num_runs", "max_runs", "asks_recipe", "published", "v", "u2", "best_of", "better", "prior_variance", "prior_df",
-        "floor_variance", "rounding", "margin", "direction", "alpha", "alpha_outside", "alpha_diverged", "divergence_rate",
-        "deterministic", "equal_decides", "equal_decides_last", "futility",
+        "num_runs", "max_runs", "asks_recipe", "published", "v", "extra_variance", "best_of", "better", "prior_variance",
+        "prior_df", "floor_variance", "rounding", "margin", "direction", "alpha", "alpha_outside", "alpha_diverged",
+        "divergence_rate", "deterministic", "equal_decides", "equal_decides_last", "futility",
     )  # fmt: skip
     kinds = {"num_runs": int, "max_runs": int, "direction": int} | dict.fromkeys(
         ("asks_recipe", "deterministic", "equal_decides", "equal_decides_last"), bool
@@ -498,9 +498,8 @@ def half_width(
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         v = b.luck(question) + b.best_of**2 / (2 * df)
-        spread = variance * (1 / np.asarray(m) + v) + b.u2
-    unrounded = np.sqrt(np.maximum(spread - b.rounding**2 / 12, 0.0))
-    return critical * unrounded + b.rounding / 2, np.sqrt(spread)
+        unrounded = variance * (1 / np.asarray(m) + v) + b.extra_variance
+    return critical * np.sqrt(unrounded) + b.rounding / 2, np.sqrt(unrounded + b.rounding**2 / 12)
 
 
 def _interval(
@@ -514,8 +513,8 @@ def _interval(
     critical: Floats,
 ) -> Interval:
     half, se = half_width(b, variance, df, m, question, critical)
-    known = np.sqrt(np.maximum(b.u2 - b.rounding**2 / 12, 0.0))
-    half = np.where(exact, b.rounding / 2 + np.where(known > 0, critical * known, 0.0), half)
+    extra = np.where(b.extra_variance > 0, critical * np.sqrt(b.extra_variance), 0.0)
+    half = np.where(exact, extra + b.rounding / 2, half)
     return Interval(se=np.where(exact, 0.0, se), critical=critical, low=estimate - half, high=estimate + half)
 
 
@@ -606,11 +605,16 @@ def _chance(
 def remains(stopped: Stopped, batch: Batch) -> tuple[Floats, Floats, Floats]:
     """Half the interval of the claim's question after endless reruns like these: by luck alone, by all else alone, and by all
     of it."""
-    own = np.maximum(stopped.variance * stopped.df - batch.prior_df * batch.prior_variance, 0)
-    variance = np.maximum(own / np.maximum(stopped.num_values - 1, 1), batch.floor_variance)
+    variance = np.maximum(_own_variance(stopped, batch), batch.floor_variance)
     luck, wide = np.where(batch.asks_recipe, batch.v, 0.0) * variance, stats.norm.isf(batch.alpha)
-    other, printed = np.maximum(batch.u2 - batch.rounding**2 / 12, 0.0), batch.rounding / 2
+    other, printed = batch.extra_variance, batch.rounding / 2
     return wide * np.sqrt(luck), wide * np.sqrt(other) + printed, wide * np.sqrt(luck + other) + printed
+
+
+def _own_variance(stopped: Stopped, batch: Batch) -> Floats:
+    """The values' own variance s^2, without what was known before them."""
+    squares = np.maximum(stopped.variance * stopped.df - batch.prior_df * batch.prior_variance, 0)
+    return np.asarray(squares / np.maximum(stopped.num_values - 1, 1))
 
 
 def runs_needed(stopped: Stopped, batch: Batch) -> Ints:
@@ -626,7 +630,7 @@ def runs_needed(stopped: Stopped, batch: Batch) -> Ints:
         return found
     b, s = batch.at(rows), stopped.at(rows)
     missed = is_missed(s, b) | b.asks_recipe
-    own = np.maximum(s.variance * s.df - b.prior_df * b.prior_variance, 0) / np.maximum(s.num_values - 1, 1)
+    own = _own_variance(s, b)
     shift = b.better * b.best_of
 
     def decided(total: Ints) -> Bools:

@@ -750,7 +750,7 @@ class Look:
     interval: tuple[float, float] | None
     """Of the claim's question."""
     critical_value: float | None
-    """Half the interval's width in standard errors."""
+    """Half the interval's width in standard errors, the half unit of the printed value's rounding aside."""
     stop: str
     """What the test said: within, outside, diverged, futile, spent, equal, rounding, or needs_runs."""
 
