@@ -9,12 +9,15 @@ import json
 import math
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Tag, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from openassay.faults import BadInput, Fault
 
@@ -114,35 +117,52 @@ def read_record(path: Path, kind: type[T]) -> T:
     try:
         return TypeAdapter(kind).validate_json(data, strict=True, extra="forbid")
     except ValidationError as error:
-        raise BrokenRecord(f"{path}: {first_problem(error)}; remove it and run the stage again") from None
+        raise BrokenRecord(f"{path}: {problems_of(error, kind)[0]}; remove it and run the stage again") from None
+
+
+class Misfit(BadInput):
+    """Data that is not of the expected kind: all its problems, a line each; as a message the first."""
+
+    def __init__(self, where: str, problems: list[str]) -> None:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        super().__init__(f"{where}: {problems[0]}{more}")
+        self.problems = [f"{where}: {problem}" for problem in problems]
 
 
 def parse(kind: Any, data: object, where: str) -> Any:
-    """Turn plain data into a typed value; `BadInput` names the file, the key, what was found and what was expected."""
+    """Turn plain data into a typed value; `Misfit` names the file, the key, what was found and what was expected."""
     try:
         return TypeAdapter(kind).validate_json(json.dumps(data, allow_nan=False), strict=True, extra="forbid")
     except ValidationError as error:
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise BadInput(f"{where}: {first_problem(error)}{more}") from None
+        raise Misfit(where, problems_of(error, kind, data)) from None
 
 
 _UNKNOWN = {"unexpected_keyword_argument", "extra_forbidden"}
 _MISSING = {"missing", "missing_argument", "missing_keyword_only_argument"}
 
 
-def first_problem(error: ValidationError) -> str:
-    """The problem that a schema found, in one line: key, message, what was found. A misspelt key comes before what it hides."""
+def problems_of(error: ValidationError, kind: Any, data: object = None) -> list[str]:
+    """The problems that a schema found in data, a line each: key, message, what was found. A misspelt key comes first."""
     problems = error.errors()
-    problem = next((problem for problem in problems if problem["type"] in _UNKNOWN), problems[0])
+    missing = {problem["loc"] for problem in problems if problem["type"] in _MISSING}
+    lines, hidden = [], set()
+    for problem in problems:
+        if problem["type"] in _UNKNOWN:
+            *path, key = problem["loc"]
+            known = [name for name in _keys_at(kind, path) if name not in _found_at(data, path)]
+            lost = [name for name in known if (*path, name) in missing]
+            near = [word for names in (lost, known) for word in difflib.get_close_matches(str(key), names, n=1)]
+            hidden |= {(*path, name) for name in near[:1]}  # what the misspelt key was meant for
+            todo = f"did you mean {near[0]}?" if near else "remove it or mend its spelling"
+            lines.append(f"{'.'.join(map(str, problem['loc']))}: unknown key; {todo}")
+    others = [problem for problem in problems if problem["type"] not in _UNKNOWN and problem["loc"] not in hidden]
+    return list(dict.fromkeys([*lines, *map(_in_words, others)]))
+
+
+def _in_words(problem: ErrorDetails) -> str:
     key = ".".join(str(part) for part in problem["loc"]) or "the file"
     found = problem["input"]
     shown = "" if isinstance(found, (dict, list)) else f", found {str(found)[:60]!r}"
-    if problem["type"] in _UNKNOWN:
-        missing = [
-            str(p["loc"][-1]) for p in problems if p["type"] in _MISSING and p["loc"][:-1] == problem["loc"][:-1]
-        ]
-        near = difflib.get_close_matches(str(problem["loc"][-1]), missing, n=1)
-        return f"{key}: unknown key; " + (f"did you mean {near[0]}?" if near else "remove it or mend its spelling")
     if problem["type"] in _MISSING:
         return f"{key}: missing; it must be given"
     if problem["type"] == "union_tag_invalid":
@@ -153,3 +173,38 @@ def first_problem(error: ValidationError) -> str:
         return f"{key}: the key {problem['ctx']['discriminator']} is missing"
     message = problem["msg"].removeprefix("Value error, ").replace("Input should", "should")
     return f"{key}: {message[0].lower()}{message[1:]}{shown}"
+
+
+def _keys_at(kind: Any, path: Sequence[int | str]) -> list[str]:
+    """The keys that data of a kind may have at a path, as pydantic spells it; none where it cannot be told."""
+    if get_origin(kind) is Annotated:
+        return _keys_at(get_args(kind)[0], path)
+    if get_origin(kind) in {Union, UnionType}:
+        members = [member for member in get_args(kind) if member is not NoneType]
+        if len(members) > 1 and path:  # pydantic puts the tag of the member into the path
+            members, path = [member for member in members if path[0] in _tags(member)], path[1:]
+        return _keys_at(members[0], path) if len(members) == 1 else []
+    if is_dataclass(kind):
+        if not path:
+            return [field.name for field in fields(kind)]
+        inside = get_type_hints(kind, include_extras=True).get(str(path[0]))
+        return _keys_at(inside, path[1:])
+    if not path or not (inner := get_args(kind)):
+        return []
+    return _keys_at(inner[1] if get_origin(kind) is dict else inner[0], path[1:])
+
+
+def _found_at(data: Any, path: Sequence[int | str]) -> Any:
+    """What data has at a path."""
+    for part in path:
+        if data and (isinstance(part, int) or part in data):  # else it is the tag of a union's member
+            data = data[part]
+    return data or ()
+
+
+def _tags(member: Any) -> set[object]:
+    """What tells this member of a union from the others."""
+    if get_origin(member) is Annotated:
+        return {of.tag for of in get_args(member) if isinstance(of, Tag)}
+    hints = get_type_hints(member).values() if is_dataclass(member) else ()
+    return {tag for hint in hints if get_origin(hint) is Literal for tag in get_args(hint)}

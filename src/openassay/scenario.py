@@ -23,7 +23,7 @@ from openassay.core.reasons import Seen, Standing
 from openassay.core.sequential import SEQUENTIAL_RUNS, SIDES, Stop, Terms, to_batch
 from openassay.core.types import LARGEST, Estimand, Spread, seed_sd
 from openassay.faults import BadInput
-from openassay.records import first_problem
+from openassay.records import problems_of
 
 
 def _bounded(value: float) -> float:
@@ -297,7 +297,7 @@ def read(text: bytes, where: str) -> Scenario:
     try:
         return _ADAPTER.validate_json(text, strict=True, extra="forbid")
     except ValidationError as error:
-        raise BadInput(f"{where}: {first_problem(error)}") from None
+        raise BadInput(f"{where}: {problems_of(error, Scenario)[0]}") from None
 
 
 def judge_lines(lines: Iterable[bytes], *, look_often: bool = False) -> Iterator[str]:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from openassay.cli import index
 from openassay.layout import STAGES, Layout
 from openassay.plan import read_target
+from openassay.project import index
 
 REPO = Path(__file__).parents[2]
 PIPELINE: dict[str, Any] = yaml.safe_load((REPO / "dvc.yaml").read_text())

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from openassay.cli import index
 from openassay.core.evidence import Design, Evidence
 from openassay.core.types import Claim, ReleaseVerdict, RerunStatus, Verdict
 from openassay.core.verdict import headline, judge_claim
 from openassay.layout import Layout
 from openassay.plan import read_plan, read_target
+from openassay.project import index
 from openassay.records import read_record
 
 REPO = Path(__file__).parents[2]

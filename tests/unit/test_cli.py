@@ -17,6 +17,7 @@ from openassay import cli, schedule
 from openassay.core.types import ReleaseVerdict
 from openassay.faults import BadInput, Fault, faults_in_one_line, printable
 from openassay.layout import STAGES, Layout
+from openassay.project import index as index_of
 from openassay.records import read_record, write_record
 
 HOSTILE = (
@@ -91,14 +92,14 @@ def test_a_setting_of_the_index_is_the_name_of_a_file(project: Path, group: str,
     write_index(project, ["honest"], **{group: name})  # type: ignore[arg-type]
     says = f"conf/{group}/nowhere.yaml does not exist; there are: [a-z]" if name == "nowhere" else ".* is not a name"
     with pytest.raises(BadInput, match=rf"^conf/pipeline\.yaml: {group}: {says}"):
-        cli.index(project)
+        index_of(project)
 
 
 def test_an_index_without_settings_names_the_first(project: Path) -> None:
     for text, says in (("targets: [honest]\n", "profile: "), ("- honest\n", "expected the keys targets, profile")):
         (project / "conf" / "pipeline.yaml").write_text(text)
         with pytest.raises(BadInput, match=rf"^conf/pipeline\.yaml: {says}"):
-            cli.index(project)
+            index_of(project)
 
 
 # pin

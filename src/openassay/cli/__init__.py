@@ -1,0 +1,38 @@
+"""The command line: `openassay --help`. Each command imports what it needs, so that help and completion cost nothing."""
+
+from __future__ import annotations
+
+import typer
+
+from openassay.cli.audits import audit, dashboard, history, show
+from openassay.cli.judging import judge
+from openassay.cli.openness import classify, inspect_
+from openassay.cli.recipes import checkpoints, explain, recipe, tokens
+from openassay.cli.sources import pin, schema
+from openassay.cli.targets import check, plan_runs
+from openassay.faults import faults_in_one_line
+
+app = typer.Typer(
+    help="Is it really open? Rerun a published training recipe and get a verdict with controlled error rates.",
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+)  # fmt: skip
+
+
+def version() -> None:
+    """Print the version."""
+    from openassay import __version__
+
+    print(__version__)
+
+
+for command in (
+    audit, history, show, check, inspect_, explain, checkpoints, tokens, plan_runs, judge, classify, schema, recipe, pin,
+    dashboard, version,
+):  # fmt: skip
+    app.command(command.__name__.strip("_").replace("_", "-"))(command)
+
+
+def main() -> None:
+    """Entry point: faults end in one line and exit status 2 or 3, never in a traceback."""
+    with faults_in_one_line():
+        app()

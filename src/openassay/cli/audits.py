@@ -1,0 +1,212 @@
+"""Audits: run them, and show what came of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from openassay.cli.arguments import OptionalTargets
+from openassay.faults import BadInput, printable
+from openassay.layout import Layout, find_root
+
+
+def audit(
+    targets: OptionalTargets = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Every target of conf/pipeline.yaml")] = False,
+    due: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AGE",
+            help="Only what is due: never audited, older than AGE (12h, 30d, 4w), or its plan or its sources have changed",
+        ),
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Profile of conf/profile/, instead of the one in conf/pipeline.yaml")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option(help="Run every stage again, even if nothing changed; reruns are kept")
+    ] = False,
+) -> None:
+    """Audit releases: run the pipeline for them, as `dvc repro report@TARGET` does, and show the verdicts.
+
+    One target's failure never stops the others. Exit status: 0 as before; 1 an outcome changed for the worse; 2 a target could
+    not be audited (3 for a single target, where the fault is not in its file). experiments/summary.md and .json say what came
+    out of several.
+    """
+    from openassay import schedule
+    from openassay.plan import read_target
+    from openassay.project import chosen, settings_of
+
+    root = find_root()
+    if not targets and not every and due is None:
+        raise BadInput("audit: name targets, or give --all, or --due 30d")
+    if targets and every:
+        raise BadInput("audit: give either the names of targets, or --all")
+    age = schedule.parse_age(due) if due is not None else None
+    names = list(dict.fromkeys(chosen(root, targets)))
+    settings = settings_of(root, profile)
+    if targets and due is None:
+        for name in names:  # what can be said before anything runs is said now
+            read_target(Layout(root, name))
+    busy = "another round of audits is running in this project; wait for its end, then the same again"
+    with ExitStack() as held:
+        if every or due is not None:
+            held.enter_context(schedule.alone(root, "schedule", busy, exit_code=2))
+        summary = schedule.audit_all(
+            root, names, settings, age=age, ask_upstream=due is not None, force=force, profile=profile
+        )
+        scheduled = every or due is not None or len(names) > 1
+        markdown = None
+        try:
+            markdown = schedule.write_summary(root, summary)[0] if scheduled else None
+        except OSError as problem:  # what was audited is audited, and the exit status says what came of it
+            print(f"warning: no summary was written: {printable(str(problem))}", file=sys.stderr)
+    _show(root, [of.target for of in summary.targets if of.status == "audited"])
+    for of in summary.targets:
+        for words in of.worse:
+            print(f"worse than before: {of.target}: {printable(words)}", file=sys.stderr)
+        if of.status == "fault" and len(names) > 1:
+            print(f"could not be audited: {of.target}: {printable(of.message)}", file=sys.stderr)
+    if markdown:
+        print(f"summary: {markdown}")
+    if summary.exit_code:  # of one target that was named: what its own fault says
+        raise typer.Exit(summary.exit_code if scheduled else summary.targets[0].exit_status or summary.exit_code)
+
+
+def history(
+    target: Annotated[str, typer.Argument(help="Name of a target")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON record a line")] = False,
+) -> None:
+    """Show the outcomes of all audits of a target, the oldest first."""
+    from openassay import schedule
+    from openassay.cli import terminal
+    from openassay.cli.terminal import plain, styled
+    from openassay.project import chosen
+    from openassay.records import to_plain
+
+    root = find_root()
+    chosen(root, [target])
+    entries = schedule.history(Layout(root, target))
+    if as_json:
+        for entry in entries:
+            print(json.dumps(to_plain(entry), ensure_ascii=False))
+        return
+    console = terminal.console(120)
+    table = terminal.table("finished", "outcome", "score", "why", "worse than before")
+    for before, entry in zip([None, *entries], entries, strict=False):
+        worse = schedule.got_worse(before, entry) if before else []
+        table.add_row(
+            entry.finished_at, styled(entry.outcome),
+            "–" if entry.score is None else f"{entry.score:.2f}", plain(entry.why), plain("; ".join(worse)),
+        )  # fmt: skip
+    if entries:
+        console.print(table)
+    else:
+        print(f"{target}: not audited yet")
+
+
+def show(targets: OptionalTargets = None) -> None:
+    """Show the verdicts of finished audits as a table."""
+    from openassay.project import chosen
+
+    root = find_root()
+    _show(root, chosen(root, targets))
+
+
+def _show(root: Path, names: list[str]) -> None:
+    from openassay.cli import terminal
+    from openassay.cli.terminal import plain, styled
+    from openassay.core.types import ReleaseVerdict
+    from openassay.core.verdict import headline
+    from openassay.records import read_record
+
+    console = terminal.console(120)
+    table = terminal.table("target", "claim", "published", "reruns' mean", "difference, interval", "verdict")
+    missing, lines = [], []
+    for name in names:
+        layout = Layout(root, name)
+        if not layout.verdict.is_file():
+            missing.append(name)
+            continue
+        verdict = read_record(layout.verdict, ReleaseVerdict)
+        for claim in verdict.claims:
+            given = sum(value is not None for value in claim.runs[: claim.runs_used])
+            interval = f", {claim.interval[0]:+.3g} to {claim.interval[1]:+.3g}" if claim.interval else ""
+            tested = claim.difference is not None
+            table.add_row(
+                name, plain(claim.id), f"{claim.published.value:g} ± {claim.tolerance.margin:g}",
+                f"{claim.published.value + claim.difference:.5g} of {given}" if claim.difference is not None else "–",
+                f"{claim.difference:+.3g}{interval}" if tested else "–",
+                styled(claim.outcome, headline(claim)),
+            )  # fmt: skip
+        if not verdict.claims:
+            table.add_row(name, "–", "–", "–", "–", styled(verdict.outcome))
+        score = "–" if verdict.score.value is None else f"{verdict.score.value:.2f}"
+        lines.append(
+            f"{styled(verdict.outcome)} {name}: {plain(verdict.reason)}; score {score} at "
+            f"{100 * verdict.score.coverage:.0f} % coverage\n  report: {plain(str(layout.report))}"
+        )
+    if table.row_count:
+        console.print(table)
+        for line in lines:
+            console.print(line, soft_wrap=True)
+        console.print(
+            f"MLflow dashboard: {plain(_this_command())} dashboard {names[0] if len(names) == 1 else ''}",
+            soft_wrap=True,
+        )
+    if missing:
+        console.print(f"not audited yet: {', '.join(missing)}", soft_wrap=True)
+
+
+def _this_command() -> str:
+    """How to call this command from here: by its name when it is on the path, else by where it lies."""
+    command = Path(sys.executable).with_name("openassay")
+    if shutil.which("openassay") == str(command):
+        return "openassay"
+    return os.path.relpath(command) if command.is_relative_to(Path.cwd()) else str(command)
+
+
+def dashboard(
+    target: Annotated[str | None, typer.Argument(help="Print the link to this target's chart")] = None,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1")] = 5000,
+) -> None:
+    """Start MLflow's server on this machine and print links that open each target's chart view."""
+    from openassay import tracking
+    from openassay.core.types import ReleaseVerdict
+    from openassay.project import chosen
+    from openassay.records import read_record
+
+    root = find_root()
+    uri = tracking.tracking_uri(root, None)
+    names = chosen(root, [target] if target else None)
+    for name in names:
+        layout = Layout(root, name)
+        if layout.verdict.is_file() and (experiment := tracking.experiment_id(root, None, name)) is not None:
+            audit = tracking.audit_name(read_record(layout.verdict, ReleaseVerdict))
+            print(f"{name}: http://127.0.0.1:{port}{tracking.chart_path(experiment, audit)}", flush=True)
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--backend-store-uri",
+        uri,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
+    variables = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
+    os.chdir(root)
+    os.execve(command[0], command, variables)  # noqa: S606 - the server takes this process's place, and its signals

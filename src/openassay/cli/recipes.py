@@ -1,0 +1,255 @@
+"""Recipes: as they are published, and what a replay by them says."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Collection
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from openassay.faults import BadInput, printable
+from openassay.layout import Layout, cache_home, find_root
+
+if TYPE_CHECKING:
+    from openassay.plan import Plan
+    from openassay.recipes.replay import ReplayRecipe
+
+
+def recipe(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...", help="a published recipe: YAML, JSON, gin, or Amber's main.py; several are joined"
+        ),
+    ],
+    format: Annotated[str | None, typer.Option(help="the first file's, where it is not recognised")] = None,  # noqa: A002 - the word
+    as_json: Annotated[bool, typer.Option("--json", help="print the values, origins and notes as JSON")] = False,
+) -> None:
+    """Print the canonical recipe of a published training recipe: each value with the line or the code it comes from."""
+    from openassay.cli import terminal
+    from openassay.cli.terminal import plain
+    from openassay.recipes.formats import read_recipes
+    from openassay.recipes.formats.draft import UNITS
+    from openassay.records import to_plain
+
+    found = read_recipes(files, format)
+    if as_json:
+        print(json.dumps({**to_plain(found), "units": UNITS}, indent=2))
+        return
+    console = terminal.console(160)
+    console.print(f"{plain(', '.join(map(str, files)))}: {plain(found.format)}", soft_wrap=True)
+    table = terminal.table("name", "value", "unit", "from", "where")
+    for name, value in found.values.items():
+        origin = found.origins[name]
+        shown = "–" if origin.kind == "unstated" and value is None else plain(_brief(value))
+        where = functools.reduce(lambda text, file: text.replace(str(file), file.name), files, origin.where)
+        table.add_row(name, shown, UNITS.get(name, ""), origin.kind, plain(where))
+    console.print(table)
+    lists: dict[str, list[str]] = {
+        "missing: without these there is no recipe to train from": list(found.missing),
+        "unknown keys": [f"{where} {key}" for key, where in found.unknown.items()],
+        "ignored keys": [f"{key}: {why}" for key, why in found.ignored.items()],
+        "notes": list(found.notes),
+    }
+    for title, lines in lists.items():
+        console.print(f"{title}: {len(lines) or 'none'}")
+        for line in lines:
+            console.print(f"  {plain(line)}", soft_wrap=True)
+
+
+def _brief(value: object) -> str:
+    """A value in a table's cell: a long list by its ends."""
+    if isinstance(value, tuple):
+        words = [_brief(item) for item in value]
+        return f"{len(words)}: {', '.join(words[:3])} … {words[-1]}" if len(words) > 6 else ", ".join(words) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_brief(item)}" for key, item in value.items()) or "none"
+    return (
+        {True: "yes", False: "no", None: "none"}.get(value, str(value))
+        if isinstance(value, (bool, type(None)))
+        else str(value)
+    )
+
+
+def explain(
+    target: Annotated[str, typer.Argument(help="Name of a target with the driver `replay`, fetched before")],
+    *,
+    updates: Annotated[
+        list[int] | None, typer.Option(help="Horizons, in updates; those of the target when left out")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the ranking as JSON")] = False,
+) -> None:
+    """Say why a replay does not match: standard and declared alternatives, ranked by how much of the difference each removes."""
+    from openassay.recipes.replay import MARGIN, explanation_to_plain
+    from openassay.training.mismatch import RecipeMismatch
+    from openassay.training.tokens import BadTokens
+
+    plan, replay, roots = _fetched_replay(target)
+    roots |= _brought(plan, Layout(find_root(), target), plan.only_alternatives())
+    try:
+        found = replay.explained(
+            roots, updates=tuple(updates or replay.updates), say=lambda line: print(f"  {line}", file=sys.stderr)
+        )
+    except (RecipeMismatch, BadTokens) as problem:
+        raise BadInput(f"{target}: {problem}") from None
+    if as_json:
+        print(json.dumps(explanation_to_plain(found), indent=2))
+        return
+    print(f"the replay by the published recipe is {found.plain_in_floors:.3g} floors off; beyond {MARGIN:g} it differs")
+    for tried in found.ranked[:10]:
+        mark = "explains it" if tried.explains else f"removes {100 * max(0.0, tried.removed):.0f} %"
+        print(f"  {tried.in_floors:10.3g} floors  {mark:16}  {printable(tried.name)} ({tried.field})")
+    if len(found.group) > 1:
+        print(f"cannot be told apart here: {', '.join(found.group)}")
+    for line in found.not_tried:
+        print(printable(f"not tried: {line}"))
+    print(printable(found.remainder))
+
+
+def checkpoints(
+    target: Annotated[str, typer.Argument(help="Name of a target with the driver `replay`, fetched before")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was seen as JSON")] = False,
+) -> None:
+    """Look at a release's published checkpoints by themselves, without training: copies, leaps, strangers, the initialisation."""
+    from openassay.cli import terminal
+    from openassay.protocols.forensics import inspect_checkpoints
+    from openassay.recipes.replay import checkpoints_record
+    from openassay.records import to_plain
+    from openassay.training.mismatch import RecipeMismatch
+    from openassay.training.tokens import BadTokens
+
+    _, replay, roots = _fetched_replay(target)
+    try:
+        found = inspect_checkpoints(replay.release(roots), say=lambda line: print(f"  {line}", file=sys.stderr))
+    except (RecipeMismatch, BadTokens) as problem:
+        raise BadInput(f"{target}: {problem}") from None
+    record = checkpoints_record(found)
+    if as_json:
+        print(json.dumps(to_plain(record), indent=2))
+        return
+    console = terminal.console(120)
+    table = terminal.table("step", "digest", "from the first", "from before", "largest move", "bound")
+    for column in table.columns:
+        column.justify = "left" if column.header == "digest" else "right"
+    for look in record.looks:
+        numbers = (look.from_first, look.from_before, look.largest_move, look.bound)
+        table.add_row(
+            str(look.step), look.digest[:12], *("–" if number is None else f"{number:.3g}" for number in numbers)
+        )
+    console.print(table)
+    for odd in record.oddities:
+        print(f"{odd.kind}: {printable(odd.message)}")
+    print(f"odd things in {len(replay.checkpoints)} checkpoints: {len(record.oddities)}")
+
+
+def _fetched_replay(target: str) -> tuple[Plan, ReplayRecipe, dict[str, str]]:
+    """A target's plan and replay, and where its fetched artifacts lie."""
+    from openassay.core.types import FetchRecord
+    from openassay.plan import read_plan
+    from openassay.project import chosen
+    from openassay.recipes.replay import ReplayRecipe
+    from openassay.records import read_record
+    from openassay.sources.roots import artifact_roots
+    from openassay.store import Store
+
+    root = find_root()
+    chosen(root, [target])
+    layout = Layout(root, target)
+    plan = read_plan(layout)
+    if not isinstance(plan.rerun, ReplayRecipe):
+        raise BadInput(f"conf/target/{target}.yaml: rerun: a replay is needed, and this target has none")
+    record = layout.record("fetch")
+    if not record.is_file():
+        raise BadInput(f"{target}: nothing is fetched yet; run `openassay audit {target}`")
+    roots = artifact_roots(Store(cache_home()), read_record(record, FetchRecord))
+    if missing := sorted(set(plan.artifacts) - plan.only_alternatives() - set(roots)):
+        raise BadInput(f"{target}: the artifact {missing[0]} could not be fetched: there is nothing to replay")
+    return plan, plan.rerun, roots
+
+
+def tokens(
+    target: Annotated[str, typer.Argument(help="Name of a target with the driver `replay` whose tokens lie on a hub")],
+    *,
+    updates: Annotated[
+        int | None, typer.Option(help="So many updates; the target's last horizon when left out")
+    ] = None,
+) -> None:
+    """Print which bytes of the published token files a replay reads, ready to be pasted into the target.
+
+    Where the order of training is scattered over large files, only the sequences of the first updates are brought then, and those
+    beyond on which losses are paired. The recipe is fetched; of the tokens only the hub's list of sizes is.
+    """
+    from openassay.plan import make_plan
+    from openassay.project import chosen, settings_of
+    from openassay.recipes.replay import ReplayRecipe
+    from openassay.sources.fetched import Unavailable
+    from openassay.sources.hf import HfSource
+    from openassay.sources.roots import artifact_roots
+    from openassay.stages import fetch
+    from openassay.store import Store
+    from openassay.training.mismatch import RecipeMismatch
+    from openassay.training.tokens import BadTokens
+
+    root = find_root()
+    chosen(root, [target])
+    layout = Layout(root, target)
+    plan = make_plan(layout, settings_of(root, None))
+    where = f"conf/target/{target}.yaml"
+    if not isinstance(plan.rerun, ReplayRecipe):
+        raise BadInput(f"{where}: rerun: only a replay reads published tokens, and this target has none")
+    rerun, name = plan.rerun, plan.rerun.tokens.artifact
+    source = plan.artifacts[name].sources[0]
+    if not isinstance(source, HfSource):
+        raise BadInput(f"{where}: artifacts.{name}.sources.0: only of files on a hub single bytes can be asked for")
+    steps = max(rerun.updates) if updates is None else updates
+    if steps < 1:
+        raise BadInput(f"--updates: at least 1, found {updates}")
+    store = Store(cache_home())
+    with redirect_stdout(sys.stderr):
+        roots = artifact_roots(store, fetch.run(plan, store, layout, [rerun.recipe.artifact]))
+    if rerun.recipe.artifact not in roots:
+        raise BadInput(
+            f"{target}: the artifact {rerun.recipe.artifact} could not be fetched: the recipe says the order"
+        )
+    try:
+        recipe = rerun.read(roots)
+        sizes = source.sizes(store, rerun.tokens.files)
+        found = rerun.token_ranges(recipe, sizes, *rerun.sequences(recipe, steps))
+    except (Unavailable, BadTokens, RecipeMismatch) as problem:
+        raise BadInput(f"{target}: {problem}") from None
+    print(
+        f"# {steps} updates and what losses are paired on: {sum(of.size for of in found)} bytes in {len(found)} pieces"
+    )
+    print(f"# artifacts.{name}.sources.0")
+    print("files:")
+    for of in found:
+        print(f"- {{path: {json.dumps(of.file)}, bytes: [{of.start}, {of.stop}]}}")
+    print("# rerun.tokens")
+    print(f"sizes: {json.dumps(sizes)}")
+
+
+def _brought(plan: Plan, layout: Layout, names: Collection[str]) -> dict[str, str]:
+    """What only an explanation needs, as far as it can be had: a network that is down leaves an alternative untried."""
+    from openassay.sources.fetched import Unreachable
+    from openassay.sources.roots import artifact_roots
+    from openassay.stages import fetch
+    from openassay.store import Store
+
+    found: dict[str, str] = {}
+    for name in sorted(names):
+        try:
+            with redirect_stdout(sys.stderr):
+                record = fetch.run(plan, Store(cache_home()), layout, [name])
+        except Unreachable as problem:
+            print(f"  {name}: {printable(str(problem))}", file=sys.stderr)
+            continue
+        for finding in record.findings:
+            print(f"  {printable(finding.message)}", file=sys.stderr)
+        found |= artifact_roots(Store(cache_home()), record)
+    return found

@@ -1,0 +1,44 @@
+"""What a terminal, or a log, is shown: tables, and words of others that it obeys in nothing."""
+
+from __future__ import annotations
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from openassay.core.types import Outcome
+from openassay.faults import printable
+
+STYLES = {
+    Outcome.REPRODUCED: "bold green",
+    Outcome.NOT_REPRODUCED: "bold red",
+    Outcome.INCONCLUSIVE: "bold yellow",
+    Outcome.NOT_ATTEMPTED: "dim",
+}
+
+
+def console(width: int) -> Console:
+    """A console; a log has lines of so many letters."""
+    found = Console(highlight=False)
+    if not found.is_terminal:
+        found.width = width
+    return found
+
+
+def table(*columns: str) -> Table:
+    """A table without rows."""
+    found = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        found.add_column(column, overflow="fold")
+    return found
+
+
+def plain(text: str) -> str:
+    """Words of others for rich: without its markup, and without what a terminal obeys."""
+    return escape(printable(text))
+
+
+def styled(outcome: Outcome, words: str | None = None) -> str:
+    """An outcome, or words that say it, in its colour."""
+    return f"[{STYLES[outcome]}]{words or outcome.value}[/]"
