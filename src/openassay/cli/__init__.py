@@ -7,6 +7,7 @@ import typer
 from openassay.cli.audits import audit, dashboard, history, show
 from openassay.cli.judging import judge
 from openassay.cli.openness import classify, inspect_
+from openassay.cli.projects import init, publish
 from openassay.cli.recipes import checkpoints, explain, recipe, tokens
 from openassay.cli.sources import pin, schema
 from openassay.cli.targets import check, plan_runs
@@ -27,7 +28,7 @@ def version() -> None:
 
 for command in (
     audit, history, show, check, inspect_, explain, checkpoints, tokens, plan_runs, judge, classify, schema, recipe, pin,
-    dashboard, version,
+    dashboard, init, publish, version,
 ):  # fmt: skip
     app.command(command.__name__.strip("_").replace("_", "-"))(command)
 

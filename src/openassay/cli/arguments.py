@@ -9,3 +9,8 @@ import typer
 OptionalTargets = Annotated[
     list[str] | None, typer.Argument(help="Names of targets; every target of conf/pipeline.yaml when left out")
 ]
+
+
+def complete_targets(incomplete: str) -> list[str]:
+    """Names of targets that begin so."""
+    return [incomplete]
