@@ -37,18 +37,23 @@ def init(folder: Path) -> list[str]:
         raise BadInput(f"{folder}: {root} is an OpenAssay project already; nothing was written")
     if there := [name for name in [*FILES, "conf/target"] if (folder / name).exists()]:
         raise BadInput(f"{folder}: {', '.join(there)} is there already; move it, or choose another folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    written = write_files(folder)
+    init_dvc(folder)
+    link_package(folder)
+    return written
+
+
+def write_files(folder: Path) -> list[str]:
+    """Write a project's files, and those that a folder has none of yet; gives their names."""
     written = {name: of for name, of in (FILES | IF_NONE).items() if not (folder / name).exists()}
     for name, of in written.items():
         text = (Path(__file__).parent / "project_files" / of).read_text(encoding="utf-8")
         write_text(folder / name, text.replace("VERSION", __version__))
     (folder / "conf" / "target" / "glue").mkdir(parents=True)
-    _init_dvc(folder)
-    link_package(folder)
     return sorted(written)
 
 
-def _init_dvc(folder: Path) -> None:
+def init_dvc(folder: Path) -> None:
     """Set DVC up in a folder, unless it or one above it is: with git where there is git."""
     from dvc.exceptions import NotDvcRepoError  # noqa: PLC0415 - takes a while to import
     from dvc.repo import Repo  # noqa: PLC0415

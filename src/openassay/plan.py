@@ -10,6 +10,7 @@ import functools
 import itertools
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -800,14 +801,19 @@ class Settings:
     tracking: dict[str, Any]
 
 
-@functools.cache
-def compose(root: Path | None, asked: tuple[str, ...] = ()) -> Settings:
+def compose(root: Path | None, asked: Sequence[str] = ()) -> Settings:
     """Our own part of the configuration, composed by Hydra: a project's choices, then what is asked for, in Hydra's grammar.
 
     root: the project whose conf/pipeline.yaml chooses, and whose conf/ may hold options of its own beside ours; None outside of
     one. asked: `judge=strict` chooses an option, `profile.runs=50` sets one of its values; such a value is named in the option's
     name, and no longer has the option's rationale. Raises `BadInput` for an unknown group, option, key or type.
     """
+    return _compose(root, tuple(choices(root).items()), tuple(asked))
+
+
+@functools.cache
+def _compose(root: Path | None, choice: tuple[tuple[str, str], ...], asked: tuple[str, ...]) -> Settings:
+    """As `compose`, once for a round of audits."""
     from hydra import compose as hydra_compose  # noqa: PLC0415 - only the plan stage needs Hydra
     from hydra import initialize_config_dir  # noqa: PLC0415
     from hydra.core.override_parser.overrides_parser import OverridesParser  # noqa: PLC0415
@@ -815,7 +821,7 @@ def compose(root: Path | None, asked: tuple[str, ...] = ()) -> Settings:
     from omegaconf import OmegaConf  # noqa: PLC0415
     from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
 
-    chosen = choices(root)
+    chosen = dict(choice)
     where = f"settings ({' '.join(asked)})" if asked else "conf/pipeline.yaml"
     try:
         parsed = OverridesParser.create().parse_overrides(list(asked))
@@ -847,7 +853,9 @@ def compose(root: Path | None, asked: tuple[str, ...] = ()) -> Settings:
 def choices(root: Path | None) -> dict[str, str]:
     """The option of each group that a project's conf/pipeline.yaml chooses; of those that it does not name, ours."""
     ours: Any = load_yaml(OUR_CONF / "pipeline.yaml", "conf/pipeline.yaml")
-    theirs: Any = load_yaml(root / "conf" / "pipeline.yaml", "conf/pipeline.yaml") if root else {}
+    theirs: Any = {}
+    if root and (root / "conf" / "pipeline.yaml").is_file():
+        theirs = load_yaml(root / "conf" / "pipeline.yaml", "conf/pipeline.yaml")
     if not isinstance(theirs, dict):
         raise BadInput(f"conf/pipeline.yaml: expected the keys targets, {', '.join(GROUPS)}")
     return {group: str(theirs.get(group, ours[group])) for group in GROUPS}
@@ -891,9 +899,12 @@ def _check_override(override: Any, where: str) -> None:
         raise BadInput(f"{where}: there is no group {group!r}; {did_you_mean(group, GROUPS)}")
 
 
-def make_plan(layout: Layout, settings: Settings) -> Plan:
-    """Freeze the plan of a target: what is tested, on which seeds, with which tolerance and error rate."""
-    target = read_target(layout)
+def make_plan(layout: Layout, asked: Sequence[str] = ()) -> Plan:
+    """Freeze the plan of a target: what is tested, on which seeds, with which tolerance and error rate.
+
+    asked: overrides of the project's settings, in Hydra's grammar.
+    """
+    target, settings = read_target(layout), compose(layout.root, asked)
     glue = Glue(file=target.glue, sha256=file_digest(layout.glue_folder / target.glue)) if target.glue else None
     arms = _seeds(target, settings.profile)
     plain = {key: value for key, value in to_plain(target).items() if key != "claim_tables"}

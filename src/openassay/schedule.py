@@ -27,7 +27,7 @@ from openassay.core.types import FetchRecord, Outcome, ReleaseVerdict
 from openassay.faults import BadInput, Fault, printable
 from openassay.layout import Layout, cache_home
 from openassay.pipeline import reproduce
-from openassay.plan import Target, compose, make_plan, read_target
+from openassay.plan import Target, make_plan, read_target
 from openassay.provenance import now
 from openassay.records import BrokenRecord, digest, parse, read_record, to_plain, write_text
 from openassay.sources import upstream
@@ -266,7 +266,7 @@ def _audit_one(
         last = entries[-1] if entries else None
         before = last.outcome if last else None
         marks = marks_of(target) if ask_upstream else None
-        planned = make_plan(layout, compose(layout.root, asked))
+        planned = make_plan(layout, asked)
         why = why_due(last, planned.digest, age, marks, datetime.now(UTC))
         if not why:
             if last and marks and (told := _told(last, marks)) != last.upstream:  # from now on a change shows

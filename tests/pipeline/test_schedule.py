@@ -51,10 +51,7 @@ def changed(project: Path, name: str, before: str, after: str) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    root = make_project(tmp_path)
-    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
-    subprocess.run([str(BIN / "dvc"), "init", "-q"], cwd=root, check=True)
-    return root
+    return make_project(tmp_path, git=True)
 
 
 def test_what_is_due_is_audited_once_and_one_failure_stops_nobody(project: Path) -> None:

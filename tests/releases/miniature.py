@@ -6,13 +6,14 @@ thousand updates in well under a second. What a variant does wrong is one line o
 
 from __future__ import annotations
 
-import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from openassay.layout import Layout
+from openassay.new_project import init_dvc, write_files
 from openassay.store import payload_digest
 
 REPO = Path(__file__).parents[2]
@@ -64,28 +65,22 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def make_project(root: Path) -> Path:
-    """A project root with this repository's pipeline and settings, and no targets yet."""
+def make_project(root: Path, *, dvc: bool = False, git: bool = False) -> Path:
+    """A project as `openassay init` makes it, for quick audits, without targets; with DVC and git where they are asked for."""
     root.mkdir(parents=True, exist_ok=True)
-    (root / "conf").mkdir()
-    for name in ("plan.yaml", "profile", "judge", "tracking", "execution"):
-        source = REPO / "conf" / name
-        copy = shutil.copytree if source.is_dir() else shutil.copyfile
-        copy(source, root / "conf" / name)
-    (root / "conf" / "target" / "glue").mkdir(parents=True)
-    (root / "conf" / "target" / "glue" / "README.md").write_text("glue\n")
-    shutil.copytree(REPO / "pipelines", root / "pipelines", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copyfile(REPO / "dvc.yaml", root / "dvc.yaml")
-    shutil.copyfile(REPO / ".dvcignore", root / ".dvcignore")
-    (root / "src").symlink_to(REPO / "src")
+    if git:
+        subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    write_files(root)
     write_index(root, [])
+    if dvc or git:
+        init_dvc(root)
     return root
 
 
 def write_index(root: Path, targets: list[str], **settings: str) -> None:
     """The project's index of targets."""
-    index = {"profile": "smoke", "judge": "default", "tracking": "none", "execution": "cpu"} | settings
-    (root / "conf" / "pipeline.yaml").write_text(yaml.safe_dump(index | {"targets": targets}))
+    index = {"profile": "smoke", "judge": "default", "tracking": "none", "execution": "cpu", "isolation": "none"} | settings
+    (root / "conf" / "pipeline.yaml").write_text(yaml.safe_dump(index | {"schema_version": 1, "targets": targets}))
 
 
 def add_release(root: Path, variant: str, name: str | None = None, **changes: Any) -> Layout:

@@ -18,7 +18,7 @@ from openassay.plan import read_target
 from openassay.records import to_plain
 from openassay.schedule import Entry, audit_all, history, marks_of, parse_age, write_history
 
-SETTINGS = ["profile=smoke", "judge=default", "tracking=none", "execution=cpu"]
+SETTINGS = ("profile=smoke", "judge=default", "tracking=none", "execution=cpu")
 ENTRY = Entry(
     finished_at="2026-11-01T00:00:00Z", why="never audited", outcome=Outcome.REPRODUCED, reason="", score=1.0, coverage=1.0,
     claims={}, artifacts={}, plan_digest="p", rules_version="1", openassay="0", duration_s=1.0, upstream=None,
@@ -36,7 +36,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def audit(project: Path, *names: str, age: str = "30d") -> dict[str, schedule.Done]:
-    found = audit_all(project, list(names), SETTINGS, age=parse_age(age), ask_upstream=True, force=False, profile=None)
+    layouts = [Layout(project, name) for name in names]
+    found = audit_all(layouts, SETTINGS, age=parse_age(age), ask_upstream=True, force=False, indexed=())
     return {of.target: of for of in found.targets}
 
 

@@ -185,7 +185,7 @@ def tokens(
     Where the order of training is scattered over large files, only the sequences of the first updates are brought then, and those
     beyond on which losses are paired. The recipe is fetched; of the tokens only the hub's list of sizes is.
     """
-    from openassay.plan import compose, make_plan
+    from openassay.plan import make_plan
     from openassay.project import chosen
     from openassay.recipes.replay import ReplayRecipe
     from openassay.sources.fetched import Unavailable
@@ -199,7 +199,7 @@ def tokens(
     root = find_root()
     chosen(root, [target])
     layout = Layout(root, target)
-    plan = make_plan(layout, compose(root))
+    plan = make_plan(layout)
     where = f"conf/target/{target}.yaml"
     if not isinstance(plan.rerun, ReplayRecipe):
         raise BadInput(f"{where}: rerun: only a replay reads published tokens, and this target has none")

@@ -34,7 +34,7 @@ def plan_runs(
     from openassay.core.evidence import share_terms_of, terms_of
     from openassay.core.power import expect, power
     from openassay.core.shares import chances
-    from openassay.plan import compose, make_plan
+    from openassay.plan import make_plan
     from openassay.project import chosen
 
     root = find_root()
@@ -43,7 +43,7 @@ def plan_runs(
     console = terminal.console(130)
     table = terminal.table("target", "claim", "tolerance", "seed noise", by_runs, "caught", "reruns")
     for name in chosen(root, targets):
-        plan = make_plan(Layout(root, name), compose(root, (f"profile={profile}",)))
+        plan = make_plan(Layout(root, name), [f"profile={profile}"])
         for claim in plan.claims:
             tolerance = f"± {claim.tolerance.margin:g}"
             if plan.rerun is None or not claim.testable:

@@ -6,7 +6,7 @@ import csv
 import io
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from openassay import __version__
 from openassay.core.axes import probe, study
@@ -301,31 +301,46 @@ def _provenance(
     )  # fmt: skip
 
 
-def summary(verdict: ReleaseVerdict) -> dict[str, float | int | str | None]:
-    """The verdict's few numbers, for `dvc metrics show` and `dvc exp show`."""
+def summary(verdict: ReleaseVerdict) -> dict[str, Any]:
+    """The verdict's numbers, release and claims, for `dvc metrics` and `dvc exp show`; equal audits give equal ones."""
     outcomes = [claim.outcome for claim in verdict.claims]
     return {
         "outcome": verdict.outcome.value,
         "score": verdict.score.value,
         "coverage": verdict.score.coverage,
-        "claims": len(outcomes),
+        "num_claims": len(outcomes),
         **{outcome.value.lower(): outcomes.count(outcome) for outcome in Outcome},
         "recipe_shown": sum("recipe" in claim.shown for claim in verdict.claims),
         "number_not_reached": sum(claim.why == "number_not_reached" for claim in verdict.claims),
-        "cpu_s": verdict.provenance.cpu_s,
+        "claims": {claim.id: _figures(claim) for claim in verdict.claims},
     }
 
 
+def _figures(claim: Verdict) -> dict[str, Any]:
+    """One claim's numbers; those that it has not are left out."""
+    low, high = claim.interval or (None, None)
+    figures = {
+        "outcome": claim.outcome.value,
+        "published": claim.published.value,
+        "mean": None if claim.difference is None else claim.published.value + claim.difference,
+        "difference": claim.difference,
+        "difference_low": low,
+        "difference_high": high,
+        "runs": claim.runs_used,
+    }
+    return {name: value for name, value in figures.items() if value is not None}
+
+
 def runs_table(verdict: ReleaseVerdict) -> str:
-    """One row a rerun and claim as CSV, for `dvc plots show`: seed, difference in margins, claim."""
+    """One row a rerun and claim as CSV, for `dvc plots`: the rerun's place in the order of the seeds, its difference in margins."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["claim", "seed", "value", "published", "difference_in_margins"])
+    writer.writerow(["claim", "run", "value", "published", "difference_in_margins"])
     for claim in verdict.claims:
-        for seed, value in enumerate(claim.runs):
+        for run, value in enumerate(claim.runs):
             if value is not None:
                 margins = (value - claim.published.value) / claim.tolerance.margin
-                writer.writerow([claim.id, seed, value, claim.published.value, margins])
+                writer.writerow([claim.id, run, value, claim.published.value, margins])
     return text.getvalue()
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from openassay.layout import Layout
-from openassay.plan import Plan, compose, make_plan
+from openassay.plan import Plan, make_plan
 
 
-def run(layout: Layout, asked: tuple[str, ...]) -> Plan:
+def run(layout: Layout, asked: Sequence[str]) -> Plan:
     """Freeze the plan: the target file, our settings composed by Hydra, the seeds, and the digest of it all."""
-    return make_plan(layout, compose(layout.root, asked))
+    return make_plan(layout, asked)
