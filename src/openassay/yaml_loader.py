@@ -35,6 +35,8 @@ def load_yaml(path: Path, where: str | None = None) -> Json:
         data = path.read_bytes()
     except FileNotFoundError:
         raise BadInput(f"{where}: there is no such file") from None
+    except IsADirectoryError:
+        raise BadInput(f"{where}: it is a folder; give a file") from None
     if len(data) > MAX_BYTES:
         raise BadInput(f"{where}: {len(data)} bytes; a target file has at most {MAX_BYTES}")
     try:
