@@ -1,20 +1,24 @@
 """Freeze what will be tested.
 
-reads   conf/target/TARGET.yaml, conf/plan.yaml and what it composes
-writes  experiments/TARGET/plan.yaml
+reads   the target's file, conf/pipeline.yaml and the options that it chooses
+writes  experiments/TARGET/plan.yaml, inputs/STAGE.json: digests of the sections that each stage reads
 """
 
 import sys
 
 from openassay.faults import faults_in_one_line
 from openassay.layout import named_target
-from openassay.plan import write_plan
+from openassay.pipeline import write_pipeline
+from openassay.plan import read_target, write_inputs, write_plan
 from openassay.stages import plan
 
 
 def main() -> None:
-    layout = named_target(sys.argv)
-    write_plan(layout.plan, plan.run(layout, overrides=sys.argv[2:]))
+    layout, asked = named_target(sys.argv), tuple(sys.argv[2:])
+    found = plan.run(layout, asked)
+    write_plan(layout.plan, found)
+    write_inputs(layout, found)
+    write_pipeline(layout, read_target(layout), asked)  # for the next time: what it reads may be other files now
 
 
 if __name__ == "__main__":

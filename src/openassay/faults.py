@@ -5,10 +5,11 @@ A fault says *where: expected, found; what to do*. The release's own failures ar
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,6 +32,13 @@ class BadInput(Fault):
 def printable(text: str) -> str:
     """A stranger's words, fit for a terminal: one line, with nothing in it that moves the cursor, recolours or reorders."""
     return "".join(letter if letter.isprintable() else " " if letter.isspace() else "" for letter in text)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """What to say of a name that is not known: the one that is meant, or all that there are."""
+    there = list(known)
+    near = difflib.get_close_matches(name, there, n=1)
+    return f"did you mean {near[0]}?" if near else f"there are: {', '.join(there) or 'none'}"
 
 
 @contextmanager

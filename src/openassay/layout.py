@@ -9,8 +9,10 @@ from pathlib import Path
 
 from openassay.faults import BadInput
 
-STAGES = ("plan", "fetch", "inspect", "prepare", "evaluate", "rerun", "judge", "report")
-"""The sentence: a release claims; OpenAssay plans, fetches, inspects, prepares, evaluates, reruns, judges and reports."""
+CATALOGUE = "catalogue:"
+"""Stands before the name of a target that comes with OpenAssay, where the project's own are meant otherwise."""
+OUR_CONF = Path(__file__).parent / "conf"
+"""The groups of settings and the targets that come with OpenAssay."""
 
 _NAME = re.compile(r"[a-z0-9_]{1,64}\Z")
 
@@ -20,6 +22,11 @@ def checked_name(name: str, where: str) -> str:
     if not _NAME.match(name):
         raise BadInput(f"{where}: {name!r} is not a name; use a-z, 0-9 and _ (at most 64)")
     return name
+
+
+def is_path(reference: str) -> bool:
+    """Whether a target is meant by the path of its file, not by its name."""
+    return "/" in reference or reference.endswith((".yaml", ".yml"))
 
 
 def cache_home() -> Path:
@@ -39,36 +46,59 @@ def find_root(start: Path | None = None) -> Path:
 
 
 def named_target(argv: list[str]) -> Layout:
-    """Which target was a stage's script called for? The first word of its command line."""
+    """The target that a stage's script was called for: the first word of its command line."""
     if len(argv) < 2:
-        raise BadInput(f"usage: python -P {argv[0]} TARGET")
-    return Layout(find_root(), argv[1])
+        raise BadInput("which target? Give its name, catalogue:NAME or the path of its file")
+    return Layout.named(find_root(), argv[1])
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The paths of one target's audit below a project root."""
+    """The paths of one target's audit below a project's root."""
 
     root: Path
     target: str
+    file: Path | None = None
+    """The target's file, where it is not conf/target/TARGET.yaml of the project."""
 
     def __post_init__(self) -> None:
         checked_name(self.target, "target")
 
+    @classmethod
+    def named(cls, root: Path, reference: str) -> Layout:
+        """The target that `NAME`, `catalogue:NAME` or the path of a file means in a project, whether it is there or not."""
+        if reference.startswith(CATALOGUE):
+            name = checked_name(reference.removeprefix(CATALOGUE), "target")
+            return cls(root, name, OUR_CONF / "target" / f"{name}.yaml")
+        if is_path(reference):
+            path = Path(reference).absolute()
+            own = path.parent == root / "conf" / "target" and path.suffix == ".yaml"
+            return cls(root, checked_name(path.stem, reference), None if own else path)
+        return cls(root, checked_name(reference, "target"))
+
     @property
-    def conf(self) -> Path:
-        """What to verify."""
-        return self.root / "conf"
+    def reference(self) -> str:
+        """The shortest words by which `named` finds this target again."""
+        if self.file is None:
+            return self.target
+        ours = self.file == OUR_CONF / "target" / f"{self.target}.yaml"
+        return f"{CATALOGUE}{self.target}" if ours else str(self.file)
 
     @property
     def target_file(self) -> Path:
         """The release under verification, as data."""
-        return self.conf / "target" / f"{self.target}.yaml"
+        return self.file or self.root / "conf" / "target" / f"{self.target}.yaml"
 
     @property
     def glue_folder(self) -> Path:
         """Short scripts beside the target files, where a release needs one to be called."""
-        return self.conf / "target" / "glue"
+        return self.target_file.parent / "glue"
+
+    def shown(self, path: Path) -> str:
+        """A path as messages name it: from the project's root where it lies below it."""
+        if path.is_relative_to(OUR_CONF) and not path.is_relative_to(self.root):
+            return f"{CATALOGUE}{path.relative_to(OUR_CONF / 'target').with_suffix('').as_posix()}"
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
 
     @property
     def folder(self) -> Path:
@@ -105,6 +135,20 @@ class Layout:
     def checkpoints(self, arm: str, seed: int) -> Path:
         """What the published checkpoints say by themselves, beside their replay."""
         return self.rerun(arm, seed) / "checkpoints.json"
+
+    def inputs(self, stage: str) -> Path:
+        """Digests of the sections of the plan that a stage reads."""
+        return self.folder / "inputs" / f"{stage}.json"
+
+    @property
+    def pipeline(self) -> Path:
+        """The DVC pipeline of this target alone."""
+        return self.folder / "dvc.yaml"
+
+    @property
+    def published(self) -> Path:
+        """The records that are shown to others: an audit never writes here, `openassay publish` does."""
+        return self.folder / "published"
 
     @property
     def verdict(self) -> Path:

@@ -6,6 +6,7 @@ is ours around it: how far to scale down (profile), the error rates (judge) and 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import re
@@ -34,8 +35,8 @@ from openassay.core.types import (
     Review,
 )
 from openassay.environments import EnvironmentSpec
-from openassay.faults import BadInput
-from openassay.layout import Layout, checked_name
+from openassay.faults import BadInput, did_you_mean
+from openassay.layout import OUR_CONF, Layout, checked_name
 from openassay.recipes import Recipe
 from openassay.recipes.formats.draft import check_values
 from openassay.recipes.job import Arm, placeholders
@@ -64,12 +65,24 @@ MOST_PUBLISHED_RUNS = 1_000_000
 
 LEAST_ALPHA, LARGEST_ALPHA = 0.001, 0.1
 
-PROFILE_VARIABLE = "OPENASSAY_PROFILE"
-"""Names a profile that goes before the one of conf/pipeline.yaml: `openassay audit --profile`."""
-
 RESERVED = {"seed", "out", "data", "device"}
 """Placeholders that a parameter may not take: a parameter called seed would give every rerun the same one."""
 
+GROUPS = ("profile", "judge", "execution", "isolation", "tracking")
+"""Groups of settings: folders of conf/ with an option a file, of which conf/pipeline.yaml names one each."""
+
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "fetch": ("artifacts", "rerun"),
+    "inspect": ("components", "citations"),
+    "prepare": ("artifacts", "environment", "glue", "prepare"),
+    "evaluate": ("artifacts", "environment", "evaluate", "glue", "rerun"),
+    "rerun": (
+        "artifacts", "claims", "controls", "environment", "glue", "judge", "probes", "profile", "rerun", "seeds",
+    ),
+}  # fmt: skip
+"""The sections of the plan that a stage reads, beside where and how fast it runs; `judge` and `report` read all of it."""
+
+_OVERRIDE = re.compile(r"[A-Za-z0-9_.,:+/=\[\]-]{1,200}\Z")
 _METRIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./ -]{0,99}\Z")
 
 
@@ -281,6 +294,13 @@ class Execution:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Isolation:
+    """How is a release's code kept from the machine that runs it? No part of what is tested."""
+
+    kind: Literal["none"]
+
+
+@dataclass(frozen=True, kw_only=True)
 class JudgeConfig:
     """Which error rates does the verdict promise?"""
 
@@ -312,7 +332,7 @@ class Plan:
     """All that bears on the verdict, frozen before anything runs: `experiments/TARGET/plan.yaml`."""
 
     digest: Sha256
-    """The pre-registration: sha256 of everything below, but `execution` and `tracking`."""
+    """The pre-registration: sha256 of everything below, but `execution`, `isolation` and `tracking`."""
     schema_version: Literal[1]
     name: str
     release: Release
@@ -337,6 +357,7 @@ class Plan:
     profile: Profile
     judge: JudgeConfig
     execution: Execution
+    isolation: Isolation
     tracking: dict[str, Any]
 
     @property
@@ -366,7 +387,8 @@ class Plan:
     def identity(self) -> str:
         """The digest of all that bears on the verdict."""
         plain: dict[str, object] = declared(self)
-        return digest({key: value for key, value in plain.items() if key not in {"digest", "execution", "tracking"}})
+        elsewhere = {"digest", "execution", "isolation", "tracking"}
+        return digest({key: value for key, value in plain.items() if key not in elsewhere})
 
     def only_alternatives(self) -> frozenset[str]:
         """Artifacts that only an explanation needs: an audit goes without them."""
@@ -384,7 +406,7 @@ class Plan:
 
 def read_target(layout: Layout) -> Target:
     """The target file, checked as far as it can be without fetching anything. `BadInput` names file, key and remedy."""
-    where = _shown(layout.target_file, layout)
+    where = layout.shown(layout.target_file)
     target: Target = parse(Target, _with_rows(_target_data(layout, where), where), where)
     for problem in _check_target(target, layout, where):
         raise BadInput(problem)
@@ -393,7 +415,7 @@ def read_target(layout: Layout) -> Target:
 
 def look_over_target(layout: Layout) -> tuple[Target | None, list[str]]:
     """The target, if its file can be read as one, and all that is wrong with it, a line each."""
-    where = _shown(layout.target_file, layout)
+    where = layout.shown(layout.target_file)
     try:
         data = _target_data(layout, where)
         parse(Target, data, where)  # first without the rows of tables, which need tables that are well formed
@@ -422,10 +444,6 @@ def _with_rows(data: dict[str, Any], where: str) -> dict[str, Any]:
     rows = [claims_of(table, f"{where}: claim_tables.{i}") for i, table in enumerate(tables)]
     claims = data.get("claims", [])
     return data | {"claims": [*claims, *itertools.chain(*rows)]} if isinstance(claims, list) else data
-
-
-def _shown(path: Path, layout: Layout) -> str:
-    return path.relative_to(layout.root).as_posix()
 
 
 def _refused(key: str, check: Callable[..., object], *arguments: Any) -> Iterator[str]:
@@ -506,7 +524,7 @@ def _check_runs(target: Target, layout: Layout, where: str) -> Iterator[str]:
     if target.glue is not None:
         path = layout.glue_folder / target.glue
         if Path(target.glue).name != target.glue or not target.glue.endswith(".py") or not path.is_file():
-            yield f"{where}: glue: {target.glue!r} is not a .py file in {_shown(layout.glue_folder, layout)}/"
+            yield f"{where}: glue: {target.glue!r} is not a .py file in {layout.shown(layout.glue_folder)}/"
     runs = _runs(target)
     if runs and target.environment is None:
         yield f"{where}: environment: missing; {runs[0][0]} runs the release's code, say what must be installed"
@@ -812,30 +830,95 @@ class Settings:
     profile: Profile
     execution: Execution
     judge: JudgeConfig
+    isolation: Isolation
     tracking: dict[str, Any]
 
 
-def compose(conf: Path, overrides: list[str]) -> Settings:
-    """Our own part of the configuration, composed by Hydra from `conf/plan.yaml`; overrides as on Hydra's command line."""
+@functools.cache
+def compose(root: Path | None, asked: tuple[str, ...] = ()) -> Settings:
+    """Our own part of the configuration, composed by Hydra: a project's choices, then what is asked for, in Hydra's grammar.
+
+    root: the project whose conf/pipeline.yaml chooses, and whose conf/ may hold options of its own beside ours; None outside of
+    one. asked: `judge=strict` chooses an option, `profile.runs=50` sets one of its values; such a value is named in the option's
+    name, and no longer has the option's rationale. Raises `BadInput` for an unknown group, option, key or type.
+    """
     from hydra import compose as hydra_compose  # noqa: PLC0415 - only the plan stage needs Hydra
     from hydra import initialize_config_dir  # noqa: PLC0415
+    from hydra.core.override_parser.overrides_parser import OverridesParser  # noqa: PLC0415
     from hydra.errors import HydraException  # noqa: PLC0415
     from omegaconf import OmegaConf  # noqa: PLC0415
     from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
 
+    chosen = choices(root)
+    conf = root / "conf" if root else OUR_CONF
+    where = f"settings ({' '.join(asked)})" if asked else "conf/pipeline.yaml"
     try:
-        with initialize_config_dir(config_dir=str(conf.absolute()), version_base="1.3"):
-            composed = OmegaConf.to_container(hydra_compose("plan", overrides=overrides), resolve=True)
+        parsed = OverridesParser.create().parse_overrides(list(asked))
+        for of in parsed:
+            _check_override(of, where)
+        given = {str(of.key_or_group): str(of.get_value_element_as_str()) for of in parsed}
+        chosen |= {group: given[group] for group in chosen if group in given}
+        values = {key: value for key, value in given.items() if key not in chosen}
+        for group, name in chosen.items():
+            _check_option(root, group, name, {key for key in values if key.startswith(f"{group}.")}, where)
+        search = "'file://" + str(OUR_CONF.resolve()).replace("\\", "\\\\").replace("'", "\\'") + "'"
+        overrides = [f"{key}={value}" for key, value in (chosen | values).items()]
+        with initialize_config_dir(config_dir=str(conf.resolve()), version_base="1.3"):
+            composed = hydra_compose("plan", overrides=[f"hydra.searchpath=[{search}]", *overrides])
+        plain: Any = OmegaConf.to_container(composed, resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise BadInput(f"conf/plan.yaml: {str(error).splitlines()[0]}") from None
-    settings: Settings = parse(Settings, composed, "conf/plan.yaml")
+        raise BadInput(f"{where}: {str(error).strip().splitlines()[0].rstrip('.')}") from None
+    for group in ("profile", "judge"):
+        own = {key.removeprefix(f"{group}."): value for key, value in values.items() if key.startswith(f"{group}.")}
+        plain[group]["name"] = ", ".join([chosen[group], *(f"{key} {value}" for key, value in own.items())])
+        if group == "judge" and own and "rationale" not in own:
+            plain[group]["rationale"] = f"Asked for: {', '.join(f'{key} {value}' for key, value in own.items())}."
+    settings: Settings = parse(Settings, plain, where)
     return settings
 
 
-def make_plan(layout: Layout, overrides: list[str]) -> Plan:
+def choices(root: Path | None) -> dict[str, str]:
+    """The option of each group that a project's conf/pipeline.yaml chooses; of those that it does not name, ours."""
+    ours: Any = load_yaml(OUR_CONF / "pipeline.yaml", "conf/pipeline.yaml")
+    theirs: Any = load_yaml(root / "conf" / "pipeline.yaml", "conf/pipeline.yaml") if root else {}
+    if not isinstance(theirs, dict):
+        raise BadInput(f"conf/pipeline.yaml: expected the keys targets, {', '.join(GROUPS)}")
+    return {group: str(theirs.get(group, ours[group])) for group in GROUPS}
+
+
+def option_file(root: Path | None, group: str, name: str) -> Path | None:
+    """The file of an option of a group: the project's own, else ours; None where there is neither."""
+    folders = [root / "conf", OUR_CONF] if root else [OUR_CONF]
+    return next((path for conf in folders if (path := conf / group / f"{name}.yaml").is_file()), None)
+
+
+def _check_option(root: Path | None, group: str, name: str, keys: set[str], where: str) -> None:
+    """Is there an option of that name, and has it these keys?"""
+    path = option_file(root, group, checked_name(name, f"{where}: {group}"))
+    if path is None:
+        folders = [root / "conf", OUR_CONF] if root else [OUR_CONF]
+        known = sorted({path.stem for conf in folders for path in (conf / group).glob("*.yaml")})
+        raise BadInput(f"{where}: {group}: there is no option {name!r}; {did_you_mean(name, known)}")
+    data = load_yaml(path, f"conf/{group}/{name}.yaml")
+    there = {f"{group}.{key}" for key in (data if isinstance(data, dict) else ())}
+    if unknown := sorted(keys - there):
+        raise BadInput(f"{where}: there is no {unknown[0]}; {did_you_mean(unknown[0], sorted(there))}")
+
+
+def _check_override(override: Any, where: str) -> None:
+    """Is it a plain `group=option` or `group.key=value`? Sweeps, additions and deletions are not taken here."""
+    if override.type is None or override.type.name != "CHANGE" or override.is_sweep_override() or override.package:
+        raise BadInput(f"{where}: {override.input_line!r}: expected group=option or group.key=value")
+    if not _OVERRIDE.match(override.input_line):
+        raise BadInput(f"{where}: {override.input_line!r}: letters, digits and _ . , : + - / = [ ] are taken")
+    group = str(override.key_or_group).partition(".")[0]
+    if group not in GROUPS:
+        raise BadInput(f"{where}: there is no group {group!r}; {did_you_mean(group, GROUPS)}")
+
+
+def make_plan(layout: Layout, settings: Settings) -> Plan:
     """Freeze the plan of a target: what is tested, on which seeds, with which tolerance and error rate."""
     target = read_target(layout)
-    settings = compose(layout.conf, overrides)
     glue = Glue(file=target.glue, sha256=file_digest(layout.glue_folder / target.glue)) if target.glue else None
     arms = _seeds(target, settings.profile)
     plain = {key: value for key, value in to_plain(target).items() if key != "claim_tables"}
@@ -843,7 +926,8 @@ def make_plan(layout: Layout, overrides: list[str]) -> Plan:
         "digest": "0" * 64, "glue": to_plain(glue), "seeds": {"arms": to_plain(arms)},
         "citations": {claim.id: to_plain(claim.cited_at) for claim in target.claims},
         "profile": to_plain(settings.profile), "judge": to_plain(settings.judge),
-        "execution": to_plain(settings.execution), "tracking": settings.tracking,
+        "execution": to_plain(settings.execution), "isolation": to_plain(settings.isolation),
+        "tracking": settings.tracking,
     }  # fmt: skip
     plan: Plan = parse(Plan, data, "plan")
     return replace(plan, digest=plan.identity())
@@ -883,16 +967,25 @@ def write_plan(path: Path, plan: Plan) -> None:
     write_text(path, f"# Frozen by the plan stage; edit conf/target/{plan.name}.yaml instead.\n{text}")
 
 
+def write_inputs(layout: Layout, plan: Plan) -> None:
+    """Write for each stage the digests of the sections of the plan that it reads: what makes it stale."""
+    for stage, sections in SECTIONS.items():
+        found = {name: digest(declared(getattr(plan, name))) for name in sections}
+        write_text(layout.inputs(stage), json.dumps(found, indent=1) + "\n")
+
+
 def read_plan(layout: Layout) -> Plan:
     """The frozen plan; a plan that was edited by hand is refused."""
     if not layout.plan.exists():
-        raise BadInput(f"{_shown(layout.plan, layout)}: there is no plan yet; run `dvc repro plan@{layout.target}`")
-    where = _shown(layout.plan, layout)
+        raise BadInput(f"{layout.shown(layout.plan)}: there is no plan yet; run `openassay audit {layout.reference}`")
+    where = layout.shown(layout.plan)
     try:
         plan: Plan = parse(Plan, yaml.safe_load(layout.plan.read_text(encoding="utf-8")), where)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError, BadInput) as error:
         problem = str(error).splitlines()[0].removeprefix(f"{where}: ")
-        raise BadInput(f"{where}: it is no plan ({problem}); run `dvc repro -f plan@{layout.target}`") from None
+        raise BadInput(
+            f"{where}: it is no plan ({problem}); run `openassay audit --force {layout.reference}`"
+        ) from None
     if plan.identity() != plan.digest:
-        raise BadInput(f"{where}: it was changed after it was frozen; run `dvc repro -f plan@{layout.target}`")
+        raise BadInput(f"{where}: it was changed after it was frozen; run `openassay audit --force {layout.reference}`")
     return plan

@@ -10,11 +10,9 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -26,9 +24,10 @@ from filelock import FileLock, Timeout
 
 from openassay import __version__
 from openassay.core.types import FetchRecord, Outcome, ReleaseVerdict
-from openassay.faults import STATUS_VARIABLE, BadInput, Fault, printable
+from openassay.faults import BadInput, Fault, printable
 from openassay.layout import Layout, cache_home
-from openassay.plan import PROFILE_VARIABLE, Target, make_plan, read_plan, read_target
+from openassay.pipeline import reproduce
+from openassay.plan import Target, compose, make_plan, read_target
 from openassay.provenance import now
 from openassay.records import BrokenRecord, digest, parse, read_record, to_plain, write_text
 from openassay.sources import upstream
@@ -228,26 +227,28 @@ def alone(root: Path, what: str, problem: str, *, exit_code: int = Fault.exit_co
 
 
 def audit_all(
-    root: Path, names: list[str], settings: list[str], *, age: timedelta | None, ask_upstream: bool, force: bool,
-    profile: str | None,
+    layouts: list[Layout], asked: tuple[str, ...], *, age: timedelta | None, ask_upstream: bool, force: bool, indexed: Collection[str]
 ) -> Summary:  # fmt: skip
-    """Audit what is due of these targets, one after another; a target's failure never stops the others."""
+    """Audit what is due of these targets, one after another; a target's failure never stops the others.
+
+    asked: overrides of the settings. indexed: targets that the project's own dvc.yaml names.
+    """
     started_at, done = now(), []
-    for number, name in enumerate(names, start=1):
-        if len(names) > 1:
-            print(f"== {name} ({number} of {len(names)})", flush=True)
+    for number, layout in enumerate(layouts, start=1):
+        if len(layouts) > 1:
+            print(f"== {layout.target} ({number} of {len(layouts)})", flush=True)
         found = _audit_one(
-            Layout(root, name), settings, age=age, ask_upstream=ask_upstream, force=force, profile=profile
+            layout, asked, age=age, ask_upstream=ask_upstream, force=force, indexed=layout.target in indexed
         )
-        if len(names) > 1:
-            print(f"== {name}: {found.status}{': ' + printable(found.why) if found.why else ''}", flush=True)
+        if len(layouts) > 1:
+            print(f"== {layout.target}: {found.status}{': ' + printable(found.why) if found.why else ''}", flush=True)
         done.append(found)
     exit_code = 2 if any(of.status == "fault" for of in done) else 1 if any(of.worse for of in done) else 0
     return Summary(started_at=started_at, finished_at=now(), exit_code=exit_code, targets=tuple(done))
 
 
 def _audit_one(
-    layout: Layout, settings: list[str], *, age: timedelta | None, ask_upstream: bool, force: bool, profile: str | None
+    layout: Layout, asked: tuple[str, ...], *, age: timedelta | None, ask_upstream: bool, force: bool, indexed: bool
 ) -> Done:
     started, why, before = time.monotonic(), "", None
 
@@ -264,7 +265,7 @@ def _audit_one(
         last = entries[-1] if entries else None
         before = last.outcome if last else None
         marks = marks_of(target) if ask_upstream else None
-        planned = make_plan(layout, settings)
+        planned = make_plan(layout, compose(layout.root, asked))
         why = why_due(last, planned.digest, age, marks, datetime.now(UTC))
         if not why:
             if last and marks and (told := _told(last, marks)) != last.upstream:  # from now on a change shows
@@ -281,9 +282,8 @@ def _audit_one(
             entries = history(layout)  # while this one waited for servers, another may have ended
             last = entries[-1] if entries else None
             before = last.outcome if last else None
-            stale = layout.plan.is_file() and not _is_frozen(layout, planned.digest)
             again = force or why.endswith(("days old", "clock")) or why.startswith("upstream")
-            status, message = _repro(layout, force=again, force_plan=stale, profile=profile)
+            status, message = reproduce(layout, target, asked, force=again, indexed=indexed)
             if status != 0:
                 return done("fault", message, exit_status=status)
             after = entry_of(layout, why=why, duration_s=round(time.monotonic() - started, 1), marks=marks)
@@ -316,35 +316,6 @@ def _told(last: Entry, marks: dict[str, str]) -> dict[str, str]:
         else known[name]
         for name, mark in marks.items()
     }
-
-
-def _is_frozen(layout: Layout, plan_digest: str) -> bool:
-    """Is the frozen plan the one that would be frozen now?"""
-    try:
-        return read_plan(layout).digest == plan_digest
-    except BadInput:
-        return False
-
-
-def _repro(layout: Layout, *, force: bool, force_plan: bool, profile: str | None) -> tuple[int, str]:
-    """Run `dvc repro` for one target; gives the exit status and what its fault said."""
-    # dvc starts `python`: it must be the one that runs this command
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-    environment |= {"DVC_NO_ANALYTICS": "1"} | ({PROFILE_VARIABLE: profile} if profile else {})
-    dvc = [sys.executable, "-m", "dvc", "repro"]
-    # dvc does not see a profile that is given here, nor a change of our defaults: the plan is frozen again by force
-    commands = [[*dvc, "--force", "--single-item", f"plan@{layout.target}"]] if force_plan and not force else []
-    commands.append([*dvc, *(["--force"] if force else []), f"report@{layout.target}"])
-    with tempfile.TemporaryDirectory() as folder:
-        status = Path(folder) / "status"
-        for command in commands:
-            done = subprocess.run(
-                command, cwd=layout.root, env=environment | {STATUS_VARIABLE: str(status)}, check=False
-            )
-            if done.returncode != 0:
-                said = status.read_text(encoding="utf-8").partition("\n") if status.exists() else ("", "", "")
-                return int(said[0] or Fault.exit_code), said[2].strip() or "dvc repro failed; the lines above say why"
-    return 0, ""
 
 
 def to_markdown(summary: Summary) -> str:

@@ -116,7 +116,7 @@ class Evidence:
 def render(evidence: Evidence) -> str:
     """The page."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("openassay.report"), autoescape=True, undefined=jinja2.StrictUndefined,
+        loader=jinja2.PackageLoader("openassay.report", "templates"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters.update(number=number, chance=chance, web=web_address, zip=zip)

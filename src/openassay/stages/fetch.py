@@ -21,7 +21,7 @@ def run(plan: Plan, store: Store, layout: Layout, names: Collection[str] | None 
     A source that does not serve is a finding, also where the next one does; a pin that no source meets is the target file's
     mistake (`WrongPin`); a network that is down is a fault, and what came so far is kept.
     """
-    where = layout.target_file.relative_to(layout.root).as_posix()
+    where = layout.shown(layout.target_file)
     findings: list[Finding] = []
     wanted = set(plan.artifacts) - plan.only_alternatives() if names is None else set(names)
     artifacts = tuple(

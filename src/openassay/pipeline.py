@@ -1,0 +1,244 @@
+"""How does DVC run a target's audit? By a pipeline of its own, `experiments/TARGET/dvc.yaml`, one stage after another.
+
+Every target has its own `dvc.yaml` and `dvc.lock`, so that what one audit costs does not grow with the number of targets. What is
+asked for on the command line stands in the plan's command, and so in the lock: what ran is what is recorded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import chdir, contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from openassay import stage_code
+from openassay.faults import STATUS_VARIABLE, BadInput, Fault, printable
+from openassay.layout import OUR_CONF, Layout, cache_home
+from openassay.plan import GROUPS, Target, choices, option_file
+from openassay.records import write_text
+from openassay.yaml_loader import load_yaml
+
+INDEX_STAGE = "audit"
+"""Stage of the project's own dvc.yaml, one for each target of the index."""
+CODE_STAGE = "code"
+"""Stage of a project that holds our source: it writes the digests of the code."""
+LOCK_WAIT_S = 120.0
+"""How long another DVC process in the project is waited for."""
+
+_UP = "../.."
+"""The project's root, from a target's folder."""
+_HEAD = """\
+# Written by OpenAssay from its pipelines/stages.yaml for this target; edit conf/target/ instead.
+#
+#   dvc repro -s dvc.yaml      audits it, from this folder
+"""
+
+
+def write_pipeline(layout: Layout, target: Target, asked: tuple[str, ...] = ()) -> None:
+    """Write a target's dvc.yaml, if it is not there as it should be; `asked` are overrides of the settings."""
+    driver = target.rerun.driver if target.rerun else "none"
+    data: Any = yaml.safe_load((stage_code.PACKAGE / "pipelines" / "stages.yaml").read_text(encoding="utf-8"))
+    plan = data["stages"]["plan"]
+    files = [layout.target_file, *([layout.glue_folder / target.glue] if target.glue else [])]
+    plan["deps"] += [_from_folder(path, layout.root) for path in files]
+    index: Any = load_yaml(layout.root / "conf" / "pipeline.yaml", "conf/pipeline.yaml")
+    named = [group for group in GROUPS if group in index]
+    chosen = choices(layout.root) | {of.partition("=")[0]: of.partition("=")[2] for of in asked if "." not in of}
+    for group in GROUPS:
+        path = option_file(layout.root, group, chosen[group])
+        if path is None:
+            continue
+        dependency = _from_folder(path, layout.root)
+        if group in named and chosen[group] == index[group] and _in_one_place(layout.root, group):
+            dependency = dependency.replace(f"/{group}/{chosen[group]}.yaml", f"/{group}/${{{group}}}.yaml")
+        plan["deps"].append(dependency)
+    variables: list[Any] = [
+        {"target": _word(layout.reference)},
+        {"asked": " ".join(map(_word, asked))},
+        {"code": f"{_UP}/.openassay/code/{driver}"},
+    ]
+    if named:
+        plan["params"] = [{f"{_UP}/conf/pipeline.yaml": named}]
+        variables.append(f"{_UP}/conf/pipeline.yaml:{','.join(named)}")
+    whole = {"vars": variables} | data
+    text = _HEAD + yaml.safe_dump(whole, sort_keys=False, width=130, allow_unicode=True)
+    if not layout.pipeline.is_file() or layout.pipeline.read_text(encoding="utf-8") != text:
+        write_text(layout.pipeline, text)
+
+
+def _word(text: str) -> str:
+    """A word of a command line, as DVC puts it into a shell's; `BadInput` where DVC or the shell would read more into it."""
+    if "${" in text or not text.isprintable():
+        raise BadInput(f"{printable(text)!r}: a name without ${{ is needed; rename the file")
+    return shlex.quote(text)
+
+
+def _in_one_place(root: Path, group: str) -> bool:
+    """Do all options of a group lie in one folder, so that a dependency may name the one that conf/pipeline.yaml chooses?"""
+    own = root / "conf" / group
+    return not own.is_dir() or own.resolve() == (OUR_CONF / group).resolve()
+
+
+def _from_folder(path: Path, root: Path) -> str:
+    """A file as a target's dvc.yaml names it: from the project, else by the link to what comes with OpenAssay, else in full."""
+    if path.is_relative_to(root):
+        return f"{_UP}/{path.relative_to(root).as_posix()}"
+    if path.is_relative_to(OUR_CONF):
+        return f"{_UP}/.openassay/conf/{path.relative_to(OUR_CONF).as_posix()}"
+    return _plain_path(path)
+
+
+def _plain_path(path: Path) -> str:
+    if "${" in str(path):
+        raise BadInput(f"{path}: a path without ${{ is needed; move the file")
+    return str(path)
+
+
+def link_package(root: Path) -> None:
+    """Let the project's `.openassay/` lead to the settings, targets and code digests of the package that runs now.
+
+    Where another version is installed in its place, the links lead to that one: DVC then sees what has changed.
+    """
+    folder = root / ".openassay"
+    folder.mkdir(exist_ok=True)
+    if not (folder / ".gitignore").exists():
+        write_text(folder / ".gitignore", "*\n")
+    _link(folder / "conf", OUR_CONF.absolute())
+    if not _holds_our_source(root):
+        code = stage_code.PACKAGE / "code"
+        _link(folder / "code", code if code.is_dir() else _digests_of_checkout())
+
+
+def _holds_our_source(root: Path) -> bool:
+    return stage_code.PACKAGE == root / "src" / "openassay"
+
+
+def _link(link: Path, to: Path) -> None:
+    if link.is_symlink() and Path(os.readlink(link)) == to:
+        return
+    temporary = link.with_name(f".{link.name}.{os.getpid()}")
+    temporary.symlink_to(to)
+    temporary.replace(link)
+
+
+def _digests_of_checkout() -> Path:
+    """The folder of code digests of a package that runs from a checkout: written once for each state of its files."""
+    files = sorted(path for path in stage_code.PACKAGE.rglob("*") if path.suffix in {".py", ".json", ".j2"})
+    files += sorted((stage_code.PACKAGE / "pipelines").glob("*.py"))
+    state = [(str(path), (stat := path.stat()).st_mtime_ns, stat.st_size) for path in files]
+    folder = cache_home() / "code" / hashlib.sha256(repr(state).encode()).hexdigest()[:32]
+    if not (folder / "complete").is_file():
+        stage_code.write(folder)
+        (folder / "complete").touch()
+    return folder
+
+
+def reproduce(
+    layout: Layout, target: Target, asked: tuple[str, ...] = (), *, force: bool, indexed: bool, say: Callable[[str], None] = print
+) -> tuple[int, str]:  # fmt: skip
+    """Run a target's audit by DVC; gives the exit status and what its fault said.
+
+    force: run every stage, also one whose inputs have not changed. indexed: the project's dvc.yaml names it too.
+    """
+    write_pipeline(layout, target, asked)
+    link_package(layout.root)
+    with chdir(layout.root), tempfile.TemporaryDirectory() as folder, _environment(Path(folder) / "status"):
+        dvc = _Dvc(layout.root, say)
+        if _holds_our_source(layout.root):
+            dvc.run(f"dvc.yaml:{CODE_STAGE}")
+        for stage in stage_code.STAGES:
+            if problem := dvc.run(f"experiments/{layout.target}/dvc.yaml:{stage}", force=force):
+                status = Path(folder) / "status"
+                said = status.read_text(encoding="utf-8").partition("\n") if status.exists() else ("", "", "")
+                return int(said[0] or Fault.exit_code), said[2].strip() or problem
+        if indexed:
+            dvc.take_over(f"dvc.yaml:{INDEX_STAGE}@{layout.target}")
+    return 0, ""
+
+
+class _Dvc:
+    """DVC in this process: it is asked for one stage after another, without its words on git, storage and support."""
+
+    def __init__(self, root: Path, say: Callable[[str], None]) -> None:
+        from dvc.exceptions import NotDvcRepoError  # noqa: PLC0415 - only an audit needs DVC
+        from dvc.repo import Repo  # noqa: PLC0415
+
+        logger = logging.getLogger("dvc")
+        logger.handlers = [_Told(say)]
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+        try:
+            self.repo = Repo(str(root))
+        except NotDvcRepoError:
+            raise BadInput(f"{root}: DVC is not set up here; run `openassay init`, or `dvc init`") from None
+
+    def run(self, address: str, *, force: bool = False) -> str:
+        """Run a stage if it is stale; gives what went wrong, or nothing."""
+        return self._ask(lambda: self.repo.reproduce(address, single_item=True, force=force))
+
+    def take_over(self, address: str) -> str:
+        """Note in the lock that a stage has seen its inputs, without running it."""
+        return self._ask(lambda: self.repo.commit(address, force=True))
+
+    def _ask(self, do: Callable[[], object]) -> str:
+        from dvc.exceptions import DvcException  # noqa: PLC0415
+        from dvc.lock import LockError  # noqa: PLC0415
+
+        until = time.monotonic() + LOCK_WAIT_S
+        while True:
+            try:
+                do()
+            except DvcException as problem:
+                causes = list(_causes(problem))
+                if any(isinstance(of, LockError) for of in causes) and time.monotonic() < until:
+                    time.sleep(0.2)
+                    continue
+                return printable(str(causes[-1]))
+            return ""
+
+
+def _causes(problem: BaseException | None) -> Iterator[BaseException]:
+    while problem:
+        yield problem
+        problem = problem.__cause__
+
+
+class _Told(logging.Handler):
+    """Passes on which stage runs, and warnings."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__()
+        self.say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One message of DVC's."""
+        text = record.getMessage()
+        if record.msg.startswith("Running stage"):
+            self.say(f"{text.strip(':').split(chr(39))[1].rpartition(':')[2]} ...")
+        elif record.levelno >= logging.WARNING:
+            print(f"warning: {printable(text)}", file=sys.stderr)
+
+
+@contextmanager
+def _environment(status: Path) -> Iterator[None]:
+    """What the stages' processes get: this interpreter as `python`, and where a fault is told."""
+    given = {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "DVC_NO_ANALYTICS": "1", STATUS_VARIABLE: str(status),
+    }  # fmt: skip
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})

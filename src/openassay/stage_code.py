@@ -1,0 +1,107 @@
+"""Which of our code does each stage use, and is it still the same? One digest for each driver and stage.
+
+A stage's code is what its script imports, directly or not, without what it never runs: the recipes of other drivers, and, in
+every stage but `rerun`, the trainers. Python is compared as parsed, so that a comment makes nothing stale. The digests are files,
+`DRIVER/STAGE`, which `dvc.yaml` names as dependencies: the wheel brings them; from a checkout they are written anew when the
+code changes. This module is run while the wheel is built, and imports the standard library only.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import sys
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+STAGES = ("plan", "fetch", "inspect", "prepare", "evaluate", "rerun", "judge", "report")
+"""The sentence: a release claims; OpenAssay plans, fetches, inspects, prepares, evaluates, reruns, judges and reports."""
+DRIVERS = ("python", "native", "replay", "pretrain", "none")
+"""Who reruns: modules of `recipes`, or nobody."""
+TRAINERS = ("openassay.training.", "openassay.protocols.")
+"""Packages that only the stage `rerun` runs."""
+READERS = ("openassay.recipes.formats.",)
+"""Packages that only the drivers `replay` and `pretrain` use."""
+NOUNS = {"openassay.training.recipe", "openassay.recipes.formats.draft"}
+"""Modules of these that say what a recipe is, and so what a plan may hold."""
+
+
+def script(stage: str) -> str:
+    """The module of a stage's script (`inspect.py` would stand in for the standard library's module)."""
+    return "openassay.pipelines.inspect_" if stage == "inspect" else f"openassay.pipelines.{stage}"
+
+
+def modules(stage: str, driver: str) -> list[str]:
+    """The modules of ours that a stage uses for targets of a driver, by name."""
+    others = {f"openassay.recipes.{other}" for other in DRIVERS if other != driver}
+    never = (TRAINERS if stage != "rerun" else ()) + (READERS if driver not in {"replay", "pretrain"} else ())
+    found: set[str] = set()
+    todo = [script(stage)]
+    while todo:
+        name = todo.pop()
+        if name in found or name in others or (name.startswith(never) and name not in NOUNS):
+            continue
+        found.add(name)
+        todo += _imported(name)
+    return sorted(found)
+
+
+def digest(stage: str, driver: str) -> str:
+    """sha256 of the code and the data files that a stage uses for targets of a driver."""
+    parts = "\n".join(f"{name} {_digest(name)}" for name in modules(stage, driver))
+    return hashlib.sha256(parts.encode()).hexdigest()
+
+
+def write(folder: Path) -> None:
+    """Write every digest below a folder; a file that says the same already is left as it is."""
+    for driver in DRIVERS:
+        for stage in STAGES:
+            path, text = folder / driver / stage, digest(stage, driver) + "\n"
+            if not path.is_file() or path.read_text(encoding="ascii") != text:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="ascii")
+
+
+def _file(name: str) -> Path | None:
+    """The file of one of our modules; None where a name is no module."""
+    base = PACKAGE.joinpath(*name.split(".")[1:])
+    return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
+
+
+@functools.cache
+def _tree(name: str) -> ast.Module:
+    path = _file(name)
+    assert path is not None  # noqa: S101 - _imported has looked
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def _imported(name: str) -> list[str]:
+    """The modules of ours that a module imports anywhere in it; importing a.b.c runs a and a.b too."""
+    names: list[str] = []
+    for node in ast.walk(_tree(name)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    ours = [of.split(".") for of in names if of.split(".")[0] == "openassay"]
+    parents = {".".join(parts[:end]) for parts in ours for end in range(1, len(parts) + 1)}
+    return sorted(of for of in parents if _file(of))
+
+
+@functools.cache
+def _digest(name: str) -> str:
+    """Of one module as parsed, and of the data files beside or below it that it names."""
+    path = _file(name)
+    assert path is not None  # noqa: S101 - _imported has looked
+    text = path.read_text(encoding="utf-8")
+    parts = [ast.dump(_tree(name)).encode()]
+    if path.parent != PACKAGE:  # there lie conf/ and pipelines/, which are dependencies of their own
+        files = sorted(of for of in path.parent.rglob("*") if of.is_file() and of.suffix not in {".py", ".pyc"})
+        parts += [of.read_bytes() for of in files if f'"{of.name}"' in text or f'"{of.parent.name}"' in text]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))
