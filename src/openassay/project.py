@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from openassay.faults import BadInput
-from openassay.layout import checked_name
+from openassay.faults import BadInput, did_you_mean
+from openassay.layout import CATALOGUE, Layout, checked_name, find_root, is_path
 from openassay.yaml_loader import load_yaml
 
 SETTINGS = ("profile", "judge", "tracking", "execution")
@@ -41,18 +42,6 @@ def _setting(root: Path, group: str, name: str, where: str) -> str:
     return name
 
 
-def chosen(root: Path, names: list[str] | None) -> list[str]:
-    """The targets of these names, or of the whole index; `BadInput` for one that is not in it."""
-    known = index(root)
-    for name in names or []:
-        checked_name(name, "target")
-        if name not in known:
-            file = root / "conf" / "target" / f"{name}.yaml"
-            todo = "add it to targets in conf/pipeline.yaml" if file.is_file() else f"there are: {', '.join(known)}"
-            raise BadInput(f"no target {name!r} in the index; {todo}")
-    return names or known
-
-
 def settings_of(root: Path, profile: str | None) -> list[str]:
     """Our part of the configuration as conf/pipeline.yaml has it, with another profile if one is given."""
     data: Any = load_yaml(root / "conf" / "pipeline.yaml", "conf/pipeline.yaml")
@@ -60,3 +49,50 @@ def settings_of(root: Path, profile: str | None) -> list[str]:
     if profile is not None:
         chosen["profile"] = _setting(root, "profile", profile, "--profile")
     return [f"{group}={name}" for group, name in chosen.items()]
+
+
+def layouts(root: Path, references: Iterable[str]) -> list[Layout]:
+    """The targets that are meant by name, as `catalogue:NAME` or by the path of a file; `BadInput` for one that is not there."""
+    found: dict[str, Layout] = {}
+    for reference in references:
+        layout = Layout.named(root, reference)
+        if not layout.target_file.is_file():
+            if is_path(reference):
+                raise BadInput(f"{reference}: there is no such file")
+            ours = reference.startswith(CATALOGUE)
+            names = sorted(path.stem for path in layout.target_file.parent.glob("*.yaml"))
+            there = did_you_mean(layout.target, names)
+            where = "in the catalogue" if ours else "in conf/target/"
+            raise BadInput(f"{reference}: there is no target of that name {where}; {there}")
+        own = root / "conf" / "target" / f"{layout.target}.yaml"
+        twice = found.get(layout.target, layout) != layout
+        if twice or (layout.file and own.is_file() and own.resolve() != layout.file.resolve()):
+            raise BadInput(
+                f"{reference}: another target is called {layout.target} here; rename one, since records lie by name"
+            )
+        found[layout.target] = layout
+    return list(found.values())
+
+
+def target_names(root: Path) -> list[str]:
+    """The names of all targets of a project: the files of conf/target/."""
+    return sorted(checked_name(path.stem, path.name) for path in (root / "conf" / "target").glob("*.yaml"))
+
+
+def meant(references: list[str] | None) -> list[Layout]:
+    """The targets that are meant, all of the project's when none is named. Paths and the catalogue need no project."""
+    nowhere = all(is_path(reference) or reference.startswith(CATALOGUE) for reference in references or [""])
+    root = (nearest_root() or Path.cwd()) if nowhere else find_root()
+    return [
+        layout
+        for reference in references or target_names(root)
+        for layout in ([Layout.named(root, reference)] if is_path(reference) else layouts(root, [reference]))
+    ]
+
+
+def nearest_root() -> Path | None:
+    """The project's root, or None outside of a project."""
+    try:
+        return find_root()
+    except BadInput:
+        return None

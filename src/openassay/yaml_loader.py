@@ -9,11 +9,14 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
-from openassay.core.types import Json
 from openassay.faults import BadInput
+
+if TYPE_CHECKING:
+    from openassay.core.types import Json
 
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 12
