@@ -9,6 +9,9 @@ from pathlib import Path
 
 from openassay.faults import BadInput
 
+GROUPS = ("profile", "judge", "execution", "isolation", "tracking")
+"""Groups of settings: folders of conf/ with an option a file, of which conf/pipeline.yaml names one each."""
+
 CATALOGUE = "catalogue:"
 """Stands before the name of a target that comes with OpenAssay, where the project's own are meant otherwise."""
 OUR_CONF = Path(__file__).parent / "conf"

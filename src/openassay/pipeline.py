@@ -22,8 +22,8 @@ import yaml
 
 from openassay import stage_code
 from openassay.faults import STATUS_VARIABLE, BadInput, Fault, printable
-from openassay.layout import OUR_CONF, Layout, cache_home
-from openassay.plan import GROUPS, Target, choices, option_file
+from openassay.layout import GROUPS, OUR_CONF, Layout, cache_home
+from openassay.plan import Target, choices, option_file
 from openassay.records import write_text
 from openassay.yaml_loader import load_yaml
 
@@ -119,7 +119,7 @@ def link_package(root: Path) -> None:
 
 
 def _holds_our_source(root: Path) -> bool:
-    return stage_code.PACKAGE == root / "src" / "openassay"
+    return root / "src" / "openassay" == stage_code.PACKAGE
 
 
 def _link(link: Path, to: Path) -> None:

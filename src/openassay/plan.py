@@ -36,7 +36,7 @@ from openassay.core.types import (
 )
 from openassay.environments import EnvironmentSpec
 from openassay.faults import BadInput, did_you_mean
-from openassay.layout import OUR_CONF, Layout, checked_name
+from openassay.layout import GROUPS, OUR_CONF, Layout, checked_name
 from openassay.recipes import Recipe
 from openassay.recipes.formats.draft import check_values
 from openassay.recipes.job import Arm, placeholders
@@ -67,9 +67,6 @@ LEAST_ALPHA, LARGEST_ALPHA = 0.001, 0.1
 
 RESERVED = {"seed", "out", "data", "device"}
 """Placeholders that a parameter may not take: a parameter called seed would give every rerun the same one."""
-
-GROUPS = ("profile", "judge", "execution", "isolation", "tracking")
-"""Groups of settings: folders of conf/ with an option a file, of which conf/pipeline.yaml names one each."""
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "fetch": ("artifacts", "rerun"),
@@ -850,7 +847,6 @@ def compose(root: Path | None, asked: tuple[str, ...] = ()) -> Settings:
     from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
 
     chosen = choices(root)
-    conf = root / "conf" if root else OUR_CONF
     where = f"settings ({' '.join(asked)})" if asked else "conf/pipeline.yaml"
     try:
         parsed = OverridesParser.create().parse_overrides(list(asked))
@@ -861,10 +857,12 @@ def compose(root: Path | None, asked: tuple[str, ...] = ()) -> Settings:
         values = {key: value for key, value in given.items() if key not in chosen}
         for group, name in chosen.items():
             _check_option(root, group, name, {key for key in values if key.startswith(f"{group}.")}, where)
-        search = "'file://" + str(OUR_CONF.resolve()).replace("\\", "\\\\").replace("'", "\\'") + "'"
         overrides = [f"{key}={value}" for key, value in (chosen | values).items()]
-        with initialize_config_dir(config_dir=str(conf.resolve()), version_base="1.3"):
-            composed = hydra_compose("plan", overrides=[f"hydra.searchpath=[{search}]", *overrides])
+        if root and (root / "conf").resolve() != OUR_CONF.resolve():
+            quoted = str((root / "conf").resolve()).replace("\\", "\\\\").replace("'", "\\'")
+            overrides.append(f"hydra.searchpath=['file://{quoted}']")
+        with initialize_config_dir(config_dir=str(OUR_CONF.resolve()), version_base="1.3"):
+            composed = hydra_compose("plan", overrides=overrides)
         plain: Any = OmegaConf.to_container(composed, resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise BadInput(f"{where}: {str(error).strip().splitlines()[0].rstrip('.')}") from None
@@ -887,17 +885,25 @@ def choices(root: Path | None) -> dict[str, str]:
 
 
 def option_file(root: Path | None, group: str, name: str) -> Path | None:
-    """The file of an option of a group: the project's own, else ours; None where there is neither."""
-    folders = [root / "conf", OUR_CONF] if root else [OUR_CONF]
-    return next((path for conf in folders if (path := conf / group / f"{name}.yaml").is_file()), None)
+    """The file of an option of a group, the project's own or ours; None where there is none, `BadInput` where there are two."""
+    files = [conf / group / f"{name}.yaml" for conf in _folders(root)]
+    found = [path for path in files if path.is_file()]
+    if len(found) > 1:
+        raise BadInput(f"conf/{group}/{name}.yaml: OpenAssay has an option of that name; give yours another one")
+    return found[0] if found else None
+
+
+def _folders(root: Path | None) -> list[Path]:
+    """Where options lie: in a project's conf/, if it is not ours, and in ours."""
+    own = [root / "conf"] if root else []
+    return own if own and own[0].resolve() == OUR_CONF.resolve() else [*own, OUR_CONF]
 
 
 def _check_option(root: Path | None, group: str, name: str, keys: set[str], where: str) -> None:
     """Is there an option of that name, and has it these keys?"""
     path = option_file(root, group, checked_name(name, f"{where}: {group}"))
     if path is None:
-        folders = [root / "conf", OUR_CONF] if root else [OUR_CONF]
-        known = sorted({path.stem for conf in folders for path in (conf / group).glob("*.yaml")})
+        known = sorted({path.stem for conf in _folders(root) for path in (conf / group).glob("*.yaml")})
         raise BadInput(f"{where}: {group}: there is no option {name!r}; {did_you_mean(name, known)}")
     data = load_yaml(path, f"conf/{group}/{name}.yaml")
     there = {f"{group}.{key}" for key in (data if isinstance(data, dict) else ())}

@@ -1,30 +1,35 @@
-"""What does a project hold? Its index, its targets and its settings, without looking into a target."""
+"""What does a project hold? Its index and its targets, without looking into a target."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from openassay.faults import BadInput, did_you_mean
-from openassay.layout import CATALOGUE, Layout, checked_name, find_root, is_path
+from openassay.layout import CATALOGUE, GROUPS, Layout, checked_name, find_root, is_path
 from openassay.yaml_loader import load_yaml
 
-SETTINGS = ("profile", "judge", "tracking", "execution")
-"""Keys of conf/pipeline.yaml that name a file in a folder of conf/ of the same name."""
+SCHEMA_VERSION = 1
+"""Of a project's layout: conf/pipeline.yaml says by which a project was made."""
 
 
 def index(root: Path) -> list[str]:
-    """The targets of conf/pipeline.yaml. `BadInput` when a name or a setting is odd, or a file is missing."""
+    """The targets of conf/pipeline.yaml: those that plain `dvc repro` audits. `BadInput` where the file is not right."""
     where = "conf/pipeline.yaml"
     data = load_yaml(root / where, where)
     if not isinstance(data, dict):
-        raise BadInput(f"{where}: expected the keys targets, {', '.join(SETTINGS)}")
-    for group in SETTINGS:  # dvc puts them into a shell's line
-        _setting(root, group, str(data.get(group, "")), f"{where}: {group}")
+        raise BadInput(f"{where}: expected the keys schema_version, targets, {', '.join(GROUPS)}")
+    if (version := data.get("schema_version")) != SCHEMA_VERSION:
+        raise BadInput(
+            f"{where}: schema_version: expected {SCHEMA_VERSION}, found {version}: another version made this project. "
+            "Run `openassay init` in an empty folder and take its dvc.yaml and conf/pipeline.yaml over; targets stay as they are"
+        )
+    if unknown := set(data) - {"schema_version", "targets", *GROUPS}:
+        known = did_you_mean(min(unknown), ["schema_version", "targets", *GROUPS])
+        raise BadInput(f"{where}: {min(unknown)}: unknown key; {known}")
     names = data.get("targets")
-    if not isinstance(names, list) or not names:
-        raise BadInput(f"{where}: targets: a list of target names is needed")
+    if not isinstance(names, list):
+        raise BadInput(f"{where}: targets: a list of target names is needed; it may be empty")
     checked = [checked_name(str(name), f"{where}: targets.{i}") for i, name in enumerate(names)]
     for i, name in enumerate(checked):
         if checked.index(name) != i:
@@ -32,23 +37,6 @@ def index(root: Path) -> list[str]:
         if not (root / "conf" / "target" / f"{name}.yaml").is_file():
             raise BadInput(f"{where}: targets.{i}: conf/target/{name}.yaml does not exist")
     return checked
-
-
-def _setting(root: Path, group: str, name: str, where: str) -> str:
-    """The name of a file in conf/GROUP/; `BadInput` when there is none of that name."""
-    if not (root / "conf" / group / f"{checked_name(name, where)}.yaml").is_file():
-        known = ", ".join(sorted(path.stem for path in (root / "conf" / group).glob("*.yaml")))
-        raise BadInput(f"{where}: conf/{group}/{name}.yaml does not exist; there are: {known}")
-    return name
-
-
-def settings_of(root: Path, profile: str | None) -> list[str]:
-    """Our part of the configuration as conf/pipeline.yaml has it, with another profile if one is given."""
-    data: Any = load_yaml(root / "conf" / "pipeline.yaml", "conf/pipeline.yaml")
-    chosen = {group: str(data[group]) for group in SETTINGS}
-    if profile is not None:
-        chosen["profile"] = _setting(root, "profile", profile, "--profile")
-    return [f"{group}={name}" for group, name in chosen.items()]
 
 
 def layouts(root: Path, references: Iterable[str]) -> list[Layout]:

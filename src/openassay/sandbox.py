@@ -58,7 +58,7 @@ def make_room(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout, *,
     if needs_environment and plan.environment is not None:
         try:
             files = artifact_files(store, fetched, plan.environment.install)
-            where = f"{layout.target_file.relative_to(layout.root).as_posix()}: environment"
+            where = f"{layout.shown(layout.target_file)}: environment"
             environment = build(plan.environment, files, where, plan.name)
         except (Unavailable, NotBuilt) as problem:
             raise NotPossible(f"the environment cannot be built: {problem}") from None

@@ -227,7 +227,8 @@ def alone(root: Path, what: str, problem: str, *, exit_code: int = Fault.exit_co
 
 
 def audit_all(
-    layouts: list[Layout], asked: tuple[str, ...], *, age: timedelta | None, ask_upstream: bool, force: bool, indexed: Collection[str]
+    layouts: list[Layout], asked: tuple[str, ...], *, age: timedelta | None, ask_upstream: bool, force: bool,
+    indexed: Collection[str],
 ) -> Summary:  # fmt: skip
     """Audit what is due of these targets, one after another; a target's failure never stops the others.
 

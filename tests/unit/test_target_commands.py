@@ -38,7 +38,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = make_project(tmp_path / "project")
     add_release(root, "honest")
     add_release(root, "inflated")
-    write_index(root, ["honest"])
+    write_index(root, ["honest"], schema_version=1)  # type: ignore[arg-type]
     monkeypatch.chdir(root)
     return root
 

@@ -18,9 +18,17 @@ from openassay.layout import Layout, find_root
 
 
 def audit(
-    targets: OptionalTargets = None,
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TARGET|SETTING]...",
+            help="Targets: a name of conf/target/, catalogue:NAME for one of OpenAssay's own, or the path of a file. Settings, "
+            "as on Hydra's command line: judge=strict, profile.runs=50",
+            autocompletion=complete_targets,
+        ),
+    ] = None,
     *,
-    every: Annotated[bool, typer.Option("--all", help="Every target of conf/pipeline.yaml")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Every target of conf/target/")] = False,
     due: Annotated[
         str | None,
         typer.Option(
@@ -28,52 +36,60 @@ def audit(
             help="Only what is due: never audited, older than AGE (12h, 30d, 4w), or its plan or its sources have changed",
         ),
     ] = None,
-    profile: Annotated[
-        str | None, typer.Option(help="Profile of conf/profile/, instead of the one in conf/pipeline.yaml")
-    ] = None,
+    profile: Annotated[str | None, typer.Option(help="The same as the setting profile=NAME")] = None,
     force: Annotated[
         bool, typer.Option(help="Run every stage again, even if nothing changed; reruns are kept")
     ] = False,
+    publish: Annotated[
+        bool, typer.Option(help="Then keep the records in experiments/TARGET/published/, to be committed")
+    ] = False,
 ) -> None:
-    """Audit releases: run the pipeline for them, as `dvc repro report@TARGET` does, and show the verdicts.
+    """Audit releases: run the pipeline for them, as `dvc repro audit@TARGET` does, and show the verdicts.
 
     One target's failure never stops the others. Exit status: 0 as before; 1 an outcome changed for the worse; 2 a target could
     not be audited (3 for a single target, where the fault is not in its file). experiments/summary.md and .json say what came
-    out of several.
+    out of several. Outside of a project, the path of a file is audited in a project of its own below the cache.
     """
     from openassay import schedule
-    from openassay.plan import read_target
-    from openassay.project import chosen, settings_of
+    from openassay.new_project import project_for
+    from openassay.new_project import publish as keep
+    from openassay.plan import compose, read_target
+    from openassay.project import index, layouts, target_names
 
-    root = find_root()
-    if not targets and not every and due is None:
+    named = [word for word in targets or [] if "=" not in word]
+    asked = tuple(word for word in targets or [] if "=" in word) + ((f"profile={profile}",) if profile else ())
+    if not named and not every and due is None:
         raise BadInput("audit: name targets, or give --all, or --due 30d")
-    if targets and every:
+    if named and every:
         raise BadInput("audit: give either the names of targets, or --all")
+    root = project_for(named)
+    compose(root, asked)
     age = schedule.parse_age(due) if due is not None else None
-    names = list(dict.fromkeys(chosen(root, targets)))
-    settings = settings_of(root, profile)
-    if targets and due is None:
-        for name in names:  # what can be said before anything runs is said now
-            read_target(Layout(root, name))
+    chosen = layouts(root, named or target_names(root))
+    indexed = index(root)
+    if named and due is None:
+        for layout in chosen:  # what can be said before anything runs is said now
+            read_target(layout)
     busy = "another round of audits is running in this project; wait for its end, then the same again"
     with ExitStack() as held:
         if every or due is not None:
             held.enter_context(schedule.alone(root, "schedule", busy, exit_code=2))
-        summary = schedule.audit_all(
-            root, names, settings, age=age, ask_upstream=due is not None, force=force, profile=profile
-        )
-        scheduled = every or due is not None or len(names) > 1
+        summary = schedule.audit_all(chosen, asked, age=age, ask_upstream=due is not None, force=force, indexed=indexed)
+        scheduled = every or due is not None or len(chosen) > 1
         markdown = None
         try:
             markdown = schedule.write_summary(root, summary)[0] if scheduled else None
         except OSError as problem:  # what was audited is audited, and the exit status says what came of it
             print(f"warning: no summary was written: {printable(str(problem))}", file=sys.stderr)
-    _show(root, [of.target for of in summary.targets if of.status == "audited"])
+    audited = [of.target for of in summary.targets if of.status == "audited"]
+    _show(root, audited)
+    if publish:
+        for name in audited:
+            print(f"published: {keep(Layout(root, name))}")
     for of in summary.targets:
         for words in of.worse:
             print(f"worse than before: {of.target}: {printable(words)}", file=sys.stderr)
-        if of.status == "fault" and len(names) > 1:
+        if of.status == "fault" and len(chosen) > 1:
             print(f"could not be audited: {of.target}: {printable(of.message)}", file=sys.stderr)
     if markdown:
         print(f"summary: {markdown}")

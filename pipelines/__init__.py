@@ -1,0 +1,1 @@
+"""One thin script a stage: `python -P -m openassay.pipelines.STAGE TARGET`; stages.yaml says when each is run."""

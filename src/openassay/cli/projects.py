@@ -1,0 +1,40 @@
+"""A project of one's own: make it, and keep its records for others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from openassay.cli.arguments import complete_targets
+from openassay.layout import find_root
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="An empty folder or a git repository")] = Path(),
+) -> None:
+    """Make a project: settings, an index of targets, the pipeline and a CI workflow. Nothing that is there is overwritten.
+
+    Its targets are files of conf/target/; settings that it does not name, and options without a file there, are OpenAssay's own.
+    """
+    from openassay.new_project import IF_NONE, init
+
+    written = init(folder)
+    print(f"a project in {folder.absolute()}: {', '.join(written)}")
+    for name in IF_NONE:
+        if name not in written:
+            print(f"{name} was there and is left as it is")
+    print("next: put a target into conf/target/NAME.yaml (`openassay check NAME`), then `openassay audit NAME`;")
+    print("or audit one that comes with OpenAssay: `openassay audit catalogue:mnist1d_logistic`")
+
+
+def publish(
+    targets: Annotated[list[str], typer.Argument(help="Names of targets", autocompletion=complete_targets)],
+) -> None:
+    """Keep the records of the last audits in experiments/TARGET/published/, to be committed: an audit never writes there."""
+    from openassay.new_project import publish
+    from openassay.project import layouts
+
+    for layout in layouts(find_root(), targets):
+        print(publish(layout))

@@ -1,0 +1,92 @@
+"""How does a lab get a project of its own? `openassay init` makes one; and its records are published when it asks for it."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout, suppress
+from pathlib import Path
+
+from openassay import __version__
+from openassay.faults import BadInput
+from openassay.layout import Layout, cache_home, checked_name, find_root, is_path
+from openassay.pipeline import link_package
+from openassay.records import digest, write_text
+
+FILES = {
+    "conf/pipeline.yaml": "pipeline.yaml", "dvc.yaml": "dvc.yaml", "experiments/.gitignore": "experiments.gitignore",
+    ".github/workflows/openassay.yml": "workflow.yml",
+}  # fmt: skip
+"""What a new project gets, each from a file of `project_files/`."""
+IF_NONE = {"README.md": "README.md", ".gitignore": "gitignore"}
+"""The same, where there is none of that name: these may be somebody's own."""
+
+
+def init(folder: Path) -> list[str]:
+    """Make a project in a folder, which may be a git repository; gives the files that were written.
+
+    Raises `BadInput`, before anything is written, inside a project and where a file of a project's lies already.
+    """
+    folder = folder.absolute()
+    try:
+        root = find_root(folder)
+    except BadInput:
+        pass
+    else:
+        raise BadInput(f"{folder}: {root} is an OpenAssay project already; nothing was written")
+    if there := [name for name in [*FILES, "conf/target"] if (folder / name).exists()]:
+        raise BadInput(f"{folder}: {', '.join(there)} is there already; move it, or choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    written = {name: of for name, of in (FILES | IF_NONE).items() if not (folder / name).exists()}
+    for name, of in written.items():
+        text = (Path(__file__).parent / "project_files" / of).read_text(encoding="utf-8")
+        write_text(folder / name, text.replace("VERSION", __version__))
+    (folder / "conf" / "target" / "glue").mkdir(parents=True)
+    _init_dvc(folder)
+    link_package(folder)
+    return sorted(written)
+
+
+def _init_dvc(folder: Path) -> None:
+    """Set DVC up in a folder, unless it or one above it is: with git where there is git."""
+    from dvc.exceptions import NotDvcRepoError  # noqa: PLC0415 - takes a while to import
+    from dvc.repo import Repo  # noqa: PLC0415
+    from dvc.scm import SCM, NoSCMError, SCMError  # noqa: PLC0415
+
+    with suppress(NotDvcRepoError):
+        Repo.find_root(str(folder))
+        return
+    try:
+        top = Path(SCM(str(folder), search_parent_directories=True).root_dir)
+    except (NoSCMError, SCMError):
+        top = None
+    subdir = top is not None and top.resolve() != folder.resolve()
+    with redirect_stdout(io.StringIO()):
+        repo = Repo.init(str(folder), no_scm=top is None, subdir=subdir)
+    with repo.config.edit("repo") as config:
+        config["core"]["analytics"] = False
+
+
+def project_for(references: Sequence[str]) -> Path:
+    """The project that a command is about: the one around it; outside of any, one in the cache for the file that it names."""
+    try:
+        return find_root()
+    except BadInput:
+        if not references or not all(is_path(reference) and Path(reference).is_file() for reference in references):
+            raise
+    path = Path(references[0]).resolve()
+    root = cache_home() / "projects" / f"{checked_name(path.stem, references[0])}-{digest(str(path.parent))[:8]}"
+    if not (root / "dvc.yaml").is_file():
+        init(root)
+    print(f"outside of a project: the records are kept in {root}", file=sys.stderr)
+    return root
+
+
+def publish(layout: Layout) -> Path:
+    """Keep the records of a target's last audit where they are committed; gives the folder."""
+    if not layout.verdict.is_file():
+        raise BadInput(f"{layout.target}: not audited yet; run `openassay audit {layout.target}` first")
+    for path in (layout.plan, layout.verdict, layout.metrics, layout.report):
+        write_text(layout.published / path.name, path.read_text(encoding="utf-8"))
+    return layout.published
