@@ -10,7 +10,7 @@ import functools
 import itertools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -46,7 +46,7 @@ from openassay.recipes.python import Measure, PythonRecipe
 from openassay.recipes.replay import MARGIN as REPLAY_MARGIN
 from openassay.recipes.replay import ReplayRecipe
 from openassay.recipes.run import GlueRun, Run, ScriptRun, Seeding
-from openassay.records import declared, digest, file_digest, parse, to_plain, write_text
+from openassay.records import Misfit, declared, digest, file_digest, parse, to_plain, write_text
 from openassay.sources import Source
 from openassay.sources.git import GitSource
 from openassay.sources.hf import HfSource
@@ -404,28 +404,66 @@ class Plan:
 def read_target(layout: Layout) -> Target:
     """The target file, checked as far as it can be without fetching anything. `BadInput` names file, key and remedy."""
     where = layout.shown(layout.target_file)
-    data = load_yaml(layout.target_file, where)
-    if isinstance(data, dict) and data.get("claim_tables"):
-        tables: tuple[ClaimTable, ...] = parse(tuple[ClaimTable, ...], data["claim_tables"], f"{where}: claim_tables")
-        rows = [claims_of(table, f"{where}: claim_tables.{i}") for i, table in enumerate(tables)]
-        data = data | {"claims": [*data.get("claims", []), *itertools.chain(*rows)]}
-    target: Target = parse(Target, data, where)
-    _check_target(target, layout, where)
+    target: Target = parse(Target, _with_rows(_target_data(layout, where), where), where)
+    for problem in _check_target(target, layout, where):
+        raise BadInput(problem)
     return target
 
 
-def _check_target(target: Target, layout: Layout, where: str) -> None:
+def look_over_target(layout: Layout) -> tuple[Target | None, list[str]]:
+    """The target, if its file can be read as one, and all that is wrong with it, a line each."""
+    where = layout.shown(layout.target_file)
+    try:
+        data = _target_data(layout, where)
+        parse(Target, data, where)  # first without the rows of tables, which need tables that are well formed
+        target: Target = parse(Target, _with_rows(data, where), where)
+    except Misfit as problem:
+        return None, problem.problems
+    except BadInput as problem:
+        return None, [str(problem)]
+    return target, list(dict.fromkeys(_check_target(target, layout, where)))
+
+
+def _target_data(layout: Layout, where: str) -> Any:
+    data = load_yaml(layout.target_file, where)
+    if not isinstance(data, dict):
+        raise BadInput(
+            f"{where}: {'it is empty' if data is None else 'it has no keys'}; docs/target.md shows a target file"
+        )
+    return data
+
+
+def _with_rows(data: dict[str, Any], where: str) -> dict[str, Any]:
+    """The data of a target with the rows of its tables as claims."""
+    if not data.get("claim_tables"):
+        return data
+    tables: tuple[ClaimTable, ...] = parse(tuple[ClaimTable, ...], data["claim_tables"], f"{where}: claim_tables")
+    rows = [claims_of(table, f"{where}: claim_tables.{i}") for i, table in enumerate(tables)]
+    claims = data.get("claims", [])
+    return data | {"claims": [*claims, *itertools.chain(*rows)]} if isinstance(claims, list) else data
+
+
+def _refused(key: str, check: Callable[..., object], *arguments: Any) -> Iterator[str]:
+    """What a check of another module says, behind a key."""
+    try:
+        check(*arguments)
+    except (BadInput, ValueError) as problem:
+        yield f"{key}{problem}"
+
+
+def _check_target(target: Target, layout: Layout, where: str) -> Iterator[str]:
+    """All that is wrong with a target, one line each."""
     if target.name != layout.target:
-        raise BadInput(f"{where}: name: expected {layout.target!r}, as the file is called, found {target.name!r}")
+        yield f"{where}: name: expected {layout.target!r}, as the file is called, found {target.name!r}"
     for name in target.artifacts:
-        checked_name(name, f"{where}: artifacts")
-    _check_pins(target, where)
-    _check_references(target, where)
-    _check_runs(target, layout, where)
-    _check_claims(target, where)
+        yield from _refused("", checked_name, name, f"{where}: artifacts")
+    yield from _check_pins(target, where)
+    yield from _check_references(target, where)
+    yield from _check_runs(target, layout, where)
+    yield from _check_claims(target, where)
 
 
-def _check_pins(target: Target, where: str) -> None:
+def _check_pins(target: Target, where: str) -> Iterator[str]:
     for name, artifact in target.artifacts.items():
         for number, source in enumerate(artifact.sources):
             pin = source.sha256
@@ -434,14 +472,12 @@ def _check_pins(target: Target, where: str) -> None:
             named = isinstance(source, HfSource) and (source.pinned() or source.revision is not None)
             fixed = isinstance(source, GitSource) or named
             if pin is None and artifact.payload is None and not fixed:
-                raise BadInput(
-                    f"{key}: missing; pin the file here, or the artifact by payload (`openassay pin` prints both)"
-                )
+                yield f"{key}: missing; pin the file here, or the artifact by payload (`openassay pin` prints both)"
             if pin is not None and not _SHA256.match(pin):
-                raise BadInput(f"{key}: a sha256 is 64 hexadecimal digits in lower case, found {pin!r}")
+                yield f"{key}: a sha256 is 64 hexadecimal digits in lower case, found {pin!r}"
 
 
-def _check_references(target: Target, where: str) -> None:
+def _check_references(target: Target, where: str) -> Iterator[str]:
     known = ", ".join(target.artifacts) or "none"
     named = [(f"components.{i}.artifact", component.artifact) for i, component in enumerate(target.components)]
     named += [(f"claims.{i}.cited_at.artifact", claim.cited_at.artifact) for i, claim in enumerate(target.claims)]
@@ -449,20 +485,17 @@ def _check_references(target: Target, where: str) -> None:
         named += [(f"environment.install.{i}", name) for i, name in enumerate(target.environment.install)]
     for key, name in named:
         if name is not None and name not in target.artifacts:
-            raise BadInput(f"{where}: {key}: there is no artifact {name!r}; there are: {known}")
+            yield f"{where}: {key}: there is no artifact {name!r}; there are: {known}"
     for i, claim in enumerate(target.claims):
         cited = claim.cited_at
         if not cited.url and not (cited.artifact and cited.path and cited.quote):
-            raise BadInput(
+            yield (
                 f"{where}: claims.{i}.cited_at: give a url, or artifact, path and quote: a claim without a source is not tested"
             )
-        try:
-            check_glob(cited.path or "*")
-        except ValueError as error:
-            raise BadInput(f"{where}: claims.{i}.cited_at.path: {error}") from None
+        yield from _refused(f"{where}: claims.{i}.cited_at.path: ", check_glob, cited.path or "*")
     for i, component in enumerate(target.components):
         if component.paths and not component.artifact:
-            raise BadInput(f"{where}: components.{i}.paths: name the artifact that they are in")
+            yield f"{where}: components.{i}.paths: name the artifact that they are in"
 
 
 def _runs(target: Target) -> list[tuple[str, Run, dict[str, Any], tuple[Measure, ...]]]:
@@ -484,27 +517,25 @@ def _arms(target: Target) -> list[Arm]:
     ]
 
 
-def _check_runs(target: Target, layout: Layout, where: str) -> None:
+def _check_runs(target: Target, layout: Layout, where: str) -> Iterator[str]:
     if target.glue is not None:
         path = layout.glue_folder / target.glue
         if Path(target.glue).name != target.glue or not target.glue.endswith(".py") or not path.is_file():
-            raise BadInput(f"{where}: glue: {target.glue!r} is not a .py file in {layout.shown(layout.glue_folder)}/")
+            yield f"{where}: glue: {target.glue!r} is not a .py file in {layout.shown(layout.glue_folder)}/"
     runs = _runs(target)
     if runs and target.environment is None:
-        raise BadInput(
-            f"{where}: environment: missing; {runs[0][0]} runs the release's code, say what must be installed"
-        )
+        yield f"{where}: environment: missing; {runs[0][0]} runs the release's code, say what must be installed"
     for stage, run, parameters, _ in runs:
         if isinstance(run, GlueRun) and target.glue is None:
-            raise BadInput(f"{where}: {stage}.run: it calls the glue script, and `glue` names none")
+            yield f"{where}: {stage}.run: it calls the glue script, and `glue` names none"
         if isinstance(run, ScriptRun):
             if run.artifact not in target.artifacts:
-                raise BadInput(f"{where}: {stage}.run.artifact: there is no artifact {run.artifact!r}")
+                yield f"{where}: {stage}.run.artifact: there is no artifact {run.artifact!r}"
             if Path(run.path).is_absolute() or ".." in Path(run.path).parts:
-                raise BadInput(f"{where}: {stage}.run.path: it must stay below the artifact, found {run.path!r}")
+                yield f"{where}: {stage}.run.path: it must stay below the artifact, found {run.path!r}"
         taken = (set(parameters) | {name for arm in _arms(target) for name in arm.parameters}) & RESERVED
         if taken:
-            raise BadInput(f"{where}: {stage}.parameters: {min(taken)!r} is given by OpenAssay; choose another name")
+            yield f"{where}: {stage}.parameters: {min(taken)!r} is given by OpenAssay; choose another name"
         arms: list[tuple[str, Arm]] = []
         if stage == "rerun" and target.rerun:
             arms = list(target.rerun.arms.items())
@@ -512,109 +543,113 @@ def _check_runs(target: Target, layout: Layout, where: str) -> None:
         for key, arm in arms or [("", Arm())]:
             if missing := placeholders(run.arguments) - given - set(arm.parameters):
                 of_arm = f" (arm {key})" if key else ""
-                raise BadInput(
+                yield (
                     f"{where}: {stage}.run.arguments: nothing gives {{{min(missing)}}}{of_arm}; "
                     f"known: {', '.join(sorted(given | set(arm.parameters)))}"
                 )
 
 
-def _check_claims(target: Target, where: str) -> None:
+def _check_claims(target: Target, where: str) -> Iterator[str]:
     rerun = target.rerun
     if rerun is None:
         if not target.not_rerun_because:
-            raise BadInput(f"{where}: not_rerun_because: missing; say why nothing is rerun, or give `rerun`")
+            yield f"{where}: not_rerun_because: missing; say why nothing is rerun, or give `rerun`"
         if target.controls or target.probes:
-            raise BadInput(f"{where}: controls: there is no rerun that they could control")
+            yield f"{where}: controls: there is no rerun that they could control"
     else:
         for name in [*rerun.arms, *(change.arm for change in (*target.controls, *target.probes))]:
-            checked_name(name, f"{where}: rerun.arms")
+            yield from _refused("", checked_name, name, f"{where}: rerun.arms")
         if isinstance(rerun, PretrainRecipe):
-            rerun.check(target.release.title, target.artifacts, target.claims, where)
-        _check_controls(target, where)
-    _check_metrics(target, where)
+            yield from _refused("", rerun.check, target.release.title, target.artifacts, target.claims, where)
+        yield from _check_controls(target, where)
+    yield from _check_metrics(target, where)
     ids = [claim.id for claim in target.claims]
     for i, claim in enumerate(target.claims):
         key = f"{where}: claims.{i}"
-        checked_name(claim.id, f"{key}.id")
+        yield from _refused("", checked_name, claim.id, f"{key}.id")
         if ids.count(claim.id) > 1:
-            raise BadInput(f"{key}.id: {claim.id!r} stands twice; each claim needs its own")
-        _check_numbers(claim, key)
+            yield f"{key}.id: {claim.id!r} stands twice; each claim needs its own"
+        yield from _check_numbers(claim, key)
         if rerun is None or not claim.testable:
             continue
         if claim.metric not in rerun.metrics():
-            raise BadInput(
-                f"{key}.metric: no rerun measures {claim.metric!r}; measured: {', '.join(sorted(rerun.metrics()))}"
-            )
-        _check_arms(claim, rerun, key)
+            yield f"{key}.metric: no rerun measures {claim.metric!r}; measured: {', '.join(sorted(rerun.metrics()))}"
+        yield from _check_arms(claim, rerun, key)
         others = [other.published.seeds for other in target.claims if other.arm == claim.arm and other.paired]
         if claim.paired and len(set(others)) > 1:
-            raise BadInput(f"{key}.published.seeds: the paired claims of one arm need the same seeds")
+            yield f"{key}.published.seeds: the paired claims of one arm need the same seeds"
 
 
-def _check_arms(claim: Claim, rerun: Recipe, key: str) -> None:
+def _check_arms(claim: Claim, rerun: Recipe, key: str) -> Iterator[str]:
     for name, arm in (("arm", claim.arm), ("baseline", claim.baseline)):
         if arm is not None and arm not in rerun.arms:
-            raise BadInput(f"{key}.{name}: there is no arm {arm!r}; there are: {', '.join(rerun.arms)}")
+            yield f"{key}.{name}: there is no arm {arm!r}; there are: {', '.join(rerun.arms)}"
 
 
-def _check_metrics(target: Target, where: str) -> None:
+def _check_metrics(target: Target, where: str) -> Iterator[str]:
     measured = []
     for stage, _, _, measures in _runs(target):
         names = [measure.metric for measure in measures]
         measured += names
         if twice := {name for name in names if names.count(name) > 1}:
-            raise BadInput(f"{where}: {stage}.measure: {min(twice)!r} is measured twice; name each metric once")
+            yield f"{where}: {stage}.measure: {min(twice)!r} is measured twice; name each metric once"
     of_rerun = target.rerun.metrics() if target.rerun else set()
     for metric in [*measured, *(claim.metric for claim in target.claims), *of_rerun]:
         if not _METRIC.match(metric):
-            raise BadInput(f"{where}: metric: {metric!r} is not a metric's name; use letters, digits and _ . / -")
+            yield f"{where}: metric: {metric!r} is not a metric's name; use letters, digits and _ . / -"
 
 
-def _check_controls(target: Target, where: str) -> None:
+def _check_controls(target: Target, where: str) -> Iterator[str]:
     assert target.rerun is not None  # noqa: S101 - the caller has looked
     changes: list[tuple[str, Change]] = [(f"controls.{i}", change) for i, change in enumerate(target.controls)]
     changes += [(f"probes.{i}", change) for i, change in enumerate(target.probes)]
     permuted = [arm.permute for arm in target.rerun.arms.values()] + [change.permute for _, change in changes]
     prepared = target.prepare is not None or isinstance(target.rerun, PretrainRecipe)  # which permutes what it reads
     if any(permuted) and not prepared:
-        raise BadInput(f"{where}: permute: there are no prepared arrays to permute; give `prepare`, or use parameters")
+        yield f"{where}: permute: there are no prepared arrays to permute; give `prepare`, or use parameters"
     if isinstance(target.rerun, ReplayRecipe):
-        _check_replay(target, target.rerun, where)
+        yield from _check_replay(target, target.rerun, where)
         return
-    if not target.controls and not all(claim.uncontrolled for claim in target.claims if claim.testable):
-        raise BadInput(
+    lacking = not target.controls and not all(claim.uncontrolled for claim in target.claims if claim.testable)
+    if lacking:
+        yield (
             f"{where}: controls: missing; a rerun needs a negative control, a broken recipe that must not pass "
             "(for example permute the training labels)"
         )
     for name, arm in target.rerun.arms.items():
-        _check_arm(target.rerun, arm, f"{where}: rerun.arms.{name}")
-    names = list(target.rerun.arms)
-    for key, change in changes:
-        if change.of not in target.rerun.arms:
-            raise BadInput(
-                f"{where}: {key}.of: there is no arm {change.of!r}; there are: {', '.join(target.rerun.arms)}"
-            )
-        if change.arm in names:
-            raise BadInput(f"{where}: {key}.arm: {change.arm!r} is taken; give it a name of its own")
-        names.append(change.arm)
-        if not (change.parameters or change.set or change.permute):
-            raise BadInput(f"{where}: {key}: it changes nothing; give parameters, set or permute")
-        _check_arm(target.rerun, change.as_arm(target.rerun.arms[change.of]), f"{where}: {key}")
-        _check_difference(target.rerun, change, f"{where}: {key}")
+        yield from _check_arm(target.rerun, arm, f"{where}: rerun.arms.{name}")
+    yield from _check_changes(target.rerun, changes, where)
     for i, probe in enumerate(target.probes):
         if probe.metric not in target.rerun.metrics():
             known = ", ".join(sorted(target.rerun.metrics()))
-            raise BadInput(f"{where}: probes.{i}.metric: no rerun measures {probe.metric!r}; measured: {known}")
-    _check_controlled(target, where)
+            yield f"{where}: probes.{i}.metric: no rerun measures {probe.metric!r}; measured: {known}"
+    if not lacking:
+        yield from _check_controlled(target, where)
 
 
-def _check_controlled(target: Target, where: str) -> None:
+def _check_changes(recipe: Recipe, changes: list[tuple[str, Change]], where: str) -> Iterator[str]:
+    names = list(recipe.arms)
+    for key, change in changes:
+        if change.arm in names:
+            yield f"{where}: {key}.arm: {change.arm!r} is taken; give it a name of its own"
+        names.append(change.arm)
+        if not (change.parameters or change.set or change.permute):
+            yield f"{where}: {key}: it changes nothing; give parameters, set or permute"
+        elif change.of not in recipe.arms:
+            yield f"{where}: {key}.of: there is no arm {change.of!r}; there are: {', '.join(recipe.arms)}"
+        elif unfit := list(_check_arm(recipe, change.as_arm(recipe.arms[change.of]), f"{where}: {key}")):
+            yield from unfit
+        else:
+            yield from _check_difference(recipe, change, f"{where}: {key}")
+
+
+def _check_controlled(target: Target, where: str) -> Iterator[str]:
     """Has each claim that is tested a broken recipe that must not pass, or a reason why none could break it?"""
     assert target.rerun is not None  # noqa: S101 - the caller has looked
     for i, control in enumerate(target.controls):
         of_arm = [claim.id for claim in target.claims if claim.arm == control.of]
         if control.claims is not None and (unknown := set(control.claims) - set(of_arm)):
-            raise BadInput(
+            yield (
                 f"{where}: controls.{i}.claims: {min(unknown)!r} is no claim of the arm {control.of}; "
                 f"there are: {', '.join(of_arm) or 'none'}"
             )
@@ -625,69 +660,69 @@ def _check_controlled(target: Target, where: str) -> None:
         own = [control for control in target.controls if control.breaks(claim)]
         named = any(claim.id in (control.claims or ()) for control in target.controls)
         if claim.uncontrolled is not None and (named or not claim.uncontrolled.strip()):
-            raise BadInput(f"{key}.uncontrolled: say why no broken recipe could break it, and name it in no control")
+            yield f"{key}.uncontrolled: say why no broken recipe could break it, and name it in no control"
         if claim.uncontrolled is None and not own:
-            raise BadInput(
+            yield (
                 f"{key}: no control is `of: {claim.arm}` and meant for it; each claim that is tested needs a broken recipe that "
                 "must not pass, or `uncontrolled`: why none could break it"
             )
 
 
-def _check_replay(target: Target, recipe: ReplayRecipe, where: str) -> None:
+def _check_replay(target: Target, recipe: ReplayRecipe, where: str) -> Iterator[str]:
     """A replay has its controls and probes built in, and one question: does it stay within three floors?"""
     if target.controls or target.probes or set(recipe.arms) != {"faithful"} or recipe.arms["faithful"] != Arm():
-        raise BadInput(f"{where}: rerun: a replay takes no controls, probes or arms: it has its own")
-    recipe.check_sources(target.artifacts, f"{where}: rerun")
+        yield f"{where}: rerun: a replay takes no controls, probes or arms: it has its own"
+    yield from _refused("", recipe.check_sources, target.artifacts, f"{where}: rerun")
     if recipe.problem:
-        raise BadInput(f"{where}: rerun.{recipe.problem}")
-    _check_alternatives(target, recipe, where)
+        yield f"{where}: rerun.{recipe.problem}"
+    yield from _check_alternatives(target, recipe, where)
     for i, claim in enumerate(target.claims):
         asked = (claim.published.value, claim.direction, claim.tolerance.margin)
         if claim.testable and claim.metric == recipe.metric and asked != (0.0, "at_most", REPLAY_MARGIN):
-            raise BadInput(
+            yield (
                 f"{where}: claims.{i}: a replay is held to value 0, direction at_most and a margin of {REPLAY_MARGIN:g} floors"
             )
 
 
-def _check_alternatives(target: Target, recipe: ReplayRecipe, where: str) -> None:
+def _check_alternatives(target: Target, recipe: ReplayRecipe, where: str) -> Iterator[str]:
     names = [of.name for of in recipe.alternatives]
     for i, of in enumerate(recipe.alternatives):
         key = f"{where}: rerun.alternatives.{i}"
         if not of.name.strip() or names.count(of.name) > 1:
-            raise BadInput(f"{key}.name: each alternative needs a name of its own, found {of.name!r}")
+            yield f"{key}.name: each alternative needs a name of its own, found {of.name!r}"
         if of.tokens is None and not of.set:
-            raise BadInput(f"{key}: it changes nothing; give tokens or set")
+            yield f"{key}: it changes nothing; give tokens or set"
         if of.tokens == recipe.tokens and not of.set:
-            raise BadInput(f"{key}.tokens: they are those of the replay; name the other variant")
+            yield f"{key}.tokens: they are those of the replay; name the other variant"
         if of.tokens and of.tokens.artifact not in target.artifacts:
-            raise BadInput(f"{key}.tokens.artifact: there is no artifact {of.tokens.artifact!r}")
+            yield f"{key}.tokens.artifact: there is no artifact {of.tokens.artifact!r}"
         if not (of.cited_at.url or (of.cited_at.artifact in target.artifacts and of.cited_at.path)):
-            raise BadInput(f"{key}.cited_at: give a url, or an artifact and a path: what in the release suggests it?")
-        check_values(of.set, f"{key}.set")
+            yield f"{key}.cited_at: give a url, or an artifact and a path: what in the release suggests it?"
+        yield from _refused("", check_values, of.set, f"{key}.set")
     named = [(f"components.{i}.artifact", component.artifact) for i, component in enumerate(target.components)]
     named += [(f"claims.{i}.cited_at.artifact", claim.cited_at.artifact) for i, claim in enumerate(target.claims)]
     for key, artifact in named:
         if artifact in recipe.only_alternatives():
-            raise BadInput(f"{where}: {key}: an audit does not bring {artifact!r}, which only an alternative needs")
+            yield f"{where}: {key}: an audit does not bring {artifact!r}, which only an alternative needs"
 
 
-def _check_arm(recipe: Recipe, arm: Arm, key: str) -> None:
+def _check_arm(recipe: Recipe, arm: Arm, key: str) -> Iterator[str]:
     """Does everything that an arm sets reach the recipe?"""
     if isinstance(recipe, NativeRecipe):
         if arm.parameters:
-            raise BadInput(f"{key}.parameters: a native recipe takes none; use set")
-        recipe.of_arm(arm)
+            yield f"{key}.parameters: a native recipe takes none; use set"
+        yield from _refused(f"{key}: ", recipe.of_arm, arm)
         return
     if isinstance(recipe, PretrainRecipe):
-        recipe.check_arm(arm, key)
+        yield from _refused("", recipe.check_arm, arm, key)
         return
     if arm.set:
-        raise BadInput(f"{key}.set: only a native recipe (or pretrain) has fields to set; use parameters")
+        yield f"{key}.set: only a native recipe (or pretrain) has fields to set; use parameters"
     if unused := set(arm.parameters) - recipe.placeholders():
-        raise BadInput(f"{key}.parameters: the run has no {{{min(unused)}}}: it would change nothing")
+        yield f"{key}.parameters: the run has no {{{min(unused)}}}: it would change nothing"
 
 
-def _check_difference(recipe: Recipe, change: Change, key: str) -> None:
+def _check_difference(recipe: Recipe, change: Change, key: str) -> Iterator[str]:
     """Does a change change anything: do its values differ from those of the arm that it is a change of?"""
     base = recipe.arms[change.of]
     if change.permute:
@@ -700,10 +735,10 @@ def _check_difference(recipe: Recipe, change: Change, key: str) -> None:
     else:
         return
     if same:
-        raise BadInput(f"{key}: it sets what {change.of} has already, so that it changes nothing; give other values")
+        yield f"{key}: it sets what {change.of} has already, so that it changes nothing; give other values"
 
 
-def _check_numbers(claim: Claim, key: str) -> None:
+def _check_numbers(claim: Claim, key: str) -> Iterator[str]:
     published, margin = claim.published, claim.tolerance.margin
     numbers = {
         "published.value": published.value, "published.rounding": published.rounding, "published.sd": published.sd,
@@ -711,83 +746,78 @@ def _check_numbers(claim: Claim, key: str) -> None:
         "published.extra_sd": published.extra_sd, "weight": claim.weight, "divergence_rate": claim.divergence_rate,
         "family.sd": claim.family.sd if claim.family else None, "family.df": claim.family.df if claim.family else None,
     }  # fmt: skip
-    for name, value in numbers.items():
-        if value is not None and not abs(value) <= LARGEST:  # NaN and infinity too
-            raise BadInput(f"{key}.{name}: a finite number is needed, found {value}")
+    numbers = {name: value for name, value in numbers.items() if value is not None and not abs(value) <= LARGEST}
+    if numbers:  # NaN and infinity too
+        yield from (f"{key}.{name}: a finite number is needed, found {value}" for name, value in numbers.items())
+        return
     if margin <= 1 / LARGEST:
-        raise BadInput(f"{key}.tolerance.margin: it must be above 0, found {margin}")
+        yield f"{key}.tolerance.margin: it must be above 0, found {margin}"
     if not claim.tolerance.rationale.strip():
-        raise BadInput(f"{key}.tolerance.rationale: missing; say why this margin")
+        yield f"{key}.tolerance.rationale: missing; say why this margin"
     if min(published.rounding, claim.resolution, published.sd or 0, published.extra_sd, claim.divergence_rate) < 0:
-        raise BadInput(f"{key}: rounding, resolution, sd, extra_sd and divergence_rate cannot be negative")
+        yield f"{key}: rounding, resolution, sd, extra_sd and divergence_rate cannot be negative"
     if claim.weight <= 0 or claim.divergence_rate >= 1:
-        raise BadInput(f"{key}: weight must be above 0, and divergence_rate below 1")
+        yield f"{key}: weight must be above 0, and divergence_rate below 1"
     if claim.family and (min(claim.family.sd, claim.family.df) <= 0 or not claim.family.cited_at.strip()):
-        raise BadInput(f"{key}.family: sd and df above 0 are needed, and cited_at: where the noise was measured")
+        yield f"{key}.family: sd and df above 0 are needed, and cited_at: where the noise was measured"
     for step, value in claim.curve or ():
         if step < 0 or not abs(value) <= LARGEST:
-            raise BadInput(f"{key}.curve: steps from 0 on and finite values are needed, found {step}: {value}")
-    try:
-        scatter_of(claim)
-    except ValueError as error:
-        raise BadInput(f"{key}.curve_scatter: {error}") from None
+            yield f"{key}.curve: steps from 0 on and finite values are needed, found {step}: {value}"
+    yield from _refused(f"{key}.curve_scatter: ", scatter_of, claim)
     low, high = claim.bounds
     if low is not None and high is not None and low >= high:
-        raise BadInput(f"{key}.bounds: least and largest value, in this order, found {low} and {high}")
-    _check_trainings(published, f"{key}.published")
-    _check_kind(claim, key)
+        yield f"{key}.bounds: least and largest value, in this order, found {low} and {high}"
+    yield from _check_trainings(published, f"{key}.published")
+    yield from _check_kind(claim, key)
     if claim.paired and (not published.seeds or claim.success or claim.family):
-        raise BadInput(
-            f"{key}.paired: it needs published.values and published.seeds, and goes with neither success nor family"
-        )
+        yield f"{key}.paired: it needs published.values and published.seeds, and goes with neither success nor family"
 
 
-def _check_kind(claim: Claim, key: str) -> None:
+def _check_kind(claim: Claim, key: str) -> Iterator[str]:
     if claim.baseline is not None and (claim.paired or claim.success or claim.curve or claim.baseline == claim.arm):
-        raise BadInput(f"{key}.baseline: another arm than the claim's own, and none of paired, success and curve")
+        yield f"{key}.baseline: another arm than the claim's own, and none of paired, success and curve"
     if claim.success is None:
         return
     published, rule = claim.published, claim.success
     if (rule.at_least is None) == (rule.at_most is None):
-        raise BadInput(f"{key}.success: give at_least or at_most: from which value on is a training a success?")
+        yield f"{key}.success: give at_least or at_most: from which value on is a training a success?"
     if claim.deterministic or claim.family or claim.curve or published.sd is not None or published.best_of > 1:
-        raise BadInput(f"{key}.success: a share goes with none of deterministic, family, curve, sd and best_of")
+        yield f"{key}.success: a share goes with none of deterministic, family, curve, sd and best_of"
     count = published.value * published.num_runs
     if not 0 <= published.value <= 1 or abs(count - round(count)) > published.rounding / 2 * published.num_runs + 1e-6:
-        raise BadInput(
+        yield (
             f"{key}.published.value: the share of {published.num_runs} trainings that succeed is needed, a whole number of them, "
             f"found {published.value:g}"
         )
 
 
-def _check_trainings(published: Published, key: str) -> None:
+def _check_trainings(published: Published, key: str) -> Iterator[str]:
     values, seeds = published.values, published.seeds
     if values is not None:
         if len(values) != published.num_runs or published.sd is not None or published.best_of > 1:
-            raise BadInput(f"{key}.values: as many as num_runs are needed, found {len(values)}; without sd and best_of")
-        if not all(abs(value) <= LARGEST for value in values):
-            raise BadInput(f"{key}.values: finite numbers are needed")
-        mean = float(np.mean(values))
-        if abs(mean - published.value) > published.rounding / 2 + 1e-9 * max(abs(mean), abs(published.value)):
-            raise BadInput(f"{key}.value: expected the mean of values, {mean:.10g}, found {published.value:g}")
-    if seeds is not None and (values is None or len(set(seeds)) != len(values) or min(seeds) < 0):
-        raise BadInput(f"{key}.seeds: one of its own for each of values, from 0 on")
+            yield f"{key}.values: as many as num_runs are needed, found {len(values)}; without sd and best_of"
+        elif not all(abs(value) <= LARGEST for value in values):
+            yield f"{key}.values: finite numbers are needed"
+        else:
+            mean = float(np.mean(values or (0.0,)))
+            if abs(mean - published.value) > published.rounding / 2 + 1e-9 * max(abs(mean), abs(published.value)):
+                yield f"{key}.value: expected the mean of values, {mean:.10g}, found {published.value:g}"
+    if seeds is not None and (values is None or len(set(seeds)) != len(values) or min(seeds, default=0) < 0):
+        yield f"{key}.seeds: one of its own for each of values, from 0 on"
     if published.num_runs < 1:
-        raise BadInput(f"{key}.num_runs: at least 1, found {published.num_runs}")
+        yield f"{key}.num_runs: at least 1, found {published.num_runs}"
     if published.num_runs > MOST_PUBLISHED_RUNS:
-        raise BadInput(f"{key}.num_runs: at most {MOST_PUBLISHED_RUNS}, found {published.num_runs}")
+        yield f"{key}.num_runs: at most {MOST_PUBLISHED_RUNS}, found {published.num_runs}"
     if published.best_of < 1 or (published.best_of > 1 and published.num_runs > 1):
-        raise BadInput(f"{key}.best_of: at least 1, and for one value, not for a mean of {published.num_runs}")
+        yield f"{key}.best_of: at least 1, and for one value, not for a mean of {published.num_runs}"
     cited = published.values_cited_at
     if cited is not None and len(cited) != len(values or ()):
-        raise BadInput(f"{key}.values_cited_at: one for each of values, in their order, found {len(cited)}")
+        yield f"{key}.values_cited_at: one for each of values, in their order, found {len(cited)}"
     if published.units < 1 or (published.sd_is == "over_units" and (published.sd is None or published.units < 2)):
-        raise BadInput(f"{key}.units: at least 1; a spread over units needs sd, and 2 units or more")
+        yield f"{key}.units: at least 1; a spread over units needs sd, and 2 units or more"
     over_trainings = published.sd_is in {"sd", "standard_error", "confidence_interval_95"}
     if published.sd is not None and over_trainings and published.num_runs < 2:
-        raise BadInput(
-            f"{key}.sd: a standard deviation over runs needs num_runs of 2 or more; or say what it is (sd_is)"
-        )
+        yield f"{key}.sd: a standard deviation over runs needs num_runs of 2 or more; or say what it is (sd_is)"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from openassay.faults import BadInput, did_you_mean
-from openassay.layout import CATALOGUE, GROUPS, Layout, checked_name, is_path
+from openassay.layout import CATALOGUE, GROUPS, Layout, checked_name, find_root, is_path
 from openassay.yaml_loader import load_yaml
 
 SCHEMA_VERSION = 1
@@ -39,18 +39,6 @@ def index(root: Path) -> list[str]:
     return checked
 
 
-def chosen(root: Path, names: list[str] | None) -> list[str]:
-    """The targets of these names, or of the whole index; `BadInput` for one that is not in it."""
-    known = index(root)
-    for name in names or []:
-        checked_name(name, "target")
-        if name not in known:
-            file = root / "conf" / "target" / f"{name}.yaml"
-            todo = "add it to targets in conf/pipeline.yaml" if file.is_file() else f"there are: {', '.join(known)}"
-            raise BadInput(f"no target {name!r} in the index; {todo}")
-    return names or known
-
-
 def layouts(root: Path, references: Iterable[str]) -> list[Layout]:
     """The targets that are meant by name, as `catalogue:NAME` or by the path of a file; `BadInput` for one that is not there."""
     found: dict[str, Layout] = {}
@@ -77,3 +65,22 @@ def layouts(root: Path, references: Iterable[str]) -> list[Layout]:
 def target_names(root: Path) -> list[str]:
     """The names of all targets of a project: the files of conf/target/."""
     return sorted(checked_name(path.stem, path.name) for path in (root / "conf" / "target").glob("*.yaml"))
+
+
+def meant(references: list[str] | None) -> list[Layout]:
+    """The targets that are meant, all of the project's when none is named. Paths and the catalogue need no project."""
+    nowhere = all(is_path(reference) or reference.startswith(CATALOGUE) for reference in references or [""])
+    root = (nearest_root() or Path.cwd()) if nowhere else find_root()
+    return [
+        layout
+        for reference in references or target_names(root)
+        for layout in ([Layout.named(root, reference)] if is_path(reference) else layouts(root, [reference]))
+    ]
+
+
+def nearest_root() -> Path | None:
+    """The project's root, or None outside of a project."""
+    try:
+        return find_root()
+    except BadInput:
+        return None

@@ -9,11 +9,14 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
-from openassay.core.types import Json
 from openassay.faults import BadInput
+
+if TYPE_CHECKING:
+    from openassay.core.types import Json
 
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 12
@@ -35,6 +38,8 @@ def load_yaml(path: Path, where: str | None = None) -> Json:
         data = path.read_bytes()
     except FileNotFoundError:
         raise BadInput(f"{where}: there is no such file") from None
+    except IsADirectoryError:
+        raise BadInput(f"{where}: it is a folder; give a file") from None
     if len(data) > MAX_BYTES:
         raise BadInput(f"{where}: {len(data)} bytes; a target file has at most {MAX_BYTES}")
     try:

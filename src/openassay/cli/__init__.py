@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from openassay.cli.audits import audit, dashboard, history, show
@@ -10,13 +12,23 @@ from openassay.cli.openness import classify, inspect_
 from openassay.cli.projects import init, publish
 from openassay.cli.recipes import checkpoints, explain, recipe, tokens
 from openassay.cli.sources import pin, schema
-from openassay.cli.targets import check, plan_runs
+from openassay.cli.targets import check, list_, plan_runs
 from openassay.faults import faults_in_one_line
 
-app = typer.Typer(
-    help="Is it really open? Rerun a published training recipe and get a verdict with controlled error rates.",
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
-)  # fmt: skip
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        version()
+        raise typer.Exit
+
+
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
 
 
 def version() -> None:
@@ -26,8 +38,13 @@ def version() -> None:
     print(__version__)
 
 
+app = typer.Typer(
+    help="Is it really open? Rerun a published training recipe and get a verdict with controlled error rates.",
+    callback=_options, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
 for command in (
-    audit, history, show, check, inspect_, explain, checkpoints, tokens, plan_runs, judge, classify, schema, recipe, pin,
+    audit, list_, show, history, check, inspect_, explain, checkpoints, tokens, plan_runs, judge, classify, schema, recipe, pin,
     dashboard, init, publish, version,
 ):  # fmt: skip
     app.command(command.__name__.strip("_").replace("_", "-"))(command)

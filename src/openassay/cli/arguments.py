@@ -6,11 +6,32 @@ from typing import Annotated
 
 import typer
 
-OptionalTargets = Annotated[
-    list[str] | None, typer.Argument(help="Names of targets; every target of conf/pipeline.yaml when left out")
-]
+from openassay.faults import BadInput
+from openassay.layout import find_root
 
 
 def complete_targets(incomplete: str) -> list[str]:
-    """Names of targets that begin so."""
-    return [incomplete]
+    """Names of the project's targets that begin so, for a shell's completion."""
+    try:
+        folder = find_root() / "conf" / "target"
+    except BadInput:
+        return []
+    return sorted(path.stem for path in folder.glob("*.yaml") if path.stem.startswith(incomplete))
+
+
+TargetName = Annotated[str, typer.Argument(help="Name of a target", autocompletion=complete_targets)]
+OptionalTargets = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Names of targets; every target of conf/target/ when left out", autocompletion=complete_targets
+    ),
+]
+TargetsOrFiles = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="TARGET|FILE",
+        help="Names of targets, or target files anywhere (a path that ends in .yaml or has a / in it); every target of "
+        "conf/target/ when left out",
+        autocompletion=complete_targets,
+    ),
+]

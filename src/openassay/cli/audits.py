@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from openassay.cli.arguments import OptionalTargets, complete_targets
+from openassay.cli.arguments import OptionalTargets, TargetName, complete_targets
 from openassay.faults import BadInput, printable
 from openassay.layout import Layout, find_root
 
@@ -98,7 +98,7 @@ def audit(
 
 
 def history(
-    target: Annotated[str, typer.Argument(help="Name of a target")],
+    target: TargetName,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON record a line")] = False,
 ) -> None:
@@ -106,12 +106,10 @@ def history(
     from openassay import schedule
     from openassay.cli import terminal
     from openassay.cli.terminal import plain, styled
-    from openassay.project import chosen
+    from openassay.project import layouts
     from openassay.records import to_plain
 
-    root = find_root()
-    chosen(root, [target])
-    entries = schedule.history(Layout(root, target))
+    entries = schedule.history(layouts(find_root(), [target])[0])
     if as_json:
         for entry in entries:
             print(json.dumps(to_plain(entry), ensure_ascii=False))
@@ -132,10 +130,10 @@ def history(
 
 def show(targets: OptionalTargets = None) -> None:
     """Show the verdicts of finished audits as a table."""
-    from openassay.project import chosen
+    from openassay.project import layouts, target_names
 
     root = find_root()
-    _show(root, chosen(root, targets))
+    _show(root, [layout.target for layout in layouts(root, targets or target_names(root))])
 
 
 def _show(root: Path, names: list[str]) -> None:
@@ -192,23 +190,23 @@ def _this_command() -> str:
 
 
 def dashboard(
-    target: Annotated[str | None, typer.Argument(help="Print the link to this target's chart")] = None,
+    target: Annotated[
+        str | None, typer.Argument(help="Print the link to this target's chart", autocompletion=complete_targets)
+    ] = None,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1")] = 5000,
 ) -> None:
     """Start MLflow's server on this machine and print links that open each target's chart view."""
     from openassay import tracking
     from openassay.core.types import ReleaseVerdict
-    from openassay.project import chosen
+    from openassay.project import layouts, target_names
     from openassay.records import read_record
 
     root = find_root()
     uri = tracking.tracking_uri(root, None)
-    names = chosen(root, [target] if target else None)
-    for name in names:
-        layout = Layout(root, name)
-        if layout.verdict.is_file() and (experiment := tracking.experiment_id(root, None, name)) is not None:
+    for layout in layouts(root, [target] if target else target_names(root)):
+        if layout.verdict.is_file() and (experiment := tracking.experiment_id(root, None, layout.target)) is not None:
             audit = tracking.audit_name(read_record(layout.verdict, ReleaseVerdict))
-            print(f"{name}: http://127.0.0.1:{port}{tracking.chart_path(experiment, audit)}", flush=True)
+            print(f"{layout.target}: http://127.0.0.1:{port}{tracking.chart_path(experiment, audit)}", flush=True)
     command = [
         sys.executable,
         "-m",

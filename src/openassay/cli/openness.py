@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from openassay.faults import BadInput
-from openassay.layout import Layout, cache_home, checked_name, find_root
+from openassay.layout import cache_home, find_root, is_path
 
 if TYPE_CHECKING:
     from openassay.checks.inspection import Inspection
@@ -93,6 +93,7 @@ def _spelling(parts: tuple[Part, ...], kind: str) -> list[str]:
 
 def _read_declaration(file: str) -> tuple[str, str]:
     """The text that `classify` was given, and how messages call it."""
+    from openassay.project import meant
     from openassay.yaml_loader import MAX_BYTES
 
     if file == "-":
@@ -100,11 +101,9 @@ def _read_declaration(file: str) -> tuple[str, str]:
     else:
         path = Path(file)
         if not path.exists():
-            path = (
-                find_root() / "conf" / "target" / f"{checked_name(file, 'classify: no such file, and no target')}.yaml"
-            )
-            if not path.is_file():
-                raise BadInput(f"classify: {file}: there is no such file, and no target of that name in conf/target/")
+            if is_path(file):
+                raise BadInput(f"{file}: there is no such file")
+            path = meant([file])[0].target_file
         where = file
         try:
             with path.open("rb") as opened:
@@ -178,7 +177,7 @@ def _inspected(what: str, *, links: bool) -> Inspection:
     from openassay.checks.inspection import Inspection, inspect_folder, merge_checks, merge_detected, opened
     from openassay.core.types import FetchRecord
     from openassay.plan import read_target
-    from openassay.project import chosen
+    from openassay.project import layouts
     from openassay.records import read_record
     from openassay.sources.roots import artifact_roots
     from openassay.store import Store
@@ -197,9 +196,8 @@ def _inspected(what: str, *, links: bool) -> Inspection:
             return inspect_folder(folder, name=path.resolve().name, links=links)
     if os.sep in what or "." in what:
         raise BadInput(f"{what}: there is no such file or folder")
-    root = find_root()
-    name = chosen(root, [what])[0]
-    layout = Layout(root, name)
+    layout = layouts(find_root(), [what])[0]
+    name = layout.target
     if not layout.record("fetch").is_file():
         raise BadInput(f"{name}: not fetched yet; run `openassay audit {name}` first")
     roots = artifact_roots(Store(cache_home()), read_record(layout.record("fetch"), FetchRecord))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from openassay.cli.arguments import complete_targets
 from openassay.faults import BadInput, printable
 from openassay.layout import Layout, cache_home, find_root
 
@@ -77,7 +78,12 @@ def _brief(value: object) -> str:
 
 
 def explain(
-    target: Annotated[str, typer.Argument(help="Name of a target with the driver `replay`, fetched before")],
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="Name of a target with the driver `replay`, fetched before", autocompletion=complete_targets
+        ),
+    ],
     *,
     updates: Annotated[
         list[int] | None, typer.Option(help="Horizons, in updates; those of the target when left out")
@@ -112,7 +118,12 @@ def explain(
 
 
 def checkpoints(
-    target: Annotated[str, typer.Argument(help="Name of a target with the driver `replay`, fetched before")],
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="Name of a target with the driver `replay`, fetched before", autocompletion=complete_targets
+        ),
+    ],
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was seen as JSON")] = False,
 ) -> None:
@@ -152,15 +163,13 @@ def _fetched_replay(target: str) -> tuple[Plan, ReplayRecipe, dict[str, str]]:
     """A target's plan and replay, and where its fetched artifacts lie."""
     from openassay.core.types import FetchRecord
     from openassay.plan import read_plan
-    from openassay.project import chosen
+    from openassay.project import layouts
     from openassay.recipes.replay import ReplayRecipe
     from openassay.records import read_record
     from openassay.sources.roots import artifact_roots
     from openassay.store import Store
 
-    root = find_root()
-    chosen(root, [target])
-    layout = Layout(root, target)
+    layout = layouts(find_root(), [target])[0]
     plan = read_plan(layout)
     if not isinstance(plan.rerun, ReplayRecipe):
         raise BadInput(f"conf/target/{target}.yaml: rerun: a replay is needed, and this target has none")
@@ -174,7 +183,12 @@ def _fetched_replay(target: str) -> tuple[Plan, ReplayRecipe, dict[str, str]]:
 
 
 def tokens(
-    target: Annotated[str, typer.Argument(help="Name of a target with the driver `replay` whose tokens lie on a hub")],
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="Name of a target with the driver `replay`, of tokens on a hub", autocompletion=complete_targets
+        ),
+    ],
     *,
     updates: Annotated[
         int | None, typer.Option(help="So many updates; the target's last horizon when left out")
@@ -186,7 +200,7 @@ def tokens(
     beyond on which losses are paired. The recipe is fetched; of the tokens only the hub's list of sizes is.
     """
     from openassay.plan import make_plan
-    from openassay.project import chosen
+    from openassay.project import layouts
     from openassay.recipes.replay import ReplayRecipe
     from openassay.sources.fetched import Unavailable
     from openassay.sources.hf import HfSource
@@ -197,8 +211,7 @@ def tokens(
     from openassay.training.tokens import BadTokens
 
     root = find_root()
-    chosen(root, [target])
-    layout = Layout(root, target)
+    layout = layouts(root, [target])[0]
     plan = make_plan(layout)
     where = f"conf/target/{target}.yaml"
     if not isinstance(plan.rerun, ReplayRecipe):

@@ -2,32 +2,136 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+import re
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from openassay.cli.arguments import OptionalTargets
+from openassay.cli.arguments import TargetsOrFiles
+from openassay.faults import BadInput, printable
 from openassay.layout import Layout, find_root
 
+MOST_LINES = 20
+"""Of one file's problems; the others are counted."""
+_DRIVER = re.compile(r"(?:^|[\s{,])['\"]?driver['\"]?:\s*['\"]?(\w+)")
 
-def check(targets: OptionalTargets = None) -> None:
-    """Check target files without running anything: every key, pin, reference and number."""
-    from openassay.plan import read_target
-    from openassay.project import chosen
+
+def check(targets: TargetsOrFiles = None) -> None:
+    """Check target files without running anything: every key, pin, reference and number.
+
+    All that is wrong is said, a line each; exit status 2 then. A file may lie anywhere, its script in glue/ beside it.
+    """
+    from openassay.plan import look_over_target
+    from openassay.project import meant
+
+    broken = False
+    for layout in meant(targets):
+        target, problems = look_over_target(layout)
+        broken |= bool(problems)
+        for line in problems[:MOST_LINES]:
+            print(f"error: {printable(line)}", file=sys.stderr)
+        if (more := len(problems) - MOST_LINES) > 0:
+            print(f"error: {printable(layout.shown(layout.target_file))}: and {more} more", file=sys.stderr)
+        if target and not problems:
+            name = printable(layout.shown(layout.file)) if layout.file else layout.target
+            print(
+                f"{name}: well formed; {len(target.artifacts)} artifacts, {len(target.claims)} claims, "
+                f"{len(target.controls)} controls",
+                flush=True,
+            )
+    if broken:
+        raise typer.Exit(BadInput.exit_code)
+
+
+def list_(
+    *,
+    due: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AGE",
+            help="Say of each whether it was never audited, or AGE (12h, 30d, 4w) ago; `audit --due` also asks whether its plan "
+            "or its sources have changed",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A list of all targets as JSON")] = False,
+) -> None:
+    """List every target of the project: its driver, whether plain `dvc repro` audits it, and what its last audit said."""
+    from openassay.project import index, target_names
+
+    if due is not None:
+        from openassay.schedule import parse_age
 
     root = find_root()
-    for name in chosen(root, targets):
-        target = read_target(Layout(root, name))
-        print(
-            f"{name}: well formed; {len(target.artifacts)} artifacts, {len(target.claims)} claims, "
-            f"{len(target.controls)} controls"
-        )
+    age = None if due is None else parse_age(due)
+    names, indexed = target_names(root), set(index(root))
+    rows = [_listed(Layout(root, name), age) | {"in_index": name in indexed} for name in names]
+    if as_json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    from openassay.cli import terminal
+
+    console = terminal.console(120)
+    table = terminal.table("target", "driver", "index", "outcome", "score", "finished", *(["due"] if due else []))
+    for row in rows:
+        score = "–" if row["score"] is None else f"{row['score']:.2f}"
+        table.add_row(
+            row["target"], terminal.plain(row["driver"] or "–"), "yes" if row["in_index"] else "no",
+            terminal.styled(row["outcome"]) if row["outcome"] else "–", score, terminal.plain(row["finished_at"] or "–"),
+            *([terminal.plain(row["why_due"] or "no")] if due else []),
+        )  # fmt: skip
+    console.print(table)
+
+
+def _listed(layout: Layout, age: timedelta | None) -> dict[str, Any]:
+    """What `list` says of one target: its files are looked into, and not checked."""
+    row: dict[str, Any] = {"target": layout.target, "driver": _driver(layout.target_file)}
+    try:
+        verdict = json.loads(layout.verdict.read_bytes())
+        row |= {"outcome": str(verdict["outcome"]), "score": verdict["score"]["value"]}
+        row |= {"finished_at": str(verdict["provenance"]["finished_at"])}
+        row["score"] = None if row["score"] is None else float(row["score"])
+    except FileNotFoundError:
+        row |= {"outcome": None, "score": None, "finished_at": None}
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
+        row |= {"outcome": "unreadable", "score": None, "finished_at": None}
+    row["why_due"] = _why_due(row["finished_at"], age) if age else None
+    return row
+
+
+def _driver(path: Path) -> str | None:
+    """How a target's release is rerun, by the first line of `rerun` that says it: a parser takes a hundred times as long."""
+    inside = False
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        if line and not line.startswith((" ", "\t", "#")):
+            inside = line.startswith("rerun:")
+        if inside and (found := _DRIVER.search(line)):
+            return found[1]
+    return None
+
+
+def _why_due(finished_at: str | None, age: timedelta) -> str:
+    """Why an audit of such an age is due; empty when it is not."""
+    if finished_at is None:
+        return "never audited"
+    try:
+        old = datetime.now(UTC) - datetime.fromisoformat(finished_at)
+    except (ValueError, TypeError):
+        return "its last audit has no date"
+    return f"{old.days} days old" if old >= age else ""
 
 
 def plan_runs(
-    targets: OptionalTargets = None,
+    targets: TargetsOrFiles = None,
     *,
-    profile: Annotated[str, typer.Option(help="Profile of conf/profile/, for the most reruns of an arm")] = "cpu",
+    profile: Annotated[str, typer.Option(help="Profile, for the most reruns of an arm")] = "cpu",
 ) -> None:
     """Say before any run whether each tolerance can be decided, and how many reruns to expect."""
     from openassay.cli import terminal
@@ -35,15 +139,14 @@ def plan_runs(
     from openassay.core.power import expect, power
     from openassay.core.shares import chances
     from openassay.plan import make_plan
-    from openassay.project import chosen
+    from openassay.project import meant
 
-    root = find_root()
     steps = (5, 10, 20, 50, 100)
     by_runs = f"P(REPRODUCED) by {', '.join(map(str, steps))} runs"
     console = terminal.console(130)
     table = terminal.table("target", "claim", "tolerance", "seed noise", by_runs, "caught", "reruns")
-    for name in chosen(root, targets):
-        plan = make_plan(Layout(root, name), [f"profile={profile}"])
+    for layout in meant(targets):
+        name, plan = layout.target, make_plan(layout, [f"profile={profile}"])
         for claim in plan.claims:
             tolerance = f"± {claim.tolerance.margin:g}"
             if plan.rerun is None or not claim.testable:

@@ -7,15 +7,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from openassay.core.types import Outcome
 from openassay.faults import printable
 
 STYLES = {
-    Outcome.REPRODUCED: "bold green",
-    Outcome.NOT_REPRODUCED: "bold red",
-    Outcome.INCONCLUSIVE: "bold yellow",
-    Outcome.NOT_ATTEMPTED: "dim",
-}
+    "REPRODUCED": "bold green", "NOT_REPRODUCED": "bold red", "INCONCLUSIVE": "bold yellow", "NOT_ATTEMPTED": "dim",
+}  # fmt: skip
+"""Of each outcome."""
 
 
 def console(width: int) -> Console:
@@ -39,6 +36,6 @@ def plain(text: str) -> str:
     return escape(printable(text))
 
 
-def styled(outcome: Outcome, words: str | None = None) -> str:
+def styled(outcome: str, words: str | None = None) -> str:
     """An outcome, or words that say it, in its colour."""
-    return f"[{STYLES[outcome]}]{words or outcome.value}[/]"
+    return f"[{STYLES.get(outcome, 'dim')}]{plain(words or outcome)}[/]"

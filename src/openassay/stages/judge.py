@@ -332,7 +332,7 @@ def _figures(claim: Verdict) -> dict[str, Any]:
 
 
 def runs_table(verdict: ReleaseVerdict) -> str:
-    """One row a rerun and claim as CSV, for `dvc plots`: the rerun's place in the order of the seeds, its difference in margins."""
+    """One row a rerun and claim as CSV, for `dvc plots`: its place in the order of the seeds, its difference in margins."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["claim", "run", "value", "published", "difference_in_margins"])
