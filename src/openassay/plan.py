@@ -838,6 +838,7 @@ def compose(root: Path | None, asked: Sequence[str] = ()) -> Settings:
     one. asked: `judge=strict` chooses an option, `profile.runs=50` sets one of its values; such a value is named in the option's
     name, and no longer has the option's rationale. Raises `BadInput` for an unknown group, option, key or type.
     """
+    root = root if root and (root / "conf" / "pipeline.yaml").is_file() else None
     return _compose(root, tuple(choices(root).items()), tuple(asked))
 
 
@@ -884,7 +885,7 @@ def choices(root: Path | None) -> dict[str, str]:
     """The option of each group that a project's conf/pipeline.yaml chooses; of those that it does not name, ours."""
     ours: Any = load_yaml(OUR_CONF / "pipeline.yaml", "conf/pipeline.yaml")
     theirs: Any = {}
-    if root and (root / "conf" / "pipeline.yaml").is_file():
+    if root:
         theirs = load_yaml(root / "conf" / "pipeline.yaml", "conf/pipeline.yaml")
     if not isinstance(theirs, dict):
         raise BadInput(f"conf/pipeline.yaml: expected the keys targets, {', '.join(GROUPS)}")
