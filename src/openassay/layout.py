@@ -153,6 +153,10 @@ class Layout:
         """The records that are shown to others: an audit never writes here, `openassay publish` does."""
         return self.folder / "published"
 
+    def latest(self, path: Path) -> Path:
+        """A record of this machine's last audit, or the one that was published where this machine has made none."""
+        return path if path.is_file() or not self.published.is_dir() else self.published / path.name
+
     @property
     def verdict(self) -> Path:
         """The record that others rely on."""

@@ -991,13 +991,14 @@ def write_inputs(layout: Layout, plan: Plan) -> None:
         write_text(layout.inputs(stage), json.dumps(found, indent=1) + "\n")
 
 
-def read_plan(layout: Layout) -> Plan:
-    """The frozen plan; a plan that was edited by hand is refused."""
-    if not layout.plan.exists():
-        raise BadInput(f"{layout.shown(layout.plan)}: there is no plan yet; run `openassay audit {layout.reference}`")
-    where = layout.shown(layout.plan)
+def read_plan(layout: Layout, path: Path | None = None) -> Plan:
+    """The frozen plan, or that of another audit; a plan that was edited by hand is refused."""
+    path = path or layout.plan
+    where = layout.shown(path)
+    if not path.exists():
+        raise BadInput(f"{where}: there is no plan yet; run `openassay audit {layout.reference}`")
     try:
-        plan: Plan = parse(Plan, yaml.safe_load(layout.plan.read_text(encoding="utf-8")), where)
+        plan: Plan = parse(Plan, yaml.safe_load(path.read_text(encoding="utf-8")), where)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError, BadInput) as error:
         problem = str(error).splitlines()[0].removeprefix(f"{where}: ")
         raise BadInput(

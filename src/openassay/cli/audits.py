@@ -148,10 +148,11 @@ def _show(root: Path, names: list[str]) -> None:
     missing, lines = [], []
     for name in names:
         layout = Layout(root, name)
-        if not layout.verdict.is_file():
+        path = layout.latest(layout.verdict)
+        if not path.is_file():
             missing.append(name)
             continue
-        verdict = read_record(layout.verdict, ReleaseVerdict)
+        verdict = read_record(path, ReleaseVerdict)
         for claim in verdict.claims:
             given = sum(value is not None for value in claim.runs[: claim.runs_used])
             interval = f", {claim.interval[0]:+.3g} to {claim.interval[1]:+.3g}" if claim.interval else ""
@@ -167,7 +168,7 @@ def _show(root: Path, names: list[str]) -> None:
         score = "–" if verdict.score.value is None else f"{verdict.score.value:.2f}"
         lines.append(
             f"{styled(verdict.outcome)} {name}: {plain(verdict.reason)}; score {score} at "
-            f"{100 * verdict.score.coverage:.0f} % coverage\n  report: {plain(str(layout.report))}"
+            f"{100 * verdict.score.coverage:.0f} % coverage\n  report: {plain(str(layout.latest(layout.report)))}"
         )
     if table.row_count:
         console.print(table)
