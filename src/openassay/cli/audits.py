@@ -58,10 +58,8 @@ def audit(
 
     named = [word for word in targets or [] if "=" not in word]
     asked = tuple(word for word in targets or [] if "=" in word) + ((f"profile={profile}",) if profile else ())
-    if not named and not every and due is None:
-        raise BadInput("audit: name targets, or give --all, or --due 30d")
-    if named and every:
-        raise BadInput("audit: give either the names of targets, or --all")
+    if bool(named) == every and (named or due is None):
+        raise BadInput("audit: name targets, or give --all, or --due 30d; either names or --all")
     root = project_for(named)
     compose(root, asked)
     age = schedule.parse_age(due) if due is not None else None
