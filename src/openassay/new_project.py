@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
+import logging
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stdout, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from openassay import __version__
@@ -67,8 +67,8 @@ def init_dvc(folder: Path) -> None:
     except (NoSCMError, SCMError):
         top = None
     subdir = top is not None and top.resolve() != folder.resolve()
-    with redirect_stdout(io.StringIO()):
-        repo = Repo.init(str(folder), no_scm=top is None, subdir=subdir)
+    logging.getLogger("dvc").setLevel(logging.WARNING)
+    repo = Repo.init(str(folder), no_scm=top is None, subdir=subdir)
     with repo.config.edit("repo") as config:
         config["core"]["analytics"] = False
 
