@@ -9,7 +9,7 @@ from pathlib import Path
 
 from openassay.faults import BadInput
 
-GROUPS = ("profile", "judge", "execution", "isolation", "tracking")
+GROUPS = ("profile", "judge", "scale", "execution", "isolation", "tracking")
 """Groups of settings: folders of conf/ with an option a file, of which conf/pipeline.yaml names one each."""
 
 CATALOGUE = "catalogue:"

@@ -46,6 +46,7 @@ from openassay.recipes.python import Measure, PythonRecipe
 from openassay.recipes.replay import MARGIN as REPLAY_MARGIN
 from openassay.recipes.replay import ReplayRecipe
 from openassay.recipes.run import GlueRun, Run, ScriptRun, Seeding
+from openassay.recipes.scaled import scaled_down
 from openassay.records import Misfit, declared, digest, file_digest, parse, to_plain, write_text
 from openassay.sources import Source
 from openassay.sources.git import GitSource
@@ -298,6 +299,15 @@ class Isolation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Scale:
+    """How far is each training scaled down? What it is then held against, `recipes.scaled` says."""
+
+    name: str = "full"
+    steps: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the published updates."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class JudgeConfig:
     """Which error rates does the verdict promise?"""
 
@@ -356,6 +366,8 @@ class Plan:
     execution: Execution
     isolation: Isolation
     tracking: dict[str, Any]
+    scale: Scale = Scale()
+    """Its default changes no digest: plans that were frozen before it stay what they are."""
 
     @property
     def num_testable(self) -> int:
@@ -828,6 +840,7 @@ class Settings:
     execution: Execution
     judge: JudgeConfig
     isolation: Isolation
+    scale: Scale
     tracking: dict[str, Any]
 
 
@@ -872,7 +885,7 @@ def _compose(root: Path | None, choice: tuple[tuple[str, str], ...], asked: tupl
         plain: Any = OmegaConf.to_container(composed, resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise BadInput(f"{where}: {str(error).strip().splitlines()[0].rstrip('.')}") from None
-    for group in ("profile", "judge"):
+    for group in ("profile", "judge", "scale"):
         own = {key.removeprefix(f"{group}."): value for key, value in values.items() if key.startswith(f"{group}.")}
         plain[group]["name"] = ", ".join([chosen[group], *(f"{key} {value}" for key, value in own.items())])
         if group == "judge" and own and "rationale" not in own:
@@ -935,7 +948,8 @@ def make_plan(layout: Layout, asked: Sequence[str] = ()) -> Plan:
 
     asked: overrides of the project's settings, in Hydra's grammar.
     """
-    target, settings = read_target(layout), compose(layout.root, asked)
+    settings = compose(layout.root, asked)
+    target = _scaled(read_target(layout), settings.scale)
     glue = Glue(file=target.glue, sha256=file_digest(layout.glue_folder / target.glue)) if target.glue else None
     arms = _seeds(target, settings.profile)
     plain = {key: value for key, value in to_plain(target).items() if key != "claim_tables"}
@@ -944,10 +958,20 @@ def make_plan(layout: Layout, asked: Sequence[str] = ()) -> Plan:
         "citations": {claim.id: to_plain(claim.cited_at) for claim in target.claims},
         "profile": to_plain(settings.profile), "judge": to_plain(settings.judge),
         "execution": to_plain(settings.execution), "isolation": to_plain(settings.isolation),
-        "tracking": settings.tracking,
+        "tracking": settings.tracking, "scale": to_plain(settings.scale),
     }  # fmt: skip
     plan: Plan = parse(Plan, data, "plan")
     return replace(plan, digest=plan.identity())
+
+
+def _scaled(target: Target, scale: Scale) -> Target:
+    """A target whose training is scaled down, with the claims that can be held against something of that scale."""
+    if scale.steps == 1 or target.rerun is None:
+        return target
+    recipe, claims, problem = scaled_down(target.rerun, target.claims, scale.steps)
+    if recipe is None:
+        return replace(target, rerun=None, not_rerun_because=problem, controls=(), probes=())
+    return replace(target, rerun=recipe, claims=claims)
 
 
 def _seeds(target: Target, profile: Profile) -> dict[str, tuple[int, ...]]:
