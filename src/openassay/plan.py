@@ -630,7 +630,7 @@ def _check_controls(target: Target, where: str) -> Iterator[str]:
         )
     for name, arm in target.rerun.arms.items():
         yield from _check_arm(target.rerun, arm, f"{where}: rerun.arms.{name}")
-    yield from _check_changes(target.rerun, changes, where)
+    yield from check_changes(target.rerun, changes, where)
     for i, probe in enumerate(target.probes):
         if probe.metric not in target.rerun.metrics():
             known = ", ".join(sorted(target.rerun.metrics()))
@@ -639,7 +639,8 @@ def _check_controls(target: Target, where: str) -> Iterator[str]:
         yield from _check_controlled(target, where)
 
 
-def _check_changes(recipe: Recipe, changes: list[tuple[str, Change]], where: str) -> Iterator[str]:
+def check_changes(recipe: Recipe, changes: list[tuple[str, Change]], where: str) -> Iterator[str]:
+    """What is wrong with changes of a recipe, each given with its key in the target file."""
     names = list(recipe.arms)
     for key, change in changes:
         if change.arm in names:
