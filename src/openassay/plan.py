@@ -52,7 +52,7 @@ from openassay.sources import Source
 from openassay.sources.git import GitSource
 from openassay.sources.hf import HfSource
 from openassay.store import check_glob
-from openassay.yaml_loader import load_yaml
+from openassay.yaml_loader import QUICK, load_yaml
 
 Glob = Annotated[str, AfterValidator(check_glob)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -992,12 +992,13 @@ def _seeds(target: Target, profile: Profile) -> dict[str, tuple[int, ...]]:
     return arms | {change.arm: tuple(range(profile.control_runs)) for change in changes}
 
 
-class _PlanDumper(yaml.SafeDumper):
+class _PlanDumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
     """Numbers side by side: an arm may have a hundred seeds."""
 
     def represent_sequence(self, tag: str, sequence: Any, flow_style: bool | None = None) -> yaml.SequenceNode:
         numbers = bool(sequence) and all(type(item) in {int, float} for item in sequence)
-        return super().represent_sequence(tag, sequence, flow_style=True if numbers else flow_style)
+        node: yaml.SequenceNode = super().represent_sequence(tag, sequence, flow_style=True if numbers else flow_style)
+        return node
 
 
 def write_plan(path: Path, plan: Plan) -> None:
@@ -1023,7 +1024,8 @@ def read_plan(layout: Layout, path: Path | None = None) -> Plan:
     if not path.exists():
         raise BadInput(f"{where}: there is no plan yet; run `openassay audit {layout.reference}`")
     try:
-        plan: Plan = parse(Plan, yaml.safe_load(path.read_text(encoding="utf-8")), where)
+        plain = yaml.load(path.read_text(encoding="utf-8"), Loader=QUICK)  # noqa: S506 - it is a safe one
+        plan: Plan = parse(Plan, plain, where)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError, BadInput) as error:
         problem = str(error).splitlines()[0].removeprefix(f"{where}: ")
         raise BadInput(

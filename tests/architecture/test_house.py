@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,30 @@ def test_a_stage_lists_all_code_that_it_imports_and_no_other(stage: str) -> None
     unused = {dep for dep in listed if not any(file == dep or file.startswith(dep + "/") for file in imported)}
     assert not unused
     assert script_of(stage).relative_to(REPO).as_posix() in PIPELINE["stages"][stage]["deps"]
+
+
+LARGE = {
+    "torch",
+    "transformers",
+    "mlflow",
+    "matplotlib",
+    "datasets",
+    "pyarrow",
+    "hydra",
+    "httpx",
+    "unearth",
+    "requests",
+}
+LARGE |= {"scipy.stats", "scipy.optimize", "scipy.special"}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_imports_no_large_library_before_it_uses_it(stage: str) -> None:
+    code = "import runpy, sys; runpy.run_path(sys.argv[1]); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code, script_of(stage)], capture_output=True, text=True, check=True
+    )
+    assert not set(done.stdout.split()) & LARGE
 
 
 @pytest.mark.parametrize("stage", STAGES)
