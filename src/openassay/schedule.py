@@ -1,7 +1,7 @@
 """Which audits are due, how do they go on without anybody, and has an outcome changed for the worse?
 
 `openassay audit --due 30d` asks of every target whether it was never audited, whether its audit is too old, and whether its
-plan or what it was fetched from has changed since. It runs those that are due through `dvc repro`, each whatever became of the
+plan or what it was fetched from has changed since. It runs those that are due through DVC, each whatever became of the
 others, and says in a summary what came out. Every audit adds a line to `experiments/TARGET/history.jsonl`.
 """
 
