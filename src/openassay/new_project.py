@@ -15,8 +15,8 @@ from openassay.pipeline import link_package
 from openassay.records import digest, write_text
 
 FILES = {
-    "conf/pipeline.yaml": "pipeline.yaml", "dvc.yaml": "dvc.yaml", "experiments/.gitignore": "experiments.gitignore",
-    ".github/workflows/openassay.yml": "workflow.yml",
+    "conf/pipeline.yaml": "pipeline.yaml", "conf/index.yaml": "index.yaml", "dvc.yaml": "dvc.yaml",
+    "experiments/.gitignore": "experiments.gitignore", ".github/workflows/openassay.yml": "workflow.yml",
 }  # fmt: skip
 """What a new project gets, each from a file of `project_files/`."""
 IF_NONE = {"README.md": "README.md", ".gitignore": "gitignore"}

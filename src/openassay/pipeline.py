@@ -25,7 +25,7 @@ from openassay.faults import STATUS_VARIABLE, BadInput, Fault, printable
 from openassay.layout import GROUPS, OUR_CONF, Layout, cache_home
 from openassay.plan import Target, choices, option_file
 from openassay.records import write_text
-from openassay.yaml_loader import load_yaml
+from openassay.yaml_loader import QUICK, load_yaml
 
 INDEX_STAGE = "audit"
 """Stage of the project's own dvc.yaml, one for each target of the index."""
@@ -34,6 +34,7 @@ CODE_STAGE = "code"
 LOCK_WAIT_S = 120.0
 """How long another DVC process in the project is waited for."""
 
+_QUICK_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _UP = "../.."
 """The project's root, from a target's folder."""
 _HEAD = """\
@@ -46,35 +47,47 @@ _HEAD = """\
 def write_pipeline(layout: Layout, target: Target, asked: tuple[str, ...] = ()) -> bool:
     """Write a target's dvc.yaml, unless it is there as it should be; gives whether. `asked` are overrides of the settings."""
     driver = target.rerun.driver if target.rerun else "none"
-    data: Any = yaml.safe_load((stage_code.PACKAGE / "pipelines" / "stages.yaml").read_text(encoding="utf-8"))
+    words = {
+        "target": _word(layout.reference), "asked": " ".join(map(_word, asked)), "code": f"{_UP}/.openassay/code/{driver}",
+    }  # fmt: skip
+    template = (stage_code.PACKAGE / "pipelines" / "stages.yaml").read_text(encoding="utf-8")
+    data = _filled(yaml.load(template, Loader=QUICK), words)  # noqa: S506 - it is a safe one
     plan = data["stages"]["plan"]
     files = [layout.target_file, *([layout.glue_folder / target.glue] if target.glue else [])]
     plan["deps"] += [_from_folder(path, layout.root) for path in files]
-    index: Any = load_yaml(layout.root / "conf" / "pipeline.yaml", "conf/pipeline.yaml")
-    named = [group for group in GROUPS if group in index]
+    settings: Any = load_yaml(layout.root / "conf" / "pipeline.yaml", "conf/pipeline.yaml")
+    named = [group for group in GROUPS if group in settings]
     chosen = choices(layout.root) | {of.partition("=")[0]: of.partition("=")[2] for of in asked if "." not in of}
     for group in GROUPS:
         path = option_file(layout.root, group, chosen[group])
         if path is None:
             continue
         dependency = _from_folder(path, layout.root)
-        if group in named and chosen[group] == index[group] and _in_one_place(layout.root, group):
+        if group in named and chosen[group] == settings[group] and _in_one_place(layout.root, group):
             dependency = dependency.replace(f"/{group}/{chosen[group]}.yaml", f"/{group}/${{{group}}}.yaml")
         plan["deps"].append(dependency)
-    variables: list[Any] = [
-        {"target": _word(layout.reference)},
-        {"asked": " ".join(map(_word, asked))},
-        {"code": f"{_UP}/.openassay/code/{driver}"},
-    ]
+    whole = data
     if named:
         plan["params"] = [{f"{_UP}/conf/pipeline.yaml": named}]
-        variables.append(f"{_UP}/conf/pipeline.yaml:{','.join(named)}")
-    whole = {"vars": variables} | data
-    text = _HEAD + yaml.safe_dump(whole, sort_keys=False, width=130, allow_unicode=True)
+        whole = {"vars": [f"{_UP}/conf/pipeline.yaml:{','.join(named)}"]} | data
+    text = _HEAD + yaml.dump(whole, Dumper=_QUICK_DUMPER, sort_keys=False, width=130, allow_unicode=True)
     if layout.pipeline.is_file() and layout.pipeline.read_text(encoding="utf-8") == text:
         return False
     write_text(layout.pipeline, text)
     return True
+
+
+def _filled(template: Any, words: dict[str, str]) -> Any:
+    """The stages with these words in them."""
+    if isinstance(template, dict):
+        return {key: _filled(value, words) for key, value in template.items()}
+    if isinstance(template, list):
+        return [_filled(item, words) for item in template]
+    if not isinstance(template, str):
+        return template
+    for name, word in words.items():
+        template = template.replace(f"${{{name}}}", word)
+    return template.strip()
 
 
 def _word(text: str) -> str:

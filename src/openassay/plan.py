@@ -903,7 +903,7 @@ def choices(root: Path | None) -> dict[str, str]:
     if root:
         theirs = load_yaml(root / "conf" / "pipeline.yaml", "conf/pipeline.yaml")
     if not isinstance(theirs, dict):
-        raise BadInput(f"conf/pipeline.yaml: expected the keys targets, {', '.join(GROUPS)}")
+        raise BadInput(f"conf/pipeline.yaml: expected the keys schema_version, {', '.join(GROUPS)}")
     return {group: str(theirs.get(group, ours[group])) for group in GROUPS}
 
 

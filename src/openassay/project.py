@@ -13,27 +13,37 @@ SCHEMA_VERSION = 1
 """Of a project's layout: conf/pipeline.yaml says by which a project was made."""
 
 
-def index(root: Path) -> list[str]:
-    """The targets of conf/pipeline.yaml: those that plain `dvc repro` audits. `BadInput` where the file is not right."""
+def check_settings(root: Path) -> None:
+    """Is conf/pipeline.yaml that of a project of this version, and is every key of it known? `BadInput` otherwise."""
     where = "conf/pipeline.yaml"
     data = load_yaml(root / where, where)
     if not isinstance(data, dict):
-        raise BadInput(f"{where}: expected the keys schema_version, targets, {', '.join(GROUPS)}")
+        raise BadInput(f"{where}: expected the keys schema_version, {', '.join(GROUPS)}")
     if (version := data.get("schema_version")) != SCHEMA_VERSION:
         raise BadInput(
-            f"{where}: schema_version: expected {SCHEMA_VERSION}, found {version}: another version made this project. "
-            "Run `openassay init` in an empty folder and take its dvc.yaml and conf/pipeline.yaml over; targets stay as they are"
+            f"{where}: schema_version: expected {SCHEMA_VERSION}, found {version}: another version made this project. Run "
+            "`openassay init` in an empty folder and take dvc.yaml, conf/pipeline.yaml and conf/index.yaml over; targets stay"
         )
-    if unknown := set(data) - {"schema_version", "targets", *GROUPS}:
-        known = did_you_mean(min(unknown), ["schema_version", "targets", *GROUPS])
-        raise BadInput(f"{where}: {min(unknown)}: unknown key; {known}")
-    names = data.get("targets")
-    if not isinstance(names, list):
-        raise BadInput(f"{where}: targets: a list of target names is needed; it may be empty")
+    if unknown := set(data) - {"schema_version", *GROUPS}:
+        raise BadInput(
+            f"{where}: {min(unknown)}: unknown key; {did_you_mean(min(unknown), ['schema_version', *GROUPS])}"
+        )
+
+
+def index(root: Path) -> list[str]:
+    """The targets of conf/index.yaml: those that plain `dvc repro` audits. `BadInput` where the project's files are not right."""
+    check_settings(root)
+    where = "conf/index.yaml"
+    data = load_yaml(root / where, where)
+    names = data.get("targets") if isinstance(data, dict) else None
+    if not isinstance(names, list) or set(data) != {"targets"}:  # type: ignore[arg-type]
+        raise BadInput(f"{where}: targets: a list of target names is needed, and nothing else; it may be empty")
     checked = [checked_name(str(name), f"{where}: targets.{i}") for i, name in enumerate(names)]
+    seen: set[str] = set()
     for i, name in enumerate(checked):
-        if checked.index(name) != i:
+        if name in seen:
             raise BadInput(f"{where}: targets.{i}: {name!r} stands twice; remove one")
+        seen.add(name)
         if not (root / "conf" / "target" / f"{name}.yaml").is_file():
             raise BadInput(f"{where}: targets.{i}: conf/target/{name}.yaml does not exist")
     return checked

@@ -78,7 +78,7 @@ def make_project(root: Path, *, dvc: bool = False, git: bool = False) -> Path:
 
 
 def write_index(root: Path, targets: list[str], **settings: str) -> None:
-    """The project's index of targets."""
+    """The project's index of targets, and its settings."""
     index = {
         "profile": "smoke",
         "judge": "default",
@@ -87,7 +87,8 @@ def write_index(root: Path, targets: list[str], **settings: str) -> None:
         "isolation": "none",
         "scale": "full",
     } | settings
-    (root / "conf" / "pipeline.yaml").write_text(yaml.safe_dump(index | {"schema_version": 1, "targets": targets}))
+    (root / "conf" / "pipeline.yaml").write_text(yaml.safe_dump(index | {"schema_version": 1}))
+    (root / "conf" / "index.yaml").write_text(yaml.safe_dump({"targets": targets}))
 
 
 def add_release(root: Path, variant: str, name: str | None = None, **changes: Any) -> Layout:
