@@ -138,13 +138,17 @@ def test_another_judge_after_an_audit_asks_for_the_reruns_that_it_needs(project:
     """The same plan gives the same reruns and verdict, whatever was run before it."""
     verdicts = []
     for name, settings in (("first", [[], ["judge=strict"]]), ("fresh", [["judge=strict"]])):
-        add_release(project, "noisy", name, release={"title": "Mini", "version": "1", "homepage": "https://example.org"})
+        add_release(
+            project, "noisy", name, release={"title": "Mini", "version": "1", "homepage": "https://example.org"}
+        )
         for asked in settings:
             command(project, "openassay", "audit", name, "profile=smoke", "profile.runs=8", *asked)
         verdicts.append(json.loads((project / "experiments" / name / "verdict.json").read_text()))
     command(project, "openassay", "audit", "--force", "first", "profile=smoke", "profile.runs=8", "judge=strict")
     verdicts.append(json.loads((project / "experiments/first/verdict.json").read_text()))
-    shown = [[(claim["runs"], claim["outcome"], claim["interval"]) for claim in verdict["claims"]] for verdict in verdicts]
+    shown = [
+        [(claim["runs"], claim["outcome"], claim["interval"]) for claim in verdict["claims"]] for verdict in verdicts
+    ]
     assert shown[0] == shown[1] == shown[2]
     assert verdicts[0]["alpha"] == 0.01
 
@@ -202,7 +206,15 @@ def test_the_command_line_shows_verdicts(audited: Path) -> None:
 def test_an_experiment_with_another_setting_runs_and_is_compared(audited: Path) -> None:
     commit(audited)
     done = command(
-        audited, "dvc", "exp", "run", "-n", "stricter", "-S", "conf/pipeline.yaml:judge=strict", "experiments/honest/dvc.yaml"
+        audited,
+        "dvc",
+        "exp",
+        "run",
+        "-n",
+        "stricter",
+        "-S",
+        "conf/pipeline.yaml:judge=strict",
+        "experiments/honest/dvc.yaml",
     )
     assert "judge@honest" in stages_run(done)
     assert json.loads((audited / "experiments/honest/verdict.json").read_text())["alpha"] == 0.01

@@ -79,7 +79,13 @@ def make_project(root: Path, *, dvc: bool = False, git: bool = False) -> Path:
 
 def write_index(root: Path, targets: list[str], **settings: str) -> None:
     """The project's index of targets."""
-    index = {"profile": "smoke", "judge": "default", "tracking": "none", "execution": "cpu", "isolation": "none"} | settings
+    index = {
+        "profile": "smoke",
+        "judge": "default",
+        "tracking": "none",
+        "execution": "cpu",
+        "isolation": "none",
+    } | settings
     (root / "conf" / "pipeline.yaml").write_text(yaml.safe_dump(index | {"schema_version": 1, "targets": targets}))
 
 
