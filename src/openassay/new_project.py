@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
@@ -37,6 +39,17 @@ def init(folder: Path) -> list[str]:
         raise BadInput(f"{folder}: {root} is an OpenAssay project already; nothing was written")
     if there := [name for name in [*FILES, "conf/target"] if (folder / name).exists()]:
         raise BadInput(f"{folder}: {', '.join(there)} is there already; move it, or choose another folder")
+    for name in (
+        *FILES,
+        "conf/target",
+        ".dvc/config",
+        ".openassay/conf",
+    ):  # what cannot be written is found before anything is
+        above = next(of for of in (folder / name).parents if of.exists())
+        if not above.is_dir():
+            raise BadInput(f"{above}: a folder is needed here; move the file, or choose another folder")
+        if not os.access(above, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "Permission denied", str(above))
     written = write_files(folder)
     init_dvc(folder)
     link_package(folder)
