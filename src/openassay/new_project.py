@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-import io
+import logging
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stdout, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from openassay import __version__
@@ -80,8 +80,13 @@ def init_dvc(folder: Path) -> None:
     except (NoSCMError, SCMError):
         top = None
     subdir = top is not None and top.resolve() != folder.resolve()
-    with redirect_stdout(io.StringIO()):
+    logger = logging.getLogger("dvc")
+    level = logger.level
+    logger.setLevel(logging.WARNING)  # without its words on what to do next
+    try:
         repo = Repo.init(str(folder), no_scm=top is None, subdir=subdir)
+    finally:
+        logger.setLevel(level)
     with repo.config.edit("repo") as config:
         config["core"]["analytics"] = False
 

@@ -77,6 +77,19 @@ def test_a_git_repository_becomes_a_project_and_nothing_of_this_machine_is_commi
     assert dvc_works(tmp_path)
 
 
+@pytest.mark.parametrize("scm", [True, False])
+def test_the_command_says_what_it_wrote_and_nothing_of_dvc(scm: bool, tmp_path: Path) -> None:
+    if scm:
+        git(tmp_path, "init", "-q")
+    done = subprocess.run(
+        [str(BIN / "openassay"), "init"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"a project in {tmp_path}: {', '.join(sorted([*FILES, *IF_NONE]))}"
+    assert [line.split(" ")[0] for line in lines[1:]] == ["next:", "or"]
+
+
 def test_a_subfolder_of_a_git_repository_becomes_a_project(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q")
     (tmp_path / "README.md").write_text("the repository's own\n")
