@@ -291,6 +291,20 @@ def test_one_name_is_one_target_since_records_lie_by_name(tmp_path: Path) -> Non
         layouts(root, ["catalogue:grok1", str(copy)])
 
 
+@pytest.mark.parametrize(
+    "way", ["conf/target/honest.yaml", "./conf/target/honest.yaml", "releases/../conf/target/honest.yaml"]
+)
+def test_a_file_of_the_project_is_the_same_target_whatever_way_leads_to_it(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = add_release(make_project(tmp_path), "honest")
+    monkeypatch.chdir(tmp_path)
+    assert layouts(tmp_path, [way]) == [layout]
+    monkeypatch.chdir(tmp_path / "conf")
+    assert layouts(tmp_path, [f"../{way}"]) == [layout]
+    assert layouts(tmp_path, [f"../{way}"])[0].reference == "honest"
+
+
 def test_a_path_in_a_command_says_where_a_file_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = make_project(tmp_path / "project")
     layout = add_release(root, "honest")
