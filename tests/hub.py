@@ -120,6 +120,9 @@ class Request:
     path: str
     range: str | None
     token: str | None
+    cookie: str | None = None
+    port: int = 0
+    """The other end of its connection."""
     sent: int = 0
 
 
@@ -149,6 +152,7 @@ class Wrong:
     no_ranges: bool = False
     no_version: bool = False
     """No ETag in the answer."""
+    cookie: str = ""
 
 
 @dataclass
@@ -453,6 +457,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # a kept connection would wait 40 ms for each body
 
     @property
     def hub(self) -> Hub:
@@ -475,7 +480,10 @@ class _Handler(BaseHTTPRequestHandler):
         path = unquote(pieces.path)
         authorization = self.headers.get("Authorization")
         token = authorization.removeprefix("Bearer ") if authorization else None
-        self.record = Request(self.command, path, self.headers.get("Range"), authorization)
+        self.record = Request(
+            self.command, path, self.headers.get("Range"), authorization,
+            cookie=self.headers.get("Cookie"), port=self.client_address[1],
+        )  # fmt: skip
         self.hub.requests.append(self.record)
         wrong = self.hub._fault(path) or Wrong("", 0)
         if wrong.silent:
@@ -522,6 +530,7 @@ class _Handler(BaseHTTPRequestHandler):
             status = 206
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{total + (wrong.says or 0)}"
         self.send_response(status)
+        headers |= {"Set-Cookie": wrong.cookie} if wrong.cookie else {}
         if not wrong.endless:
             headers["Content-Length"] = str(stop - start + (wrong.says or 0))
         else:

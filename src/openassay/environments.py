@@ -13,6 +13,8 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -115,31 +117,56 @@ def build(spec: EnvironmentSpec, installed: dict[str, Path], where: str, target:
     """
     python = spec.python or ".".join(platform.python_version_tuple()[:2])
     files = [installed[name] for name in spec.install]
-    key = digest(
-        {
-            "target": target,  # what one release's code does to its environment, another's never meets
-            "files": [path.parent.name for path in files],  # the store names the folder by sha256
-            "requirements": list(spec.requirements), "python": python, "as_of": spec.as_of,
-            "machine": platform.machine(), "system": platform.system(),
-        }
-    )  # fmt: skip
-    folder = cache_home() / "envs" / key[:32]
-    done = folder / "environment.json"
-    listed = folder.with_suffix(".listing")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        # Published code runs in this environment: one that was written to is built anew.
-        if not done.exists() or not listed.exists() or listed.read_text() != listing_digest(folder):
-            print(f"building the release's environment (Python {python}) ...", flush=True)
-            remove_tree(folder)
-            try:
-                _build(folder, python, files, spec, where)
-                listed.write_text(listing_digest(folder))
-            except BaseException:
-                shutil.rmtree(folder, ignore_errors=True)
-                raise
-    found = json.loads(done.read_text(encoding="utf-8"))
+    what = {
+        "files": [path.parent.name for path in files],  # the store names the folder by sha256
+        "requirements": list(spec.requirements), "python": python, "as_of": spec.as_of,
+        "machine": platform.machine(), "system": platform.system(),
+    }  # fmt: skip
+    # What one release's code does to its environment, another's never meets: each gets a copy of one that nobody runs in.
+    folder, template = (cache_home() / "envs" / digest(what | more)[:32] for more in ({"target": target}, {}))
+    with _kept(folder) as to_make:
+        if to_make:
+            with _kept(template) as to_build:
+                if to_build:
+                    print(f"building the release's environment (Python {python}) ...", flush=True)
+                    _build(template, python, files, spec, where)
+                _copy(template, folder)
+    found = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
     return Environment(python=str(folder / "bin" / "python"), packages=found["packages"], version=found["version"])
+
+
+@contextmanager
+def _kept(folder: Path) -> Iterator[bool]:
+    """Must this environment be made, by whoever asks? It is not there as it was left, with the same files, or not finished.
+
+    Published code runs in environments: one that was written to is made anew.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    listed = folder.with_suffix(".listing")
+    with FileLock(f"{folder}.lock"):
+        if (folder / "environment.json").exists() and listed.exists() and listed.read_text() == listing_digest(folder):
+            yield False
+            return
+        remove_tree(folder)
+        try:
+            yield True
+            listed.write_text(listing_digest(folder))
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def _copy(template: Path, folder: Path) -> None:
+    """Another environment with the same files: no hard links, through which a run could write; dates are kept, so that what is
+    compiled stays valid."""
+    made = subprocess.run(
+        ["cp", "-a", "--reflink=auto", "--", str(template), str(folder)], capture_output=True, text=True, check=False
+    )
+    if made.returncode != 0:
+        raise Fault(f"{folder}: {made.stderr.strip()[:300]}")
+    for script in (folder / "bin").iterdir():  # they name the interpreter; of nothing else does the place matter
+        if not script.is_symlink() and str(template).encode() in (content := script.read_bytes()):
+            script.write_bytes(content.replace(str(template).encode(), str(folder).encode()))
 
 
 def _build(folder: Path, python: str, files: list[Path], spec: EnvironmentSpec, where: str) -> None:

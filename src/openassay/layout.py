@@ -9,7 +9,7 @@ from pathlib import Path
 
 from openassay.faults import BadInput
 
-GROUPS = ("profile", "judge", "execution", "isolation", "tracking")
+GROUPS = ("profile", "judge", "scale", "execution", "isolation", "tracking")
 """Groups of settings: folders of conf/ with an option a file, of which conf/pipeline.yaml names one each."""
 
 CATALOGUE = "catalogue:"
@@ -152,6 +152,10 @@ class Layout:
     def published(self) -> Path:
         """The records that are shown to others: an audit never writes here, `openassay publish` does."""
         return self.folder / "published"
+
+    def latest(self, path: Path) -> Path:
+        """A record of this machine's last audit, or the one that was published where this machine has made none."""
+        return path if path.is_file() or not self.published.is_dir() else self.published / path.name
 
     @property
     def verdict(self) -> Path:

@@ -43,8 +43,8 @@ _HEAD = """\
 """
 
 
-def write_pipeline(layout: Layout, target: Target, asked: tuple[str, ...] = ()) -> None:
-    """Write a target's dvc.yaml, if it is not there as it should be; `asked` are overrides of the settings."""
+def write_pipeline(layout: Layout, target: Target, asked: tuple[str, ...] = ()) -> bool:
+    """Write a target's dvc.yaml, unless it is there as it should be; gives whether. `asked` are overrides of the settings."""
     driver = target.rerun.driver if target.rerun else "none"
     data: Any = yaml.safe_load((stage_code.PACKAGE / "pipelines" / "stages.yaml").read_text(encoding="utf-8"))
     plan = data["stages"]["plan"]
@@ -71,8 +71,10 @@ def write_pipeline(layout: Layout, target: Target, asked: tuple[str, ...] = ()) 
         variables.append(f"{_UP}/conf/pipeline.yaml:{','.join(named)}")
     whole = {"vars": variables} | data
     text = _HEAD + yaml.safe_dump(whole, sort_keys=False, width=130, allow_unicode=True)
-    if not layout.pipeline.is_file() or layout.pipeline.read_text(encoding="utf-8") != text:
-        write_text(layout.pipeline, text)
+    if layout.pipeline.is_file() and layout.pipeline.read_text(encoding="utf-8") == text:
+        return False
+    write_text(layout.pipeline, text)
+    return True
 
 
 def _word(text: str) -> str:

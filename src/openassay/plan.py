@@ -46,12 +46,13 @@ from openassay.recipes.python import Measure, PythonRecipe
 from openassay.recipes.replay import MARGIN as REPLAY_MARGIN
 from openassay.recipes.replay import ReplayRecipe
 from openassay.recipes.run import GlueRun, Run, ScriptRun, Seeding
+from openassay.recipes.scaled import scaled_down
 from openassay.records import Misfit, declared, digest, file_digest, parse, to_plain, write_text
 from openassay.sources import Source
 from openassay.sources.git import GitSource
 from openassay.sources.hf import HfSource
 from openassay.store import check_glob
-from openassay.yaml_loader import load_yaml
+from openassay.yaml_loader import QUICK, load_yaml
 
 Glob = Annotated[str, AfterValidator(check_glob)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -298,6 +299,15 @@ class Isolation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Scale:
+    """How far is each training scaled down? What it is then held against, `recipes.scaled` says."""
+
+    name: str = "full"
+    steps: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the published updates."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class JudgeConfig:
     """Which error rates does the verdict promise?"""
 
@@ -356,6 +366,8 @@ class Plan:
     execution: Execution
     isolation: Isolation
     tracking: dict[str, Any]
+    scale: Scale = Scale()
+    """Its default changes no digest: plans that were frozen before it stay what they are."""
 
     @property
     def num_testable(self) -> int:
@@ -618,7 +630,7 @@ def _check_controls(target: Target, where: str) -> Iterator[str]:
         )
     for name, arm in target.rerun.arms.items():
         yield from _check_arm(target.rerun, arm, f"{where}: rerun.arms.{name}")
-    yield from _check_changes(target.rerun, changes, where)
+    yield from check_changes(target.rerun, changes, where)
     for i, probe in enumerate(target.probes):
         if probe.metric not in target.rerun.metrics():
             known = ", ".join(sorted(target.rerun.metrics()))
@@ -627,7 +639,8 @@ def _check_controls(target: Target, where: str) -> Iterator[str]:
         yield from _check_controlled(target, where)
 
 
-def _check_changes(recipe: Recipe, changes: list[tuple[str, Change]], where: str) -> Iterator[str]:
+def check_changes(recipe: Recipe, changes: list[tuple[str, Change]], where: str) -> Iterator[str]:
+    """What is wrong with changes of a recipe, each given with its key in the target file."""
     names = list(recipe.arms)
     for key, change in changes:
         if change.arm in names:
@@ -828,6 +841,7 @@ class Settings:
     execution: Execution
     judge: JudgeConfig
     isolation: Isolation
+    scale: Scale
     tracking: dict[str, Any]
 
 
@@ -871,7 +885,7 @@ def _compose(root: Path | None, choice: tuple[tuple[str, str], ...], asked: tupl
         plain: Any = OmegaConf.to_container(composed, resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise BadInput(f"{where}: {str(error).strip().splitlines()[0].rstrip('.')}") from None
-    for group in ("profile", "judge"):
+    for group in ("profile", "judge", "scale"):
         own = {key.removeprefix(f"{group}."): value for key, value in values.items() if key.startswith(f"{group}.")}
         plain[group]["name"] = ", ".join([chosen[group], *(f"{key} {value}" for key, value in own.items())])
         if group == "judge" and own and "rationale" not in own:
@@ -949,7 +963,8 @@ def make_plan(layout: Layout, asked: Sequence[str] = ()) -> Plan:
 
     asked: overrides of the project's settings, in Hydra's grammar.
     """
-    target, settings = read_target(layout), compose(layout.root, asked)
+    settings = compose(layout.root, asked)
+    target = _scaled(read_target(layout), settings.scale)
     glue = Glue(file=target.glue, sha256=file_digest(layout.glue_folder / target.glue)) if target.glue else None
     arms = _seeds(target, settings.profile)
     plain = {key: value for key, value in to_plain(target).items() if key != "claim_tables"}
@@ -958,10 +973,20 @@ def make_plan(layout: Layout, asked: Sequence[str] = ()) -> Plan:
         "citations": {claim.id: to_plain(claim.cited_at) for claim in target.claims},
         "profile": to_plain(settings.profile), "judge": to_plain(settings.judge),
         "execution": to_plain(settings.execution), "isolation": to_plain(settings.isolation),
-        "tracking": settings.tracking,
+        "tracking": settings.tracking, "scale": to_plain(settings.scale),
     }  # fmt: skip
     plan: Plan = parse(Plan, data, "plan")
     return replace(plan, digest=plan.identity())
+
+
+def _scaled(target: Target, scale: Scale) -> Target:
+    """A target whose training is scaled down, with the claims that can be held against something of that scale."""
+    if scale.steps == 1 or target.rerun is None:
+        return target
+    recipe, claims, problem = scaled_down(target.rerun, target.claims, scale.steps)
+    if recipe is None:
+        return replace(target, rerun=None, not_rerun_because=problem, controls=(), probes=())
+    return replace(target, rerun=recipe, claims=claims)
 
 
 def _seeds(target: Target, profile: Profile) -> dict[str, tuple[int, ...]]:
@@ -981,12 +1006,13 @@ def _seeds(target: Target, profile: Profile) -> dict[str, tuple[int, ...]]:
     return arms | {change.arm: tuple(range(profile.control_runs)) for change in changes}
 
 
-class _PlanDumper(yaml.SafeDumper):
+class _PlanDumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
     """Numbers side by side: an arm may have a hundred seeds."""
 
     def represent_sequence(self, tag: str, sequence: Any, flow_style: bool | None = None) -> yaml.SequenceNode:
         numbers = bool(sequence) and all(type(item) in {int, float} for item in sequence)
-        return super().represent_sequence(tag, sequence, flow_style=True if numbers else flow_style)
+        node: yaml.SequenceNode = super().represent_sequence(tag, sequence, flow_style=True if numbers else flow_style)
+        return node
 
 
 def write_plan(path: Path, plan: Plan) -> None:
@@ -1005,13 +1031,15 @@ def write_inputs(layout: Layout, plan: Plan) -> None:
         write_text(layout.inputs(stage), json.dumps(found, indent=1) + "\n")
 
 
-def read_plan(layout: Layout) -> Plan:
-    """The frozen plan; a plan that was edited by hand is refused."""
-    if not layout.plan.exists():
-        raise BadInput(f"{layout.shown(layout.plan)}: there is no plan yet; run `openassay audit {layout.reference}`")
-    where = layout.shown(layout.plan)
+def read_plan(layout: Layout, path: Path | None = None) -> Plan:
+    """The frozen plan, or that of another audit; a plan that was edited by hand is refused."""
+    path = path or layout.plan
+    where = layout.shown(path)
+    if not path.exists():
+        raise BadInput(f"{where}: there is no plan yet; run `openassay audit {layout.reference}`")
     try:
-        plan: Plan = parse(Plan, yaml.safe_load(layout.plan.read_text(encoding="utf-8")), where)
+        plain = yaml.load(path.read_text(encoding="utf-8"), Loader=QUICK)  # noqa: S506 - it is a safe one
+        plan: Plan = parse(Plan, plain, where)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError, BadInput) as error:
         problem = str(error).splitlines()[0].removeprefix(f"{where}: ")
         raise BadInput(

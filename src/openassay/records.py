@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import functools
 import hashlib
 import json
 import math
@@ -108,6 +109,12 @@ def write_record(path: Path, record: object) -> None:
     write_text(path, json.dumps(to_plain(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+@functools.cache
+def adapter(kind: Any) -> TypeAdapter[Any]:
+    """Pydantic's reader of a type; made once, since that takes longer than reading."""
+    return TypeAdapter(kind)
+
+
 def read_record(path: Path, kind: type[T]) -> T:
     """Read a record of a kind back: a missing, old or broken file is a fault that names it."""
     try:
@@ -115,9 +122,10 @@ def read_record(path: Path, kind: type[T]) -> T:
     except FileNotFoundError:
         raise BrokenRecord(f"{path}: there is no such record; run `dvc repro` from the start of the pipeline") from None
     try:
-        return TypeAdapter(kind).validate_json(data, strict=True, extra="forbid")
+        record: T = adapter(kind).validate_json(data, strict=True, extra="forbid")  # type: ignore[arg-type]
     except ValidationError as error:
         raise BrokenRecord(f"{path}: {problems_of(error, kind)[0]}; remove it and run the stage again") from None
+    return record
 
 
 class Misfit(BadInput):
@@ -132,7 +140,7 @@ class Misfit(BadInput):
 def parse(kind: Any, data: object, where: str) -> Any:
     """Turn plain data into a typed value; `Misfit` names the file, the key, what was found and what was expected."""
     try:
-        return TypeAdapter(kind).validate_json(json.dumps(data, allow_nan=False), strict=True, extra="forbid")
+        return adapter(kind).validate_json(json.dumps(data, allow_nan=False), strict=True, extra="forbid")
     except ValidationError as error:
         raise Misfit(where, problems_of(error, kind, data)) from None
 

@@ -79,10 +79,11 @@ class Entry:
 
 
 def entry_of(layout: Layout, *, why: str, duration_s: float | None, marks: dict[str, str] | None) -> Entry | None:
-    """The audit whose records lie there; None when there is none."""
-    if not layout.verdict.is_file():
+    """The audit whose records lie there, or that was published; None when there is none."""
+    path = layout.latest(layout.verdict)
+    if not path.is_file():
         return None
-    verdict = read_record(layout.verdict, ReleaseVerdict)
+    verdict = read_record(path, ReleaseVerdict)
     fetch = layout.record("fetch")
     fetched = read_record(fetch, FetchRecord).artifacts if fetch.is_file() else ()
     return Entry(

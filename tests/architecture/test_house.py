@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,30 @@ def test_a_stage_goes_stale_with_its_own_code_and_the_sections_of_the_plan_that_
     assert [of for of in deps if of.startswith("${code}/")] == [f"${{code}}/{stage}"]
     assert [of for of in deps if of.startswith("inputs/")] == ([f"inputs/{stage}.json"] if stage in SECTIONS else [])
     assert ("plan.yaml" in deps) == (stage in {"judge", "report"})
+
+
+LARGE = {
+    "torch",
+    "transformers",
+    "mlflow",
+    "matplotlib",
+    "datasets",
+    "pyarrow",
+    "hydra",
+    "httpx",
+    "unearth",
+    "requests",
+}
+LARGE |= {"scipy.stats", "scipy.optimize", "scipy.special"}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_imports_no_large_library_before_it_uses_it(stage: str) -> None:
+    code = "import runpy, sys; runpy.run_path(sys.argv[1]); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code, script_of(stage)], capture_output=True, text=True, check=True
+    )
+    assert not set(done.stdout.split()) & LARGE
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -15,12 +15,18 @@ from openassay.core.evidence import Design, Evidence
 from openassay.core.types import Claim, ReleaseVerdict, RerunStatus, Verdict
 from openassay.core.verdict import headline, judge_claim
 from openassay.layout import Layout
-from openassay.plan import read_plan, read_target
+from openassay.plan import Plan, make_plan, read_plan, read_target
 from openassay.project import index
 from openassay.records import read_record
+from openassay.stages.judge import summary
 
 REPO = Path(__file__).parents[2]
-RECORDS = sorted(REPO.glob("experiments/*/verdict.json"))
+RECORDS = sorted(REPO.glob("experiments/*/published/verdict.json"))
+
+
+def plan_of(target: str) -> Plan:
+    layout = Layout(REPO, target)
+    return read_plan(layout, layout.published / "plan.yaml")
 
 
 def test_every_target_that_package_registries_serve_has_a_committed_audit() -> None:
@@ -34,15 +40,16 @@ def test_every_target_that_package_registries_serve_has_a_committed_audit() -> N
         for name in index(REPO)
     }
     near = {name for name, of in kinds.items() if of <= {"pypi", "debian", "local"}}
-    assert near <= {path.parent.name for path in RECORDS} <= set(kinds)
+    assert near <= {path.parents[1].name for path in RECORDS} <= set(kinds)
 
 
-@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.parents[1].name)
 def test_a_committed_verdict_fits_the_schema_and_its_plan(path: Path) -> None:
     jsonschema.validate(json.loads(path.read_text()), TypeAdapter(ReleaseVerdict).json_schema())
     verdict = read_record(path, ReleaseVerdict)
-    plan = read_plan(Layout(REPO, verdict.target))
-    assert verdict.plan_digest == plan.digest
+    plan = plan_of(verdict.target)
+    assert verdict.plan_digest == plan.digest == make_plan(Layout(REPO, verdict.target)).digest
+    assert json.loads((path.parent / "metrics.json").read_text()) == summary(verdict)
     assert [claim.id for claim in verdict.claims] == [claim.id for claim in plan.claims]
     for claim, planned in zip(verdict.claims, plan.claims, strict=True):
         assert claim.tolerance == planned.tolerance
@@ -52,10 +59,10 @@ def test_a_committed_verdict_fits_the_schema_and_its_plan(path: Path) -> None:
     assert verdict.plan_digest in page
 
 
-@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.parents[1].name)
 def test_a_committed_verdict_follows_from_its_numbers(path: Path) -> None:
     verdict = read_record(path, ReleaseVerdict)
-    plan = read_plan(Layout(REPO, verdict.target))
+    plan = plan_of(verdict.target)
     for claim, planned in zip(verdict.claims, plan.claims, strict=True):
         if claim.interval is None:
             continue
@@ -69,7 +76,7 @@ def test_a_committed_verdict_follows_from_its_numbers(path: Path) -> None:
 def evidence_of(
     claim: Verdict, planned: Claim, verdict: ReleaseVerdict, runs: tuple[float | None, ...], max_runs: int | None = None
 ) -> Evidence:
-    plan = read_plan(Layout(REPO, verdict.target))
+    plan = plan_of(verdict.target)
     statuses = tuple(RerunStatus.FINISHED if value is not None else RerunStatus.DIVERGED for value in runs)
     design = Design(
         alpha=verdict.alpha, max_runs=max_runs or claim.max_runs or 2, num_claims=plan.num_testable,
@@ -86,11 +93,11 @@ def alike(runs: tuple[float | None, ...], total: int) -> tuple[float, ...]:
     return tuple(drawn.tolist())
 
 
-@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.parents[1].name)
 def test_what_a_record_says_of_more_reruns_is_so(path: Path) -> None:
     """Where it says that so many more would decide, they do, in an audit that planned them; where none would, a thousand do not."""
     verdict = read_record(path, ReleaseVerdict)
-    for claim, planned in zip(verdict.claims, read_plan(Layout(REPO, verdict.target)).claims, strict=True):
+    for claim, planned in zip(verdict.claims, plan_of(verdict.target).claims, strict=True):
         if claim.why is None or claim.interval is None:
             assert claim.more_runs_needed is None or claim.why == "more_runs"
             continue
@@ -116,7 +123,7 @@ def table() -> str:
     """The README's table, from the records."""
     rows = ["| target | claim | published | reruns' mean | verdict |", "|---|---|---|---|---|"]
     for name in index(REPO):
-        path = REPO / "experiments" / name / "verdict.json"
+        path = Layout(REPO, name).published / "verdict.json"
         if not path.exists():
             continue
         verdict = read_record(path, ReleaseVerdict)

@@ -85,6 +85,7 @@ def write_index(root: Path, targets: list[str], **settings: str) -> None:
         "tracking": "none",
         "execution": "cpu",
         "isolation": "none",
+        "scale": "full",
     } | settings
     (root / "conf" / "pipeline.yaml").write_text(yaml.safe_dump(index | {"schema_version": 1, "targets": targets}))
 

@@ -265,7 +265,7 @@ def test_a_python_that_is_not_here_is_the_target_files_mistake(pip_settings: Cal
     pip_settings()
     with pytest.raises(BadInput, match="environment.python: no Python 3.99 on this machine"):
         build(EnvironmentSpec(python="3.99"), {}, WHERE, "demo")
-    assert [path.suffix for path in (cache / "envs").iterdir()] == [".lock"]
+    assert {path.suffix for path in (cache / "envs").iterdir()} == {".lock"}
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_requirements_that_cannot_be_met_are_the_target_files_mistake(
     with pytest.raises(BadInput, match=r"environment\.requirements: they cannot be met together") as refused:
         build(EnvironmentSpec(requirements=requirements), {}, WHERE, "demo")
     assert requirements[0].partition("=")[0] in str(refused.value)
-    assert [path.suffix for path in (cache / "envs").iterdir()] == [".lock"]  # no half environment is left
+    assert {path.suffix for path in (cache / "envs").iterdir()} == {".lock"}  # no half environment is left
 
 
 BACKENDS = {
@@ -442,3 +442,31 @@ def test_two_targets_share_no_environment_and_no_file_of_one(index: PackageIndex
     files = [path for path in (one / "lib").rglob("helper*") if path.is_file()]
     assert {path.suffix for path in files} >= {".py", ".pyc"}  # compiled already: runs may not write here
     assert {path.stat().st_nlink for path in files} == {1}
+
+
+def test_a_second_target_of_equal_requirements_gets_a_copy_that_is_its_own(
+    index: PackageIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"tool.py": "import sys\ndef main(): print(sys.prefix)\n"}
+    files["tool-1.0.dist-info/entry_points.txt"] = "[console_scripts]\ntool = tool:main\n"
+    index.publish("tool", "tool-1.0-py3-none-any.whl", wheel("tool", "1.0", files))
+    spec = EnvironmentSpec(requirements=("tool",))
+    build(spec, {}, WHERE, "one")
+    with monkeypatch.context() as patch:
+        patch.setattr(environments, "_uv", None)  # nothing is built
+        other = Path(build(spec, {}, WHERE, "other").python).parents[1]
+    done = subprocess.run([other / "bin" / "tool"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(other)
+    compiled = [path.stat().st_mtime_ns for path in other.rglob("tool*.pyc")]
+    run_in(str(other / "bin" / "python"), "import tool; tool.main()")
+    assert [path.stat().st_mtime_ns for path in other.rglob("tool*.pyc")] == compiled  # still valid
+
+
+def test_an_environment_is_copied_from_none_that_was_written_to(index: PackageIndex, cache: Path) -> None:
+    index.publish("helper", "helper-1.0-py3-none-any.whl", wheel("helper", "1.0"))
+    spec = EnvironmentSpec(requirements=("helper",))
+    build(spec, {}, WHERE, "one")
+    for planted in (cache / "envs").glob("*/lib/python*/site-packages/helper.py"):
+        planted.write_text("version = 'evil'\n")
+    other = build(spec, {}, WHERE, "other")
+    assert run_in(other.python, "import helper; print(helper.version)") == "1.0"

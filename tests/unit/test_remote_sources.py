@@ -22,7 +22,7 @@ from openassay.sources import Source, download, moved, ranges, upstream
 from openassay.sources import git as git_source
 from openassay.sources.fetched import Unavailable, Unreachable, WrongPin
 from openassay.sources.git import GitSource
-from openassay.sources.hf import HfSource
+from openassay.sources.hf import WORKERS, HfSource
 from openassay.sources.http import HttpSource
 from openassay.sources.local import LocalSource
 from openassay.sources.ranges import fetch_range
@@ -503,6 +503,30 @@ def test_a_server_that_hardly_moves_is_given_up_in_time(
     hub.wrong("*/a", times=-1, **{way: True if way == "silent" else 0.2})
     with pytest.raises(Unreachable, match="2 tries"):
         http(hub.url("a")).fetch(store, WHERE)
+
+
+def test_many_small_files_come_over_few_connections_which_share_no_cookies(hub: Hub, store: Store) -> None:
+    hub.commit(REPO, {f"{number}.json": b"%d" % number for number in range(40)})
+    hub.wrong("*.json", times=-1, cookie="who=me")
+    hf("*").fetch(store, WHERE)
+    asked = hub.asked("*.json")
+    assert len(asked) == 40
+    assert len({request.port for request in asked}) <= WORKERS
+    assert {request.cookie for request in asked} == {None}
+
+
+@pytest.mark.parametrize("way", ["drip_headers", "silent"])
+def test_a_server_that_stops_moving_on_a_kept_connection_is_given_up_in_time(
+    hub: Hub, store: Store, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr(download, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(download, "TRIES", 1)
+    hub.web.update({"a": b"x", "b": b"y" * 1000})
+    hub.wrong("*/b", times=-1, **{way: True if way == "silent" else 0.2})
+    http(hub.url("a")).fetch(store, WHERE)
+    with pytest.raises(Unreachable, match="1 tries"):
+        http(hub.url("b")).fetch(store, WHERE)
+    assert len({request.port for request in hub.asked("/web/*")}) == 1
 
 
 def test_a_body_without_end_is_given_up(hub: Hub, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

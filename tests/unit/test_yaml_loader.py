@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from openassay.core.types import Json
 from openassay.faults import BadInput
-from openassay.yaml_loader import MAX_BYTES, MAX_DEPTH, load_yaml, parse_yaml
+from openassay.yaml_loader import MAX_BYTES, MAX_DEPTH, QUICK, load_yaml, parse_yaml
 
 SCALARS = [
     ("no", "no"),
@@ -268,3 +270,70 @@ def test_any_text_is_data_or_bad_input_and_never_another_error(text: str) -> Non
         said = str(refused)
     assert said.startswith("f.yaml")
     assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+# Both parsers
+
+
+ODD = [
+    *(content for content, _, _ in REFUSED),
+    *(f"key: {text}" for text, _ in SCALARS),
+    "|#",
+    "a: >-1#b\n c\n",
+    "{a?b: c}",
+    "[a?\n b, ?c, a ? b]",
+    "a: b?\n? c\n: d?e\n",
+    "a:\tb",
+    "a: [1,\t2]\n",
+    "a: b\r\nc: d\r\n",
+    "\ufeffa: b",
+    "a: \ufeffb",
+    "a: b\x85c: d",
+    "a: b\u2028 c",
+    "a: '\U0001f600'",
+    'a: "\\ud800"',
+    'a: "\\/\\_\\L\\P\\N"',
+    "a: |+\n  b\n\n\nc: >2-\n    d\n",
+    "{a: b, c, 'd': [e: f, {}], }",
+    "- - a\n  - b: c\n    d:\n- e\n-\n",
+    "%YAML 1.2\n--- a\n",
+    "a: b # c\n...\n# d\n",
+    "a" * 1100 + ": b",
+    "a: &a [*a, *a]\n",
+    "[" * 2000,
+    "- " * 2000,
+    "{a: " * 2000,
+]
+
+
+def told(text: str) -> Json | str:
+    try:
+        return [parse_yaml(text, "f.yaml")]
+    except BadInput as refused:
+        return str(refused)
+
+
+def told_alike(text: str) -> bool:
+    quick = told(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("openassay.yaml_loader.QUICK", yaml.SafeLoader)
+        return told(text) == quick
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_libyaml_and_the_parser_in_python_say_the_same_of_odd_texts(text: str) -> None:
+    assert told_alike(text)
+
+
+pieces = ["  ", "\n", "\n  ", "- ", ": ", ", ", "a", "1", "é", *"-?:,[]{}#&*!|>'\"%@`~<="]
+
+
+@given(st.lists(st.sampled_from(pieces), max_size=14).map("".join))
+def test_libyaml_and_the_parser_in_python_say_the_same_of_any_text(text: str) -> None:
+    assert told_alike(text)
+
+
+@pytest.mark.skipif(QUICK is yaml.SafeLoader, reason="PyYAML was built without libyaml")
+def test_an_ordinary_target_file_is_read_by_libyaml(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yaml.SafeLoader, "__init__", None)
+    assert parse_yaml("a: [1, two]\nb:\n  - c: é\n", "f.yaml") == {"a": [1, "two"], "b": [{"c": "é"}]}

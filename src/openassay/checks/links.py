@@ -8,8 +8,6 @@ import socket
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-import httpx
-
 from openassay.checks.documentation import addresses
 from openassay.checks.release import LinkAsked, Release
 
@@ -31,6 +29,8 @@ def ask_links(release: Release, ask: Ask | None = None) -> tuple[LinkAsked, ...]
 
 def status_of(url: str) -> tuple[int | None, str]:
     """(status, problem) of an address on the public network; a place inside this one is never asked."""
+    import httpx  # noqa: PLC0415 - few inspections ask anybody
+
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from openassay.cli.audits import audit, dashboard, history, show
+from openassay.cli.audits import audit, dashboard, history, show, sweep
 from openassay.cli.judging import judge
 from openassay.cli.openness import classify, inspect_
-from openassay.cli.projects import init, publish
+from openassay.cli.projects import init, publish, sync
 from openassay.cli.recipes import checkpoints, explain, recipe, tokens
 from openassay.cli.sources import pin, schema
 from openassay.cli.targets import check, list_, plan_runs
@@ -45,7 +45,7 @@ app = typer.Typer(
 )  # fmt: skip
 for command in (
     audit, list_, show, history, check, inspect_, explain, checkpoints, tokens, plan_runs, judge, classify, schema, recipe, pin,
-    dashboard, init, publish, version,
+    dashboard, init, publish, sweep, sync, version,
 ):  # fmt: skip
     app.command(command.__name__.strip("_").replace("_", "-"))(command)
 

@@ -58,10 +58,8 @@ def audit(
 
     named = [word for word in targets or [] if "=" not in word]
     asked = tuple(word for word in targets or [] if "=" in word) + ((f"profile={profile}",) if profile else ())
-    if not named and not every and due is None:
-        raise BadInput("audit: name targets, or give --all, or --due 30d")
-    if named and every:
-        raise BadInput("audit: give either the names of targets, or --all")
+    if bool(named) == every and (named or due is None):
+        raise BadInput("audit: name targets, or give --all, or --due 30d; either names or --all")
     root = project_for(named)
     compose(root, asked)
     age = schedule.parse_age(due) if due is not None else None
@@ -148,10 +146,11 @@ def _show(root: Path, names: list[str]) -> None:
     missing, lines = [], []
     for name in names:
         layout = Layout(root, name)
-        if not layout.verdict.is_file():
+        path = layout.latest(layout.verdict)
+        if not path.is_file():
             missing.append(name)
             continue
-        verdict = read_record(layout.verdict, ReleaseVerdict)
+        verdict = read_record(path, ReleaseVerdict)
         for claim in verdict.claims:
             given = sum(value is not None for value in claim.runs[: claim.runs_used])
             interval = f", {claim.interval[0]:+.3g} to {claim.interval[1]:+.3g}" if claim.interval else ""
@@ -167,7 +166,7 @@ def _show(root: Path, names: list[str]) -> None:
         score = "–" if verdict.score.value is None else f"{verdict.score.value:.2f}"
         lines.append(
             f"{styled(verdict.outcome)} {name}: {plain(verdict.reason)}; score {score} at "
-            f"{100 * verdict.score.coverage:.0f} % coverage\n  report: {plain(str(layout.report))}"
+            f"{100 * verdict.score.coverage:.0f} % coverage\n  report: {plain(str(layout.latest(layout.report)))}"
         )
     if table.row_count:
         console.print(table)
@@ -187,6 +186,52 @@ def _this_command() -> str:
     if shutil.which("openassay") == str(command):
         return "openassay"
     return os.path.relpath(command) if command.is_relative_to(Path.cwd()) else str(command)
+
+
+def sweep(
+    target: TargetName,
+    changes: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="KEY=V1,V2...",
+            help="Values of the recipe in Hydra's grammar: fields of a declarative recipe (optimizer.learning_rate=0.001,0.01), "
+            "or parameters of the published run. Several keys: every combination",
+        ),
+    ],
+    *,
+    runs: Annotated[int, typer.Option(help="Seeds at each point")] = 3,
+    of: Annotated[str, typer.Option(help="The arm that is changed")] = "faithful",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the values as JSON")] = False,
+) -> None:
+    """Rerun an audited target's recipe with other values, and show what they change: the freedom to modify, used.
+
+    It bears on no verdict. Its reruns lie in experiments/TARGET/sweep/ and are kept: a longer sweep makes only what is new.
+    """
+    from contextlib import redirect_stdout
+
+    from openassay.cli import terminal
+    from openassay.cli.terminal import plain
+    from openassay.project import layouts
+    from openassay.records import to_plain
+    from openassay.sweep import sweep
+
+    with redirect_stdout(sys.stderr):
+        found = sweep(layouts(find_root(), [target])[0], changes, runs, of)
+    if as_json:
+        print(json.dumps(to_plain(found), indent=2))
+        return
+    console = terminal.console(120)
+    table = terminal.table("changed", "metric", "mean", f"{of}, same seeds", "difference ± standard error")
+    for point in found:
+        given = [value for value in point.values if value is not None]
+        same = [value for value in point.faithful if value is not None]
+        difference = point.difference()
+        table.add_row(
+            plain(point.changes), point.metric, f"{sum(given) / len(given):.5g} of {len(given)}" if given else "–",
+            f"{sum(same) / len(same):.5g}" if same else "–",
+            "–" if difference is None else f"{difference[0]:+.4g} ± {difference[1]:.2g}",
+        )  # fmt: skip
+    console.print(table)
 
 
 def dashboard(

@@ -38,3 +38,16 @@ def publish(
 
     for layout in layouts(find_root(), targets):
         print(publish(layout))
+
+
+def sync() -> None:
+    """Write the pipelines of the targets in the index, which plain `dvc repro` needs; an audit writes its own before it runs."""
+    from openassay.pipeline import link_package, write_pipeline
+    from openassay.plan import read_target
+    from openassay.project import index, layouts
+
+    root = find_root()
+    link_package(root)
+    for layout in layouts(root, index(root)):
+        if write_pipeline(layout, read_target(layout)):
+            print(f"written: {layout.shown(layout.pipeline)}")

@@ -90,7 +90,7 @@ def _listed(layout: Layout, age: timedelta | None) -> dict[str, Any]:
     """What `list` says of one target: its files are looked into, and not checked."""
     row: dict[str, Any] = {"target": layout.target, "driver": _driver(layout.target_file)}
     try:
-        verdict = json.loads(layout.verdict.read_bytes())
+        verdict = json.loads(layout.latest(layout.verdict).read_bytes())
         row |= {"outcome": str(verdict["outcome"]), "score": verdict["score"]["value"]}
         row |= {"finished_at": str(verdict["provenance"]["finished_at"])}
         row["score"] = None if row["score"] is None else float(row["score"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from openassay.core.types import FetchRecord, InspectRecord, PrepareRecord, ProbeOutcome, StudyCheck
 
@@ -57,7 +57,7 @@ def probe(
     mean = float(np.mean(pairs)) if pairs else None
     if mean is not None and len(pairs) >= 2:
         error = float(np.std(pairs, ddof=1)) / len(pairs) ** 0.5
-        p = float(stats.t.sf(sign * mean / error, len(pairs) - 1)) if error > 0 else float(sign * mean <= 0)
+        p = float(scipy.special.stdtr(len(pairs) - 1, -sign * mean / error)) if error > 0 else float(sign * mean <= 0)
         outcome = "as predicted" if p <= alpha else "opposite" if 1 - p <= alpha and mean != 0 else "not shown"
     return ProbeOutcome(
         arm=arm, of=of, metric=metric, expects=expects, num_pairs=len(pairs), difference=mean, p=p, outcome=outcome

@@ -24,8 +24,8 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import interpolate, special
 
 Floats = NDArray[np.float64]
 
@@ -102,8 +102,8 @@ def boundary(max_runs: int, v: float, prior_df: float, alpha: float) -> Boundary
     prior_df = min(prior_df, _KNOWN)
     spent = alpha * spent_share(np.arange(2, max_runs + 1), max_runs)
     x = np.linspace(_LOWEST, _HIGHEST, _NODES)
-    tail = _Tail(df=prior_df + 1, deviates=x, beyond_=special.log_ndtr(-x))
-    deviate, follow = tail.at(spent[0]), interpolate.CubicSpline(x, np.ones(_NODES))
+    tail = _Tail(df=prior_df + 1, deviates=x, beyond_=scipy.special.log_ndtr(-x))
+    deviate, follow = tail.at(spent[0]), scipy.interpolate.CubicSpline(x, np.ones(_NODES))
     deviates, tails = [deviate], [tail]
     for n in range(2, max_runs):
         information, following = 1 / (1 / n + v), 1 / (1 / (n + 1) + v)
@@ -111,7 +111,7 @@ def boundary(max_runs: int, v: float, prior_df: float, alpha: float) -> Boundary
         # Fine around the boundary, where h falls within a few b.
         low, high = np.arcsinh((np.array([_LOWEST, _HIGHEST]) - deviate) / b).tolist()
         x = deviate + b * np.sinh(np.linspace(low, high, _NODES))
-        follow = interpolate.CubicSpline(x, _next(follow, deviate, x, a, b, prior_df + n))
+        follow = scipy.interpolate.CubicSpline(x, _next(follow, deviate, x, a, b, prior_df + n))
         tail = _tail(follow, x, prior_df + n)
         deviate = tail.at(spent[n - 1] - spent[n - 2])
         deviates.append(deviate)
@@ -120,7 +120,9 @@ def boundary(max_runs: int, v: float, prior_df: float, alpha: float) -> Boundary
     return Boundary(critical=critical, spent=tuple(map(float, spent)), tails=tuple(tails))
 
 
-def _next(follow: interpolate.CubicSpline, boundary_: float, x: Floats, a: float, b: float, dims: float) -> Floats:
+def _next(
+    follow: scipy.interpolate.CubicSpline, boundary_: float, x: Floats, a: float, b: float, dims: float
+) -> Floats:
     """h of the following look at deviates x; `dims` = D."""
     r = _statistic(_INNOVATIONS, dims - 1)
     statistic = a * _statistic(x, dims)[:, None] * np.sqrt((dims - 1 + r**2) / dims) - b * r
@@ -132,7 +134,7 @@ def _next(follow: interpolate.CubicSpline, boundary_: float, x: Floats, a: float
     return np.asarray((there * below) @ _WEIGHTS)
 
 
-def _tail(follow: interpolate.CubicSpline, x: Floats, df: float) -> _Tail:
+def _tail(follow: scipy.interpolate.CubicSpline, x: Floats, df: float) -> _Tail:
     """The integral of h times the normal density, from each deviate upwards; by Simpson's rule on each cell."""
     middle = (x[1:] + x[:-1]) / 2
 
@@ -146,12 +148,12 @@ def _tail(follow: interpolate.CubicSpline, x: Floats, df: float) -> _Tail:
 
 def _statistic(deviate: Floats, df: float) -> Floats:
     """The t statistic of the same tail probability as a normal deviate; by its own tail, which keeps its digits."""
-    return np.asarray(-np.sign(deviate) * special.stdtrit(df, special.ndtr(-abs(deviate))))
+    return np.asarray(-np.sign(deviate) * scipy.special.stdtrit(df, scipy.special.ndtr(-abs(deviate))))
 
 
 def _deviate(statistic: Floats, df: float) -> Floats:
     """The normal deviate of the same tail probability as a t statistic."""
-    return np.asarray(-np.sign(statistic) * special.ndtri(special.stdtr(df, -abs(statistic))))
+    return np.asarray(-np.sign(statistic) * scipy.special.ndtri(scipy.special.stdtr(df, -abs(statistic))))
 
 
 def critical_value(n: ArrayLike, max_runs: ArrayLike, v: ArrayLike, prior_df: ArrayLike, alpha: ArrayLike) -> Floats:

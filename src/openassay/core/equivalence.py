@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 Floats = NDArray[np.float64]
 
@@ -33,7 +33,7 @@ class Difference:
 
         Two one-sided tests at `alpha` accept exactly when it lies within the margins (Schuirmann 1987).
         """
-        half = stats.t.ppf(1 - alpha, self.df) * self.se
+        half = scipy.special.stdtrit(self.df, 1 - alpha) * self.se
         return self.estimate - half, self.estimate + half
 
     def probability_within(self, margin: ArrayLike) -> Floats:
@@ -42,7 +42,7 @@ class Difference:
         with np.errstate(divide="ignore", invalid="ignore"):
             upper = (margin - self.estimate) / self.se
             lower = (-margin - self.estimate) / self.se
-            spread = stats.t.cdf(upper, self.df) - stats.t.cdf(lower, self.df)
+            spread = scipy.special.stdtr(self.df, upper) - scipy.special.stdtr(self.df, lower)
         certain = (np.abs(self.estimate) <= margin).astype(float)
         return np.asarray(np.where(self.se > 0, spread, certain))
 
@@ -55,7 +55,8 @@ class Difference:
         margin = np.asarray(margin, dtype=float)
         distance = np.abs(self.estimate)
         with np.errstate(divide="ignore", invalid="ignore"):
-            p = stats.t.sf((distance - margin) / self.se, self.df) + stats.t.sf((distance + margin) / self.se, self.df)
+            near, far = (margin - distance) / self.se, -(margin + distance) / self.se
+            p = scipy.special.stdtr(self.df, near) + scipy.special.stdtr(self.df, far)
         return np.asarray(np.where(self.se > 0, np.minimum(p, 1.0), (distance <= margin).astype(float)))
 
     def agrees(self, margin: ArrayLike, alpha: float) -> NDArray[np.bool_]:

@@ -7,7 +7,7 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+import scipy
 
 from openassay.core import plausibility, sequential, shares
 from openassay.core.boundaries import boundary
@@ -291,7 +291,7 @@ class Evidence:
         if not self.answers or self.difference is None:
             return None
         se = self._of_share.se if self.estimand == "number" else self._of_share.recipe_se
-        nodes = self.difference + se * stats.norm.ppf((np.arange(100) + 0.5) / 100)
+        nodes = self.difference + se * scipy.special.ndtri((np.arange(100) + 0.5) / 100)
         value = float(sequential.credit_of(nodes, margin, direction).mean())
         low, high = self.interval or (np.nan, np.nan)
         wide = self._of_share.interval(self.share, self.estimand, self.design.alpha * SCORE_HIGH_ALPHA)
@@ -347,7 +347,7 @@ class Evidence:
         beyond = ({0: abs(d), 1: -d, -1: d}[direction] - printed - margin) / se
         v, d0 = float(batch.v[0]), float(batch.prior_df[0])
         found = boundary(int(batch.max_runs[0]), v, d0, float(batch.alpha_outside[0])).p_value(n, beyond)
-        far = 0.0 if direction else float(special.stdtr(df, -(abs(d) + margin) / se))
+        far = 0.0 if direction else float(scipy.special.stdtr(df, -(abs(d) + margin) / se))
         share = BEST_OF_ALPHA if self.claim.published.best_of > 1 else 1.0
         return min(1.0, (found + far) / share)
 
@@ -386,7 +386,7 @@ def _number(value: np.float64) -> float | None:
 
 def p_of_lost(lost: int, n: int, declared_rate: float = 0.0) -> float:
     """P(at least `lost` of `n` reruns give no value) for a recipe that diverges one time in ten, or as often as declared."""
-    return float(stats.binom.sf(lost - 1, n, max(DIVERGENCE_RATE, declared_rate)))
+    return float(sequential.at_least(lost, n, max(DIVERGENCE_RATE, declared_rate)))
 
 
 def same(values: tuple[float, ...], margin: float) -> bool:

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import special, stats
+import scipy
 
-from openassay.core.sequential import best_of
+from openassay.core.sequential import Floats, best_of, log_density
 
-SCEPTICAL_SD = 1 / float(stats.norm.ppf(0.75))
-"""Of the sceptical prior, in margins: normal around no difference, half of it within the margin and half outside."""
+SCEPTICAL_SD = 1.482602218505602
+"""Of the sceptical prior, in margins: normal around no difference, half of it within the margin and half outside. One over the
+normal quantile of 3/4."""
 MOST_TRIED = 100
 """Trainings that anybody is thought to have chosen the best of."""
 
@@ -37,12 +38,21 @@ def within_sceptical(d: float, se: float, df: float, margin: float, direction: i
         return _between(d, se, df, margin, direction)
     wide = np.concatenate([_GRID * SCEPTICAL_SD * margin, d + _GRID * se, [-margin, margin]])
     theta = np.unique(wide)
-    log_density = stats.t.logpdf((d - theta) / se, df) + stats.norm.logpdf(theta, scale=SCEPTICAL_SD * margin)
-    density = np.exp(log_density - log_density.max())
+    wide_sd = SCEPTICAL_SD * margin
+    both = _log_density((d - theta) / se, df) + (log_density(theta / wide_sd) - np.log(wide_sd))
+    density = np.exp(both - both.max())
     pieces = np.diff(theta) * (density[1:] + density[:-1]) / 2
     middle = (theta[1:] + theta[:-1]) / 2
     inside = {0: abs(middle) <= margin, 1: middle >= -margin, -1: middle <= margin}[direction]
     return float(pieces[inside].sum() / pieces.sum())
+
+
+def _log_density(x: Floats, df: float) -> Floats:
+    """Of the t distribution."""
+    if np.isinf(df):
+        return log_density(x)
+    level = np.log(scipy.special.poch(0.5 * df, 0.5)) - 0.5 * (np.log(df) + np.log(np.pi))
+    return np.asarray(level - (df + 1) / 2 * np.log1p(x * x / df))
 
 
 def luck(d: float, se: float, df: float) -> float:
@@ -51,7 +61,7 @@ def luck(d: float, se: float, df: float) -> float:
 
     se: of the difference, with the published trainings' own noise.
     """
-    return float(special.stdtr(df, -abs(d) / se))
+    return float(scipy.special.stdtr(df, -abs(d) / se))
 
 
 def fewest_tried(d: float, variance: float, margin: float, direction: int) -> int | None:
@@ -67,5 +77,5 @@ def fewest_tried(d: float, variance: float, margin: float, direction: int) -> in
 def _between(d: float, sd: float, df: float, margin: float, direction: int) -> float:
     if sd <= 0:
         return float({0: abs(d) <= margin, 1: d >= -margin, -1: d <= margin}[direction])
-    upper, lower = special.stdtr(df, (margin - d) / sd), special.stdtr(df, (-margin - d) / sd)
+    upper, lower = scipy.special.stdtr(df, (margin - d) / sd), scipy.special.stdtr(df, (-margin - d) / sd)
     return float({0: upper - lower, 1: 1 - lower, -1: upper}[direction])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import special, stats
+import scipy
 
 from openassay.core.boundaries import critical_value
 from openassay.core.sequential import BEST_OF_DF, Batch, Floats, Stopped, Terms, best_of, half_width, run, to_batch
@@ -43,7 +43,7 @@ def power(terms: Terms, sd: float, theta: float, max_runs: int) -> float:
     df = d0 + max_runs - 1
     if max_runs < 3 or (terms.best_of > 1 and df < BEST_OF_DF):
         return 0.0  # too few to be called reproduced
-    own = sd**2 * stats.chi2.ppf(_QUANTILES, max_runs - 1)
+    own = sd**2 * 2 * scipy.special.gammaincinv((max_runs - 1) / 2, _QUANTILES)
     variance = np.maximum((d0 * b.prior_variance[0] + own) / df, b.floor_variance[0])
     shift = float(b.best_of[0])
     critical = critical_value(max_runs, max_runs, v, d0, b.alpha[0])
@@ -52,7 +52,7 @@ def power(terms: Terms, sd: float, theta: float, max_runs: int) -> float:
     if spread == 0:
         spread = np.finfo(float).tiny
     room = margin - half
-    upper, lower = special.ndtr((room - theta) / spread), special.ndtr((-room - theta) / spread)
+    upper, lower = scipy.special.ndtr((room - theta) / spread), scipy.special.ndtr((-room - theta) / spread)
     chance = {0: np.where(room > 0, upper - lower, 0.0), 1: 1 - lower, -1: upper}[terms.direction]
     return float(chance.mean())
 

@@ -7,8 +7,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special, stats
 
 from openassay.core.sequential import Terms
 
@@ -101,7 +101,7 @@ def _smallest_of_normal(n: int) -> float:
 
 
 def _two_sided_p(ratio: float, df: float, other_df: float) -> float:
-    return float(2 * min(special.fdtrc(df, other_df, ratio), special.fdtr(df, other_df, ratio)))
+    return float(2 * min(scipy.special.fdtrc(df, other_df, ratio), scipy.special.fdtr(df, other_df, ratio)))
 
 
 def shared_shift(differences: Sequence[float]) -> float | None:
@@ -109,4 +109,4 @@ def shared_shift(differences: Sequence[float]) -> float | None:
     signs = [difference > 0 for difference in differences if difference != 0]
     if len(signs) < 6:
         return None
-    return float(stats.binomtest(sum(signs), len(signs)).pvalue)
+    return float(scipy.stats.binomtest(sum(signs), len(signs)).pvalue)

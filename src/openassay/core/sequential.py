@@ -25,8 +25,8 @@ from enum import IntEnum
 from typing import Any, Literal
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import integrate, special, stats
 
 from openassay.core.boundaries import boundary, critical_value
 from openassay.core.score import credit
@@ -168,6 +168,18 @@ class Terms:
         return variance, df
 
 
+def log_density(x: ArrayLike) -> Floats:
+    """Of the standard normal distribution."""
+    return np.asarray(-(np.asarray(x) ** 2) / 2 - np.log(np.sqrt(2 * np.pi)))
+
+
+def at_least(k: ArrayLike, n: ArrayLike, p: ArrayLike) -> Floats:
+    """P(k or more of n) where each happens with probability p. As scipy.stats has it, which takes half a second to import."""
+    k, n = np.asarray(k), np.asarray(n)
+    inside = scipy.special.betainc(np.maximum(k, 1), np.maximum(n - k + 1, 1), p)
+    return np.asarray(np.where(k <= 0, 1.0, np.where(k > n, 0.0, inside)))
+
+
 @functools.cache
 def best_of(k: int) -> tuple[float, float]:
     """Mean and variance of the largest of k standard normal draws."""
@@ -175,11 +187,11 @@ def best_of(k: int) -> tuple[float, float]:
         return 0.0, 1.0
 
     def density(x: float) -> float:
-        return float(k * np.exp(stats.norm.logpdf(x) + (k - 1) * stats.norm.logcdf(x)))
+        return float(k * np.exp(log_density(x) + (k - 1) * scipy.special.log_ndtr(x)))
 
-    top = float(stats.norm.isf(1e-12 / k))
-    mean = integrate.quad(lambda x: x * density(x), -8, top, limit=200)[0]
-    square = integrate.quad(lambda x: x * x * density(x), -8, top, limit=200)[0]
+    top = -float(scipy.special.ndtri(1e-12 / k))
+    mean = scipy.integrate.quad(lambda x: x * density(x), -8, top, limit=200)[0]
+    square = scipy.integrate.quad(lambda x: x * x * density(x), -8, top, limit=200)[0]
     return float(mean), float(square - mean**2)
 
 
@@ -328,7 +340,7 @@ class _Test:
         b = self.batch
         if not self.sequential:
             levels = getattr(b, alpha)[rows]
-            return np.asarray(-special.stdtrit(b.prior_df[rows] + m - 1, levels))
+            return np.asarray(-scipy.special.stdtrit(b.prior_df[rows] + m - 1, levels))
         if (question, alpha) not in self.tables:
             columns = np.stack([b.max_runs, b.luck(question), b.prior_df, getattr(b, alpha)])
             designs, which = np.unique(columns, axis=1, return_inverse=True)
@@ -417,9 +429,9 @@ def may_accept(n: ArrayLike, lost: ArrayLike, declared: ArrayLike, *, sequential
     (DIVERGENCE_EDGE). Two reruns, both with a value, cannot show that; where they are all there is they are taken.
     """
     n, lost, declared = np.asarray(n), np.asarray(lost), np.asarray(declared, dtype=float)
-    fits = stats.binom.sf(lost - 1, n, np.maximum(declared, DIVERGENCE_RATE)) > DIVERGENCE_ACCEPT
+    fits = at_least(lost, n, np.maximum(declared, DIVERGENCE_RATE)) > DIVERGENCE_ACCEPT
     edge = declared + DIVERGENCE_EDGE * (1 - declared)
-    few = stats.binom.cdf(lost, n, edge) <= DIVERGENCE_LEVEL * (1 - declared)
+    few = 1 - at_least(lost + 1, n, edge) <= DIVERGENCE_LEVEL * (1 - declared)
     return np.asarray(fits & (few | ((lost == 0) & (n == 2) & (not sequential))))
 
 
@@ -432,7 +444,7 @@ def _look(
     some_lost = lost > 0
     diverged = np.zeros(len(rows), dtype=bool)
     declared = np.maximum(batch.divergence_rate[rows], DIVERGENCE_RATE)
-    tail = stats.binom.sf(lost[some_lost] - 1, n[some_lost], declared[some_lost])
+    tail = at_least(lost[some_lost], n[some_lost], declared[some_lost])
     level = batch.alpha_diverged[rows][some_lost]
     if test.sequential:  # rarer later on, so that all looks together err with alpha / 2 at most
         level = level * np.minimum(1.0, DIVERGENCE_LOOKS / n[some_lost]) ** 2
@@ -529,7 +541,7 @@ def interval(stopped: Stopped, batch: Batch, question: Estimand, *, share: float
             m, b.max_runs[rows], b.luck(question)[rows], b.prior_df[rows], share * b.alpha[rows]
         )
     else:
-        critical[rows] = -special.stdtrit(stopped.df[rows], share * b.alpha[rows])
+        critical[rows] = -scipy.special.stdtrit(stopped.df[rows], share * b.alpha[rows])
     return _interval(
         b, stopped.estimate, stopped.variance, stopped.df, stopped.num_values, stopped.exact, question, critical
     )
@@ -570,7 +582,9 @@ def _is_outside(estimate: Floats, found: Interval, df: Floats, b: Batch) -> Bool
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = ((found.high - found.low) / 2 - b.rounding / 2) / found.critical
         near, far = (abs(estimate) - b.rounding / 2 - b.margin) / scale, (abs(estimate) + b.margin) / scale
-        rare = special.stdtr(df, -near) + special.stdtr(df, -far) <= special.stdtr(df, -found.critical)
+        rare = scipy.special.stdtr(df, -near) + scipy.special.stdtr(df, -far) <= scipy.special.stdtr(
+            df, -found.critical
+        )
     two_sided = (too_low | too_high) & (rare | (found.se == 0))
     return np.asarray(np.where(b.direction > 0, too_low, np.where(b.direction < 0, too_high, two_sided)))
 
@@ -585,7 +599,7 @@ def _chance(
     spread = np.sqrt(variance * (1 / m - 1 / last))
 
     def below(x: Floats) -> Floats:
-        return np.asarray(special.stdtr(df, (x - estimate) / spread))
+        return np.asarray(scipy.special.stdtr(df, (x - estimate) / spread))
 
     def half(question: Estimand, alpha: Literal["alpha", "alpha_outside"]) -> Floats:
         return half_width(b, variance, df, last, question, test.critical(question, alpha, rows, last))[0]
@@ -606,7 +620,7 @@ def remains(stopped: Stopped, batch: Batch) -> tuple[Floats, Floats, Floats]:
     """Half the interval of the claim's question after endless reruns like these: by luck alone, by all else alone, and by all
     of it."""
     variance = np.maximum(_own_variance(stopped, batch), batch.floor_variance)
-    luck, wide = np.where(batch.asks_recipe, batch.v, 0.0) * variance, stats.norm.isf(batch.alpha)
+    luck, wide = np.where(batch.asks_recipe, batch.v, 0.0) * variance, -scipy.special.ndtri(batch.alpha)
     other, printed = batch.extra_variance, batch.rounding / 2
     return wide * np.sqrt(luck), wide * np.sqrt(other) + printed, wide * np.sqrt(luck + other) + printed
 
@@ -641,13 +655,13 @@ def runs_needed(stopped: Stopped, batch: Batch) -> Ints:
         def at(question: Estimand, alpha: Floats) -> Interval:
             if s.sequential:
                 at_look = np.minimum(total, b.max_runs)
-                level = special.stdtr(
+                level = scipy.special.stdtr(
                     b.prior_df + at_look - 1,
                     -critical_value(at_look, b.max_runs, b.luck(question), b.prior_df, alpha),
                 )
             else:
                 level = alpha
-            return _interval(b, estimate, variance, df, total, s.exact, question, -special.stdtrit(df, level))
+            return _interval(b, estimate, variance, df, total, s.exact, question, -scipy.special.stdtrit(df, level))
 
         number, recipe = at("number", b.alpha), at("recipe", b.alpha)
         within = _is_within(_choose(b.asks_recipe, recipe, number), b)
@@ -681,7 +695,7 @@ def score(stopped: Stopped, batch: Batch) -> tuple[Floats, Floats, Floats]:
     theta = np.full((len(batch.margin), len(_NODES)), np.nan)
     known = np.flatnonzero(stopped.known)
     dfs, which = np.unique(stopped.df[known], return_inverse=True)
-    quantiles = stats.t.ppf(_NODES, dfs[:, None])[which]
+    quantiles = scipy.special.stdtrit(dfs[:, None], _NODES)[which]
     theta[known] = stopped.estimate[known, None] + asked.se[known, None] * quantiles
     value = credit_of(theta, batch.margin[:, None], batch.direction[:, None]).mean(axis=1)
     least = np.minimum(*(credit_of(end, batch.margin, batch.direction) for end in (asked.low, asked.high)))

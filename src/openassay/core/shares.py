@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from openassay.core.sequential import MOST_NEEDED, SAME, Stop
 from openassay.core.types import Estimand
@@ -81,8 +81,8 @@ class ShareStopped:
 @functools.lru_cache(maxsize=10_000)
 def bounds(successes: int, num: int, alpha: float) -> tuple[float, float]:
     """Clopper and Pearson's bounds of a share; each is wrong with probability `alpha` at most."""
-    low = 0.0 if successes == 0 else float(stats.beta.ppf(alpha, successes, num - successes + 1))
-    high = 1.0 if successes == num else float(stats.beta.isf(alpha, successes + 1, num - successes))
+    low = 0.0 if successes == 0 else float(scipy.stats.beta.ppf(alpha, successes, num - successes + 1))
+    high = 1.0 if successes == num else float(scipy.stats.beta.isf(alpha, successes + 1, num - successes))
     return low, high
 
 
@@ -145,12 +145,12 @@ def p_outside(terms: ShareTerms, successes: int, num_runs: int) -> float:
 
 def p_equal(successes: int, num: int, others: int, num_others: int) -> float:
     """Fisher's exact test that two shares are one."""
-    return float(stats.fisher_exact([[successes, num - successes], [others, num_others - others]]).pvalue)
+    return float(scipy.stats.fisher_exact([[successes, num - successes], [others, num_others - others]]).pvalue)
 
 
 def chances(terms: ShareTerms, share: float) -> tuple[float, float]:
     """P(reproduced) and P(not reproduced) at a true share of the reruns, given what was published."""
-    weights = stats.binom.pmf(np.arange(terms.max_runs + 1), terms.max_runs, share)
+    weights = scipy.stats.binom.pmf(np.arange(terms.max_runs + 1), terms.max_runs, share)
     answers = [answer(terms, successes, terms.max_runs) for successes in range(terms.max_runs + 1)]
     within, outside = (
         float(sum(weight for weight, found in zip(weights, answers, strict=True) if found is wanted))

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
+import scipy
 
 LARGEST = 1e150
 """A number beyond this (its square is no longer a number) counts as not finite, wherever it stands."""
@@ -238,7 +238,7 @@ def seed_sd(sd: float, sd_is: Spread, num_runs: int, units: int) -> float | None
         return None
     if sd_is == "sd":
         return sd
-    per_error = 1.0 if sd_is == "standard_error" else float(stats.t.ppf(0.975, num_runs - 1))
+    per_error = 1.0 if sd_is == "standard_error" else float(scipy.special.stdtrit(num_runs - 1, 0.975))
     return float(sd / per_error * num_runs**0.5)
 
 

@@ -16,7 +16,6 @@ import numpy as np
 
 from openassay.core.replay import spacing
 from openassay.protocols.prefix import Release, Say
-from openassay.training.initial import stated_std
 from openassay.training.language import LanguageRecipe
 from openassay.training.numerics import Weights
 from openassay.training.schedule import learning_rate
@@ -120,6 +119,8 @@ def digest(weights: Weights) -> str:
 
 def initialisation(recipe: LanguageRecipe, start: Weights) -> list[Oddity]:
     """Is each weight matrix of step 0 spread as stated? sd(s) = sigma / sqrt(2 n) for a normal one."""
+    from openassay.training.initial import stated_std  # noqa: PLC0415 - with scipy.stats, which takes half a second to import
+
     found = []
     for name, value in sorted(start.items()):
         std = stated_std(recipe, name, value.ndim)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize
+import scipy
 
 LABEL = "sanity only"
 FEWEST = 3
@@ -53,7 +53,7 @@ def ladder(sizes: Sequence[float], losses: Sequence[float], size: float, publish
             least, height, slope = np.exp(parameters)
             return np.asarray(least + height * np.exp(-slope * x) - loss)
 
-        fit = optimize.least_squares(misfit, np.log([loss.min() / 2, loss.max() / 2, 0.1]))
+        fit = scipy.optimize.least_squares(misfit, np.log([loss.min() / 2, loss.max() / 2, 0.1]))
         least, height, slope = np.exp(fit.x)
         predictions.append(float(least + height * (size / n.mean()) ** -slope))
     return Ladder(

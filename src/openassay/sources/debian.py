@@ -80,7 +80,7 @@ class DebianSource:
         got, size = file_digest(found[0]), found[0].stat().st_size
         if self.sha256 and got != self.sha256:
             raise WrongPin(f"{where}.sha256: expected {self.sha256}, got {got} for {found[0].name}")
-        store.add(found[0])
+        store.add(found[0], got)
         store.remember(self.label(), got)
         return Fetched(sha256=got, filename=filename, size_bytes=size, downloaded=True)
 

@@ -16,15 +16,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies
 
-import httpx
 from tqdm import tqdm
 
 from openassay.faults import printable
 from openassay.sources.fetched import STATUS_KINDS, Interrupted, Unavailable, Unreachable
 from openassay.store import MAX_UNPACKED_BYTES
+
+if TYPE_CHECKING:
+    import httpx
 
 TRIES = 4
 TIMEOUT_S = 30.0
@@ -93,6 +96,8 @@ def bring(wanted: Wanted, part: Path) -> str:
     Raises `Unavailable` when the server answers and does not serve it, or serves something of another length, and
     `Unreachable` when nobody answers, or no whole file comes, in a few tries; then `part` is kept.
     """
+    import httpx  # noqa: PLC0415 - what is in the store needs none of it
+
     url = without_credentials(wanted.url)
     problem, patience = "", 0.0
     other: Unavailable | None = None
@@ -158,10 +163,34 @@ def drop(part: Path) -> None:
     version_of(part).unlink(missing_ok=True)
 
 
+class _Lines(threading.local):
+    """One thread's clients, by their settings: connections stay open for the next file, and no two requests share them."""
+
+    def __init__(self) -> None:
+        self.of: dict[object, tuple[httpx.Client, list[socket.socket]]] = {}
+
+
+_lines = _Lines()
+
+
+def _line(verify: Verify) -> tuple[httpx.Client, list[socket.socket]]:
+    """This thread's client for these certificates and the user's proxies, and the sockets that it has opened."""
+    import httpx  # noqa: PLC0415 - as in `bring`
+
+    settings = verify, *sorted(getproxies().items()), *map(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR"))
+    if settings not in _lines.of:
+        client = httpx.Client(follow_redirects=True, verify=verify, max_redirects=8)
+        _lines.of[settings] = client, []
+    client, sockets = _lines.of[settings]
+    client.cookies.clear()
+    sockets[:] = [one for one in sockets if one.fileno() >= 0]
+    return client, sockets
+
+
 @contextmanager
 def _ask(wanted: Wanted, method: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
     """One request; its headers are here in time or not at all, however slowly a server drips them."""
-    sockets: list[socket.socket] = []
+    client, sockets = _line(wanted.verify)
 
     def trace(event: str, info: dict[str, Any]) -> None:
         if event == "connection.connect_tcp.complete":
@@ -178,16 +207,15 @@ def _ask(wanted: Wanted, method: str, headers: dict[str, str]) -> Iterator[httpx
     headers = {"Accept-Encoding": "identity", **(wanted.headers or {}), **headers}
     timer = threading.Timer(TIMEOUT_S * 2, hang_up)
     timer.daemon = True
-    with httpx.Client(
-        follow_redirects=True, timeout=TIMEOUT_S, verify=wanted.verify, auth=wanted.login, max_redirects=8
-    ) as client:
-        timer.start()
-        try:
-            with client.stream(method, wanted.url, headers=headers, extensions={"trace": trace}) as reply:
-                timer.cancel()
-                yield reply
-        finally:
+    timer.start()
+    try:
+        with client.stream(
+            method, wanted.url, headers=headers, auth=wanted.login, timeout=TIMEOUT_S, extensions={"trace": trace}
+        ) as reply:
             timer.cancel()
+            yield reply
+    finally:
+        timer.cancel()
 
 
 def _one_try(wanted: Wanted, part: Path) -> bool:
@@ -268,7 +296,7 @@ def _receive(reply: httpx.Response, part: Path, wanted: Wanted, have: int, end: 
         part.open("ab" if have else "wb") as file,
         tqdm(total=end, initial=have, unit="B", unit_scale=True, desc=printable(wanted.label), disable=None) as bar,
     ):
-        since, before = time.monotonic(), have
+        since, before, came, length = time.monotonic(), have, 0, _length(reply)
         for chunk in reply.iter_raw():
             piece = chunk
             if end is not None and have + len(chunk) > end:
@@ -287,8 +315,9 @@ def _receive(reply: httpx.Response, part: Path, wanted: Wanted, have: int, end: 
                     f"{without_credentials(wanted.url)}: it sends more than {wanted.most_bytes} bytes, the most that "
                     "are taken", "refused",
                 )  # fmt: skip
-            if have == end:
-                break
+            came += len(chunk)
+            if have == end and came != length:
+                break  # where the answer ends here too, its connection is good for the next one
             if time.monotonic() - since > SLOW_S:
                 if have - before < SLOW_BYTES:
                     raise Interrupted(f"only {have - before} bytes came in {SLOW_S:g} s")
@@ -300,6 +329,8 @@ def look(wanted: Wanted) -> str:
 
     Raises `Unavailable` and `Unreachable` as `bring` does.
     """
+    import httpx  # noqa: PLC0415 - as in `bring`
+
     problem = ""
     for attempt in range(TRIES):
         if attempt:

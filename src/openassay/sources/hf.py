@@ -260,22 +260,23 @@ class HfSource:
 
     def _bring_alone(self, store: Store, commit: str, file: HfFile, listed: Listed, key: str) -> FolderFile:
         whole = file.bytes is None
-        known = (listed.sha256 if whole else None) or next(iter(store.seen(key)), None)
+        known = (listed.sha256 if whole else None) or store.noted(key)
         if known and store.has(known) and file.sha256 in {None, known}:
             return FolderFile(path=file.name, content=known, size_bytes=store.blob(known).stat().st_size)
         part = store.part(key)
         for fresh in (not part.exists(), True):
             bring(self._wanted(commit, file, listed), part)
-            problem = _mismatch(part, file, listed)
+            got = file_digest(part)
+            problem = _mismatch(part, got, file, listed)
             if not problem:
                 break
             drop(part)
             if fresh:  # it came in one piece: not two versions of the file joined
                 raise Unavailable(f"{file.path}: {problem}", "changed")
         size = part.stat().st_size
-        content = store.add(part)
+        content = store.add(part, got)
         if not (whole and listed.sha256):
-            store.remember(key, content)
+            store.note(key, content)
         tell(file.name, size)
         return FolderFile(path=file.name, content=content, size_bytes=size)
 
@@ -381,9 +382,8 @@ def _one_line(error: Exception) -> str:
     return printable((str(error) or type(error).__name__).splitlines()[0])[:300]
 
 
-def _mismatch(part: Path, file: HfFile, listed: Listed) -> str:
-    """In what is this not what was pinned, or what the hub lists? Empty when it is."""
-    got = file_digest(part)
+def _mismatch(part: Path, got: str, file: HfFile, listed: Listed) -> str:
+    """In what is this, of sha256 `got`, not what was pinned, or what the hub lists? Empty when it is."""
     if file.sha256 and got != file.sha256:
         return f"expected sha256 {file.sha256}, the hub now gives {got}"
     if file.bytes:

@@ -65,7 +65,7 @@ class HttpSource:
                     raise Unavailable(f"expected sha256 {self.sha256}, the address now gives {got}", "changed")
             size = part.stat().st_size
             store.remember(self._key(), got)
-            return Fetched(sha256=store.add(part), filename=self.filename, size_bytes=size, downloaded=True)
+            return Fetched(sha256=store.add(part, got), filename=self.filename, size_bytes=size, downloaded=True)
 
     def may_change(self) -> bool:
         """Can another file come to lie there?"""

@@ -15,10 +15,9 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
-import httpx
 from packaging.utils import (
     InvalidSdistFilename,
     InvalidWheelFilename,
@@ -27,15 +26,15 @@ from packaging.utils import (
     parse_sdist_filename,
     parse_wheel_filename,
 )
-from unearth import Link, PackageFinder
-from unearth.auth import MultiDomainBasicAuth
-from unearth.fetchers.sync import PyPIClient
 
 from openassay.faults import BadInput
 from openassay.records import file_digest
 from openassay.sources.download import TIMEOUT_S, Login, Verify, download, netrc_login, without_credentials
 from openassay.sources.fetched import Fetched, Root, Unavailable, Unreachable, WrongPin
 from openassay.store import Store
+
+if TYPE_CHECKING:
+    from unearth import Link
 
 _PROJECT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\Z")
 DEFAULT_INDEX = "https://pypi.org/simple/"
@@ -173,7 +172,7 @@ class PypiSource:
             raise WrongPin(f"{where}.sha256: expected {known}, got {got} for {link.filename}; the download is dropped")
         size = part.stat().st_size
         store.remember(self._file_label(link.filename), got)
-        return Fetched(sha256=store.add(part), filename=link.filename, size_bytes=size, downloaded=True)
+        return Fetched(sha256=store.add(part, got), filename=link.filename, size_bytes=size, downloaded=True)
 
     def _file_label(self, filename: str) -> str:
         return f"{self.label()} {filename}"
@@ -208,6 +207,10 @@ class PypiSource:
 
 def project_files(package: str) -> list[tuple[str, Link]]:
     """Every published file of a project, as (version, link), newest version first. Raises `Unreachable`, `Unavailable`."""
+    from unearth import PackageFinder  # noqa: PLC0415 - with httpx and requests; what is in the store needs none of them
+    from unearth.auth import MultiDomainBasicAuth  # noqa: PLC0415
+    from unearth.fetchers.sync import PyPIClient  # noqa: PLC0415
+
     index = package_index()
     logging.getLogger("unearth").setLevel(logging.CRITICAL)
     try:
@@ -236,6 +239,8 @@ def project_files(package: str) -> list[tuple[str, Link]]:
 
 def ask_every_index(package: str) -> None:
     """Does every index answer? The finder is silent about one that refuses (`Unavailable`) or fails (`Unreachable`)."""
+    import httpx  # noqa: PLC0415 - takes a while to import
+
     index = package_index()
     for url in index.index_urls:
         try:

@@ -67,7 +67,9 @@ def run(
     evidence = [_evidence(plan, claim, runs, controls, prepared, reruns) for claim in plan.claims]
     looked_at = evidence
     driver: Driver = plan.rerun.driver if plan.rerun else "none"
-    protocol = plan.rerun.protocol if plan.rerun else "none"
+    protocol: str = plan.rerun.protocol if plan.rerun else "none"
+    if plan.scale.steps < 1:
+        protocol = f"{protocol}, {plan.scale.steps:g} of the updates"
     replay = read_replay(plan.rerun, reruns, layout)
     verdicts = tuple(
         judge_replay(item.claim, replay, protocol=protocol)
@@ -102,6 +104,10 @@ def run(
         )
         findings.append(Finding(stage="judge", kind="recipe_not_run_from_release", message=message))
     outcome, reason = judge_release(verdicts)
+    if plan.scale.steps < 1 and plan.rerun:
+        reason += (
+            f"; scaled down to {plan.scale.steps:g} of the updates, and held against what is published of that scale"
+        )
     if isinstance(plan.rerun, PretrainRecipe) and (only := plan.rerun.speaks_for()):
         reason = f"{reason}; {only}"
     return ReleaseVerdict(
@@ -209,6 +215,8 @@ def _evidence(
     because = reruns.not_attempted_because
     if not claim.testable and plan.rerun:
         because = "nothing in the release lets anybody test this number"
+        if plan.scale.steps < 1:
+            because += f" at {plan.scale.steps:g} of its updates"
     of_arm, baseline = (() if because else runs.get(arm or "", ()) for arm in (claim.arm, claim.baseline))
     failed = [check.array for check in prepared.checks if not check.passed]
     own = [control for control in controls if control.claim == claim.id]

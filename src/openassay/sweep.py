@@ -1,0 +1,143 @@
+"""What comes of a modified recipe? A sweep over values of it, rerun beside a target's audit: the freedom to modify, used.
+
+Nothing of it bears on the verdict: its reruns lie in `experiments/TARGET/sweep/`, and are kept by their identity as all are.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from openassay.core.types import FetchRecord, PrepareRecord, Rerun, RerunsRecord
+from openassay.faults import BadInput
+from openassay.layout import Layout, cache_home
+from openassay.plan import Plan, Probe, Seeds, check_changes, read_plan
+from openassay.recipes import Recipe
+from openassay.recipes.python import PythonRecipe
+from openassay.recipes.replay import ReplayRecipe
+from openassay.records import read_record
+from openassay.stages import rerun
+from openassay.store import Store
+
+MOST_ARMS = 100
+
+
+@dataclass(frozen=True)
+class _Beside(Layout):
+    """The same target, with its reruns in a folder of their own."""
+
+    def rerun(self, arm: str, seed: int) -> Path:
+        """The folder of one rerun."""
+        return self.folder / "sweep" / arm / f"seed-{seed}"
+
+    @property
+    def planned(self) -> Path:
+        """How many reruns of each arm are planned: all."""
+        return self.folder / "sweep" / "planned.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One metric at one point of a sweep."""
+
+    changes: str
+    """What was changed, as it was asked for."""
+    metric: str
+    values: tuple[float | None, ...]
+    """One a seed; None where a rerun gave no number."""
+    faithful: tuple[float | None, ...]
+    """Of the recipe as published, on the same seeds."""
+
+    def difference(self) -> tuple[float, float] | None:
+        """The mean difference to the recipe as published, seed by seed, and its standard error; None below two pairs."""
+        pairs = [a - b for a, b in zip(self.values, self.faithful, strict=False) if a is not None and b is not None]
+        if len(pairs) < 2:
+            return None
+        return float(np.mean(pairs)), float(np.std(pairs, ddof=1)) / len(pairs) ** 0.5
+
+
+def points(overrides: Sequence[str]) -> list[dict[str, Any]]:
+    """Every combination of the values that sweeps in Hydra's grammar ask for: `a=1,2 b=range(3)` has six."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser  # noqa: PLC0415 - takes a while to import
+    from hydra.errors import HydraException  # noqa: PLC0415
+
+    axes: dict[str, list[Any]] = {}
+    try:
+        for of in OverridesParser.create().parse_overrides(list(overrides)):
+            if of.type is None or of.type.name != "CHANGE" or of.package:
+                raise BadInput(f"sweep: {of.input_line!r}: expected KEY=VALUE,VALUE")
+            axes[str(of.key_or_group)] = (
+                list(itertools.islice(of.sweep_iterator(), MOST_ARMS + 1)) if of.is_sweep_override() else [of.value()]
+            )
+    except HydraException as error:
+        raise BadInput(f"sweep: {str(error).splitlines()[0]}") from None
+    plain = {key: [getattr(value, "text", value) for value in values] for key, values in axes.items()}
+    every = itertools.islice(itertools.product(*plain.values()), MOST_ARMS + 1)
+    found = [dict(zip(plain, chosen, strict=True)) for chosen in every]
+    if not axes or len(found) > MOST_ARMS:
+        raise BadInput(f"sweep: 1 to {MOST_ARMS} combinations of values are needed, found {'more' if axes else 'none'}")
+    return found
+
+
+def sweep(layout: Layout, overrides: Sequence[str], num_runs: int, of: str = "faithful") -> list[Point]:
+    """Rerun an audited target's recipe at every point of a sweep, on the first seeds of the arm that it changes.
+
+    num_runs: seeds a point, 2 or more. Raises `BadInput` for a target without an audit, an arm or a value that is not there.
+    """
+    plan = read_plan(layout)
+    recipe = plan.rerun
+    where = f"sweep of {layout.target}"
+    if recipe is None or isinstance(recipe, ReplayRecipe):
+        raise BadInput(
+            f"{where}: it has no recipe with values to change ({'a replay' if recipe else 'nothing is rerun'})"
+        )
+    if of not in recipe.arms:
+        raise BadInput(f"{where}: there is no arm {of!r}; there are: {', '.join(recipe.arms)}")
+    if num_runs < 2:
+        raise BadInput(f"{where}: --runs: at least 2, found {num_runs}")
+    chosen = points(overrides)
+    changes = [_change(recipe, i, of, values) for i, values in enumerate(chosen, 1)]
+    for problem in check_changes(recipe, [("", change) for change in changes], where):
+        raise BadInput(problem)
+    seeds = plan.seeds.arms[of][:num_runs]
+    if len(seeds) < num_runs:
+        seeds = tuple(range(num_runs))
+    arms = {of: seeds, **{change.arm: seeds for change in changes}}
+    aside = replace(plan, claims=(), controls=(), probes=tuple(changes), seeds=Seeds(arms=arms))
+    fetched = read_record(layout.record("fetch"), FetchRecord)
+    prepared = read_record(layout.record("prepare"), PrepareRecord)
+    beside = _Beside(layout.root, layout.target, layout.file)
+    made = rerun.run(replace(aside, digest=aside.identity()), fetched, prepared, Store(cache_home()), beside)
+    if made.not_attempted_because:
+        raise BadInput(f"{where}: {made.not_attempted_because}")
+    runs = {arm: _reruns(beside, aside, made, arm) for arm in arms}
+    return [
+        Point(
+            changes=" ".join(f"{key}={value}" for key, value in values.items()), metric=metric,
+            values=_values(runs[change.arm], metric), faithful=_values(runs[of], metric),
+        )
+        for change, values in zip(changes, chosen, strict=True) for metric in sorted(recipe.metrics())
+    ]  # fmt: skip
+
+
+def _change(recipe: Recipe, number: int, of: str, values: dict[str, Any]) -> Probe:
+    """One point of a sweep as a change of the recipe: of the run's parameters, or of a declarative recipe's fields."""
+    own = {"parameters": values} if isinstance(recipe, PythonRecipe) else {"set": values}
+    metric = min(recipe.metrics())
+    return Probe(arm=f"point_{number}", of=of, rationale="asked for", metric=metric, expects="higher", **own)  # type: ignore[arg-type]
+
+
+def _reruns(layout: Layout, plan: Plan, made: RerunsRecord, arm: str) -> list[Rerun]:
+    return [
+        read_record(layout.rerun(arm, seed) / "record.json", Rerun)
+        for seed, _ in zip(plan.seeds.arms[arm], made.identities.get(arm, ()), strict=False)
+    ]
+
+
+def _values(runs: list[Rerun], metric: str) -> tuple[float | None, ...]:
+    return tuple(next((m.value for m in run.measurements if m.metric == metric), None) for run in runs)

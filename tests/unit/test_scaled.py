@@ -1,0 +1,90 @@
+"""A scaled-down rerun is held against something of its own scale, or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from releases.miniature import REPO
+
+from openassay.core.types import Claim
+from openassay.layout import Layout
+from openassay.plan import Plan, Target, make_plan, read_target
+from openassay.recipes.native import NativeRecipe
+from openassay.recipes.replay import ReplayRecipe
+from openassay.recipes.scaled import scaled_down
+
+
+def target(name: str) -> Target:
+    return read_target(Layout(REPO, name))
+
+
+def plan(name: str, *asked: str) -> Plan:
+    return make_plan(Layout(REPO, name), asked)
+
+
+def with_curve(claim: Claim, *steps: int, **changes: Any) -> Claim:
+    return replace(claim, curve=tuple((step, 10.0 + step / 1000) for step in steps), **changes)
+
+
+def test_a_native_training_ends_at_the_last_step_that_the_published_curve_has() -> None:
+    mlp = target("mnist1d_mlp")
+    claims = (with_curve(mlp.claims[0], 0, 1000, 2000, 3000, 6000), *mlp.claims[1:])
+    assert isinstance(mlp.rerun, NativeRecipe)
+    recipe, held, problem = scaled_down(mlp.rerun, claims, 0.4)
+    assert isinstance(recipe, NativeRecipe)
+    assert problem == ""
+    assert (recipe.recipe.steps, recipe.recipe.evaluation.at_step) == (2001, 2000)
+    assert (held[0].published.value, held[0].published.sd, held[0].curve) == (12.0, None, None)
+    assert held[0].tolerance == claims[0].tolerance
+    assert [claim.testable for claim in held] == [True, *([False] * (len(claims) - 1))]
+
+
+def test_claims_are_held_at_a_step_that_all_their_curves_have() -> None:
+    mlp = target("mnist1d_mlp")
+    claims = (with_curve(mlp.claims[0], 500, 1000, 2000, 6000), with_curve(mlp.claims[1], 500, 1000, 3000, 6000))
+    assert mlp.rerun
+    recipe, held, _ = scaled_down(mlp.rerun, claims, 0.5)
+    assert isinstance(recipe, NativeRecipe)
+    assert recipe.recipe.evaluation.at_step == 1000
+    assert [claim.published.value for claim in held] == [11.0, 11.0]
+
+
+@pytest.mark.parametrize("steps", [(6000,), (0, 6000), (333, 6000)])
+def test_where_nothing_of_that_scale_is_published_nothing_is_rerun(steps: tuple[int, ...]) -> None:
+    mlp = target("mnist1d_mlp")
+    assert mlp.rerun
+    recipe, _, problem = scaled_down(mlp.rerun, (with_curve(mlp.claims[0], *steps),), 0.5)
+    assert recipe is None
+    assert "publishes no value of that scale" in problem
+
+
+def test_a_planned_learning_rate_is_not_cut_short() -> None:
+    mlp = target("mnist1d_mlp")
+    assert isinstance(mlp.rerun, NativeRecipe)
+    cosine = replace(mlp.rerun.recipe, schedule=replace(mlp.rerun.recipe.schedule, name="cosine"))
+    recipe, _, problem = scaled_down(replace(mlp.rerun, recipe=cosine), (with_curve(mlp.claims[0], 1000),), 0.5)
+    assert recipe is None
+    assert "planned for the whole training" in problem
+
+
+def test_a_replay_keeps_the_horizons_that_it_reaches() -> None:
+    assert isinstance(plan("pythia_14m").rerun, ReplayRecipe)
+    tenth = plan("pythia_14m", "scale=tenth")
+    assert isinstance(tenth.rerun, ReplayRecipe)
+    assert tenth.rerun.updates == (16,)
+    assert tenth.claims == plan("pythia_14m").claims
+    assert "reaches none of its horizons" in (plan("pythia_14m", "scale.steps=0.01").not_rerun_because or "")
+
+
+def test_published_code_decides_its_own_length() -> None:
+    half = plan("river_phishing", "scale=half")
+    assert (half.rerun, half.controls, half.seeds.arms) == (None, (), {})
+    assert "the release's own code decides" in (half.not_rerun_because or "")
+
+
+def test_a_full_scale_changes_no_plan_and_another_is_named() -> None:
+    assert plan("pythia_14m", "scale=full").digest == plan("pythia_14m").digest
+    assert plan("pythia_14m", "scale=tenth").digest != plan("pythia_14m").digest
+    assert plan("pythia_14m", "scale.steps=0.2").scale.name == "full, steps 0.2"
