@@ -20,7 +20,7 @@ from openassay.faults import BadInput, Fault
 from openassay.layout import GROUPS, OUR_CONF, Layout, find_root, is_path
 from openassay.new_project import FILES, IF_NONE, init, project_for, publish
 from openassay.pipeline import link_package, write_pipeline
-from openassay.plan import JudgeConfig, Profile, compose, make_plan, option_file, read_target
+from openassay.plan import JudgeConfig, Profile, Scale, compose, make_plan, option_file, read_target
 from openassay.project import SCHEMA_VERSION, index, layouts, target_names
 
 BIN = Path(sys.executable).parent
@@ -459,7 +459,7 @@ def values_of(group: str, name: str) -> dict[str, object]:
 
 PAIRS = [
     (group, path.stem, key)
-    for group in ("profile", "judge")
+    for group in ("profile", "judge", "scale")
     for path in sorted((OUR_CONF / group).glob("*.yaml"))
     for key in yaml.safe_load(path.read_text())
     if key != "rationale"
@@ -471,7 +471,7 @@ def test_an_overridden_value_keeps_neither_the_name_nor_the_rationale_of_its_opt
     group: str, name: str, key: str
 ) -> None:
     said = values_of(group, name)[key]
-    value = "recipe" if key == "estimand" else 0.03 if key == "alpha" else 7
+    value: object = {"estimand": "recipe", "alpha": 0.03, "steps": 0.25}.get(key, 7)
     plain = getattr(compose(None, [f"{group}={name}"]), group)
     for words in ([f"{group}={name}", f"{group}.{key}={value}"], [f"{group}.{key}={value}", f"{group}={name}"]):
         found = getattr(compose(None, words), group)
@@ -492,7 +492,7 @@ def test_a_rationale_that_is_given_stands_and_is_named() -> None:
 
 
 def test_no_option_states_a_name_of_its_own() -> None:
-    for group, kind in (("profile", Profile), ("judge", JudgeConfig)):
+    for group, kind in (("profile", Profile), ("judge", JudgeConfig), ("scale", Scale)):
         assert "name" in {of.name for of in fields(kind)}
         for path in (OUR_CONF / group).glob("*.yaml"):
             assert "name" not in yaml.safe_load(path.read_text())
