@@ -69,6 +69,7 @@ bench: $(READY)
 	@$(BIN)/python tests/bench/trainer.py
 	@$(BIN)/python tests/bench/replay.py
 	@$(BIN)/python tests/bench/parallel.py
+	@$(BIN)/python tests/bench/catalogue.py
 	@$(BIN)/python tests/bench/downloads.py
 
 dag: $(READY)

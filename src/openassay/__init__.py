@@ -2,4 +2,9 @@
 
 from importlib.metadata import version
 
-__version__ = version("openassay")
+
+def __getattr__(name: str) -> str:
+    """The version, looked up where it is asked for: that takes a while."""
+    if name == "__version__":
+        return version("openassay")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,7 +13,7 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
@@ -144,38 +144,46 @@ def _digests_of_checkout() -> Path:
     return folder
 
 
-def reproduce(
-    layout: Layout, target: Target, asked: tuple[str, ...] = (), *, force: bool, indexed: bool, say: Callable[[str], None] = print
-) -> tuple[int, str]:  # fmt: skip
+def reproduce(layout: Layout, target: Target, asked: tuple[str, ...] = (), *, force: bool) -> tuple[int, str]:
     """Run a target's audit by DVC; gives the exit status and what its fault said.
 
-    force: run every stage, also one whose inputs have not changed. indexed: the project's dvc.yaml names it too.
+    force: run every stage, also one whose inputs have not changed.
     """
     write_pipeline(layout, target, asked)
     link_package(layout.root)
     with chdir(layout.root), tempfile.TemporaryDirectory() as folder, _environment(Path(folder) / "status"):
-        dvc = _Dvc(layout.root, say)
-        if _holds_our_source(layout.root):
-            dvc.run(f"dvc.yaml:{CODE_STAGE}")
+        dvc = _Dvc(layout.root)
         for stage in stage_code.STAGES:
             if problem := dvc.run(f"experiments/{layout.target}/dvc.yaml:{stage}", force=force):
                 status = Path(folder) / "status"
                 said = status.read_text(encoding="utf-8").partition("\n") if status.exists() else ("", "", "")
                 return int(said[0] or Fault.exit_code), said[2].strip() or problem
-        if indexed:
-            dvc.take_over(f"dvc.yaml:{INDEX_STAGE}@{layout.target}")
     return 0, ""
+
+
+def note_audits(root: Path, targets: Collection[str]) -> None:
+    """Let DVC know that the project's own dvc.yaml has seen the verdicts of these targets: one lock, written once for a round."""
+    if targets:
+        with chdir(root):
+            _Dvc(root).take_over("dvc.yaml", {f"{INDEX_STAGE}@{target}" for target in targets})
+
+
+def refresh_code(root: Path) -> None:
+    """In a project that holds our source, write the digests of its code anew where it has changed."""
+    if _holds_our_source(root):
+        with chdir(root), _environment(Path(os.devnull)):
+            _Dvc(root).run(f"dvc.yaml:{CODE_STAGE}")
 
 
 class _Dvc:
     """DVC in this process: it is asked for one stage after another, without its words on git, storage and support."""
 
-    def __init__(self, root: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, root: Path) -> None:
         from dvc.exceptions import NotDvcRepoError  # noqa: PLC0415 - only an audit needs DVC
         from dvc.repo import Repo  # noqa: PLC0415
 
         logger = logging.getLogger("dvc")
-        logger.handlers = [_Told(say)]
+        logger.handlers = [_Told()]
         logger.setLevel(logging.INFO)
         logger.propagate = False
         try:
@@ -187,9 +195,19 @@ class _Dvc:
         """Run a stage if it is stale; gives what went wrong, or nothing."""
         return self._ask(lambda: self.repo.reproduce(address, single_item=True, force=force))
 
-    def take_over(self, address: str) -> str:
-        """Note in the lock that a stage has seen its inputs, without running it."""
-        return self._ask(lambda: self.repo.commit(address, force=True))
+    def take_over(self, file: str, names: Collection[str]) -> str:
+        """Note in the lock of a dvc.yaml that these stages have seen their inputs, without running them."""
+        from dvc.repo import lock_repo  # noqa: PLC0415
+
+        def do() -> None:
+            with lock_repo(self.repo):
+                stages = [stage for stage in self.repo.stage.collect(file) if stage.name in names]
+                for stage in stages:
+                    stage.save()
+                if stages:
+                    stages[0].dvcfile.dump_stages(stages, update_pipeline=False)
+
+        return self._ask(do)
 
     def _ask(self, do: Callable[[], object]) -> str:
         from dvc.exceptions import DvcException  # noqa: PLC0415
@@ -217,15 +235,11 @@ def _causes(problem: BaseException | None) -> Iterator[BaseException]:
 class _Told(logging.Handler):
     """Passes on which stage runs, and warnings."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        super().__init__()
-        self.say = say
-
     def emit(self, record: logging.LogRecord) -> None:
         """One message of DVC's."""
         text = record.getMessage()
         if record.msg.startswith("Running stage"):
-            self.say(f"{text.strip(':').split(chr(39))[1].rpartition(':')[2]} ...")
+            print(f"{text.strip(':').split(chr(39))[1].rpartition(':')[2]} ...", flush=True)
         elif record.levelno >= logging.WARNING:
             print(f"warning: {printable(text)}", file=sys.stderr)
 

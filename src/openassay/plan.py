@@ -75,7 +75,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "prepare": ("artifacts", "environment", "glue", "prepare"),
     "evaluate": ("artifacts", "environment", "evaluate", "glue", "rerun"),
     "rerun": (
-        "artifacts", "claims", "controls", "environment", "glue", "judge", "probes", "profile", "rerun", "seeds",
+        "artifacts", "claims", "controls", "environment", "glue", "judge", "not_rerun_because", "probes", "profile",
+        "rerun", "seeds",
     ),
 }  # fmt: skip
 """The sections of the plan that a stage reads, beside where and how fast it runs; `judge` and `report` read all of it."""

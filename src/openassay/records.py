@@ -120,7 +120,7 @@ def read_record(path: Path, kind: type[T]) -> T:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise BrokenRecord(f"{path}: there is no such record; run `dvc repro` from the start of the pipeline") from None
+        raise BrokenRecord(f"{path}: there is no such record; run `openassay audit`, which makes it") from None
     try:
         record: T = adapter(kind).validate_json(data, strict=True, extra="forbid")  # type: ignore[arg-type]
     except ValidationError as error:

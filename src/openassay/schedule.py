@@ -1,7 +1,7 @@
 """Which audits are due, how do they go on without anybody, and has an outcome changed for the worse?
 
 `openassay audit --due 30d` asks of every target whether it was never audited, whether its audit is too old, and whether its
-plan or what it was fetched from has changed since. It runs those that are due through `dvc repro`, each whatever became of the
+plan or what it was fetched from has changed since. It runs those that are due through DVC, each whatever became of the
 others, and says in a summary what came out. Every audit adds a line to `experiments/TARGET/history.jsonl`.
 """
 
@@ -26,7 +26,7 @@ from openassay import __version__
 from openassay.core.types import FetchRecord, Outcome, ReleaseVerdict
 from openassay.faults import BadInput, Fault, printable
 from openassay.layout import Layout, cache_home
-from openassay.pipeline import reproduce
+from openassay.pipeline import note_audits, refresh_code, reproduce
 from openassay.plan import Target, make_plan, read_target
 from openassay.provenance import now
 from openassay.records import BrokenRecord, digest, parse, read_record, to_plain, write_text
@@ -228,7 +228,7 @@ def alone(root: Path, what: str, problem: str, *, exit_code: int = Fault.exit_co
 
 
 def audit_all(
-    layouts: list[Layout], asked: tuple[str, ...], *, age: timedelta | None, ask_upstream: bool, force: bool,
+    root: Path, layouts: list[Layout], asked: tuple[str, ...], *, age: timedelta | None, ask_upstream: bool, force: bool,
     indexed: Collection[str],
 ) -> Summary:  # fmt: skip
     """Audit what is due of these targets, one after another; a target's failure never stops the others.
@@ -236,21 +236,21 @@ def audit_all(
     asked: overrides of the settings. indexed: targets that the project's own dvc.yaml names.
     """
     started_at, done = now(), []
+    refresh_code(root)
     for number, layout in enumerate(layouts, start=1):
         if len(layouts) > 1:
             print(f"== {layout.target} ({number} of {len(layouts)})", flush=True)
-        found = _audit_one(
-            layout, asked, age=age, ask_upstream=ask_upstream, force=force, indexed=layout.target in indexed
-        )
+        found = _audit_one(layout, asked, age=age, ask_upstream=ask_upstream, force=force)
         if len(layouts) > 1:
             print(f"== {layout.target}: {found.status}{': ' + printable(found.why) if found.why else ''}", flush=True)
         done.append(found)
+    note_audits(root, {of.target for of in done if of.status == "audited"} & set(indexed))
     exit_code = 2 if any(of.status == "fault" for of in done) else 1 if any(of.worse for of in done) else 0
     return Summary(started_at=started_at, finished_at=now(), exit_code=exit_code, targets=tuple(done))
 
 
 def _audit_one(
-    layout: Layout, asked: tuple[str, ...], *, age: timedelta | None, ask_upstream: bool, force: bool, indexed: bool
+    layout: Layout, asked: tuple[str, ...], *, age: timedelta | None, ask_upstream: bool, force: bool
 ) -> Done:
     started, why, before = time.monotonic(), "", None
 
@@ -285,7 +285,7 @@ def _audit_one(
             last = entries[-1] if entries else None
             before = last.outcome if last else None
             again = force or why.endswith(("days old", "clock")) or why.startswith("upstream")
-            status, message = reproduce(layout, target, asked, force=again, indexed=indexed)
+            status, message = reproduce(layout, target, asked, force=again)
             if status != 0:
                 return done("fault", message, exit_status=status)
             after = entry_of(layout, why=why, duration_s=round(time.monotonic() - started, 1), marks=marks)

@@ -25,7 +25,6 @@ from openassay.layout import Layout
 from openassay.pipeline import link_package, write_pipeline
 from openassay.plan import make_plan, read_target
 from openassay.project import target_names
-from openassay.stage_code import STAGES
 
 BIN = Path(sys.executable).parent
 FIRST = "t0000"
@@ -85,6 +84,7 @@ def multiply(root: Path, size: int) -> None:
     from dvc.repo import Repo
 
     first = Layout(root, FIRST)
+    digest = make_plan(first).digest
     for number in range(1, size):
         layout = Layout(root, f"t{number:04}")
         layout.target_file.write_text(first.target_file.read_text().replace(f"name: {FIRST}", f"name: {layout.target}"))
@@ -92,7 +92,7 @@ def multiply(root: Path, size: int) -> None:
         frozen = make_plan(layout)
         for path in layout.folder.rglob("*"):
             if path.is_file() and path.suffix in {".yaml", ".json", ".jsonl"}:
-                text = path.read_text().replace(make_plan(first).digest, frozen.digest)
+                text = path.read_text().replace(digest, frozen.digest)
                 path.write_text(
                     text.replace(FIRST, layout.target).replace(f"releases/{layout.target}", f"releases/{FIRST}")
                 )
@@ -103,8 +103,7 @@ def multiply(root: Path, size: int) -> None:
     with chdir(root):
         repo = Repo(str(root))
         for name in names[1:]:
-            for stage in STAGES:
-                repo.commit(f"experiments/{name}/dvc.yaml:{stage}", force=True)
+            repo.commit(f"experiments/{name}/dvc.yaml", force=True)
         repo.commit("dvc.yaml", force=True)
 
 

@@ -37,7 +37,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def audit(project: Path, *names: str, age: str = "30d") -> dict[str, schedule.Done]:
     layouts = [Layout(project, name) for name in names]
-    found = audit_all(layouts, SETTINGS, age=parse_age(age), ask_upstream=True, force=False, indexed=())
+    found = audit_all(project, layouts, SETTINGS, age=parse_age(age), ask_upstream=True, force=False, indexed=())
     return {of.target: of for of in found.targets}
 
 

@@ -44,10 +44,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 for command in (
-    audit, list_, show, history, check, inspect_, explain, checkpoints, tokens, plan_runs, judge, classify, schema, recipe, pin,
-    dashboard, init, publish, sweep, sync, version,
+    init, audit, list_, show, history, check, plan_runs, judge, sweep, publish, dashboard, inspect_, classify, recipe, pin,
+    schema, explain, checkpoints, tokens, sync, version,
 ):  # fmt: skip
-    app.command(command.__name__.strip("_").replace("_", "-"))(command)
+    name = command.__name__.strip("_").replace("_", "-")
+    app.command(name, short_help=(command.__doc__ or "").split("\n")[0].partition(":")[0].rstrip("."))(command)
 
 
 def main() -> None:

@@ -61,10 +61,10 @@ def audit(
     if bool(named) == every and (named or due is None):
         raise BadInput("audit: name targets, or give --all, or --due 30d; either names or --all")
     root = project_for(named)
+    indexed = index(root)
     compose(root, asked)
     age = schedule.parse_age(due) if due is not None else None
     chosen = layouts(root, named or target_names(root))
-    indexed = index(root)
     if named and due is None:
         for layout in chosen:  # what can be said before anything runs is said now
             read_target(layout)
@@ -72,7 +72,9 @@ def audit(
     with ExitStack() as held:
         if every or due is not None:
             held.enter_context(schedule.alone(root, "schedule", busy, exit_code=2))
-        summary = schedule.audit_all(chosen, asked, age=age, ask_upstream=due is not None, force=force, indexed=indexed)
+        summary = schedule.audit_all(
+            root, chosen, asked, age=age, ask_upstream=due is not None, force=force, indexed=indexed
+        )
         scheduled = every or due is not None or len(chosen) > 1
         markdown = None
         try:

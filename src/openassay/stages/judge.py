@@ -145,7 +145,7 @@ def _reruns(layout: Layout, plan: Plan, arm: str, identities: tuple[str, ...]) -
         rerun = read_record(path, Rerun)
         if rerun.identity != identity or rerun.seed != seed or rerun.arm != arm:
             raise BadInput(
-                f"{path}: it is not the rerun that the rerun stage made; run `dvc repro -f rerun@{plan.name}`"
+                f"{path}: it is not the rerun that the rerun stage made; run `openassay audit --force {layout.reference}`"
             )
         found.append(rerun)
     return tuple(found)

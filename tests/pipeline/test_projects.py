@@ -1,0 +1,152 @@
+"""Somebody else's project: the package as it is installed, an empty folder, one target file."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from releases.miniature import REPO, add_release, make_project
+
+BIN = Path(sys.executable).parent
+
+
+class Installed:
+    """The package in a folder of its own, as a wheel unpacks it, and commands that use it."""
+
+    def __init__(self, site: Path) -> None:
+        self.site = site
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(REPO / "src" / "openassay", site / "openassay", ignore=ignored)  # links followed
+        self.build()
+
+    def build(self) -> None:
+        """Write the digests of the code, as the build of the wheel does."""
+        package = self.site / "openassay"
+        subprocess.run([sys.executable, str(package / "stage_code.py"), str(package / "code")], check=True)
+
+    def edit(self, module: str, before: str, after: str) -> None:
+        """Another version, whose module differs."""
+        path = self.site / "openassay" / module
+        text = path.read_text()
+        assert before in text
+        path.write_text(text.replace(before, after, 1))
+        self.build()
+
+    def run(self, project: Path, *arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(self.site)}
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", *arguments], cwd=project, env=environment, capture_output=True, text=True,
+            timeout=300, check=False,
+        )  # fmt: skip
+        assert done.returncode == expect, done.stdout + done.stderr
+        return done
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    return Installed(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory, installed: Installed, session_cache: Path) -> Path:
+    """A project made by `openassay init` in an empty folder, with one target copied in, audited."""
+    os.environ["OPENASSAY_CACHE"] = str(session_cache)  # module scope comes before the function's fixture
+    made = make_project(tmp_path_factory.mktemp("elsewhere"))
+    add_release(made, "honest")
+    folder = tmp_path_factory.mktemp("lab")
+    done = installed.run(folder, "openassay", "init")
+    assert "openassay audit NAME" in done.stdout
+    shutil.copytree(made / "releases", folder / "releases")
+    shutil.copy(made / "conf/target/honest.yaml", folder / "conf/target")
+    done = installed.run(folder, "openassay", "audit", "honest", "profile=smoke", "tracking=none", "execution=cpu")
+    assert re.search(r"REPRODUCED honest", done.stdout)
+    return folder
+
+
+def stale(installed: Installed, lab: Path) -> set[str]:
+    """The stages that DVC takes for stale."""
+    return {name.rpartition(":")[2] for name in json.loads(installed.run(lab, "dvc", "status", "--json").stdout)}
+
+
+def test_an_empty_folder_becomes_a_project_whose_audit_dvc_takes_for_done(lab: Path, installed: Installed) -> None:
+    verdict = json.loads((lab / "experiments/honest/verdict.json").read_text())
+    assert verdict["outcome"] == "REPRODUCED"
+    assert os.readlink(lab / ".openassay/code") == str(installed.site / "openassay/code")
+    assert stale(installed, lab) == set()
+    assert not (lab / "src").exists()
+
+
+def test_another_version_makes_stale_only_what_its_code_changes(lab: Path, installed: Installed) -> None:
+    installed.edit("training/tokens/olmo.py", "from __future__", "# a comment\nfrom __future__")
+    installed.edit("stages/rerun.py", "import ctypes", "import  ctypes  # laid out in another way")
+    assert stale(installed, lab) == set()
+    installed.edit("recipes/replay.py", "MARGIN = FACTOR", "MARGIN = FACTOR + 0")  # this target replays nothing
+    assert stale(installed, lab) == set()
+    installed.edit("report/page.py", "autoescape=True", "autoescape=bool(1)")
+    assert stale(installed, lab) == {"report"}
+    installed.edit("stages/fetch.py", "moved(source)", "moved(source) or None")
+    assert stale(installed, lab) == {"fetch", "report"}
+    done = installed.run(lab, "openassay", "audit", "honest", "profile=smoke", "tracking=none", "execution=cpu")
+    assert re.findall(r"^(\w+) \.\.\.$", done.stdout, re.MULTILINE)[0] == "fetch"
+    assert "building the release's environment" not in done.stdout
+    assert stale(installed, lab) == set()
+
+
+def test_what_is_published_is_not_touched_by_an_audit(lab: Path, installed: Installed) -> None:
+    published = lab / "experiments/honest/published"
+    assert not published.exists()
+    installed.run(lab, "openassay", "publish", "honest")
+    kept = {path.name: path.read_bytes() for path in published.iterdir()}
+    assert set(kept) == {"plan.yaml", "verdict.json", "metrics.json", "report.html"}
+    metrics = (lab / "experiments/honest/metrics.json").read_bytes()
+    installed.run(lab, "openassay", "audit", "--force", "honest", "profile=smoke", "tracking=none", "execution=cpu")
+    assert {path.name: path.read_bytes() for path in published.iterdir()} == kept
+    assert (lab / "experiments/honest/metrics.json").read_bytes() == metrics
+    shutil.move(lab / "experiments/honest/verdict.json", lab / "verdict.json")
+    try:
+        assert "REPRODUCED" in installed.run(lab, "openassay", "show", "honest").stdout
+    finally:
+        shutil.move(lab / "verdict.json", lab / "experiments/honest/verdict.json")
+
+
+def test_a_file_outside_of_any_project_is_audited(
+    tmp_path: Path, installed: Installed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make_project(tmp_path / "elsewhere")
+    add_release(made, "honest", "wandering")
+    target = tmp_path / "downloads" / "wandering.yaml"
+    target.parent.mkdir()
+    target.write_text((made / "conf/target/wandering.yaml").read_text().replace("releases/", f"{made}/releases/"))
+    monkeypatch.setenv("OPENASSAY_LOCAL", str(made))
+    asked = ("profile=smoke", "tracking=none", "execution=cpu")
+    done = installed.run(target.parent, "openassay", "audit", "./wandering.yaml", *asked)
+    assert "REPRODUCED wandering" in done.stdout
+    assert "outside of a project: the records are kept in" in done.stderr
+    assert sorted(path.name for path in target.parent.iterdir()) == ["wandering.yaml"]
+
+
+def test_a_target_of_the_catalogue_is_named_from_a_project_of_ones_own(lab: Path, installed: Installed) -> None:
+    done = installed.run(lab, "openassay", "check", "catalogue:mnist1d_logistic")
+    assert "mnist1d_logistic: well formed" in done.stdout
+    shutil.copy(REPO / "conf/target/mnist1d_logistic.yaml", lab / "conf/target")
+    try:
+        done = installed.run(lab, "openassay", "audit", "catalogue:mnist1d_logistic", expect=2)
+        assert "another target is called mnist1d_logistic here" in done.stderr
+    finally:
+        (lab / "conf/target/mnist1d_logistic.yaml").unlink()
+
+
+def test_a_sweep_reruns_the_recipe_with_other_values_and_bears_on_nothing(lab: Path, installed: Installed) -> None:
+    asked = ("openassay", "sweep", "honest", "labels=real,inverted", "--runs", "2")
+    assert "it changes nothing" in installed.run(lab, *asked, expect=2).stderr
+    found = json.loads(installed.run(lab, "openassay", "sweep", "honest", "labels=inverted", "--json").stdout)
+    assert [point["changes"] for point in found] == ["labels=inverted"]
+    assert max(found[0]["values"]) < min(found[0]["faithful"]) - 0.5
+    assert len(found[0]["values"]) == 3
+    assert stale(installed, lab) == set()
