@@ -12,6 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
 from releases.miniature import REPO, add_release, make_project, target, write_index, write_target
 
@@ -222,6 +223,23 @@ def test_an_index_names_targets_of_the_project_once(tmp_path: Path) -> None:
         write_index(root, targets)
         with pytest.raises(BadInput, match=rf"^conf/pipeline\.yaml: {re.escape(says)}"):
             index(root)
+
+
+def test_a_project_is_checked_with_its_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = make_project(tmp_path)
+    add_release(root, "honest")
+    write_index(root, ["nobody"])
+    monkeypatch.chdir(root)
+    cli.check(["honest"])
+    assert capsys.readouterr().err == ""
+    with pytest.raises(typer.Exit) as ended:
+        cli.check()
+    assert ended.value.exit_code == 2
+    said = capsys.readouterr()
+    assert said.out.startswith("honest: well formed")
+    assert said.err == "error: conf/pipeline.yaml: targets.0: conf/target/nobody.yaml does not exist\n"
 
 
 # Which target is meant
