@@ -162,7 +162,7 @@ def test_another_profile_is_used_for_one_round(project: Path) -> None:
         (("--due", "soon"), "'soon' is not an age"),
         (("--due", "0d"), "'0d' is not an age"),
         (("nobody", "--due", "1d"), "nobody: there is no target of that name in conf/target/; there are: small"),
-        (("small", "--all"), "either the names of targets, or --all"),
+        (("small", "--all"), "either names or --all"),
     ],
 )
 def test_a_mistake_is_one_line(project: Path, arguments: tuple[str, ...], message: str) -> None:
