@@ -1,5 +1,7 @@
-"""The wheel brings a digest of the code that each stage uses (`openassay/code/`): an installed version that changes it makes stale
-what uses it. All else stands in pyproject.toml."""
+"""The wheel brings a digest of the code that each stage uses (`openassay/code/`): another version makes stale what it changes.
+
+All else stands in pyproject.toml.
+"""
 
 import runpy
 from pathlib import Path

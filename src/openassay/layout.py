@@ -74,7 +74,7 @@ class Layout:
             name = checked_name(reference.removeprefix(CATALOGUE), "target")
             return cls(root, name, OUR_CONF / "target" / f"{name}.yaml")
         if is_path(reference):
-            path = Path(reference).absolute()
+            path = Path(os.path.abspath(reference))  # without `..`, and with links as they are
             own = path.parent == root / "conf" / "target" and path.suffix == ".yaml"
             return cls(root, checked_name(path.stem, reference), None if own else path)
         return cls(root, checked_name(reference, "target"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -37,6 +39,17 @@ def init(folder: Path) -> list[str]:
         raise BadInput(f"{folder}: {root} is an OpenAssay project already; nothing was written")
     if there := [name for name in [*FILES, "conf/target"] if (folder / name).exists()]:
         raise BadInput(f"{folder}: {', '.join(there)} is there already; move it, or choose another folder")
+    for name in (
+        *FILES,
+        "conf/target",
+        ".dvc/config",
+        ".openassay/conf",
+    ):  # what cannot be written is found before anything is
+        above = next(of for of in (folder / name).parents if of.exists())
+        if not above.is_dir():
+            raise BadInput(f"{above}: a folder is needed here; move the file, or choose another folder")
+        if not os.access(above, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "Permission denied", str(above))
     written = write_files(folder)
     init_dvc(folder)
     link_package(folder)
@@ -67,8 +80,13 @@ def init_dvc(folder: Path) -> None:
     except (NoSCMError, SCMError):
         top = None
     subdir = top is not None and top.resolve() != folder.resolve()
-    logging.getLogger("dvc").setLevel(logging.WARNING)
-    repo = Repo.init(str(folder), no_scm=top is None, subdir=subdir)
+    logger = logging.getLogger("dvc")
+    level = logger.level
+    logger.setLevel(logging.WARNING)  # without its words on what to do next
+    try:
+        repo = Repo.init(str(folder), no_scm=top is None, subdir=subdir)
+    finally:
+        logger.setLevel(level)
     with repo.config.edit("repo") as config:
         config["core"]["analytics"] = False
 

@@ -202,7 +202,7 @@ class _Dvc:
         try:
             self.repo = Repo(str(root))
         except NotDvcRepoError:
-            raise BadInput(f"{root}: DVC is not set up here; run `openassay init`, or `dvc init`") from None
+            raise BadInput(f"{root}: DVC is not set up here; run `dvc init`, with --no-scm outside of git") from None
 
     def run(self, address: str, *, force: bool = False) -> str:
         """Run a stage if it is stale; gives what went wrong, or nothing."""

@@ -870,9 +870,7 @@ def _compose(root: Path | None, choice: tuple[tuple[str, str], ...], asked: tupl
     chosen = dict(choice)
     where = f"settings ({' '.join(asked)})" if asked else "conf/pipeline.yaml"
     try:
-        parsed = OverridesParser.create().parse_overrides(list(asked))
-        for of in parsed:
-            _check_override(of, where)
+        parsed = [_parsed_override(word, OverridesParser.create(), where) for word in asked]
         given = {str(of.key_or_group): str(of.get_value_element_as_str()) for of in parsed}
         chosen |= {group: given[group] for group in chosen if group in given}
         values = {key: value for key, value in given.items() if key not in chosen}
@@ -880,7 +878,8 @@ def _compose(root: Path | None, choice: tuple[tuple[str, str], ...], asked: tupl
             _check_option(root, group, name, {key for key in values if key.startswith(f"{group}.")}, where)
         overrides = [f"{key}={value}" for key, value in (chosen | values).items()]
         if root and (root / "conf").resolve() != OUR_CONF.resolve():
-            quoted = str((root / "conf").resolve()).replace("\\", "\\\\").replace("'", "\\'")
+            # within quotes Hydra reads a backslash as itself, unless it stands before a quote
+            quoted = re.sub(r"(\\+)(?='|\Z)", r"\1\1", str((root / "conf").resolve())).replace("'", "\\'")
             overrides.append(f"hydra.searchpath=['file://{quoted}']")
         with initialize_config_dir(config_dir=str(OUR_CONF.resolve()), version_base="1.3"):
             composed = hydra_compose("plan", overrides=overrides)
@@ -892,7 +891,10 @@ def _compose(root: Path | None, choice: tuple[tuple[str, str], ...], asked: tupl
         plain[group]["name"] = ", ".join([chosen[group], *(f"{key} {value}" for key, value in own.items())])
         if group == "judge" and own and "rationale" not in own:
             plain[group]["rationale"] = f"Asked for: {', '.join(f'{key} {value}' for key, value in own.items())}."
-    settings: Settings = parse(Settings, plain, where)
+    try:
+        settings: Settings = parse(Settings, plain, where)
+    except ValueError:  # of numbers that JSON has no words for
+        raise BadInput(f"{where}: finite numbers are needed") from None
     return settings
 
 
@@ -929,20 +931,32 @@ def _check_option(root: Path | None, group: str, name: str, keys: set[str], wher
         known = sorted({path.stem for conf in _folders(root) for path in (conf / group).glob("*.yaml")})
         raise BadInput(f"{where}: {group}: there is no option {name!r}; {did_you_mean(name, known)}")
     data = load_yaml(path, f"conf/{group}/{name}.yaml")
-    there = {f"{group}.{key}" for key in (data if isinstance(data, dict) else ())}
+    if not isinstance(data, dict):
+        raise BadInput(f"conf/{group}/{name}.yaml: expected keys with values, as in OpenAssay's own options")
+    there = {f"{group}.{key}" for key in data}
     if unknown := sorted(keys - there):
         raise BadInput(f"{where}: there is no {unknown[0]}; {did_you_mean(unknown[0], sorted(there))}")
 
 
-def _check_override(override: Any, where: str) -> None:
-    """Is it a plain `group=option` or `group.key=value`? Sweeps, additions and deletions are not taken here."""
+def _parsed_override(word: str, parser: Any, where: str) -> Any:
+    """A plain `group=option` or `group.key=value`, as Hydra reads it. Sweeps, additions and deletions are not taken here."""
+    from hydra.errors import HydraException  # noqa: PLC0415 - only the plan stage needs Hydra
+
+    problem = BadInput(
+        f"{where}: {word!r}: expected group=option or group.key=value, of letters, digits and _ . , : + - / = [ ]"
+    )
+    if not _OVERRIDE.match(word):
+        raise problem
+    try:
+        override = parser.parse_override(word)
+    except HydraException:
+        raise problem from None
     if override.type is None or override.type.name != "CHANGE" or override.is_sweep_override() or override.package:
-        raise BadInput(f"{where}: {override.input_line!r}: expected group=option or group.key=value")
-    if not _OVERRIDE.match(override.input_line):
-        raise BadInput(f"{where}: {override.input_line!r}: letters, digits and _ . , : + - / = [ ] are taken")
+        raise problem
     group = str(override.key_or_group).partition(".")[0]
     if group not in GROUPS:
         raise BadInput(f"{where}: there is no group {group!r}; {did_you_mean(group, GROUPS)}")
+    return override
 
 
 def make_plan(layout: Layout, asked: Sequence[str] = ()) -> Plan:

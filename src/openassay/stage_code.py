@@ -21,7 +21,7 @@ DRIVERS = ("python", "native", "replay", "pretrain", "none")
 """Who reruns: modules of `recipes`, or nobody."""
 TRAINERS = ("openassay.training.", "openassay.protocols.")
 """Packages that only the stage `rerun` runs."""
-READERS = ("openassay.recipes.formats.",)
+READERS = ("openassay.recipes.formats.", "openassay.training.tokens.")
 """Packages that only the drivers `replay` and `pretrain` use."""
 NOUNS = {"openassay.training.recipe", "openassay.recipes.formats.draft"}
 """Modules of these that say what a recipe is, and so what a plan may hold."""

@@ -14,8 +14,12 @@ import tempfile
 import time
 from pathlib import Path
 
-REPO = Path(__file__).parents[2]
+from openassay.new_project import init
+from openassay.project import layouts
+from openassay.stage_code import script
+
 BIN = Path(sys.executable).parent
+SETTINGS = {"one": ["execution.workers=1", "execution.together=1"], "cpu": []}
 
 
 def main() -> None:
@@ -23,31 +27,20 @@ def main() -> None:
     target = sys.argv[1] if len(sys.argv) > 1 else "mnist1d_cnn"
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        for name in ("conf", "pipelines", "dvc.yaml", ".dvcignore", ".dvc/config"):
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            copy = shutil.copytree if (REPO / name).is_dir() else shutil.copyfile
-            copy(REPO / name, root / name)
-        (root / "src").symlink_to(REPO / "src")
-        subprocess.run(["git", "init", "-q"], cwd=root, check=True)
-        (root / "conf/execution/one.yaml").write_text("workers: 1\nthreads: 1\ndevice: cpu\n")
-        command = [str(BIN / "dvc"), "repro", "-q", f"prepare@{target}"]
-        subprocess.run(command, cwd=root, check=True, stdout=subprocess.DEVNULL)  # download and environment: once
+        init(root)
+        layout = layouts(root, [f"catalogue:{target}"])[0]
+        for stage in ("plan", "fetch", "prepare"):  # download and environment: once
+            command = [sys.executable, "-P", "-m", script(stage), layout.reference]
+            subprocess.run(command, cwd=root, check=True, stdout=subprocess.DEVNULL)
         times = {}
-        index = root / "conf/pipeline.yaml"
-        for execution in ("one", "cpu"):
-            shutil.rmtree(root / "experiments")
-            (root / "dvc.lock").unlink(missing_ok=True)
-            index.write_text(
-                "\n".join(
-                    line if not line.startswith("execution:") else f"execution: {execution}"
-                    for line in index.read_text().splitlines()
-                )
-            )
+        for execution, settings in SETTINGS.items():
+            shutil.rmtree(layout.folder)
+            command = [str(BIN / "openassay"), "audit", layout.reference, "execution=cpu", *settings]
             started = time.monotonic()
-            subprocess.run([str(BIN / "openassay"), "audit", target], cwd=root, check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(command, cwd=root, check=True, stdout=subprocess.DEVNULL)
             times[execution] = time.monotonic() - started
             if execution == "one":
-                shutil.copyfile(root / f"experiments/{target}/rerun/record.json", root / "made.json")
+                shutil.copyfile(layout.record("rerun"), root / "made.json")
         started = time.monotonic()
         code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import overhead; overhead.bare({target!r})"
         subprocess.run([sys.executable, "-c", code], cwd=root, check=True)

@@ -1,4 +1,4 @@
-"""How long does the audit of a miniature Pythia take through `dvc repro`, and what does it fetch? `python tests/bench/replay.py`.
+"""How long does `openassay audit` take for a miniature Pythia, and what does it fetch? `python tests/bench/replay.py`.
 
 A hub on this machine publishes the miniature in Pythia's layout; the audit is the real pipeline with a probe of every field of the
 recipe and tracking in MLflow. `--keep FOLDER` leaves the project there, to look at the report and the dashboard.
@@ -38,13 +38,10 @@ def main() -> None:
         folder = asked.keep or Path(scratch) / "kept"
         folder.mkdir(parents=True, exist_ok=True)
         with Hub(folder / "hub") as hub:
-            layout = Layout(make_project(folder / "project"), NAME)
+            layout = Layout(make_project(folder / "project", git=True), NAME)
             code, tokens, commits = pythia.publish(hub, folder)
             write_target(layout.root, pythia.target(NAME, code, tokens, commits, updates=UPDATES))
             write_index(layout.root, [NAME], tracking="mlflow")
-            (layout.root / ".dvc").mkdir()
-            (layout.root / ".dvc/config").write_text("[core]\n    analytics = false\n")
-            subprocess.run(["git", "init", "-q"], cwd=layout.root, check=True)
             hub.requests.clear()
             seconds = _audit(
                 layout, {**_without_proxies(), **hub.variables(), "OPENASSAY_CACHE": str(folder / "cache")}
@@ -57,14 +54,14 @@ def main() -> None:
     exercised = sum(of.exercised for of in record.exercise)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     print(f"{verdict.outcome}: {verdict.reason}")
-    print(f"audit through dvc repro: {seconds:.0f} s on {os.cpu_count()} cores; largest process {peak:.0f} MiB")
+    print(f"the audit: {seconds:.0f} s on {os.cpu_count()} cores; largest process {peak:.0f} MiB")
     print(f"{len(record.replicas)} replicas, {len(record.exercise)} probes, {exercised} of them exercised")
     print(f"bytes fetched / needed: {sent} / {needed} = {sent / needed:.4f}")
 
 
 def _audit(layout: Layout, environment: dict[str, str]) -> float:
     started = time.monotonic()
-    command = [str(Path(sys.executable).parent / "dvc"), "repro", f"report@{NAME}"]
+    command = [str(Path(sys.executable).parent / "openassay"), "audit", NAME]
     subprocess.run(command, cwd=layout.root, env=environment, check=True)
     return time.monotonic() - started
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -10,13 +9,14 @@ from pathlib import Path
 import pytest
 from hub import Hub
 from loopback import closed_port
-from releases.miniature import REPO, make_project
+from releases.miniature import make_project
 from releases.stages import audit
 
 from openassay.core.openness import CLASS_NEEDS
 from openassay.core.types import Outcome
 from openassay.layout import Layout
 from openassay.plan import read_target
+from openassay.project import layouts
 from openassay.sources import download
 from openassay.sources.fetched import Unreachable
 
@@ -37,9 +37,10 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
 
 
 def layout_of(name: str, tmp_path: Path) -> Layout:
-    root = make_project(tmp_path / "project")
-    shutil.copy(REPO / "conf" / "target" / f"{name}.yaml", root / "conf" / "target")
-    return Layout(root, name)
+    """A target of the catalogue in a project that has no file of it."""
+    (layout,) = layouts(make_project(tmp_path / "project"), [f"catalogue:{name}"])
+    assert layout.folder == tmp_path / "project" / "experiments" / name
+    return layout
 
 
 @pytest.mark.parametrize("name", CLOSED)

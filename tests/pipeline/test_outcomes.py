@@ -44,8 +44,9 @@ def _in_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def five_runs(layout: Layout) -> ReleaseVerdict:
-    path = layout.conf / "profile" / "five.yaml"
-    path.write_text("name: five\nruns: 5\nbudget_s: 600\nexpensive_s: 60\ncontrol_runs: 2\n")
+    path = layout.root / "conf" / "profile" / "five.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("runs: 5\nbudget_s: 600\nexpensive_s: 60\ncontrol_runs: 2\n")
     return audit(layout, ["profile=five", *SETTINGS[1:]])
 
 
@@ -81,11 +82,10 @@ def test_the_honest_release_gives_what_its_readme_says(project: Path) -> None:
 def test_a_budget_of_time_plans_the_reruns_once_and_a_larger_one_shows(project: Path) -> None:
     """By the cost of the first two, never by their values; later audits keep the number though a machine is faster."""
     layout = add_release(project, "noisy", "budgeted")
-    profile = layout.conf / "profile" / "budgeted.yaml"
 
     def audited(budget_s: float) -> ReleaseVerdict:
-        profile.write_text(f"name: budgeted\nruns: 12\nbudget_s: {budget_s}\nexpensive_s: 60\ncontrol_runs: 2\n")
-        return audit(layout, ["profile=budgeted", *SETTINGS[1:]])
+        values = {"runs": 12, "budget_s": budget_s, "expensive_s": 60, "control_runs": 2}
+        return audit(layout, [*SETTINGS, *(f"profile.{key}={value}" for key, value in values.items())])
 
     first = audited(1e-6)
     planned = read_record(layout.planned, PlannedRecord).arms["faithful"]

@@ -146,7 +146,10 @@ def test_another_profile_is_used_for_one_round(project: Path) -> None:
     command(project, "audit", "small", "--profile", "cpu")
     plan = (project / "experiments" / "small" / "plan.yaml").read_text()
     assert "name: cpu" in plan
-    assert "nowhere.yaml does not exist" in command(project, "audit", "small", "--profile", "nowhere", expect=2)[1]
+    assert (
+        "profile: there is no option 'nowhere'; there are: cpu, full, gpu, smoke"
+        in command(project, "audit", "small", "--profile", "nowhere", expect=2)[1]
+    )
     command(project, "audit", "small", "--due", "30d")
     assert summary(project)["small"]["why"] == "the plan has changed"
     assert "name: cpu" not in (project / "experiments" / "small" / "plan.yaml").read_text()
@@ -158,8 +161,8 @@ def test_another_profile_is_used_for_one_round(project: Path) -> None:
         ((), "name targets, or give --all"),
         (("--due", "soon"), "'soon' is not an age"),
         (("--due", "0d"), "'0d' is not an age"),
-        (("nobody", "--due", "1d"), "no target 'nobody'"),
-        (("small", "--all"), "either the names of targets, or --all"),
+        (("nobody", "--due", "1d"), "nobody: there is no target of that name in conf/target/; there are: small"),
+        (("small", "--all"), "either names or --all"),
     ],
 )
 def test_a_mistake_is_one_line(project: Path, arguments: tuple[str, ...], message: str) -> None:

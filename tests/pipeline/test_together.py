@@ -34,7 +34,8 @@ CONTROLS = [{"arm": "shuffled", "permute": ["y"], "rationale": "labels without i
 @pytest.fixture(scope="module")
 def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     root = make_project(tmp_path_factory.mktemp("project"))
-    (root / "conf/profile/odd.yaml").write_text("name: odd\nruns: 5\nbudget_s: 600\nexpensive_s: 60\ncontrol_runs: 3\n")
+    (root / "conf/profile").mkdir()
+    (root / "conf/profile/odd.yaml").write_text("runs: 5\nbudget_s: 600\nexpensive_s: 60\ncontrol_runs: 3\n")
     made = add_release(root, "honest", "native", rerun=NATIVE, controls=CONTROLS, prepare=PREPARE)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(300, 4))

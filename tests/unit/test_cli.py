@@ -12,13 +12,15 @@ import pytest
 import yaml
 from loopback import PackageIndex, wheel
 from releases.miniature import REPO, add_release, make_project, target, write_index
+from releases.stages import audit
 
 from openassay import cli, schedule
-from openassay.core.types import ReleaseVerdict
 from openassay.faults import BadInput, Fault, faults_in_one_line, printable
-from openassay.layout import STAGES, Layout
+from openassay.layout import GROUPS, Layout
+from openassay.plan import compose
 from openassay.project import index as index_of
-from openassay.records import read_record, write_record
+from openassay.records import write_record
+from openassay.stage_code import STAGES
 
 HOSTILE = (
     "\x1b[31mred\x1b[0m\x1b]0;title\x07 \x9b2J[bold]x[/bold] [/] up\x1b[1A \u202egnp.exe\u2066 \x85\u2028\r\n\x00end"
@@ -70,10 +72,11 @@ def test_an_error_is_one_line_that_a_terminal_obeys_in_nothing(
 
 
 def test_the_table_shows_the_words_of_a_verdict_as_they_are(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    verdict = read_record(REPO / "experiments" / "mnist1d_mlp" / "verdict.json", ReleaseVerdict)
-    claim = replace(verdict.claims[0], id=HOSTILE)
     layout = Layout(project, "honest")
+    verdict = audit(layout)
+    claim = replace(verdict.claims[0], id=HOSTILE)
     write_record(layout.verdict, replace(verdict, reason=HOSTILE, claims=(claim,)))
+    capsys.readouterr()
     cli.show(["honest"])
     shown = capsys.readouterr().out
     assert is_harmless(shown)
@@ -84,22 +87,36 @@ def test_the_table_shows_the_words_of_a_verdict_as_they_are(project: Path, capsy
 # Settings, before they reach a shell's line
 
 
-@pytest.mark.parametrize("group", ["profile", "judge", "tracking", "execution"])
+@pytest.mark.parametrize("group", GROUPS)
 @pytest.mark.parametrize(
     "name", ["../smoke", "smoke;touch x", "$(touch x)", "smoke seed=1", "", None, ["smoke"], "nowhere"]
 )
 def test_a_setting_of_the_index_is_the_name_of_a_file(project: Path, group: str, name: object) -> None:
     write_index(project, ["honest"], **{group: name})  # type: ignore[arg-type]
-    says = f"conf/{group}/nowhere.yaml does not exist; there are: [a-z]" if name == "nowhere" else ".* is not a name"
+    says = "there is no option 'nowhere'; (there are: [a-z]|did you mean)" if name == "nowhere" else ".* is not a name"
     with pytest.raises(BadInput, match=rf"^conf/pipeline\.yaml: {group}: {says}"):
-        index_of(project)
+        compose(project)
+    with pytest.raises(BadInput, match=rf"{group}: {says}"):
+        cli.audit(["honest"])
+    assert not Layout(project, "honest").folder.exists()
 
 
-def test_an_index_without_settings_names_the_first(project: Path) -> None:
-    for text, says in (("targets: [honest]\n", "profile: "), ("- honest\n", "expected the keys targets, profile")):
+def test_an_index_that_is_none_says_what_it_lacks(project: Path) -> None:
+    for text, says in (
+        ("targets: [honest]\n", "schema_version: expected 1, found None: another version made this project"),
+        ("- honest\n", "expected the keys schema_version, targets, profile"),
+        ("schema_version: 1\n", "targets: a list of target names is needed"),
+        ("schema_version: 1\ntarget: [honest]\n", r"target: unknown key; did you mean targets\?"),
+    ):
         (project / "conf" / "pipeline.yaml").write_text(text)
         with pytest.raises(BadInput, match=rf"^conf/pipeline\.yaml: {says}"):
             index_of(project)
+
+
+def test_settings_that_an_index_does_not_name_are_ours(project: Path) -> None:
+    (project / "conf" / "pipeline.yaml").write_text("schema_version: 1\ntargets: [honest]\n")
+    assert index_of(project) == ["honest"]
+    assert compose(project) == compose(None)
 
 
 # pin
@@ -150,10 +167,12 @@ def script(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_script_without_a_target_says_how_it_is_called(project: Path, stage: str) -> None:
-    path = f"pipelines/{'inspect_' if stage == 'inspect' else stage}.py"
-    done = script(project, path)
-    assert (done.returncode, done.stderr) == (2, f"error: usage: python -P {path} TARGET\n")
+def test_a_script_without_a_target_says_how_one_is_named(project: Path, stage: str) -> None:
+    says = "error: which target? Give its name, catalogue:NAME or the path of its file\n"
+    name = "inspect_" if stage == "inspect" else stage
+    for called in (["-m", f"openassay.pipelines.{name}"], [str(REPO / "pipelines" / f"{name}.py")]):
+        done = script(project, *called)
+        assert (done.returncode, done.stderr) == (2, says)
 
 
 @pytest.mark.parametrize("text", ["a: [", "[1, 2]"])
@@ -161,9 +180,10 @@ def test_a_script_with_a_broken_plan_says_how_to_mend_it(project: Path, text: st
     plan = Layout(project, "honest").plan
     plan.parent.mkdir(parents=True)
     plan.write_text(text)
-    done = script(project, "pipelines/fetch.py", "honest")
+    done = script(project, "-m", "openassay.pipelines.fetch", "honest")
     assert done.returncode == 2
-    assert re.fullmatch(r"error: experiments/honest/plan\.yaml: .*; run `dvc repro -f plan@honest`\n", done.stderr)
+    said = r"error: experiments/honest/plan\.yaml: .*; run `openassay audit --force honest`\n"
+    assert re.fullmatch(said, done.stderr)
 
 
 # Two at once

@@ -237,10 +237,10 @@ def test_a_plan_that_is_broken_says_how_to_make_it_anew(layout: Layout, text: st
     with pytest.raises(BadInput) as refused:
         read_plan(layout)
     assert re.fullmatch(
-        r"experiments/honest/plan\.yaml: it is no plan \(.+\); run `dvc repro -f plan@honest`", str(refused.value)
+        r"experiments/honest/plan\.yaml: it is no plan \(.+\); run `openassay audit --force honest`", str(refused.value)
     )
     layout.plan.write_bytes(b"\xff\xfe")
-    with pytest.raises(BadInput, match="run `dvc repro -f plan@honest`"):
+    with pytest.raises(BadInput, match="run `openassay audit --force honest`"):
         read_plan(layout)
 
 
@@ -300,7 +300,7 @@ def test_a_target_has_no_powers_over_hydra(text: str, layout: Layout) -> None:
 
 
 def test_a_setting_that_does_not_exist_is_named(layout: Layout) -> None:
-    with pytest.raises(BadInput, match="profile/huge"):
+    with pytest.raises(BadInput, match=r"profile: there is no option 'huge'; there are: cpu, full, gpu, smoke$"):
         make_plan(layout, ["profile=huge", *SETTINGS[1:]])
 
 

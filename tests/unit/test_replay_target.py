@@ -18,14 +18,14 @@ import pytest
 import torch
 from releases import language as mini
 from releases import pythia
-from releases.miniature import REPO, make_project, write_target
+from releases.miniature import add_release, make_project, write_target
 from safetensors.numpy import save_file
 
 from openassay import cli
 from openassay.core.types import CheckpointOddity, CheckpointsRecord, RerunStatus
 from openassay.faults import BadInput
 from openassay.layout import Layout
-from openassay.plan import read_target
+from openassay.plan import make_plan, read_target, write_plan
 from openassay.recipes.formats import read_recipe
 from openassay.recipes.formats.draft import complete
 from openassay.recipes.job import Arm, Execution, Job
@@ -304,10 +304,12 @@ def test_of_many_oddities_of_a_kind_a_few_are_findings() -> None:
     assert told[-1].startswith("and 35 more of the kind")
 
 
-def test_checkpoints_are_looked_at_of_a_replay_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(REPO)
-    with pytest.raises(BadInput, match="mnist1d_mlp.yaml: rerun: a replay is needed, and this target has none"):
-        cli.checkpoints("mnist1d_mlp")
+def test_checkpoints_are_looked_at_of_a_replay_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = add_release(make_project(tmp_path), "honest")
+    write_plan(layout.plan, make_plan(layout))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match=r"honest\.yaml: rerun: a replay is needed, and this target has none"):
+        cli.checkpoints("honest")
 
 
 STARTS: list[tuple[dict[str, Any], str]] = [

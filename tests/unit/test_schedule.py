@@ -58,7 +58,7 @@ def test_a_broken_history_is_bad_input_of_its_target_alone(
     layout.history.write_bytes(content)
     with pytest.raises(BadInput, match=r"experiments/one/history\.jsonl, line 1: "):
         history(layout)
-    monkeypatch.setattr(schedule, "_repro", lambda *_, **__: (3, "asked to run"))
+    monkeypatch.setattr(schedule, "reproduce", lambda *_, **__: (3, "asked to run"))
     found = audit(project, "one", "two")
     assert (found["one"].status, found["one"].exit_status) == ("fault", 2)
     assert found["two"].message == "asked to run"
@@ -76,12 +76,12 @@ def test_a_history_comes_back_as_it_was_written(project: Path) -> None:
 def test_a_folder_that_may_not_be_written_to_stops_its_target_only(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def repro(layout: Layout, **_: Any) -> tuple[int, str]:
+    def reproduce(layout: Layout, *_: Any, **__: Any) -> tuple[int, str]:
         if layout.target == "one":
             raise PermissionError(13, "Permission denied", "experiments/one")
         return 3, "asked to run"
 
-    monkeypatch.setattr(schedule, "_repro", repro)
+    monkeypatch.setattr(schedule, "reproduce", reproduce)
     found = audit(project, "one", "two")
     assert (found["one"].status, found["one"].message) == ("fault", "experiments/one: Permission denied")
     assert found["two"].message == "asked to run"
@@ -105,7 +105,7 @@ def test_an_audit_that_ended_while_this_one_asked_the_servers_stays_in_the_histo
         return {}
 
     monkeypatch.setattr(schedule, "marks_of", asked)
-    monkeypatch.setattr(schedule, "_repro", lambda *_, **__: (0, ""))
+    monkeypatch.setattr(schedule, "reproduce", lambda *_, **__: (0, ""))
     later = replace(ENTRY, finished_at="2026-11-02T00:00:00Z", outcome=Outcome.NOT_REPRODUCED)
     answers = iter([None, None])
     monkeypatch.setattr(schedule, "entry_of", lambda *_, **__: next(answers, later))

@@ -21,12 +21,12 @@ _DRIVER = re.compile(r"(?:^|[\s{,])['\"]?driver['\"]?:\s*['\"]?(\w+)")
 
 
 def check(targets: TargetsOrFiles = None) -> None:
-    """Check target files without running anything: every key, pin, reference and number.
+    """Check target files without running anything: every key, pin, reference and number; of a whole project its index too.
 
     All that is wrong is said, a line each; exit status 2 then. A file may lie anywhere, its script in glue/ beside it.
     """
     from openassay.plan import look_over_target
-    from openassay.project import meant
+    from openassay.project import index, meant
 
     broken = False
     for layout in meant(targets):
@@ -43,6 +43,12 @@ def check(targets: TargetsOrFiles = None) -> None:
                 f"{len(target.controls)} controls",
                 flush=True,
             )
+    if not targets:  # of a whole project, its index too
+        try:
+            index(find_root())
+        except BadInput as problem:
+            print(f"error: {printable(str(problem))}", file=sys.stderr)
+            broken = True
     if broken:
         raise typer.Exit(BadInput.exit_code)
 

@@ -1,0 +1,129 @@
+"""Which of our code does a stage use? What changes it makes that stage stale, and no other."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from releases.miniature import add_release, make_project, write_index
+
+from openassay import stage_code
+from openassay.stage_code import DRIVERS, STAGES, modules, script
+
+ONLY_FOR_REPLAYS = {
+    "openassay.core.replay", "openassay.recipes.alternatives", "openassay.recipes.losses", "openassay.recipes.published",
+}  # fmt: skip
+"""What nothing imports but the drivers `replay` and `pretrain`."""
+WHICH = """
+import json, runpy, sys
+stage, target, told = sys.argv[1:]
+sys.argv = [stage, target]
+runpy.run_module(stage, run_name="__main__")
+with open(told, "w") as file:
+    json.dump([name for name in sys.modules if name.split(".")[0] == "openassay"], file)
+"""
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package, as it is installed."""
+    copy = tmp_path_factory.mktemp("site") / "openassay"
+    shutil.copytree(stage_code.PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
+
+
+@pytest.fixture(scope="module")
+def before(package: Path) -> dict[str, str]:
+    return digests(package)
+
+
+def digests(package: Path) -> dict[str, str]:
+    """DRIVER/STAGE: digest, as the copy itself writes them."""
+    folder = package.parent / "code"
+    command = [sys.executable, "-P", str(package / "stage_code.py"), str(folder)]
+    subprocess.run(command, check=True, timeout=120)
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.glob("*/*")}
+
+
+@contextmanager
+def changed(*files: Path, by: str) -> Iterator[None]:
+    """Files with something more at their end, for a while."""
+    texts = {file: file.read_text() for file in files}
+    for file, text in texts.items():
+        file.write_text(text + by)
+    try:
+        yield
+    finally:
+        for file, text in texts.items():
+            file.write_text(text)
+
+
+def stale(package: Path, before: dict[str, str], file: str, by: str) -> set[str]:
+    with changed(package / file, by=by):
+        after = digests(package)
+    return {name for name in before if before[name] != after[name]}
+
+
+def test_every_driver_has_a_digest_of_every_stage(before: dict[str, str]) -> None:
+    assert set(before) == {f"{driver}/{stage}" for driver in DRIVERS for stage in STAGES}
+    assert before == {
+        f"{driver}/{stage}": stage_code.digest(stage, driver) + "\n" for driver in DRIVERS for stage in STAGES
+    }
+
+
+def test_a_comment_anywhere_makes_nothing_stale(package: Path, before: dict[str, str]) -> None:
+    with changed(*package.rglob("*.py"), by="\n\n# a comment\n"):
+        assert digests(package) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "by", "names"),
+    [
+        ("training/tokens/olmo.py", "\nMORE = 1\n", {"replay/rerun", "pretrain/rerun"}),
+        ("recipes/formats/gpt_neox.py", "\nMORE = 1\n", {f"{of}/{stage}" for of in ("replay", "pretrain") for stage in STAGES}),
+        ("recipes/native.py", "\nMORE = 1\n", {f"native/{stage}" for stage in STAGES}),
+        ("protocols/prefix.py", "\nMORE = 1\n", {"replay/rerun"}),
+        ("report/page.py", "\nMORE = 1\n", {f"{driver}/report" for driver in DRIVERS}),
+        ("report/templates/report.html.j2", "\nmore\n", {f"{driver}/report" for driver in DRIVERS}),
+        ("core/licences.json", "\n", {f"{driver}/judge" for driver in DRIVERS}),
+        ("stages/fetch.py", "\nMORE = 1\n", {f"{driver}/fetch" for driver in DRIVERS}),
+        ("pipelines/judge.py", "\nMORE = 1\n", {f"{driver}/judge" for driver in DRIVERS}),
+        ("cli/audits.py", "\nMORE = 1\n", set()),
+        ("schedule.py", "\nMORE = 1\n", set()),
+        ("conf/judge/strict.yaml", "\n# ours\n", set()),
+    ],
+)  # fmt: skip
+def test_a_change_makes_stale_what_uses_it(
+    package: Path, before: dict[str, str], file: str, by: str, names: set[str]
+) -> None:
+    assert stale(package, before, file, by) == names
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = make_project(tmp_path_factory.mktemp("project"))
+    add_release(root, "honest")
+    write_index(root, ["honest"])
+    return root
+
+
+def test_every_module_that_a_stage_imports_is_in_its_list(project: Path, tmp_path: Path) -> None:
+    """What is imported and not listed belongs to other drivers, or is a trainer's or a reader's, which does not run."""
+    for stage in STAGES:
+        told = tmp_path / f"{stage}.json"
+        command = [sys.executable, "-P", "-c", WHICH, script(stage), "honest", str(told)]
+        done = subprocess.run(
+            command, cwd=project, env=os.environ, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        unlisted = set(json.loads(told.read_text())) - {"openassay.pipelines"} - set(modules(stage, "python"))
+        others = {f"openassay.recipes.{driver}" for driver in DRIVERS if driver != "python"}
+        never = ("openassay.training.", "openassay.protocols", "openassay.recipes.formats.")
+        assert {name for name in unlisted - others - ONLY_FOR_REPLAYS if not name.startswith(never)} == set(), stage
