@@ -16,9 +16,10 @@ from openassay.layout import Layout, cache_home, checked_name, find_root, is_pat
 from openassay.pipeline import link_package
 from openassay.records import digest, write_text
 
+WORKFLOW = ".github/workflows/openassay.yml"
 FILES = {
     "conf/pipeline.yaml": "pipeline.yaml", "conf/index.yaml": "index.yaml", "dvc.yaml": "dvc.yaml",
-    "experiments/.gitignore": "experiments.gitignore", ".github/workflows/openassay.yml": "workflow.yml",
+    "experiments/.gitignore": "experiments.gitignore", WORKFLOW: "workflow.yml",
 }  # fmt: skip
 """What a new project gets, each from a file of `project_files/`."""
 IF_NONE = {"README.md": "README.md", ".gitignore": "gitignore"}
@@ -39,12 +40,8 @@ def init(folder: Path) -> list[str]:
         raise BadInput(f"{folder}: {root} is an OpenAssay project already; nothing was written")
     if there := [name for name in [*FILES, "conf/target"] if (folder / name).exists()]:
         raise BadInput(f"{folder}: {', '.join(there)} is there already; move it, or choose another folder")
-    for name in (
-        *FILES,
-        "conf/target",
-        ".dvc/config",
-        ".openassay/conf",
-    ):  # what cannot be written is found before anything is
+    # what cannot be written is found before anything is
+    for name in (*FILES, "conf/target", ".dvc/config", ".openassay/conf"):
         above = next(of for of in (folder / name).parents if of.exists())
         if not above.is_dir():
             raise BadInput(f"{above}: a folder is needed here; move the file, or choose another folder")
@@ -59,6 +56,8 @@ def init(folder: Path) -> list[str]:
 def write_files(folder: Path) -> list[str]:
     """Write a project's files, and those that a folder has none of yet; gives their names."""
     written = {name: of for name, of in (FILES | IF_NONE).items() if not (folder / name).exists()}
+    if not (folder / ".git").exists() and any((above / ".git").exists() for above in folder.parents):
+        del written[WORKFLOW]  # only those of a repository's top folder are run
     for name, of in written.items():
         text = (Path(__file__).parent / "project_files" / of).read_text(encoding="utf-8")
         write_text(folder / name, text.replace("VERSION", __version__))

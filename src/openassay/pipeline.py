@@ -48,7 +48,7 @@ def write_pipeline(layout: Layout, target: Target, asked: tuple[str, ...] = ()) 
     """Write a target's dvc.yaml, unless it is there as it should be; gives whether. `asked` are overrides of the settings."""
     driver = target.rerun.driver if target.rerun else "none"
     words = {
-        "target": _word(layout.reference), "asked": " ".join(map(_word, asked)), "code": f"{_UP}/.openassay/code/{driver}",
+        "target": _word(_reference(layout)), "asked": " ".join(map(_word, asked)), "code": f"{_UP}/.openassay/code/{driver}",
     }  # fmt: skip
     template = (stage_code.PACKAGE / "pipelines" / "stages.yaml").read_text(encoding="utf-8")
     data = _filled(yaml.load(template, Loader=QUICK), words)  # noqa: S506 - it is a safe one
@@ -101,6 +101,12 @@ def _in_one_place(root: Path, group: str) -> bool:
     """Do all options of a group lie in one folder, so that a dependency may name the one that conf/pipeline.yaml chooses?"""
     own = root / "conf" / group
     return not own.is_dir() or own.resolve() == (OUR_CONF / group).resolve()
+
+
+def _reference(layout: Layout) -> str:
+    """What the stages call a target by: they run in its folder."""
+    inside = layout.file is not None and layout.file.is_relative_to(layout.root)
+    return _from_folder(layout.target_file, layout.root) if inside else layout.reference
 
 
 def _from_folder(path: Path, root: Path) -> str:

@@ -19,7 +19,8 @@ def check_settings(root: Path) -> None:
     data = load_yaml(root / where, where)
     if not isinstance(data, dict):
         raise BadInput(f"{where}: expected the keys schema_version, {', '.join(GROUPS)}")
-    if (version := data.get("schema_version")) != SCHEMA_VERSION:
+    version = data.get("schema_version")
+    if version != SCHEMA_VERSION or isinstance(version, bool):
         raise BadInput(
             f"{where}: schema_version: expected {SCHEMA_VERSION}, found {version}: another version made this project. Run "
             "`openassay init` in an empty folder and take dvc.yaml, conf/pipeline.yaml and conf/index.yaml over; targets stay"

@@ -53,6 +53,13 @@ def digest(stage: str, driver: str) -> str:
     return hashlib.sha256(parts.encode()).hexdigest()
 
 
+def training(driver: str) -> str:
+    """sha256 of the code that makes and measures one rerun of a driver: while it is the same, a finished rerun is kept."""
+    made = "openassay.child", "openassay.metrics", "openassay.recipes", "openassay.training"
+    parts = [f"{name} {_digest(name)}" for name in modules("rerun", driver) if name.startswith(made)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
 def write(folder: Path) -> None:
     """Write every digest below a folder; a file that says the same already is left as it is."""
     for driver in DRIVERS:

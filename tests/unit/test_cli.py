@@ -102,11 +102,20 @@ def test_a_setting_of_the_index_is_the_name_of_a_file(project: Path, group: str,
 
 
 def test_an_index_that_is_none_says_what_it_lacks(project: Path) -> None:
+    for text in ("- honest\n", "target: [honest]\n", "targets: honest\n", "targets: [honest]\nprofile: cpu\n", ""):
+        (project / "conf" / "index.yaml").write_text(text)
+        with pytest.raises(
+            BadInput, match=r"^conf/index\.yaml: targets: a list of target names is needed, and nothing else"
+        ):
+            index_of(project)
+
+
+def test_settings_of_another_version_or_misspelt_ones_say_so(project: Path) -> None:
     for text, says in (
         ("targets: [honest]\n", "schema_version: expected 1, found None: another version made this project"),
-        ("- honest\n", "expected the keys schema_version, targets, profile"),
-        ("schema_version: 1\n", "targets: a list of target names is needed"),
-        ("schema_version: 1\ntarget: [honest]\n", r"target: unknown key; did you mean targets\?"),
+        ("schema_version: true\n", "schema_version: expected 1, found True"),
+        ("- honest\n", "expected the keys schema_version, profile"),
+        ("schema_version: 1\nprofil: cpu\n", r"profil: unknown key; did you mean profile\?"),
     ):
         (project / "conf" / "pipeline.yaml").write_text(text)
         with pytest.raises(BadInput, match=rf"^conf/pipeline\.yaml: {says}"):
@@ -114,7 +123,7 @@ def test_an_index_that_is_none_says_what_it_lacks(project: Path) -> None:
 
 
 def test_settings_that_an_index_does_not_name_are_ours(project: Path) -> None:
-    (project / "conf" / "pipeline.yaml").write_text("schema_version: 1\ntargets: [honest]\n")
+    (project / "conf" / "pipeline.yaml").write_text("schema_version: 1\n")
     assert index_of(project) == ["honest"]
     assert compose(project) == compose(None)
 

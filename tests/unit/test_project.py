@@ -221,7 +221,7 @@ def test_an_index_names_targets_of_the_project_once(tmp_path: Path) -> None:
         (["catalogue:grok1"], "targets.0: 'catalogue:grok1' is not a name"),
     ):
         write_index(root, targets)
-        with pytest.raises(BadInput, match=rf"^conf/pipeline\.yaml: {re.escape(says)}"):
+        with pytest.raises(BadInput, match=rf"^conf/index\.yaml: {re.escape(says)}"):
             index(root)
 
 
@@ -239,7 +239,7 @@ def test_a_project_is_checked_with_its_index(
     assert ended.value.exit_code == 2
     said = capsys.readouterr()
     assert said.out.startswith("honest: well formed")
-    assert said.err == "error: conf/pipeline.yaml: targets.0: conf/target/nobody.yaml does not exist\n"
+    assert said.err == "error: conf/index.yaml: targets.0: conf/target/nobody.yaml does not exist\n"
 
 
 # Which target is meant
@@ -338,8 +338,8 @@ def test_a_path_in_a_command_says_where_a_file_lies(tmp_path: Path, monkeypatch:
     copy.write_text(text)
     write_pipeline(found, read_target(found))
     data = yaml.safe_load(found.pipeline.read_text())
-    variables = {key: value for of in data["vars"] if isinstance(of, dict) for key, value in of.items()}
-    assert shlex.split(variables["target"]) == [str(copy)]
+    for stage in data["stages"].values():
+        assert shlex.split(stage["cmd"])[4] == str(copy)
     assert str(copy) in data["stages"]["plan"]["deps"]
 
 
@@ -583,7 +583,7 @@ def test_settings_that_are_asked_for_stand_in_the_plan_and_its_command(tmp_path:
     assert make_plan(layout).digest != plan.digest
     write_pipeline(layout, read_target(layout), asked)
     data = yaml.safe_load(layout.pipeline.read_text())
-    assert {"asked": "judge.alpha=0.02 profile=full"} in data["vars"]
+    assert data["stages"]["plan"]["cmd"].endswith(" honest judge.alpha=0.02 profile=full")
     assert "../../.openassay/conf/profile/full.yaml" in data["stages"]["plan"]["deps"]
     assert "../../.openassay/conf/judge/${judge}.yaml" in data["stages"]["plan"]["deps"]
 

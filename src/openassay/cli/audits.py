@@ -81,11 +81,12 @@ def audit(
             markdown = schedule.write_summary(root, summary)[0] if scheduled else None
         except OSError as problem:  # what was audited is audited, and the exit status says what came of it
             print(f"warning: no summary was written: {printable(str(problem))}", file=sys.stderr)
-    audited = [of.target for of in summary.targets if of.status == "audited"]
-    _show(root, audited)
+    done = {of.target for of in summary.targets if of.status == "audited"}
+    audited = [layout for layout in chosen if layout.target in done]
+    _show(audited)
     if publish:
-        for name in audited:
-            print(f"published: {keep(Layout(root, name))}")
+        for layout in audited:
+            print(f"published: {keep(layout)}")
     for of in summary.targets:
         for words in of.worse:
             print(f"worse than before: {of.target}: {printable(words)}", file=sys.stderr)
@@ -133,10 +134,10 @@ def show(targets: OptionalTargets = None) -> None:
     from openassay.project import layouts, target_names
 
     root = find_root()
-    _show(root, [layout.target for layout in layouts(root, targets or target_names(root))])
+    _show(layouts(root, targets or target_names(root)))
 
 
-def _show(root: Path, names: list[str]) -> None:
+def _show(layouts: list[Layout]) -> None:
     from openassay.cli import terminal
     from openassay.cli.terminal import plain, styled
     from openassay.core.types import ReleaseVerdict
@@ -146,8 +147,8 @@ def _show(root: Path, names: list[str]) -> None:
     console = terminal.console(120)
     table = terminal.table("target", "claim", "published", "reruns' mean", "difference, interval", "verdict")
     missing, lines = [], []
-    for name in names:
-        layout = Layout(root, name)
+    for layout in layouts:
+        name = layout.target
         path = layout.latest(layout.verdict)
         if not path.is_file():
             missing.append(name)
@@ -175,7 +176,7 @@ def _show(root: Path, names: list[str]) -> None:
         for line in lines:
             console.print(line, soft_wrap=True)
         console.print(
-            f"MLflow dashboard: {plain(_this_command())} dashboard {names[0] if len(names) == 1 else ''}",
+            f"MLflow dashboard: {plain(_this_command())} dashboard {layouts[0].reference if len(layouts) == 1 else ''}",
             soft_wrap=True,
         )
     if missing:

@@ -18,13 +18,15 @@ def init(
 
     Its targets are files of conf/target/; settings that it does not name, and options without a file there, are OpenAssay's own.
     """
-    from openassay.new_project import IF_NONE, init
+    from openassay.new_project import IF_NONE, WORKFLOW, init
 
     written = init(folder)
     print(f"a project in {folder.absolute()}: {', '.join(written)}")
     for name in IF_NONE:
         if name not in written:
             print(f"{name} was there and is left as it is")
+    if WORKFLOW not in written:
+        print("without a CI workflow: only those in the top folder of the git repository are run")
     print("next: put a target into conf/target/NAME.yaml (`openassay check NAME`), then `openassay audit NAME`;")
     print("or audit one that comes with OpenAssay: `openassay audit catalogue:mnist1d_logistic`")
 

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from openassay import child, metrics, protocols, recipes, training
+from openassay import protocols, stage_code
 from openassay.core import replay
 from openassay.core.curves import scatter_of
 from openassay.core.evidence import NO_VALUES, Evidence, wants_more
@@ -236,8 +236,7 @@ def _code_and_environment(
     plan: Plan, recipe: Recipe, fetched: FetchRecord, room: Room
 ) -> tuple[dict[str, object], dict[str, str]]:
     """The code that trains and measures, and where: the release's, by what was fetched and installed; and our own."""
-    ours = [child.__file__, *(package.__path__[0] for package in (metrics, recipes, training))]
-    code: dict[str, object] = {"ours": program_digest(*map(Path, ours)), "device": plan.execution.device}
+    code: dict[str, object] = {"ours": stage_code.training(recipe.driver), "device": plan.execution.device}
     if isinstance(recipe, PublishedTraining):
         code["artifacts"] = {of.name: [of.sha256, of.filename, of.root] for of in fetched.artifacts}
         code["reading"] = program_digest(Path(formats.__path__[0]), Path(tokens.__path__[0]))
