@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 
 help:
 	@echo "make audit TARGET=NAME   audit one release and print the verdict"
-	@echo "make audit-all           audit every release of conf/pipeline.yaml"
+	@echo "make audit-all           audit every release of conf/target"
 	@echo "make setup               only set up $(VENV)"
 	@echo "make test                run the tests"
 	@echo "make check               formatting, lint, types, import rules"
@@ -38,7 +38,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 audit: $(READY)
-	@[ -n "$(TARGET)" ] || { echo "error: name a target: make audit TARGET=mnist1d_mlp (see conf/pipeline.yaml)"; exit 2; }
+	@[ -n "$(TARGET)" ] || { echo "error: name a target: make audit TARGET=mnist1d_mlp (see conf/index.yaml)"; exit 2; }
 	@$(BIN)/openassay audit $(TARGET)
 
 audit-all: $(READY)
