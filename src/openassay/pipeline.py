@@ -140,10 +140,12 @@ def link_package(root: Path) -> None:
 
 
 def _holds_our_source(root: Path) -> bool:
-    return root / "src" / "openassay" == stage_code.PACKAGE
+    return (root / "src" / "openassay").resolve() == stage_code.PACKAGE.resolve()
 
 
 def _link(link: Path, to: Path) -> None:
+    if link.is_dir() and not link.is_symlink():  # what the stage `code` of a source checkout has written
+        return
     if link.is_symlink() and Path(os.readlink(link)) == to:
         return
     temporary = link.with_name(f".{link.name}.{os.getpid()}")
