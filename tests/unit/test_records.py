@@ -214,7 +214,7 @@ def test_a_broken_or_old_record_is_a_fault_that_names_file_and_key(content: byte
 
 
 def test_a_missing_record_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(BrokenRecord, match="there is no such record; run `dvc repro`"):
+    with pytest.raises(BrokenRecord, match="there is no such record; run `openassay audit`"):
         read_record(tmp_path / "record.json", types.Score)
 
 
