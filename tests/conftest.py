@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 _connect = socket.socket.connect
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each stage is a process of its own, and would compile everything anew
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,57 @@
+"""Commands in a project, as a user types them, and what they ran."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+BIN = Path(sys.executable).parent
+
+
+def command(project: Path, *arguments: str, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        [str(BIN / arguments[0]), *arguments[1:]], cwd=project, env=environment, capture_output=True, text=True,
+        timeout=300, check=False,
+    )  # fmt: skip
+    if expect is not None:
+        assert done.returncode == expect, done.stdout + done.stderr
+    return done
+
+
+def stages_run(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """STAGE@TARGET of each stage that DVC ran, and `audit@TARGET` of the index."""
+    found = re.findall(r"Running stage '(?:experiments/([a-z_0-9]+)/dvc.yaml:)?([a-z_@0-9]+)'", done.stdout)
+    return [f"{stage}@{target}" if target else stage for target, stage in found]
+
+
+def audits_run(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """The stages that `openassay audit` ran."""
+    return re.findall(r"^([a-z]+) \.\.\.$", done.stdout, re.MULTILINE)
+
+
+def is_clean(project: Path) -> bool:
+    return "up to date" in command(project, "dvc", "status").stdout
+
+
+def commit(project: Path) -> None:
+    subprocess.run(["git", "add", "-A"], cwd=project, check=True)
+    author = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run(["git", *author, "commit", "--allow-empty", "-qm", "state"], cwd=project, check=True)
+
+
+@contextmanager
+def edited(path: Path, before: str, after: str) -> Iterator[None]:
+    """A file that says something else for a while."""
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
+    try:
+        yield
+    finally:
+        path.write_text(text)
