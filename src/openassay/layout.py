@@ -52,7 +52,11 @@ def named_target(argv: list[str]) -> Layout:
     """The target that a stage's script was called for: the first word of its command line."""
     if len(argv) < 2:
         raise BadInput("which target? Give its name, catalogue:NAME or the path of its file")
-    return Layout.named(find_root(), argv[1])
+    root = find_root()
+    link = root / ".openassay" / "conf"
+    if link.is_symlink() and link.readlink() != OUR_CONF.absolute():
+        raise BadInput(f"{root}: DVC looks at another installation of OpenAssay here; run `openassay sync` first")
+    return Layout.named(root, argv[1])
 
 
 @dataclass(frozen=True)

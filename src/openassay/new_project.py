@@ -11,14 +11,18 @@ from contextlib import suppress
 from pathlib import Path
 
 from openassay import __version__
+from openassay.core.types import ReleaseVerdict
 from openassay.faults import BadInput
 from openassay.layout import Layout, cache_home, checked_name, find_root, is_path
 from openassay.pipeline import link_package
-from openassay.records import digest, write_text
+from openassay.plan import read_plan
+from openassay.provenance import git
+from openassay.records import digest, read_record, write_text
+from openassay.sources.local import ALLOWED_VARIABLE
 
 WORKFLOW = ".github/workflows/openassay.yml"
 FILES = {
-    "conf/pipeline.yaml": "pipeline.yaml", "conf/index.yaml": "index.yaml", "dvc.yaml": "dvc.yaml",
+    "conf/pipeline.yaml": "pipeline.yaml", "conf/index.yaml": "index.yaml", "dvc.yaml": "project.yaml",
     "experiments/.gitignore": "experiments.gitignore", WORKFLOW: "workflow.yml",
 }  # fmt: skip
 """What a new project gets, each from a file of `project_files/`."""
@@ -47,8 +51,9 @@ def init(folder: Path) -> list[str]:
             raise BadInput(f"{above}: a folder is needed here; move the file, or choose another folder")
         if not os.access(above, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, "Permission denied", str(above))
+    top = git_top(folder)
     written = write_files(folder)
-    init_dvc(folder)
+    init_dvc(folder, top)
     link_package(folder)
     return written
 
@@ -65,19 +70,23 @@ def write_files(folder: Path) -> list[str]:
     return sorted(written)
 
 
-def init_dvc(folder: Path) -> None:
-    """Set DVC up in a folder, unless it or one above it is: with git where there is git."""
+def git_top(folder: Path) -> Path | None:
+    """The top folder of the git repository that a folder lies in; None outside of one. `BadInput` in its own folder."""
+    there = next(above for above in (folder, *folder.parents) if above.is_dir())
+    inside = git(there, "rev-parse", "--is-inside-work-tree")
+    if inside == "false":
+        raise BadInput(f"{folder}: it lies in a git repository, yet not in its working tree; choose another folder")
+    return Path(git(there, "rev-parse", "--show-toplevel") or there) if inside else None
+
+
+def init_dvc(folder: Path, top: Path | None) -> None:
+    """Set DVC up in a folder, unless it or one above it is: with git where there is git (`top`, its top folder)."""
     from dvc.exceptions import NotDvcRepoError  # noqa: PLC0415 - takes a while to import
     from dvc.repo import Repo  # noqa: PLC0415
-    from dvc.scm import SCM, NoSCMError, SCMError  # noqa: PLC0415
 
     with suppress(NotDvcRepoError):
         Repo.find_root(str(folder))
         return
-    try:
-        top = Path(SCM(str(folder), search_parent_directories=True).root_dir)
-    except (NoSCMError, SCMError):
-        top = None
     subdir = top is not None and top.resolve() != folder.resolve()
     logger = logging.getLogger("dvc")
     level = logger.level
@@ -88,6 +97,11 @@ def init_dvc(folder: Path) -> None:
         logger.setLevel(level)
     with repo.config.edit("repo") as config:
         config["core"]["analytics"] = False
+    ignored = folder / ".dvcignore"
+    write_text(
+        ignored,
+        ignored.read_text(encoding="utf-8") + "".join(f"{name}/\n" for name in (".venv", "venv", "__pycache__")),
+    )
 
 
 def project_for(references: Sequence[str]) -> Path:
@@ -101,6 +115,8 @@ def project_for(references: Sequence[str]) -> Path:
     root = cache_home() / "projects" / f"{checked_name(path.stem, references[0])}-{digest(str(path.parent))[:8]}"
     if not (root / "dvc.yaml").is_file():
         init(root)
+    # its own folder is what the file may take local files from
+    os.environ[ALLOWED_VARIABLE] = f"{path.parent}:{os.environ.get(ALLOWED_VARIABLE, '')}"
     print(f"outside of a project: the records are kept in {root}", file=sys.stderr)
     return root
 
@@ -109,6 +125,10 @@ def publish(layout: Layout) -> Path:
     """Keep the records of a target's last audit where they are committed; gives the folder."""
     if not layout.verdict.is_file():
         raise BadInput(f"{layout.target}: not audited yet; run `openassay audit {layout.target}` first")
+    if read_plan(layout).digest != read_record(layout.verdict, ReleaseVerdict).plan_digest:
+        raise BadInput(
+            f"{layout.target}: plan and verdict are of two audits; run `openassay audit {layout.reference}` first"
+        )
     for path in (layout.plan, layout.verdict, layout.metrics, layout.report):
         write_text(layout.published / path.name, path.read_text(encoding="utf-8"))
     return layout.published

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import shlex
 import sys
 import tempfile
@@ -71,10 +72,26 @@ def write_pipeline(layout: Layout, target: Target, asked: tuple[str, ...] = ()) 
         plan["params"] = [{f"{_UP}/conf/pipeline.yaml": named}]
         whole = {"vars": [f"{_UP}/conf/pipeline.yaml:{','.join(named)}"]} | data
     text = _HEAD + yaml.dump(whole, Dumper=_QUICK_DUMPER, sort_keys=False, width=130, allow_unicode=True)
-    if layout.pipeline.is_file() and layout.pipeline.read_text(encoding="utf-8") == text:
+    if layout.pipeline.is_file() and layout.pipeline.read_bytes() == text.encode():
         return False
     write_text(layout.pipeline, text)
     return True
+
+
+def without_target(root: Path) -> list[str]:
+    """Folders of experiments/ with a pipeline whose target is no longer there."""
+    found = []
+    for path in sorted((root / "experiments").glob("*/dvc.yaml")):
+        words = re.search(
+            rf"-m {re.escape(stage_code.script('fetch'))} (.*)", path.read_text(encoding="utf-8", errors="replace")
+        )
+        reference = shlex.split(words[1])[0] if words else path.parent.name
+        target_file = (
+            path.parent / reference if reference.startswith(_UP) else Layout.named(root, reference).target_file
+        )
+        if not target_file.is_file():
+            found.append(f"experiments/{path.parent.name}")
+    return found
 
 
 def _filled(template: Any, words: dict[str, str]) -> Any:
@@ -177,8 +194,13 @@ def reproduce(layout: Layout, target: Target, asked: tuple[str, ...] = (), *, fo
         for stage in stage_code.STAGES:
             if problem := dvc.run(f"experiments/{layout.target}/dvc.yaml:{stage}", force=force):
                 status = Path(folder) / "status"
-                said = status.read_text(encoding="utf-8").partition("\n") if status.exists() else ("", "", "")
-                return int(said[0] or Fault.exit_code), said[2].strip() or problem
+                if status.exists():
+                    code, _, said = status.read_text(encoding="utf-8").partition("\n")
+                    return int(code), said.strip()
+                # no stage has said why: it is DVC that stumbles, or a process that was ended
+                problem = f"experiments/{layout.target}, {stage}: {problem}"
+                print(f"error: {problem}", file=sys.stderr)
+                return Fault.exit_code, problem
     return 0, ""
 
 
@@ -200,7 +222,7 @@ class _Dvc:
     """DVC in this process: it is asked for one stage after another, without its words on git, storage and support."""
 
     def __init__(self, root: Path) -> None:
-        from dvc.exceptions import NotDvcRepoError  # noqa: PLC0415 - only an audit needs DVC
+        from dvc.exceptions import DvcException, NotDvcRepoError  # noqa: PLC0415 - only an audit needs DVC
         from dvc.repo import Repo  # noqa: PLC0415
 
         logger = logging.getLogger("dvc")
@@ -211,6 +233,8 @@ class _Dvc:
             self.repo = Repo(str(root))
         except NotDvcRepoError:
             raise BadInput(f"{root}: DVC is not set up here; run `dvc init`, with --no-scm outside of git") from None
+        except DvcException as problem:
+            raise BadInput(f"{root}: DVC does not start here: {printable(str(problem))}; mend .dvc/config") from None
 
     def run(self, address: str, *, force: bool = False) -> str:
         """Run a stage if it is stale; gives what went wrong, or nothing."""
@@ -261,7 +285,7 @@ class _Told(logging.Handler):
         text = record.getMessage()
         if record.msg.startswith("Running stage"):
             print(f"{text.strip(':').split(chr(39))[1].rpartition(':')[2]} ...", flush=True)
-        elif record.levelno >= logging.WARNING:
+        elif record.levelno >= logging.WARNING and "RWLock" not in text:  # what a killed audit held is free again
             print(f"warning: {printable(text)}", file=sys.stderr)
 
 

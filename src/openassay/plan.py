@@ -931,6 +931,8 @@ def _check_option(root: Path | None, group: str, name: str, keys: set[str], wher
         known = sorted({path.stem for conf in _folders(root) for path in (conf / group).glob("*.yaml")})
         raise BadInput(f"{where}: {group}: there is no option {name!r}; {did_you_mean(name, known)}")
     data = load_yaml(path, f"conf/{group}/{name}.yaml")
+    if isinstance(data, dict) and ("defaults" in data or "${" in json.dumps(data)):
+        raise BadInput(f"conf/{group}/{name}.yaml: defaults and ${{...}} are not taken; write the values out")
     if not isinstance(data, dict):
         raise BadInput(f"conf/{group}/{name}.yaml: expected keys with values, as in OpenAssay's own options")
     there = {f"{group}.{key}" for key in data}

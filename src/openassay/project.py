@@ -61,6 +61,8 @@ def layouts(root: Path, references: Iterable[str]) -> list[Layout]:
             ours = reference.startswith(CATALOGUE)
             names = sorted(path.stem for path in layout.target_file.parent.glob("*.yaml"))
             there = did_you_mean(layout.target, names)
+            if not ours and Layout.named(root, f"{CATALOGUE}{layout.target}").target_file.is_file():
+                there = f"did you mean {CATALOGUE}{layout.target}?"
             where = "in the catalogue" if ours else "in conf/target/"
             raise BadInput(f"{reference}: there is no target of that name {where}; {there}")
         own = root / "conf" / "target" / f"{layout.target}.yaml"
@@ -74,8 +76,14 @@ def layouts(root: Path, references: Iterable[str]) -> list[Layout]:
 
 
 def target_names(root: Path) -> list[str]:
-    """The names of all targets of a project: the files of conf/target/."""
-    return sorted(checked_name(path.stem, path.name) for path in (root / "conf" / "target").glob("*.yaml"))
+    """The names of all targets of a project: the files of conf/target/. `BadInput` when there is none."""
+    names = sorted(checked_name(path.stem, path.name) for path in (root / "conf" / "target").glob("*.yaml"))
+    if not names:
+        raise BadInput(
+            "conf/target/: no target yet; put one there (docs/target.md), or name one that comes with OpenAssay: "
+            "catalogue:mnist1d_logistic"
+        )
+    return names
 
 
 def meant(references: list[str] | None) -> list[Layout]:

@@ -30,15 +30,16 @@ def package_versions(names: tuple[str, ...] = PACKAGES) -> dict[str, str]:
 
 def git_state(root: Path) -> tuple[str | None, bool | None]:
     """Commit of the project and whether tracked files differ from it; (None, None) outside git."""
-    commit = _git(root, "rev-parse", "HEAD")
+    commit = git(root, "rev-parse", "HEAD")
     if commit is None:
         return None, None
     # The audit's own records change while it runs; only what decides the result counts.
-    status = _git(root, "status", "--porcelain", "--untracked-files=no", "--", "src", "conf", "pipelines", "dvc.yaml")
+    status = git(root, "status", "--porcelain", "--untracked-files=no", "--", "src", "conf", "pipelines", "dvc.yaml")
     return commit, bool(status)
 
 
-def _git(root: Path, *arguments: str) -> str | None:
+def git(root: Path, *arguments: str) -> str | None:
+    """What git says in a folder; None where it fails, or is not there."""
     try:
         done = subprocess.run(
             ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False, timeout=30

@@ -20,7 +20,7 @@ STAGES = ("plan", "fetch", "inspect", "prepare", "evaluate", "rerun", "judge", "
 DRIVERS = ("python", "native", "replay", "pretrain", "none")
 """Who reruns: modules of `recipes`, or nobody."""
 TRAINERS = ("openassay.training.", "openassay.protocols.")
-"""Packages that only the stage `rerun` runs."""
+"""Packages that only the stage `rerun` runs, of drivers that train by our trainers."""
 READERS = ("openassay.recipes.formats.", "openassay.training.tokens.")
 """Packages that only the drivers `replay` and `pretrain` use."""
 NOUNS = {"openassay.training.recipe", "openassay.recipes.formats.draft"}
@@ -35,7 +35,9 @@ def script(stage: str) -> str:
 def modules(stage: str, driver: str) -> list[str]:
     """The modules of ours that a stage uses for targets of a driver, by name."""
     others = {f"openassay.recipes.{other}" for other in DRIVERS if other != driver}
-    never = (TRAINERS if stage != "rerun" else ()) + (READERS if driver not in {"replay", "pretrain"} else ())
+    never = (TRAINERS if stage != "rerun" or driver in {"python", "none"} else ()) + (
+        READERS if driver not in {"replay", "pretrain"} else ()
+    )
     found: set[str] = set()
     todo = [script(stage)]
     while todo:

@@ -102,7 +102,9 @@ def sweep(layout: Layout, overrides: Sequence[str], num_runs: int, of: str = "fa
         raise BadInput(f"{where}: --runs: at least 2, found {num_runs}")
     chosen = points(overrides)
     changes = [_change(recipe, i, of, values) for i, values in enumerate(chosen, 1)]
-    for problem in check_changes(recipe, [("", change) for change in changes], where):
+    for problem in check_changes(
+        recipe, [(_words(values), change) for values, change in zip(chosen, changes, strict=True)], where
+    ):
         raise BadInput(problem)
     seeds = plan.seeds.arms[of][:num_runs]
     if len(seeds) < num_runs:
@@ -118,11 +120,15 @@ def sweep(layout: Layout, overrides: Sequence[str], num_runs: int, of: str = "fa
     runs = {arm: _reruns(beside, aside, made, arm) for arm in arms}
     return [
         Point(
-            changes=" ".join(f"{key}={value}" for key, value in values.items()), metric=metric,
+            changes=_words(values), metric=metric,
             values=_values(runs[change.arm], metric), faithful=_values(runs[of], metric),
         )
         for change, values in zip(changes, chosen, strict=True) for metric in sorted(recipe.metrics())
     ]  # fmt: skip
+
+
+def _words(values: dict[str, Any]) -> str:
+    return " ".join(f"{key}={value}" for key, value in values.items())
 
 
 def _change(recipe: Recipe, number: int, of: str, values: dict[str, Any]) -> Probe:

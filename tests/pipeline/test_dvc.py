@@ -177,6 +177,19 @@ def test_bad_input_is_one_clear_line_and_status_2(case: str, project: Path) -> N
     assert not layout.plan.exists()
 
 
+@pytest.mark.parametrize("content", [b"- 1\n", b"<<<<<<< HEAD\n", b"\xff\xfe"])
+def test_a_lock_that_dvc_cannot_read_is_named(content: bytes, audited: Path) -> None:
+    lock = audited / "experiments/honest/dvc.lock"
+    before = lock.read_bytes()
+    lock.write_bytes(content)
+    try:
+        done = command(audited, "openassay", "audit", "honest", expect=3)
+    finally:
+        lock.write_bytes(before)
+    assert re.match(r"error: experiments/honest.*dvc\.lock", done.stderr), done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
 def test_a_digest_that_nothing_meets_is_named_with_status_2(project: Path) -> None:
     layout = add_release(project, "honest", "wrongpin")
     text = re.sub(r"sha256: [0-9a-f]{64}", "sha256: " + "0" * 64, layout.target_file.read_text())

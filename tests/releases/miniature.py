@@ -73,7 +73,7 @@ def make_project(root: Path, *, dvc: bool = False, git: bool = False) -> Path:
     write_files(root)
     write_index(root, [])
     if dvc or git:
-        init_dvc(root)
+        init_dvc(root, root if git else None)
     return root
 
 

@@ -17,12 +17,14 @@ import yaml
 from releases.miniature import REPO, add_release, make_project, target, write_index, write_target
 
 from openassay import __version__, cli
+from openassay.cli.projects import sync
 from openassay.faults import BadInput, Fault
-from openassay.layout import GROUPS, OUR_CONF, Layout, find_root, is_path
+from openassay.layout import GROUPS, OUR_CONF, Layout, find_root, is_path, named_target
 from openassay.new_project import FILES, IF_NONE, init, project_for, publish
 from openassay.pipeline import link_package, write_pipeline
-from openassay.plan import JudgeConfig, Profile, Scale, compose, make_plan, option_file, read_target
+from openassay.plan import JudgeConfig, Profile, Scale, compose, make_plan, option_file, read_target, write_plan
 from openassay.project import SCHEMA_VERSION, index, layouts, target_names
+from openassay.stage_code import PACKAGE
 
 BIN = Path(sys.executable).parent
 
@@ -254,7 +256,8 @@ def test_a_target_of_the_catalogue_needs_no_file_in_the_project(tmp_path: Path) 
         assert layout.folder == root / "experiments" / name
         assert Layout.named(root, layout.reference) == layout
         assert layout.shown(layout.target_file) == f"catalogue:{name}"
-    assert target_names(root) == []
+    with pytest.raises(BadInput, match="no target yet"):
+        target_names(root)
     with pytest.raises(BadInput, match=r"^grok1: there is no target of that name in conf/target/; there are: none"):
         layouts(root, ["grok1"])
 
@@ -596,10 +599,86 @@ def test_only_what_was_audited_is_published(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="honest: not audited yet; run `openassay audit honest` first"):
         publish(layout)
     assert not layout.published.exists()
-    for path in (layout.plan, layout.verdict, layout.metrics, layout.report):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{path.name}\n")
-    assert {path.name: path.read_text() for path in publish(layout).iterdir()} == {
-        name: f"{name}\n" for name in ("plan.yaml", "verdict.json", "metrics.json", "report.html")
+    ours = Layout(layout.root, "mnist1d_logistic")
+    shutil.copytree(Layout(REPO, ours.target).published, ours.folder)
+    kept = publish(ours)
+    assert {path.name: path.read_bytes() for path in kept.iterdir()} == {
+        name: (ours.folder / name).read_bytes() for name in ("plan.yaml", "verdict.json", "metrics.json", "report.html")
     }
     assert issubclass(BadInput, Fault)
+
+
+def test_a_plan_and_a_verdict_of_two_audits_are_not_published(tmp_path: Path) -> None:
+    layout = add_release(make_project(tmp_path), "honest")
+    published = Layout(REPO, "mnist1d_logistic").published
+    write_plan(layout.plan, make_plan(layout))
+    shutil.copy(published / "verdict.json", layout.verdict)
+    with pytest.raises(BadInput, match="plan and verdict are of two audits; run `openassay audit honest` first"):
+        publish(layout)
+    layout.verdict.write_text("{")
+    with pytest.raises(Fault, match="verdict.json"):
+        publish(layout)
+    assert not layout.published.exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["defaults: [smoke]\nruns: 6\n", "runs: ${oc.env:HOME}\n", "runs: 6\nbudget_s: '${runs}'\n"]
+)
+def test_an_option_of_ones_own_says_its_values_itself(text: str, tmp_path: Path) -> None:
+    """What it took from elsewhere could change, and nothing would be stale."""
+    root = make_project(tmp_path)
+    (root / "conf/profile").mkdir()
+    (root / "conf/profile/mine.yaml").write_text(text)
+    with pytest.raises(BadInput, match=r"^conf/profile/mine\.yaml: defaults and \$\{\.\.\.\} are not taken"):
+        compose(root, ["profile=mine"])
+
+
+def test_a_stage_refuses_to_run_with_another_installation_than_dvc_looks_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_project(tmp_path)
+    add_release(root, "honest")
+    monkeypatch.chdir(root)
+    link_package(root)
+    assert named_target(["plan", "honest"]).target == "honest"
+    (root / ".openassay/conf").unlink()
+    (root / ".openassay/conf").symlink_to(tmp_path / "another")
+    with pytest.raises(BadInput, match="another installation of OpenAssay here; run `openassay sync` first"):
+        named_target(["plan", "honest"])
+    link_package(root)
+    assert named_target(["plan", "honest"]).target == "honest"
+
+
+def test_sync_names_the_pipelines_of_targets_that_are_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = make_project(tmp_path)
+    layout = add_release(root, "honest")
+    write_index(root, ["honest"])
+    monkeypatch.chdir(root)
+    sync()
+    ours = Layout.named(root, "catalogue:mnist1d_logistic")
+    write_pipeline(ours, read_target(ours))
+    assert capsys.readouterr().out == "written: experiments/honest/dvc.yaml\n"
+    sync()
+    assert capsys.readouterr().out == ""
+    layout.target_file.unlink()
+    write_index(root, [])
+    sync()
+    assert capsys.readouterr().out.startswith("experiments/honest: its target is gone; delete this folder")
+
+
+def test_nothing_that_comes_with_the_package_is_a_pipeline_to_dvc() -> None:
+    """An environment may lie in the project, where plain DVC looks for pipelines."""
+    assert not [path for path in PACKAGE.rglob("*") if path.name == "dvc.yaml" or path.suffix == ".dvc"]
+
+
+@pytest.mark.parametrize("where", ["bare", "inside"])
+def test_init_where_git_cannot_be_used_writes_nothing(where: str, tmp_path: Path) -> None:
+    bare = ["--bare"] if where == "bare" else []
+    subprocess.run(["git", "init", "-q", *bare, str(tmp_path / "repository")], check=True)
+    folder = tmp_path / "repository" / ("" if bare else ".git")
+    before = sorted(path.name for path in folder.iterdir())
+    with pytest.raises(BadInput, match="it lies in a git repository, yet not in its working tree"):
+        init(folder)
+    assert sorted(path.name for path in folder.iterdir()) == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sys
 from contextlib import ExitStack
@@ -44,7 +45,7 @@ def audit(
         bool, typer.Option(help="Then keep the records in experiments/TARGET/published/, to be committed")
     ] = False,
 ) -> None:
-    """Audit releases: run the pipeline for them, as `dvc repro audit@TARGET` does, and show the verdicts.
+    """Audit releases: run the pipeline for them, as `dvc repro -s experiments/TARGET/dvc.yaml` does, and show the verdicts.
 
     One target's failure never stops the others. Exit status: 0 as before; 1 an outcome changed for the worse; 2 a target could
     not be audited (3 for a single target, where the fault is not in its file). experiments/summary.md and .json say what came
@@ -142,6 +143,7 @@ def _show(layouts: list[Layout]) -> None:
     from openassay.cli.terminal import plain, styled
     from openassay.core.types import ReleaseVerdict
     from openassay.core.verdict import headline
+    from openassay.project import nearest_root
     from openassay.records import read_record
 
     console = terminal.console(120)
@@ -175,10 +177,10 @@ def _show(layouts: list[Layout]) -> None:
         console.print(table)
         for line in lines:
             console.print(line, soft_wrap=True)
-        console.print(
-            f"MLflow dashboard: {plain(_this_command())} dashboard {layouts[0].reference if len(layouts) == 1 else ''}",
-            soft_wrap=True,
-        )
+        root = layouts[0].root
+        if root == nearest_root() and ((root / "mlflow.db").exists() or os.environ.get("MLFLOW_TRACKING_URI")):
+            one = shlex.quote(layouts[0].reference) if len(layouts) == 1 else ""
+            console.print(f"MLflow dashboard: {plain(_this_command())} dashboard {plain(one)}", soft_wrap=True)
     if missing:
         console.print(f"not audited yet: {', '.join(missing)}", soft_wrap=True)
 

@@ -10,6 +10,9 @@ import typer
 from openassay.cli.arguments import complete_targets
 from openassay.layout import find_root
 
+MORE = {".gitignore": "; let it name .venv/, mlflow.db* and mlartifacts/"}
+"""What somebody's own file should say too."""
+
 
 def init(
     folder: Annotated[Path, typer.Argument(help="An empty folder or a git repository")] = Path(),
@@ -24,7 +27,7 @@ def init(
     print(f"a project in {folder.absolute()}: {', '.join(written)}")
     for name in IF_NONE:
         if name not in written:
-            print(f"{name} was there and is left as it is")
+            print(f"{name} was there and is left as it is{MORE.get(name, '')}")
     if WORKFLOW not in written:
         print("without a CI workflow: only those in the top folder of the git repository are run")
     print("next: put a target into conf/target/NAME.yaml (`openassay check NAME`), then `openassay audit NAME`;")
@@ -37,14 +40,16 @@ def publish(
     """Keep the records of the last audits in experiments/TARGET/published/, to be committed: an audit never writes there."""
     from openassay.new_project import publish
     from openassay.project import layouts
+    from openassay.schedule import alone
 
     for layout in layouts(find_root(), targets):
-        print(publish(layout))
+        with alone(layout.root, layout.target, f"{layout.target}: an audit of it is running; wait for its end"):
+            print(publish(layout))
 
 
 def sync() -> None:
     """Write the pipelines of the targets in the index, which plain `dvc repro` needs; an audit writes its own before it runs."""
-    from openassay.pipeline import link_package, write_pipeline
+    from openassay.pipeline import link_package, without_target, write_pipeline
     from openassay.plan import read_target
     from openassay.project import index, layouts
 
@@ -53,3 +58,5 @@ def sync() -> None:
     for layout in layouts(root, index(root)):
         if write_pipeline(layout, read_target(layout)):
             print(f"written: {layout.shown(layout.pipeline)}")
+    for path in without_target(root):
+        print(f"{path}: its target is gone; delete this folder, or plain `dvc repro` stumbles over it")

@@ -19,7 +19,7 @@ from openassay.sources.fetched import Fetched, Root, WrongPin
 from openassay.store import MAX_UNPACKED_BYTES, Store, files_below
 
 ALLOWED_VARIABLE = "OPENASSAY_LOCAL"
-"""Names the folders outside the project that a target may take files from."""
+"""Names the folders outside the project that a target may take files from; what is not in the project is looked for there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,13 +77,14 @@ class LocalSource:
     def _path(self, where: str) -> Path:
         """The file or folder itself, links followed, if a target may name it."""
         root = find_root().resolve()
-        try:
-            path = (root / self.path).resolve(strict=True)
-        except (OSError, ValueError, RuntimeError):  # also a name too long, a zero byte, links in a circle
-            raise WrongPin(
-                f"{where}.path: {self.path[:200]!r} does not exist; paths are relative to the project's root"
-            ) from None
         allowed = [Path(folder).resolve() for folder in os.environ.get(ALLOWED_VARIABLE, "").split(":") if folder]
+        found = (self._there(folder) for folder in (root, *allowed))
+        path = next((path for path in found if path), None)
+        if path is None:
+            raise WrongPin(
+                f"{where}.path: {self.path[:200]!r} does not exist; paths are relative to the project's root, or to a "
+                f"folder of {ALLOWED_VARIABLE}"
+            )
         if not any(path.is_relative_to(folder) for folder in (root, *allowed)):
             raise WrongPin(
                 f"{where}.path: {self.path!r} lies outside the project; to allow it, name its folder in {ALLOWED_VARIABLE}"
@@ -91,3 +92,10 @@ class LocalSource:
         if not (path.is_file() or path.is_dir()):
             raise WrongPin(f"{where}.path: {self.path!r} is neither a regular file nor a folder")
         return path
+
+    def _there(self, folder: Path) -> Path | None:
+        """What lies there, links followed; None where nothing does."""
+        try:
+            return (folder / self.path).resolve(strict=True)
+        except (OSError, ValueError, RuntimeError):  # also a name too long, a zero byte, links in a circle
+            return None

@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -291,7 +292,9 @@ class _Schedule:
     def __post_init__(self) -> None:
         self.made_by_arm = {arm: [] for arm in self.tasks}
         self.changed = _changed(self.plan)
-        self.before = read_record(self.file, PlannedRecord).arms if self.file.is_file() else {}
+        self.before: dict[str, PlannedRuns] = {}
+        with suppress(BrokenRecord):  # none yet, or a broken one: the first two reruns tell it again
+            self.before = read_record(self.file, PlannedRecord).arms
 
     def wants(self, arm: str) -> bool:
         """Does this arm ask for another rerun, by what has been finished of it?"""
