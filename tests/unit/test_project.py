@@ -258,7 +258,9 @@ def test_a_target_of_the_catalogue_needs_no_file_in_the_project(tmp_path: Path) 
         assert layout.shown(layout.target_file) == f"catalogue:{name}"
     with pytest.raises(BadInput, match="no target yet"):
         target_names(root)
-    with pytest.raises(BadInput, match=r"^grok1: there is no target of that name in conf/target/; did you mean catalogue:grok1\?"):
+    with pytest.raises(
+        BadInput, match=r"^grok1: there is no target of that name in conf/target/; did you mean catalogue:grok1\?"
+    ):
         layouts(root, ["grok1"])
 
 
