@@ -7,6 +7,7 @@ the index.
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import shutil
@@ -97,6 +98,7 @@ def multiply(root: Path, size: int) -> None:
                     text.replace(FIRST, layout.target).replace(f"releases/{layout.target}", f"releases/{FIRST}")
                 )
         write_pipeline(layout, read_target(layout))
+    logging.getLogger("dvc").setLevel(logging.ERROR)
     names = target_names(root)
     write_index(root, names)
     link_package(root)
