@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import chdir, contextmanager
+from contextlib import chdir, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ INDEX_STAGE = "audit"
 """Stage of the project's own dvc.yaml, one for each target of the index."""
 CODE_STAGE = "code"
 """Stage of a project that holds our source: it writes the digests of the code."""
+FEW = 3
+"""Stages of one dvc.yaml up to which it is cheaper to read each by its name than all of them."""
 LOCK_WAIT_S = 120.0
 """How long another DVC process in the project is waited for."""
 
@@ -206,9 +208,24 @@ def reproduce(layout: Layout, target: Target, asked: tuple[str, ...] = (), *, fo
 
 def note_audits(root: Path, targets: Collection[str]) -> None:
     """Let DVC know that the project's own dvc.yaml has seen the verdicts of these targets: one lock, written once for a round."""
-    if targets:
+    noted: dict[str, Any] = {}
+    with suppress(OSError, yaml.YAMLError, AttributeError):  # not there, or broken, which DVC then says
+        noted = yaml.load((root / "dvc.lock").read_bytes(), Loader=QUICK).get("stages") or {}  # noqa: S506 - it is a safe one
+    names = {name for target in targets if not _is_noted(root, noted.get(name := f"{INDEX_STAGE}@{target}"))}
+    if names:
         with chdir(root):
-            _Dvc(root).take_over("dvc.yaml", {f"{INDEX_STAGE}@{target}" for target in targets})
+            _Dvc(root).take_over("dvc.yaml", names)
+
+
+def _is_noted(root: Path, entry: Any) -> bool:
+    """Has a stage of the project's dvc.lock seen its inputs as they are now?"""
+    try:
+        return all(
+            hashlib.md5((root / of["path"]).read_bytes(), usedforsecurity=False).hexdigest() == of["md5"]
+            for of in entry["deps"]
+        )
+    except (OSError, TypeError, KeyError):  # not there, or not as DVC writes it, which then says so
+        return False
 
 
 def refresh_code(root: Path) -> None:
@@ -244,9 +261,12 @@ class _Dvc:
         """Note in the lock of a dvc.yaml that these stages have seen their inputs, without running them."""
         from dvc.repo import lock_repo  # noqa: PLC0415
 
+        addresses = [f"{file}:{name}" for name in names] if len(names) <= FEW else [file]
+
         def do() -> None:
             with lock_repo(self.repo):
-                stages = [stage for stage in self.repo.stage.collect(file) if stage.name in names]
+                found = (stage for address in addresses for stage in self.repo.stage.collect(address))
+                stages = [stage for stage in found if stage.name in names]
                 for stage in stages:
                     stage.save()
                 if stages:
