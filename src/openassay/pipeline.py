@@ -287,7 +287,7 @@ class _Dvc:
                 if any(isinstance(of, LockError) for of in causes) and time.monotonic() < until:
                     time.sleep(0.2)
                     continue
-                return printable(str(causes[-1]))
+                return printable(": ".join(dict.fromkeys(filter(None, map(str, causes)))))
             return ""
 
 
