@@ -871,6 +871,9 @@ def _compose(root: Path | None, choice: tuple[tuple[str, str], ...], asked: tupl
     where = f"settings ({' '.join(asked)})" if asked else "conf/pipeline.yaml"
     try:
         parsed = [_parsed_override(word, OverridesParser.create(), where) for word in asked]
+        keys = [str(of.key_or_group) for of in parsed]
+        if twice := [key for key in keys if keys.count(key) > 1]:
+            raise BadInput(f"{where}: {twice[0]} is asked for twice; give one value")
         given = {str(of.key_or_group): str(of.get_value_element_as_str()) for of in parsed}
         chosen |= {group: given[group] for group in chosen if group in given}
         values = {key: value for key, value in given.items() if key not in chosen}

@@ -76,9 +76,13 @@ class Entry:
     """Of the whole audit; null when it was not started from here."""
     upstream: dict[str, str] | None
     """Where each artifact's first source pointed before the audit; null when it was not asked."""
+    asked: tuple[str, ...] = ()
+    """Settings that were asked for, beside the project's."""
 
 
-def entry_of(layout: Layout, *, why: str, duration_s: float | None, marks: dict[str, str] | None) -> Entry | None:
+def entry_of(
+    layout: Layout, *, why: str, duration_s: float | None, marks: dict[str, str] | None, asked: tuple[str, ...] = ()
+) -> Entry | None:
     """The audit whose records lie there, or that was published; None when there is none."""
     path = layout.latest(layout.verdict)
     if not path.is_file():
@@ -91,6 +95,7 @@ def entry_of(layout: Layout, *, why: str, duration_s: float | None, marks: dict[
         score=verdict.score.value, coverage=verdict.score.coverage, claims={claim.id: claim.outcome for claim in verdict.claims},
         artifacts={artifact.name: artifact.fetched for artifact in fetched}, plan_digest=verdict.plan_digest,
         rules_version=verdict.rules_version, openassay=__version__, duration_s=duration_s, upstream=marks,
+        asked=asked,
     )  # fmt: skip
 
 
@@ -284,11 +289,13 @@ def _audit_one(
             entries = history(layout)  # while this one waited for servers, another may have ended
             last = entries[-1] if entries else None
             before = last.outcome if last else None
+            # an outcome is worse than one of the same settings: other error rates are another question
+            same = next((entry for entry in reversed(entries) if entry.asked == asked), None)
             again = force or why.endswith(("days old", "clock")) or why.startswith("upstream")
             status, message = reproduce(layout, target, asked, force=again)
             if status != 0:
                 return done("fault", message, exit_status=status)
-            after = entry_of(layout, why=why, duration_s=round(time.monotonic() - started, 1), marks=marks)
+            after = entry_of(layout, why=why, duration_s=round(time.monotonic() - started, 1), marks=marks, asked=asked)
             if after is None:
                 return done("fault", "the pipeline ended without a verdict", exit_status=Fault.exit_code)
             if not entries or entries[-1].finished_at != after.finished_at:
@@ -304,7 +311,7 @@ def _audit_one(
         print(f"error: {printable(said)}", file=sys.stderr)
         return done("fault", said, exit_status=Fault.exit_code)
     return done(
-        "audited", after.reason, outcome=after.outcome, worse=tuple(got_worse(last, after)) if last else (),
+        "audited", after.reason, outcome=after.outcome, worse=tuple(got_worse(same, after)) if same else (),
         report=layout.report.relative_to(layout.root).as_posix(),
     )  # fmt: skip
 

@@ -242,3 +242,17 @@ def test_a_strangers_words_are_no_markup_in_the_summary() -> None:
     assert row.count(" | ") == 4
     assert "<script>" not in page
     assert "[click]" not in page
+
+
+def test_other_settings_are_another_question_and_no_worsening(project: Path) -> None:
+    add_release(project, "honest")
+    write_index(project, [])
+    command(project, "audit", "honest")
+    out, complaints = command(project, "audit", "honest", "judge=strict", "judge.alpha=0.001", "profile.runs=2")
+    assert "INCONCLUSIVE honest" in out
+    assert complaints == ""
+    lines = (project / "experiments/honest/history.jsonl").read_text().splitlines()
+    assert [json.loads(line)["asked"] for line in lines] == [
+        [],
+        ["judge=strict", "judge.alpha=0.001", "profile.runs=2"],
+    ]

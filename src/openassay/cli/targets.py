@@ -25,7 +25,7 @@ def check(targets: TargetsOrFiles = None) -> None:
 
     All that is wrong is said, a line each; exit status 2 then. A file may lie anywhere, its script in glue/ beside it.
     """
-    from openassay.plan import look_over_target
+    from openassay.plan import compose, look_over_target
     from openassay.project import index, meant
 
     broken = False
@@ -46,6 +46,7 @@ def check(targets: TargetsOrFiles = None) -> None:
     if not targets:  # of a whole project, its index too
         try:
             index(find_root())
+            compose(find_root())
         except BadInput as problem:
             print(f"error: {printable(str(problem))}", file=sys.stderr)
             broken = True
