@@ -510,8 +510,8 @@ def test_an_overridden_value_keeps_neither_the_name_nor_the_rationale_of_its_opt
 def test_a_rationale_that_is_given_stands_and_is_named() -> None:
     found = compose(None, ["judge=strict", "judge.alpha=0.02", "judge.rationale=agreed"]).judge
     assert (found.name, found.rationale) == ("strict, alpha 0.02, rationale agreed", "agreed")
-    last = compose(None, ["profile.runs=4", "profile.runs=8"]).profile
-    assert (last.runs, last.name) == (8, "cpu, runs 8")
+    with pytest.raises(BadInput, match=r"profile\.runs is asked for twice; give one value"):
+        compose(None, ["profile.runs=4", "profile.runs=8"])
 
 
 def test_no_option_states_a_name_of_its_own() -> None:

@@ -101,7 +101,7 @@ def test_an_audit_that_ended_while_this_one_asked_the_servers_stays_in_the_histo
     layout = Layout(project, "one")
 
     def asked(_: object) -> dict[str, str]:
-        write_history(layout, [ENTRY])
+        write_history(layout, [replace(ENTRY, asked=SETTINGS)])
         return {}
 
     monkeypatch.setattr(schedule, "marks_of", asked)
