@@ -45,7 +45,7 @@ audit-all: $(READY)
 	@$(BIN)/openassay audit --all
 
 test: $(READY)
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check: $(READY)
 	@$(BIN)/ruff format --check .
