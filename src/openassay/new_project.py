@@ -52,16 +52,16 @@ def init(folder: Path) -> list[str]:
         if not os.access(above, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, "Permission denied", str(above))
     top = git_top(folder)
-    written = write_files(folder)
+    written = write_files(folder, top)
     init_dvc(folder, top)
     link_package(folder)
     return written
 
 
-def write_files(folder: Path) -> list[str]:
-    """Write a project's files, and those that a folder has none of yet; gives their names."""
+def write_files(folder: Path, top: Path | None = None) -> list[str]:
+    """Write a project's files, and those that a folder has none of yet; gives their names. `top`: of its git repository."""
     written = {name: of for name, of in (FILES | IF_NONE).items() if not (folder / name).exists()}
-    if not (folder / ".git").exists() and any((above / ".git").exists() for above in folder.parents):
+    if top is not None and top.resolve() != folder.resolve():
         del written[WORKFLOW]  # only those of a repository's top folder are run
     for name, of in written.items():
         text = (Path(__file__).parent / "project_files" / of).read_text(encoding="utf-8")

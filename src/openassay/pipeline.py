@@ -25,7 +25,7 @@ from openassay import stage_code
 from openassay.faults import STATUS_VARIABLE, BadInput, Fault, printable
 from openassay.layout import GROUPS, OUR_CONF, Layout, cache_home
 from openassay.plan import Target, choices, option_file
-from openassay.records import write_text
+from openassay.records import digest, write_text
 from openassay.yaml_loader import QUICK, load_yaml
 
 INDEX_STAGE = "audit"
@@ -177,7 +177,7 @@ def _digests_of_checkout() -> Path:
     files = sorted(path for path in stage_code.PACKAGE.rglob("*") if path.suffix in {".py", ".json", ".j2"})
     files += sorted((stage_code.PACKAGE / "pipelines").glob("*.py"))
     state = [(str(path), (stat := path.stat()).st_mtime_ns, stat.st_size) for path in files]
-    folder = cache_home() / "code" / hashlib.sha256(repr(state).encode()).hexdigest()[:32]
+    folder = cache_home() / "code" / digest(state)[:32]
     if not (folder / "complete").is_file():
         stage_code.write(folder)
         (folder / "complete").touch()

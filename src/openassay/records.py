@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import difflib
 import functools
 import hashlib
@@ -79,13 +78,6 @@ def file_digest(path: Path) -> str:
     """sha256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def program_digest(*paths: Path) -> str:
-    """sha256 of Python programs, files or folders of them, comments and layout aside: what they do, not how they look."""
-    files = [file for path in paths for file in (sorted(path.glob("*.py")) if path.is_dir() else [path])]
-    programs = "\n".join(ast.dump(ast.parse(file.read_text(encoding="utf-8"))) for file in files)
-    return hashlib.sha256(programs.encode()).hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:

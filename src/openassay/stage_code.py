@@ -57,7 +57,9 @@ def digest(stage: str, driver: str) -> str:
 
 def training(driver: str) -> str:
     """sha256 of the code that makes and measures one rerun of a driver: while it is the same, a finished rerun is kept."""
-    made = "openassay.child", "openassay.metrics", "openassay.recipes", "openassay.training"
+    made: tuple[str, ...] = ("openassay.child", "openassay.metrics", "openassay.recipes", "openassay.training")
+    if driver == "replay":
+        made += ("openassay.protocols", "openassay.core.replay")
     parts = [f"{name} {_digest(name)}" for name in modules("rerun", driver) if name.startswith(made)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

@@ -13,15 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from openassay.core.types import FetchRecord, PrepareRecord, Rerun, RerunsRecord
+from openassay.core.evidence import values_of
+from openassay.core.types import FetchRecord, PrepareRecord
 from openassay.faults import BadInput
 from openassay.layout import Layout, cache_home
-from openassay.plan import Plan, Probe, Seeds, check_changes, read_plan
+from openassay.plan import Probe, Seeds, check_changes, read_plan
 from openassay.recipes import Recipe
 from openassay.recipes.python import PythonRecipe
 from openassay.recipes.replay import ReplayRecipe
 from openassay.records import read_record
-from openassay.stages import rerun
+from openassay.stages import judge, rerun
 from openassay.store import Store
 
 MOST_ARMS = 100
@@ -117,11 +118,11 @@ def sweep(layout: Layout, overrides: Sequence[str], num_runs: int, of: str = "fa
     made = rerun.run(replace(aside, digest=aside.identity()), fetched, prepared, Store(cache_home()), beside)
     if made.not_attempted_because:
         raise BadInput(f"{where}: {made.not_attempted_because}")
-    runs = {arm: _reruns(beside, aside, made, arm) for arm in arms}
+    runs = {arm: judge.read_reruns(beside, aside, arm, made.identities.get(arm, ())) for arm in arms}
     return [
         Point(
             changes=_words(values), metric=metric,
-            values=_values(runs[change.arm], metric), faithful=_values(runs[of], metric),
+            values=values_of(runs[change.arm], metric), faithful=values_of(runs[of], metric),
         )
         for change, values in zip(changes, chosen, strict=True) for metric in sorted(recipe.metrics())
     ]  # fmt: skip
@@ -136,14 +137,3 @@ def _change(recipe: Recipe, number: int, of: str, values: dict[str, Any]) -> Pro
     own = {"parameters": values} if isinstance(recipe, PythonRecipe) else {"set": values}
     metric = min(recipe.metrics())
     return Probe(arm=f"point_{number}", of=of, rationale="asked for", metric=metric, expects="higher", **own)  # type: ignore[arg-type]
-
-
-def _reruns(layout: Layout, plan: Plan, made: RerunsRecord, arm: str) -> list[Rerun]:
-    return [
-        read_record(layout.rerun(arm, seed) / "record.json", Rerun)
-        for seed, _ in zip(plan.seeds.arms[arm], made.identities.get(arm, ()), strict=False)
-    ]
-
-
-def _values(runs: list[Rerun], metric: str) -> tuple[float | None, ...]:
-    return tuple(next((m.value for m in run.measurements if m.metric == metric), None) for run in runs)

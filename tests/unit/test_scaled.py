@@ -52,12 +52,12 @@ def test_claims_are_held_at_a_step_that_all_their_curves_have() -> None:
 
 
 @pytest.mark.parametrize("steps", [(6000,), (0, 6000), (333, 6000)])
-def test_where_nothing_of_that_scale_is_published_nothing_is_rerun(steps: tuple[int, ...]) -> None:
+def test_where_the_target_states_nothing_of_that_scale_nothing_is_rerun(steps: tuple[int, ...]) -> None:
     mlp = target("mnist1d_mlp")
     assert mlp.rerun
     recipe, _, problem = scaled_down(mlp.rerun, (with_curve(mlp.claims[0], *steps),), 0.5)
     assert recipe is None
-    assert "publishes no value of that scale" in problem
+    assert "the target states no published value of that scale" in problem
 
 
 def test_a_planned_learning_rate_is_not_cut_short() -> None:

@@ -1,7 +1,7 @@
-"""What is rerun of a training that is scaled down, and what of the same scale has the release published to hold it against?
+"""What is rerun of a training that is scaled down, and what published value of the same scale is it held against?
 
 A scaled-down rerun is never held against the full number, but a native recipe against the release's own published curve at that
-step, a replay against the checkpoints that it still reaches. Where nothing of that scale is published, nothing is rerun.
+step, a replay against the checkpoints that it still reaches. Where the target states none of that scale, nothing is rerun.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def scaled_down(
         return (
             None,
             claims,
-            f"{share}: the release publishes no value of that scale (no claim has a `curve` with such a step)",
+            f"{share}: the target states no published value of that scale (no claim has a `curve` with such a step)",
         )
     training = replace(recipe.recipe, steps=at + 1, evaluation=replace(recipe.recipe.evaluation, at_step=at))
     held = tuple(_at_step(claim, curves[claim.id][at]) if claim.id in curves else _untested(claim) for claim in claims)

@@ -59,7 +59,7 @@ def run(
     reruns: RerunsRecord, layout: Layout,
 ) -> ReleaseVerdict:  # fmt: skip
     """Judge every claim, the controls and the release, from the records alone."""
-    runs = {arm: _reruns(layout, plan, arm, identities) for arm, identities in reruns.identities.items()}
+    runs = {arm: read_reruns(layout, plan, arm, identities) for arm, identities in reruns.identities.items()}
     findings: list[Finding] = []
     for record in (fetched, inspected, prepared, evaluated, reruns):
         findings.extend(record.findings)
@@ -135,7 +135,7 @@ def _not_exercised(replay: ReplayRecord) -> list[Finding]:
     return found
 
 
-def _reruns(layout: Layout, plan: Plan, arm: str, identities: tuple[str, ...]) -> tuple[Rerun, ...]:
+def read_reruns(layout: Layout, plan: Plan, arm: str, identities: tuple[str, ...]) -> tuple[Rerun, ...]:
     """Exactly the reruns that the rerun stage has named, never what else may lie in the folder."""
     found = []
     for seed, identity in zip(
@@ -216,7 +216,7 @@ def _evidence(
     if not claim.testable and plan.rerun:
         because = "nothing in the release lets anybody test this number"
         if plan.scale.steps < 1:
-            because += f" at {plan.scale.steps:g} of its updates"
+            because = f"the target states no published value at {plan.scale.steps:g} of its updates"
     of_arm, baseline = (() if because else runs.get(arm or "", ()) for arm in (claim.arm, claim.baseline))
     failed = [check.array for check in prepared.checks if not check.passed]
     own = [control for control in controls if control.claim == claim.id]

@@ -25,8 +25,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from openassay import protocols, stage_code
-from openassay.core import replay
+from openassay import stage_code
 from openassay.core.curves import scatter_of
 from openassay.core.evidence import NO_VALUES, Evidence, wants_more
 from openassay.core.types import (
@@ -45,18 +44,16 @@ from openassay.faults import Fault
 from openassay.layout import Layout
 from openassay.plan import Plan
 from openassay.provenance import machine, now, package_versions
-from openassay.recipes import Recipe, formats
+from openassay.recipes import Recipe
 from openassay.recipes.job import Execution, Job, Watch
 from openassay.recipes.native import NativeRecipe
 from openassay.recipes.published import PublishedTraining
 from openassay.recipes.python import PythonRecipe
-from openassay.recipes.replay import ReplayRecipe
 from openassay.recipes.run import KILLED
 from openassay.records import (
     BrokenRecord,
     declared,
     digest,
-    program_digest,
     read_record,
     to_plain,
     write_record,
@@ -64,7 +61,6 @@ from openassay.records import (
 )
 from openassay.sandbox import LOG_TAIL, NotPossible, Room, make_room
 from openassay.store import Store, remove_tree
-from openassay.training import tokens
 from openassay.training.recipe import gains_together
 
 FIRST_RUNS = 2
@@ -240,9 +236,6 @@ def _code_and_environment(
     code: dict[str, object] = {"ours": stage_code.training(recipe.driver), "device": plan.execution.device}
     if isinstance(recipe, PublishedTraining):
         code["artifacts"] = {of.name: [of.sha256, of.filename, of.root] for of in fetched.artifacts}
-        code["reading"] = program_digest(Path(formats.__path__[0]), Path(tokens.__path__[0]))
-    if isinstance(recipe, ReplayRecipe):
-        code["protocol"] = program_digest(Path(protocols.__path__[0]), Path(replay.__file__))
     if not isinstance(recipe, PythonRecipe):
         here = machine()
         versions = package_versions(("torch", "transformers", "numpy"))
