@@ -196,7 +196,7 @@ class EvaluationSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class ChangedArm:
     """A changed recipe."""
 
     arm: str
@@ -214,7 +214,7 @@ class Change:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Control(Change):
+class Control(ChangedArm):
     """A deliberately broken recipe that must not pass: if it does, the audit's test has no power."""
 
     claims: tuple[str, ...] | None = None
@@ -228,7 +228,7 @@ class Control(Change):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Probe(Change):
+class Probe(ChangedArm):
     """A modified recipe whose effect is predicted: does the release allow to modify, with the result that one expects?"""
 
     metric: str
@@ -614,7 +614,7 @@ def _check_metrics(target: Target, where: str) -> Iterator[str]:
 
 def _check_controls(target: Target, where: str) -> Iterator[str]:
     assert target.rerun is not None  # noqa: S101 - the caller has looked
-    changes: list[tuple[str, Change]] = [(f"controls.{i}", change) for i, change in enumerate(target.controls)]
+    changes: list[tuple[str, ChangedArm]] = [(f"controls.{i}", change) for i, change in enumerate(target.controls)]
     changes += [(f"probes.{i}", change) for i, change in enumerate(target.probes)]
     permuted = [arm.permute for arm in target.rerun.arms.values()] + [change.permute for _, change in changes]
     prepared = target.prepare is not None or isinstance(target.rerun, PretrainRecipe)  # which permutes what it reads
@@ -640,7 +640,7 @@ def _check_controls(target: Target, where: str) -> Iterator[str]:
         yield from _check_controlled(target, where)
 
 
-def check_changes(recipe: Recipe, changes: list[tuple[str, Change]], where: str) -> Iterator[str]:
+def check_changes(recipe: Recipe, changes: list[tuple[str, ChangedArm]], where: str) -> Iterator[str]:
     """What is wrong with changes of a recipe, each given with its key in the target file."""
     names = list(recipe.arms)
     for key, change in changes:
@@ -736,7 +736,7 @@ def _check_arm(recipe: Recipe, arm: Arm, key: str) -> Iterator[str]:
         yield f"{key}.parameters: the run has no {{{min(unused)}}}: it would change nothing"
 
 
-def _check_difference(recipe: Recipe, change: Change, key: str) -> Iterator[str]:
+def _check_difference(recipe: Recipe, change: ChangedArm, key: str) -> Iterator[str]:
     """Does a change change anything: do its values differ from those of the arm that it is a change of?"""
     base = recipe.arms[change.of]
     if change.permute:

@@ -108,7 +108,7 @@ class Reference:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Family:
+class FamilyNoise:
     """Seed noise that is known from recipes of the same family."""
 
     sd: Positive
@@ -125,7 +125,7 @@ class Scenario:
     """In the order in which they were made; null for one that gave no value."""
     id: str | int | None = None
     metric: Metric = field(default_factory=Metric)
-    family: Family | None = None
+    family: FamilyNoise | None = None
     deterministic: bool | None = None
     paired: bool | None = None
     """Rerun i has the seed and the data order of published value i."""

@@ -56,7 +56,7 @@ def parse_age(text: str) -> timedelta:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class PastAudit:
     """One audit in a target's history."""
 
     finished_at: str
@@ -82,7 +82,7 @@ class Entry:
 
 def entry_of(
     layout: Layout, *, why: str, duration_s: float | None, marks: dict[str, str] | None, asked: tuple[str, ...] = ()
-) -> Entry | None:
+) -> PastAudit | None:
     """The audit whose records lie there, or that was published; None when there is none."""
     path = layout.latest(layout.verdict)
     if not path.is_file():
@@ -90,7 +90,7 @@ def entry_of(
     verdict = read_record(path, ReleaseVerdict)
     fetch = layout.record("fetch")
     fetched = read_record(fetch, FetchRecord).artifacts if fetch.is_file() else ()
-    return Entry(
+    return PastAudit(
         finished_at=verdict.provenance.finished_at, why=why, outcome=verdict.outcome, reason=verdict.reason,
         score=verdict.score.value, coverage=verdict.score.coverage, claims={claim.id: claim.outcome for claim in verdict.claims},
         artifacts={artifact.name: artifact.fetched for artifact in fetched}, plan_digest=verdict.plan_digest,
@@ -99,16 +99,16 @@ def entry_of(
     )  # fmt: skip
 
 
-def history(layout: Layout) -> list[Entry]:
+def history(layout: Layout) -> list[PastAudit]:
     """Every audit of a target that is known, the oldest first; one that plain `dvc repro` made is added by its records."""
-    entries: list[Entry] = []
+    entries: list[PastAudit] = []
     if layout.history.is_file():
         # not splitlines: a reason may hold a letter that Unicode calls the end of a line
         lines = layout.history.read_bytes().removesuffix(b"\n").split(b"\n")
         for number, line in enumerate(lines if lines != [b""] else [], start=1):
             where = f"{layout.history.relative_to(layout.root).as_posix()}, line {number}"
             try:
-                entry: Entry = parse(Entry, json.loads(line), where)
+                entry: PastAudit = parse(PastAudit, json.loads(line), where)
                 if datetime.fromisoformat(entry.finished_at).tzinfo is None:
                     raise BadInput(f"{where}: finished_at: a time with its zone is needed, found {entry.finished_at!r}")
             except (ValueError, RecursionError):  # a line that was cut off by a full disk, a date that is none
@@ -123,12 +123,12 @@ def history(layout: Layout) -> list[Entry]:
     return entries
 
 
-def write_history(layout: Layout, entries: list[Entry]) -> None:
+def write_history(layout: Layout, entries: list[PastAudit]) -> None:
     """Keep a target's history."""
     write_text(layout.history, "".join(json.dumps(to_plain(entry), ensure_ascii=False) + "\n" for entry in entries))
 
 
-def got_worse(before: Entry, after: Entry) -> list[str]:
+def got_worse(before: PastAudit, after: PastAudit) -> list[str]:
     """What is worse than it was: outcomes of the release and of its claims, and artifacts that can no longer be had."""
     worse = []
     if RANK[after.outcome] < RANK[before.outcome]:
@@ -192,7 +192,7 @@ def marks_of(target: Target) -> dict[str, str]:
 
 
 def why_due(
-    last: Entry | None, plan_digest: str, age: timedelta | None, marks: dict[str, str] | None, today: datetime
+    last: PastAudit | None, plan_digest: str, age: timedelta | None, marks: dict[str, str] | None, today: datetime
 ) -> str:
     """Why is an audit due? Empty when it is not.
 
@@ -316,7 +316,7 @@ def _audit_one(
     )  # fmt: skip
 
 
-def _told(last: Entry, marks: dict[str, str]) -> dict[str, str]:
+def _told(last: PastAudit, marks: dict[str, str]) -> dict[str, str]:
     """Where the sources pointed at the last audit, with what could not be asked then as it is now."""
     known = last.upstream or {}
     return {

@@ -18,7 +18,7 @@ import numpy as np
 import yaml
 
 from openassay.records import parse
-from openassay.training.parallel import Member, train_together
+from openassay.training.parallel import SeedTraining, train_together
 from openassay.training.recipe import TrainingRecipe
 from openassay.training.trainer import train
 
@@ -56,7 +56,7 @@ def main() -> None:
         of = recipe(name)
         works: dict[int, Callable[[], object]] = {0: lambda of=of: train(of, data, seed=0, device=DEVICE)}  # type: ignore[misc]
         for count in TOGETHER:
-            members = [Member(recipe=of, data=data, seed=seed) for seed in range(count)]
+            members = [SeedTraining(recipe=of, data=data, seed=seed) for seed in range(count)]
             works[count] = lambda members=members: train_together(members, device=DEVICE)  # type: ignore[misc]
         taken: dict[int, list[float]] = {count: [] for count in works}
         for _ in range(ROUNDS + 1):

@@ -15,7 +15,7 @@ from releases.stages import audit
 
 from openassay.core.types import Finding
 from openassay.plan import Glue, read_plan
-from openassay.report.page import Evidence, number, render, web_address
+from openassay.report.page import PageInputs, number, render, web_address
 from openassay.stages import report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -32,7 +32,7 @@ HOSTILE = [
 
 
 @pytest.fixture(scope="module")
-def evidence(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Evidence:
+def evidence(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> PageInputs:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPENASSAY_CACHE", str(session_cache))
         root = make_project(tmp_path_factory.mktemp("page"))
@@ -43,7 +43,7 @@ def evidence(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> E
 
 
 @pytest.fixture(scope="module")
-def hostile(evidence: Evidence) -> str:
+def hostile(evidence: PageInputs) -> str:
     findings = tuple(Finding(stage="inspect", kind=text, message=text) for text in HOSTILE)
     release = replace(evidence.plan.release, title=HOSTILE[0], homepage=HOSTILE[4], paper=HOSTILE[1], note=HOSTILE[2])
     claim = evidence.verdict.claims[0]
@@ -108,7 +108,7 @@ def test_a_browser_runs_nothing_of_a_hostile_release(hostile: str, tmp_path: Pat
 
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-def test_a_browser_shows_verdict_score_coverage_and_figure(evidence: Evidence, tmp_path: Path) -> None:
+def test_a_browser_shows_verdict_score_coverage_and_figure(evidence: PageInputs, tmp_path: Path) -> None:
     dom = dump(render(evidence), tmp_path)
     text = re.sub(r"<[^>]+>", " ", dom)
     for word in (
@@ -127,7 +127,7 @@ def test_a_browser_shows_verdict_score_coverage_and_figure(evidence: Evidence, t
     assert dom.count("<img ") == 1  # this release has no curves
 
 
-def test_the_same_records_give_the_same_page(evidence: Evidence) -> None:
+def test_the_same_records_give_the_same_page(evidence: PageInputs) -> None:
     assert render(evidence) == render(evidence)
 
 

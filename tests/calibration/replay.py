@@ -24,12 +24,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from releases import language as mini
 
 from openassay.core.replay import Statistics, floors, judge_replay, round_to
-from openassay.protocols.changes import Change, Halved, Shuffled, Skipped, changes
+from openassay.protocols.changes import Change, Halved, Reshuffled, Skipped, changes
 from openassay.protocols.explain import mislabelled, rank
 from openassay.protocols.forensics import initialisation
 from openassay.protocols.prefix import (
     CONTROLS,
-    Release,
+    ReplayInputs,
     default_replicas,
     exercised,
     faithful,
@@ -142,7 +142,7 @@ DEFECTS = (
     Defect(name="eps 1e-6", explained_by="eps 1e-06", recipe=_optimizer(eps=1e-6)),
     Defect(name="no clipping", explained_by="no clipping", recipe=lambda r: replace(r, clip_norm=None)),
     Defect(name="batch half", explained_by="half the batch", recipe=lambda r: replace(r, batch_size=4)),
-    Defect(name="order shuffled", explained_by="the declared order", tokens=lambda t, _: Shuffled(t, 2048, 7)),
+    Defect(name="order shuffled", explained_by="the declared order", tokens=lambda t, _: Reshuffled(t, 2048, 7)),
     Defect(name="30 % duplicated", explained_by=None, tokens=lambda t, _: _Duplicated(t)),
     Defect(name="a batch skipped at 20", explained_by="a batch skipped", tokens=lambda t, _: Skipped(t, 160, 8)),
     Defect(name="offset by one token", explained_by="cut one token later", tokens=lambda t, _: t.shifted(1)),
@@ -166,7 +166,7 @@ DEFECTS = (
 )  # fmt: skip
 
 
-def plant(defect: Defect, stated: LanguageRecipe, seed: int, last: int, stored: Any = "fp32") -> Release:
+def plant(defect: Defect, stated: LanguageRecipe, seed: int, last: int, stored: Any = "fp32") -> ReplayInputs:
     """The release of a training with the defect, under the recipe without it."""
     honest = mini.tokens(order=seed)
     true = defect.recipe(stated)
@@ -183,7 +183,7 @@ def plant(defect: Defect, stated: LanguageRecipe, seed: int, last: int, stored: 
     return mini.published(stated, honest, kept, losses, stored=stored)
 
 
-def beside(released: dict[str, Release], horizons: tuple[int, ...], numerics: Numerics) -> Beside:
+def beside(released: dict[str, ReplayInputs], horizons: tuple[int, ...], numerics: Numerics) -> Beside:
     """The auditor's replay, its replicas and the plain comparison with every release; all share step 0, tokens and recipe."""
     some = replace(next(iter(released.values())), losses=np.zeros(horizons[-1]))  # a log of all updates
     setting = prefix_setting(some, horizons)
@@ -227,7 +227,7 @@ def defects(seed: int, numerics: Numerics, say: Callable[[str], None]) -> dict[s
     say(f"seed {seed}: floors {floor}")
     listed = [
         *changes(stated, tokens, updates=64),
-        Change(name="the declared order", field="tokens", recipe=stated, tokens=Shuffled(tokens, 2048, 7)),
+        Change(name="the declared order", field="tokens", recipe=stated, tokens=Reshuffled(tokens, 2048, 7)),
         Change(
             name="the other tokenizer",
             field="tokens",

@@ -18,7 +18,7 @@ from releases.miniature import add_release, make_project, target, write_index, w
 
 from openassay.core.types import Outcome
 from openassay.faults import BadInput
-from openassay.schedule import Done, Entry, Summary, got_worse, parse_age, to_markdown, why_due
+from openassay.schedule import Done, PastAudit, Summary, got_worse, parse_age, to_markdown, why_due
 
 BIN = Path(sys.executable).parent
 
@@ -173,7 +173,7 @@ def test_a_mistake_is_one_line(project: Path, arguments: tuple[str, ...], messag
     assert (out, len(complaints.splitlines())) == ("", 1)
 
 
-ENTRY = Entry(
+ENTRY = PastAudit(
     finished_at="2026-11-01T00:00:00Z", why="never audited", outcome=Outcome.REPRODUCED, reason="", score=1.0, coverage=1.0,
     claims={"a": Outcome.REPRODUCED, "b": Outcome.INCONCLUSIVE}, artifacts={"code": True}, plan_digest="p",
     rules_version="1", openassay="0", duration_s=1.0, upstream={"code": "abc", "data": "unknown: no network"},
@@ -206,7 +206,7 @@ TODAY = datetime(2026, 11, 22, tzinfo=UTC)
     ],
 )
 def test_an_audit_is_due_for_a_reason(
-    last: Entry | None, digest: str, age: str | None, marks: dict[str, str] | None, why: str
+    last: PastAudit | None, digest: str, age: str | None, marks: dict[str, str] | None, why: str
 ) -> None:
     assert why_due(last, digest, parse_age(age) if age else None, marks, TODAY) == why
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from safetensors.numpy import load
 
-from openassay.protocols.changes import Shuffled, Skipped
+from openassay.protocols.changes import Reshuffled, Skipped
 from openassay.training.lm import LanguageTraining, initial_weights
 from openassay.training.numerics import ContiguousTokens, Numerics, Tokens
 from releases.pythia import TINY, Files, in_order, items, make, recipe_of, tokens_files, weights_file
@@ -173,7 +173,7 @@ DEFECTS = (
     Defect(name="dropout 0.1", seen_by="differs", explained_by="dropout 0.1",
            trained={"architecture.hidden_dropout": 0.1, "architecture.attention_dropout": 0.1},
            options={"numerics": Numerics(dropout_seed=999)}),
-    Defect(name="another order", seen_by="differs", fed=lambda: Shuffled(honest(), 16 * SIZE.batch, 7)),
+    Defect(name="another order", seen_by="differs", fed=lambda: Reshuffled(honest(), 16 * SIZE.batch, 7)),
     Defect(name="begins one batch later", seen_by="differs", explained_by="begins one batch later", fed=lambda: Skipped(honest(), 0, SIZE.batch)),
     Defect(name="a batch skipped", seen_by="differs", explained_by="a batch skipped at update 4", fed=lambda: Skipped(honest(), 4 * SIZE.batch, SIZE.batch)),
     Defect(name="batches repeated", seen_by="differs", fed=lambda: Repeated(honest())),

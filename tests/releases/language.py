@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from openassay.protocols.prefix import Release
+from openassay.protocols.prefix import ReplayInputs
 from openassay.training.language import (
     Architecture,
     Initialisation,
@@ -123,15 +123,15 @@ def published(
     weights: dict[int, dict[str, np.ndarray]],
     losses: np.ndarray | None,
     **values: Any,
-) -> Release:
+) -> ReplayInputs:
     """A release of these weights under that recipe."""
-    return Release(
+    return ReplayInputs(
         recipe=stated, tokens=sequences, steps=tuple(sorted(weights)), weights=weights.__getitem__, losses=losses,
         **{"stored": "fp32", **values},
     )  # fmt: skip
 
 
-def release(seed: int = 0, keep: tuple[int, ...] = (0, 16, 64), **values: Any) -> Release:
+def release(seed: int = 0, keep: tuple[int, ...] = (0, 16, 64), **values: Any) -> ReplayInputs:
     """An honest release."""
     stated, sequences = recipe(), tokens(order=seed)
     weights, losses = train(stated, sequences, seed, keep)

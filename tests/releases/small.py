@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from openassay.checks.read import read_release
-from openassay.checks.release import Release
+from openassay.checks.release import PublishedFiles
 
 Files = dict[str, Any]
 
@@ -27,7 +27,7 @@ def write(folder: Path, files: Files) -> Path:
     return folder
 
 
-def release(folder: Path, files: Files) -> Release:
+def release(folder: Path, files: Files) -> PublishedFiles:
     """The files, written and read."""
     return read_release(write(folder, files))
 

@@ -22,7 +22,7 @@ from openassay.protocols.explain import Explanation, mislabelled, rank
 from openassay.protocols.forensics import inspect_checkpoints
 from openassay.protocols.prefix import (
     CONTROLS,
-    Release,
+    ReplayInputs,
     default_replicas,
     exercised,
     faithful,
@@ -70,7 +70,7 @@ class Auditor:
 
 @pytest.fixture(scope="module")
 def auditor(tmp_path_factory: pytest.TempPathFactory) -> Auditor:
-    def released(name: str | None) -> Release:
+    def released(name: str | None) -> ReplayInputs:
         return RERUN.release(written(tmp_path_factory.mktemp("release"), name))
 
     honest, own = released(None), Numerics()

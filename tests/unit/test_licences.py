@@ -51,7 +51,7 @@ RANK = {"fails": 0, "unknown": 1, "passes": 2}
         ("Meta Llama 3 Community License Agreement", "fails", "fails"),
         ("Llama 3.1 Community License", "fails", "fails"),
         ("bigscience-bloom-rail-1.0", "fails", "fails"),
-        ("Gemma Terms of Use", "fails", "fails"),
+        ("Gemma LicenceTerms of Use", "fails", "fails"),
         ("arXiv.org perpetual, non-exclusive license 1.0", "fails", "fails"),
         ("arXiv", "unknown", "unknown"),  # arXiv offers several licences
         ("microsoft-research-license", "fails", "fails"),

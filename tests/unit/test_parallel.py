@@ -22,10 +22,10 @@ from openassay.recipes.job import Arm, Job, Watch, save_arrays
 from openassay.recipes.native import NativeRecipe
 from openassay.records import parse
 from openassay.training import trainer
-from openassay.training.mismatch import RecipeMismatch
-from openassay.training.parallel import Ended, Member, train_together
+from openassay.training.mismatch import RecipeMismatch, TimeLimit
+from openassay.training.parallel import Ended, SeedTraining, train_together
 from openassay.training.recipe import TrainingRecipe, gains_together, num_weights
-from openassay.training.trainer import NotWorthwhile, TimeLimit, Training, build, train
+from openassay.training.trainer import NotWorthwhile, Training, build, train
 
 REPO = Path(__file__).parents[2]
 ABOVE_FLOOR = 5
@@ -132,7 +132,7 @@ def floor(of: TrainingRecipe, data: dict[str, Any], seed: int) -> float:
     return max(apart(moved, train(of, data, seed=seed)), ULP)
 
 
-def check(members: list[Member], found: list[Ended]) -> None:
+def check(members: list[SeedTraining], found: list[Ended]) -> None:
     """Is each as it would be by itself, within the floor?"""
     for member, together in zip(members, found, strict=True):
         alone = train(member.recipe, member.data, seed=member.seed)
@@ -148,7 +148,7 @@ def check(members: list[Member], found: list[Ended]) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_seeds_that_are_trained_together_come_out_as_each_by_itself(case: str, data: dict[str, Any]) -> None:
     of = recipe(**CASES[case])
-    members = [Member(recipe=of, data=data, seed=seed) for seed in (3, 0, 8)]
+    members = [SeedTraining(recipe=of, data=data, seed=seed) for seed in (3, 0, 8)]
     found = train_together(members)
     check(members, found)
     assert min(apart(found[0], found[1]), apart(found[1], found[2])) > 1e-3  # the seeds do differ
@@ -157,12 +157,12 @@ def test_seeds_that_are_trained_together_come_out_as_each_by_itself(case: str, d
 def test_arms_that_differ_in_numbers_are_trained_together(data: dict[str, Any]) -> None:
     shuffled = data | {"y": np.random.default_rng(1).permutation(data["y"])}
     members = [
-        Member(recipe=recipe(), data=data, seed=0),
-        Member(recipe=recipe(optimizer=ADAM | {"learning_rate": 0.02}), data=data, seed=0),
-        Member(recipe=recipe(optimizer=ADAM | {"weight_decay": 0.2}, clip_norm=0.1), data=shuffled, seed=0),
-        Member(recipe=recipe(optimizer={"name": "sgd", "learning_rate": 0.2}), data=data, seed=0),
-        Member(recipe=recipe(schedule={"name": "linear", "warmup_steps": 5}), data=data, seed=1),
-        Member(recipe=recipe(), data=data, seed=1),
+        SeedTraining(recipe=recipe(), data=data, seed=0),
+        SeedTraining(recipe=recipe(optimizer=ADAM | {"learning_rate": 0.02}), data=data, seed=0),
+        SeedTraining(recipe=recipe(optimizer=ADAM | {"weight_decay": 0.2}, clip_norm=0.1), data=shuffled, seed=0),
+        SeedTraining(recipe=recipe(optimizer={"name": "sgd", "learning_rate": 0.2}), data=data, seed=0),
+        SeedTraining(recipe=recipe(schedule={"name": "linear", "warmup_steps": 5}), data=data, seed=1),
+        SeedTraining(recipe=recipe(), data=data, seed=1),
     ]
     found = train_together(members)
     check(members, found)
@@ -171,26 +171,26 @@ def test_arms_that_differ_in_numbers_are_trained_together(data: dict[str, Any]) 
 
 def test_examples_of_their_own_size_and_values_are_each_members(data: dict[str, Any]) -> None:
     other = data | {"x": data["x"][::-1].copy(), "x_test": data["x_test"] * 2}
-    members = [Member(recipe=recipe(), data=of, seed=0) for of in (data, other)]
+    members = [SeedTraining(recipe=recipe(), data=of, seed=0) for of in (data, other)]
     check(members, train_together(members))
 
 
 def test_more_test_examples_than_are_measured_at_once(data: dict[str, Any]) -> None:
     many = data | {"x_test": np.tile(data["x_test"], (17, 1)), "y_test": np.tile(data["y_test"], 17)}
-    found = train_together([Member(recipe=recipe(), data=many, seed=0)])
+    found = train_together([SeedTraining(recipe=recipe(), data=many, seed=0)])
     assert len(many["x_test"]) > 2000
-    assert found == train_together([Member(recipe=recipe(), data=data, seed=0)])
+    assert found == train_together([SeedTraining(recipe=recipe(), data=data, seed=0)])
 
 
 def test_the_same_group_gives_the_same_numbers(data: dict[str, Any]) -> None:
-    members = [Member(recipe=recipe(model=GRU), data=data, seed=seed) for seed in range(3)]
+    members = [SeedTraining(recipe=recipe(model=GRU), data=data, seed=seed) for seed in range(3)]
     assert train_together(members) == train_together(members)
 
 
 def test_a_member_that_diverges_ends_for_itself(data: dict[str, Any]) -> None:
     wild = {"name": "sgd", "learning_rate": 1e30}
     members = [
-        Member(recipe=recipe(optimizer=optimizer, clip_norm=clip), data=data, seed=0)
+        SeedTraining(recipe=recipe(optimizer=optimizer, clip_norm=clip), data=data, seed=0)
         for optimizer, clip in ((ADAM, 1.0), (wild, None), (ADAM, None))
     ]
     found = train_together(members)
@@ -204,7 +204,7 @@ def test_a_member_that_diverges_ends_for_itself(data: dict[str, Any]) -> None:
 
 def test_a_group_of_which_all_diverge_ends(data: dict[str, Any]) -> None:
     wild = recipe(optimizer={"name": "sgd", "learning_rate": 1e30}, steps=10**9)
-    found = train_together([Member(recipe=wild, data=data, seed=seed) for seed in range(2)], timeout_s=60)
+    found = train_together([SeedTraining(recipe=wild, data=data, seed=seed) for seed in range(2)], timeout_s=60)
     assert all(isinstance(of, Training) and math.isnan(of.value) for of in found)
 
 
@@ -212,7 +212,7 @@ def test_a_member_that_is_doomed_ends_for_itself(data: dict[str, Any]) -> None:
     def long(curve: list[tuple[int, float]]) -> str:
         return "long enough" if len(curve) == 3 else ""
 
-    members = [Member(recipe=recipe(), data=data, seed=seed) for seed in range(2)]
+    members = [SeedTraining(recipe=recipe(), data=data, seed=seed) for seed in range(2)]
     stopped, other = train_together([replace(members[0], is_doomed=long), members[1]])
     assert isinstance(stopped, NotWorthwhile)
     assert str(stopped) == "long enough"
@@ -223,17 +223,17 @@ def test_a_member_that_is_doomed_ends_for_itself(data: dict[str, Any]) -> None:
 def test_a_group_that_takes_too_long_is_stopped(data: dict[str, Any]) -> None:
     endless = recipe(steps=10**9)
     wild = replace(endless, optimizer=replace(endless.optimizer, name="sgd", learning_rate=1e30))
-    members = [Member(recipe=of, data=data, seed=0) for of in (endless, wild)]
+    members = [SeedTraining(recipe=of, data=data, seed=0) for of in (endless, wild)]
     found = train_together(members, timeout_s=0.5)
     assert isinstance(found[0], TimeLimit)
     assert isinstance(found[1], Training)  # it had diverged before
 
 
 def test_members_that_share_no_computation_are_refused(data: dict[str, Any]) -> None:
-    one = Member(recipe=recipe(), data=data, seed=0)
+    one = SeedTraining(recipe=recipe(), data=data, seed=0)
     for changes in ({"model": CNN}, {"batching": {"size": 8, "order": "shuffled"}}, {"steps": 81}):
         with pytest.raises(RecipeMismatch, match="may differ in seed, data, optimizer, schedule and clip_norm only"):
-            train_together([one, Member(recipe=recipe(**changes), data=data, seed=1)])
+            train_together([one, SeedTraining(recipe=recipe(**changes), data=data, seed=1)])
 
 
 MISFITS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
@@ -254,20 +254,20 @@ def test_what_does_not_fit_is_named_in_one_line(
 ) -> None:
     of = recipe(**changes)
     with pytest.raises(RecipeMismatch, match=says) as refused:
-        train_together([Member(recipe=of, data=data | arrays, seed=seed) for seed in range(2)])
+        train_together([SeedTraining(recipe=of, data=data | arrays, seed=seed) for seed in range(2)])
     assert "\n" not in str(refused.value)
 
 
 def test_targets_of_any_member_are_looked_at(data: dict[str, Any]) -> None:
     wrong = data | {"y": np.full(72, 3)}
     with pytest.raises(RecipeMismatch, match="classes 3 to 3"):
-        train_together([Member(recipe=recipe(), data=of, seed=0) for of in (data, wrong)])
+        train_together([SeedTraining(recipe=recipe(), data=of, seed=0) for of in (data, wrong)])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 @pytest.mark.parametrize("case", ["mlp", "cnn", "gru", "mlp, clipped"])
 def test_a_gpu_gives_the_same_but_for_rounding(case: str, data: dict[str, Any]) -> None:
-    members = [Member(recipe=recipe(**CASES[case]), data=data, seed=seed) for seed in range(3)]
+    members = [SeedTraining(recipe=recipe(**CASES[case]), data=data, seed=seed) for seed in range(3)]
     for on_gpu, on_cpu in zip(train_together(members, device="cuda"), train_together(members), strict=True):
         assert apart(on_gpu, on_cpu) < 1e-4
 

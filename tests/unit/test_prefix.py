@@ -10,11 +10,11 @@ import pytest
 from releases import language as mini
 
 from openassay.core.replay import Standing, round_to
-from openassay.protocols.changes import Halved, Shuffled, Skipped, changes
+from openassay.protocols.changes import Halved, Reshuffled, Skipped, changes
 from openassay.protocols.explain import explain
 from openassay.protocols.forensics import initialisation, inspect_checkpoints, largest_step
 from openassay.protocols.ladder import ladder
-from openassay.protocols.prefix import Release, available_horizons, replay_prefix
+from openassay.protocols.prefix import ReplayInputs, available_horizons, replay_prefix
 from openassay.protocols.segment import replay_segment
 from openassay.training.lm import LanguageTraining, initial_weights
 from openassay.training.numerics import ContiguousTokens, Numerics
@@ -39,16 +39,16 @@ def trained(name: str = "honest") -> tuple[dict[int, dict[str, np.ndarray]], np.
     if name == "learning rate":
         true = replace(STATED, learning_rate=replace(STATED.learning_rate, peak=3.3e-3, minimum=3.3e-4))
     if name == "order":
-        tokens = Shuffled(TOKENS, 128, 5)
+        tokens = Reshuffled(TOKENS, 128, 5)
     return mini.train(true, tokens, 0, KEEP, numerics=Numerics(permuted=77))
 
 
-def release(name: str = "honest", **values) -> Release:
+def release(name: str = "honest", **values) -> ReplayInputs:
     weights, losses = trained(name)
     return mini.published(STATED, TOKENS, weights, values.pop("losses", losses), **values)
 
 
-def replay(of: Release, **options):
+def replay(of: ReplayInputs, **options):
     return replay_prefix(of, updates=AT, probes=False, **options)
 
 
@@ -207,8 +207,8 @@ def test_tokens_in_another_order_are_the_same_tokens() -> None:
     def every(tokens, count: int = 12):
         return np.concatenate([tokens.items(at, 3) for at in range(0, count, 3)])
 
-    assert sorted(map(tuple, every(Shuffled(TOKENS, 12, 1)))) == sorted(map(tuple, every(TOKENS)))
-    assert np.array_equal(Shuffled(TOKENS, 12, 1).items(12, 4), TOKENS.items(12, 4))
+    assert sorted(map(tuple, every(Reshuffled(TOKENS, 12, 1)))) == sorted(map(tuple, every(TOKENS)))
+    assert np.array_equal(Reshuffled(TOKENS, 12, 1).items(12, 4), TOKENS.items(12, 4))
     assert np.array_equal(every(Skipped(TOKENS, 6, 3))[6:], TOKENS.items(9, 6))
     assert np.array_equal(Halved(TOKENS, 9).items(1, 2)[0], TOKENS.items(0, 1)[0, 8:17])
     assert np.array_equal(TOKENS.shifted(1).items(0, 1)[0, :-1], TOKENS.items(0, 1)[0, 1:])

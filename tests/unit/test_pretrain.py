@@ -18,7 +18,7 @@ from openassay.core.types import RerunStatus
 from openassay.faults import BadInput
 from openassay.layout import Layout
 from openassay.plan import make_plan, read_target
-from openassay.recipes.job import Arm, Execution, Job
+from openassay.recipes.job import Arm, Job, RunResult
 from openassay.recipes.pretrain import PretrainRecipe
 from openassay.records import parse, to_plain
 from openassay.training.numerics import Numerics
@@ -141,7 +141,7 @@ def recipe(**values: Any) -> PretrainRecipe:
     return made
 
 
-def run(folder: Path, arm: Arm = Arm(), seed: int = 5, timeout_s: float = 600.0, **values: Any) -> Execution:  # noqa: B008
+def run(folder: Path, arm: Arm = Arm(), seed: int = 5, timeout_s: float = 600.0, **values: Any) -> RunResult:  # noqa: B008
     job = Job(
         arm=arm, seed=seed, data=None, artifacts={"all": str(folder)}, python=None, glue=None, out=folder, device="cpu",
         threads=1, timeout_s=timeout_s,
@@ -149,7 +149,7 @@ def run(folder: Path, arm: Arm = Arm(), seed: int = 5, timeout_s: float = 600.0,
     return recipe(**values).execute(job)
 
 
-def values_of(found: Execution) -> dict[str, float | None]:
+def values_of(found: RunResult) -> dict[str, float | None]:
     return {of.metric: of.value for of in found.measurements}
 
 

@@ -28,7 +28,7 @@ from openassay.layout import Layout
 from openassay.plan import make_plan, read_target, write_plan
 from openassay.recipes.formats import read_recipe
 from openassay.recipes.formats.draft import complete
-from openassay.recipes.job import Arm, Execution, Job
+from openassay.recipes.job import Arm, Job, RunResult
 from openassay.recipes.losses import LossLog, rounding_unit
 from openassay.recipes.published import TokenFiles
 from openassay.recipes.replay import ReplayRecipe
@@ -124,7 +124,7 @@ def publish(folder: Path, *, second_beta: float = 0.95) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def rerun(folder: Path, data: dict[str, Any], device: str = "cpu") -> Execution:
+def rerun(folder: Path, data: dict[str, Any], device: str = "cpu") -> RunResult:
     recipe = parse(ReplayRecipe, data, "target")
     assert recipe.problem == ""
     job = Job(

@@ -14,7 +14,7 @@ import pytest
 from releases.miniature import add_release, make_project
 from releases.stages import SETTINGS
 
-from openassay.core.evidence import Evidence as Judged
+from openassay.core.evidence import Evidence
 from openassay.core.openness import openness
 from openassay.core.types import (
     Citation,
@@ -35,7 +35,7 @@ from openassay.core.types import (
 )
 from openassay.core.verdict import headline, judge_claim, judge_release, score_release
 from openassay.plan import Plan
-from openassay.report.page import OPEN, Evidence, best_of, chance, meaning, power_table, render, stamp
+from openassay.report.page import OPEN, PageInputs, best_of, chance, meaning, power_table, render, stamp
 from openassay.stages import judge
 from openassay.stages import plan as planning
 
@@ -67,14 +67,14 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
         return planning.run(add_release(root, "honest"), SETTINGS)
 
 
-def evidence(plan: Plan, *given: tuple[Claim, tuple[float | None, ...]], control: str = "") -> Evidence:
+def evidence(plan: Plan, *given: tuple[Claim, tuple[float | None, ...]], control: str = "") -> PageInputs:
     """Claims and their reruns, judged as an audit would."""
     plan = replace(plan, claims=tuple(claim for claim, _ in given))
     planned = {"faithful": PLANNED}
     verdicts = []
     for of, runs in given:
         statuses = tuple(RerunStatus.DIVERGED if value is None else RerunStatus.FINISHED for value in runs)
-        found = Judged(
+        found = Evidence(
             claim=of, design=plan.design(of, planned), values=runs, statuses=statuses, control=control,
             not_attempted_because="" if runs else "the data are gone",
         )  # fmt: skip
@@ -90,7 +90,7 @@ def evidence(plan: Plan, *given: tuple[Claim, tuple[float | None, ...]], control
         reason=reason, score=score_release(claims), claims=claims, controls=(), curves=(), openness=openness([], None, ()),
         study=(), modify=(), findings=(), provenance=provenance,
     )  # fmt: skip
-    return Evidence(
+    return PageInputs(
         plan=plan, verdict=verdict, runs={}, planned=planned, glue=None, fetched=FetchRecord(artifacts=(), findings=()),
         inspected=InspectRecord(
             components=(), detected=(), checks=(), citations=(), licences={}, unreadable={}, findings=()

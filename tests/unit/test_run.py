@@ -26,7 +26,7 @@ import openassay
 from openassay.core.types import RerunStatus
 from openassay.faults import BadInput
 from openassay.recipes import run as run_module
-from openassay.recipes.job import DATA_FILE, Arm, Execution, Job, fill, load_arrays, permuted, placeholders
+from openassay.recipes.job import DATA_FILE, Arm, Job, RunResult, fill, load_arrays, permuted, placeholders
 from openassay.recipes.native import NativeRecipe
 from openassay.recipes.python import (
     BestEpoch,
@@ -78,7 +78,7 @@ def python_recipe(run: Run, *measure: Measure, **more: Any) -> PythonRecipe:
     return PythonRecipe(driver="python", run=run, measure=measure, **more)
 
 
-def number(of: Execution) -> float | None:
+def number(of: RunResult) -> float | None:
     assert of.status is FINISHED, of.reason
     return of.measurements[0].value
 

@@ -16,10 +16,10 @@ from openassay.faults import BadInput
 from openassay.layout import Layout
 from openassay.plan import read_target
 from openassay.records import to_plain
-from openassay.schedule import Entry, audit_all, history, marks_of, parse_age, write_history
+from openassay.schedule import PastAudit, audit_all, history, marks_of, parse_age, write_history
 
 SETTINGS = ("profile=smoke", "judge=default", "tracking=none", "execution=cpu")
-ENTRY = Entry(
+ENTRY = PastAudit(
     finished_at="2026-11-01T00:00:00Z", why="never audited", outcome=Outcome.REPRODUCED, reason="", score=1.0, coverage=1.0,
     claims={}, artifacts={}, plan_digest="p", rules_version="1", openassay="0", duration_s=1.0, upstream=None,
 )  # fmt: skip

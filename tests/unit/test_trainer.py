@@ -17,10 +17,9 @@ from openassay.core.types import RerunStatus
 from openassay.recipes.job import Arm, Job, Watch, save_arrays
 from openassay.recipes.native import NativeRecipe
 from openassay.records import parse
+from openassay.training.mismatch import RecipeMismatch, TimeLimit
 from openassay.training.recipe import Batching, Schedule, TrainingRecipe
 from openassay.training.trainer import (
-    RecipeMismatch,
-    TimeLimit,
     batches,
     build,
     learning_rate_factor,

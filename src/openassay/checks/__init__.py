@@ -25,7 +25,7 @@ class Inspected:
     detected: tuple[ComponentDetected, ...] = ()
 
 
-class Check(Protocol):
+class DeclarationCheck(Protocol):
     """One question to a release."""
 
     @property
@@ -151,7 +151,7 @@ class NoClaim:
             yield {}
 
 
-CHECKS: tuple[Check, ...] = (
+CHECKS: tuple[DeclarationCheck, ...] = (
     ComponentAbsent(),
     ComponentUndeclared(),
     ComponentSeen(),

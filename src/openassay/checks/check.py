@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from openassay.checks.release import Release
-from openassay.core.types import CheckAnswer, Evidence, Problem
+from openassay.checks.release import PublishedFiles
+from openassay.core.types import CheckAnswer, Excerpt, Problem
 
 MAX_PROBLEMS = 40
 MAX_LOOKED_AT = 6
@@ -22,14 +22,14 @@ class Contradiction:
     """Something is wrong: what fills the message, and the places that show it."""
 
     values: dict[str, Any]
-    evidence: tuple[Evidence, ...]
+    evidence: tuple[Excerpt, ...]
 
 
 @dataclass(frozen=True)
 class Agreement:
     """Something was compared and is right, or was recorded."""
 
-    evidence: tuple[Evidence, ...]
+    evidence: tuple[Excerpt, ...]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class NotAsked:
 Seen = Contradiction | Agreement | NotAsked
 
 
-class Check(Protocol):
+class ConsistencyCheck(Protocol):
     """One question to a release's files."""
 
     @property
@@ -55,15 +55,15 @@ class Check(Protocol):
         """What a release must hold for the question to be asked."""
         ...
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """What is there, as far as the question goes."""
         ...
 
 
-def answer(check: Check, release: Release) -> CheckAnswer:
+def answer(check: ConsistencyCheck, release: PublishedFiles) -> CheckAnswer:
     """Ask one check: fail where anything contradicts, pass where something was compared, otherwise it cannot be asked."""
     problems: list[Problem] = []
-    agreed: list[Evidence] = []
+    agreed: list[Excerpt] = []
     reasons: list[str] = []
     more = 0
     template = " ".join((type(check).__doc__ or "").split())

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen
 from openassay.checks.hyperparameters import Recipe, recipes, tokens_of
-from openassay.checks.release import Checkpoint, Config, Items, Release, Tokenizer, Value
+from openassay.checks.release import Config, Items, PublishedFiles, SavedWeights, Tokenizer, Value
 from openassay.checks.scalars import as_number
-from openassay.core.types import Evidence
+from openassay.core.types import Excerpt
 
 
 class CheckpointsAlike:
@@ -19,9 +19,9 @@ class CheckpointsAlike:
     kind = "checkpoints_alike"
     needs = "weights of two or more steps of one training"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """Distinct steps, distinct weights. Steps 0 and 1 may be alike: the first update often has learning rate 0."""
-        families: dict[str, dict[str, list[Checkpoint]]] = defaultdict(lambda: defaultdict(list))
+        families: dict[str, dict[str, list[SavedWeights]]] = defaultdict(lambda: defaultdict(list))
         for checkpoint in release.checkpoints:
             families[checkpoint.family][checkpoint.sha256].append(checkpoint)
         for of in families.values():
@@ -96,7 +96,7 @@ class TooFarForItsLearningRate:
     kind = "too_far_for_its_learning_rate"
     needs = "weights of neighbouring steps, and the settings of their Adam-like training"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """Largest change of any weight against the sum of the rates between; rounding to the stored type is allowed for."""
         training = recipes(release)
         for move in release.movements:
@@ -136,7 +136,7 @@ class MovedWithoutLearning:
     kind = "moved_without_learning"
     needs = "weights of steps 0 and 1 and a GPT-NeoX schedule, whose first update has learning rate 0"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """GPT-NeoX warms up from 0: its first update changes nothing."""
         for move in release.movements:
             if (move.earlier.step, move.later.step) != (0, 1):
@@ -157,7 +157,7 @@ class MovedWithoutLearning:
                 yield Agreement((move.earlier.seen(), move.later.seen()))
 
 
-def _recipe_of(checkpoint: Checkpoint, training: list[Recipe]) -> Recipe | None:
+def _recipe_of(checkpoint: SavedWeights, training: list[Recipe]) -> Recipe | None:
     usable = [recipe for recipe in training if recipe.number("learning_rate")]
     named = [recipe for recipe in usable if recipe.name in checkpoint.path.split("/")]
     if len(named) == 1:
@@ -171,9 +171,9 @@ class ScheduleAgainstClaim:
     kind = "checkpoints_claimed_and_saved"
     needs = "a number of checkpoints in a document, and settings that say when they are saved"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """GPT-NeoX: every `checkpoint-factor` steps and at `extra-save-iters`."""
-        saved: dict[int, tuple[Evidence, ...]] = {}
+        saved: dict[int, tuple[Excerpt, ...]] = {}
         for recipe in recipes(release):
             keys = {key.replace("-", "_"): value for key, value in recipe.config.by_key.items()}
             every, steps = keys.get("checkpoint_factor"), keys.get("train_iters")
@@ -222,7 +222,7 @@ class SpecialTokenElsewhere:
 
     KINDS = ("eos", "bos", "pad")
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """Ids in settings against the tokenizer's own tokens."""
         for tokenizer in release.tokenizers:
             beside = [
@@ -274,7 +274,7 @@ class SpecialTokenElsewhere:
 
     END = ("</s>", "<|endoftext|>", "<|end_of_text|>", "<eos>", "[EOS]", "<|eos|>")
 
-    def _trainings(self, release: Release) -> Iterator[Seen]:
+    def _trainings(self, release: PublishedFiles) -> Iterator[Seen]:
         """A training's `eos_token_id` or `eos_id`, where its tokenizer file is in the release under the name it gives."""
         for config in release.configs:
             tokenizer = named_tokenizer(config, release)
@@ -293,7 +293,7 @@ class SpecialTokenElsewhere:
                     yield Agreement(
                         (
                             value.seen(),
-                            Evidence(
+                            Excerpt(
                                 path=tokenizer.path, line=None, key=meant[0] if meant else "", value=str(value.value)
                             ),
                         )
@@ -314,11 +314,11 @@ class SpecialTokenElsewhere:
                             "token": token,
                             "found": number,
                         },
-                        (value.seen(), Evidence(path=tokenizer.path, line=None, key=token, value=str(number))),
+                        (value.seen(), Excerpt(path=tokenizer.path, line=None, key=token, value=str(number))),
                     )
 
 
-def named_tokenizer(config: Config, release: Release) -> Tokenizer | None:
+def named_tokenizer(config: Config, release: PublishedFiles) -> Tokenizer | None:
     """The tokenizer file that a settings file names, if the release holds exactly one of that name."""
     names = [
         v
@@ -348,7 +348,7 @@ class VocabularyTooSmall:
     kind = "vocabulary_too_small"
     needs = "a model's or a training's vocabulary size, and its tokenizer's file"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """The embedding has a row for every id that the tokenizer can give."""
         for tokenizer in release.tokenizers:
             beside = [
@@ -374,7 +374,7 @@ class VocabularyTooSmall:
         if size is None:
             return
         largest = max(tokenizer.ids.values())
-        at = Evidence(path=tokenizer.path, line=None, key="largest id", value=str(largest))
+        at = Excerpt(path=tokenizer.path, line=None, key="largest id", value=str(largest))
         if largest < size:
             yield Agreement((value.seen(), at))
         else:
@@ -399,7 +399,7 @@ class EmbeddingOfAnotherSize:
 
     NAMES = re.compile(r"(^|\.)(embed_tokens|wte|embed_in|word_embeddings|tok_embeddings)\.weight$")
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """Rows of the token embedding against vocab_size."""
         for config in release.configs:
             if config.path.rpartition("/")[2] != "config.json" or "model_type" not in config.by_key:
@@ -416,7 +416,7 @@ class EmbeddingOfAnotherSize:
                 if len(found) != 1:
                     continue
                 name, shape = found[0]
-                at = Evidence(path=path, line=None, key=name, value=f"shape {list(shape)}")
+                at = Excerpt(path=path, line=None, key=name, value=f"shape {list(shape)}")
                 if shape[0] == size.value:
                     yield Agreement((size.seen(), at))
                 elif size.value not in shape:
@@ -439,7 +439,7 @@ class VocabularyNotDivisible:
     kind = "vocabulary_not_divisible"
     needs = "a padded vocabulary and the number that it is to be a multiple of"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """Where a file states both; and an embedding is never smaller than its vocabulary."""
         for config in release.configs:
             keys = {value.leaf.lower().replace("-", "_"): value for value in config.values}
@@ -496,7 +496,7 @@ class ItemsOfAnotherLength:
     kind = "items_of_another_length"
     needs = "tokenised data of one length, and one sequence length in the settings"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """Item length against sequence length; one token more serves the shifted labels."""
         lengths: dict[int, Value] = {}
         for recipe in recipes(release):
@@ -525,7 +525,7 @@ class OrderDiffers:
     kind = "order_differs"
     needs = "two files of the same tokenised items"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """Same data and same order are two claims. The digest of the first items is each file's witness."""
         by_set: dict[tuple[str | None, int], list[Items]] = defaultdict(list)
         for items in release.items:
@@ -559,7 +559,7 @@ class ItemsContradictThemselves:
     kind = "items_contradict_themselves"
     needs = "a Megatron index with its data"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """Sizes in the index against the bytes that are there."""
         for items in release.items:
             if items.problem:
@@ -574,7 +574,7 @@ class OneTokenizerTwoEnds:
     kind = "one_tokenizer_two_ends"
     needs = "two settings files that name one tokenizer and give its special tokens' ids"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """One tokenizer has one end of text."""
         for key in ("eos_token_id", "pad_token_id", "bos_token_id"):
             first: dict[str, tuple[Value, Value]] = {}

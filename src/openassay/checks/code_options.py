@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from openassay.checks.release import Code, Release
-from openassay.core.types import Evidence
+from openassay.checks.release import Code, PublishedFiles
+from openassay.core.types import Excerpt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +25,9 @@ class Option:
     name: str
     default: Any
 
-    def seen(self) -> Evidence:
+    def seen(self) -> Excerpt:
         """Its place, to be cited."""
-        return Evidence(path=self.path, line=self.line, key=self.name, value=f"default {self.default!r}"[:200])
+        return Excerpt(path=self.path, line=self.line, key=self.name, value=f"default {self.default!r}"[:200])
 
 
 @dataclass
@@ -60,13 +60,13 @@ class Options:
         return self.prefixes and flag.startswith("--") and any(known.startswith(flag) for known in self.flags)
 
 
-def _name(node: ast.AST) -> str:
+def dotted_name(node: ast.AST) -> str:
     """`a.b.c` of a name or an attribute."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute):
-        return f"{_name(node.value)}.{node.attr}"
-    return _name(node.func) if isinstance(node, ast.Call) else ""
+        return f"{dotted_name(node.value)}.{node.attr}"
+    return dotted_name(node.func) if isinstance(node, ast.Call) else ""
 
 
 def _literal(node: ast.AST | None) -> Any:
@@ -78,7 +78,7 @@ def _literal(node: ast.AST | None) -> Any:
         return ...
 
 
-def defaults(release: Release) -> dict[str, list[Option]]:
+def defaults(release: PublishedFiles) -> dict[str, list[Option]]:
     """Setting to the defaults that the code gives it: argparse options and fields of dataclasses."""
     if "defaults" in release.derived:
         return dict(release.derived["defaults"])
@@ -94,7 +94,7 @@ def defaults(release: Release) -> dict[str, list[Option]]:
         if any(part in {"tests", "test"} for part in code.path.split("/")):
             continue
         for node in ast.walk(code.tree):
-            if isinstance(node, ast.Call) and _name(node.func).endswith("add_argument"):
+            if isinstance(node, ast.Call) and dotted_name(node.func).endswith("add_argument"):
                 names = [arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
                 long = next((name for name in names if name.startswith("--")), None)
                 given = next((keyword.value for keyword in node.keywords if keyword.arg == "default"), None)
@@ -109,17 +109,20 @@ def defaults(release: Release) -> dict[str, list[Option]]:
 
 def _is_dataclass(node: ast.ClassDef) -> bool:
     return any(
-        _name(decorator).rpartition(".")[2] in {"dataclass", "attrs", "define"} for decorator in node.decorator_list
-    ) or any(_name(base).rpartition(".")[2] in {"BaseModel", "NeoXArgsTemplate", "BaseConfig"} for base in node.bases)
+        dotted_name(decorator).rpartition(".")[2] in {"dataclass", "attrs", "define"}
+        for decorator in node.decorator_list
+    ) or any(
+        dotted_name(base).rpartition(".")[2] in {"BaseModel", "NeoXArgsTemplate", "BaseConfig"} for base in node.bases
+    )
 
 
 def _field_default(node: ast.AST) -> Any:
-    if isinstance(node, ast.Call) and _name(node.func).rpartition(".")[2] in {"field", "Field"}:
+    if isinstance(node, ast.Call) and dotted_name(node.func).rpartition(".")[2] in {"field", "Field"}:
         return _literal(next((keyword.value for keyword in node.keywords if keyword.arg == "default"), None))
     return _literal(node)
 
 
-def options_of(script: Code, release: Release) -> Options:
+def options_of(script: Code, release: PublishedFiles) -> Options:
     """What a script takes on its command line, its local imports included."""
     modules = {code.path: code for code in release.code}
     reached = list(_closure(script, modules))
@@ -180,7 +183,7 @@ def _argparse(code: Code, options: Options) -> None:
     for node in ast.walk(code.tree):
         if not isinstance(node, ast.Call):
             continue
-        name = _name(node.func)
+        name = dotted_name(node.func)
         last = name.rpartition(".")[2]
         if (
             last in {"ArgumentParser", "OptionParser"}
@@ -199,13 +202,13 @@ def _argparse(code: Code, options: Options) -> None:
             ):
                 options.unknown(f"an option's name in {code.path}:{node.lineno} is computed")
             count = next((k.value for k in node.keywords if k.arg == "nargs"), None)
-            if count is not None and (_name(count).endswith("REMAINDER") or _literal(count) == "..."):
+            if count is not None and (dotted_name(count).endswith("REMAINDER") or _literal(count) == "..."):
                 options.unknown("it takes the rest of the line as it is")
             for word in words:
                 if isinstance(word, str) and word.startswith("-"):
                     options.flags.setdefault(word, node.lineno)
                     action = next((k.value for k in node.keywords if k.arg == "action"), None)
-                    if action is not None and "BooleanOptional" in _name(action):
+                    if action is not None and "BooleanOptional" in dotted_name(action):
                         options.flags.setdefault(f"--no-{word.lstrip('-')}", node.lineno)
         elif last == "parse_known_args":
             options.unknown("it passes unknown options on")
@@ -214,7 +217,7 @@ def _argparse(code: Code, options: Options) -> None:
 def _declared(code: Code, options: Options, *, own: bool) -> None:
     """absl's `flags.DEFINE_x`, click's and typer's options."""
     for node in ast.walk(code.tree):
-        if isinstance(node, ast.Call) and _name(node.func).rpartition(".")[2].startswith("DEFINE_") and node.args:
+        if isinstance(node, ast.Call) and dotted_name(node.func).rpartition(".")[2].startswith("DEFINE_") and node.args:
             word = _literal(node.args[0])
             options.kind = "absl"
             if isinstance(word, str):
@@ -228,7 +231,7 @@ def _declared(code: Code, options: Options, *, own: bool) -> None:
 
 def _decorated(node: ast.FunctionDef | ast.AsyncFunctionDef, options: Options) -> None:
     for decorator in node.decorator_list:
-        name = _name(decorator)
+        name = dotted_name(decorator)
         if name in {"click.option", "option"} and isinstance(decorator, ast.Call):
             options.kind = "click"
             for arg in decorator.args:
@@ -255,10 +258,10 @@ def _decorated(node: ast.FunctionDef | ast.AsyncFunctionDef, options: Options) -
 def _fire(script: Code, options: Options) -> str:
     """`fire.Fire(f)`: the function's parameters are the options."""
     for node in ast.walk(script.tree):
-        if not (isinstance(node, ast.Call) and _name(node.func) in {"fire.Fire", "Fire"}):
+        if not (isinstance(node, ast.Call) and dotted_name(node.func) in {"fire.Fire", "Fire"}):
             continue
         target = node.args[0] if node.args else next((k.value for k in node.keywords if k.arg == "component"), None)
-        name = _name(target) if target is not None else ""
+        name = dotted_name(target) if target is not None else ""
         function = next((f for f in script.tree.body if isinstance(f, ast.FunctionDef) and f.name == name), None)
         if function is None:
             return "unknown"
@@ -279,15 +282,15 @@ def _hf_parser(code: Code, reached: list[Code], options: Options) -> None:
     for node in ast.walk(code.tree):
         if not (
             isinstance(node, ast.Call)
-            and _name(node.func).rpartition(".")[2] in {"HfArgumentParser", "TrlParser", "H4ArgumentParser"}
+            and dotted_name(node.func).rpartition(".")[2] in {"HfArgumentParser", "TrlParser", "H4ArgumentParser"}
         ):
             continue
         options.kind = "HfArgumentParser"
         given = node.args[0] if node.args else None
         names = (
-            [_name(item) for item in given.elts]
+            [dotted_name(item) for item in given.elts]
             if isinstance(given, (ast.Tuple, ast.List))
-            else [_name(given)]
+            else [dotted_name(given)]
             if given
             else []
         )
@@ -302,7 +305,7 @@ def _hf_parser(code: Code, reached: list[Code], options: Options) -> None:
             while todo:
                 node_class = todo.pop()
                 for base in node_class.bases:
-                    base_name = _name(base).rpartition(".")[2]
+                    base_name = dotted_name(base).rpartition(".")[2]
                     if base_name in classes:
                         todo.append(classes[base_name])
                     elif base_name not in {"object", "Protocol"}:
@@ -344,16 +347,17 @@ def _beyond(reached: list[Code], options: Options) -> None:
             for node in ast.walk(code.tree)
             if isinstance(node, ast.Assign)
             and isinstance(node.value, ast.Call)
-            and _name(node.value.func).rpartition(".")[2] in {"ArgumentParser", "add_argument_group", "OptionParser"}
+            and dotted_name(node.value.func).rpartition(".")[2]
+            in {"ArgumentParser", "add_argument_group", "OptionParser"}
             for target in node.targets
             if isinstance(target, ast.Name)
         }
         for node in ast.walk(code.tree):
             if isinstance(node, (ast.Call, ast.Attribute, ast.ImportFrom, ast.Import)):
                 name = (
-                    _name(node.func)
+                    dotted_name(node.func)
                     if isinstance(node, ast.Call)
-                    else _name(node)
+                    else dotted_name(node)
                     if isinstance(node, ast.Attribute)
                     else " ".join([getattr(node, "module", None) or "", *(alias.name for alias in node.names)])
                 )
@@ -361,7 +365,7 @@ def _beyond(reached: list[Code], options: Options) -> None:
                     options.unknown(f"it also uses {known}")
             if isinstance(node, ast.Call) and parsers:
                 handed = [*node.args, *(k.value for k in node.keywords)]
-                last = _name(node.func).rpartition(".")[2]
+                last = dotted_name(node.func).rpartition(".")[2]
                 if any(isinstance(arg, ast.Name) and arg.id in parsers for arg in handed) and last not in local:
                     options.unknown(f"its parser is handed to {last}, which is not here")
                 owner = node.func.value if isinstance(node.func, ast.Attribute) else None
@@ -381,7 +385,7 @@ def _beyond(reached: list[Code], options: Options) -> None:
                     and any(isinstance(arg, ast.Name) and arg.id in parsers for arg in handed)
                     and last not in local
                 ):
-                    options.unknown(f"{_name(node.func)} adds options of another package")
+                    options.unknown(f"{dotted_name(node.func)} adds options of another package")
 
 
 __all__ = ["Option", "Options", "defaults", "options_of"]

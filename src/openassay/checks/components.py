@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, get_args
 
-from openassay.checks.code_options import _name as dotted
+from openassay.checks.code_options import dotted_name
 from openassay.checks.hyperparameters import recipes
 from openassay.checks.licences import card_kind, declarations
-from openassay.checks.release import Code, Config, File, Release, step_of
+from openassay.checks.release import Code, Config, File, PublishedFiles, step_of
 from openassay.checks.results import sheets
 from openassay.checks.weights import is_optimizer
 from openassay.core.types import ComponentDetected, ComponentName, FileSeen
@@ -44,7 +44,7 @@ def _is_test(path: str) -> bool:
     ) or bool(re.match(r"(test_|conftest)", path.rpartition("/")[2]))
 
 
-def _own_code(release: Release) -> Iterator[Code]:
+def _own_code(release: PublishedFiles) -> Iterator[Code]:
     return (code for code in release.code if not _is_test(code.path))
 
 
@@ -69,13 +69,13 @@ _BASES = {
 _NETWORK = re.compile(r"(?i)forcausal|model$|^gpt|transformer$|net$|network$|^bert|vit$")
 
 
-def model_architecture(release: Release) -> Iterator[Found]:
+def model_architecture(release: PublishedFiles) -> Iterator[Found]:
     """Classes that are neural networks, by their base class."""
     for code in _own_code(release):
         classes = [
             node
             for node in code.tree.body
-            if isinstance(node, ast.ClassDef) and {dotted(base) for base in node.bases} & _BASES
+            if isinstance(node, ast.ClassDef) and {dotted_name(base) for base in node.bases} & _BASES
         ]
         whole = [
             c.name
@@ -93,7 +93,7 @@ def model_architecture(release: Release) -> Iterator[Found]:
 
 
 def _calls(code: Code) -> set[str]:
-    return {dotted(node.func).rpartition(".")[2] for node in ast.walk(code.tree) if isinstance(node, ast.Call)}
+    return {dotted_name(node.func).rpartition(".")[2] for node in ast.walk(code.tree) if isinstance(node, ast.Call)}
 
 
 _TRAIN = re.compile(r"(?i)(^|[_\-])(pre)?train(er|ing)?s?([_\-]|\.py|$)|(^|[_\-])finetun|^main")
@@ -109,7 +109,7 @@ _INFER = re.compile(
 _STEPS = {"backward", "apply_gradients", "minimize", "train_batch", "train_step", "train_on_batch"}
 
 
-def training_code(release: Release) -> Iterator[Found]:
+def training_code(release: PublishedFiles) -> Iterator[Found]:
     """Code that takes optimization steps, or starts a trainer."""
     for code in _own_code(release):
         calls = _calls(code)
@@ -132,8 +132,8 @@ def training_code(release: Release) -> Iterator[Found]:
             yield file.path, "is a script named for training"
 
 
-def _named(pattern: re.Pattern[str], why: str) -> Callable[[Release], Iterator[Found]]:
-    def find(release: Release) -> Iterator[Found]:
+def _named(pattern: re.Pattern[str], why: str) -> Callable[[PublishedFiles], Iterator[Found]]:
+    def find(release: PublishedFiles) -> Iterator[Found]:
         for code in _own_code(release):
             name = code.path.rpartition("/")[2].removesuffix(".py")
             functions = any(
@@ -152,7 +152,7 @@ def _named(pattern: re.Pattern[str], why: str) -> Callable[[Release], Iterator[F
     return find
 
 
-def inference_code(release: Release) -> Iterator[Found]:
+def inference_code(release: PublishedFiles) -> Iterator[Found]:
     """Scripts named for inference, and code that generates or predicts with a model."""
     yield from _named(_INFER, "is named for inference")(release)
     for code in _own_code(release):
@@ -166,7 +166,7 @@ _REQUIREMENTS = re.compile(
 )
 
 
-def supporting_libraries(release: Release) -> Iterator[Found]:
+def supporting_libraries(release: PublishedFiles) -> Iterator[Found]:
     """Lists of the packages that are needed."""
     for file in release.files:
         if _REQUIREMENTS.match(file.name) and not _is_test(file.path):
@@ -195,7 +195,7 @@ def _step(path: str) -> int | None:
     return next((step for step in reversed(found) if step is not None), None)
 
 
-def _weight_files(release: Release) -> Iterator[tuple[str, int | None]]:
+def _weight_files(release: PublishedFiles) -> Iterator[tuple[str, int | None]]:
     for path, tensors in release.weights.items():
         if tensors and not is_optimizer(path) and not _is_test(path):
             yield path, _step(path)
@@ -204,7 +204,7 @@ def _weight_files(release: Release) -> Iterator[tuple[str, int | None]]:
             yield path, _step(path)
 
 
-def params_final(release: Release) -> Iterator[Found]:
+def params_final(release: PublishedFiles) -> Iterator[Found]:
     """Weights whose path names no step."""
     for path, step in _weight_files(release):
         if step is None:
@@ -212,7 +212,7 @@ def params_final(release: Release) -> Iterator[Found]:
             yield path, f"holds {len(shapes)} tensors" if shapes else f"is a {release.magic[path]} file"
 
 
-def params_intermediate(release: Release) -> Iterator[Found]:
+def params_intermediate(release: PublishedFiles) -> Iterator[Found]:
     """Weights of two or more steps."""
     found = [(path, step) for path, step in _weight_files(release) if step is not None]
     if len({step for _, step in found}) >= 2:
@@ -225,7 +225,7 @@ _EVAL_WORDS = re.compile(r"(?i)(^|[/_\-.])(test|valid|validation|val|dev|eval|ev
 _TRAIN_WORDS = re.compile(r"(?i)(^|[/_\-.])(train\w*|data|dataset|corpus|shard\w*|part)([/_\-.\d]|$)")
 
 
-def _data_files(release: Release) -> Iterator[tuple[str, str]]:
+def _data_files(release: PublishedFiles) -> Iterator[tuple[str, str]]:
     for items in release.items:
         yield items.path, f"holds {items.num_items} tokenised items ({items.format})"
     known = {items.path for items in release.items}
@@ -243,7 +243,7 @@ def _data_files(release: Release) -> Iterator[tuple[str, str]]:
             yield file.path, "is in MNIST's form"
 
 
-def datasets(release: Release) -> Iterator[Found]:
+def datasets(release: PublishedFiles) -> Iterator[Found]:
     """Data that is not named as a test's."""
     return (
         (path, why)
@@ -252,7 +252,7 @@ def datasets(release: Release) -> Iterator[Found]:
     )
 
 
-def evaluation_data(release: Release) -> Iterator[Found]:
+def evaluation_data(release: PublishedFiles) -> Iterator[Found]:
     """Data that is named as a test's."""
     return (
         (path, why)
@@ -261,7 +261,7 @@ def evaluation_data(release: Release) -> Iterator[Found]:
     )
 
 
-def _model_settings(release: Release) -> Iterator[Config]:
+def _model_settings(release: PublishedFiles) -> Iterator[Config]:
     return (
         c
         for c in release.configs
@@ -272,7 +272,7 @@ def _model_settings(release: Release) -> Iterator[Config]:
     )
 
 
-def model_metadata(release: Release) -> Iterator[Found]:
+def model_metadata(release: PublishedFiles) -> Iterator[Found]:
     """The model's own settings, its tokenizer, the state of its optimizer."""
     for config in _model_settings(release):
         yield config.path, f"describes the model ({config.get('model_type') or 'architectures'})"
@@ -289,7 +289,7 @@ def model_metadata(release: Release) -> Iterator[Found]:
             yield file.path, "is an optimizer's state, by its name"
 
 
-def sample_outputs(release: Release) -> Iterator[Found]:
+def sample_outputs(release: PublishedFiles) -> Iterator[Found]:
     """Files named as outputs of the model."""
     for file in release.files:
         if (
@@ -303,7 +303,7 @@ def sample_outputs(release: Release) -> Iterator[Found]:
             yield file.path, "is named as the model's output"
 
 
-def model_card(release: Release) -> Iterator[Found]:
+def model_card(release: PublishedFiles) -> Iterator[Found]:
     """Cards of models: by their name, or by the front matter of a README."""
     for text in release.texts:
         name = text.path.rpartition("/")[2]
@@ -314,7 +314,7 @@ def model_card(release: Release) -> Iterator[Found]:
             yield text.path, f"has a model card's front matter ({', '.join(keys[:4])})"
 
 
-def data_card(release: Release) -> Iterator[Found]:
+def data_card(release: PublishedFiles) -> Iterator[Found]:
     """Cards and sheets of data."""
     for text in release.texts:
         name = text.path.rpartition("/")[2]
@@ -324,7 +324,7 @@ def data_card(release: Release) -> Iterator[Found]:
             yield text.path, "has a data card's front matter"
 
 
-def technical_report(release: Release) -> Iterator[Found]:
+def technical_report(release: PublishedFiles) -> Iterator[Found]:
     """Reports by their name."""
     for file in release.files:
         if (
@@ -334,7 +334,7 @@ def technical_report(release: Release) -> Iterator[Found]:
             yield file.path, "is named as a report"
 
 
-def research_paper(release: Release) -> Iterator[Found]:
+def research_paper(release: PublishedFiles) -> Iterator[Found]:
     """Papers that lie in the release."""
     for file in release.files:
         if (
@@ -344,7 +344,7 @@ def research_paper(release: Release) -> Iterator[Found]:
             yield file.path, "is named as a paper"
 
 
-def evaluation_results(release: Release) -> Iterator[Found]:
+def evaluation_results(release: PublishedFiles) -> Iterator[Found]:
     """Measured values: evaluation files, tables of metrics, a card's model-index."""
     for sheet in sheets(release):
         if not _is_test(sheet.path):
@@ -356,7 +356,7 @@ def evaluation_results(release: Release) -> Iterator[Found]:
             yield text.path, "states results in its model-index"
 
 
-def recipe(release: Release) -> Iterator[Found]:
+def recipe(release: PublishedFiles) -> Iterator[Found]:
     """Settings files of a training."""
     for found in recipes(release):
         if not _is_test(found.config.path):
@@ -366,7 +366,7 @@ def recipe(release: Release) -> Iterator[Found]:
             yield config.path, f"binds {len(config.values)} settings (gin)"
 
 
-def training_logs(release: Release) -> Iterator[Found]:
+def training_logs(release: PublishedFiles) -> Iterator[Found]:
     """Logs: TensorBoard's events, W&B's folders, a trainer's state, tables of steps and losses."""
     for file in release.files:
         if _is_test(file.path) or not file.size_bytes:
@@ -392,7 +392,7 @@ def training_logs(release: Release) -> Iterator[Found]:
             yield table.path, f"gives losses over {len(table.rows)} steps"
 
 
-DETECTORS: dict[ComponentName, Callable[[Release], Iterable[Found]]] = {
+DETECTORS: dict[ComponentName, Callable[[PublishedFiles], Iterable[Found]]] = {
     "model_architecture": model_architecture,
     "data_preprocessing_code": _named(_PREPARE, "is named for the preparation of data"),
     "training_code": training_code,
@@ -418,7 +418,7 @@ DETECTORS: dict[ComponentName, Callable[[Release], Iterable[Found]]] = {
 assert set(DETECTORS) == set(get_args(ComponentName))  # noqa: S101
 
 
-def _pointed_at(component: ComponentName, release: Release) -> Iterator[Found]:  # noqa: PLR0912 - one branch a kind of place
+def _pointed_at(component: ComponentName, release: PublishedFiles) -> Iterator[Found]:  # noqa: PLR0912 - one branch a kind of place
     """What the files name without holding it: LFS pointers, lists of addresses, citations, logs on a server."""
     if component in {"params_final", "params_intermediate"}:
         for path in sorted(release.pointers):
@@ -460,7 +460,7 @@ def _pointed_at(component: ComponentName, release: Release) -> Iterator[Found]: 
 
 
 def detect(
-    release: Release,
+    release: PublishedFiles,
     declared: dict[str, Literal["yes", "no", "partly", "unknown"]],
     digest: Callable[[str], str | None],
 ) -> tuple[ComponentDetected, ...]:
@@ -501,7 +501,7 @@ def _first(found: Iterable[Found]) -> list[Found]:
     return list(kept.items())
 
 
-def _seen(path: str, why: str, release: Release, digest: Callable[[str], str | None]) -> FileSeen:
+def _seen(path: str, why: str, release: PublishedFiles, digest: Callable[[str], str | None]) -> FileSeen:
     file: File | None = release.by_path.get(path)
     return FileSeen(
         path=path,

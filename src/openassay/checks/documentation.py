@@ -12,8 +12,8 @@ from urllib.parse import unquote, urlsplit
 
 from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen
 from openassay.checks.code_options import Options, defaults, options_of
-from openassay.checks.release import Code, Release, Text
-from openassay.core.types import Evidence
+from openassay.checks.release import Code, PublishedFiles, Text
+from openassay.core.types import Excerpt
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ _OUTSIDE = re.compile(
 )
 
 
-def _documents(release: Release) -> list[Text]:
+def _documents(release: PublishedFiles) -> list[Text]:
     return [
         text
         for text in release.texts
@@ -48,7 +48,7 @@ def _aside(path: str) -> bool:
     )
 
 
-def commands(text: Text, release: Release) -> Iterator[Command]:
+def commands(text: Text, release: PublishedFiles) -> Iterator[Command]:
     """The command lines of a document, joined where a backslash goes on."""
     i, elsewhere = 0, ""
     lines = text.lines
@@ -89,7 +89,7 @@ def _is_comment(text: Text, block: list[tuple[int, str]]) -> bool:
     return bool(block) and block[0][0] - 1 in text.commented
 
 
-def _goes(line: str, release: Release) -> str:
+def _goes(line: str, release: PublishedFiles) -> str:
     """Where does a `cd` or a `clone` lead? Nowhere else, if it is into this very release."""
     cd = re.match(r"\s*(?:\$ |> )?(?:cd|pushd)\s+(\S+)", line)
     if cd:
@@ -108,7 +108,7 @@ def _goes(line: str, release: Release) -> str:
     return f"after `{line.strip()[:60]}`" if re.match(r"\s*(?:\$ )?(docker|kubectl|ssh|srun|sbatch)", line) else ""
 
 
-def _own_names(release: Release) -> set[str]:
+def _own_names(release: PublishedFiles) -> set[str]:
     names = {release.name.lower()}
     for text in release.texts:
         if not text.folder and text.path.lower().startswith("readme"):
@@ -141,7 +141,7 @@ class Call:
 _LAUNCHERS = {"torchrun", "deepspeed", "accelerate", "horovodrun", "mpirun", "colossalai"}
 
 
-def called(command: Command, release: Release) -> Call | None:
+def called(command: Command, release: PublishedFiles) -> Call | None:
     """Which script does a command start? None where it starts none, or where that is not plain."""
     words = list(command.words)
     while words and (
@@ -197,7 +197,7 @@ class FlagNotAccepted:
     kind = "flag_not_accepted"
     needs = "a command in a README that calls a Python script of the release, whose options can be read"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """Options of commands against what the script declares."""
         known: dict[str, Options] = {}
         for text in _documents(release):
@@ -212,12 +212,10 @@ class FlagNotAccepted:
                     known[call.script.path] = options_of(call.script, release)
                 options = known[call.script.path]
                 for flag in dict.fromkeys(flags):
-                    seen = Evidence(path=text.path, line=command.line, key=flag, value=" ".join(command.words)[:200])
+                    seen = Excerpt(path=text.path, line=command.line, key=flag, value=" ".join(command.words)[:200])
                     if options.takes(flag):
                         line = options.flags.get(flag)
-                        yield Agreement(
-                            (seen, Evidence(path=call.script.path, line=line, key=flag, value=options.kind))
-                        )
+                        yield Agreement((seen, Excerpt(path=call.script.path, line=line, key=flag, value=options.kind)))
                     elif not options.complete or not flag.startswith("--"):
                         yield NotAsked(f"{call.script.path}: {options.why or 'short options are not told apart'}")
                     else:
@@ -225,7 +223,7 @@ class FlagNotAccepted:
                         given = ", ".join(
                             sorted(f for f in options.flags if f.startswith("--") and not f.startswith("--no"))[:12]
                         )
-                        at = Evidence(
+                        at = Excerpt(
                             path=call.script.path,
                             line=options.flags[close[0]] if close else None,
                             key=options.kind,
@@ -271,7 +269,7 @@ class DefaultDocumentedOtherwise:
     kind = "default_documented_otherwise"
     needs = "a document that gives an option's default, and the one script that declares the option"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """`--lr ... (default: 1e-3)` against the parser's default."""
         options = defaults(release)
         for text in _documents(release):
@@ -312,7 +310,7 @@ class NamedFileAbsent:
     kind = "named_file_absent"
     needs = "a README with links to files of the release, or commands that start its scripts; not a package's archive"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """Relative links and scripts in commands."""
         if release.is_package:
             yield NotAsked("a package's archive holds only a part of its repository")
@@ -326,9 +324,9 @@ class NamedFileAbsent:
                 call = called(command, release)
                 if call is None or call.is_module:
                     continue
-                seen = Evidence(path=text.path, line=command.line, key=call.name, value=" ".join(command.words)[:200])
+                seen = Excerpt(path=text.path, line=command.line, key=call.name, value=" ".join(command.words)[:200])
                 if call.script is not None:
-                    yield Agreement((seen, Evidence(path=call.script.path, line=None, key="", value="present")))
+                    yield Agreement((seen, Excerpt(path=call.script.path, line=None, key="", value="present")))
                 elif (
                     not command.elsewhere
                     and not any(file.name == call.name.rpartition("/")[2] for file in release.files)
@@ -340,13 +338,13 @@ class NamedFileAbsent:
                 ):
                     yield self._absent(text, command.line, call.name, release, seen)
 
-    def _absent(self, text: Text, line: int, name: str, release: Release, seen: Evidence) -> Contradiction:
+    def _absent(self, text: Text, line: int, name: str, release: PublishedFiles, seen: Excerpt) -> Contradiction:
         names = {file.name: file.path for file in release.files}
         close = difflib.get_close_matches(name.rpartition("/")[2], list(names), n=1, cutoff=0.75)
         near = f"; there is {names[close[0]]}" if close else ""
         folder = PurePosixPath(text.folder or ".")
         there = [file.path for file in release.files if PurePosixPath(file.path).parent == folder][:12]
-        listing = Evidence(
+        listing = Excerpt(
             path=names[close[0]] if close else str(folder),
             line=None,
             key="present",
@@ -354,7 +352,7 @@ class NamedFileAbsent:
         )
         return Contradiction({"document": f"{text.path}:{line}", "name": name, "near": near}, (seen, listing))
 
-    def _links(self, text: Text, release: Release) -> Iterator[Seen]:
+    def _links(self, text: Text, release: PublishedFiles) -> Iterator[Seen]:
         folders = release.folders
         for line, words in text.prose:
             plain = re.sub(r"`[^`]*`", "", words)
@@ -393,7 +391,7 @@ class NamedFileAbsent:
                     yield self._absent(text, line, path, release, seen)
             yield from self._in_backticks(text, line, words, release)
 
-    def _in_backticks(self, text: Text, line: int, words: str, release: Release) -> Iterator[Seen]:
+    def _in_backticks(self, text: Text, line: int, words: str, release: PublishedFiles) -> Iterator[Seen]:
         """`Check out the `x.jsonl``: only where a file of nearly that name is there, so that a file is meant."""
         for found in re.finditer(
             _POINTED,
@@ -429,12 +427,12 @@ class LinkDead:
     kind = "link_dead"
     needs = "to be asked for (--links): addresses are looked up only then"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """404 and 410 are dead; everything else is not known."""
         for link in release.links or ():
             seen = link.text.seen(link.line, link.url, "link")
             if link.status in {404, 410}:
-                at = Evidence(path=link.url, line=None, key="status", value=f"{link.status} on {link.date}")
+                at = Excerpt(path=link.url, line=None, key="status", value=f"{link.status} on {link.date}")
                 yield Contradiction(
                     {
                         "document": f"{link.text.path}:{link.line}",
@@ -450,7 +448,7 @@ class LinkDead:
                 yield NotAsked(f"{link.url}: {link.problem or link.status}")
 
 
-def addresses(release: Release) -> list[tuple[Text, int, str]]:
+def addresses(release: PublishedFiles) -> list[tuple[Text, int, str]]:
     """The web addresses that the documents name, each once, in their order."""
     found: dict[str, tuple[Text, int, str]] = {}
     for text in _documents(release):

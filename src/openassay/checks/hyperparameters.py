@@ -11,9 +11,9 @@ from pathlib import PurePosixPath
 
 from openassay.checks import code_options
 from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen
-from openassay.checks.release import Config, Release, Row, Table, Text, Value, tables_of
+from openassay.checks.release import Config, PublishedFiles, PublishedTable, Row, Text, Value, tables_of
 from openassay.checks.scalars import as_number, number
-from openassay.core.types import Evidence
+from openassay.core.types import Excerpt
 
 NAMES: dict[str, tuple[str, ...]] = {
     "learning_rate": ("lr", "learning_rate", "max_lr", "peak_lr", "peak_learning_rate", "max_learning_rate"),
@@ -161,7 +161,7 @@ class Recipe:
 _TRAINING = {"learning_rate", "steps", "batch_size", "warmup_steps", "weight_decay"}
 
 
-def recipes(release: Release) -> list[Recipe]:
+def recipes(release: PublishedFiles) -> list[Recipe]:
     """The files that state a training: a learning rate, and at least one more of its settings. Tests' own are left out."""
     if "recipes" in release.derived:
         return list(release.derived["recipes"])
@@ -245,16 +245,16 @@ def _gpus(config: Config) -> Value | None:
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """Tokens of a training as its settings give them."""
+class TokenTotal:
+    """TokenTotal of a training as its settings give them."""
 
     total: float | None
     per_step: float
-    evidence: tuple[Evidence, ...]
+    evidence: tuple[Excerpt, ...]
     stated_total: float | None = None
 
 
-def tokens_of(recipe: Recipe) -> Tokens | None:
+def tokens_of(recipe: Recipe) -> TokenTotal | None:
     """Steps x batch x sequence length, where a file states all three; None where one is missing or ambiguous."""
     length = _length(recipe)
     batch = _batch(recipe)
@@ -264,8 +264,10 @@ def tokens_of(recipe: Recipe) -> Tokens | None:
     per_step = sequences * float(as_number(length.value) or 0)
     steps = _steps(recipe)
     if steps is None:
-        return Tokens(None, per_step, (*batch_seen, length.seen()))
-    return Tokens(float(as_number(steps.value) or 0) * per_step, per_step, (steps.seen(), *batch_seen, length.seen()))
+        return TokenTotal(None, per_step, (*batch_seen, length.seen()))
+    return TokenTotal(
+        float(as_number(steps.value) or 0) * per_step, per_step, (steps.seen(), *batch_seen, length.seen())
+    )
 
 
 def _length(recipe: Recipe) -> Value | None:
@@ -278,7 +280,7 @@ def _length(recipe: Recipe) -> Value | None:
     return length if (as_number(length.value) or 0) >= 1 else None
 
 
-def _batch(recipe: Recipe) -> tuple[float, tuple[Evidence, ...]] | None:
+def _batch(recipe: Recipe) -> tuple[float, tuple[Excerpt, ...]] | None:
     """Sequences in a step: stated as a whole, or per device with the number of devices."""
     config = recipe.config
     whole = [v for v in config.values if v.leaf.replace("-", "_") in {"global_train_batch_size", "global_batch_size"}]
@@ -354,7 +356,7 @@ class Amount:
 
     value: float
     slack: float
-    evidence: Evidence
+    evidence: Excerpt
     at_least: bool = False
 
     def fits(self, total: float, per_step: float) -> bool:
@@ -364,7 +366,7 @@ class Amount:
         return abs(total - self.value) < self.slack or abs(total - self.value) <= per_step
 
 
-def amount(text: str, unit: str, about: str, evidence: Evidence) -> Amount | None:
+def amount(text: str, unit: str, about: str, evidence: Excerpt) -> Amount | None:
     """An amount from its digits and its unit."""
     value = number(text)
     factor = _UNITS.get(unit.lower())
@@ -384,7 +386,7 @@ def amount(text: str, unit: str, about: str, evidence: Evidence) -> Amount | Non
     return Amount(value * factor, slack, evidence, at_least=about.startswith(("over", "more", "at least")))
 
 
-def amounts_in(line: str, evidence: Evidence) -> Iterator[Amount]:
+def amounts_in(line: str, evidence: Excerpt) -> Iterator[Amount]:
     """The numbers of tokens that a line speaks of."""
     for found in _AMOUNT.finditer(line):
         made = amount(found["number"], found["unit"] or "", found["about"] or "", evidence)
@@ -424,7 +426,7 @@ def subject_of(label: str, names: list[str]) -> str | None:
     return found[0][1]
 
 
-def _documents(release: Release) -> list[Text]:
+def _documents(release: PublishedFiles) -> list[Text]:
     return [
         text
         for text in release.texts
@@ -449,7 +451,7 @@ class TokensDisagree:
     kind = "tokens_disagree"
     needs = "steps, batch and sequence length in one settings file, and a number of tokens stated somewhere"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """Each stated number of tokens against steps x batch x length."""
         known = [(recipe, tokens) for recipe in recipes(release) if (tokens := tokens_of(recipe)) is not None]
         for recipe, tokens in known:
@@ -458,7 +460,7 @@ class TokensDisagree:
             yield from self._in_documents(release, known)
             yield from self._in_names(release, known)
 
-    def _judge(self, what: str, given: Amount, tokens: Tokens, at: tuple[Evidence, ...]) -> Seen:
+    def _judge(self, what: str, given: Amount, tokens: TokenTotal, at: tuple[Excerpt, ...]) -> Seen:
         assert tokens.total is not None  # noqa: S101
         if given.fits(tokens.total, tokens.per_step):
             return Agreement((given.evidence, *at))
@@ -470,7 +472,7 @@ class TokensDisagree:
         }
         return Contradiction(values, (given.evidence, *at))
 
-    def _within(self, recipe: Recipe, tokens: Tokens) -> Iterator[Seen]:
+    def _within(self, recipe: Recipe, tokens: TokenTotal) -> Iterator[Seen]:
         config = recipe.config
         duration = config.by_key.get("max_duration")
         total = tokens.total
@@ -482,12 +484,12 @@ class TokensDisagree:
             total = number(found.group(1))  # OLMo: so many tokens
             if total is None:
                 return
-            tokens = Tokens(total, tokens.per_step, (duration.seen(),))
+            tokens = TokenTotal(total, tokens.per_step, (duration.seen(),))
         if total is None:
             return
         for line, comment in config.comments:
             near = any(v.line == line and v.key in {e.key for e in tokens.evidence} for v in config.values)
-            seen = Evidence(path=config.path, line=line, key="comment", value=comment[:200])
+            seen = Excerpt(path=config.path, line=line, key="comment", value=comment[:200])
             head = re.match(r"\s*tokens\s*[:=]\s*([\d,_]+)\s*$", comment, re.IGNORECASE)
             if head and (given := amount(head.group(1).replace("_", ""), "", "", seen)):
                 yield self._judge("the comment", Amount(given.value, tokens.per_step, seen), tokens, tokens.evidence)
@@ -495,7 +497,7 @@ class TokensDisagree:
                 for given in amounts_in(comment, seen):
                     yield self._judge("the comment", given, tokens, tokens.evidence)
 
-    def _in_documents(self, release: Release, known: list[tuple[Recipe, Tokens]]) -> Iterator[Seen]:
+    def _in_documents(self, release: PublishedFiles, known: list[tuple[Recipe, TokenTotal]]) -> Iterator[Seen]:
         totals = [
             (recipe, whole) for recipe, tokens in known if (whole := _with_duration(recipe, tokens)).total is not None
         ]
@@ -527,7 +529,7 @@ class TokensDisagree:
                 else:
                     yield NotAsked("numbers of tokens in the text may be those of other models")
 
-    def _in_tables(self, text: Text, of: list[tuple[Recipe, Tokens]]) -> Iterator[Seen]:
+    def _in_tables(self, text: Text, of: list[tuple[Recipe, TokenTotal]]) -> Iterator[Seen]:
         for table in tables_of(text):
             at = next(
                 (
@@ -556,14 +558,14 @@ class TokensDisagree:
                 if given is not None:
                     yield self._judge(f"the table's row {row.cells[0][:60]!r}", given, tokens, tokens.evidence)
 
-    def _in_names(self, release: Release, known: list[tuple[Recipe, Tokens]]) -> Iterator[Seen]:
+    def _in_names(self, release: PublishedFiles, known: list[tuple[Recipe, TokenTotal]]) -> Iterator[Seen]:
         """Folders and addresses such as `step20000-tokens84B`."""
         sizes = {tokens.per_step for _, tokens in known}
         if len(sizes) != 1:
             return
         per_step, tokens = sizes.pop(), known[0][1]
         named = [
-            (part, Evidence(path=file.path, line=None, key="name", value=part))
+            (part, Excerpt(path=file.path, line=None, key="name", value=part))
             for file in release.files
             for part in PurePosixPath(file.path).parts
         ]
@@ -576,7 +578,7 @@ class TokensDisagree:
             seen_parts.add(found.group())
             given = amount(found.group(2), found.group(3), "", at)
             if given is not None:
-                total = Tokens(int(found.group(1)) * per_step, per_step, tokens.evidence)
+                total = TokenTotal(int(found.group(1)) * per_step, per_step, tokens.evidence)
                 yield self._judge(
                     f"the name {found.group()}",
                     given,
@@ -585,7 +587,7 @@ class TokensDisagree:
                 )
 
 
-def _named_in(text: Text, recipe: Recipe, release: Release) -> bool:
+def _named_in(text: Text, recipe: Recipe, release: PublishedFiles) -> bool:
     """Is the document about this training? It lies at the top of a release with few models, or beside the settings."""
     return (
         not text.folder
@@ -595,14 +597,14 @@ def _named_in(text: Text, recipe: Recipe, release: Release) -> bool:
     )
 
 
-def _with_duration(recipe: Recipe, tokens: Tokens) -> Tokens:
+def _with_duration(recipe: Recipe, tokens: TokenTotal) -> TokenTotal:
     duration = recipe.config.by_key.get("max_duration")
     if (
         duration is not None
         and isinstance(duration.value, str)
         and (found := re.fullmatch(r"([\d.e+]+)T", duration.value))
     ):
-        return Tokens(number(found.group(1)), tokens.per_step, (duration.seen(),))
+        return TokenTotal(number(found.group(1)), tokens.per_step, (duration.seen(),))
     return tokens
 
 
@@ -634,7 +636,7 @@ class ValueStatedTwice:
     kind = "value_stated_twice"
     needs = "a setting that a document and a settings file, or two settings files of one model, both state"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """Tables and lists of documents against settings files; settings files of one model against each other."""
         training = recipes(release)
         for text in _documents(release):
@@ -645,7 +647,7 @@ class ValueStatedTwice:
             yield from self._bullets(text, of)
         yield from self._architectures(release, training)
 
-    def _compare(self, name: str, cell: str, at: Evidence, recipe: Recipe) -> Iterator[Seen]:
+    def _compare(self, name: str, cell: str, at: Excerpt, recipe: Recipe) -> Iterator[Seen]:
         value = recipe.values.get(name)
         written = number(re.sub(r"\s*\(.*\)$", "", cell.strip()).removeprefix("~"))
         if value is None or written is None or (settled := as_number(value.value)) is None:
@@ -662,7 +664,7 @@ class ValueStatedTwice:
             }
             yield Contradiction(values, (at, value.seen()))
 
-    def _rows_are_models(self, table: Table, of: list[Recipe]) -> Iterator[Seen]:
+    def _rows_are_models(self, table: PublishedTable, of: list[Recipe]) -> Iterator[Seen]:
         names = [recipe.name for recipe in of]
         columns = [
             (i, name)
@@ -680,7 +682,7 @@ class ValueStatedTwice:
                 if name is not None:
                     yield from self._compare(name, row.cells[i], table.seen(row, i), recipe)
 
-    def _rows_are_settings(self, text: Text, table: Table, of: list[Recipe]) -> Iterator[Seen]:
+    def _rows_are_settings(self, text: Text, table: PublishedTable, of: list[Recipe]) -> Iterator[Seen]:
         recipe = _the_one(text, of)
         if recipe is None or len(table.columns) != 2:
             return
@@ -709,7 +711,7 @@ class ValueStatedTwice:
         vocabulary = as_number(model["vocab_size"].value) if "vocab_size" in model else None
         return len(shapes) == 1 and vocabulary is not None and next(iter(shapes))[3] == vocabulary
 
-    def _architectures(self, release: Release, training: list[Recipe]) -> Iterator[Seen]:
+    def _architectures(self, release: PublishedFiles, training: list[Recipe]) -> Iterator[Seen]:
         """A model's own config.json against the training file of the same shape, or beside it."""
         models = [config for config in release.configs if _is_model(config)]
         if len(models) != 1 or not training:
@@ -791,7 +793,7 @@ class VocabularyStatedTwice:
     kind = "vocabulary_stated_twice"
     needs = "a settings file that states vocab_size in several sections"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """Within one file, model and data must speak of one vocabulary."""
         for recipe in recipes(release):
             stated_here = [
@@ -822,7 +824,7 @@ class ValueUnstated:
 
     ESSENTIAL = ("seed", "adam_eps", "weight_decay", "warmup_steps", "beta1", "clip_norm")
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """What siblings state and one does not; what none states, where the code tells its default."""
         families: dict[frozenset[str], list[Recipe]] = {}
         training = recipes(release)
@@ -858,7 +860,7 @@ class ValueUnstated:
             if not missing:
                 yield Agreement(
                     (
-                        Evidence(
+                        Excerpt(
                             path=recipe.config.path,
                             line=None,
                             key="",
@@ -888,7 +890,7 @@ class ValueUnstated:
                     "siblings": len(siblings) - 1,
                 }
                 seen = [
-                    Evidence(path=recipe.config.path, line=None, key=stated_at.key, value="not stated"),
+                    Excerpt(path=recipe.config.path, line=None, key=stated_at.key, value="not stated"),
                     stated_at.seen(),
                 ]
                 yield Contradiction(values, (*seen, *(o.seen() for o in found[:1] if default)))
@@ -990,7 +992,7 @@ class DataOfAnotherName:
     kind = "data_of_another_name"
     needs = "settings files that come in pairs, such as NAME and NAME-deduped, and state their data's paths"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """The variant in a file's name against the variant in its data's path."""
         training = [recipe for recipe in recipes(release) if _data_paths(recipe.config)]
         names = {recipe.name: recipe for recipe in training}
@@ -1026,7 +1028,7 @@ class DataOfAnotherName:
                     "verb": "names" if used else "does not name it:",
                     "value": at.text,
                 }
-                name_seen = Evidence(path=recipe.config.path, line=None, key="name", value=recipe.name)
+                name_seen = Excerpt(path=recipe.config.path, line=None, key="name", value=recipe.name)
                 yield Contradiction(values, (name_seen, at.seen(), _data_paths(sibling)[0].seen()))
 
 
@@ -1052,7 +1054,7 @@ class KeyStandsTwice:
     kind = "key_stands_twice"
     needs = "YAML, JSON or gin files"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """Keys that one mapping holds twice with different values."""
         for config in release.configs:
             for first, second in config.repeated:
@@ -1066,7 +1068,7 @@ class KeyStandsTwice:
                 }
                 yield Contradiction(values, (first.seen(), second.seen()))
             if not config.repeated and config.values:
-                yield Agreement((Evidence(path=config.path, line=None, key="", value=f"{len(config.values)} keys"),))
+                yield Agreement((Excerpt(path=config.path, line=None, key="", value=f"{len(config.values)} keys"),))
 
 
 class ScheduleCutOff:
@@ -1075,7 +1077,7 @@ class ScheduleCutOff:
     kind = "schedule_longer_than_training"
     needs = "a learning rate schedule in pieces with their steps, and the training's steps"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """Warm-up and decay must fill the training; a longer schedule that is cut off is recorded as such."""
         for recipe in recipes_with_pieces(release):
             config, pieces = recipe
@@ -1108,7 +1110,7 @@ class ScheduleCutOff:
         return None
 
 
-def recipes_with_pieces(release: Release) -> Iterator[tuple[Config, list[Value]]]:
+def recipes_with_pieces(release: PublishedFiles) -> Iterator[tuple[Config, list[Value]]]:
     """Settings files whose learning rate is a list of pieces, with the steps of each."""
     for config in release.configs:
         heads = sorted(

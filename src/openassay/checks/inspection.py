@@ -14,7 +14,7 @@ from openassay.checks.components import detect
 from openassay.checks.links import ask_links
 from openassay.checks.read import read_release, short_digest
 from openassay.checks.registry import run_checks
-from openassay.core.types import CheckAnswer, ComponentDetected, ComponentName, Evidence, FileSeen, Finding
+from openassay.core.types import CheckAnswer, ComponentDetected, ComponentName, Excerpt, FileSeen, Finding
 from openassay.faults import BadInput
 from openassay.store import RefusedArchive, Store, archive_kind
 
@@ -126,7 +126,7 @@ def merge_checks(of: dict[str, tuple[CheckAnswer, ...]]) -> tuple[CheckAnswer, .
     return tuple(merged)
 
 
-def _in(artifact: str, evidence: Evidence) -> Evidence:
+def _in(artifact: str, evidence: Excerpt) -> Excerpt:
     return replace(evidence, path=f"{artifact}: {evidence.path}")
 
 
@@ -146,7 +146,7 @@ def findings_of_checks(answers: tuple[CheckAnswer, ...]) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def place(evidence: Evidence) -> str:
+def place(evidence: Excerpt) -> str:
     """A place in few words: path, line and key."""
     line = f":{evidence.line}" if evidence.line else ""
     return f"{evidence.path}{line}" + (f" {evidence.key}" if evidence.key else "")

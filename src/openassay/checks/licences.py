@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from openassay.checks.check import Agreement, Contradiction, Seen
-from openassay.checks.release import Config, Release, Text
-from openassay.core.types import Evidence
+from openassay.checks.release import Config, PublishedFiles, Text
+from openassay.core.types import Excerpt
 
 _PHRASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("AGPL-3.0", ("gnu affero general public license", "version 3")),
@@ -144,13 +144,13 @@ class Declared:
 
     what: str
     licences: frozenset[str]
-    evidence: Evidence
+    evidence: Excerpt
 
 
 _LICENCE_FILE = re.compile(r"(?i)^(licen[cs]e|copying|unlicense)(\.(md|txt|rst))?$")
 
 
-def declarations(release: Release) -> list[Declared]:
+def declarations(release: PublishedFiles) -> list[Declared]:
     """Every place at a release's top that declares the terms of the whole."""
     found = [declared for text in release.texts for declared in _of_text(text)]
     found += [declared for config in release.configs for declared in _of_config(config)]
@@ -160,7 +160,7 @@ def declarations(release: Release) -> list[Declared]:
         if count >= 0.8 * len(release.code) and count >= 5:
             code = next(code for words, code in headers if words == usual)
             key, value = "SPDX-License-Identifier", f"{usual} ({count} files)"
-            at = Evidence(path=code.path, line=code.spdx_line, key=key, value=value)
+            at = Excerpt(path=code.path, line=code.spdx_line, key=key, value=value)
             found.append(Declared("SPDX headers", meant(usual), at))
     return found
 
@@ -280,7 +280,7 @@ class LicencesDiffer:
     kind = "licences_differ"
     needs = "two places that declare the release's terms"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """Every pair of places must leave a common reading."""
         found = declarations(release)
         # Several licence files, or metadata that names several, mean a choice or a mix.
@@ -323,7 +323,7 @@ class LicenceTextOfAnotherName:
     kind = "licence_text_of_another_name"
     needs = "a licence file with a licence's name, or with an SPDX line"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """`LICENSE-MIT`, `LICENSES/Apache-2.0.txt`, or an SPDX line above a text."""
         for text in release.texts:
             if re.search(r"(?i)third|3rd|vendor|node_modules", text.path):
@@ -334,7 +334,7 @@ class LicenceTextOfAnotherName:
                 name,
             )
             in_folder = re.search(r"(?:^|/)LICENSES/(?P<a>[^/]+)\.txt$", text.path)
-            at = Evidence(path=text.path, line=None, key="name", value=name)
+            at = Excerpt(path=text.path, line=None, key="name", value=name)
             words = (in_folder["a"] if in_folder else (named["a"] or named["b"]) if named else "") or ""
             whole = "\n".join(text.lines)
             if not words and re.match(r"(?i)(licen[cs]e|copying)", name):
@@ -354,9 +354,9 @@ class LicenceTextOfAnotherName:
                 continue
             held = " and ".join(sorted(recognised))
             if recognised & claimed:
-                yield Agreement((at, Evidence(path=text.path, line=1, key="text", value=held)))
+                yield Agreement((at, Excerpt(path=text.path, line=1, key="text", value=held)))
             else:
                 yield Contradiction(
                     {"path": text.path, "name": words, "found": held},
-                    (at, Evidence(path=text.path, line=1, key="text", value=f"the text of {held}")),
+                    (at, Excerpt(path=text.path, line=1, key="text", value=f"the text of {held}")),
                 )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from openassay.checks.documentation import addresses
-from openassay.checks.release import LinkAsked, Release
+from openassay.checks.release import LinkAsked, PublishedFiles
 
 MAX_LINKS = 200
 TIMEOUT_S = 10.0
@@ -17,7 +17,7 @@ TIMEOUT_S = 10.0
 Ask = Callable[[str], tuple[int | None, str]]
 
 
-def ask_links(release: Release, ask: Ask | None = None) -> tuple[LinkAsked, ...]:
+def ask_links(release: PublishedFiles, ask: Ask | None = None) -> tuple[LinkAsked, ...]:
     """Every address that the READMEs name, at most 200, with what its server says today."""
     today = dt.datetime.now(tz=dt.UTC).date().isoformat()
     asked = []

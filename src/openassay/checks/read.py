@@ -9,7 +9,6 @@ import ast
 import contextlib
 import csv
 import datetime as dt
-import gzip
 import hashlib
 import io
 import itertools
@@ -17,7 +16,6 @@ import json
 import os
 import re
 import tomllib
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,16 +23,16 @@ from typing import Any
 from openassay.checks import weights
 from openassay.checks.release import (
     HEX,
-    Checkpoint,
     Code,
     Config,
     File,
     Hashed,
     Items,
     Movement,
-    Release,
+    PublishedFiles,
+    PublishedTable,
     Row,
-    Table,
+    SavedWeights,
     Text,
     Tokenizer,
     Value,
@@ -76,13 +74,13 @@ class _Budget:
         return True
 
 
-def read_release(root: Path, *, name: str = "") -> Release:
+def read_release(root: Path, *, name: str = "") -> PublishedFiles:
     """Everything that the checks look at, from a folder or from one file."""
     root = root.resolve() if root.is_symlink() else root  # the one link that the user named
     top, only = (root.parent, root.name) if root.is_file() else (root, None)
     unreadable: dict[str, str] = {}
     files = tuple(sorted(_files(top, only, unreadable), key=lambda file: file.path))
-    reader = _Reader(top, files, unreadable)
+    reader = _FileReader(top, files, unreadable)
     return reader.release(name or root.name)
 
 
@@ -127,7 +125,7 @@ def _file(path: Path, inside: str) -> File:
     return File(path=inside, size_bytes=stat.st_size, date=date)
 
 
-class _Reader:
+class _FileReader:
     """Reads each file by what its name says it is."""
 
     def __init__(self, top: Path, files: tuple[File, ...], unreadable: dict[str, str]) -> None:
@@ -135,7 +133,7 @@ class _Reader:
         self.budget = _Budget(MAX_READ)
         self.configs: list[Config] = []
         self.texts: list[Text] = []
-        self.tables: list[Table] = []
+        self.tables: list[PublishedTable] = []
         self.code: list[Code] = []
         self.hashes: list[tuple[Hashed, ...]] = []
         self.headers: dict[str, weights.Header] = {}
@@ -144,7 +142,7 @@ class _Reader:
         self.items: list[Items] = []
         self.documents: dict[str, Any] = {}
 
-    def release(self, name: str) -> Release:
+    def release(self, name: str) -> PublishedFiles:
         for file in self.files:
             try:
                 self._read(file)
@@ -156,7 +154,7 @@ class _Reader:
                 self.unreadable[file.path] = "nested too deeply"
         tokenizers = tuple(_tokenizers(self.documents, self.configs))
         checkpoints, movements = self._checkpoints()
-        return Release(
+        return PublishedFiles(
             name=name, files=self.files, configs=tuple(self.configs), texts=tuple(self.texts), tables=tuple(self.tables),
             code=tuple(self.code), hashes=tuple(self.hashes), tokenizers=tokenizers, checkpoints=checkpoints,
             movements=movements, items=tuple(self.items), pointers=frozenset(self.pointers), magic=self.magic,
@@ -288,7 +286,7 @@ class _Reader:
         except csv.Error as error:
             raise Unreadable(f"not a table: {error}") from None
         if columns:
-            self.tables.append(Table(path=file.path, columns=columns, rows=tuple(rows)))
+            self.tables.append(PublishedTable(path=file.path, columns=columns, rows=tuple(rows)))
 
     def _code(self, file: File) -> None:
         text = self._text(file, MAX_CODE)
@@ -321,7 +319,7 @@ class _Reader:
         if found is not None:
             self.items.append(found)
 
-    def _checkpoints(self) -> tuple[tuple[Checkpoint, ...], tuple[Movement, ...]]:
+    def _checkpoints(self) -> tuple[tuple[SavedWeights, ...], tuple[Movement, ...]]:
         groups: dict[tuple[str, int, str], list[str]] = {}
         for path in self.headers:
             if weights.is_optimizer(path):
@@ -355,7 +353,7 @@ class _Reader:
                 continue
             tensors = {key: shape for header in headers for key, shape in header.shapes.items()}
             made.append(
-                Checkpoint(
+                SavedWeights(
                     path=folder, family=family, step=step, files=tuple(sorted(paths)), sha256=digest, tensors=tensors
                 )
             )
@@ -400,15 +398,6 @@ def _magic(head: bytes) -> str:
         if head.startswith(mark):
             return kind
     return "unknown"
-
-
-def read_compressed(path: Path, most: int) -> str:
-    """The start of a file as text, unpacked where it is gzip; empty where it is damaged."""
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            return file.read(most).decode("utf-8", "replace")
-    except (gzip.BadGzipFile, zlib.error, EOFError):
-        return ""
 
 
 def _yaml(path: str, text: str) -> Config:

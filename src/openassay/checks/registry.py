@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from openassay.checks import checkpoints, documentation, hyperparameters, licences, results, yaml_types
-from openassay.checks.check import Check, answer
-from openassay.checks.release import Release
+from openassay.checks.check import ConsistencyCheck, answer
+from openassay.checks.release import PublishedFiles
 from openassay.core.types import CheckAnswer
 
-CONSISTENCY: tuple[Check, ...] = (
+CONSISTENCY: tuple[ConsistencyCheck, ...] = (
     hyperparameters.TokensDisagree(),
     hyperparameters.ValueStatedTwice(),
     hyperparameters.VocabularyStatedTwice(),
@@ -51,6 +51,6 @@ CONSISTENCY: tuple[Check, ...] = (
 )
 
 
-def run_checks(release: Release) -> tuple[CheckAnswer, ...]:
+def run_checks(release: PublishedFiles) -> tuple[CheckAnswer, ...]:
     """The answer of every check, in the order above."""
     return tuple(answer(check, release) for check in CONSISTENCY)

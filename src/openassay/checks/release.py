@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
 
-from openassay.core.types import Evidence
+from openassay.core.types import Excerpt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +50,9 @@ class Value:
         """The key's last word."""
         return self.key.rpartition(".")[2]
 
-    def seen(self, value: str | None = None) -> Evidence:
+    def seen(self, value: str | None = None) -> Excerpt:
         """This place, to be cited."""
-        return Evidence(
+        return Excerpt(
             path=self.path, line=self.line, key=self.key, value=(self.text if value is None else value)[:200]
         )
 
@@ -139,9 +139,9 @@ class Text:
         hidden = self.fenced | self.commented
         return tuple((i + 1, line) for i, line in enumerate(self.lines) if i >= self.body_from and i not in hidden)
 
-    def seen(self, line: int, value: str | None = None, key: str = "") -> Evidence:
+    def seen(self, line: int, value: str | None = None, key: str = "") -> Excerpt:
         """A line, to be cited."""
-        return Evidence(
+        return Excerpt(
             path=self.path, line=line, key=key, value=(self.lines[line - 1] if value is None else value).strip()[:200]
         )
 
@@ -155,7 +155,7 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class PublishedTable:
     """A CSV or TSV file, or a table in a document."""
 
     path: str
@@ -168,11 +168,11 @@ class Table:
         lowered = [column.strip().lower() for column in self.columns]
         return next((lowered.index(name) for name in names if name in lowered), None)
 
-    def seen(self, row: Row, column: int | None = None) -> Evidence:
+    def seen(self, row: Row, column: int | None = None) -> Excerpt:
         """A cell or a row, to be cited."""
         if column is None:
-            return Evidence(path=self.path, line=row.line, key="", value=" | ".join(row.cells)[:200])
-        return Evidence(
+            return Excerpt(path=self.path, line=row.line, key="", value=" | ".join(row.cells)[:200])
+        return Excerpt(
             path=self.path, line=row.line, key=self.columns[column].strip(), value=row.cells[column].strip()[:200]
         )
 
@@ -197,9 +197,9 @@ class Hashed:
     name: str
     digest: str
 
-    def seen(self) -> Evidence:
+    def seen(self) -> Excerpt:
         """This line, to be cited."""
-        return Evidence(path=self.path, line=self.line, key=self.name[:200], value=self.digest[:140])
+        return Excerpt(path=self.path, line=self.line, key=self.name[:200], value=self.digest[:140])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +217,7 @@ class Tokenizer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checkpoint:
+class SavedWeights:
     """One saved state of the weights."""
 
     path: str
@@ -229,9 +229,9 @@ class Checkpoint:
     """Of the tensors' names and bytes, however they are packed."""
     tensors: dict[str, tuple[str, tuple[int, ...]]]
 
-    def seen(self, value: str | None = None) -> Evidence:
+    def seen(self, value: str | None = None) -> Excerpt:
         """This checkpoint, to be cited."""
-        return Evidence(
+        return Excerpt(
             path=self.path, line=None, key=f"step {self.step}", value=value or f"tensors sha256 {self.sha256[:16]}"
         )
 
@@ -240,8 +240,8 @@ class Checkpoint:
 class Movement:
     """How far the weights moved between two checkpoints that follow each other."""
 
-    earlier: Checkpoint
-    later: Checkpoint
+    earlier: SavedWeights
+    later: SavedWeights
     largest: float
     """Of any one weight, after what rounding to the stored type can explain."""
     tensor: str
@@ -265,10 +265,10 @@ class Items:
     problem: str = ""
     """Where the file contradicts itself."""
 
-    def seen(self) -> Evidence:
+    def seen(self) -> Excerpt:
         """This file, to be cited."""
         length = f"{self.length} tokens each" if self.length else "of different lengths"
-        return Evidence(
+        return Excerpt(
             path=self.path, line=None, key=self.format,
             value=f"{self.num_items} items {length}; first {self.num_first}: sha256 {self.first_digest[:16]}",
         )  # fmt: skip
@@ -287,18 +287,18 @@ class LinkAsked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Release:
+class PublishedFiles:
     """Everything that was read."""
 
     name: str
     files: tuple[File, ...]
     configs: tuple[Config, ...] = ()
     texts: tuple[Text, ...] = ()
-    tables: tuple[Table, ...] = ()
+    tables: tuple[PublishedTable, ...] = ()
     code: tuple[Code, ...] = ()
     hashes: tuple[tuple[Hashed, ...], ...] = ()
     tokenizers: tuple[Tokenizer, ...] = ()
-    checkpoints: tuple[Checkpoint, ...] = ()
+    checkpoints: tuple[SavedWeights, ...] = ()
     movements: tuple[Movement, ...] = ()
     items: tuple[Items, ...] = ()
     links: tuple[LinkAsked, ...] | None = None
@@ -349,7 +349,7 @@ def split_row(line: str) -> tuple[str, ...]:
     return tuple(cell.strip() for cell in line.strip().strip("|").split("|"))
 
 
-def tables_of(text: Text) -> list[Table]:
+def tables_of(text: Text) -> list[PublishedTable]:
     """The Markdown tables of a document."""
     found = []
     prose = dict(text.prose)
@@ -364,5 +364,5 @@ def tables_of(text: Text) -> list[Table]:
                 if len(cells) == len(columns):
                     rows.append(Row(line=below, cells=cells))
                 below += 1
-            found.append(Table(path=text.path, columns=columns, rows=tuple(rows), line=number))
+            found.append(PublishedTable(path=text.path, columns=columns, rows=tuple(rows), line=number))
     return found

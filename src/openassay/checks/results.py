@@ -12,9 +12,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from openassay.checks.check import Agreement, Contradiction, Seen
-from openassay.checks.release import Hashed, Release, Row, Table, step_of, tables_of
+from openassay.checks.release import Hashed, PublishedFiles, PublishedTable, Row, step_of, tables_of
 from openassay.checks.scalars import number
-from openassay.core.types import Evidence
+from openassay.core.types import Excerpt
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Result:
     value: float | None
     """None where the file gives no finite number."""
     shots: str
-    evidence: Evidence
+    evidence: Excerpt
 
     @property
     def same_question(self) -> tuple[str, int | None, str, str, str]:
@@ -47,7 +47,7 @@ class Sheet:
     results: tuple[Result, ...]
 
 
-def sheets(release: Release) -> list[Sheet]:
+def sheets(release: PublishedFiles) -> list[Sheet]:
     """Evaluation files of the lm-evaluation-harness' form (`results: {task: {metric: value}}`), and tables of long form."""
     if "sheets" in release.derived:
         return list(release.derived["sheets"])
@@ -102,7 +102,7 @@ def _sheet(path: str, document: dict[str, Any]) -> Sheet | None:
             if isinstance(value, bool) or not isinstance(value, (int, float)):
                 continue
             finite = float(value) if math.isfinite(value) else None
-            at = Evidence(path=path, line=None, key=f"results.{task}.{metric}", value=repr(value))
+            at = Excerpt(path=path, line=None, key=f"results.{task}.{metric}", value=repr(value))
             own = json_word(per_task.get(task, shots))
             results.append(
                 Result(f"{model}@{revision}", step, str(task), str(metric), finite, own + str(setup[1:]), at)
@@ -115,7 +115,7 @@ def json_word(value: Any) -> str:
     return "" if value is None else str(value)[:200]
 
 
-def _long_table(table: Table) -> Iterator[Sheet]:
+def _long_table(table: PublishedTable) -> Iterator[Sheet]:
     model, task, metric, value = (
         table.column(*names)
         for names in (("model", "model_name"), ("task", "dataset", "benchmark"), ("metric",), ("value", "score"))
@@ -158,7 +158,7 @@ class MetricOutOfRange:
     kind = "metric_out_of_range"
     needs = "published results in files or tables"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """Shares above one, perplexities below one, errors that are negative, zero or no number."""
         for sheet in sheets(release):
             shares = [r.value for r in sheet.results if _UNIT.match(r.metric) and r.value is not None]
@@ -180,7 +180,7 @@ class MetricOutOfRange:
             if not wrong:
                 yield Agreement(
                     (
-                        Evidence(
+                        Excerpt(
                             path=sheet.path,
                             line=None,
                             key=sheet.model,
@@ -221,7 +221,7 @@ class ResultsDisagree:
     kind = "results_disagree"
     needs = "the same model, task and metric in two places"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """Same model, step, task, metric and settings: one value."""
         seen: dict[tuple[object, ...], Result] = {}
         known = sheets(release)
@@ -276,7 +276,7 @@ class ResultsDisagree:
                     }  # fmt: skip
                     yield Contradiction(values, (result.evidence, *(r.evidence for r in of[:3])))
 
-    def _tables_of_documents(self, release: Release, known: list[Sheet]) -> Iterator[Seen]:
+    def _tables_of_documents(self, release: PublishedFiles, known: list[Sheet]) -> Iterator[Seen]:
         """A README's table of models and tasks against the files: only a cell that no metric of that task gives is wrong."""
         last: dict[str, Sheet] = {}
         for sheet in known:
@@ -296,7 +296,7 @@ class ResultsDisagree:
                     for i, column in enumerate(table.columns[1:], 1):
                         yield from self._cell(table, row, i, column, sheet_of)
 
-    def _cell(self, table: Table, row: Row, i: int, column: str, sheet: Sheet) -> Iterator[Seen]:
+    def _cell(self, table: PublishedTable, row: Row, i: int, column: str, sheet: Sheet) -> Iterator[Seen]:
         of = [
             r
             for r in sheet.results
@@ -341,7 +341,7 @@ class EqualResultsOfUnequalSteps:
     kind = "equal_results_of_unequal_checkpoints"
     needs = "results of several checkpoints"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """Two trained states do not agree in every digit of many tasks. Steps 0 and 1 may: the first update often has rate 0."""
         groups: dict[tuple[object, ...], list[Sheet]] = defaultdict(list)
         for sheet in sheets(release):
@@ -354,9 +354,7 @@ class EqualResultsOfUnequalSteps:
             if other is None:
                 yield Agreement(
                     tuple(
-                        Evidence(
-                            path=s.path, line=None, key=f"{s.model} step {s.step}", value=f"{len(numbers)} numbers"
-                        )
+                        Excerpt(path=s.path, line=None, key=f"{s.model} step {s.step}", value=f"{len(numbers)} numbers")
                         for s in of[:2]
                     )
                 )
@@ -365,7 +363,7 @@ class EqualResultsOfUnequalSteps:
             yield Contradiction(
                 {"first": next(iter(names)), "second": list(names)[-1], "count": len(numbers)},
                 tuple(
-                    Evidence(path=s.path, line=None, key=name, value=f"{len(numbers)} numbers, all equal")
+                    Excerpt(path=s.path, line=None, key=name, value=f"{len(numbers)} numbers, all equal")
                     for name, s in names.items()
                 ),
             )
@@ -393,7 +391,7 @@ class UnequalResultsOfEqualSteps:
         "suite whose results are equal at both"
     )
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """With learning rate 0 the weights stay, and so must every result."""
         by_model: dict[tuple[str, str], dict[int, Sheet]] = defaultdict(dict)
         for sheet in sheets(release):
@@ -406,7 +404,7 @@ class UnequalResultsOfEqualSteps:
             difference = differ[key]
             if difference is None:
                 seen = [(sheet, f"{len(sheet.results)} numbers, equal at both steps") for sheet in (zero, one)]
-                yield Agreement(tuple(Evidence(path=s.path, line=None, key=f"step {s.step}", value=v) for s, v in seen))
+                yield Agreement(tuple(Excerpt(path=s.path, line=None, key=f"step {s.step}", value=v) for s, v in seen))
                 continue
             why, evidence = self._reason(
                 release, key, [pairs[other][1] for other in equal if _owner(other) == _owner(key)]
@@ -424,7 +422,7 @@ class UnequalResultsOfEqualSteps:
         both = ((r, ones[r.task, r.metric]) for r in zero.results if (r.task, r.metric) in ones)
         return next(((a, b) for a, b in both if a.value != b.value), None)
 
-    def _reason(self, release: Release, key: tuple[str, str], others: list[Sheet]) -> tuple[str, Evidence | None]:
+    def _reason(self, release: PublishedFiles, key: tuple[str, str], others: list[Sheet]) -> tuple[str, Excerpt | None]:
         """Why the two must be equal: the model's own schedule, or at least two other models of the suite."""
         words = _own_words(key[0])
         for config in release.configs:
@@ -436,7 +434,7 @@ class UnequalResultsOfEqualSteps:
         models = {sheet.model for sheet in others}
         if len(models) < 2:
             return "", None
-        at = Evidence(
+        at = Excerpt(
             path=others[0].path,
             line=None,
             key="step 1",
@@ -465,7 +463,7 @@ class DigestMalformed:
     kind = "digest_malformed"
     needs = "a list of digests"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """One list, one kind of digest."""
         for hashes in release.hashes:
             usual, count = Counter(len(hashed.digest) for hashed in hashes).most_common(1)[0]
@@ -477,7 +475,7 @@ class DigestMalformed:
             if not odd:
                 yield Agreement(
                     (
-                        Evidence(
+                        Excerpt(
                             path=hashes[0].path, line=None, key="", value=f"{len(hashes)} digests of {usual} characters"
                         ),
                     )
@@ -490,7 +488,7 @@ class DigestTwice:
     kind = "digest_twice"
     needs = "a list of digests of numbered files"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """Files of one numbered series, or checkpoints of different steps, hold different things."""
         for hashes in release.hashes:
             by_digest: dict[str, list[Hashed]] = defaultdict(list)
@@ -518,7 +516,7 @@ class DigestTwice:
             if not wrong:
                 yield Agreement(
                     (
-                        Evidence(
+                        Excerpt(
                             path=hashes[0].path,
                             line=None,
                             key="",
@@ -528,7 +526,7 @@ class DigestTwice:
                 )
         yield from self._tables(release)
 
-    def _tables(self, release: Release) -> Iterator[Seen]:
+    def _tables(self, release: PublishedFiles) -> Iterator[Seen]:
         """A table of steps and digests."""
         for table in release.tables:
             step, digest = (
@@ -571,7 +569,7 @@ class DigestTwice:
             if first and not wrong:
                 yield Agreement(
                     (
-                        Evidence(
+                        Excerpt(
                             path=table.path,
                             line=None,
                             key=table.columns[digest],
@@ -595,9 +593,9 @@ class ShardMissing:
     kind = "shard_missing"
     needs = "files or list entries named NUMBER-of-NUMBER"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """A series must be whole. Only lists and folders that hold some of a series are asked."""
-        series: dict[tuple[str, str, str, str], dict[int, Evidence]] = defaultdict(dict)
+        series: dict[tuple[str, str, str, str], dict[int, Excerpt]] = defaultdict(dict)
         for hashes in release.hashes:
             for hashed in hashes:
                 self._keep(series, hashed.path, hashed.name, hashed.seen())
@@ -609,10 +607,10 @@ class ShardMissing:
             ):
                 for name in dict.fromkeys(str(v) for v in config.document["weight_map"].values()):
                     self._keep(
-                        series, config.path, name, Evidence(path=config.path, line=None, key="weight_map", value=name)
+                        series, config.path, name, Excerpt(path=config.path, line=None, key="weight_map", value=name)
                     )
         for file in release.files:
-            self._keep(series, "", file.path, Evidence(path=file.path, line=None, key="", value="present"))
+            self._keep(series, "", file.path, Excerpt(path=file.path, line=None, key="", value="present"))
         for (where, head, last, tail), of in series.items():
             if len(of) < 2:
                 continue
@@ -638,7 +636,7 @@ class ShardMissing:
                 yield Agreement((of[lowest], of[highest]))
 
     def _keep(
-        self, series: dict[tuple[str, str, str, str], dict[int, Evidence]], where: str, name: str, seen: Evidence
+        self, series: dict[tuple[str, str, str, str], dict[int, Excerpt]], where: str, name: str, seen: Excerpt
     ) -> None:
         if found := _SHARD.match(name):
             series[where, found["head"], found["last"], found["tail"]].setdefault(int(found["number"]), seen)
@@ -650,7 +648,7 @@ class IndexNamesAbsentFile:
     kind = "index_names_absent_file"
     needs = "a weights' index with at least one of the files that it names"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """`*.index.json` against the files beside it."""
         for config in release.configs:
             if not config.path.endswith(".index.json") or not isinstance(config.document, dict):
@@ -663,21 +661,21 @@ class IndexNamesAbsentFile:
             present = [name for name in names if prefix + name in release.by_path]
             for name in names:
                 if present and name not in present:
-                    seen = Evidence(path=config.path, line=None, key="weight_map", value=name)
+                    seen = Excerpt(path=config.path, line=None, key="weight_map", value=name)
                     yield Contradiction(
                         {"path": config.path, "name": name, "present": present[0]},
-                        (seen, Evidence(path=prefix + present[0], line=None, key="", value="present")),
+                        (seen, Excerpt(path=prefix + present[0], line=None, key="", value="present")),
                     )
             if present and len(present) == len(names):
                 yield Agreement(
-                    (Evidence(path=config.path, line=None, key="weight_map", value=f"{len(names)} files, all there"),)
+                    (Excerpt(path=config.path, line=None, key="weight_map", value=f"{len(names)} files, all there"),)
                 )
 
 
 _URL = re.compile(r"https?://\S+|s3://\S+|gs://\S+")
 
 
-def _url_column(table: Table) -> int | None:
+def _url_column(table: PublishedTable) -> int | None:
     for i in range(len(table.columns)):
         cells = [row.cells[i].strip() for row in table.rows[:50]]
         if cells and sum(bool(_URL.fullmatch(cell)) for cell in cells) >= 0.9 * len(cells):
@@ -691,7 +689,7 @@ class AddressTwice:
     kind = "address_twice"
     needs = "a table with a column of addresses"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """A list of checkpoints or data files names each once."""
         for table in release.tables:
             column = _url_column(table)
@@ -711,7 +709,7 @@ class AddressTwice:
             if first and not wrong:
                 yield Agreement(
                     (
-                        Evidence(
+                        Excerpt(
                             path=table.path,
                             line=None,
                             key=table.columns[column],
@@ -727,7 +725,7 @@ class StepTwice:
     kind = "step_twice"
     needs = "a table of steps and addresses"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """One step, one checkpoint; where steps begin anew, the list is of several trainings and is not asked."""
         for table, step, column in _step_tables(release):
             if not _one_training(table, step):
@@ -748,7 +746,7 @@ class StepTwice:
             if first and not wrong:
                 yield Agreement(
                     (
-                        Evidence(
+                        Excerpt(
                             path=table.path, line=None, key=table.columns[step], value=f"{len(first)} different steps"
                         ),
                     )
@@ -761,7 +759,7 @@ class StepAgainstAddress:
     kind = "step_against_address"
     needs = "a table of steps and addresses that hold the step"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """The step in the address is the step beside it."""
         for table, step, column in _step_tables(release):
             right = 0
@@ -782,7 +780,7 @@ class StepAgainstAddress:
             if right:
                 yield Agreement(
                     (
-                        Evidence(
+                        Excerpt(
                             path=table.path,
                             line=None,
                             key=table.columns[column],
@@ -799,7 +797,7 @@ class ListHasGaps:
     kind = "checkpoint_list_has_gaps"
     needs = "a table of at least 10 steps, most of them at one distance"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """Distances between neighbouring steps against the usual one."""
         for table, step, _ in _step_tables(release):
             if not _one_training(table, step):
@@ -818,7 +816,7 @@ class ListHasGaps:
             if not gaps:
                 yield Agreement(
                     (
-                        Evidence(
+                        Excerpt(
                             path=table.path,
                             line=None,
                             key=table.columns[step],
@@ -842,7 +840,7 @@ class ListHasGaps:
             yield Contradiction(values, (table.seen(one, step), table.seen(two, step), *claims[:1]))
 
 
-def _cadence_claims(release: Release, table: Table, modal: int, longest: int) -> list[Evidence]:
+def _cadence_claims(release: PublishedFiles, table: PublishedTable, modal: int, longest: int) -> list[Excerpt]:
     """Sentences such as `at minimum every 1000 steps` near a mention of the list."""
     found = []
     for text in release.texts:
@@ -855,12 +853,12 @@ def _cadence_claims(release: Release, table: Table, modal: int, longest: int) ->
     return found
 
 
-def _one_training(table: Table, step: int) -> bool:
+def _one_training(table: PublishedTable, step: int) -> bool:
     steps = [number(row.cells[step]) or 0 for row in table.rows]
     return steps == sorted(steps)
 
 
-def _step_tables(release: Release) -> Iterator[tuple[Table, int, int]]:
+def _step_tables(release: PublishedFiles) -> Iterator[tuple[PublishedTable, int, int]]:
     for table in release.tables:
         step, column = table.column("step", "steps", "training step", "global_step"), _url_column(table)
         if step is not None and column is not None and step != column and table.rows:

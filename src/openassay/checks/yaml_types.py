@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 
 from openassay.checks.check import Agreement, Contradiction, Seen
-from openassay.checks.release import Release, Value
+from openassay.checks.release import PublishedFiles, Value
 from openassay.checks.scalars import yaml_1_1, yaml_1_2
-from openassay.core.types import Evidence
+from openassay.core.types import Excerpt
 
 _TOOLS = re.compile(
     r"(?i)(^|/)(\.[^/]+/|\.|mkdocs|docker-compose|compose|environment|conda|codecov|appveyor|readthedocs|citation|_config|"
@@ -29,7 +29,7 @@ def _kind(value: object) -> str:
     return f"the word {value!r}"
 
 
-def _usual_types(release: Release) -> dict[str, set[str]]:
+def _usual_types(release: PublishedFiles) -> dict[str, set[str]]:
     """Key to the types that a YAML 1.1 reader gives it over the whole release."""
     if "yaml types" not in release.derived:
         found: dict[str, set[str]] = {}
@@ -49,7 +49,7 @@ class YamlReadersDiffer:
     kind = "yaml_readers_differ"
     needs = "YAML files with settings"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """Every plain scalar by both versions' rules. Dates are left out: both mean a day."""
         for config in release.configs:
             if config.format != "yaml" or _TOOLS.search(config.path):
@@ -76,10 +76,10 @@ class YamlReadersDiffer:
                 )  # fmt: skip
             if clean and any(value.plain for value in config.values):
                 yield Agreement(
-                    (Evidence(path=config.path, line=None, key="", value="every plain scalar has one reading"),)
+                    (Excerpt(path=config.path, line=None, key="", value="every plain scalar has one reading"),)
                 )
 
-    def _note(self, value: Value, release: Release, first: object, *, omega: bool) -> str:
+    def _note(self, value: Value, release: PublishedFiles, first: object, *, omega: bool) -> str:
         if omega and isinstance(first, str) and re.search(r"[eE]", value.text):
             return "; OmegaConf, whose ${} this file uses, reads the number"
         usual = _usual_types(release).get(value.leaf, set()) - {"NoneType"}
@@ -94,7 +94,7 @@ class VersionReadAsNumber:
     kind = "version_read_as_number"
     needs = "YAML files with a version that is not quoted"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """A version such as 1.10 without quotes loses its last digit."""
         for config in release.configs:
             if config.format != "yaml" or _TOOLS.search(config.path):
@@ -120,7 +120,7 @@ class NotReadable:
     kind = "not_readable"
     needs = "files of a known format"
 
-    def look(self, release: Release) -> Iterator[Seen]:
+    def look(self, release: PublishedFiles) -> Iterator[Seen]:
         """Settings, code, weights and tables that are broken; files that are merely too large are listed elsewhere."""
         for path, why in release.unreadable.items():
             if _FOR_TESTS.search(path):
@@ -137,6 +137,6 @@ class NotReadable:
                     "a .npy file",
                 )
             ):
-                yield Contradiction({"path": path, "why": why}, (Evidence(path=path, line=None, key="", value=why),))
+                yield Contradiction({"path": path, "why": why}, (Excerpt(path=path, line=None, key="", value=why),))
         for config in release.configs[:2]:
-            yield Agreement((Evidence(path=config.path, line=None, key="", value=f"read as {config.format}"),))
+            yield Agreement((Excerpt(path=config.path, line=None, key="", value=f"read as {config.format}"),))

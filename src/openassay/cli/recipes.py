@@ -130,17 +130,15 @@ def checkpoints(
     """Look at a release's published checkpoints by themselves, without training: copies, leaps, strangers, the initialisation."""
     from openassay.cli import terminal
     from openassay.protocols.forensics import inspect_checkpoints
-    from openassay.recipes.replay import checkpoints_record
     from openassay.records import to_plain
     from openassay.training.mismatch import RecipeMismatch
     from openassay.training.tokens import BadTokens
 
     _, replay, roots = _fetched_replay(target)
     try:
-        found = inspect_checkpoints(replay.release(roots), say=lambda line: print(f"  {line}", file=sys.stderr))
+        record = inspect_checkpoints(replay.release(roots), say=lambda line: print(f"  {line}", file=sys.stderr))
     except (RecipeMismatch, BadTokens) as problem:
         raise BadInput(f"{target}: {problem}") from None
-    record = checkpoints_record(found)
     if as_json:
         print(json.dumps(to_plain(record), indent=2))
         return

@@ -213,18 +213,6 @@ def largest_deviation(found: Difference) -> Floats:
     return np.asarray(np.abs(found.estimate / found.se).max(axis=-1))
 
 
-def markov_correlation(with_final: Sequence[float]) -> Correlation:
-    """Which correlation between all points follows from each point's correlation with the final one?
-
-    r_i/r_j for i before j, as of a process whose future depends on its past through the present alone (Ornstein-Uhlenbeck with
-    its own clock). with_final: shape (m,), above 0, increasing, at most 1 (for example `SPEEDRUN_WITH_FINAL`); else ValueError.
-    """
-    r = np.asarray(with_final, dtype=float)
-    if r.ndim != 1 or not len(r) or r[0] <= 0 or r[-1] > 1 or (np.diff(r) < 0).any():
-        raise ValueError("correlations with the final value must increase from above 0 to at most 1")
-    return _to_tuples(np.minimum.outer(r, r) / np.maximum.outer(r, r))
-
-
 @functools.lru_cache(maxsize=64)
 def null_of_largest(num_reruns: int, prior_df: float, correlation: Correlation) -> Floats:
     """How large is the largest deviation when the recipes are the same? 20,000 draws, sorted, the same every time.

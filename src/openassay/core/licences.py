@@ -41,7 +41,7 @@ _FORMER = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Terms:
+class LicenceTerms:
     """What the published lists say of one licence or expression."""
 
     text: str | None
@@ -122,7 +122,7 @@ def some(answers: list[Answer]) -> Answer:
     return "fails" if answers and all(answer == "fails" for answer in answers) else "unknown"
 
 
-def terms_of(text: str | None, *, exact: bool = False) -> Terms:
+def terms_of(text: str | None, *, exact: bool = False) -> LicenceTerms:
     """What do the lists say of this licence? `exact`: as in the Model Openness Tool, only SPDX's own spelling counts."""
     plain = (text or "").strip()
     if plain.lower() in _NONE:
@@ -150,12 +150,12 @@ def terms_of(text: str | None, *, exact: bool = False) -> Terms:
 def _terms(
     text: str | None, osi: Answer, is_open: Answer, *, reason: str = "", fits: tuple[Content, ...] = (),
     clauses: tuple[Clause, ...] = (),
-) -> Terms:  # fmt: skip
-    return Terms(text=text, osi=osi, open=is_open, fits=fits, clauses=clauses, reason=reason)
+) -> LicenceTerms:  # fmt: skip
+    return LicenceTerms(text=text, osi=osi, open=is_open, fits=fits, clauses=clauses, reason=reason)
 
 
-def _unlisted(text: str, reason: str) -> Terms:
-    """Terms that SPDX does not list: refused where we know a clause that refuses, else unknown."""
+def _unlisted(text: str, reason: str) -> LicenceTerms:
+    """LicenceTerms that SPDX does not list: refused where we know a clause that refuses, else unknown."""
     clauses = tuple(c for custom in _lists().custom if custom.match.search(text.lower()) for c in custom.clauses)
     if not clauses:
         return _terms(text, "unknown", "unknown", reason=reason)
@@ -163,7 +163,7 @@ def _unlisted(text: str, reason: str) -> Terms:
     return _terms(text, "fails", "fails", clauses=clauses, reason=f"{text} is not open ({named})")
 
 
-def _of_tree(tree: LicenseExpression, exact: bool) -> Terms:
+def _of_tree(tree: LicenseExpression, exact: bool) -> LicenceTerms:
     if isinstance(tree, LicenseWithExceptionSymbol):
         base = _of_identifier(str(tree.license_symbol.key), exact)
         exception = str(tree.exception_symbol.key)
@@ -193,11 +193,11 @@ def _bracketed(text: str) -> str:
     return f"({text})" if " OR " in text or " AND " in text else text
 
 
-def _renamed(terms: Terms, text: str) -> Terms:
+def _renamed(terms: LicenceTerms, text: str) -> LicenceTerms:
     return _terms(text, terms.osi, terms.open, reason=terms.reason, fits=terms.fits, clauses=terms.clauses)
 
 
-def _of_identifier(name: str, exact: bool) -> Terms:
+def _of_identifier(name: str, exact: bool) -> LicenceTerms:
     lists = _lists()
     for candidate in (name, name.removesuffix("+")):
         listed = candidate if exact else lists.spelling.get(candidate.lower(), candidate)

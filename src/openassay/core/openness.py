@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from openassay.core.licences import Content, Terms, every, some, terms_of
+from openassay.core.licences import Content, LicenceTerms, every, some, terms_of
 from openassay.core.types import (
     Answer,
     ComponentFound,
@@ -117,7 +117,7 @@ class _Judged:
     component: str
     presence: Answer
     presence_reason: str
-    terms: Terms
+    terms: LicenceTerms
 
     def under(self, answer: Answer) -> Answer:
         """Is it there, under terms whose answer is this?"""

@@ -26,7 +26,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from openassay.core.types import Outcome
+from openassay.core.types import LARGEST, Outcome, ReplayStatistic
 
 Floats = NDArray[np.float64]
 Array = NDArray[np.generic]
@@ -53,32 +53,12 @@ class Standing(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
-    """One statistic at one horizon beside its floor."""
-
-    statistic: Statistic
-    horizon: int
-    value: float
-    floor: float
-    """Of the auditor's replicas."""
-    limit: float
-    """Of other hardware."""
-    used: bool
-    """False where the floor is so high that it says nothing."""
-
-    @property
-    def in_floors(self) -> float:
-        """The value in units of the larger of the floor and a third of the limit: beyond 3 the replay differs."""
-        return in_floors(self.value, self.floor, self.limit)
-
-
-@dataclass(frozen=True, kw_only=True)
 class ReplayVerdict:
     """What a replay says, and why."""
 
     standing: Standing
     reasons: tuple[str, ...]
-    statistics: tuple[Judged, ...]
+    statistics: tuple[ReplayStatistic, ...]
 
     @property
     def outcome(self) -> Outcome:
@@ -88,6 +68,11 @@ class ReplayVerdict:
             Standing.DIFFERS: Outcome.NOT_REPRODUCED,
             Standing.INCONCLUSIVE: Outcome.INCONCLUSIVE,
         }[self.standing]
+
+
+def finite(value: float) -> float:
+    """The value, or the largest number that a record holds where it is infinite."""
+    return min(value, LARGEST)
 
 
 def in_floors(value: float, floor: float, limit: float) -> float:
@@ -217,9 +202,9 @@ def judge_replay(
     """
     floor = with_rounding_of_log(floors(replicas), log_rounding)
     judged = tuple(
-        Judged(
-            statistic=key[0], horizon=key[1], value=values[key], floor=floor[key], limit=LIMITS[key[0]],
-            used=has_evidence(key, floor),
+        ReplayStatistic(
+            statistic=key[0], horizon=key[1], value=finite(values[key]), floor=finite(floor[key]), limit=LIMITS[key[0]],
+            in_floors=finite(in_floors(values[key], floor[key], LIMITS[key[0]])), used=has_evidence(key, floor),
         )
         for key in sorted(values, key=lambda key: (key[1], key[0]))
         if key in floor
@@ -262,7 +247,7 @@ def judge_replay(
     return ReplayVerdict(standing=standing, reasons=tuple(reasons), statistics=judged)
 
 
-def _say(one: Judged) -> str:
+def _say(one: ReplayStatistic) -> str:
     times = f", {one.value / one.floor:.3g} floors" if one.floor > 0 else ""
     return (
         f"{one.statistic} at step {one.horizon} is {one.value:.3g}{times} (floor {one.floor:.2g}, limit {one.limit:g})"

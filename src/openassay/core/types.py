@@ -421,7 +421,7 @@ class CitationFound:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
+class Excerpt:
     """One place in a release's files, and what stands there."""
 
     path: str
@@ -464,7 +464,7 @@ class Problem:
     """Two places in a release that cannot both be right, or one that contradicts itself."""
 
     message: str
-    evidence: tuple[Evidence, ...]
+    evidence: tuple[Excerpt, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -476,7 +476,7 @@ class CheckAnswer:
     why: str
     """For `cannot be asked`: what it would need."""
     problems: tuple[Problem, ...]
-    looked_at: tuple[Evidence, ...]
+    looked_at: tuple[Excerpt, ...]
     """Some of what was compared and agrees, or was recorded."""
 
 
@@ -629,6 +629,12 @@ class Exercise:
     exercised: bool
     control: bool
     """One of those that a replay must notice before it may say that a release matches."""
+
+    def __str__(self) -> str:
+        if self.exercised:
+            where = f"{self.statistic} at step {self.horizon}"
+            return f"{self.field}: {self.change} would show, {self.in_floors:.3g} floors ({where})"
+        return f"{self.field}: {self.change} is not exercised by this replay ({self.in_floors:.2g} floors)"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Shuffled:
+class Reshuffled:
     """The `span` sequences from `begin` on in another order."""
 
     tokens: Tokens
@@ -91,7 +91,7 @@ def changes(recipe: LanguageRecipe, tokens: Tokens, *, updates: int, first: int 
     def other_tokens(name: str, other: Tokens, changed: LanguageRecipe = recipe, field: str = "tokens") -> None:
         found.append(Change(name=name, field=field, recipe=changed, tokens=other))
 
-    other_tokens("another order", Shuffled(tokens, span, 1, first * size))
+    other_tokens("another order", Reshuffled(tokens, span, 1, first * size))
     other_tokens("begins one batch later", Skipped(tokens, first * size, size))
     if updates > 8:
         at = first + updates // 4

@@ -25,7 +25,7 @@ from openassay.core.replay import (
 from openassay.protocols.changes import Change, changes
 from openassay.protocols.prefix import (
     Probe,
-    Release,
+    ReplayInputs,
     Say,
     Setting,
     Trace,
@@ -96,7 +96,7 @@ class Explanation:
 
 
 def explain(
-    release: Release,
+    release: ReplayInputs,
     *,
     updates: Sequence[int] = (16, 64),
     first: int | None = None,

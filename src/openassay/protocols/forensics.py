@@ -9,13 +9,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from openassay.core.replay import spacing
-from openassay.protocols.prefix import Release, Say
+from openassay.core.replay import finite, spacing
+from openassay.core.types import CheckpointLook, CheckpointOddity, CheckpointsRecord
+from openassay.protocols.prefix import ReplayInputs, Say
 from openassay.training.language import LanguageRecipe
 from openassay.training.numerics import Weights
 from openassay.training.schedule import learning_rate
@@ -30,52 +29,14 @@ STRANGER = 5.0
 """Standard errors below which there is no correlation."""
 SLACK = 1.01
 
-Kind = Literal["same", "initialisation", "too far", "unmoved", "orphan", "not finite", "tensors"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Oddity:
-    """One thing that cannot be so, if checkpoints and recipe are as stated."""
-
-    kind: Kind
-    steps: tuple[int, ...]
-    message: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Look:
-    """One checkpoint beside step 0 and the one before."""
-
-    step: int
-    digest: str
-    """Of names, shapes and values as fp32."""
-    from_start: float
-    """Euclidean distance from step 0."""
-    from_before: float
-    """From the checkpoint before."""
-    largest_move: float
-    """Of one weight, from the checkpoint before."""
-    bound: float | None
-    """Of such a move, by optimizer, schedule and storage; None where there is none."""
-    correlation: float
-    """Largest correlation of a weight matrix with step 0's, in standard errors of no correlation."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Forensics:
-    """What was seen, and what is odd in it."""
-
-    looks: tuple[Look, ...]
-    oddities: tuple[Oddity, ...]
-
-
-def inspect_checkpoints(release: Release, *, say: Say = lambda _line: None) -> Forensics:
+def inspect_checkpoints(release: ReplayInputs, *, say: Say = lambda _line: None) -> CheckpointsRecord:
     """Look at every published checkpoint once, in the order of their steps.
 
     The first one with finite weights stands for step 0 where that is not published, or not finite.
     """
-    looks: list[Look] = []
-    odd: list[Oddity] = []
+    looks: list[CheckpointLook] = []
+    odd: list[CheckpointOddity] = []
     start: Weights = {}
     before: Weights = {}
     first = before_step = -1
@@ -84,13 +45,15 @@ def inspect_checkpoints(release: Release, *, say: Say = lambda _line: None) -> F
         now = release.weights(step)
         if start and {name: v.shape for name, v in now.items()} != {name: v.shape for name, v in start.items()}:
             odd.append(
-                Oddity(kind="tensors", steps=(step,), message=f"step {step} has other tensors than step {first}")
+                CheckpointOddity(
+                    kind="tensors", steps=(step,), message=f"step {step} has other tensors than step {first}"
+                )
             )
             continue
         bad = sorted(name for name, value in now.items() if not np.all(np.isfinite(value)))
         if bad:
             odd.append(
-                Oddity(
+                CheckpointOddity(
                     kind="not finite",
                     steps=(step,),
                     message=f"step {step}: {len(bad)} tensors hold numbers that are not finite ({bad[0]})",
@@ -104,7 +67,7 @@ def inspect_checkpoints(release: Release, *, say: Say = lambda _line: None) -> F
         looks.append(_look(release, step, now, before_step, before, start))
         before, before_step = now, step
     odd += _copies(release, looks) + _moves(looks) + _orphans(looks)
-    return Forensics(looks=tuple(looks), oddities=tuple(odd))
+    return CheckpointsRecord(looks=tuple(looks), oddities=tuple(odd))
 
 
 def digest(weights: Weights) -> str:
@@ -117,7 +80,7 @@ def digest(weights: Weights) -> str:
     return seen.hexdigest()
 
 
-def initialisation(recipe: LanguageRecipe, start: Weights) -> list[Oddity]:
+def initialisation(recipe: LanguageRecipe, start: Weights) -> list[CheckpointOddity]:
     """Is each weight matrix of step 0 spread as stated? sd(s) = sigma / sqrt(2 n) for a normal one."""
     from openassay.training.initial import stated_std  # noqa: PLC0415 - with scipy.stats, which takes half a second to import
 
@@ -130,7 +93,7 @@ def initialisation(recipe: LanguageRecipe, start: Weights) -> list[Oddity]:
         z = (ratio - 1) * math.sqrt(2 * value.size)
         if abs(z) > SURE and abs(ratio - 1) > SMALLEST:
             found.append(
-                Oddity(kind="initialisation", steps=(0,), message=(
+                CheckpointOddity(kind="initialisation", steps=(0,), message=(
                     f"{name}: its standard deviation at step 0 is {ratio:.3g} times the stated {std:.4g}, "
                     f"{abs(z):.3g} standard errors off"
                 ))
@@ -170,7 +133,9 @@ def move_bound(recipe: LanguageRecipe, first: int, last: int, largest_weight: fl
     return SLACK * factor * total * (largest_step(recipe, last) + decay)
 
 
-def _look(release: Release, step: int, now: Weights, before_step: int, before: Weights, start: Weights) -> Look:
+def _look(
+    release: ReplayInputs, step: int, now: Weights, before_step: int, before: Weights, start: Weights
+) -> CheckpointLook:
     from_start = from_before = largest = biggest = rounding = 0.0
     correlation = -math.inf
     for name, value in now.items():
@@ -187,37 +152,33 @@ def _look(release: Release, step: int, now: Weights, before_step: int, before: W
             r = float(((w - w.mean()) * (first - first.mean())).mean() / (w.std() * first.std()))
             correlation = max(correlation, r * math.sqrt(w.size))
     bound = move_bound(release.recipe, before_step, step, biggest) if step > before_step else None
-    return Look(
-        step=step, digest=digest(now), from_start=math.sqrt(from_start), from_before=math.sqrt(from_before),
-        largest_move=largest, bound=None if bound is None else bound + rounding, correlation=correlation,
+    return CheckpointLook(
+        step=step, digest=digest(now), from_first=finite(math.sqrt(from_start)), from_before=finite(math.sqrt(from_before)),
+        largest_move=finite(largest), bound=None if bound is None else finite(bound + rounding),
+        correlation=correlation if math.isfinite(correlation) else None,
     )  # fmt: skip
 
 
-def _copies(release: Release, looks: list[Look]) -> list[Oddity]:
+def _copies(release: ReplayInputs, looks: list[CheckpointLook]) -> list[CheckpointOddity]:
     """Checkpoints of different steps with the same content, where the schedule lets the weights move."""
-    found = []
     skipped = " (updates that overflow in fp16 are left out)" if release.recipe.precision == "fp16" else ""
     by_digest: dict[str, list[int]] = {}
     for look in looks:
         by_digest.setdefault(look.digest, []).append(look.step)
-    for steps in by_digest.values():
-        if len(steps) > 1 and any(
-            learning_rate(release.recipe.learning_rate, k) > 0 for k in range(steps[0], min(steps[-1], steps[0] + 64))
-        ):
-            kind: Kind = "same" if steps[0] else "unmoved"
-            found.append(
-                Oddity(
-                    kind=kind,
-                    steps=tuple(steps),
-                    message=f"the checkpoints of steps {', '.join(map(str, steps))} have the same content{skipped}",
-                )
-            )
-    return found
-
-
-def _moves(looks: list[Look]) -> list[Oddity]:
+    rate = release.recipe.learning_rate
     return [
-        Oddity(kind="too far", steps=(before.step, look.step), message=(
+        CheckpointOddity(
+            kind="same" if steps[0] else "unmoved", steps=tuple(steps),
+            message=f"the checkpoints of steps {', '.join(map(str, steps))} have the same content{skipped}",
+        )
+        for steps in by_digest.values()
+        if len(steps) > 1 and any(learning_rate(rate, k) > 0 for k in range(steps[0], min(steps[-1], steps[0] + 64)))
+    ]  # fmt: skip
+
+
+def _moves(looks: list[CheckpointLook]) -> list[CheckpointOddity]:
+    return [
+        CheckpointOddity(kind="too far", steps=(before.step, look.step), message=(
             f"from step {before.step} to {look.step} a weight moved by {look.largest_move:.3g}; "
             f"optimizer and schedule allow {look.bound:.3g}"
         ))
@@ -226,15 +187,15 @@ def _moves(looks: list[Look]) -> list[Oddity]:
     ]  # fmt: skip
 
 
-def _orphans(looks: list[Look]) -> list[Oddity]:
+def _orphans(looks: list[CheckpointLook]) -> list[CheckpointOddity]:
     """Checkpoints that have nothing of the first one, though a later one has."""
     found = []
+    correlations = [-math.inf if look.correlation is None else look.correlation for look in looks]
     for at, look in enumerate(looks[1:], start=1):
-        later = max((other.correlation for other in looks[at + 1 :]), default=-math.inf)
-        before = looks[at - 1].correlation if at > 1 else -math.inf
-        if look.correlation < STRANGER and max(later, before) > DESCENDS:
+        others = correlations[at + 1 :] + (correlations[at - 1 : at] if at > 1 else [])
+        if correlations[at] < STRANGER and max(others, default=-math.inf) > DESCENDS:
             found.append(
-                Oddity(kind="orphan", steps=(look.step,), message=(
+                CheckpointOddity(kind="orphan", steps=(look.step,), message=(
                     f"step {look.step} does not descend from step {looks[0].step}: no weight matrix correlates with it, while "
                     "others do"
                 ))

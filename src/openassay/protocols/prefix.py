@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from openassay.core.replay import (
     FACTOR,
     ReplayVerdict,
-    Statistic,
     Statistics,
     Stored,
     before_rounding,
+    finite,
     floors,
     judge_replay,
     largest_in_floors,
@@ -29,6 +29,7 @@ from openassay.core.replay import (
     weight_statistics,
     with_rounding_of_log,
 )
+from openassay.core.types import Exercise
 from openassay.protocols.changes import Change, changes
 from openassay.training.language import LanguageRecipe
 from openassay.training.mismatch import RecipeMismatch
@@ -47,7 +48,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Release:
+class ReplayInputs:
     """What was published of a training, as far as a replay needs it."""
 
     recipe: LanguageRecipe
@@ -118,28 +119,6 @@ class Setting:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exercised:
-    """How much would this replay have seen of another value of one field?"""
-
-    field: str
-    change: str
-    in_floors: float
-    statistic: Statistic | None
-    horizon: int | None
-
-    @property
-    def exercised(self) -> bool:
-        """Would it have been called different?"""
-        return self.in_floors > FACTOR
-
-    def __str__(self) -> str:
-        if self.exercised:
-            where = f"{self.statistic} at step {self.horizon}"
-            return f"{self.field}: {self.change} would show, {self.in_floors:.3g} floors ({where})"
-        return f"{self.field}: {self.change} is not exercised by this replay ({self.in_floors:.2g} floors)"
-
-
-@dataclass(frozen=True, kw_only=True)
 class PrefixReport:
     """What a prefix replay found."""
 
@@ -148,11 +127,11 @@ class PrefixReport:
     problem: str
     horizons: tuple[int, ...]
     replicas: tuple[str, ...]
-    exercise: tuple[Exercised, ...]
+    exercise: tuple[Exercise, ...]
     floor: Statistics = field(default_factory=dict)
 
 
-def available_horizons(release: Release, wanted: Iterable[int], first: int = 0) -> tuple[int, ...]:
+def available_horizons(release: ReplayInputs, wanted: Iterable[int], first: int = 0) -> tuple[int, ...]:
     """For each wanted number of updates the last published step up to there; where there is none, but losses are published, the
     wanted step itself.
     """
@@ -238,7 +217,7 @@ def keep(change: Change, numerics: Numerics, setting: Setting) -> Trace:
     )
 
 
-def trace_of(release: Release, setting: Setting, numerics: Numerics) -> Trace:
+def trace_of(release: ReplayInputs, setting: Setting, numerics: Numerics) -> Trace:
     """What the release left for comparison; `RecipeMismatch` where a checkpoint has other tensors than step 0."""
 
     def weights(step: int) -> Weights:
@@ -267,12 +246,12 @@ def trace_of(release: Release, setting: Setting, numerics: Numerics) -> Trace:
     return Trace(losses=None, weights=weights, probes=probes.__getitem__)
 
 
-def faithful(release: Release) -> Change:
+def faithful(release: ReplayInputs) -> Change:
     """The training as the recipe says."""
     return Change(name="the recipe", field="", recipe=release.recipe, tokens=release.tokens)
 
 
-def prefix_setting(release: Release, horizons: tuple[int, ...], device: str = "cpu") -> Setting:
+def prefix_setting(release: ReplayInputs, horizons: tuple[int, ...], device: str = "cpu") -> Setting:
     """The comparison from the published step 0."""
     probe = None
     if release.losses is None:
@@ -286,7 +265,7 @@ def prefix_setting(release: Release, horizons: tuple[int, ...], device: str = "c
     )  # fmt: skip
 
 
-def logged_of(release: Release, first: int) -> NDArray[np.bool_] | None:
+def logged_of(release: ReplayInputs, first: int) -> NDArray[np.bool_] | None:
     """From step `first` on, which updates have a published loss that is of no update before?"""
     if release.losses is None:
         return None
@@ -296,7 +275,7 @@ def logged_of(release: Release, first: int) -> NDArray[np.bool_] | None:
 
 
 def replay_prefix(
-    release: Release,
+    release: ReplayInputs,
     *,
     updates: Sequence[int] = HORIZONS,
     numerics: Numerics = Numerics(),  # noqa: B008 - frozen
@@ -320,7 +299,7 @@ def replay_prefix(
 
 
 def compare(
-    release: Release,
+    release: ReplayInputs,
     setting: Setting,
     numerics: Numerics,
     *,
@@ -365,14 +344,19 @@ def compare(
     )  # fmt: skip
 
 
-def exercised(change: Change, beside_replay: Statistics, floor: Statistics) -> Exercised:
+def exercised(change: Change, beside_replay: Statistics, floor: Statistics) -> Exercise:
     """What a replay with one change says of the replay's power."""
     largest, key = largest_in_floors(beside_replay, floor)
     statistic, horizon = key or (None, None)
-    return Exercised(field=change.field, change=change.name, in_floors=largest, statistic=statistic, horizon=horizon)
+    return Exercise(
+        field=change.field, change=change.name, in_floors=finite(largest), statistic=statistic, horizon=horizon,
+        exercised=largest > FACTOR, control=change.name in CONTROLS,
+    )  # fmt: skip
 
 
-def _replay_and_values(release: Release, setting: Setting, numerics: Numerics, say: Say) -> tuple[Trace, Statistics]:
+def _replay_and_values(
+    release: ReplayInputs, setting: Setting, numerics: Numerics, say: Say
+) -> tuple[Trace, Statistics]:
     say(f"replay of {setting.horizons[-1] - setting.first} updates from step {setting.first}")
     replay = keep(faithful(release), numerics, setting)
     values: Statistics = {}
@@ -409,7 +393,7 @@ def _paired(ours: NDArray[np.float64], theirs: NDArray[np.float64], setting: Set
     return found
 
 
-def _misread(release: Release, setting: Setting, replay: Trace, values: Statistics, floor: Statistics) -> str:
+def _misread(release: ReplayInputs, setting: Setting, replay: Trace, values: Statistics, floor: Statistics) -> str:
     """As what would the published losses fit, if not as those of the updates that they are said to be of? Empty for nothing.
 
     Then the target may have misread the log, which is no difference of the release's, unless its weights differ too.

@@ -18,7 +18,7 @@ from openassay.protocols.prefix import (
     PROBE_BATCHES,
     PROBE_SEQUENCES,
     PrefixReport,
-    Release,
+    ReplayInputs,
     Say,
     Setting,
     available_horizons,
@@ -34,7 +34,7 @@ SHORTEST_BURN_IN = 16
 
 
 def replay_segment(
-    release: Release,
+    release: ReplayInputs,
     *,
     first: int,
     updates: Sequence[int] = HORIZONS,
@@ -59,7 +59,9 @@ def burn_in_start(steps: Iterable[int], first: int) -> int | None:
     return max((step for step in steps if step <= first - SHORTEST_BURN_IN), default=None)
 
 
-def segment_settings(release: Release, first: int, horizons: tuple[int, ...], device: str = "cpu") -> list[Setting]:
+def segment_settings(
+    release: ReplayInputs, first: int, horizons: tuple[int, ...], device: str = "cpu"
+) -> list[Setting]:
     """The comparison from step `first`; where the moments must be burned in, a second one from half way too.
 
     Raises `RecipeMismatch` when the release has nothing to replay from, or to compare with.
@@ -92,7 +94,7 @@ def segment_settings(release: Release, first: int, horizons: tuple[int, ...], de
     return [Setting(**common, burn_in=begin, compare_weights=False) for begin in begins]
 
 
-def _between(release: Release, earlier: int, later: int) -> Weights:
+def _between(release: ReplayInputs, earlier: int, later: int) -> Weights:
     """Half way between two checkpoints."""
     one, other = release.weights(earlier), release.weights(later)
     return {name: (np.asarray(one[name], np.float32) + np.asarray(other[name], np.float32)) / 2 for name in one}

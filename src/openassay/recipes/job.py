@@ -87,7 +87,7 @@ class Watch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Execution:
+class RunResult:
     """How it ended and what it measured."""
 
     status: RerunStatus

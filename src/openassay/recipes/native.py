@@ -16,12 +16,13 @@ from pydantic import Field
 
 from openassay.core.types import Citation, Measurement, RerunStatus
 from openassay.faults import BadInput
-from openassay.recipes.job import Arm, Execution, Job, load_arrays, permuted, with_changes
+from openassay.recipes.job import Arm, Job, RunResult, load_arrays, permuted, with_changes
 from openassay.records import parse, to_plain
+from openassay.training.mismatch import RecipeMismatch, TimeLimit
 from openassay.training.recipe import TrainingRecipe
 
 if TYPE_CHECKING:
-    from openassay.training.trainer import NotWorthwhile, TimeLimit, Training
+    from openassay.training.trainer import NotWorthwhile, Training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,7 @@ class NativeRecipe:
         result: TrainingRecipe = parse(TrainingRecipe, with_changes(to_plain(self.recipe), arm.set), "recipe")
         return result
 
-    def execute(self, job: Job) -> Execution:
+    def execute(self, job: Job) -> RunResult:
         """One rerun, in this process."""
         from openassay.training import trainer  # noqa: PLC0415 - torch takes seconds to import; only workers need it
 
@@ -72,13 +73,13 @@ class NativeRecipe:
                 self.of_arm(job.arm), permuted(arrays, job.arm.permute, job.seed),
                 seed=job.seed, device=device, threads=job.threads, timeout_s=job.timeout_s, is_doomed=self._is_doomed(job),
             )  # fmt: skip
-        except (trainer.NotWorthwhile, trainer.TimeLimit) as end:
+        except (trainer.NotWorthwhile, TimeLimit) as end:
             outcome = end
-        except trainer.RecipeMismatch as error:
+        except RecipeMismatch as error:
             raise BadInput(str(error)) from None
         return self._execution(job, outcome, device, time.process_time() - started)
 
-    def execute_together(self, jobs: Sequence[Job]) -> list[Execution]:
+    def execute_together(self, jobs: Sequence[Job]) -> list[RunResult]:
         """Reruns of the same data and threads in one computation, in this process; each gets its share of the time.
 
         They have the time limits of all together, since each would have had its own.
@@ -91,7 +92,7 @@ class NativeRecipe:
         try:
             device = trainer.pick_device(first.device)
             members = [
-                parallel.Member(
+                parallel.SeedTraining(
                     recipe=self.of_arm(job.arm), data=permuted(arrays, job.arm.permute, job.seed), seed=job.seed,
                     is_doomed=self._is_doomed(job),
                 )
@@ -100,23 +101,23 @@ class NativeRecipe:
             outcomes = parallel.train_together(
                 members, device=device, threads=first.threads, timeout_s=sum(job.timeout_s for job in jobs)
             )
-        except trainer.RecipeMismatch as error:
+        except RecipeMismatch as error:
             raise BadInput(str(error)) from None
         cpu_s = (time.process_time() - started) / len(jobs)
         return [self._execution(job, outcome, device, cpu_s) for job, outcome in zip(jobs, outcomes, strict=True)]
 
     def _execution(
         self, job: Job, outcome: Training | NotWorthwhile | TimeLimit, device: str, cpu_s: float
-    ) -> Execution:
+    ) -> RunResult:
         from openassay.training import trainer  # noqa: PLC0415 - as above
 
         if isinstance(outcome, trainer.NotWorthwhile):
-            return Execution(
+            return RunResult(
                 status=RerunStatus.STOPPED, reason=f"stopped: {outcome}", measurements=(),
                 curves={self.metric: self._scaled(outcome.curve)}, log="", cpu_s=cpu_s, device=device,
             )  # fmt: skip
-        if isinstance(outcome, trainer.TimeLimit):
-            return Execution(
+        if isinstance(outcome, TimeLimit):
+            return RunResult(
                 status=RerunStatus.TIMED_OUT, reason=f"stopped after {job.timeout_s:g} s, its time limit", measurements=(),
                 curves={}, log="", cpu_s=cpu_s, device=device,
             )  # fmt: skip
@@ -127,7 +128,7 @@ class NativeRecipe:
             self_reported=False,
         )  # fmt: skip
         curve = self._scaled(outcome.metric_curve)
-        return Execution(
+        return RunResult(
             status=RerunStatus.FINISHED if good else RerunStatus.DIVERGED,
             reason="" if good else "the training loss is not a finite number",
             measurements=(measurement,),

@@ -21,11 +21,11 @@ from openassay.core.types import Citation, Claim, Measurement, RerunStatus
 from openassay.faults import BadInput
 from openassay.protocols.ladder import FEWEST, LABEL, ladder
 from openassay.recipes.formats.draft import NAMES
-from openassay.recipes.job import Arm, Execution, Job, with_changes
+from openassay.recipes.job import Arm, Job, RunResult, with_changes
 from openassay.recipes.published import Checkpoint, PublishedTraining, device_for, taken_from_elsewhere, weights_of
 from openassay.records import parse, to_plain
 from openassay.training.language import LanguageRecipe
-from openassay.training.mismatch import RecipeMismatch
+from openassay.training.mismatch import RecipeMismatch, TimeLimit
 from openassay.training.numerics import Numerics, Tokens
 from openassay.training.sequences import Items, Reordered, Scrambled, trained_on
 from openassay.training.tokens import BadTokens, ByteRange, local
@@ -347,7 +347,7 @@ class PretrainRecipe(PublishedTraining):
             found.append(loss)
         return tuple(found)
 
-    def execute(self, job: Job) -> Execution:
+    def execute(self, job: Job) -> RunResult:
         """One training, in this process."""
         from openassay.training import lm, pretraining  # noqa: PLC0415
 
@@ -355,8 +355,8 @@ class PretrainRecipe(PublishedTraining):
         device = device_for(job.device)
         said: list[str] = []
 
-        def ended(status: RerunStatus, reason: str) -> Execution:
-            return Execution(
+        def ended(status: RerunStatus, reason: str) -> RunResult:
+            return RunResult(
                 status=status, reason=reason, measurements=(), curves={}, log="".join(f"{line}\n" for line in said),
                 cpu_s=time.process_time() - started, device=device,
             )  # fmt: skip
@@ -387,7 +387,7 @@ class PretrainRecipe(PublishedTraining):
                 trained, weights, tokens, held_out, points=self._points(trained.steps or 0),
                 numerics=self._numerics(job.threads, job.seed), device=device, deadline=deadline,
             )  # fmt: skip
-        except pretraining.TimeLimit:
+        except TimeLimit:
             return ended(RerunStatus.TIMED_OUT, f"stopped after {job.timeout_s:g} s, its time limit")
         except pretraining.TooLarge as error:
             raise BadInput(_too_large(error)) from None

@@ -19,8 +19,8 @@ from openassay.recipes.job import (
     MAX_JSON_BYTES,
     OUR_FILES,
     Arm,
-    Execution,
     Job,
+    RunResult,
     load_arrays,
     open_written,
     permuted,
@@ -213,7 +213,7 @@ class PythonRecipe:
         """The `{names}` that the run's arguments use."""
         return placeholders(self.run.arguments)
 
-    def execute(self, job: Job) -> Execution:
+    def execute(self, job: Job) -> RunResult:
         """One rerun."""
         if job.data is None:
             return measured(run_once(self.run, job, self.parameters, self.seeding), self.measure, job)
@@ -226,7 +226,7 @@ class PythonRecipe:
         return measured(ended, self.measure, job)
 
 
-def measured(ended: Ended, measures: tuple[Measure, ...], job: Job) -> Execution:
+def measured(ended: Ended, measures: tuple[Measure, ...], job: Job) -> RunResult:
     """What a run measured, and how it ended in the words of an audit."""
     measurements: list[Measurement] = []
     reason = ended.error
@@ -254,7 +254,7 @@ def measured(ended: Ended, measures: tuple[Measure, ...], job: Job) -> Execution
         reason = "; ".join(problems)
         if measurements and not any(measurement.raw for measurement in measurements):
             status, measurements = RerunStatus.FAILED, []
-    return Execution(
+    return RunResult(
         status=status, reason=reason, measurements=tuple(measurements), curves={}, log=ended.log, cpu_s=ended.cpu_s,
         device=job.device,
     )  # fmt: skip

@@ -7,7 +7,6 @@ other seeds.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,40 +16,34 @@ from typing import Annotated, Any, Literal, TypeVar
 import numpy as np
 from pydantic import Field
 
-from openassay.core.replay import FACTOR
+from openassay.core.replay import FACTOR, finite
 from openassay.core.types import (
-    LARGEST,
-    CheckpointLook,
-    CheckpointOddity,
     CheckpointsRecord,
-    Exercise,
     Measurement,
     ReplayRecord,
-    ReplayStatistic,
     RerunsRecord,
     RerunStatus,
 )
 from openassay.faults import BadInput
 from openassay.layout import Layout
 from openassay.protocols.explain import Explanation, explain
-from openassay.protocols.forensics import Forensics, inspect_checkpoints
+from openassay.protocols.forensics import inspect_checkpoints
 from openassay.protocols.prefix import (
-    CONTROLS,
     PROBE_BATCHES,
     PROBE_SEQUENCES,
     PrefixReport,
-    Release,
+    ReplayInputs,
     Say,
     replay_prefix,
 )
 from openassay.protocols.segment import SHORTEST_BURN_IN, burn_in_start, replay_segment
 from openassay.recipes.alternatives import Alternative, declared_changes
-from openassay.recipes.job import Arm, Execution, Job
+from openassay.recipes.job import Arm, Job, RunResult
 from openassay.recipes.losses import LossLog
 from openassay.recipes.published import Checkpoint, OptimizerState, PublishedTraining, device_for, stored_as, weights_of
 from openassay.records import read_record
 from openassay.training.language import LanguageRecipe
-from openassay.training.mismatch import RecipeMismatch
+from openassay.training.mismatch import RecipeMismatch, TimeLimit
 from openassay.training.numerics import Moments, Numerics
 from openassay.training.tokens import BadTokens
 
@@ -97,7 +90,7 @@ class ReplayRecipe(PublishedTraining):
         """A replay runs none of the release's code."""
         return set()
 
-    def execute(self, job: Job) -> Execution:
+    def execute(self, job: Job) -> RunResult:
         """One replay with its replicas and probes, in this process."""
         started, said, deadline = time.process_time(), [""], time.monotonic() + job.timeout_s
         device = device_for(job.device)
@@ -105,20 +98,20 @@ class ReplayRecipe(PublishedTraining):
 
         def say(line: str) -> None:
             if time.monotonic() > deadline:
-                raise _TimeLimit
+                raise TimeLimit
             said.append(line)
             print(f"  {line}", flush=True)
 
         try:
             release = self.release(job.artifacts)
             if self.forensics:
-                checkpoints = checkpoints_record(inspect_checkpoints(release, say=say))
+                checkpoints = inspect_checkpoints(release, say=say)
             report = self._replay(release, Numerics(threads=job.threads), device, say)
             if report.verdict is None:
                 reason = f"no replay: {report.problem}"
             else:
                 record = self._record(report, release)
-        except _TimeLimit:
+        except TimeLimit:
             status, reason = RerunStatus.TIMED_OUT, f"stopped after {job.timeout_s:g} s, its time limit"
         except (RecipeMismatch, BadTokens, BadInput) as finding:  # what was published does not fit together
             reason = f"no replay: {finding}"
@@ -132,12 +125,12 @@ class ReplayRecipe(PublishedTraining):
                     self_reported=False,
                 ),
             )  # fmt: skip
-        return Execution(
+        return RunResult(
             status=status, reason=reason, measurements=measurements, curves={}, log="\n".join(said).strip() + "\n",
             cpu_s=time.process_time() - started, device=device, replay=record, checkpoints=checkpoints,
         )  # fmt: skip
 
-    def _replay(self, release: Release, numerics: Numerics, device: str, say: Say) -> PrefixReport:
+    def _replay(self, release: ReplayInputs, numerics: Numerics, device: str, say: Say) -> PrefixReport:
         common: dict[str, Any] = {
             "updates": self.updates, "numerics": numerics, "device": device, "probes": self.exercise, "say": say,
         }  # fmt: skip
@@ -146,27 +139,13 @@ class ReplayRecipe(PublishedTraining):
         assert self.first is not None  # noqa: S101 - the plan has looked
         return replay_segment(release, first=self.first, **common)
 
-    def _record(self, report: PrefixReport, release: Release) -> ReplayRecord:
+    def _record(self, report: PrefixReport, release: ReplayInputs) -> ReplayRecord:
         assert report.verdict is not None  # noqa: S101 - the caller has looked
         first = self.first or 0
         return ReplayRecord(
             standing=report.verdict.standing.value, reasons=report.verdict.reasons, horizons=report.horizons,
-            statistics=tuple(
-                ReplayStatistic(
-                    statistic=of.statistic, horizon=of.horizon, value=_finite(of.value), floor=_finite(of.floor), limit=of.limit,
-                    used=of.used, in_floors=_finite(of.in_floors),
-                )
-                for of in report.verdict.statistics
-            ),
-            replicas=report.replicas, settings=tuple(sorted(self.settings)),
-            exercise=tuple(
-                Exercise(
-                    field=of.field, change=of.change, in_floors=_finite(of.in_floors), statistic=of.statistic,
-                    horizon=of.horizon, exercised=of.exercised, control=of.change in CONTROLS,
-                )
-                for of in report.exercise
-            ),
-            first=first,
+            statistics=report.verdict.statistics, replicas=report.replicas, settings=tuple(sorted(self.settings)),
+            exercise=report.exercise, first=first,
             burned_in_from=None if self._optimizer(first) else burn_in_start(release.steps, first),
         )  # fmt: skip
 
@@ -235,14 +214,14 @@ class ReplayRecipe(PublishedTraining):
         declared, not_tried = declared_changes(self, self.alternatives, artifacts, release.recipe)
         return explain(release, updates=updates, first=self.first, alternatives=declared, not_tried=not_tried, say=say)
 
-    def release(self, artifacts: Mapping[str, str]) -> Release:
+    def release(self, artifacts: Mapping[str, str]) -> ReplayInputs:
         """What was published, ready for a replay. `BadInput`, `BadTokens` or `RecipeMismatch` say what does not fit."""
         recipe = self.read(artifacts)
         paths = {of.step: Path(artifacts[of.artifact]) / of.path for of in self.checkpoints}
         missing = next((path for path in paths.values() if not path.is_file()), None)
         if missing is not None:
             raise RecipeMismatch(f"{missing.name} of a checkpoint is not in its artifact")
-        return Release(
+        return ReplayInputs(
             recipe=recipe, tokens=self.in_order(artifacts, recipe), steps=tuple(sorted(paths)),
             weights=lambda step: weights_of(paths[step])[0], stored=stored_as(tuple(paths.values())),
             moments=lambda step: self._moments(artifacts, recipe, step), **self._losses(artifacts),
@@ -255,7 +234,7 @@ class ReplayRecipe(PublishedTraining):
         return read_moments(Path(artifacts[state.artifact]) / state.path, recipe, step) if state else None
 
     def _losses(self, artifacts: Mapping[str, str]) -> dict[str, Any]:
-        """The published losses, as `Release` takes them."""
+        """The published losses, as `ReplayInputs` takes them."""
         if self.losses is None:
             return {}
         first = self.first or 0
@@ -281,37 +260,13 @@ def _read(path: Path, kind: type[T], rerun: object, reruns: RerunsRecord) -> T |
     return read_record(path, kind) if there else None
 
 
-class _TimeLimit(Exception):
-    pass
-
-
-def checkpoints_record(found: Forensics) -> CheckpointsRecord:
-    """What forensics saw, as a record."""
-    return CheckpointsRecord(
-        looks=tuple(
-            CheckpointLook(
-                step=of.step, digest=of.digest, from_first=_finite(of.from_start), from_before=_finite(of.from_before),
-                largest_move=_finite(of.largest_move), bound=None if of.bound is None else _finite(of.bound),
-                correlation=_finite(of.correlation) if math.isfinite(of.correlation) else None,
-            )
-            for of in found.looks
-        ),
-        oddities=tuple(CheckpointOddity(kind=of.kind, steps=of.steps, message=of.message) for of in found.oddities),
-    )  # fmt: skip
-
-
-def _finite(value: float) -> float:
-    """A weight that is no number is as far off as a record can say."""
-    return min(value, LARGEST)
-
-
 def explanation_to_plain(found: Explanation) -> dict[str, Any]:
     """An explanation as JSON types."""
     return {
-        "plain_in_floors": _finite(found.plain_in_floors), "group": list(found.group), "remainder": found.remainder,
+        "plain_in_floors": finite(found.plain_in_floors), "group": list(found.group), "remainder": found.remainder,
         "not_tried": list(found.not_tried),
         "ranked": [
-            {"change": of.name, "field": of.field, "in_floors": _finite(of.in_floors), "removed": of.removed,
+            {"change": of.name, "field": of.field, "in_floors": finite(of.in_floors), "removed": of.removed,
              "explains": of.explains}
             for of in found.ranked
         ],

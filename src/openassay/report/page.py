@@ -93,7 +93,7 @@ FEW = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
+class PageInputs:
     """Everything that the page shows."""
 
     plan: Plan
@@ -113,7 +113,7 @@ class Evidence:
         return next(claim for claim in self.plan.claims if claim.id == name)
 
 
-def render(evidence: Evidence) -> str:
+def render(evidence: PageInputs) -> str:
     """The page."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("openassay.report", "templates"), autoescape=True, undefined=jinja2.StrictUndefined,
@@ -166,7 +166,7 @@ def meaning(verdict: Verdict, claim: Claim) -> str:
     )
 
 
-def release_meaning(evidence: Evidence) -> str:
+def release_meaning(evidence: PageInputs) -> str:
     """What the release's outcome says, and what it does not."""
     verdict = evidence.verdict
     said = {meaning(of, evidence.claim(of.id)) for of in verdict.claims if of.outcome is verdict.outcome}
@@ -196,7 +196,7 @@ def best_of(verdict: Verdict, claim: Claim) -> str:
     return f"{words}from K = {fewest} on the difference would be within the tolerance"
 
 
-def power_table(evidence: Evidence) -> dict[str, tuple[float, ...]]:
+def power_table(evidence: PageInputs) -> dict[str, tuple[float, ...]]:
     """Of each claim on a noisy mean, by the noise that was seen: P(REPRODUCED) at the true differences of `POWER_AT`."""
     found = {}
     for verdict in evidence.verdict.claims:
@@ -240,7 +240,7 @@ def web_address(address: str | None) -> str:
     return address if address and scheme in {"http", "https"} else ""
 
 
-def _with_interval(evidence: Evidence) -> list[Verdict]:
+def _with_interval(evidence: PageInputs) -> list[Verdict]:
     return [claim for claim in evidence.verdict.claims if claim.answers]
 
 
@@ -250,12 +250,12 @@ def _dots(verdict: Verdict, claim: Claim) -> list[float]:
     return [(value - verdict.published.value) / verdict.tolerance.margin for value in used if value is not None]
 
 
-def _height(evidence: Evidence) -> float:
+def _height(evidence: PageInputs) -> float:
     rows = len(_with_interval(evidence))
     return 1.25 + (0.52 if rows <= 2 * FEW else 0.26) * rows
 
 
-def _draw_claims(axes: Any, evidence: Evidence) -> None:
+def _draw_claims(axes: Any, evidence: PageInputs) -> None:
     """Every rerun, the intervals of both questions, and the tolerance, in units of each claim's margin."""
     claims = _with_interval(evidence)
     ends = [abs(end) / c.tolerance.margin for c in claims for answer in c.answers for end in answer.interval]
@@ -284,7 +284,7 @@ def _draw_claims(axes: Any, evidence: Evidence) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def _draw_curves(axes: Any, evidence: Evidence) -> None:
+def _draw_curves(axes: Any, evidence: PageInputs) -> None:
     """The first claim's metric over the training steps: its reruns, those of its controls and probes, and the published value."""
     plan, controls = evidence.plan, {control.arm for control in evidence.verdict.controls}
     with_curves = [c for c in plan.claims if any(r.curves.get(c.metric) for r in evidence.runs.get(c.arm, ()))]
@@ -310,7 +310,7 @@ def _draw_curves(axes: Any, evidence: Evidence) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
-def _drawn(draw: Callable[[Any, Evidence], None], evidence: Evidence, height: float) -> str:
+def _drawn(draw: Callable[[Any, PageInputs], None], evidence: PageInputs, height: float) -> str:
     """A figure as an address that holds it whole."""
     import matplotlib as mpl  # noqa: PLC0415 - takes a second to import
     from matplotlib.figure import Figure  # noqa: PLC0415

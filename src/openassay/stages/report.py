@@ -18,10 +18,10 @@ from openassay.layout import Layout
 from openassay.plan import Plan
 from openassay.recipes.replay import read_checkpoints, read_replay
 from openassay.records import read_record
-from openassay.report.page import Evidence, render
+from openassay.report.page import PageInputs, render
 
 
-def read_evidence(plan: Plan, layout: Layout) -> Evidence:
+def read_evidence(plan: Plan, layout: Layout) -> PageInputs:
     """Everything that the page shows, from the records."""
     reruns = read_record(layout.record("rerun"), RerunsRecord)
     runs = {
@@ -31,7 +31,7 @@ def read_evidence(plan: Plan, layout: Layout) -> Evidence:
         )
         for arm, identities in reruns.identities.items()
     }
-    return Evidence(
+    return PageInputs(
         plan=plan,
         verdict=read_record(layout.verdict, ReleaseVerdict),
         fetched=read_record(layout.record("fetch"), FetchRecord),
@@ -46,12 +46,12 @@ def read_evidence(plan: Plan, layout: Layout) -> Evidence:
     )
 
 
-def run(evidence: Evidence) -> str:
+def run(evidence: PageInputs) -> str:
     """The page, self-contained HTML."""
     return render(evidence)
 
 
-def track(evidence: Evidence, layout: Layout) -> None:
+def track(evidence: PageInputs, layout: Layout) -> None:
     """Mirror the audit into MLflow, if the plan says so. A server that is lost loses nothing: a warning, not a fault."""
     settings = evidence.plan.tracking
     if settings.get("kind") != "mlflow":

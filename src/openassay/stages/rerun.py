@@ -45,7 +45,7 @@ from openassay.layout import Layout
 from openassay.plan import Plan
 from openassay.provenance import machine, now, package_versions
 from openassay.recipes import Recipe
-from openassay.recipes.job import Execution, Job, Watch
+from openassay.recipes.job import Job, RunResult, Watch
 from openassay.recipes.native import NativeRecipe
 from openassay.recipes.published import PublishedTraining
 from openassay.recipes.python import PythonRecipe
@@ -468,7 +468,7 @@ def _execute(group: list[_Task]) -> list[Rerun]:
     return [_keep(*of, started_at, duration_s) for of in zip(group, executions, strict=True)]
 
 
-def _keep(task: _Task, execution: Execution, started_at: str, duration_s: float) -> Rerun:
+def _keep(task: _Task, execution: RunResult, started_at: str, duration_s: float) -> Rerun:
     """Write a rerun's record."""
     folder = task.record.parent
     rerun = Rerun(

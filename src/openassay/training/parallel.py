@@ -19,17 +19,17 @@ from torch import Tensor, nn
 
 from openassay.metrics import METRICS
 from openassay.training import trainer
-from openassay.training.mismatch import RecipeMismatch
+from openassay.training.mismatch import RecipeMismatch, TimeLimit
 from openassay.training.recipe import Optimizer, Schedule, TrainingRecipe
 from openassay.training.stacked import Layers, Weight
-from openassay.training.trainer import NotWorthwhile, TimeLimit, Training
+from openassay.training.trainer import NotWorthwhile, Training
 
 MEASURED_AT_ONCE = 1000
 """Test examples of each member that go through the layers at a time: the room for them is kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Member:
+class SeedTraining:
     """One of the trainings, as `trainer.train` takes it."""
 
     recipe: TrainingRecipe
@@ -43,7 +43,7 @@ Ended = Training | NotWorthwhile | TimeLimit
 
 
 def train_together(
-    members: Sequence[Member], *, device: str = "cpu", threads: int = 1, timeout_s: float = math.inf
+    members: Sequence[SeedTraining], *, device: str = "cpu", threads: int = 1, timeout_s: float = math.inf
 ) -> list[Ended]:
     """Train all from scratch. A member that diverges or is doomed ends for itself; the others go on.
 
@@ -59,7 +59,7 @@ def _common(recipe: TrainingRecipe) -> TrainingRecipe:
 
 
 class _Group:
-    def __init__(self, members: Sequence[Member], device: str, threads: int) -> None:
+    def __init__(self, members: Sequence[SeedTraining], device: str, threads: int) -> None:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
         self.members = members

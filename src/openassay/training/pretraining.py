@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from openassay.training.language import LanguageRecipe
 from openassay.training.lm import LanguageTraining
-from openassay.training.mismatch import RecipeMismatch
+from openassay.training.mismatch import RecipeMismatch, TimeLimit
 from openassay.training.numerics import Numerics, Tokens, Weights
 from openassay.training.sequences import Items
 
@@ -20,10 +20,6 @@ TOGETHER = 64
 """Updates between two looks at the clock."""
 LOST = 16
 """So many losses in a row that are no number: the weights are lost. A few may be fp16's, whose update is left out."""
-
-
-class TimeLimit(Exception):
-    """The training took longer than it may."""
 
 
 class TooLarge(Exception):

@@ -90,9 +90,9 @@ def _stacked(layer: Layer, below: Layer | None, weights: Iterator[Weight]) -> St
             # a matrix product's own output is not needed again: no second piece of memory for it
             return _Activation(layer, in_place=isinstance(below, Linear | Conv1d) and layer.layer != "gelu")
         case Reshape():
-            return _Reshape(layer.shape)
+            return _StackedReshape(layer.shape)
         case Residual():
-            return _Residual(Layers(layer.layers, weights))
+            return _StackedResidual(Layers(layer.layers, weights))
 
 
 class _Linear:
@@ -287,7 +287,7 @@ class _Activation:
                 return _aten.sigmoid_backward.grad_input(grad, self._out, grad_input=into)
 
 
-class _Reshape:
+class _StackedReshape:
     has_weights = False
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -301,7 +301,7 @@ class _Reshape:
         return grad.reshape(self._given)
 
 
-class _Residual:
+class _StackedResidual:
     def __init__(self, inner: Layers) -> None:
         self._inner = inner
         self._room = _Room()

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from openassay.metrics import METRICS
-from openassay.training.mismatch import RecipeMismatch as RecipeMismatch  # noqa: PLC0414 - part of this module's interface
+from openassay.training.mismatch import RecipeMismatch, TimeLimit
 from openassay.training.recipe import (
     Activation,
     Batching,
@@ -40,10 +40,6 @@ class NotWorthwhile(Exception):
     def __init__(self, why: str, curve: list[tuple[int, float]]) -> None:
         super().__init__(why)
         self.curve = curve
-
-
-class TimeLimit(Exception):
-    """The training took longer than it may."""
 
 
 @dataclass(frozen=True, kw_only=True)

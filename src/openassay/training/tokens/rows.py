@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -101,44 +100,6 @@ class JsonLines:
                 for number, line in self._lines(index, index + 1)
             ]
         )
-
-
-def prefix_of_lines(read: Bytes, name: str, rows: int, piece: int = 1 << 20) -> list[ByteRange]:
-    """Where the first `rows` lines of a remote file lie: read piece by piece from its start, and no further than they reach.
-
-    A file that ends before raises BadTokens, as `read` does for bytes that are not there; its last piece is then read in halves.
-    """
-    found: list[ByteRange] = []
-    line_start = at = 0
-    while len(found) < rows:
-        try:
-            data = read(ByteRange(name, at, at + piece))
-        except BadTokens:
-            if piece == 1:
-                raise BadTokens(f"{name}: expected {rows} lines, found {len(found)}") from None
-            piece //= 2
-            continue
-        end = data.find(b"\n")
-        while end >= 0 and len(found) < rows:
-            found.append(ByteRange(name, line_start, at + end))
-            line_start = at + end + 1
-            end = data.find(b"\n", end + 1)
-        at += len(data)
-        if at - line_start > MAX_LINE:
-            raise BadTokens(f"{name}: line {len(found) + 1}: expected at most {MAX_LINE} bytes, found more")
-    return found
-
-
-def amber_order(
-    num_items: int, generator: np.random.RandomState, *, global_batch: int, shuffle: bool = True
-) -> list[int]:
-    """Amber's order within a chunk: one permutation of a process's generator, without the items that fill no batch.
-
-    The generator's state depends on where the training was restarted, which is not published: this gives the order under an
-    assumption, never the published one.
-    """
-    order = generator.permutation(num_items) if shuffle else np.arange(num_items)
-    return [int(at) for at in order[: num_items // global_batch * global_batch]]
 
 
 # Parquet ---------------------------------------------------------------------------------------------------------------
@@ -248,33 +209,4 @@ class Parquet:
         return self._held[at]
 
 
-def footer_range(name: str, size: int, tail: bytes) -> ByteRange:
-    """The bytes of a Parquet file's footer, from its size and its last 8 bytes."""
-    if size < 12 or len(tail) != 8 or tail[4:] != b"PAR1":
-        raise BadTokens(f"{name}: expected a Parquet file's end, found another")
-    length = int.from_bytes(tail[:4], "little")
-    if length + 12 > size:
-        raise BadTokens(f"{name}: expected a footer within {size} bytes, found one of {length}")
-    return ByteRange(name, size - 8 - length, size)
-
-
 # A hub's data set as a stream ------------------------------------------------------------------------------------------
-
-
-def streamed(
-    source: Iterable[Mapping[str, Any]], item_length: int, batch_size: int, column: str = COLUMN
-) -> Iterator[Tokens]:
-    """Batches of a stream of rows, such as `datasets.load_dataset(..., streaming=True)`; read no further than they reach."""
-    rows = iter(source)
-    number = 0
-    while True:
-        taken = list(islice(rows, batch_size))
-        if len(taken) < batch_size:
-            return
-        batch = []
-        for row in taken:
-            if column not in row:
-                raise BadTokens(f"row {number}: expected a column {column}, found none")
-            batch.append(checked(row[column], f"row {number}", item_length))
-            number += 1
-        yield np.stack(batch)
