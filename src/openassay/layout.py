@@ -135,14 +135,6 @@ class Layout:
         """How many reruns of each arm are planned."""
         return self.folder / "rerun" / "planned.json"
 
-    def replay(self, arm: str, seed: int) -> Path:
-        """What a replay found, statistic by statistic and field by field."""
-        return self.rerun(arm, seed) / "replay.json"
-
-    def checkpoints(self, arm: str, seed: int) -> Path:
-        """What the published checkpoints say by themselves, beside their replay."""
-        return self.rerun(arm, seed) / "checkpoints.json"
-
     def inputs(self, stage: str) -> Path:
         """Digests of the sections of the plan that a stage reads."""
         return self.folder / "inputs" / f"{stage}.json"

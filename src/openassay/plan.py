@@ -10,7 +10,7 @@ import functools
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -34,19 +34,14 @@ from openassay.core.types import (
     Published,
     Review,
 )
+from openassay.drivers import AnyDriver
+from openassay.drivers.driver import PublishedRun, TargetFacts, refused
+from openassay.drivers.job import Arm, placeholders
+from openassay.drivers.measures import Measure
+from openassay.drivers.run import GlueRun, Run, ScriptRun, Seeding
 from openassay.environments import EnvironmentSpec
 from openassay.faults import BadInput, did_you_mean
 from openassay.layout import GROUPS, OUR_CONF, Layout, checked_name
-from openassay.recipes import Recipe
-from openassay.recipes.formats.draft import check_values
-from openassay.recipes.job import Arm, placeholders
-from openassay.recipes.native import NativeRecipe
-from openassay.recipes.pretrain import PretrainRecipe
-from openassay.recipes.python import Measure, PythonRecipe
-from openassay.recipes.replay import MARGIN as REPLAY_MARGIN
-from openassay.recipes.replay import ReplayRecipe
-from openassay.recipes.run import GlueRun, Run, ScriptRun, Seeding
-from openassay.recipes.scaled import scaled_down
 from openassay.records import Misfit, declared, digest, file_digest, parse, to_plain, write_text
 from openassay.sources import Source
 from openassay.sources.git import GitSource
@@ -254,7 +249,7 @@ class Target:
     environment: EnvironmentSpec | None = None
     prepare: Preparation | None = None
     evaluate: EvaluationSpec | None = None
-    rerun: Recipe | None = None
+    rerun: AnyDriver | None = None
     not_rerun_because: str | None = None
     """Why nothing can be rerun; needed when `rerun` is left out."""
     controls: tuple[Control, ...] = ()
@@ -354,7 +349,7 @@ class Plan:
     environment: EnvironmentSpec | None
     prepare: Preparation | None
     evaluate: EvaluationSpec | None
-    rerun: Recipe | None
+    rerun: AnyDriver | None
     not_rerun_because: str | None
     controls: tuple[Control, ...]
     probes: tuple[Probe, ...]
@@ -402,7 +397,7 @@ class Plan:
 
     def only_alternatives(self) -> frozenset[str]:
         """Artifacts that only an explanation needs: an audit goes without them."""
-        return self.rerun.only_alternatives() if isinstance(self.rerun, ReplayRecipe) else frozenset()
+        return self.rerun.only_alternatives() if self.rerun else frozenset()
 
     def arms(self) -> dict[str, Arm]:
         """Every arm that is run: the faithful ones, the controls and the probes."""
@@ -456,20 +451,12 @@ def _with_rows(data: dict[str, Any], where: str) -> dict[str, Any]:
     return data | {"claims": [*claims, *itertools.chain(*rows)]} if isinstance(claims, list) else data
 
 
-def _refused(key: str, check: Callable[..., object], *arguments: Any) -> Iterator[str]:
-    """What a check of another module says, behind a key."""
-    try:
-        check(*arguments)
-    except (BadInput, ValueError) as problem:
-        yield f"{key}{problem}"
-
-
 def _check_target(target: Target, layout: Layout, where: str) -> Iterator[str]:
     """All that is wrong with a target, one line each."""
     if target.name != layout.target:
         yield f"{where}: name: expected {layout.target!r}, as the file is called, found {target.name!r}"
     for name in target.artifacts:
-        yield from _refused("", checked_name, name, f"{where}: artifacts")
+        yield from refused("", checked_name, name, f"{where}: artifacts")
     yield from _check_pins(target, where)
     yield from _check_references(target, where)
     yield from _check_runs(target, layout, where)
@@ -492,8 +479,7 @@ def _check_pins(target: Target, where: str) -> Iterator[str]:
 
 def _check_references(target: Target, where: str) -> Iterator[str]:
     known = ", ".join(target.artifacts) or "none"
-    named = [(f"components.{i}.artifact", component.artifact) for i, component in enumerate(target.components)]
-    named += [(f"claims.{i}.cited_at.artifact", claim.cited_at.artifact) for i, claim in enumerate(target.claims)]
+    named = _cited(target)
     if target.environment:
         named += [(f"environment.install.{i}", name) for i, name in enumerate(target.environment.install)]
     for key, name in named:
@@ -505,22 +491,31 @@ def _check_references(target: Target, where: str) -> Iterator[str]:
             yield (
                 f"{where}: claims.{i}.cited_at: give a url, or artifact, path and quote: a claim without a source is not tested"
             )
-        yield from _refused(f"{where}: claims.{i}.cited_at.path: ", check_glob, cited.path or "*")
+        yield from refused(f"{where}: claims.{i}.cited_at.path: ", check_glob, cited.path or "*")
     for i, component in enumerate(target.components):
         if component.paths and not component.artifact:
             yield f"{where}: components.{i}.paths: name the artifact that they are in"
 
 
-def _runs(target: Target) -> list[tuple[str, Run, dict[str, Any], tuple[Measure, ...]]]:
-    """Every run of the release's code, with its key, parameters and measures."""
-    found: list[tuple[str, Run, dict[str, Any], tuple[Measure, ...]]] = []
+def _cited(target: Target) -> list[tuple[str, str | None]]:
+    """Every key of components and claims that names an artifact, with the name."""
+    named = [(f"components.{i}.artifact", component.artifact) for i, component in enumerate(target.components)]
+    return named + [(f"claims.{i}.cited_at.artifact", claim.cited_at.artifact) for i, claim in enumerate(target.claims)]
+
+
+def _runs(target: Target) -> list[PublishedRun]:
+    """Every run of the release's code."""
+    found = []
     if target.prepare:
-        found.append(("prepare", target.prepare.run, target.prepare.parameters, ()))
+        found.append(PublishedRun(stage="prepare", run=target.prepare.run, parameters=target.prepare.parameters))
     if target.evaluate:
-        found.append(("evaluate", target.evaluate.run, target.evaluate.parameters, target.evaluate.measure))
-    if isinstance(target.rerun, PythonRecipe):
-        found.append(("rerun", target.rerun.run, target.rerun.parameters, target.rerun.measure))
-    return found
+        evaluate = target.evaluate
+        found.append(
+            PublishedRun(
+                stage="evaluate", run=evaluate.run, parameters=evaluate.parameters, measure=evaluate.measure
+            )
+        )  # fmt: skip
+    return [*found, *(target.rerun.release_runs() if target.rerun else ())]
 
 
 def _arms(target: Target) -> list[Arm]:
@@ -537,8 +532,9 @@ def _check_runs(target: Target, layout: Layout, where: str) -> Iterator[str]:
             yield f"{where}: glue: {target.glue!r} is not a .py file in {layout.shown(layout.glue_folder)}/"
     runs = _runs(target)
     if runs and target.environment is None:
-        yield f"{where}: environment: missing; {runs[0][0]} runs the release's code, say what must be installed"
-    for stage, run, parameters, _ in runs:
+        yield f"{where}: environment: missing; {runs[0].stage} runs the release's code, say what must be installed"
+    for of in runs:
+        stage, run, parameters = of.stage, of.run, of.parameters
         if isinstance(run, GlueRun) and target.glue is None:
             yield f"{where}: {stage}.run: it calls the glue script, and `glue` names none"
         if isinstance(run, ScriptRun):
@@ -571,15 +567,18 @@ def _check_claims(target: Target, where: str) -> Iterator[str]:
             yield f"{where}: controls: there is no rerun that they could control"
     else:
         for name in [*rerun.arms, *(change.arm for change in (*target.controls, *target.probes))]:
-            yield from _refused("", checked_name, name, f"{where}: rerun.arms")
-        if isinstance(rerun, PretrainRecipe):
-            yield from _refused("", rerun.check, target.release.title, target.artifacts, target.claims, where)
+            yield from refused("", checked_name, name, f"{where}: rerun.arms")
+        facts = TargetFacts(
+            where=where, title=target.release.title, artifacts=target.artifacts, claims=target.claims,
+            has_changes=bool(target.controls or target.probes), cited=tuple(_cited(target)),
+        )  # fmt: skip
+        yield from rerun.check(facts)
         yield from _check_controls(target, where)
     yield from _check_metrics(target, where)
     ids = [claim.id for claim in target.claims]
     for i, claim in enumerate(target.claims):
         key = f"{where}: claims.{i}"
-        yield from _refused("", checked_name, claim.id, f"{key}.id")
+        yield from refused("", checked_name, claim.id, f"{key}.id")
         if ids.count(claim.id) > 1:
             yield f"{key}.id: {claim.id!r} stands twice; each claim needs its own"
         yield from _check_numbers(claim, key)
@@ -593,7 +592,7 @@ def _check_claims(target: Target, where: str) -> Iterator[str]:
             yield f"{key}.published.seeds: the paired claims of one arm need the same seeds"
 
 
-def _check_arms(claim: Claim, rerun: Recipe, key: str) -> Iterator[str]:
+def _check_arms(claim: Claim, rerun: AnyDriver, key: str) -> Iterator[str]:
     for name, arm in (("arm", claim.arm), ("baseline", claim.baseline)):
         if arm is not None and arm not in rerun.arms:
             yield f"{key}.{name}: there is no arm {arm!r}; there are: {', '.join(rerun.arms)}"
@@ -601,11 +600,11 @@ def _check_arms(claim: Claim, rerun: Recipe, key: str) -> Iterator[str]:
 
 def _check_metrics(target: Target, where: str) -> Iterator[str]:
     measured = []
-    for stage, _, _, measures in _runs(target):
-        names = [measure.metric for measure in measures]
+    for of in _runs(target):
+        names = [measure.metric for measure in of.measure]
         measured += names
         if twice := {name for name in names if names.count(name) > 1}:
-            yield f"{where}: {stage}.measure: {min(twice)!r} is measured twice; name each metric once"
+            yield f"{where}: {of.stage}.measure: {min(twice)!r} is measured twice; name each metric once"
     of_rerun = target.rerun.metrics() if target.rerun else set()
     for metric in [*measured, *(claim.metric for claim in target.claims), *of_rerun]:
         if not _METRIC.match(metric):
@@ -617,11 +616,9 @@ def _check_controls(target: Target, where: str) -> Iterator[str]:
     changes: list[tuple[str, ChangedArm]] = [(f"controls.{i}", change) for i, change in enumerate(target.controls)]
     changes += [(f"probes.{i}", change) for i, change in enumerate(target.probes)]
     permuted = [arm.permute for arm in target.rerun.arms.values()] + [change.permute for _, change in changes]
-    prepared = target.prepare is not None or isinstance(target.rerun, PretrainRecipe)  # which permutes what it reads
-    if any(permuted) and not prepared:
+    if any(permuted) and target.rerun.permutes_prepared and target.prepare is None:
         yield f"{where}: permute: there are no prepared arrays to permute; give `prepare`, or use parameters"
-    if isinstance(target.rerun, ReplayRecipe):
-        yield from _check_replay(target, target.rerun, where)
+    if target.rerun.has_own_controls:
         return
     lacking = not target.controls and not all(claim.uncontrolled for claim in target.claims if claim.testable)
     if lacking:
@@ -630,7 +627,7 @@ def _check_controls(target: Target, where: str) -> Iterator[str]:
             "(for example permute the training labels)"
         )
     for name, arm in target.rerun.arms.items():
-        yield from _check_arm(target.rerun, arm, f"{where}: rerun.arms.{name}")
+        yield from target.rerun.check_arm(arm, f"{where}: rerun.arms.{name}")
     yield from check_changes(target.rerun, changes, where)
     for i, probe in enumerate(target.probes):
         if probe.metric not in target.rerun.metrics():
@@ -640,21 +637,21 @@ def _check_controls(target: Target, where: str) -> Iterator[str]:
         yield from _check_controlled(target, where)
 
 
-def check_changes(recipe: Recipe, changes: list[tuple[str, ChangedArm]], where: str) -> Iterator[str]:
+def check_changes(driver: AnyDriver, changes: list[tuple[str, ChangedArm]], where: str) -> Iterator[str]:
     """What is wrong with changes of a recipe, each given with its key in the target file."""
-    names = list(recipe.arms)
+    names = list(driver.arms)
     for key, change in changes:
         if change.arm in names:
             yield f"{where}: {key}.arm: {change.arm!r} is taken; give it a name of its own"
         names.append(change.arm)
         if not (change.parameters or change.set or change.permute):
             yield f"{where}: {key}: it changes nothing; give parameters, set or permute"
-        elif change.of not in recipe.arms:
-            yield f"{where}: {key}.of: there is no arm {change.of!r}; there are: {', '.join(recipe.arms)}"
-        elif unfit := list(_check_arm(recipe, change.as_arm(recipe.arms[change.of]), f"{where}: {key}")):
+        elif change.of not in driver.arms:
+            yield f"{where}: {key}.of: there is no arm {change.of!r}; there are: {', '.join(driver.arms)}"
+        elif unfit := list(driver.check_arm(change.as_arm(driver.arms[change.of]), f"{where}: {key}")):
             yield from unfit
-        else:
-            yield from _check_difference(recipe, change, f"{where}: {key}")
+        elif not change.permute and driver.same(change.as_arm(driver.arms[change.of]), driver.arms[change.of]):
+            yield f"{where}: {key}: it sets what {change.of} has already, so that it changes nothing; give other values"
 
 
 def _check_controlled(target: Target, where: str) -> Iterator[str]:
@@ -682,76 +679,6 @@ def _check_controlled(target: Target, where: str) -> Iterator[str]:
             )
 
 
-def _check_replay(target: Target, recipe: ReplayRecipe, where: str) -> Iterator[str]:
-    """A replay has its controls and probes built in, and one question: does it stay within three floors?"""
-    if target.controls or target.probes or set(recipe.arms) != {"faithful"} or recipe.arms["faithful"] != Arm():
-        yield f"{where}: rerun: a replay takes no controls, probes or arms: it has its own"
-    yield from _refused("", recipe.check_sources, target.artifacts, f"{where}: rerun")
-    if recipe.problem:
-        yield f"{where}: rerun.{recipe.problem}"
-    yield from _check_alternatives(target, recipe, where)
-    for i, claim in enumerate(target.claims):
-        asked = (claim.published.value, claim.direction, claim.tolerance.margin)
-        if claim.testable and claim.metric == recipe.metric and asked != (0.0, "at_most", REPLAY_MARGIN):
-            yield (
-                f"{where}: claims.{i}: a replay is held to value 0, direction at_most and a margin of {REPLAY_MARGIN:g} floors"
-            )
-
-
-def _check_alternatives(target: Target, recipe: ReplayRecipe, where: str) -> Iterator[str]:
-    names = [of.name for of in recipe.alternatives]
-    for i, of in enumerate(recipe.alternatives):
-        key = f"{where}: rerun.alternatives.{i}"
-        if not of.name.strip() or names.count(of.name) > 1:
-            yield f"{key}.name: each alternative needs a name of its own, found {of.name!r}"
-        if of.tokens is None and not of.set:
-            yield f"{key}: it changes nothing; give tokens or set"
-        if of.tokens == recipe.tokens and not of.set:
-            yield f"{key}.tokens: they are those of the replay; name the other variant"
-        if of.tokens and of.tokens.artifact not in target.artifacts:
-            yield f"{key}.tokens.artifact: there is no artifact {of.tokens.artifact!r}"
-        if not (of.cited_at.url or (of.cited_at.artifact in target.artifacts and of.cited_at.path)):
-            yield f"{key}.cited_at: give a url, or an artifact and a path: what in the release suggests it?"
-        yield from _refused("", check_values, of.set, f"{key}.set")
-    named = [(f"components.{i}.artifact", component.artifact) for i, component in enumerate(target.components)]
-    named += [(f"claims.{i}.cited_at.artifact", claim.cited_at.artifact) for i, claim in enumerate(target.claims)]
-    for key, artifact in named:
-        if artifact in recipe.only_alternatives():
-            yield f"{where}: {key}: an audit does not bring {artifact!r}, which only an alternative needs"
-
-
-def _check_arm(recipe: Recipe, arm: Arm, key: str) -> Iterator[str]:
-    """Does everything that an arm sets reach the recipe?"""
-    if isinstance(recipe, NativeRecipe):
-        if arm.parameters:
-            yield f"{key}.parameters: a native recipe takes none; use set"
-        yield from _refused(f"{key}: ", recipe.of_arm, arm)
-        return
-    if isinstance(recipe, PretrainRecipe):
-        yield from _refused("", recipe.check_arm, arm, key)
-        return
-    if arm.set:
-        yield f"{key}.set: only a native recipe (or pretrain) has fields to set; use parameters"
-    if unused := set(arm.parameters) - recipe.placeholders():
-        yield f"{key}.parameters: the run has no {{{min(unused)}}}: it would change nothing"
-
-
-def _check_difference(recipe: Recipe, change: ChangedArm, key: str) -> Iterator[str]:
-    """Does a change change anything: do its values differ from those of the arm that it is a change of?"""
-    base = recipe.arms[change.of]
-    if change.permute:
-        return
-    if isinstance(recipe, NativeRecipe):
-        same = recipe.of_arm(change.as_arm(base)) == recipe.of_arm(base)
-    elif isinstance(recipe, PythonRecipe):
-        before = recipe.parameters | base.parameters
-        same = before | change.parameters == before
-    else:
-        return
-    if same:
-        yield f"{key}: it sets what {change.of} has already, so that it changes nothing; give other values"
-
-
 def _check_numbers(claim: Claim, key: str) -> Iterator[str]:
     published, margin = claim.published, claim.tolerance.margin
     numbers = {
@@ -777,7 +704,7 @@ def _check_numbers(claim: Claim, key: str) -> Iterator[str]:
     for step, value in claim.curve or ():
         if step < 0 or not abs(value) <= LARGEST:
             yield f"{key}.curve: steps from 0 on and finite values are needed, found {step}: {value}"
-    yield from _refused(f"{key}.curve_scatter: ", scatter_of, claim)
+    yield from refused(f"{key}.curve_scatter: ", scatter_of, claim)
     low, high = claim.bounds
     if low is not None and high is not None and low >= high:
         yield f"{key}.bounds: least and largest value, in this order, found {low} and {high}"
@@ -989,10 +916,10 @@ def _scaled(target: Target, scale: Scale) -> Target:
     """A target whose training is scaled down, with the claims that can be held against something of that scale."""
     if scale.steps == 1 or target.rerun is None:
         return target
-    recipe, claims, problem = scaled_down(target.rerun, target.claims, scale.steps)
-    if recipe is None:
+    driver, claims, problem = target.rerun.scaled_down(target.claims, scale.steps)
+    if driver is None:
         return replace(target, rerun=None, not_rerun_because=problem, controls=(), probes=())
-    return replace(target, rerun=recipe, claims=claims)
+    return replace(target, rerun=driver, claims=claims)
 
 
 def _seeds(target: Target, profile: Profile) -> dict[str, tuple[int, ...]]:
@@ -1005,9 +932,7 @@ def _seeds(target: Target, profile: Profile) -> dict[str, tuple[int, ...]]:
         fixed = bool(claims) and all(claim.deterministic for claim in claims)
         runs = min(profile.runs, target.rerun.max_runs or profile.runs, *([DETERMINISTIC_RUNS] if fixed else []))
         paired = [claim.published.seeds for claim in claims if claim.paired and claim.published.seeds]
-        arms[name] = paired[0][:runs] if paired else tuple(range(runs))
-        if isinstance(target.rerun, ReplayRecipe):
-            arms[name] = (0,)  # its replicas show the noise
+        arms[name] = target.rerun.seeds(paired[0][:runs] if paired else tuple(range(runs)))
     changes = (*target.controls, *target.probes)
     return arms | {change.arm: tuple(range(profile.control_runs)) for change in changes}
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openassay.core.types import FetchRecord
+from openassay.drivers.job import Arm, Job
 from openassay.environments import Environment, NotBuilt, build
 from openassay.faults import BadInput
 from openassay.layout import Layout
 from openassay.plan import Plan
-from openassay.recipes.job import Arm, Job
 from openassay.records import file_digest
 from openassay.sources.fetched import Unavailable
 from openassay.sources.roots import artifact_files, artifact_roots

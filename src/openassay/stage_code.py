@@ -1,9 +1,9 @@
 """Which of our code does each stage use, and is it still the same? One digest for each driver and stage.
 
-A stage's code is what its script imports, directly or not, without what it never runs: the recipes of other drivers, and, in
-every stage but `rerun`, the trainers. Python is compared as parsed, so that a comment makes nothing stale. The digests are files,
-`DRIVER/STAGE`, which `dvc.yaml` names as dependencies: the wheel brings them; from a checkout they are written anew when the
-code changes. This module is run while the wheel is built, and imports the standard library only.
+A stage's code is what its script imports, directly or not, without what it never runs: the other drivers, and the trainers in
+every stage but `rerun` and `evaluate`. Python is compared as parsed, so that a comment makes nothing stale. The digests are
+files, `DRIVER/STAGE`, which `dvc.yaml` names as dependencies: the wheel brings them; from a checkout they are written anew when
+the code changes. This module is run while the wheel is built, and imports the standard library only.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 STAGES = ("plan", "fetch", "inspect", "prepare", "evaluate", "rerun", "judge", "report")
 """The sentence: a release claims; OpenAssay plans, fetches, inspects, prepares, evaluates, reruns, judges and reports."""
-DRIVERS = ("python", "native", "replay", "pretrain", "none")
-"""Who reruns: modules of `recipes`, or nobody."""
 TRAINERS = ("openassay.training.", "openassay.protocols.")
-"""Packages that only the stage `rerun` runs, of drivers that train by our trainers."""
-READERS = ("openassay.recipes.formats.", "openassay.training.tokens.")
-"""Packages that only the drivers `replay` and `pretrain` use."""
-NOUNS = {"openassay.training.recipe", "openassay.recipes.formats.draft"}
+"""Packages that only the stages `rerun` and `evaluate` run."""
+MADE_BY = (
+    "openassay.child", "openassay.metrics", "openassay.drivers", "openassay.recipes", "openassay.training",
+    "openassay.protocols", "openassay.core.replay",
+)  # fmt: skip
+"""What makes and measures a rerun."""
+NOUNS = {"openassay.training.recipe"}
 """Modules of these that say what a recipe is, and so what a plan may hold."""
 
 
@@ -32,17 +33,23 @@ def script(stage: str) -> str:
     return "openassay.pipelines.inspect_" if stage == "inspect" else f"openassay.pipelines.{stage}"
 
 
+@functools.cache
+def drivers() -> tuple[str, ...]:
+    """The drivers, as the union of `openassay.drivers` imports their modules, and `none`, where nothing is rerun."""
+    tree = _tree("openassay.drivers")
+    found = [node.module for node in tree.body if isinstance(node, ast.ImportFrom) and node.module]
+    return (*(name.rpartition(".")[2] for name in found if name.startswith("openassay.drivers.")), "none")
+
+
 def modules(stage: str, driver: str) -> list[str]:
     """The modules of ours that a stage uses for targets of a driver, by name."""
-    others = {f"openassay.recipes.{other}" for other in DRIVERS if other != driver}
-    never = (TRAINERS if stage != "rerun" or driver in {"python", "none"} else ()) + (
-        READERS if driver not in {"replay", "pretrain"} else ()
-    )
+    others = {f"openassay.drivers.{other}" for other in drivers() if other != driver}
     found: set[str] = set()
     todo = [script(stage)]
     while todo:
         name = todo.pop()
-        if name in found or name in others or (name.startswith(never) and name not in NOUNS):
+        never = stage not in {"rerun", "evaluate"} and name.startswith(TRAINERS) and name not in NOUNS
+        if name in found or name in others or never:
             continue
         found.add(name)
         todo += _imported(name)
@@ -57,16 +64,13 @@ def digest(stage: str, driver: str) -> str:
 
 def training(driver: str) -> str:
     """sha256 of the code that makes and measures one rerun of a driver: while it is the same, a finished rerun is kept."""
-    made: tuple[str, ...] = ("openassay.child", "openassay.metrics", "openassay.recipes", "openassay.training")
-    if driver == "replay":
-        made += ("openassay.protocols", "openassay.core.replay")
-    parts = [f"{name} {_digest(name)}" for name in modules("rerun", driver) if name.startswith(made)]
+    parts = [f"{name} {_digest(name)}" for name in modules("rerun", driver) if name.startswith(MADE_BY)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def write(folder: Path) -> None:
     """Write every digest below a folder; a file that says the same already is left as it is."""
-    for driver in DRIVERS:
+    for driver in drivers():
         for stage in STAGES:
             path, text = folder / driver / stage, digest(stage, driver) + "\n"
             if not path.is_file() or path.read_text(encoding="ascii") != text:

@@ -15,12 +15,10 @@ import numpy as np
 
 from openassay.core.evidence import values_of
 from openassay.core.types import FetchRecord, PrepareRecord
+from openassay.drivers import AnyDriver
 from openassay.faults import BadInput
 from openassay.layout import Layout, cache_home
 from openassay.plan import Probe, Seeds, check_changes, read_plan
-from openassay.recipes import Recipe
-from openassay.recipes.python import PythonRecipe
-from openassay.recipes.replay import ReplayRecipe
 from openassay.records import read_record
 from openassay.stages import judge, rerun
 from openassay.store import Store
@@ -93,10 +91,9 @@ def sweep(layout: Layout, overrides: Sequence[str], num_runs: int, of: str = "fa
     plan = read_plan(layout)
     recipe = plan.rerun
     where = f"sweep of {layout.target}"
-    if recipe is None or isinstance(recipe, ReplayRecipe):
-        raise BadInput(
-            f"{where}: it has no recipe with values to change ({'a replay' if recipe else 'nothing is rerun'})"
-        )
+    if recipe is None or recipe.changes_by is None:
+        why = f"the driver {recipe.driver} takes no changes" if recipe else "nothing is rerun"
+        raise BadInput(f"{where}: it has no recipe with values to change ({why})")
     if of not in recipe.arms:
         raise BadInput(f"{where}: there is no arm {of!r}; there are: {', '.join(recipe.arms)}")
     if num_runs < 2:
@@ -132,8 +129,8 @@ def _words(values: dict[str, Any]) -> str:
     return " ".join(f"{key}={value}" for key, value in values.items())
 
 
-def _change(recipe: Recipe, number: int, of: str, values: dict[str, Any]) -> Probe:
+def _change(driver: AnyDriver, number: int, of: str, values: dict[str, Any]) -> Probe:
     """One point of a sweep as a change of the recipe: of the run's parameters, or of a declarative recipe's fields."""
-    own = {"parameters": values} if isinstance(recipe, PythonRecipe) else {"set": values}
-    metric = min(recipe.metrics())
-    return Probe(arm=f"point_{number}", of=of, rationale="asked for", metric=metric, expects="higher", **own)  # type: ignore[arg-type]
+    own: dict[str, Any] = {driver.changes_by or "set": values}
+    metric = min(driver.metrics())
+    return Probe(arm=f"point_{number}", of=of, rationale="asked for", metric=metric, expects="higher", **own)

@@ -53,16 +53,16 @@ def main() -> None:
 def bare(target: str) -> None:
     """The same trainings as the audit with one worker made, one after another, nothing else."""
     from openassay.core.types import RerunsRecord
+    from openassay.drivers.job import load_arrays, permuted
+    from openassay.drivers.native import NativeDriver
     from openassay.layout import Layout
     from openassay.plan import read_plan
-    from openassay.recipes.job import load_arrays, permuted
-    from openassay.recipes.native import NativeRecipe
     from openassay.records import read_record
     from openassay.training.trainer import train
 
     layout = Layout(Path.cwd(), target)
     plan = read_plan(layout)
-    assert isinstance(plan.rerun, NativeRecipe), "the bare loop knows native recipes"
+    assert isinstance(plan.rerun, NativeDriver), "the bare loop knows native recipes"
     arrays = load_arrays(layout.data)
     made = read_record(layout.root / "made.json", RerunsRecord).identities
     for name, arm in plan.arms().items():

@@ -50,7 +50,7 @@ def main() -> None:
         weights = sum(value.size for value in pythia.initial_weights(pythia.recipe(folder), 0).values())
         needed = len(commits) * 4 * weights + (max(UPDATES) * 8 + 64) * (pythia.LENGTH + 1) * 2
         verdict = read_record(layout.verdict, ReleaseVerdict)
-        record = read_record(layout.replay("faithful", 0), ReplayRecord)
+        record = read_record(layout.rerun("faithful", 0) / "replay.json", ReplayRecord)
     exercised = sum(of.exercised for of in record.exercise)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     print(f"{verdict.outcome}: {verdict.reason}")

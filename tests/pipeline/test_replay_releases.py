@@ -48,7 +48,7 @@ def test_an_honest_release_matches_and_what_was_not_exercised_is_said(hub: Hub, 
     assert claim.score > 0.5
     assert all(control.caught for control in verdict.controls)
     assert len(verdict.controls) == 2
-    record = read_record(layout.replay("faithful", 0), ReplayRecord)
+    record = read_record((layout.rerun("faithful", 0) / "replay.json"), ReplayRecord)
     by_name = {of.change: of.exercised for of in record.exercise}
     assert by_name["learning rate x1.1"]
     assert not all(by_name.values())
@@ -166,7 +166,7 @@ def test_what_does_not_fit_together_is_a_finding(hub: Hub, tmp_path: Path) -> No
     verdict = audit(layout)
     assert verdict.outcome is Outcome.NOT_ATTEMPTED
     assert any("tokens end before batch" in finding.message for finding in verdict.findings)
-    assert not layout.replay("faithful", 0).exists()
+    assert not (layout.rerun("faithful", 0) / "replay.json").exists()
     assert "<h2>Published checkpoints</h2>" in layout.report.read_text()
 
 
@@ -202,13 +202,13 @@ def test_a_segment_with_optimizer_state_and_losses_is_audited_from_its_own_bytes
     page = layout.report.read_text()
     assert "from the published step 8" in page
     assert "Published checkpoints" in page
-    record = read_record(layout.checkpoints("faithful", 0), CheckpointsRecord)
+    record = read_record((layout.rerun("faithful", 0) / "checkpoints.json"), CheckpointsRecord)
     assert all(look.digest[:12] in page for look in record.looks)
     monkeypatch.chdir(layout.root)
     write_index(layout.root, [layout.target])
     done = CliRunner().invoke(cli.app, ["checkpoints", layout.target, "--json"])
     assert done.exit_code == 0, done.output
-    assert json.loads(done.stdout) == json.loads(layout.checkpoints("faithful", 0).read_text())
+    assert json.loads(done.stdout) == json.loads((layout.rerun("faithful", 0) / "checkpoints.json").read_text())
     shown = CliRunner().invoke(cli.app, ["checkpoints", layout.target])
     assert "same: the checkpoints of steps 16, 24 have the same content" in shown.stdout
     assert "odd things in 3 checkpoints: 1" in shown.stdout

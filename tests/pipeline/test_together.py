@@ -10,9 +10,9 @@ import pytest
 from releases.miniature import add_release, make_project
 
 from openassay.core.types import FetchRecord, PrepareRecord, Rerun, RerunsRecord
+from openassay.drivers.job import save_arrays
 from openassay.layout import Layout, cache_home
 from openassay.plan import Plan
-from openassay.recipes.job import save_arrays
 from openassay.records import read_record, to_plain
 from openassay.stages import fetch, plan, rerun
 from openassay.store import Store

@@ -11,13 +11,13 @@ import pytest
 from releases import olmo, pythia
 from releases.miniature import make_project, write_target
 
+from openassay.drivers.alternatives import declared_changes
+from openassay.drivers.published import TokenFiles
+from openassay.drivers.replay import ReplayDriver
 from openassay.faults import BadInput
 from openassay.layout import Layout
 from openassay.plan import make_plan, read_target
-from openassay.recipes.alternatives import declared_changes
 from openassay.recipes.formats.draft import with_values
-from openassay.recipes.published import TokenFiles
-from openassay.recipes.replay import ReplayRecipe
 from openassay.records import parse
 from openassay.training.mismatch import RecipeMismatch
 from openassay.training.tokens import BadTokens, ByteRange, spans
@@ -116,7 +116,7 @@ def test_which_alternatives_can_be_trained_is_said_one_by_one(tmp_path: Path) ->
         other(), gone, other(name="both", set={"clip_norm": 0.5}), other(name="as stated", tokens=None, set={"clip_norm": 1.0}),
         other(name="a file that is not there", tokens={"artifact": "other", "layout": "preshuffled", "files": ["x.bin"]}),
     ]  # fmt: skip
-    rerun = parse(ReplayRecipe, pythia.rerun_of((0, 8), (8,)) | {"alternatives": alternatives}, "rerun")
+    rerun = parse(ReplayDriver, pythia.rerun_of((0, 8), (8,)) | {"alternatives": alternatives}, "rerun")
     artifacts = {name: str(tmp_path / name) for name in ("tokens", "other")}
     found, not_tried = declared_changes(rerun, rerun.alternatives, artifacts, STATED)
     assert [(change.name, change.field) for change in found] == [
@@ -130,7 +130,7 @@ def test_which_alternatives_can_be_trained_is_said_one_by_one(tmp_path: Path) ->
 
 def test_sequences_beyond_the_replayed_batches_may_be_a_part_of_one(tmp_path: Path) -> None:
     (tmp_path / "document.bin").write_bytes(pythia.items(pythia.TINY)[:264].tobytes())
-    rerun = parse(ReplayRecipe, pythia.rerun_of((0, 2), (2,)), "rerun")
+    rerun = parse(ReplayDriver, pythia.rerun_of((0, 2), (2,)), "rerun")
     large = replace(STATED, batch_size=100)
     assert rerun.sequences(large, 2) == (0, 264)
     tokens = rerun.in_order({"tokens": str(tmp_path)}, large)
@@ -143,7 +143,7 @@ def test_sequences_beyond_the_replayed_batches_may_be_a_part_of_one(tmp_path: Pa
 def test_the_bytes_of_a_scattered_order_are_enough_and_no_more(generation, tmp_path: Path) -> None:
     of = olmo.Olmo(generation=generation, tokens=6000)
     files = olmo.files_of(of)
-    rerun = parse(ReplayRecipe, olmo.rerun_of(of, (0, 2), (2,)), "rerun")
+    rerun = parse(ReplayDriver, olmo.rerun_of(of, (0, 2), (2,)), "rerun")
     recipe = olmo_recipe(of)
     sizes = tuple(part.nbytes for part in files.values())
     wanted = rerun.token_ranges(recipe, sizes, 0, 24)
@@ -167,7 +167,7 @@ def olmo_recipe(of: olmo.Olmo):
 
 
 def test_files_in_another_order_than_the_recipes_are_the_targets_mistake() -> None:
-    rerun, recipe = parse(ReplayRecipe, olmo.rerun_of(olmo.MINI, (0, 2), (2,)), "rerun"), olmo_recipe(olmo.MINI)
+    rerun, recipe = parse(ReplayDriver, olmo.rerun_of(olmo.MINI, (0, 2), (2,)), "rerun"), olmo_recipe(olmo.MINI)
     swapped = replace(rerun, tokens=replace(rerun.tokens, files=rerun.tokens.files[::-1]))
     with pytest.raises(
         BadInput, match=r"rerun\.tokens\.files\.0: the recipe has https://olmo-data.example/.*part-0-00000.npy"

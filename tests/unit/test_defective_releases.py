@@ -16,6 +16,7 @@ from releases.defective import DEFECTS, STEPS, Defect
 
 from openassay.checks.inspection import inspect_folder
 from openassay.core.replay import Standing, Statistics, floors, judge_replay
+from openassay.drivers.replay import ReplayDriver
 from openassay.faults import BadInput
 from openassay.protocols.changes import changes
 from openassay.protocols.explain import Explanation, mislabelled, rank
@@ -32,14 +33,13 @@ from openassay.protocols.prefix import (
     run_beside,
     trace_of,
 )
-from openassay.recipes.replay import ReplayRecipe
 from openassay.records import parse
 from openassay.training.mismatch import RecipeMismatch
 from openassay.training.numerics import Numerics
 from openassay.training.tokens import BadTokens
 
 AT = STEPS[1:]
-RERUN: ReplayRecipe = parse(ReplayRecipe, pythia.rerun_of(STEPS, AT), "rerun")
+RERUN: ReplayDriver = parse(ReplayDriver, pythia.rerun_of(STEPS, AT), "rerun")
 
 
 def of(*kinds: str) -> list:

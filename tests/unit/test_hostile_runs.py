@@ -15,22 +15,15 @@ import numpy as np
 import pytest
 
 from openassay.core.types import Citation, RerunStatus
+from openassay.drivers import job as job_module
+from openassay.drivers import measures as measures_module
+from openassay.drivers import run as run_module
+from openassay.drivers.job import Arm, Job, load_arrays, save_arrays
+from openassay.drivers.measures import FileMeasure, PredictionsMeasure, ReturnMeasure, StdoutMeasure, finite, measured
+from openassay.drivers.python import PythonDriver
+from openassay.drivers.run import Ended, GlueRun
 from openassay.faults import BadInput
 from openassay.plan import ArrayCheck
-from openassay.recipes import job as job_module
-from openassay.recipes import python as python_module
-from openassay.recipes import run as run_module
-from openassay.recipes.job import Arm, Job, load_arrays, save_arrays
-from openassay.recipes.python import (
-    FileMeasure,
-    PredictionsMeasure,
-    PythonRecipe,
-    ReturnMeasure,
-    StdoutMeasure,
-    finite,
-    measured,
-)
-from openassay.recipes.run import Ended, GlueRun
 from openassay.records import parse
 from openassay.stages.prepare import check_array
 from openassay.store import Store, listing, remove_tree
@@ -49,10 +42,10 @@ def job(tmp_path: Path) -> Job:
     )  # fmt: skip
 
 
-def recipe(job: Job, code: str, **arguments: str) -> PythonRecipe:
+def recipe(job: Job, code: str, **arguments: str) -> PythonDriver:
     assert job.glue
     job.glue.write_text(code)
-    return PythonRecipe(
+    return PythonDriver(
         driver="python",
         run=GlueRun(kind="glue", function="f", arguments={"data": "{data}"} | arguments),
         measure=(ReturnMeasure(read_from="return", metric="m"),),
@@ -75,7 +68,7 @@ def test_a_runaway_file_ends_its_run_and_not_the_disk(job: Job, monkeypatch: pyt
 
 
 def test_a_pattern_that_takes_for_ever_is_given_up(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(python_module, "PATTERN_S", 0.2)
+    monkeypatch.setattr(measures_module, "PATTERN_S", 0.2)
     slow = recipe(job, "def f(data):\n    print('a' * 5000 + '!')\n    return 1\n")
     measure = StdoutMeasure(read_from="stdout", metric="m", pattern=r"^((?:a|aa)+)$")
     found = replace(slow, measure=(measure,)).execute(job)
@@ -85,7 +78,7 @@ def test_a_pattern_that_takes_for_ever_is_given_up(job: Job, monkeypatch: pytest
 
 @pytest.mark.parametrize("text", ["1_000", "0x10", "٣", "1,5", "", " 1", "5%", "True", "one"])
 def test_only_what_programs_print_as_numbers_is_a_number(text: str) -> None:
-    with pytest.raises(python_module.NoMeasurement):
+    with pytest.raises(measures_module.NoMeasurement):
         finite(text, 1.0)
 
 

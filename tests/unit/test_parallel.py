@@ -17,9 +17,9 @@ from torch import Tensor
 
 from openassay.core.curves import CurveFamily
 from openassay.core.types import RerunStatus
+from openassay.drivers.job import Arm, Job, Watch, save_arrays
+from openassay.drivers.native import NativeDriver
 from openassay.faults import BadInput
-from openassay.recipes.job import Arm, Job, Watch, save_arrays
-from openassay.recipes.native import NativeRecipe
 from openassay.records import parse
 from openassay.training import trainer
 from openassay.training.mismatch import RecipeMismatch, TimeLimit
@@ -305,8 +305,8 @@ def jobs(data: dict[str, Any], tmp_path: Path) -> list[Job]:
     ]  # fmt: skip
 
 
-def native(**changes: Any) -> NativeRecipe:
-    return NativeRecipe(driver="native", metric="accuracy", recipe=recipe(**changes), taken_from=(), scale=100)
+def native(**changes: Any) -> NativeDriver:
+    return NativeDriver(driver="native", metric="accuracy", recipe=recipe(**changes), taken_from=(), scale=100)
 
 
 def test_reruns_together_give_what_each_gives_by_itself(jobs: list[Job]) -> None:

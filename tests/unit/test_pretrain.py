@@ -15,11 +15,11 @@ from releases.miniature import make_project, write_target
 from safetensors.numpy import save
 
 from openassay.core.types import RerunStatus
+from openassay.drivers.job import Arm, Job, RunResult
+from openassay.drivers.pretrain import PretrainDriver
 from openassay.faults import BadInput
 from openassay.layout import Layout
 from openassay.plan import make_plan, read_target
-from openassay.recipes.job import Arm, Job, RunResult
-from openassay.recipes.pretrain import PretrainRecipe
 from openassay.records import parse, to_plain
 from openassay.training.numerics import Numerics
 from openassay.training.pretraining import pretrain
@@ -128,15 +128,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "release"
 
 
-def recipe(**values: Any) -> PretrainRecipe:
+def recipe(**values: Any) -> PretrainDriver:
     spec: dict[str, Any] = {
         "driver": "pretrain", "protocol": "full", "recipe": {"artifact": "all", "path": "mini.yml"},
         "settings": family.SETTINGS, "tokens": {"artifact": "all", "layout": "preshuffled", "files": ["document.bin"]},
         "train_loss": [{"step": STEPS, "last": 3}, {"step": 6, "last": 2}],
         "held_out": {"artifact": "all", "path": "validation.bin", "count": family.NUM_HELD_OUT},
     }  # fmt: skip
-    made: PretrainRecipe = parse(
-        PretrainRecipe, {key: of for key, of in (spec | values).items() if of is not None}, "rerun"
+    made: PretrainDriver = parse(
+        PretrainDriver, {key: of for key, of in (spec | values).items() if of is not None}, "rerun"
     )
     return made
 
@@ -294,6 +294,10 @@ def test_items_that_a_training_sees_are_found_wherever_they_are_cut() -> None:
     assert found(boilerplate) is None
 
 
+def said(driver: PretrainDriver, kind: str) -> str:
+    return next(finding.message for finding in driver.judge_findings({}) if finding.kind == kind)
+
+
 def test_a_ladder_is_a_remark_that_says_what_it_is() -> None:
     spec: dict[str, Any] = {
         "members": [{"parameters": n, "loss": 9 * n**-0.1, "cited_at": {}} for n in (1e5, 2e5, 4e5)],
@@ -301,11 +305,11 @@ def test_a_ladder_is_a_remark_that_says_what_it_is() -> None:
     }  # fmt: skip
     made = recipe(ladder=spec)
     assert made.ladder is not None
-    assert "is in line with" in dict(made.remarks())["ladder_sanity_only"]
+    assert "is in line with" in said(made, "ladder_sanity_only")
     beside = replace(made, ladder=replace(made.ladder, published=3.0))
-    assert "lies beside" in dict(beside.remarks())["ladder_sanity_only"]
+    assert "lies beside" in said(beside, "ladder_sanity_only")
     for of in (made, beside):
-        assert dict(of.remarks())["ladder_sanity_only"].startswith("sanity only: ")
+        assert said(of, "ladder_sanity_only").startswith("sanity only: ")
 
 
 def test_a_training_whose_weights_are_lost_is_not_carried_on(tmp_path: Path) -> None:

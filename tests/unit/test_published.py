@@ -13,9 +13,10 @@ from releases import tokens as write
 from typer.testing import CliRunner
 
 from openassay.cli import app
+from openassay.drivers.published import TokenFiles
+from openassay.drivers.replay import ReplayDriver
 from openassay.faults import BadInput
 from openassay.recipes.formats import read_recipes
-from openassay.recipes.published import PublishedTraining, TokenFiles
 from openassay.records import parse
 from openassay.training.mismatch import RecipeMismatch
 from openassay.training.tokens import BadTokens
@@ -23,10 +24,12 @@ from openassay.training.tokens import BadTokens
 ROWS = np.random.default_rng(0).integers(0, 500, (23, 17))
 RECIPE = mini.recipe(hidden=32, length=16, batch_size=4)
 
+REPLAY = {"driver": "replay", "checkpoints": [{"step": 0, "artifact": "it"}]}
+
 
 def in_order(folder: Path, recipe=RECIPE, **tokens: object):
     given = {"recipe": {"artifact": "it", "path": "recipe.yml"}, "tokens": {"artifact": "it", **tokens}}
-    return parse(PublishedTraining, given, "rerun").in_order({"it": str(folder)}, recipe)
+    return parse(ReplayDriver, REPLAY | given, "rerun").in_order({"it": str(folder)}, recipe)
 
 
 @pytest.mark.parametrize("column", ["token_ids", "input_ids"])
@@ -156,7 +159,7 @@ def test_a_target_names_the_further_files_and_gives_the_rest(tmp_path: Path) -> 
         "tokens": {"artifact": "it", "layout": "jsonl", "files": ["train.jsonl"]},
         "settings": {"data.sequence_length": 128, "data.item_length": 129, "initialisation.method": "normal"},
     }
-    published = parse(PublishedTraining, given, "rerun")
+    published = parse(ReplayDriver, REPLAY | given, "rerun")
     recipe = published.read({"it": str(tmp_path)})
     assert (recipe.architecture.num_layers, recipe.learning_rate.decay_steps, recipe.clip_norm) == (2, 100, 0.5)
     assert recipe.data.files == ("train.jsonl",)

@@ -23,17 +23,16 @@ from safetensors.numpy import save_file
 
 from openassay import cli
 from openassay.core.types import CheckpointOddity, CheckpointsRecord, RerunStatus
+from openassay.drivers.job import Arm, Job, RunResult
+from openassay.drivers.losses import LossLog, rounding_unit
+from openassay.drivers.published import TokenFiles
+from openassay.drivers.replay import ReplayDriver
 from openassay.faults import BadInput
 from openassay.layout import Layout
 from openassay.plan import make_plan, read_target, write_plan
 from openassay.recipes.formats import read_recipe
 from openassay.recipes.formats.draft import complete
-from openassay.recipes.job import Arm, Job, RunResult
-from openassay.recipes.losses import LossLog, rounding_unit
-from openassay.recipes.published import TokenFiles
-from openassay.recipes.replay import ReplayRecipe
 from openassay.records import parse
-from openassay.stages.rerun import _odd_checkpoints
 from openassay.training.language import LanguageRecipe
 from openassay.training.lm import LanguageTraining, build, initial_weights
 from openassay.training.mismatch import RecipeMismatch
@@ -125,7 +124,7 @@ def publish(folder: Path, *, second_beta: float = 0.95) -> dict[str, Any]:
 
 
 def rerun(folder: Path, data: dict[str, Any], device: str = "cpu") -> RunResult:
-    recipe = parse(ReplayRecipe, data, "target")
+    recipe = parse(ReplayDriver, data, "target")
     assert recipe.problem == ""
     job = Job(
         arm=Arm(), seed=0, data=None, artifacts={"all": str(folder)}, python=None, glue=None, out=folder, device=device,
@@ -146,19 +145,20 @@ def log(**values: Any) -> LossLog:
 def test_a_segment_needs_its_own_batches_only_and_matches_or_differs(tmp_path: Path) -> None:
     done = rerun(tmp_path, publish(tmp_path))
     assert (done.status, done.reason) == (RerunStatus.FINISHED, "")
-    assert done.replay is not None
-    assert (done.replay.standing, done.replay.first, done.replay.burned_in_from) == ("MATCHES", FIRST, None)
-    assert {of.statistic for of in done.replay.statistics} == {"loss_rms", "distance", "log_norm_ratio"}
-    rounding = next(of for of in done.replay.statistics if of.statistic == "loss_rms")
+    assert (done.records["replay"].standing, done.records["replay"].first, done.records["replay"].burned_in_from) == (
+        "MATCHES",
+        FIRST,
+        None,
+    )
+    assert {of.statistic for of in done.records["replay"].statistics} == {"loss_rms", "distance", "log_norm_ratio"}
+    rounding = next(of for of in done.records["replay"].statistics if of.statistic == "loss_rms")
     assert 1e-4 / 12**0.5 < rounding.floor < 2e-4 / 12**0.5
-    assert done.checkpoints is not None
-    assert [look.step for look in done.checkpoints.looks] == [FIRST, LAST]
-    assert done.checkpoints.oddities == ()
+    assert [look.step for look in done.records["checkpoints"].looks] == [FIRST, LAST]
+    assert done.records["checkpoints"].oddities == ()
     other = tmp_path / "other"
     other.mkdir()
     done = rerun(other, publish(other, second_beta=0.999))
-    assert done.replay is not None
-    assert done.replay.standing == "DIFFERS"
+    assert done.records["replay"].standing == "DIFFERS"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
@@ -177,10 +177,9 @@ def test_without_an_optimizer_state_losses_alone_are_compared(tmp_path: Path) ->
         "checkpoints": [{"step": step, "artifact": "all", "path": f"step{step}.safetensors"} for step in (0, FIRST, LAST)],
     }  # fmt: skip
     done = rerun(tmp_path, data)
-    assert done.replay is not None
-    assert done.replay.burned_in_from == 0  # step 8 is too near
-    assert [of.statistic for of in done.replay.statistics] == ["loss_rms"]
-    assert done.replay.standing != "DIFFERS"
+    assert done.records["replay"].burned_in_from == 0  # step 8 is too near
+    assert [of.statistic for of in done.records["replay"].statistics] == ["loss_rms"]
+    assert done.records["replay"].standing != "DIFFERS"
 
 
 @pytest.mark.parametrize("column", ["a mean", "the update"])
@@ -197,22 +196,19 @@ def test_what_a_logged_step_means_is_the_targets_to_say(tmp_path: Path, column: 
     (tmp_path / "losses.csv").write_text("\n".join(["Step,run - train/loss", *lines]))
     data["checkpoints"].pop()  # so that nothing but losses is compared
     done = rerun(tmp_path, data)
-    assert done.replay is not None
-    assert [(of.statistic, of.value < of.limit) for of in done.replay.statistics] == [("loss_rms", True)]
+    assert [(of.statistic, of.value < of.limit) for of in done.records["replay"].statistics] == [("loss_rms", True)]
     wrong = data | {"losses": data["losses"] | {"mean_over": 1, "step_is": "updates_done"}}
     done = rerun(tmp_path, wrong)
-    assert done.replay is not None
-    assert done.replay.statistics[0].value > 20 * done.replay.statistics[0].limit
+    assert done.records["replay"].statistics[0].value > 20 * done.records["replay"].statistics[0].limit
     # what the target has misread is no difference of the release's
-    assert done.replay.standing == "INCONCLUSIVE"
+    assert done.records["replay"].standing == "INCONCLUSIVE"
     fits = "as means of 2" if column == "a mean" else "one update later"
-    assert f"{fits}, the losses fit" in done.replay.reasons[0]
+    assert f"{fits}, the losses fit" in done.records["replay"].reasons[0]
     scaled = np.array([0, *trained()[2]]) * 1.01
     lines = [f"{step},{scaled[step]:.5f}" for step in range(1, LAST + 1)]
     (tmp_path / "losses.csv").write_text("\n".join(["Step,run - train/loss", *lines]))
     done = rerun(tmp_path, wrong)
-    assert done.replay is not None
-    assert done.replay.standing == "DIFFERS"
+    assert done.records["replay"].standing == "DIFFERS"
 
 
 def no_optimizer(folder: Path, _data: dict[str, Any]) -> None:
@@ -267,7 +263,7 @@ def test_what_does_not_fit_is_why_there_is_no_replay(
     done = rerun(tmp_path, data)
     assert done.status is RerunStatus.FAILED
     assert says in done.reason
-    assert done.replay is None
+    assert "replay" not in done.records
     assert not (tmp_path / "ran").exists()
 
 
@@ -283,23 +279,26 @@ def test_odd_checkpoints_are_seen_and_stop_nothing(tmp_path: Path) -> None:
         {"step": step, "artifact": "all", "path": f"step{step}.safetensors"} for step in (12, 20, 24)
     ]
     done = rerun(tmp_path, data)
-    assert done.replay is not None
-    assert done.replay.standing == "MATCHES"
-    assert done.checkpoints is not None
-    assert {(odd.kind, odd.steps) for odd in done.checkpoints.oddities} == {
+    assert done.records["replay"].standing == "MATCHES"
+    assert {(odd.kind, odd.steps) for odd in done.records["checkpoints"].oddities} == {
         ("not finite", (12,)), ("tensors", (20,)), ("same", (16, 24)),
     }  # fmt: skip
-    assert [look.step for look in done.checkpoints.looks] == [8, 16, 24]
-    found = {finding.kind: finding.message for finding in _odd_checkpoints(done.checkpoints)}
+    assert [look.step for look in done.records["checkpoints"].looks] == [8, 16, 24]
+    found = {
+        finding.kind: finding.message for finding in parse(ReplayDriver, data, "target").rerun_findings(done.records)
+    }
     assert set(found) == {"checkpoints_not_finite", "checkpoints_tensors", "checkpoints_same"}
     assert "steps 16, 24 have the same content: nothing was learnt between them, or" in found["checkpoints_same"]
     data["forensics"] = False
-    assert rerun(tmp_path, data).checkpoints is None
+    assert "checkpoints" not in rerun(tmp_path, data).records
 
 
-def test_of_many_oddities_of_a_kind_a_few_are_findings() -> None:
+def test_of_many_oddities_of_a_kind_a_few_are_findings(tmp_path: Path) -> None:
+    driver = parse(ReplayDriver, publish(tmp_path), "target")
     odd = tuple(CheckpointOddity(kind="initialisation", steps=(0,), message=f"matrix {i}") for i in range(40))
-    told = [finding.message for finding in _odd_checkpoints(CheckpointsRecord(looks=(), oddities=odd))]
+    told = [
+        finding.message for finding in driver.rerun_findings({"checkpoints": CheckpointsRecord(looks=(), oddities=odd)})
+    ]
     assert len(told) == 6
     assert told[-1].startswith("and 35 more of the kind")
 
@@ -332,7 +331,7 @@ def test_a_start_that_cannot_be_is_said_in_a_line(tmp_path: Path, change: dict[s
     for key, value in change.items():
         *path, last = key.split(".")
         (data[path[0]] if path else data)[last] = value
-    found = parse(ReplayRecipe, data, "target").problem
+    found = parse(ReplayDriver, data, "target").problem
     assert re.match(says, found), found
     assert "\n" not in found
 
@@ -340,10 +339,10 @@ def test_a_start_that_cannot_be_is_said_in_a_line(tmp_path: Path, change: dict[s
 def test_an_optimizer_state_that_nothing_reads_and_a_step_that_stands_twice_are_refused(tmp_path: Path) -> None:
     data = publish(tmp_path)
     data["checkpoints"][1]["optimizer"] = {"artifact": "all", "path": "x.safetensors"}
-    assert "the optimizer's state of step 16 is of no use" in parse(ReplayRecipe, data, "target").problem
+    assert "the optimizer's state of step 16 is of no use" in parse(ReplayDriver, data, "target").problem
     data["checkpoints"][1] = data["checkpoints"][0]
-    assert "each step stands once" in parse(ReplayRecipe, data, "target").problem
-    assert parse(ReplayRecipe, publish(tmp_path), "target").named()[-1] == ("losses", "all")
+    assert "each step stands once" in parse(ReplayDriver, data, "target").problem
+    assert parse(ReplayDriver, publish(tmp_path), "target").named()[-1] == ("losses", "all")
 
 
 def test_the_plan_says_it_in_a_line_with_its_place(tmp_path: Path) -> None:
@@ -396,7 +395,7 @@ def test_olmos_tokens_can_be_replayed_too(tmp_path: Path) -> None:
     recipe = replace(stated(), data=replace(stated().data, item_length=16, seed=7, files=("part.npy",)))
     (tmp_path / "part.npy").write_bytes(items().tobytes())
     data = publish(tmp_path) | {"tokens": {"artifact": "all", "layout": "olmo", "files": ["part.npy"]}}
-    found = parse(ReplayRecipe, data, "target").in_order({"all": str(tmp_path)}, recipe).items(3, 10)
+    found = parse(ReplayDriver, data, "target").in_order({"all": str(tmp_path)}, recipe).items(3, 10)
     cut = items().reshape(-1)
     order = np.arange(len(cut) // 16, dtype=np.uint32)
     np.random.Generator(np.random.PCG64(7)).shuffle(order)

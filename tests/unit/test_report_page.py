@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from releases.miniature import add_release, make_project
+from releases.miniature import REPO, add_release, make_project
 from releases.stages import SETTINGS
 
 from openassay.core.evidence import Evidence
@@ -34,7 +34,8 @@ from openassay.core.types import (
     Why,
 )
 from openassay.core.verdict import headline, judge_claim, judge_release, score_release
-from openassay.plan import Plan
+from openassay.layout import Layout
+from openassay.plan import Plan, read_target
 from openassay.report.page import OPEN, PageInputs, best_of, chance, meaning, power_table, render, stamp
 from openassay.stages import judge
 from openassay.stages import plan as planning
@@ -314,8 +315,9 @@ def test_a_test_without_power_and_nothing_run(plan: Plan) -> None:
 def test_a_replay_speaks_of_checkpoints(plan: Plan) -> None:
     found = evidence(plan, (claim(), values(68.2)))
     (verdict,) = found.verdict.claims
+    replay = read_target(Layout(REPO, "pythia_14m")).rerun
     said: dict[Outcome, str] = {
-        outcome: meaning(replace(verdict, driver="replay", outcome=outcome, shown=()), found.plan.claims[0])
+        outcome: meaning(replace(verdict, outcome=outcome, shown=()), found.plan.claims[0], replay)
         for outcome in (Outcome.REPRODUCED, Outcome.NOT_REPRODUCED)
     }
     assert said[Outcome.REPRODUCED] == "the published checkpoints follow from an earlier one by the published recipe"

@@ -24,22 +24,21 @@ from hypothesis.extra import numpy as hnp
 
 import openassay
 from openassay.core.types import RerunStatus
-from openassay.faults import BadInput
-from openassay.recipes import run as run_module
-from openassay.recipes.job import DATA_FILE, Arm, Job, RunResult, fill, load_arrays, permuted, placeholders
-from openassay.recipes.native import NativeRecipe
-from openassay.recipes.python import (
+from openassay.drivers import run as run_module
+from openassay.drivers.job import DATA_FILE, Arm, Job, RunResult, fill, load_arrays, permuted, placeholders
+from openassay.drivers.measures import (
     BestEpoch,
     FileMeasure,
     Measure,
     PredictionsMeasure,
-    PythonRecipe,
     ReturnMeasure,
     StdoutMeasure,
     finite,
     measured,
 )
-from openassay.recipes.run import (
+from openassay.drivers.native import NativeDriver
+from openassay.drivers.python import PythonDriver
+from openassay.drivers.run import (
     CallableRun,
     Ended,
     GlueRun,
@@ -49,6 +48,7 @@ from openassay.recipes.run import (
     child_environment,
     run_once,
 )
+from openassay.faults import BadInput
 from openassay.records import parse
 
 FINISHED, DIVERGED, FAILED, TIMED_OUT = (
@@ -74,8 +74,8 @@ def glue(job: Job, code: str, **arguments: Any) -> Ended:
     return run_once(GlueRun(kind="glue", function="go", arguments=arguments), job, {}, ())
 
 
-def python_recipe(run: Run, *measure: Measure, **more: Any) -> PythonRecipe:
-    return PythonRecipe(driver="python", run=run, measure=measure, **more)
+def python_recipe(run: Run, *measure: Measure, **more: Any) -> PythonDriver:
+    return PythonDriver(driver="python", run=run, measure=measure, **more)
 
 
 def number(of: RunResult) -> float | None:
@@ -384,8 +384,8 @@ def test_a_thread_that_a_finished_run_left_behind_is_not_waited_for(job: Job) ->
 AUDIT = """
 import sys
 from pathlib import Path
-from openassay.recipes.job import Arm, Job
-from openassay.recipes.run import GlueRun, run_once
+from openassay.drivers.job import Arm, Job
+from openassay.drivers.run import GlueRun, run_once
 out = Path(sys.argv[1])
 job = Job(arm=Arm(), seed=0, data=None, artifacts={}, python=sys.executable, glue=Path(sys.argv[2]), out=out,
           device="cpu", threads=1, timeout_s=600.0)
@@ -885,7 +885,8 @@ def test_an_arms_parameters_take_the_place_of_the_recipes(job: Job) -> None:
     job.glue.write_text("def go(epochs):\n    return epochs\n")
     run = GlueRun(kind="glue", function="go", arguments={"epochs": "{epochs}"})
     recipe = python_recipe(run, RETURN, parameters={"epochs": 10})
-    assert recipe.placeholders() == {"epochs"}
+    assert list(recipe.check_arm(Arm(parameters={"epochs": 1}), "arm")) == []
+    assert "the run has no {lr}" in next(recipe.check_arm(Arm(parameters={"lr": 1}), "arm"))
     assert recipe.metrics() == {"accuracy"}
     assert number(recipe.execute(job)) == 10
     (job.out.parent / "other").mkdir()
@@ -905,14 +906,14 @@ def test_pickles_are_never_loaded(tmp_path: Path) -> None:
 # The native driver
 
 
-def native(**changes: Any) -> NativeRecipe:
+def native(**changes: Any) -> NativeDriver:
     training = {
         "train": {"x": "x", "y": "y"}, "test": {"x": "x", "y": "y"}, "model": [{"layer": "linear", "inputs": 2, "outputs": 2}],
         "loss": "cross_entropy", "optimizer": {"name": "sgd", "learning_rate": 0.1}, "steps": 11,
         "batching": {"size": 2, "order": "sequential"}, "evaluation": {"metric": "accuracy", "every": 10, "at_step": 10},
     }  # fmt: skip
-    made: NativeRecipe = parse(
-        NativeRecipe, {"driver": "native", "metric": "m", "recipe": training | changes, "taken_from": []}, "f"
+    made: NativeDriver = parse(
+        NativeDriver, {"driver": "native", "metric": "m", "recipe": training | changes, "taken_from": []}, "f"
     )
     return made
 

@@ -9,11 +9,10 @@ import pytest
 from releases.miniature import REPO
 
 from openassay.core.types import Claim
+from openassay.drivers.native import NativeDriver
+from openassay.drivers.replay import ReplayDriver
 from openassay.layout import Layout
 from openassay.plan import Plan, Target, make_plan, read_target
-from openassay.recipes.native import NativeRecipe
-from openassay.recipes.replay import ReplayRecipe
-from openassay.recipes.scaled import scaled_down
 
 
 def target(name: str) -> Target:
@@ -31,9 +30,9 @@ def with_curve(claim: Claim, *steps: int, **changes: Any) -> Claim:
 def test_a_native_training_ends_at_the_last_step_that_the_published_curve_has() -> None:
     mlp = target("mnist1d_mlp")
     claims = (with_curve(mlp.claims[0], 0, 1000, 2000, 3000, 6000), *mlp.claims[1:])
-    assert isinstance(mlp.rerun, NativeRecipe)
-    recipe, held, problem = scaled_down(mlp.rerun, claims, 0.4)
-    assert isinstance(recipe, NativeRecipe)
+    assert isinstance(mlp.rerun, NativeDriver)
+    recipe, held, problem = mlp.rerun.scaled_down(claims, 0.4)
+    assert isinstance(recipe, NativeDriver)
     assert problem == ""
     assert (recipe.recipe.steps, recipe.recipe.evaluation.at_step) == (2001, 2000)
     assert (held[0].published.value, held[0].published.sd, held[0].curve) == (12.0, None, None)
@@ -45,8 +44,8 @@ def test_claims_are_held_at_a_step_that_all_their_curves_have() -> None:
     mlp = target("mnist1d_mlp")
     claims = (with_curve(mlp.claims[0], 500, 1000, 2000, 6000), with_curve(mlp.claims[1], 500, 1000, 3000, 6000))
     assert mlp.rerun
-    recipe, held, _ = scaled_down(mlp.rerun, claims, 0.5)
-    assert isinstance(recipe, NativeRecipe)
+    recipe, held, _ = mlp.rerun.scaled_down(claims, 0.5)
+    assert isinstance(recipe, NativeDriver)
     assert recipe.recipe.evaluation.at_step == 1000
     assert [claim.published.value for claim in held] == [11.0, 11.0]
 
@@ -55,24 +54,24 @@ def test_claims_are_held_at_a_step_that_all_their_curves_have() -> None:
 def test_where_the_target_states_nothing_of_that_scale_nothing_is_rerun(steps: tuple[int, ...]) -> None:
     mlp = target("mnist1d_mlp")
     assert mlp.rerun
-    recipe, _, problem = scaled_down(mlp.rerun, (with_curve(mlp.claims[0], *steps),), 0.5)
+    recipe, _, problem = mlp.rerun.scaled_down((with_curve(mlp.claims[0], *steps),), 0.5)
     assert recipe is None
     assert "the target states no published value of that scale" in problem
 
 
 def test_a_planned_learning_rate_is_not_cut_short() -> None:
     mlp = target("mnist1d_mlp")
-    assert isinstance(mlp.rerun, NativeRecipe)
+    assert isinstance(mlp.rerun, NativeDriver)
     cosine = replace(mlp.rerun.recipe, schedule=replace(mlp.rerun.recipe.schedule, name="cosine"))
-    recipe, _, problem = scaled_down(replace(mlp.rerun, recipe=cosine), (with_curve(mlp.claims[0], 1000),), 0.5)
+    recipe, _, problem = replace(mlp.rerun, recipe=cosine).scaled_down((with_curve(mlp.claims[0], 1000),), 0.5)
     assert recipe is None
     assert "planned for the whole training" in problem
 
 
 def test_a_replay_keeps_the_horizons_that_it_reaches() -> None:
-    assert isinstance(plan("pythia_14m").rerun, ReplayRecipe)
+    assert isinstance(plan("pythia_14m").rerun, ReplayDriver)
     tenth = plan("pythia_14m", "scale=tenth")
-    assert isinstance(tenth.rerun, ReplayRecipe)
+    assert isinstance(tenth.rerun, ReplayDriver)
     assert tenth.rerun.updates == (16,)
     assert tenth.claims == plan("pythia_14m").claims
     assert "reaches none of its horizons" in (plan("pythia_14m", "scale.steps=0.01").not_rerun_because or "")

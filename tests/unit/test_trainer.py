@@ -14,8 +14,8 @@ import torch
 
 from openassay.core.curves import CurveFamily
 from openassay.core.types import RerunStatus
-from openassay.recipes.job import Arm, Job, Watch, save_arrays
-from openassay.recipes.native import NativeRecipe
+from openassay.drivers.job import Arm, Job, Watch, save_arrays
+from openassay.drivers.native import NativeDriver
 from openassay.records import parse
 from openassay.training.mismatch import RecipeMismatch, TimeLimit
 from openassay.training.recipe import Batching, Schedule, TrainingRecipe
@@ -210,7 +210,7 @@ def test_a_training_that_has_left_its_published_curve_is_stopped(
     (tmp_path / "data").mkdir()
     save_arrays(tmp_path / "data", data)
     steps = {"steps": 401, "evaluation": {"metric": "accuracy", "every": 20, "at_step": 400}}
-    native = NativeRecipe(driver="native", metric="accuracy", recipe=recipe(**steps), taken_from=(), scale=100)
+    native = NativeDriver(driver="native", metric="accuracy", recipe=recipe(**steps), taken_from=(), scale=100)
     job = Job(
         arm=Arm(), seed=0, data=tmp_path / "data", artifacts={}, python=None, glue=None, out=tmp_path, device="cpu", threads=1,
         timeout_s=60,

@@ -17,8 +17,8 @@ from openassay.faults import BadInput, printable
 from openassay.layout import Layout, cache_home, find_root
 
 if TYPE_CHECKING:
+    from openassay.drivers.replay import ReplayDriver
     from openassay.plan import Plan
-    from openassay.recipes.replay import ReplayRecipe
 
 
 def recipe(
@@ -91,7 +91,7 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Print the ranking as JSON")] = False,
 ) -> None:
     """Say why a replay does not match: standard and declared alternatives, ranked by how much of the difference each removes."""
-    from openassay.recipes.replay import MARGIN, explanation_to_plain
+    from openassay.drivers.replay import MARGIN, explanation_to_plain
     from openassay.training.mismatch import RecipeMismatch
     from openassay.training.tokens import BadTokens
 
@@ -157,27 +157,26 @@ def checkpoints(
     print(f"odd things in {len(replay.checkpoints)} checkpoints: {len(record.oddities)}")
 
 
-def _fetched_replay(target: str) -> tuple[Plan, ReplayRecipe, dict[str, str]]:
+def _fetched_replay(target: str) -> tuple[Plan, ReplayDriver, dict[str, str]]:
     """A target's plan and replay, and where its fetched artifacts lie."""
     from openassay.core.types import FetchRecord
+    from openassay.drivers.replay import replay_of
     from openassay.plan import read_plan
     from openassay.project import layouts
-    from openassay.recipes.replay import ReplayRecipe
     from openassay.records import read_record
     from openassay.sources.roots import artifact_roots
     from openassay.store import Store
 
     layout = layouts(find_root(), [target])[0]
     plan = read_plan(layout)
-    if not isinstance(plan.rerun, ReplayRecipe):
-        raise BadInput(f"conf/target/{target}.yaml: rerun: a replay is needed, and this target has none")
+    replay = replay_of(plan.rerun, f"conf/target/{target}.yaml: rerun")
     record = layout.record("fetch")
     if not record.is_file():
         raise BadInput(f"{target}: nothing is fetched yet; run `openassay audit {target}`")
     roots = artifact_roots(Store(cache_home()), read_record(record, FetchRecord))
     if missing := sorted(set(plan.artifacts) - plan.only_alternatives() - set(roots)):
         raise BadInput(f"{target}: the artifact {missing[0]} could not be fetched: there is nothing to replay")
-    return plan, plan.rerun, roots
+    return plan, replay, roots
 
 
 def tokens(
@@ -197,9 +196,9 @@ def tokens(
     Where the order of training is scattered over large files, only the sequences of the first updates are brought then, and those
     beyond on which losses are paired. The recipe is fetched; of the tokens only the hub's list of sizes is.
     """
+    from openassay.drivers.replay import replay_of
     from openassay.plan import make_plan
     from openassay.project import layouts
-    from openassay.recipes.replay import ReplayRecipe
     from openassay.sources.fetched import Unavailable
     from openassay.sources.hf import HfSource
     from openassay.sources.roots import artifact_roots
@@ -212,9 +211,8 @@ def tokens(
     layout = layouts(root, [target])[0]
     plan = make_plan(layout)
     where = f"conf/target/{target}.yaml"
-    if not isinstance(plan.rerun, ReplayRecipe):
-        raise BadInput(f"{where}: rerun: only a replay reads published tokens, and this target has none")
-    rerun, name = plan.rerun, plan.rerun.tokens.artifact
+    rerun = replay_of(plan.rerun, f"{where}: rerun")
+    name = rerun.tokens.artifact
     source = plan.artifacts[name].sources[0]
     if not isinstance(source, HfSource):
         raise BadInput(f"{where}: artifacts.{name}.sources.0: only of files on a hub single bytes can be asked for")

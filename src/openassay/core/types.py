@@ -815,7 +815,8 @@ class Verdict:
     published: Published
     tolerance: Tolerance
     cited_at: Citation
-    driver: Literal["python", "native", "replay", "pretrain", "none"]
+    driver: str
+    """How it was tested (`openassay.drivers`); `none` where nothing was rerun."""
     protocol: str
     estimand: Estimand
     """The question that REPRODUCED answers, and that difference, interval and score are of."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
@@ -21,8 +20,6 @@ from openassay.core.sequential import Stop
 from openassay.core.types import Claim, Estimand, Finding, Outcome, ReplayRecord, Score, Verdict, Why
 
 RULES_VERSION = "3.0.0"
-
-Driver = Literal["python", "native", "replay", "pretrain", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +150,7 @@ def shown(evidence: Evidence) -> tuple[Estimand, ...]:
     return tuple(of.estimand for of in evidence.answers if of.standing == "within")
 
 
-def judge_claim(evidence: Evidence, *, driver: Driver, protocol: str) -> Verdict:
+def judge_claim(evidence: Evidence, *, driver: str, protocol: str) -> Verdict:
     """What the reruns say of a claim."""
     decision, claim, score = decide(evidence), evidence.claim, evidence.score()
     return Verdict(

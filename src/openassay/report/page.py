@@ -6,9 +6,10 @@ One HTML file that works offline: no script, nothing fetched from anywhere; ever
 from __future__ import annotations
 
 import base64
+import functools
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,7 +21,6 @@ from openassay.core.plausibility import MOST_TRIED
 from openassay.core.power import power
 from openassay.core.sequential import SIDES
 from openassay.core.types import (
-    CheckpointsRecord,
     Claim,
     Estimand,
     EvaluateRecord,
@@ -30,17 +30,13 @@ from openassay.core.types import (
     PlannedRuns,
     PrepareRecord,
     ReleaseVerdict,
-    ReplayRecord,
     Rerun,
     Verdict,
     Why,
 )
 from openassay.core.verdict import headline
+from openassay.drivers.driver import Display, Driver
 from openassay.plan import Plan
-from openassay.recipes.native import NativeRecipe
-from openassay.recipes.pretrain import PretrainRecipe
-from openassay.recipes.python import PythonRecipe
-from openassay.records import to_plain
 
 COLOURS = {
     Outcome.REPRODUCED: "#1a7f37",
@@ -83,7 +79,6 @@ UNLIKE = {
 WANTED = {
     "two-sided": "the published number", "at_least": "at least the published number", "at_most": "at most the published number",
 }  # fmt: skip
-REPLAYED = "the published checkpoints follow from an earlier one by the published recipe"
 
 BARS: dict[Estimand, dict[str, Any]] = {"number": {"lw": 5, "alpha": 0.5}, "recipe": {"lw": 1, "marker": "|", "ms": 7}}
 POWER_AT = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
@@ -105,8 +100,8 @@ class PageInputs:
     runs: dict[str, tuple[Rerun, ...]]
     planned: dict[str, PlannedRuns]
     glue: str | None
-    replay: ReplayRecord | None = None
-    checkpoints: CheckpointsRecord | None = None
+    records: dict[str, Any] = field(default_factory=dict)
+    """Further records of the driver, by name."""
 
     def claim(self, name: str) -> Claim:
         """What the plan declares of a claim."""
@@ -116,22 +111,21 @@ class PageInputs:
 def render(evidence: PageInputs) -> str:
     """The page."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("openassay.report", "templates"), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
+        loader=jinja2.ChoiceLoader([
+            jinja2.PackageLoader("openassay.report", "templates"), jinja2.PackageLoader("openassay.drivers", "."),
+        ]),
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters.update(number=number, chance=chance, web=web_address, zip=zip)
     rerun = evidence.plan.rerun
-    by_us = rerun if isinstance(rerun, (NativeRecipe, PretrainRecipe)) else None
-    published_code = rerun if isinstance(rerun, PythonRecipe) else None
     return environment.get_template("report.html.j2").render(
         e=evidence, verdict=evidence.verdict, plan=evidence.plan, colours=COLOURS, few=FEW, stamp=stamp(evidence.verdict),
-        meaning=release_meaning(evidence), claim_meaning=meaning, headline=headline, tolerated=tolerated, best_of=best_of,
+        meaning=release_meaning(evidence), claim_meaning=functools.partial(meaning, driver=rerun), headline=headline,
+        tolerated=tolerated, best_of=best_of,
         power=power_table(evidence), power_at=POWER_AT,
         figure=_drawn(_draw_claims, evidence, _height(evidence)) if _with_interval(evidence) else "",
         curves=_drawn(_draw_curves, evidence, 3.4) if any(r.curves for of in evidence.runs.values() for r in of) else "",
-        recipe=to_plain(by_us.recipe if isinstance(by_us, NativeRecipe) else by_us) if by_us else None,
-        taken_from=by_us.taken_from if by_us else (),
-        run=to_plain(published_code.run) if published_code else None,
+        records=evidence.records, display=rerun.display(evidence.records) if rerun else Display(),
     )  # fmt: skip
 
 
@@ -142,15 +136,15 @@ def stamp(verdict: ReleaseVerdict) -> str:
     return f"{verdict.outcome.value} · {why.replace('_', ' ')}" if why else verdict.outcome.value
 
 
-def meaning(verdict: Verdict, claim: Claim) -> str:
+def meaning(verdict: Verdict, claim: Claim, driver: Driver | None = None) -> str:
     """What a claim's outcome says, and what it does not."""
     if verdict.outcome is Outcome.NOT_ATTEMPTED:
         return NOTHING
     if verdict.why:
         return OPEN[verdict.why]
     reproduced = verdict.outcome is Outcome.REPRODUCED
-    if verdict.driver == "replay":
-        return REPLAYED if reproduced else f"it is shown not to be so that {REPLAYED}"
+    if driver and (own := driver.meaning(verdict)):
+        return own
     if verdict.rule == "too_many_runs_diverged":
         return "the recipe, rerun, fails to train, and more often than chance explains"
     wanted, within = WANTED[claim.direction], "within the tolerance declared beforehand"
@@ -169,7 +163,11 @@ def meaning(verdict: Verdict, claim: Claim) -> str:
 def release_meaning(evidence: PageInputs) -> str:
     """What the release's outcome says, and what it does not."""
     verdict = evidence.verdict
-    said = {meaning(of, evidence.claim(of.id)) for of in verdict.claims if of.outcome is verdict.outcome}
+    said = {
+        meaning(of, evidence.claim(of.id), evidence.plan.rerun)
+        for of in verdict.claims
+        if of.outcome is verdict.outcome
+    }
     if len(said) != 1:
         return UNLIKE[verdict.outcome]
     return (SEVERAL[verdict.outcome] if len(verdict.claims) > 1 else "") + said.pop()
@@ -201,7 +199,7 @@ def power_table(evidence: PageInputs) -> dict[str, tuple[float, ...]]:
     found = {}
     for verdict in evidence.verdict.claims:
         claim = evidence.claim(verdict.id)
-        if claim.success or claim.deterministic or verdict.driver == "replay":
+        if claim.success or claim.deterministic:
             continue
         design = evidence.plan.design(claim, evidence.planned)
         compared = judged.Evidence(claim=claim, design=design, values=verdict.runs, statuses=()).compared

@@ -7,14 +7,13 @@ import time
 from pathlib import Path
 
 from openassay.core.types import EvaluateRecord, FetchRecord, Finding, Measurement, PrepareRecord, RerunStatus
+from openassay.drivers.driver import Driver
+from openassay.drivers.job import Arm
+from openassay.drivers.measures import measured
+from openassay.drivers.run import run_once
 from openassay.layout import Layout
 from openassay.plan import Plan
 from openassay.provenance import package_versions
-from openassay.recipes.job import Arm
-from openassay.recipes.pretrain import VALIDATION, PretrainRecipe
-from openassay.recipes.published import device_for
-from openassay.recipes.python import measured
-from openassay.recipes.run import run_once
 from openassay.sandbox import LOG_TAIL, NotPossible, make_room
 from openassay.store import Store, remove_tree
 from openassay.training.mismatch import RecipeMismatch
@@ -23,8 +22,8 @@ from openassay.training.tokens import BadTokens
 
 def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store, layout: Layout) -> EvaluateRecord:
     """Measure the released model, where the release has one and the target says how."""
-    if plan.evaluate is None and isinstance(plan.rerun, PretrainRecipe) and plan.rerun.released:
-        return _released_checkpoints(plan, plan.rerun, fetched, store, layout)
+    if plan.evaluate is None and plan.rerun and plan.rerun.has_released_model:
+        return _by_driver(plan, plan.rerun, fetched, store, layout)
     if plan.evaluate is None:
         return EvaluateRecord(
             status="none", reason="the target declares no evaluation of released weights", measurements=(),
@@ -53,24 +52,17 @@ def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store,
     return _done(execution.measurements, environment, ended.log[-LOG_TAIL:], ended.cpu_s)
 
 
-def _released_checkpoints(
-    plan: Plan, recipe: PretrainRecipe, fetched: FetchRecord, store: Store, layout: Layout
-) -> EvaluateRecord:
-    """What do the release's own checkpoints reach on the items that the reruns are measured on? By our code, in this process."""
+def _by_driver(plan: Plan, driver: Driver, fetched: FetchRecord, store: Store, layout: Layout) -> EvaluateRecord:
+    """What the release's own weights reach, as the driver measures it, in this process."""
     started = time.process_time()
     try:
         room = make_room(plan, fetched, store, layout, needs_environment=False)
         print("  measuring the released checkpoint ...", flush=True)
-        read, held_out = recipe.published(room.artifacts)
-        losses = recipe.released_losses(
-            room.artifacts, read, held_out, threads=plan.execution.threads, device=device_for(plan.execution.device)
+        measurements = driver.measure_released(
+            room.artifacts, threads=plan.execution.threads, device=plan.execution.device
         )
     except (NotPossible, RecipeMismatch, BadTokens) as problem:
         return _failed(str(problem))
-    measurements = tuple(
-        Measurement(metric=VALIDATION, value=loss, raw=repr(loss), step=read.steps, self_reported=False)
-        for loss in losses
-    )
     return _done(measurements, package_versions(("torch", "transformers", "numpy")), "", time.process_time() - started)
 
 

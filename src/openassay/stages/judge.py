@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from openassay import __version__
 from openassay.core.axes import probe, study
-from openassay.core.controls import judge_control, judge_replay_controls
+from openassay.core.controls import judge_control
 from openassay.core.curves import judge_curve, scatter_of
 from openassay.core.evidence import Evidence, values_of
 from openassay.core.openness import openness, part_of
@@ -27,19 +27,16 @@ from openassay.core.types import (
     ProbeOutcome,
     Provenance,
     ReleaseVerdict,
-    ReplayRecord,
     Rerun,
     RerunsRecord,
     Verdict,
 )
 from openassay.core.verdict import (
     RULES_VERSION,
-    Driver,
     claims_shift_together,
     equal_reruns,
     judge_claim,
     judge_release,
-    judge_replay,
     record_quality,
     score_release,
     unequal_deterministic,
@@ -48,9 +45,6 @@ from openassay.faults import BadInput
 from openassay.layout import Layout
 from openassay.plan import Plan
 from openassay.provenance import git_state, machine, now, package_versions
-from openassay.recipes.pretrain import PretrainRecipe
-from openassay.recipes.published import taken_from_elsewhere
-from openassay.recipes.replay import read_replay
 from openassay.records import read_record
 
 
@@ -65,26 +59,24 @@ def run(
         findings.extend(record.findings)
     controls = _controls(plan, runs, reruns)
     evidence = [_evidence(plan, claim, runs, controls, prepared, reruns) for claim in plan.claims]
-    looked_at = evidence
-    driver: Driver = plan.rerun.driver if plan.rerun else "none"
-    protocol: str = plan.rerun.protocol if plan.rerun else "none"
+    rerun = plan.rerun
+    protocol: str = rerun.protocol if rerun else "none"
     if plan.scale.steps < 1:
         protocol = f"{protocol}, {plan.scale.steps:g} of the updates"
-    replay = read_replay(plan.rerun, reruns, layout)
+    records = rerun.own_records(reruns, layout) if rerun else {}
+    own = {claim.id: found for claim in plan.claims if rerun and (found := rerun.judge(claim, records, protocol))}
     verdicts = tuple(
-        judge_replay(item.claim, replay, protocol=protocol)
-        if replay and item.claim.testable and plan.rerun and item.claim.metric in plan.rerun.metrics()
-        else judge_claim(item, driver=driver, protocol=protocol)
+        own.get(item.claim.id) or judge_claim(item, driver=rerun.driver if rerun else "none", protocol=protocol)
         for item in evidence
     )
-    if replay:
-        looked_at = []  # its noise is that of arithmetic, and its own record says it
-        judged = [item.claim for item, said in zip(evidence, verdicts, strict=True) if said.driver == "replay"]
-        controls = tuple(of for claim in judged for of in judge_replay_controls(claim, replay))
-        findings.extend(_not_exercised(replay))
+    # the noise of the others is not that of seeds, and the driver's own record says what it is
+    on_seeds = [item for item in evidence if item.claim.id not in own]
+    if rerun:
+        judged = [item.claim for item in evidence if item.claim.id in own]
+        controls += tuple(of for claim in judged for of in rerun.judge_controls(claim, records))
     for look in (unequal_deterministic, equal_reruns):
-        findings.extend(finding for item in looked_at if (finding := look(item)))
-    findings.extend(finding for item in looked_at for finding in record_quality(item))
+        findings.extend(finding for item in on_seeds if (finding := look(item)))
+    findings.extend(finding for item in on_seeds for finding in record_quality(item))
     if together := claims_shift_together(verdicts):
         findings.append(together)
     curves, not_judged = _curves(plan, verdicts, runs)
@@ -96,19 +88,14 @@ def run(
         for claim in plan.claims if claim.uncontrolled and claim.testable
     )  # fmt: skip
     findings.extend(_registration(plan, runs))
-    if isinstance(plan.rerun, PretrainRecipe):
-        findings.extend(Finding(stage="judge", kind=kind, message=words) for kind, words in plan.rerun.remarks())
-    if driver in {"native", "pretrain"}:
-        message = (
-            "the recipe was taken from the publication and run by OpenAssay's trainer, not by the release's own code"
-        )
-        findings.append(Finding(stage="judge", kind="recipe_not_run_from_release", message=message))
+    if rerun:
+        findings.extend(rerun.judge_findings(records))
     outcome, reason = judge_release(verdicts)
-    if plan.scale.steps < 1 and plan.rerun:
+    if plan.scale.steps < 1 and rerun:
         reason += (
             f"; scaled down to {plan.scale.steps:g} of the updates, and held against what is published of that scale"
         )
-    if isinstance(plan.rerun, PretrainRecipe) and (only := plan.rerun.speaks_for()):
+    if rerun and (only := rerun.speaks_for()):
         reason = f"{reason}; {only}"
     return ReleaseVerdict(
         schema_version=1, target=plan.name, plan_digest=plan.digest, rules_version=RULES_VERSION, alpha=plan.judge.alpha,
@@ -118,21 +105,6 @@ def run(
         study=study(fetched, inspected, prepared), modify=_modify(plan, runs),
         findings=tuple(findings), provenance=_provenance(layout, prepared, evaluated, runs, reruns.num_reused),
     )  # fmt: skip
-
-
-def _not_exercised(replay: ReplayRecord) -> list[Finding]:
-    """What the replay could not have seen: never to be read as verified."""
-    found = [
-        Finding(
-            stage="judge", kind="not_exercised",
-            message=f"{of.field}: {of.change} would not show in this replay ({of.in_floors:.2g} floors)",
-        )
-        for of in replay.exercise if not of.exercised
-    ]  # fmt: skip
-    if replay.settings:
-        message = taken_from_elsewhere(replay.settings)
-        found.append(Finding(stage="judge", kind="recipe_not_whole", message=message))
-    return found
 
 
 def read_reruns(layout: Layout, plan: Plan, arm: str, identities: tuple[str, ...]) -> tuple[Rerun, ...]:

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openassay.core.types import ArrayFound, CheckFound, FetchRecord, Finding, PrepareRecord
+from openassay.drivers.job import DATA_FILE, OUR_FILES, Arm, kind_of, load_arrays
+from openassay.drivers.run import run_once
 from openassay.layout import Layout
 from openassay.plan import ArrayCheck, Plan
-from openassay.recipes.job import DATA_FILE, OUR_FILES, Arm, kind_of, load_arrays
-from openassay.recipes.run import run_once
 from openassay.records import file_digest
 from openassay.sandbox import LOG_TAIL, NotPossible, make_room
 from openassay.store import Store, files_below, remove_tree

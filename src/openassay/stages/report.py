@@ -16,7 +16,6 @@ from openassay.core.types import (
 )
 from openassay.layout import Layout
 from openassay.plan import Plan
-from openassay.recipes.replay import read_checkpoints, read_replay
 from openassay.records import read_record
 from openassay.report.page import PageInputs, render
 
@@ -40,8 +39,7 @@ def read_evidence(plan: Plan, layout: Layout) -> PageInputs:
         evaluated=read_record(layout.record("evaluate"), EvaluateRecord),
         runs=runs,
         planned=reruns.planned,
-        replay=read_replay(plan.rerun, reruns, layout),
-        checkpoints=read_checkpoints(plan.rerun, reruns, layout),
+        records=plan.rerun.own_records(reruns, layout) if plan.rerun else {},
         glue=(layout.glue_folder / plan.glue.file).read_text(encoding="utf-8") if plan.glue else None,
     )
 

@@ -25,11 +25,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from openassay import stage_code
-from openassay.core.curves import scatter_of
 from openassay.core.evidence import NO_VALUES, Evidence, wants_more
 from openassay.core.types import (
-    CheckpointsRecord,
     Claim,
     FetchRecord,
     Finding,
@@ -40,20 +37,15 @@ from openassay.core.types import (
     RerunsRecord,
     RerunStatus,
 )
+from openassay.drivers.driver import Driver
+from openassay.drivers.job import Job, RunResult
+from openassay.drivers.run import KILLED
 from openassay.faults import Fault
 from openassay.layout import Layout
 from openassay.plan import Plan
-from openassay.provenance import machine, now, package_versions
-from openassay.recipes import Recipe
-from openassay.recipes.job import Job, RunResult, Watch
-from openassay.recipes.native import NativeRecipe
-from openassay.recipes.published import PublishedTraining
-from openassay.recipes.python import PythonRecipe
-from openassay.recipes.run import KILLED
+from openassay.provenance import now
 from openassay.records import (
     BrokenRecord,
-    declared,
-    digest,
     read_record,
     to_plain,
     write_record,
@@ -61,7 +53,6 @@ from openassay.records import (
 )
 from openassay.sandbox import LOG_TAIL, NotPossible, Room, make_room
 from openassay.store import Store, remove_tree
-from openassay.training.recipe import gains_together
 
 FIRST_RUNS = 2
 """Reruns of every arm before its claims are looked at."""
@@ -83,7 +74,7 @@ class _Task:
     identity: str
     registered: dict[str, str]
     environment: dict[str, str]
-    recipe: Recipe
+    driver: Driver
     job: Job
     record: Path
     together: tuple[int, ...] = ()
@@ -97,7 +88,7 @@ def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store,
     if not impossible:
         assert plan.rerun is not None  # noqa: S101 - _impossible has looked
         try:
-            room = make_room(plan, fetched, store, layout, needs_environment=isinstance(plan.rerun, PythonRecipe))
+            room = make_room(plan, fetched, store, layout, needs_environment=plan.rerun.runs_release_code)
         except NotPossible as problem:
             impossible = str(problem)
     if room is None or plan.rerun is None:
@@ -118,40 +109,12 @@ def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store,
             message = f"{task.arm_name}, seed {rerun.seed}: {rerun.reason}"
             kind = "measurement_missing" if rerun.status is RerunStatus.FINISHED else f"rerun_{rerun.status.value}"
             findings.append(Finding(stage="rerun", kind=kind, message=message))
-        if (path := task.record.parent / "checkpoints.json").exists():
-            findings += _odd_checkpoints(read_record(path, CheckpointsRecord))
-    return RerunsRecord(
-        not_attempted_because="",
-        planned=schedule.planned,
-        identities=identities,
-        num_reused=sum(task in kept for task in used),
-        findings=tuple(findings),
-    )
-
-
-_MEANING = {
-    "same": "nothing was learnt between them, or one of them is not the checkpoint of its step",
-    "unmoved": "nothing was learnt by then, or one of them is not the checkpoint of its step",
-    "initialisation": "step 0 was not drawn as the recipe says",
-    "too far": "one of the two is of another training or step, or optimizer or schedule are not as stated",
-    "orphan": "it is of another training",
-    "not finite": "no training can go on from it",
-    "tensors": "it is of another model",
-}
-MOST_ALIKE = 5
-"""Oddities of one kind that are findings of their own; `checkpoints.json` has them all."""
-
-
-def _odd_checkpoints(record: CheckpointsRecord) -> list[Finding]:
-    """What the published checkpoints say against each other; none of it changes a verdict."""
-    findings = []
-    for kind in dict.fromkeys(odd.kind for odd in record.oddities):
-        told = [odd.message for odd in record.oddities if odd.kind == kind]
-        if len(told) > MOST_ALIKE:
-            told = [*told[:MOST_ALIKE], f"and {len(told) - MOST_ALIKE} more of the kind"]
-        name = f"checkpoints_{kind.replace(' ', '_')}"
-        findings += [Finding(stage="rerun", kind=name, message=f"{what}: {_MEANING[kind]}") for what in told]
-    return findings
+    record = RerunsRecord(
+        not_attempted_because="", planned=schedule.planned, identities=identities,
+        num_reused=sum(task in kept for task in used), findings=tuple(findings),
+    )  # fmt: skip
+    own = plan.rerun.rerun_findings(plan.rerun.own_records(record, layout))
+    return replace(record, findings=(*record.findings, *own))
 
 
 def _impossible(plan: Plan, prepared: PrepareRecord) -> str:
@@ -163,88 +126,38 @@ def _impossible(plan: Plan, prepared: PrepareRecord) -> str:
 
 
 def _tasks(
-    plan: Plan, recipe: Recipe, fetched: FetchRecord, prepared: PrepareRecord, room: Room, layout: Layout
+    plan: Plan, driver: Driver, fetched: FetchRecord, prepared: PrepareRecord, room: Room, layout: Layout
 ) -> dict[str, list[_Task]]:
     """Every rerun that the plan allows, by arm and in the order of the seeds."""
-    code, environment = _code_and_environment(plan, recipe, fetched, room)
+    glue = plan.glue.sha256 if plan.glue else None
+    code = driver.code(fetched, glue) | {"device": plan.execution.device}
+    environment = driver.environment(room.environment.identity() if room.environment else {})
     registered = plan.registration()
     data = {"arrays": to_plain(prepared.arrays), "files": prepared.files}
-    arms = plan.arms()
-    tasks: dict[str, list[_Task]] = {name: [] for name in plan.seeds.arms}
+    tasks: dict[str, list[_Task]] = {}
     for name, seeds in plan.seeds.arms.items():
-        for seed, together in zip(seeds, _together(plan, recipe, name), strict=True):
-            identity = digest(
-                {
-                    "recipe": _recipe_identity(recipe), "arm": declared(arms[name]), "data": data, "code": code,
-                    "environment": environment, "seed": seed,
-                }
-                | ({"together": together} if together else {})
-            )  # fmt: skip
+        arm, watch = plan.arms()[name], driver.watch(plan.claims, name)
+        most = plan.execution.together if name in _changed(plan) else min(plan.execution.together, ASKED_TOGETHER)
+        tasks[name] = []
+        for seed, together in zip(seeds, driver.groups(seeds, arm, most), strict=True):
             folder = layout.rerun(name, seed)
             job = room.job(
-                out=folder / "out", data=layout.data if prepared.status == "done" else None, arm=arms[name], seed=seed,
-                device=plan.execution.device, threads=plan.execution.threads, timeout_s=recipe.timeout_s,
+                out=folder / "out", data=layout.data if prepared.status == "done" else None, arm=arm, seed=seed,
+                device=plan.execution.device, threads=plan.execution.threads, timeout_s=driver.timeout_s,
             )  # fmt: skip
-            job = replace(job, watch=_watch(plan, recipe, name))
+            identity = driver.identity(arm, seed, together=together, data=data, code=code, environment=environment)
             tasks[name].append(
                 _Task(
                     target=plan.name, arm_name=name, identity=identity, registered=registered, environment=environment,
-                    recipe=recipe, job=job, record=folder / "record.json", together=together,
+                    driver=driver, job=replace(job, watch=watch), record=folder / "record.json", together=together,
                 )
             )  # fmt: skip
     return tasks
 
 
-def _together(plan: Plan, recipe: Recipe, arm: str) -> list[tuple[int, ...]]:
-    """With which seeds of its arm is each trained? The plan alone decides it: not the workers, nor what was finished before."""
-    seeds = plan.seeds.arms[arm]
-    most = plan.execution.together
-    if most == 1 or not isinstance(recipe, NativeRecipe) or not gains_together(recipe.of_arm(plan.arms()[arm])):
-        return [()] * len(seeds)
-    size = most if arm in _changed(plan) else min(most, ASKED_TOGETHER)
-    return [seeds[i - i % size : i - i % size + size] for i in range(len(seeds))]
-
-
 def _changed(plan: Plan) -> set[str]:
     """The arms whose reruns are all made, whatever they give: controls and probes."""
     return {change.arm for change in (*plan.controls, *plan.probes)}
-
-
-def _watch(plan: Plan, recipe: Recipe, arm: str) -> Watch | None:
-    """The published curve that an arm's reruns should follow, where the target asks to stop those that do not."""
-    if not isinstance(recipe, NativeRecipe) or not recipe.stop_doomed:
-        return None
-    for claim in plan.claims:
-        if claim.arm == arm and claim.testable and claim.curve and (family := scatter_of(claim)):
-            return Watch(
-                metric=claim.metric, published=claim.curve, num_published=claim.published.num_runs, family=family
-            )
-    return None
-
-
-def _recipe_identity(recipe: Recipe) -> dict[str, object]:
-    """What of a recipe decides one rerun: not the other arms, the number of runs or when one is stopped."""
-    plain: dict[str, object] = declared(recipe)
-    others = {"arms", "max_runs", "timeout_s", "taken_from", "stop_doomed", "ladder", "alternatives"}
-    return {key: value for key, value in plain.items() if key not in others}
-
-
-def _code_and_environment(
-    plan: Plan, recipe: Recipe, fetched: FetchRecord, room: Room
-) -> tuple[dict[str, object], dict[str, str]]:
-    """The code that trains and measures, and where: the release's, by what was fetched and installed; and our own."""
-    code: dict[str, object] = {"ours": stage_code.training(recipe.driver), "device": plan.execution.device}
-    if isinstance(recipe, PublishedTraining):
-        code["artifacts"] = {of.name: [of.sha256, of.filename, of.root] for of in fetched.artifacts}
-    if not isinstance(recipe, PythonRecipe):
-        here = machine()
-        versions = package_versions(("torch", "transformers", "numpy"))
-        return code, versions | {"python": here["python"], "machine": here["machine"]}
-    code["glue"] = plan.glue.sha256 if plan.glue else None
-    code["artifacts"] = {
-        artifact.name: [artifact.sha256, artifact.filename, artifact.root] for artifact in fetched.artifacts
-    }
-    return code, room.environment.identity() if room.environment else {}
 
 
 def _finished(task: _Task) -> Rerun | None:
@@ -459,29 +372,23 @@ def _execute(group: list[_Task]) -> list[Rerun]:
     for task in group:
         remove_tree(task.record.parent)
         task.job.out.mkdir(parents=True)
-    recipe = group[0].recipe
-    if group[0].together and isinstance(recipe, NativeRecipe):
-        executions = recipe.execute_together([task.job for task in group])
-    else:
-        executions = [task.recipe.execute(task.job) for task in group]
+    results = group[0].driver.execute_together([task.job for task in group])
     duration_s = (time.monotonic() - started) / len(group)
-    return [_keep(*of, started_at, duration_s) for of in zip(group, executions, strict=True)]
+    return [_keep(*of, started_at, duration_s) for of in zip(group, results, strict=True)]
 
 
-def _keep(task: _Task, execution: RunResult, started_at: str, duration_s: float) -> Rerun:
+def _keep(task: _Task, result: RunResult, started_at: str, duration_s: float) -> Rerun:
     """Write a rerun's record."""
     folder = task.record.parent
     rerun = Rerun(
         target=task.target, arm=task.arm_name, seed=task.job.seed, identity=task.identity, registered=task.registered,
-        status=execution.status, reason=execution.reason, measurements=execution.measurements, curves=execution.curves,
-        environment=task.environment | {"device": execution.device}, log_tail=execution.log[-LOG_TAIL:],
-        started_at=started_at, duration_s=duration_s, cpu_s=execution.cpu_s, together=task.together,
+        status=result.status, reason=result.reason, measurements=result.measurements, curves=result.curves,
+        environment=task.environment | {"device": result.device}, log_tail=result.log[-LOG_TAIL:],
+        started_at=started_at, duration_s=duration_s, cpu_s=result.cpu_s, together=task.together,
     )  # fmt: skip
     remove_tree(folder)  # with whatever the release's code has put there
-    write_text(folder / "log.txt", execution.log)
-    if execution.replay:
-        write_record(folder / "replay.json", execution.replay)
-    if execution.checkpoints:
-        write_record(folder / "checkpoints.json", execution.checkpoints)
+    write_text(folder / "log.txt", result.log)
+    for name, record in result.records.items():
+        write_record(folder / f"{name}.json", record)
     write_record(task.record, rerun)
     return rerun

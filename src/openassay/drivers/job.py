@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openassay.core.curves import CurveFamily, doomed
-from openassay.core.types import CheckpointsRecord, Measurement, ReplayRecord, RerunStatus
+from openassay.core.types import Measurement, RerunStatus
 from openassay.faults import BadInput
 from openassay.store import Listing
 
@@ -97,8 +97,8 @@ class RunResult:
     log: str
     cpu_s: float
     device: str
-    replay: ReplayRecord | None = None
-    checkpoints: CheckpointsRecord | None = None
+    records: dict[str, Any] = field(default_factory=dict)
+    """Further records of the driver, by name (`Driver.records`)."""
 
 
 _KINDS = {

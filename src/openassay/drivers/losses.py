@@ -17,7 +17,7 @@ from pydantic import Field
 
 from openassay.core.replay import Stored, round_to, spacing
 from openassay.core.types import Citation
-from openassay.recipes.published import Inside
+from openassay.drivers.published import Inside
 from openassay.training.mismatch import RecipeMismatch
 
 MAX_BYTES = 256 * 2**20

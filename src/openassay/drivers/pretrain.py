@@ -9,20 +9,28 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from openassay.core.types import Citation, Claim, Measurement, RerunStatus
+from openassay.core.types import Citation, Claim, Finding, Measurement, RerunStatus
+from openassay.drivers.driver import (
+    TAKEN_FROM_PUBLICATION,
+    Display,
+    Driver,
+    TargetFacts,
+    beside_verdict,
+    refused,
+)
+from openassay.drivers.job import Arm, Job, RunResult, with_changes
+from openassay.drivers.published import Checkpoint, PublishedTraining, device_for, weights_of
 from openassay.faults import BadInput
 from openassay.protocols.ladder import FEWEST, LABEL, ladder
 from openassay.recipes.formats.draft import NAMES
-from openassay.recipes.job import Arm, Job, RunResult, with_changes
-from openassay.recipes.published import Checkpoint, PublishedTraining, device_for, taken_from_elsewhere, weights_of
 from openassay.records import parse, to_plain
 from openassay.training.language import LanguageRecipe
 from openassay.training.mismatch import RecipeMismatch, TimeLimit
@@ -126,7 +134,7 @@ class LadderCheck:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainRecipe(PublishedTraining):
+class PretrainDriver(PublishedTraining):
     """Train the published recipe whole, from first weights drawn as it states."""
 
     driver: Literal["pretrain"]
@@ -149,114 +157,96 @@ class PretrainRecipe(PublishedTraining):
     micro_batch: Count | None = None
     """Sequences of one forward pass; None for the whole batch."""
     ladder: LadderCheck | None = None
-    arms: dict[str, Arm] = field(default_factory=lambda: {"faithful": Arm()})
-    max_runs: Annotated[int, Field(ge=2)] | None = None
     timeout_s: Annotated[float, Field(gt=0)] = 86400.0
+
+    changes_by = "set"
+    permutes_prepared = False
+    not_identity = Driver.not_identity | {"ladder"}
 
     def metrics(self) -> set[str]:
         """The metrics that a rerun measures."""
         found = {of.metric for of in self.train_loss}
         return found | ({VALIDATION} if self.held_out else set()) | ({ABOVE_RELEASED} if self.released else set())
 
-    def placeholders(self) -> set[str]:
-        """None of the release's code is run."""
-        return set()
-
     def named(self) -> list[tuple[str, str]]:
         """As `PublishedTraining.named`."""
         found = super().named() + ([("held_out", self.held_out.artifact)] if self.held_out else [])
         return found + [(f"released.{i}", of.artifact) for i, of in enumerate(self.released)]
 
-    # What the plan asks -------------------------------------------------------------------------------------------------
+    # Check ----------------------------------------------------------------------------------------------------------
 
-    def check(self, title: str, artifacts: Collection[str], claims: tuple[Claim, ...], where: str) -> None:
-        """What is wrong with a target of this driver, as far as its file shows; `BadInput`."""
-        key = f"{where}: rerun"
-        self.check_sources(artifacts, key)
-        if set(self.arms) != {"faithful"} or self.arms["faithful"] != Arm():
-            raise BadInput(
-                f"{key}.arms: claims are tested on the recipe as published; give changes as controls or probes"
-            )
+    def check(self, target: TargetFacts) -> Iterator[str]:
+        """All that is wrong with a target of this driver, as far as its file shows."""
+        key = f"{target.where}: rerun"
+        yield from refused("", self.check_sources, target.artifacts, key)
+        if self.arms != {"faithful": Arm()}:
+            yield f"{key}.arms: claims are tested on the recipe as published; give changes as controls or probes"
         if (self.member is not None) != (self.protocol == "family"):
-            raise BadInput(
-                f"{key}.member: the protocol family needs it, and no other takes it: it names the member that is trained"
-            )
-        if self.member and self.member.name.lower() not in title.lower():
-            raise BadInput(
-                f"{where}: release.title: it must name {self.member.name}, the member that is trained, so that nobody takes the "
-                "verdict for a larger one's"
+            yield f"{key}.member: the protocol family needs it, and no other takes it: it names the member that is trained"
+        if self.member and self.member.name.lower() not in target.title.lower():
+            yield (
+                f"{target.where}: release.title: it must name {self.member.name}, the member that is trained, so that nobody "
+                "takes the verdict for a larger one's"
             )
         if not self.metrics():
-            raise BadInput(f"{key}: it measures nothing; give train_loss or held_out")
+            yield f"{key}: it measures nothing; give train_loss or held_out"
         steps = [of.step for of in self.train_loss]
         for i, of in enumerate(self.train_loss):
             if of.last > of.step or steps.count(of.step) > 1:
-                raise BadInput(
-                    f"{key}.train_loss.{i}: each step once, and at most {of.step} updates before it are needed"
-                )
+                yield f"{key}.train_loss.{i}: each step once, and at most {of.step} updates before it are needed"
         if self.released and self.held_out is None:
-            raise BadInput(f"{key}.held_out: missing; say on which items the released checkpoint is measured")
-        self._check_held_out(key)
-        self._check_ladder(key)
-        for i, claim in enumerate(claims):
+            yield f"{key}.held_out: missing; say on which items the released checkpoint is measured"
+        yield from self._check_held_out(key)
+        sizes = [of.parameters for of in self.ladder.members] if self.ladder else []
+        if self.ladder and (len(set(sizes)) < FEWEST or max(sizes) >= self.ladder.parameters):
+            yield (
+                f"{key}.ladder.members: {FEWEST} of different size are needed, all smaller than ladder.parameters; found {sizes}"
+            )
+        for i, claim in enumerate(target.claims):
             if claim.testable:
-                self._check_claim(claim, f"{where}: claims.{i}")
+                yield from self._check_claim(claim, f"{target.where}: claims.{i}")
 
-    def check_arm(self, arm: Arm, key: str) -> None:
-        """Can this driver make an arm's changes? Whether they change anything shows when the published recipe is read."""
-        if arm.parameters:
-            raise BadInput(f"{key}.parameters: the pretrain driver takes none; use set")
+    def check_arm(self, arm: Arm, key: str) -> Iterator[str]:
+        """Also what the recipe has no name for. Whether it changes anything shows when the published recipe is read."""
+        yield from super().check_arm(arm, key)
         for name in arm.set:
             if name not in NAMES:
-                raise BadInput(f"{key}.set.{name}: a recipe has no such value; `openassay recipe FILE` shows its names")
-            if name == "steps" or name in {"data.sequence_length", "data.item_length"}:
-                raise BadInput(
-                    f"{key}.set.{name}: a training of another scale has no reference here; break it otherwise"
-                )
+                yield f"{key}.set.{name}: a recipe has no such value; `openassay recipe FILE` shows its names"
+            elif name in {"steps", "data.sequence_length", "data.item_length"}:
+                yield f"{key}.set.{name}: a training of another scale has no reference here; break it otherwise"
         if set(arm.permute) - {"tokens"}:
-            raise BadInput(f"{key}.permute: only `tokens`, those of each trained sequence, can be shuffled")
+            yield f"{key}.permute: only `tokens`, those of each trained sequence, can be shuffled"
 
-    def _check_held_out(self, key: str) -> None:
+    def _check_held_out(self, key: str) -> Iterator[str]:
         held = self.held_out
         if held is None or held.artifact != self.tokens.artifact or held.path not in self.tokens.files:
             return
         if self.tokens.layout == "olmo":
-            raise BadInput(
-                f"{key}.held_out.path: the training draws its sequences from all of {held.path}; name another file"
-            )
-        if held.path == self.tokens.files[0] and held.first == 0:
-            raise BadInput(
-                f"{key}.held_out.first: the training begins with the first item of {held.path}; choose later ones"
-            )
+            yield f"{key}.held_out.path: the training draws its sequences from all of {held.path}; name another file"
+        elif held.path == self.tokens.files[0] and held.first == 0:
+            yield f"{key}.held_out.first: the training begins with the first item of {held.path}; choose later ones"
 
-    def _check_ladder(self, key: str) -> None:
-        if self.ladder is None:
-            return
-        sizes = [of.parameters for of in self.ladder.members]
-        if len(set(sizes)) < FEWEST or max(sizes) >= self.ladder.parameters:
-            raise BadInput(
-                f"{key}.ladder.members: {FEWEST} of different size are needed, all smaller than ladder.parameters; found {sizes}"
-            )
-
-    def _check_claim(self, claim: Claim, key: str) -> None:
+    def _check_claim(self, claim: Claim, key: str) -> Iterator[str]:
         published = claim.published
         if claim.paired:
-            raise BadInput(f"{key}.paired: the first weights are our own, so that no rerun has a published partner")
+            yield f"{key}.paired: the first weights are our own, so that no rerun has a published partner"
         if claim.metric != ABOVE_RELEASED:
             return
-        asked = (published.value, published.rounding, published.sd, published.values, published.best_of)
-        if (
-            asked != (0.0, 0.0, None, None, 1)
-            or published.num_runs != len(self.released)
-            or claim.curve
-            or claim.success
-        ):
-            raise BadInput(
+        asked = (
+            published.value,
+            published.rounding,
+            published.sd,
+            published.values,
+            published.best_of,
+            published.num_runs,
+        )
+        if asked != (0.0, 0.0, None, None, 1, len(self.released)) or claim.curve or claim.success:
+            yield (
                 f"{key}.published: {ABOVE_RELEASED} is held to value 0 and num_runs {len(self.released)}, as many as there are "
                 "released checkpoints, each with its own seed's noise; without rounding, sd, values, best_of, curve and success"
             )
 
-    # What the verdict says beside its numbers ---------------------------------------------------------------------------
+    # What its records mean ------------------------------------------------------------------------------------------
 
     def speaks_for(self) -> str:
         """For whom a verdict of this rerun does not speak; empty where it speaks for the release itself."""
@@ -264,28 +254,47 @@ class PretrainRecipe(PublishedTraining):
             return ""
         return f"of {self.member.name} only, a member of {self.member.family}: nothing is said of larger ones"
 
-    def remarks(self) -> Iterator[tuple[str, str]]:
-        """What a reader must know beside the verdict, as (kind, words)."""
+    def judge_findings(self, records: Mapping[str, Any]) -> list[Finding]:  # noqa: ARG002
+        """What a reader must know beside the verdict."""
+        found = []
         if self.member:
-            yield (
+            found.append(beside_verdict(
                 "one_member_of_a_family",
                 f"what was trained is {self.member.name}, as the target says the smallest published member of "
                 f"{self.member.family}: the verdict is on this member and on the recipe that the family shares, and on no larger "
                 "member",
-            )
-        if self.order == "published":
-            yield (
-                "data_order",
-                "every rerun saw the published order: the seeds' scatter is that of the first weights, and not of the order",
-            )
-        else:
-            yield "data_order", "every rerun saw the published sequences in an order of its own"
-        if self.settings:
-            yield "recipe_not_whole", taken_from_elsewhere(self.settings)
+            ))  # fmt: skip
+        order = {
+            "published": "the published order: the seeds' scatter is that of the first weights, and not of the order",
+            "shuffled": "the published sequences in an order of its own",
+        }
+        found.append(beside_verdict("data_order", f"every rerun saw {order[self.order]}"))
+        found += self.settings_findings(self.settings)
         if self.precision:
-            yield "precision_chosen", f"the reruns were trained in {self.precision}, as the target says"
+            found.append(
+                beside_verdict("precision_chosen", f"the reruns were trained in {self.precision}, as the target says")
+            )
         if self.ladder:
-            yield "ladder_sanity_only", self.ladder.remark()
+            found.append(beside_verdict("ladder_sanity_only", self.ladder.remark()))
+        return [*found, TAKEN_FROM_PUBLICATION]
+
+    def display(self, records: Mapping[str, Any]) -> Display:  # noqa: ARG002
+        """Where everything is published."""
+        return Display(recipe=to_plain(self), taken_from=self.taken_from)
+
+    @property
+    def has_released_model(self) -> bool:
+        """Whether the target names released checkpoints."""
+        return bool(self.released)
+
+    def measure_released(self, artifacts: Mapping[str, str], *, threads: int, device: str) -> tuple[Measurement, ...]:
+        """What the release's own checkpoints reach on the items that the reruns are measured on."""
+        recipe, held_out = self.published(artifacts)
+        losses = self.released_losses(artifacts, recipe, held_out, threads=threads, device=device_for(device))
+        return tuple(
+            Measurement(metric=VALIDATION, value=loss, raw=repr(loss), step=recipe.steps, self_reported=False)
+            for loss in losses
+        )
 
     # What a rerun does --------------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator
 
 from openassay import child
-from openassay.recipes.job import MAX_FILE_BYTES, MAX_JSON_BYTES, Job, fill, open_written
+from openassay.drivers.job import MAX_FILE_BYTES, MAX_JSON_BYTES, Job, fill, open_written
 from openassay.store import listing
 
 LOG_BYTES = 16 * 2**20

@@ -8,40 +8,38 @@ other seeds.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field
 
+from openassay.core.controls import judge_replay_controls
 from openassay.core.replay import FACTOR, finite
 from openassay.core.types import (
     CheckpointsRecord,
+    Claim,
+    ControlOutcome,
+    Finding,
     Measurement,
+    Outcome,
     ReplayRecord,
-    RerunsRecord,
     RerunStatus,
+    Verdict,
 )
+from openassay.core.verdict import judge_replay
+from openassay.drivers.alternatives import Alternative, check_alternatives, declared_changes
+from openassay.drivers.driver import Display, Driver, TargetFacts, beside_verdict, refused
+from openassay.drivers.job import Arm, Job, RunResult
+from openassay.drivers.losses import LossLog
+from openassay.drivers.published import Checkpoint, OptimizerState, PublishedTraining, device_for, stored_as, weights_of
 from openassay.faults import BadInput
-from openassay.layout import Layout
 from openassay.protocols.explain import Explanation, explain
 from openassay.protocols.forensics import inspect_checkpoints
-from openassay.protocols.prefix import (
-    PROBE_BATCHES,
-    PROBE_SEQUENCES,
-    PrefixReport,
-    ReplayInputs,
-    Say,
-    replay_prefix,
-)
+from openassay.protocols.prefix import PROBE_BATCHES, PROBE_SEQUENCES, PrefixReport, ReplayInputs, Say, replay_prefix
 from openassay.protocols.segment import SHORTEST_BURN_IN, burn_in_start, replay_segment
-from openassay.recipes.alternatives import Alternative, declared_changes
-from openassay.recipes.job import Arm, Job, RunResult
-from openassay.recipes.losses import LossLog
-from openassay.recipes.published import Checkpoint, OptimizerState, PublishedTraining, device_for, stored_as, weights_of
-from openassay.records import read_record
 from openassay.training.language import LanguageRecipe
 from openassay.training.mismatch import RecipeMismatch, TimeLimit
 from openassay.training.numerics import Moments, Numerics
@@ -50,12 +48,22 @@ from openassay.training.tokens import BadTokens
 METRIC = "replay_in_floors"
 """The largest statistic of a replay in units of its floor: beyond 3 it is not noise."""
 MARGIN = FACTOR
-
-T = TypeVar("T")
+FOLLOWS = "the published checkpoints follow from an earlier one by the published recipe"
+MOST_ALIKE = 5
+"""Oddities of one kind that are findings of their own; `checkpoints.json` has them all."""
+_MEANING = {
+    "same": "nothing was learnt between them, or one of them is not the checkpoint of its step",
+    "unmoved": "nothing was learnt by then, or one of them is not the checkpoint of its step",
+    "initialisation": "step 0 was not drawn as the recipe says",
+    "too far": "one of the two is of another training or step, or optimizer or schedule are not as stated",
+    "orphan": "it is of another training",
+    "not finite": "no training can go on from it",
+    "tensors": "it is of another model",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReplayRecipe(PublishedTraining):
+class ReplayDriver(PublishedTraining):
     """Replay some updates and compare with the published checkpoints and losses."""
 
     driver: Literal["replay"]
@@ -68,8 +76,6 @@ class ReplayRecipe(PublishedTraining):
     metric: str = METRIC
     alternatives: tuple[Alternative, ...] = ()
     """What else the training may have been, by what the release publishes: tried by `openassay explain` before the usual ones."""
-    arms: dict[str, Arm] = field(default_factory=lambda: {"faithful": Arm()})
-    max_runs: int | None = None
     timeout_s: Annotated[float, Field(gt=0)] = 86400.0
     """Looked at before each replica and probe: the training that is under way is finished."""
     protocol: Literal["prefix", "segment"] = "prefix"
@@ -82,13 +88,46 @@ class ReplayRecipe(PublishedTraining):
     forensics: bool = True
     """Look at all the checkpoints by themselves, too."""
 
+    has_own_controls = True
+    not_identity = Driver.not_identity | {"alternatives"}
+    records: ClassVar[Mapping[str, type]] = {"replay": ReplayRecord, "checkpoints": CheckpointsRecord}
+
     def metrics(self) -> set[str]:
         """The metrics that a replay measures."""
         return {self.metric}
 
-    def placeholders(self) -> set[str]:
-        """A replay runs none of the release's code."""
-        return set()
+    def seeds(self, planned: tuple[int, ...]) -> tuple[int, ...]:  # noqa: ARG002
+        """One: replicas in other numerics show the noise."""
+        return (0,)
+
+    def check(self, target: TargetFacts) -> Iterator[str]:
+        """A replay has its controls and probes built in, and one question: does it stay within three floors?"""
+        key = f"{target.where}: rerun"
+        if target.has_changes or self.arms != {"faithful": Arm()}:
+            yield f"{key}: a replay takes no controls, probes or arms: it has its own"
+        yield from refused("", self.check_sources, target.artifacts, key)
+        if self.problem:
+            yield f"{key}.{self.problem}"
+        yield from check_alternatives(self.alternatives, self.tokens, target)
+        for name, artifact in target.cited:
+            if artifact in self.only_alternatives():
+                yield f"{target.where}: {name}: an audit does not bring {artifact!r}, which only an alternative needs"
+        for i, claim in enumerate(target.claims):
+            asked = (claim.published.value, claim.direction, claim.tolerance.margin)
+            if claim.testable and claim.metric == self.metric and asked != (0.0, "at_most", MARGIN):
+                yield (
+                    f"{target.where}: claims.{i}: a replay is held to value 0, direction at_most and a margin of "
+                    f"{MARGIN:g} floors"
+                )
+
+    def scaled_down(self, claims: tuple[Claim, ...], steps: float) -> tuple[Self | None, tuple[Claim, ...], str]:
+        """The horizons that are still reached."""
+        reached = tuple(updates for updates in self.updates if updates <= steps * max(self.updates))
+        if reached:
+            return replace(self, updates=reached), claims, ""
+        first = min(self.updates)
+        problem = f"the replay reaches none of its horizons ({first} updates is the first)"
+        return None, claims, f"scaled down to {steps:g} of its updates, {problem}"
 
     def execute(self, job: Job) -> RunResult:
         """One replay with its replicas and probes, in this process."""
@@ -127,7 +166,8 @@ class ReplayRecipe(PublishedTraining):
             )  # fmt: skip
         return RunResult(
             status=status, reason=reason, measurements=measurements, curves={}, log="\n".join(said).strip() + "\n",
-            cpu_s=time.process_time() - started, device=device, replay=record, checkpoints=checkpoints,
+            cpu_s=time.process_time() - started, device=device,
+            records={name: of for name, of in (("replay", record), ("checkpoints", checkpoints)) if of is not None},
         )  # fmt: skip
 
     def _replay(self, release: ReplayInputs, numerics: Numerics, device: str, say: Say) -> PrefixReport:
@@ -244,20 +284,59 @@ class ReplayRecipe(PublishedTraining):
             raise RecipeMismatch(f"{self.losses.path}: it has no loss of the replayed updates, {first} to {last - 1}")
         return {"losses": losses, "loss_rounding": rounding, "loss_window": self.losses.mean_over}
 
+    # What its records mean
 
-def read_replay(rerun: object, reruns: RerunsRecord, layout: Layout) -> ReplayRecord | None:
-    """What the replay of this audit found; None where there was none. `rerun`: the plan's."""
-    return _read(layout.replay("faithful", 0), ReplayRecord, rerun, reruns)
+    def rerun_findings(self, records: Mapping[str, Any]) -> list[Finding]:
+        """What the published checkpoints say against each other."""
+        oddities = records["checkpoints"].oddities if "checkpoints" in records else ()
+        findings = []
+        for kind in dict.fromkeys(odd.kind for odd in oddities):
+            told = [odd.message for odd in oddities if odd.kind == kind]
+            if len(told) > MOST_ALIKE:
+                told = [*told[:MOST_ALIKE], f"and {len(told) - MOST_ALIKE} more of the kind"]
+            name = f"checkpoints_{kind.replace(' ', '_')}"
+            findings += [Finding(stage="rerun", kind=name, message=f"{what}: {_MEANING[kind]}") for what in told]
+        return findings
+
+    def judge(self, claim: Claim, records: Mapping[str, Any], protocol: str) -> Verdict | None:
+        """The verdict on the claim that the replay stays within its floors."""
+        if "replay" not in records or not claim.testable or claim.metric != self.metric:
+            return None
+        return judge_replay(claim, records["replay"], protocol=protocol)
+
+    def judge_controls(self, claim: Claim, records: Mapping[str, Any]) -> tuple[ControlOutcome, ...]:
+        """The deliberately wrong replays."""
+        return judge_replay_controls(claim, records["replay"])
+
+    def judge_findings(self, records: Mapping[str, Any]) -> list[Finding]:
+        """What the replay could not have seen: never to be read as verified."""
+        if "replay" not in records:
+            return []
+        found: ReplayRecord = records["replay"]
+        unseen = [
+            beside_verdict(
+                "not_exercised", f"{of.field}: {of.change} would not show in this replay ({of.in_floors:.2g} floors)"
+            )
+            for of in found.exercise if not of.exercised
+        ]  # fmt: skip
+        return unseen + self.settings_findings(found.settings)
+
+    def meaning(self, verdict: Verdict) -> str:
+        """What was shown of the checkpoints, or shown not to be so."""
+        return FOLLOWS if verdict.outcome is Outcome.REPRODUCED else f"it is shown not to be so that {FOLLOWS}"
+
+    def display(self, records: Mapping[str, Any]) -> Display:
+        """What the replay found, and what the checkpoints say by themselves."""
+        exercise = records["replay"].exercise if "replay" in records else ()
+        changes = (sum(of.exercised for of in exercise), len(exercise)) if exercise else None
+        return Display(changes=changes, template="replay.html.j2")
 
 
-def read_checkpoints(rerun: object, reruns: RerunsRecord, layout: Layout) -> CheckpointsRecord | None:
-    """What this audit saw in the checkpoints by themselves; None where it did not look. `rerun`: the plan's."""
-    return _read(layout.checkpoints("faithful", 0), CheckpointsRecord, rerun, reruns)
-
-
-def _read(path: Path, kind: type[T], rerun: object, reruns: RerunsRecord) -> T | None:
-    there = isinstance(rerun, ReplayRecipe) and bool(reruns.identities) and path.exists()
-    return read_record(path, kind) if there else None
+def replay_of(driver: Driver | None, where: str) -> ReplayDriver:
+    """A target's replay; `BadInput` where it has none. where: the key of its driver, as messages name it."""
+    if not isinstance(driver, ReplayDriver):
+        raise BadInput(f"{where}: a replay is needed, and this target has none")
+    return driver
 
 
 def explanation_to_plain(found: Explanation) -> dict[str, Any]:

@@ -1,12 +1,11 @@
-"""The python driver: the release's own code trains, in the release's own environment."""
+"""Where a run of the release's code leaves its measurements, and how they are read."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-import shutil
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,20 +13,16 @@ import regex
 from pydantic import Discriminator, Field
 
 from openassay.core.types import LARGEST, Measurement, RerunStatus
-from openassay.metrics import METRICS, MetricName
-from openassay.recipes.job import (
+from openassay.drivers.job import (
     MAX_JSON_BYTES,
     OUR_FILES,
-    Arm,
     Job,
     RunResult,
     load_arrays,
     open_written,
-    permuted,
-    placeholders,
-    save_arrays,
 )
-from openassay.recipes.run import Ended, Run, Seeding, run_once
+from openassay.drivers.run import Ended
+from openassay.metrics import METRICS, MetricName
 
 Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 PATTERN_S = 60.0
@@ -185,45 +180,6 @@ class FileMeasure:
 
 
 Measure = Annotated[PredictionsMeasure | ReturnMeasure | StdoutMeasure | FileMeasure, Discriminator("read_from")]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PythonRecipe:
-    """Run the published code, and read the measurements from what it gives."""
-
-    driver: Literal["python"]
-    run: Run
-    measure: tuple[Measure, ...]
-    parameters: dict[str, Any] = field(default_factory=dict)
-    """Values for `{name}` placeholders in the run's arguments; an arm may give others."""
-    seeding: tuple[Seeding, ...] = ()
-    """Global random generators that are seeded before the published code is called. `{seed}` passes the seed itself."""
-    arms: dict[str, Arm] = field(default_factory=lambda: {"faithful": Arm()})
-    max_runs: Annotated[int, Field(ge=2)] | None = None
-    """Most reruns of an arm, where the profile would make more."""
-    timeout_s: Annotated[float, Field(gt=0)] = 3600.0
-    protocol: Literal["full"] = "full"
-    """`full`: the whole published training is rerun."""
-
-    def metrics(self) -> set[str]:
-        """The metrics that a rerun measures."""
-        return {measure.metric for measure in self.measure}
-
-    def placeholders(self) -> set[str]:
-        """The `{names}` that the run's arguments use."""
-        return placeholders(self.run.arguments)
-
-    def execute(self, job: Job) -> RunResult:
-        """One rerun."""
-        if job.data is None:
-            return measured(run_once(self.run, job, self.parameters, self.seeding), self.measure, job)
-        # A copy of the data for each run: what one run writes there, no other sees.
-        own = job.out / "data"
-        shutil.copytree(job.data, own, symlinks=True)
-        if job.arm.permute:
-            save_arrays(own, permuted(load_arrays(job.data), job.arm.permute, job.seed))
-        ended = run_once(self.run, replace(job, data=own), self.parameters, self.seeding)
-        return measured(ended, self.measure, job)
 
 
 def measured(ended: Ended, measures: tuple[Measure, ...], job: Job) -> RunResult:

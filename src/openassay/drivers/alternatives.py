@@ -6,15 +6,16 @@ source. The verdict stays that of the published recipe; an alternative can only 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from openassay.core.types import Citation
+from openassay.drivers.driver import TargetFacts, refused
+from openassay.drivers.published import PublishedTraining, TokenFiles
 from openassay.faults import BadInput
 from openassay.protocols.changes import Change
-from openassay.recipes.formats.draft import with_values
-from openassay.recipes.published import PublishedTraining, TokenFiles
+from openassay.recipes.formats.draft import check_values, with_values
 from openassay.training.language import LanguageRecipe
 from openassay.training.mismatch import RecipeMismatch
 from openassay.training.tokens import BadTokens
@@ -36,6 +37,24 @@ class Alternative:
     def field(self) -> str:
         """What differs, as `Change` says it."""
         return ", ".join((*(["tokens"] if self.tokens else []), *sorted(self.set)))
+
+
+def check_alternatives(alternatives: Sequence[Alternative], tokens: TokenFiles, target: TargetFacts) -> Iterator[str]:
+    """All that is wrong with a target's alternatives, one line each. tokens: those of the replay."""
+    names = [of.name for of in alternatives]
+    for i, of in enumerate(alternatives):
+        key = f"{target.where}: rerun.alternatives.{i}"
+        if not of.name.strip() or names.count(of.name) > 1:
+            yield f"{key}.name: each alternative needs a name of its own, found {of.name!r}"
+        if of.tokens is None and not of.set:
+            yield f"{key}: it changes nothing; give tokens or set"
+        if of.tokens == tokens and not of.set:
+            yield f"{key}.tokens: they are those of the replay; name the other variant"
+        if of.tokens and of.tokens.artifact not in target.artifacts:
+            yield f"{key}.tokens.artifact: there is no artifact {of.tokens.artifact!r}"
+        if not (of.cited_at.url or (of.cited_at.artifact in target.artifacts and of.cited_at.path)):
+            yield f"{key}.cited_at: give a url, or an artifact and a path: what in the release suggests it?"
+        yield from refused("", check_values, of.set, f"{key}.set")
 
 
 def declared_changes(

@@ -8,25 +8,25 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field
-
-from openassay.core.types import Citation, Measurement, RerunStatus
+from openassay.core.curves import scatter_of
+from openassay.core.types import Citation, Claim, Finding, Measurement, Published, RerunStatus
+from openassay.drivers.driver import TAKEN_FROM_PUBLICATION, Display, Driver, refused
+from openassay.drivers.job import Arm, Job, RunResult, Watch, load_arrays, permuted, with_changes
 from openassay.faults import BadInput
-from openassay.recipes.job import Arm, Job, RunResult, load_arrays, permuted, with_changes
 from openassay.records import parse, to_plain
 from openassay.training.mismatch import RecipeMismatch, TimeLimit
-from openassay.training.recipe import TrainingRecipe
+from openassay.training.recipe import TrainingRecipe, gains_together
 
 if TYPE_CHECKING:
     from openassay.training.trainer import NotWorthwhile, Training
 
 
 @dataclass(frozen=True, kw_only=True)
-class NativeRecipe:
+class NativeDriver(Driver):
     """Train by our own trainer from a declarative recipe."""
 
     driver: Literal["native"]
@@ -37,28 +37,66 @@ class NativeRecipe:
     """Where the release publishes this recipe."""
     scale: float = 1.0
     """Factor from the metric's own unit to the claim's: 100 for an accuracy in per cent."""
-    arms: dict[str, Arm] = field(default_factory=lambda: {"faithful": Arm()})
-    max_runs: Annotated[int, Field(ge=2)] | None = None
-    """Most reruns of an arm, where the profile would make more."""
-    timeout_s: Annotated[float, Field(gt=0)] = 3600.0
     protocol: Literal["full"] = "full"
     """`full`: the whole published training is rerun."""
     stop_doomed: bool = False
     """Stop a rerun that has left the published curve of its claim for good (`curve` and `curve_scatter`). It saves the rest of a
     long training, and its claim stays INCONCLUSIVE: a verdict needs finished reruns."""
 
+    changes_by = "set"
+    not_identity = Driver.not_identity | {"stop_doomed"}
+
     def metrics(self) -> set[str]:
         """The metrics that a rerun measures."""
         return {self.metric}
-
-    def placeholders(self) -> set[str]:
-        """A declarative recipe has none."""
-        return set()
 
     def of_arm(self, arm: Arm) -> TrainingRecipe:
         """The recipe with an arm's changes; `BadInput` when it names a field that is not there."""
         result: TrainingRecipe = parse(TrainingRecipe, with_changes(to_plain(self.recipe), arm.set), "recipe")
         return result
+
+    def check_arm(self, arm: Arm, key: str) -> Iterator[str]:
+        """Also fields that the recipe does not have, and values that it cannot take."""
+        yield from super().check_arm(arm, key)
+        yield from refused(f"{key}: ", self.of_arm, arm)
+
+    def same(self, changed: Arm, base: Arm) -> bool:
+        """Whether both arms give one recipe."""
+        return self.of_arm(changed) == self.of_arm(base)
+
+    def groups(self, seeds: tuple[int, ...], arm: Arm, most: int) -> list[tuple[int, ...]]:
+        """Neighbours in the order of the seeds, where training them together saves time."""
+        if most == 1 or not gains_together(self.of_arm(arm)):
+            return super().groups(seeds, arm, most)
+        return [seeds[i - i % most : i - i % most + most] for i in range(len(seeds))]
+
+    def watch(self, claims: tuple[Claim, ...], arm: str) -> Watch | None:
+        """The published curve that an arm's reruns should follow, where the target asks to stop those that do not."""
+        for claim in claims if self.stop_doomed else ():
+            if claim.arm == arm and claim.testable and claim.curve and (family := scatter_of(claim)):
+                return Watch(
+                    metric=claim.metric, published=claim.curve, num_published=claim.published.num_runs, family=family
+                )
+        return None
+
+    def scaled_down(self, claims: tuple[Claim, ...], steps: float) -> tuple[Self | None, tuple[Claim, ...], str]:
+        """As much of the training as the published curve of a claim has a point for; claims without one are not tested."""
+        problem = f"scaled down to {steps:g} of its updates: "
+        if self.recipe.schedule.name != "constant":
+            return None, claims, problem + "its learning rate is planned for the whole training"
+        every = self.recipe.evaluation.every
+        curves = {claim.id: dict(claim.curve) for claim in claims if claim.testable and claim.curve}
+        shared = set.intersection(*map(set, curves.values())) if curves else set()
+        at = max((step for step in shared if 0 < step <= steps * self.recipe.steps and step % every == 0), default=None)
+        if at is None:
+            problem += "the target states no published value of that scale (no claim has a `curve` with such a step)"
+            return None, claims, problem
+        training = replace(self.recipe, steps=at + 1, evaluation=replace(self.recipe.evaluation, at_step=at))
+        held = tuple(
+            _at_step(claim, curves[claim.id][at]) if claim.id in curves else replace(claim, testable=False)
+            for claim in claims
+        )
+        return replace(self, recipe=training), held, ""
 
     def execute(self, job: Job) -> RunResult:
         """One rerun, in this process."""
@@ -145,3 +183,17 @@ class NativeRecipe:
     def _is_doomed(self, job: Job) -> Callable[[list[tuple[int, float]]], str] | None:
         watch = job.watch
         return None if watch is None else lambda curve: watch.doomed(self._scaled(curve))
+
+    def judge_findings(self, records: Mapping[str, Any]) -> list[Finding]:  # noqa: ARG002
+        """That the release's own code did not train."""
+        return [TAKEN_FROM_PUBLICATION]
+
+    def display(self, records: Mapping[str, Any]) -> Display:  # noqa: ARG002
+        """The recipe."""
+        return Display(recipe=to_plain(self.recipe), taken_from=self.taken_from)
+
+
+def _at_step(claim: Claim, value: float) -> Claim:
+    """A claim on the published curve's value; what was published of the final value's noise says nothing of it."""
+    published = Published(value=value, rounding=claim.published.rounding, num_runs=claim.published.num_runs)
+    return replace(claim, published=published, curve=None, curve_scatter=None, family=None, paired=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
-from openassay.core.types import Citation
+from openassay.core.types import Citation, FetchRecord, Finding
+from openassay.drivers.driver import Driver, artifact_digests, beside_verdict
 from openassay.faults import BadInput
 from openassay.recipes.formats import read_recipes
 from openassay.recipes.formats.draft import complete
@@ -183,7 +184,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PublishedTraining:
+class PublishedTraining(Driver):
     """The part of a target's `rerun` that says where the training is published; drivers add what they do with it."""
 
     recipe: RecipeFile
@@ -191,6 +192,15 @@ class PublishedTraining:
     settings: dict[str, Any] = field(default_factory=dict)
     """Values of the canonical recipe, by dotted name, that its file leaves unstated; `taken_from` says where they stand."""
     taken_from: tuple[Citation, ...] = ()
+
+    def code(self, fetched: FetchRecord, glue: str | None) -> dict[str, object]:
+        """Ours, and what is trained on, by what was fetched."""
+        return super().code(fetched, glue) | {"artifacts": artifact_digests(fetched)}
+
+    def settings_findings(self, settings: Collection[str]) -> list[Finding]:
+        """That these values of the recipe do not stand in its published file."""
+        stated = f"the published recipe does not state {', '.join(sorted(settings))}: taken from elsewhere, as the target says"
+        return [beside_verdict("recipe_not_whole", stated)] if settings else []
 
     def named(self) -> list[tuple[str, str]]:
         """Every artifact that is needed, after the key that names it."""
@@ -256,13 +266,6 @@ class _InOrder:
                 f"embedding, found {rows.max()}"
             )
         return rows
-
-
-def taken_from_elsewhere(settings: Iterable[str]) -> str:
-    """What a reader must know of values that the published file does not state."""
-    return (
-        f"the published recipe does not state {', '.join(sorted(settings))}: taken from elsewhere, as the target says"
-    )
 
 
 def device_for(wanted: str) -> str:

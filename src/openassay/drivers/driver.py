@@ -1,0 +1,251 @@
+"""What every driver answers. Plan, stages, report and commands ask these questions, and know no driver by name."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field
+
+from openassay import stage_code
+from openassay.core.types import (
+    Claim,
+    ControlOutcome,
+    FetchRecord,
+    Finding,
+    Measurement,
+    RerunsRecord,
+    Verdict,
+)
+from openassay.drivers.job import Arm, Job, RunResult, Watch
+from openassay.drivers.measures import Measure
+from openassay.drivers.run import Run
+from openassay.faults import BadInput
+from openassay.layout import Layout
+from openassay.provenance import machine, package_versions
+from openassay.records import declared, digest, read_record
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetFacts:
+    """What a driver may look at of the target that declares it."""
+
+    where: str
+    """The target's file, as messages name it."""
+    title: str
+    artifacts: Collection[str]
+    claims: tuple[Claim, ...]
+    has_changes: bool
+    """Whether the target declares controls or probes."""
+    cited: tuple[tuple[str, str | None], ...]
+    """Every key of components and claims that names an artifact, with the name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedRun:
+    """One run of the release's own code, as a target declares it."""
+
+    stage: str
+    run: Run
+    parameters: dict[str, Any]
+    measure: tuple[Measure, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Display:
+    """What a report shows of a driver."""
+
+    recipe: Any = None
+    """The recipe that was taken from the publication, as JSON types; None where the release's own code ran."""
+    taken_from: tuple[Any, ...] = ()
+    run: Any = None
+    """The run of the release's own code, as JSON types."""
+    changes: tuple[int, int] | None = None
+    """Changes of the recipe that it ran by itself: how many showed, and of how many."""
+    template: str | None = None
+    """A file beside the driver's, with the section on its further records (`records`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Driver(ABC):
+    """How a target's claims are tested. The fields are the keys of `rerun:` in a target file; a driver adds its own.
+
+    A driver must say what it measures (`metrics`) and make one rerun (`execute`); every other answer has a default.
+    """
+
+    driver: str
+    protocol: str
+    arms: dict[str, Arm] = field(default_factory=lambda: {"faithful": Arm()})
+    max_runs: Annotated[int, Field(ge=2)] | None = None
+    """Most reruns of an arm, where the profile would make more."""
+    timeout_s: Annotated[float, Field(gt=0)] = 3600.0
+
+    changes_by: ClassVar[Literal["parameters", "set"] | None] = None
+    """The key by which controls, probes and sweeps change values of this driver; None where it takes no changes."""
+    has_own_controls: ClassVar[bool] = False
+    """Whether it makes its own controls and probes, so that the target declares none."""
+    permutes_prepared: ClassVar[bool] = True
+    """Whether `permute` names arrays of the prepared data, which the target must then prepare."""
+    runs_release_code: ClassVar[bool] = False
+    """Whether it needs the target's environment."""
+    trained_by_us: ClassVar[bool] = False
+    """Whether OpenAssay's trainer runs a recipe that was taken from the publication."""
+    not_identity: ClassVar[frozenset[str]] = frozenset({"arms", "max_runs", "timeout_s", "taken_from"})
+    """Keys that change no single rerun."""
+    records: ClassVar[Mapping[str, type]] = {}
+    """Further records beside a rerun, by name: `NAME.json` and its type."""
+
+    # Check ----------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def metrics(self) -> set[str]:
+        """The names of what a rerun measures."""
+
+    def check(self, target: TargetFacts) -> Iterator[str]:  # noqa: ARG002 - what others may need
+        """All that is wrong with a target of this driver, as far as its file shows, one line each."""
+        yield from ()
+
+    def check_arm(self, arm: Arm, key: str) -> Iterator[str]:
+        """What of an arm would not reach the recipe, one line each. key: where the arm stands in the target's file."""
+        for name, given in (("parameters", arm.parameters), ("set", arm.set)):
+            if given and name != self.changes_by:
+                todo = f"use {self.changes_by}" if self.changes_by else "remove it"
+                yield f"{key}.{name}: the {self.driver} driver takes none; {todo}"
+
+    def same(self, changed: Arm, base: Arm) -> bool:  # noqa: ARG002
+        """Whether a changed arm is known to be the same training as its base."""
+        return False
+
+    def release_runs(self) -> tuple[PublishedRun, ...]:
+        """The runs of the release's own code."""
+        return ()
+
+    def only_alternatives(self) -> frozenset[str]:
+        """Artifacts that an audit does without."""
+        return frozenset()
+
+    def scaled_down(self, claims: tuple[Claim, ...], steps: float) -> tuple[Self | None, tuple[Claim, ...], str]:
+        """The driver and the claims at a share of the published updates; or None, and why nothing of that scale is published.
+
+        steps: above 0 and below 1. A scaled-down rerun is never held against the full number.
+        """
+        return None, claims, f"scaled down to {steps:g} of its updates: the driver {self.driver} cannot be scaled down"
+
+    # Seeds, groups, identity ----------------------------------------------------------------------------------------
+
+    def seeds(self, planned: tuple[int, ...]) -> tuple[int, ...]:
+        """The seeds of a faithful arm, out of those that the profile plans."""
+        return planned
+
+    def groups(self, seeds: tuple[int, ...], arm: Arm, most: int) -> list[tuple[int, ...]]:  # noqa: ARG002
+        """For each seed, the seeds that are trained in one computation with it; empty when it is trained by itself."""
+        return [()] * len(seeds)
+
+    def code(self, fetched: FetchRecord, glue: str | None) -> dict[str, object]:  # noqa: ARG002
+        """Digests of the code that trains and measures. glue: sha256 of the target's script, None where it has none."""
+        return {"ours": stage_code.training(self.driver)}
+
+    def environment(self, of_release: dict[str, str]) -> dict[str, str]:  # noqa: ARG002
+        """Versions of what a rerun's numbers depend on. of_release: those of the target's environment."""
+        here = machine()
+        versions = package_versions(("torch", "transformers", "numpy"))
+        return versions | {"python": here["python"], "machine": here["machine"]}
+
+    def identity(
+        self, arm: Arm, seed: int, *, together: tuple[int, ...], data: object, code: object, environment: dict[str, str]
+    ) -> str:
+        """The digest of all that decides one rerun: recipe, arm, data, code, environment, seed, and whom it is trained with."""
+        recipe = {key: value for key, value in declared(self).items() if key not in self.not_identity}
+        parts = {
+            "recipe": recipe, "arm": declared(arm), "data": data, "code": code, "environment": environment, "seed": seed,
+        }  # fmt: skip
+        return digest(parts | ({"together": together} if together else {}))
+
+    # Run ------------------------------------------------------------------------------------------------------------
+
+    def watch(self, claims: tuple[Claim, ...], arm: str) -> Watch | None:  # noqa: ARG002
+        """What stops a rerun of an arm early; None where nothing does."""
+        return None
+
+    @abstractmethod
+    def execute(self, job: Job) -> RunResult:
+        """Make one rerun: a failure of the release is a status with a reason, a fault of ours an exception."""
+
+    def execute_together(self, jobs: Sequence[Job]) -> list[RunResult]:
+        """Make the reruns of one group."""
+        return [self.execute(job) for job in jobs]
+
+    @property
+    def has_released_model(self) -> bool:
+        """Whether it measures the release's own weights by itself."""
+        return False
+
+    def measure_released(
+        self, artifacts: Mapping[str, str], *, threads: int, device: str  # noqa: ARG002
+    ) -> tuple[Measurement, ...]:  # fmt: skip
+        """What the release's own weights reach. `RecipeMismatch` and `BadTokens` say what does not fit."""
+        return ()
+
+    # What its records mean ------------------------------------------------------------------------------------------
+
+    def own_records(self, reruns: RerunsRecord, layout: Layout) -> dict[str, Any]:
+        """The further records beside the first faithful rerun of this audit, by name."""
+        folder = layout.rerun("faithful", 0)
+        paths = {name: folder / f"{name}.json" for name in self.records} if reruns.identities else {}
+        return {name: read_record(path, self.records[name]) for name, path in paths.items() if path.exists()}
+
+    def rerun_findings(self, records: Mapping[str, Any]) -> list[Finding]:  # noqa: ARG002
+        """What further records show as soon as the reruns are made. None of it changes a verdict."""
+        return []
+
+    def judge(self, claim: Claim, records: Mapping[str, Any], protocol: str) -> Verdict | None:  # noqa: ARG002
+        """The verdict on a claim that further records decide; None for a claim on the noise of seeds."""
+        return None
+
+    def judge_controls(self, claim: Claim, records: Mapping[str, Any]) -> tuple[ControlOutcome, ...]:  # noqa: ARG002
+        """The outcomes of the driver's own controls for such a claim."""
+        return ()
+
+    def judge_findings(self, records: Mapping[str, Any]) -> list[Finding]:  # noqa: ARG002
+        """What a reader must know beside the verdict."""
+        return []
+
+    def speaks_for(self) -> str:
+        """For whom a verdict does not speak; empty where it speaks for the release itself."""
+        return ""
+
+    # Display --------------------------------------------------------------------------------------------------------
+
+    def meaning(self, verdict: Verdict) -> str:  # noqa: ARG002
+        """What REPRODUCED or NOT_REPRODUCED says of a claim that this driver has judged; empty for the usual words."""
+        return ""
+
+    def display(self, records: Mapping[str, Any]) -> Display:  # noqa: ARG002
+        """What a report shows of the recipe or the run, and of further records."""
+        return Display()
+
+
+def refused(key: str, check: Callable[..., object], *arguments: Any) -> Iterator[str]:
+    """What a check that raises `BadInput` or ValueError says, behind a key."""
+    try:
+        check(*arguments)
+    except (BadInput, ValueError) as problem:
+        yield f"{key}{problem}"
+
+
+def artifact_digests(fetched: FetchRecord) -> dict[str, object]:
+    """What tells each fetched artifact from any other, by name."""
+    return {of.name: [of.sha256, of.filename, of.root] for of in fetched.artifacts}
+
+
+def beside_verdict(kind: str, message: str) -> Finding:
+    """A finding that stands beside the verdict."""
+    return Finding(stage="judge", kind=kind, message=message)
+
+
+TAKEN_FROM_PUBLICATION = beside_verdict(
+    "recipe_not_run_from_release",
+    "the recipe was taken from the publication and run by OpenAssay's trainer, not by the release's own code",
+)
