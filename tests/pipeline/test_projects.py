@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from releases.miniature import REPO, add_release, make_project
 
 BIN = Path(sys.executable).parent
@@ -150,3 +151,76 @@ def test_a_sweep_reruns_the_recipe_with_other_values_and_bears_on_nothing(lab: P
     assert max(found[0]["values"]) < min(found[0]["faithful"]) - 0.5
     assert len(found[0]["values"]) == 3
     assert stale(installed, lab) == set()
+
+
+TOY = '''
+"""A toy: throws a coin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from openassay.core.types import Measurement, RerunStatus
+from openassay.drivers.driver import Driver
+from openassay.drivers.job import Arm, Job, RunResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoinDriver(Driver):
+    driver: Literal["coin"]
+    protocol: Literal["full"] = "full"
+    fair: float
+
+    changes_by = "set"
+
+    def metrics(self) -> set[str]:
+        return {"heads"}
+
+    def same(self, changed: Arm, base: Arm) -> bool:
+        return self.share(changed) == self.share(base)
+
+    def share(self, arm: Arm) -> float:
+        return float(arm.set.get("fair", self.fair))
+
+    def execute(self, job: Job) -> RunResult:
+        value = self.share(job.arm) + (job.seed % 3 - 1) / 1000
+        measured = Measurement(metric="heads", value=value, raw=repr(value), step=None, self_reported=False)
+        return RunResult(
+            status=RerunStatus.FINISHED, reason="", measurements=(measured,), curves={}, log="", cpu_s=0.0, device="cpu"
+        )
+'''
+
+
+def test_a_driver_is_one_file_and_one_entry_in_the_union(lab: Path, tmp_path: Path) -> None:
+    site = Installed(tmp_path / "site")
+    (site.site / "openassay/drivers/coin.py").write_text(TOY.lstrip())
+    union = "drivers/__init__.py"
+    site.edit(
+        union,
+        "from openassay.drivers.native",
+        "from openassay.drivers.coin import CoinDriver\nfrom openassay.drivers.native",
+    )
+    site.edit(union, "Annotated[PythonDriver", "Annotated[CoinDriver | PythonDriver")
+    site.run(tmp_path, "openassay", "init")
+    target = yaml.safe_load((lab / "conf/target/honest.yaml").read_text())
+    for key in ("artifacts", "environment", "prepare", "components", "glue"):
+        target.pop(key, None)
+    target |= {
+        "name": "coin", "artifacts": {}, "components": [], "rerun": {"driver": "coin", "fair": 0.5},
+        "controls": [{"arm": "bent", "set": {"fair": 0.9}, "rationale": "a bent coin"}],
+    }  # fmt: skip
+    claim = {
+        "metric": "heads",
+        "published": {"value": 0.5},
+        "cited_at": {"url": "https://example.org"},
+        "bounds": [0, 1],
+    }
+    target["claims"] = [target["claims"][0] | claim | {"tolerance": {"margin": 0.01, "rationale": "a hundredth"}}]
+    (tmp_path / "conf/target/coin.yaml").write_text(yaml.safe_dump(target))
+    done = site.run(tmp_path, "openassay", "audit", "coin", "profile=smoke", "tracking=none", "execution=cpu")
+    assert re.search(r"REPRODUCED coin", done.stdout)
+    verdict = json.loads((tmp_path / "experiments/coin/verdict.json").read_text())
+    assert verdict["claims"][0]["driver"] == "coin"
+    assert [control["caught"] for control in verdict["controls"]] == [True]
+    assert "up to date" in site.run(tmp_path, "dvc", "status", "experiments/coin/dvc.yaml").stdout
