@@ -9,8 +9,9 @@ import sys
 from openassay.faults import faults_in_one_line
 from openassay.layout import named_target
 from openassay.pipeline import write_pipeline
-from openassay.plan import read_target, write_inputs, write_plan
+from openassay.plan import write_inputs, write_plan
 from openassay.stages import plan
+from openassay.target import read_target
 
 
 def main() -> None:

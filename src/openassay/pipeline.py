@@ -24,8 +24,9 @@ import yaml
 from openassay import stage_code
 from openassay.faults import STATUS_VARIABLE, BadInput, Fault, printable
 from openassay.layout import GROUPS, OUR_CONF, Layout, cache_home
-from openassay.plan import Target, choices, option_file
 from openassay.records import digest, write_text
+from openassay.settings import choices, option_file
+from openassay.target import Target
 from openassay.yaml_loader import QUICK, load_yaml
 
 INDEX_STAGE = "audit"

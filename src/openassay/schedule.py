@@ -27,11 +27,12 @@ from openassay.core.types import FetchRecord, Outcome, ReleaseVerdict
 from openassay.faults import BadInput, Fault, printable
 from openassay.layout import Layout, cache_home
 from openassay.pipeline import note_audits, refresh_code, reproduce
-from openassay.plan import Target, make_plan, read_target
+from openassay.plan import make_plan
 from openassay.provenance import now
 from openassay.records import BrokenRecord, digest, parse, read_record, to_plain, write_text
 from openassay.sources import upstream
 from openassay.sources.fetched import Unavailable
+from openassay.target import Target, read_target
 
 RANK = {
     Outcome.NOT_REPRODUCED: 0, Outcome.NOT_ATTEMPTED: 1, Outcome.INCONCLUSIVE: 2, Outcome.REPRODUCED: 3,

@@ -18,10 +18,11 @@ from openassay.core.types import FetchRecord, PrepareRecord
 from openassay.drivers import AnyDriver
 from openassay.faults import BadInput
 from openassay.layout import Layout, cache_home
-from openassay.plan import Probe, Seeds, check_changes, read_plan
+from openassay.plan import Seeds, read_plan
 from openassay.records import read_record
 from openassay.stages import judge, rerun
 from openassay.store import Store
+from openassay.target import Probe, check_changes
 
 MOST_ARMS = 100
 

@@ -13,9 +13,10 @@ import pytest
 import yaml
 
 from openassay.layout import Layout
-from openassay.plan import SECTIONS, read_target
+from openassay.plan import SECTIONS
 from openassay.project import index
 from openassay.stage_code import STAGES, script
+from openassay.target import read_target
 
 REPO = Path(__file__).parents[2]
 PIPELINE: dict[str, Any] = yaml.safe_load((REPO / "pipelines" / "stages.yaml").read_text())

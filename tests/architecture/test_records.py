@@ -15,10 +15,11 @@ from openassay.core.evidence import Design, Evidence
 from openassay.core.types import Claim, ReleaseVerdict, RerunStatus, Verdict
 from openassay.core.verdict import headline, judge_claim
 from openassay.layout import Layout
-from openassay.plan import Plan, make_plan, read_plan, read_target
+from openassay.plan import Plan, make_plan, read_plan
 from openassay.project import index
 from openassay.records import read_record
 from openassay.stages.judge import summary
+from openassay.target import read_target
 
 REPO = Path(__file__).parents[2]
 RECORDS = sorted(REPO.glob("experiments/*/published/verdict.json"))

@@ -24,8 +24,9 @@ from releases.miniature import add_release, make_project, write_index
 
 from openassay.layout import Layout
 from openassay.pipeline import link_package, write_pipeline
-from openassay.plan import make_plan, read_target
+from openassay.plan import make_plan
 from openassay.project import target_names
+from openassay.target import read_target
 
 BIN = Path(sys.executable).parent
 FIRST = "t0000"

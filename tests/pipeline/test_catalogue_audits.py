@@ -15,10 +15,10 @@ from releases.stages import audit
 from openassay.core.openness import CLASS_NEEDS
 from openassay.core.types import Outcome
 from openassay.layout import Layout
-from openassay.plan import read_target
 from openassay.project import layouts
 from openassay.sources import download
 from openassay.sources.fetched import Unreachable
+from openassay.target import read_target
 
 CLOSED = ("grok1", "llama2_7b", "llama3_8b", "mixtral_8x7b", "phi2")
 OPEN = (

@@ -18,12 +18,13 @@ from openassay import cli
 from openassay.core.types import Artifact, FetchRecord, Outcome
 from openassay.faults import BadInput
 from openassay.layout import Layout
-from openassay.plan import make_plan, read_target
+from openassay.plan import make_plan
 from openassay.records import parse, read_record
 from openassay.sources import Source, download
 from openassay.sources.fetched import Unreachable, WrongPin
 from openassay.stages import fetch
 from openassay.store import Store, files_below
+from openassay.target import read_target
 
 
 @pytest.fixture(scope="module")

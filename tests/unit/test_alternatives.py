@@ -16,9 +16,10 @@ from openassay.drivers.published import TokenFiles
 from openassay.drivers.replay import ReplayDriver
 from openassay.faults import BadInput
 from openassay.layout import Layout
-from openassay.plan import make_plan, read_target
+from openassay.plan import make_plan
 from openassay.recipes.formats.draft import with_values
 from openassay.records import parse
+from openassay.target import read_target
 from openassay.training.mismatch import RecipeMismatch
 from openassay.training.tokens import BadTokens, ByteRange, spans
 

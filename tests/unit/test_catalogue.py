@@ -11,9 +11,9 @@ from releases.miniature import REPO
 from openassay.core.openness import Part, openness
 from openassay.core.types import ComponentName, Openness
 from openassay.layout import Layout
-from openassay.plan import Target, read_target
 from openassay.sources.git import GitSource
 from openassay.sources.hf import HfSource
+from openassay.target import Target, read_target
 
 OPEN = (
     "pythia_14m", "pythia_70m", "pythia_70m_deduped", "pythia_160m", "olmo_1b", "datadecide_4m", "amber", "crystalcoder",

@@ -17,9 +17,9 @@ from releases.stages import audit
 from openassay import cli, schedule
 from openassay.faults import BadInput, Fault, faults_in_one_line, printable
 from openassay.layout import GROUPS, Layout
-from openassay.plan import compose
 from openassay.project import index as index_of
 from openassay.records import write_record
+from openassay.settings import compose
 from openassay.stage_code import STAGES
 
 HOSTILE = (

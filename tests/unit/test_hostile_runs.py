@@ -23,10 +23,10 @@ from openassay.drivers.measures import FileMeasure, PredictionsMeasure, ReturnMe
 from openassay.drivers.python import PythonDriver
 from openassay.drivers.run import Ended, GlueRun
 from openassay.faults import BadInput
-from openassay.plan import ArrayCheck
 from openassay.records import parse
 from openassay.stages.prepare import check_array
 from openassay.store import Store, listing, remove_tree
+from openassay.target import ArrayCheck
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from releases.miniature import REPO, add_release, make_project, target, write_ta
 
 from openassay.faults import BadInput
 from openassay.layout import Layout, find_root
-from openassay.plan import make_plan, read_plan, read_target, write_plan
+from openassay.plan import make_plan, read_plan, write_plan
+from openassay.target import read_target
 
 SETTINGS = ["profile=cpu", "judge=default", "tracking=mlflow", "execution=auto"]
 

@@ -19,8 +19,9 @@ from openassay.drivers.job import Arm, Job, RunResult
 from openassay.drivers.pretrain import PretrainDriver
 from openassay.faults import BadInput
 from openassay.layout import Layout
-from openassay.plan import make_plan, read_target
+from openassay.plan import make_plan
 from openassay.records import parse, to_plain
+from openassay.target import read_target
 from openassay.training.numerics import Numerics
 from openassay.training.pretraining import pretrain
 from openassay.training.sequences import Reordered, Scrambled, trained_on

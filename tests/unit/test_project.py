@@ -22,9 +22,11 @@ from openassay.faults import BadInput, Fault
 from openassay.layout import GROUPS, OUR_CONF, Layout, find_root, is_path, named_target
 from openassay.new_project import FILES, IF_NONE, init, project_for, publish
 from openassay.pipeline import link_package, write_pipeline
-from openassay.plan import JudgeConfig, Profile, Scale, compose, make_plan, option_file, read_target, write_plan
+from openassay.plan import make_plan, write_plan
 from openassay.project import SCHEMA_VERSION, index, layouts, target_names
+from openassay.settings import JudgeConfig, Profile, Scale, compose, option_file
 from openassay.stage_code import PACKAGE
+from openassay.target import read_target
 
 BIN = Path(sys.executable).parent
 

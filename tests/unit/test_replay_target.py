@@ -29,10 +29,11 @@ from openassay.drivers.published import TokenFiles
 from openassay.drivers.replay import ReplayDriver
 from openassay.faults import BadInput
 from openassay.layout import Layout
-from openassay.plan import make_plan, read_target, write_plan
+from openassay.plan import make_plan, write_plan
 from openassay.recipes.formats import read_recipe
 from openassay.recipes.formats.draft import complete
 from openassay.records import parse
+from openassay.target import read_target
 from openassay.training.language import LanguageRecipe
 from openassay.training.lm import LanguageTraining, build, initial_weights
 from openassay.training.mismatch import RecipeMismatch

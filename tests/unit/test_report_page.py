@@ -35,10 +35,11 @@ from openassay.core.types import (
 )
 from openassay.core.verdict import headline, judge_claim, judge_release, score_release
 from openassay.layout import Layout
-from openassay.plan import Plan, read_target
+from openassay.plan import Plan
 from openassay.report.page import OPEN, PageInputs, best_of, chance, meaning, power_table, render, stamp
 from openassay.stages import judge
 from openassay.stages import plan as planning
+from openassay.target import read_target
 
 PLANNED = PlannedRuns(
     num_runs=60, identities=("a", "b"), durations_s=(14.6, 15.0), budget_s=900.0, most=100, expensive=False

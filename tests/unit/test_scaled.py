@@ -12,7 +12,8 @@ from openassay.core.types import Claim
 from openassay.drivers.native import NativeDriver
 from openassay.drivers.replay import ReplayDriver
 from openassay.layout import Layout
-from openassay.plan import Plan, Target, make_plan, read_target
+from openassay.plan import Plan, make_plan
+from openassay.target import Target, read_target
 
 
 def target(name: str) -> Target:

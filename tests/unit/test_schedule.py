@@ -14,9 +14,9 @@ from openassay import schedule
 from openassay.core.types import Outcome
 from openassay.faults import BadInput
 from openassay.layout import Layout
-from openassay.plan import read_target
 from openassay.records import to_plain
 from openassay.schedule import PastAudit, audit_all, history, marks_of, parse_age, write_history
+from openassay.target import read_target
 
 SETTINGS = ("profile=smoke", "judge=default", "tracking=none", "execution=cpu")
 ENTRY = PastAudit(

@@ -19,7 +19,7 @@ from openassay.cli.arguments import complete_targets
 from openassay.cli.targets import _driver
 from openassay.faults import BadInput
 from openassay.layout import Layout
-from openassay.plan import read_target
+from openassay.target import read_target
 
 HEAVY = ("torch", "mlflow", "scipy", "numpy", "pydantic", "httpx", "requests", "yaml", "rich", "hydra", "dvc", "jinja2")
 COMMANDS = [command.name for command in cli.app.registered_commands]

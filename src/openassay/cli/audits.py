@@ -54,8 +54,9 @@ def audit(
     from openassay import schedule
     from openassay.new_project import project_for
     from openassay.new_project import publish as keep
-    from openassay.plan import compose, read_target
     from openassay.project import index, layouts, target_names
+    from openassay.settings import compose
+    from openassay.target import read_target
 
     named = [word for word in targets or [] if "=" not in word]
     asked = tuple(word for word in targets or [] if "=" in word) + ((f"profile={profile}",) if profile else ())

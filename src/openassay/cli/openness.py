@@ -30,8 +30,8 @@ def classify(
     from openassay import model_openness_tool
     from openassay.core import licences
     from openassay.core.openness import CONTENT, Part, openness
-    from openassay.plan import Target
     from openassay.records import parse, to_plain
+    from openassay.target import Target
     from openassay.yaml_loader import parse_yaml
 
     where, text = _read_declaration(file)
@@ -176,11 +176,11 @@ def inspect_(
 def _inspected(what: str, *, links: bool) -> Inspection:
     from openassay.checks.inspection import Inspection, inspect_folder, merge_checks, merge_detected, opened
     from openassay.core.types import FetchRecord
-    from openassay.plan import read_target
     from openassay.project import layouts
     from openassay.records import read_record
     from openassay.sources.roots import artifact_roots
     from openassay.store import Store
+    from openassay.target import read_target
 
     try:
         path = Path(what)

@@ -50,8 +50,8 @@ def publish(
 def sync() -> None:
     """Write the pipelines of the targets in the index, which plain `dvc repro` needs; an audit writes its own before it runs."""
     from openassay.pipeline import link_package, without_target, write_pipeline
-    from openassay.plan import read_target
     from openassay.project import index, layouts
+    from openassay.target import read_target
 
     root = find_root()
     link_package(root)

@@ -70,12 +70,12 @@ def _pin_pypi(rest: str, source: str) -> list[dict[str, str]]:
 
 def _pin_remote(kind: str, rest: str, source: str, include: str, root: str) -> dict[str, Any]:
     """An entry of `sources` with what fixes it: a commit, or the digest of the file, which is downloaded for that."""
-    from openassay.plan import ArtifactSpec
     from openassay.records import parse
     from openassay.sources import hf
     from openassay.sources.git import GitSource
     from openassay.sources.http import HttpSource
     from openassay.store import Store
+    from openassay.target import ArtifactSpec
 
     name, _, at = rest.partition("@")
     entry: dict[str, Any] = {"kind": "http", "url": source}
@@ -100,10 +100,10 @@ def _pin_remote(kind: str, rest: str, source: str, include: str, root: str) -> d
 
 
 def _pin_payload(kind: str, rest: str, source: str, include: str, root: str) -> dict[str, Any]:
-    from openassay.plan import ArtifactSpec
     from openassay.records import parse
     from openassay.sources.roots import source_root
     from openassay.store import Store, payload_digest
+    from openassay.target import ArtifactSpec
 
     entry = {"kind": kind, ("path" if kind == "local" else "package"): rest} | ({"root": root} if root else {})
     spec: ArtifactSpec = parse(ArtifactSpec, {"sources": [entry]}, source)
@@ -122,8 +122,8 @@ def schema(
     from pydantic import TypeAdapter
 
     from openassay.core.types import ReleaseVerdict
-    from openassay.plan import Target
     from openassay.scenario import Scenario
+    from openassay.target import Target
 
     kinds: dict[str, Any] = {"verdict": ReleaseVerdict, "target": Target, "scenario": Scenario}
     if record not in kinds:

@@ -25,8 +25,9 @@ def check(targets: TargetsOrFiles = None) -> None:
 
     All that is wrong is said, a line each; exit status 2 then. A file may lie anywhere, its script in glue/ beside it.
     """
-    from openassay.plan import compose, look_over_target
     from openassay.project import index, meant
+    from openassay.settings import compose
+    from openassay.target import look_over_target
 
     broken = False
     for layout in meant(targets):

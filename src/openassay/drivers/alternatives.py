@@ -1,4 +1,4 @@
-"""What else may a published training have been, by what the release itself publishes? Tried by `openassay explain`, never judged.
+"""Other trainings that a release may mean, by what it publishes itself. `openassay explain` tries them; none is judged.
 
 A second variant of the data, a value that two of the release's documents state differently: the target declares each with its
 source. The verdict stays that of the published recipe; an alternative can only say why it came out as it did.

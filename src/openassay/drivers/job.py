@@ -1,4 +1,4 @@
-"""What does one execution of a recipe get, and what does it give?"""
+"""What one rerun is given and what it gives back, and the arrays of prepared data."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MAX_JSON_BYTES = 64 * 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """How does an arm differ from the recipe as published? The faithful arm differs in nothing."""
+    """How an arm differs from the recipe as published. The faithful arm differs in nothing."""
 
     parameters: dict[str, Any] = field(default_factory=dict)
     """Values for `{name}` placeholders in the run's arguments (python driver)."""
@@ -73,7 +73,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """When is a training that is under way not worth finishing? When it has left its published curve for good."""
+    """The published curve that a training must follow to be worth finishing."""
 
     metric: str
     published: tuple[tuple[int, float], ...]
@@ -108,7 +108,7 @@ _KINDS = {
 
 
 def kind_of(mode: int) -> str:
-    """What is a file of this mode, in words? Empty for a regular file."""
+    """The kind of a file by its mode, in words; empty for a regular file."""
     return _KINDS.get(stat.S_IFMT(mode), "")
 
 

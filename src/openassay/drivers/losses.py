@@ -1,4 +1,4 @@
-"""Which training losses did a release publish, of which update? A CSV or JSONL file, as Weights & Biases exports it."""
+"""The training losses that a release published, by update: a CSV or JSONL file, as Weights & Biases exports it."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _step(text: str, where: str) -> int:
 
 
 def rounding_unit(texts: list[str]) -> float:
-    """To which unit are these printed numbers rounded, at the largest of them?
+    """The unit that these printed numbers are rounded to, at the largest of them.
 
     That of the last digit that is printed, for as many decimals or as many digits as any of them has; and where all could have
     come out of bf16 or fp16, the spacing of those, which is wider than the digits let one think.

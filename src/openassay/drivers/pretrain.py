@@ -113,7 +113,7 @@ class Rung:
 
 @dataclass(frozen=True, kw_only=True)
 class LadderCheck:
-    """Is a published loss in line with those of smaller members? A remark, never part of a verdict."""
+    """A published loss compared with those of smaller members: a remark, never part of a verdict."""
 
     members: Annotated[tuple[Rung, ...], Field(min_length=FEWEST)]
     parameters: Annotated[float, Field(gt=0)]

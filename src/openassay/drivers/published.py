@@ -1,4 +1,4 @@
-"""Where does a release publish its training: recipe, tokens in their order, weights of some steps?"""
+"""Where a release publishes its training: the recipe, the tokens in their order, the weights of some steps."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class TokenFiles:
         return self.laid_out(sizes, recipe, local(folder), batch_size)
 
     def check_order(self, recipe: LanguageRecipe) -> None:
-        """Are these all files of the recipe, in its order? `BadInput` where not.
+        """Raises `BadInput` unless these are all files of the recipe, in its order.
 
         In OLMo's layout both set the order of training: a mistake of the target's would be taken for one of the release's.
         """
@@ -207,7 +207,7 @@ class PublishedTraining(Driver):
         return [("recipe", self.recipe.artifact), ("tokens", self.tokens.artifact)]
 
     def check_sources(self, artifacts: Collection[str], key: str) -> None:
-        """Is there each artifact that is named, and a source of the settings? `BadInput` says what is not."""
+        """Raises `BadInput` where a named artifact, or the source of the settings, is missing."""
         for part, artifact in self.named():
             if artifact not in artifacts:
                 raise BadInput(f"{key}.{part}.artifact: there is no artifact {artifact!r}")

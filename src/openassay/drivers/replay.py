@@ -101,7 +101,7 @@ class ReplayDriver(PublishedTraining):
         return (0,)
 
     def check(self, target: TargetFacts) -> Iterator[str]:
-        """A replay has its controls and probes built in, and one question: does it stay within three floors?"""
+        """Where it starts, what it is compared with, and that its claim is the one on three floors."""
         key = f"{target.where}: rerun"
         if target.has_changes or self.arms != {"faithful": Arm()}:
             yield f"{key}: a replay takes no controls, probes or arms: it has its own"

@@ -1,4 +1,4 @@
-"""How is a release's own code run? As a child process in the target's environment, once, with a time limit.
+"""One run of a release's own code: a child process in the target's environment, with a time limit.
 
 The child gets a short list of environment variables (no tokens, no user folders), its own working folder, and no input.
 """
@@ -129,7 +129,7 @@ def run_once(run: Run, job: Job, parameters: dict[str, Any], seeding: tuple[Seed
 
 
 def _changed(job: Job) -> str:
-    """Which file of its environment or artifacts did this run change, or another beside it? Empty for none."""
+    """The first file of environment or artifacts that a run has changed, in words; empty for none."""
     for what, (folder, before) in job.watched.items():
         after = listing(folder)
         changed = [name for name in {*before, *after} if before.get(name) != after.get(name)]

@@ -1,4 +1,4 @@
-"""What does the page show? Verdict, score with coverage, reruns against claim and tolerance, evidence, provenance.
+"""The report: verdict, score with coverage, reruns against claim and tolerance, evidence, provenance.
 
 One HTML file that works offline: no script, nothing fetched from anywhere; every string of the release is escaped.
 """

@@ -7,12 +7,13 @@ from collections.abc import Collection
 from openassay.core.types import Artifact, Attempt, AttemptKind, FetchRecord, Finding
 from openassay.faults import BadInput, printable
 from openassay.layout import Layout
-from openassay.plan import ArtifactSpec, Plan
+from openassay.plan import Plan
 from openassay.records import digest
 from openassay.sources import Source, moved
 from openassay.sources.fetched import Fetched, Unavailable, WrongPin
 from openassay.sources.roots import source_root
 from openassay.store import RefusedArchive, Store, payload_digest
+from openassay.target import ArtifactSpec
 
 
 def run(plan: Plan, store: Store, layout: Layout, names: Collection[str] | None = None) -> FetchRecord:

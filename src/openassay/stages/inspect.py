@@ -11,10 +11,11 @@ from typing import Literal
 from openassay.checks import Inspected, findings_of
 from openassay.checks.inspection import Declared, findings_of_checks, inspect_folder, merge_checks, merge_detected
 from openassay.core.types import Citation, CitationFound, ComponentFound, FetchRecord, InspectRecord
-from openassay.plan import Component, Plan
+from openassay.plan import Plan
 from openassay.records import file_digest
 from openassay.sources.roots import artifact_roots
 from openassay.store import Store, files_below
+from openassay.target import Component
 
 MAX_TEXT_BYTES = 8 * 2**20
 MAX_EVIDENCE = 5

@@ -138,7 +138,7 @@ def _controls(plan: Plan, runs: dict[str, tuple[Rerun, ...]], reruns: RerunsReco
 def _curves(
     plan: Plan, verdicts: tuple[Verdict, ...], runs: dict[str, tuple[Rerun, ...]]
 ) -> tuple[tuple[CurveVerdict, ...], list[Finding]]:
-    """Do the reruns of a reproduced value follow its published curve too? And why a curve was not judged."""
+    """The verdicts on published curves of reproduced values, and findings on curves that cannot be judged."""
     found, findings = [], []
     for claim, verdict in zip(plan.claims, verdicts, strict=True):
         if claim.curve is None or verdict.outcome is not Outcome.REPRODUCED:
@@ -235,7 +235,7 @@ _CHANGED = {
 
 
 def _registration(plan: Plan, runs: dict[str, tuple[Rerun, ...]]) -> list[Finding]:
-    """Was anything that bears on the verdict changed after reruns had been made?"""
+    """A finding for each part of the pre-registration that was changed after reruns had been made."""
     now_registered = plan.registration()
     made = [rerun.registered for arm in runs.values() for rerun in arm]
     return [
@@ -248,7 +248,7 @@ def _registration(plan: Plan, runs: dict[str, tuple[Rerun, ...]]) -> list[Findin
 
 
 def _mixed(runs: dict[str, tuple[Rerun, ...]]) -> list[Finding]:
-    """Were the reruns of one audit made in different places? Then their scatter is not that of seeds alone."""
+    """A finding where the reruns of one audit were made in different places: their scatter is not that of seeds alone."""
     made = [rerun for arm in runs.values() for rerun in arm]
     keys = sorted({key for rerun in made for key in rerun.environment})
     mixed = {key: sorted({rerun.environment.get(key, "none") for rerun in made}) for key in keys}

@@ -14,10 +14,11 @@ from openassay.core.types import ArrayFound, CheckFound, FetchRecord, Finding, P
 from openassay.drivers.job import DATA_FILE, OUR_FILES, Arm, kind_of, load_arrays
 from openassay.drivers.run import run_once
 from openassay.layout import Layout
-from openassay.plan import ArrayCheck, Plan
+from openassay.plan import Plan
 from openassay.records import file_digest
 from openassay.sandbox import LOG_TAIL, NotPossible, make_room
 from openassay.store import Store, files_below, remove_tree
+from openassay.target import ArrayCheck
 
 MAX_NAME = 500
 """Characters of a prepared file's name, its folders included: the copy that a run gets lies deeper."""
@@ -78,7 +79,7 @@ def run(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout) -> Prepa
 
 
 def check_folder(folder: Path) -> None:
-    """Does a prepared folder hold only regular files and folders, which every run can be given? ValueError otherwise."""
+    """Raises ValueError unless a prepared folder holds only regular files and folders, which every run can be given."""
     folders = [""]
     try:
         while folders:
@@ -107,7 +108,7 @@ def array_digest(array: NDArray[np.generic], decimals: int | None = None) -> str
 
 
 def check_array(check: ArrayCheck, arrays: dict[str, NDArray[np.generic]]) -> CheckFound:
-    """Is this array what was published?"""
+    """Whether an array is what was published."""
     known = check.array in arrays
     try:
         found = array_digest(arrays[check.array], check.decimals) if known else "no such array"

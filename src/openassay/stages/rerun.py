@@ -177,7 +177,7 @@ def _finished(task: _Task) -> Rerun | None:
 
 @dataclass
 class _Schedule:
-    """Which rerun is next? Two of every arm, the controls, and then as many as the claims of an arm ask for.
+    """The order of the reruns: two of every arm, the controls, then as many as the claims of an arm ask for.
 
     The claims are looked at after each rerun, in the order of the seeds. What no claim asks for is not begun, except to keep
     workers busy that would have nothing to do; `judge` does not look at such reruns.
@@ -203,7 +203,7 @@ class _Schedule:
             self.before = read_record(self.file, PlannedRecord).arms
 
     def wants(self, arm: str) -> bool:
-        """Does this arm ask for another rerun, by what has been finished of it?"""
+        """Whether an arm asks for another rerun, by what has been finished of it."""
         of = self.made_by_arm[arm]
         if len(of) >= len(self.tasks[arm]):
             return False
@@ -254,7 +254,7 @@ class _Schedule:
         return tuple(rerun for rerun in finished if rerun is not None)
 
     def _open(self, arm: str) -> bool:
-        """Does a claim that this arm's reruns bear on ask for another one?"""
+        """Whether a claim that this arm's reruns bear on asks for another one."""
         claims = [claim for claim in self.plan.claims if claim.testable and arm in _arms_of(claim)]
         return any(self._used(claim) is None for claim in claims)
 
