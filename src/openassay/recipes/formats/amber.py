@@ -187,8 +187,8 @@ def _run(draft: Draft) -> None:
     """Put the batch, which is devices x sequences, and the updates, which follow from the chunks."""
     places = {}
     for name in ("n_nodes", "n_devices_per_node", "per_device_batch_size", "accumulate_grad_batches"):
-        path = next((path for path in (f"run.{name}", f"main.{name}") if draft.has(path)), None)
-        if path and (amount := draft.integer(path, 1, 10**7)):
+        path = draft.first(f"run.{name}", f"main.{name}")
+        if amount := draft.integer(path, 1, 10**7):
             places[name] = amount, draft.at(path)
     if draft.has("main.n_nodes") and not draft.has("run.n_nodes"):
         missing = "run.sh, which says the number of nodes, is not beside this file; the batch is unstated"

@@ -124,6 +124,10 @@ class Draft:
         """Whether the key is there, with a value."""
         return self.find(path) is not None
 
+    def first(self, *paths: str) -> str:
+        """The first of these paths that has a value, or else the first path."""
+        return next((path for path in paths if self.has(path)), paths[0])
+
     def at(self, *paths: str) -> str:
         """file:line and key of each path that is there, or else the first path."""
         there = [(entry, path) for path in paths if (entry := self.find(path))]

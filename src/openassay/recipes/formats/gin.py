@@ -297,7 +297,7 @@ def _either(draft: Draft, *paths: str) -> str:
         if first and other and first.plain() != other.plain():
             one = f"{other.name} differs from {first.name}; the canonical recipe has one value, and the latter counts"
             draft.note(f"{other.place}: {one}")
-    return there[0] if there else paths[0]
+    return draft.first(*paths)
 
 
 def _scoped(name: str) -> tuple[str, ...]:

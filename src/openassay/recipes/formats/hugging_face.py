@@ -170,13 +170,10 @@ def _tokens(draft: Draft, eos: int | None, pad: int | None, where: str) -> None:
 
 
 def _rotary(draft: Draft, kind: str, where: str) -> None:
-    for name, default, own, *paths in (
-        ("share", 0.25 if kind == "gpt_neox" else 1.0, "rotary_pct", "rope_parameters.partial_rotary_factor",
-         "rotary_pct", "partial_rotary_factor"),
-        ("base", 10000.0, "rope_theta", "rope_parameters.rope_theta", "rope_theta", "rotary_emb_base"),
-    ):  # fmt: skip
-        path = next((path for path in paths if draft.has(path)), own)
-        draft.take(f"architecture.rotary_{name}", path, default, where)
+    share = draft.first("rope_parameters.partial_rotary_factor", "rotary_pct", "partial_rotary_factor")
+    draft.take("architecture.rotary_share", share, 0.25 if kind == "gpt_neox" else 1.0, where)
+    base = draft.first("rope_parameters.rope_theta", "rope_theta", "rotary_emb_base")
+    draft.take("architecture.rotary_base", base, 10000.0, where)
     for path in ("rope_parameters.rope_type", "rope_scaling.rope_type", "rope_scaling.type"):
         scaled = draft.word(path)
         if scaled not in {None, "default"}:

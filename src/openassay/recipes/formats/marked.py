@@ -72,18 +72,17 @@ def shorten(value: object) -> str:
 
 def read_text(path: Path) -> str:
     """The text of a published file; `BadInput` when it is not there, not text, or too large to be one."""
-    where = path
     try:
         size = path.stat().st_size
         if not path.is_file():
-            raise BadInput(f"{where}: expected a file, found a folder or a device")
+            raise BadInput(f"{path}: expected a file, found a folder or a device")
         if size > MAX_BYTES:
-            raise BadInput(f"{where}: expected a recipe of at most {MAX_BYTES} bytes, found {size}")
+            raise BadInput(f"{path}: expected a recipe of at most {MAX_BYTES} bytes, found {size}")
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise BadInput(f"{where}: there is no such file") from None
+        raise BadInput(f"{path}: there is no such file") from None
     except UnicodeDecodeError as error:
-        raise BadInput(f"{where}: expected UTF-8 text, found byte {error.start}, which is not UTF-8") from None
+        raise BadInput(f"{path}: expected UTF-8 text, found byte {error.start}, which is not UTF-8") from None
 
 
 def parse_marked(text: str, where: str) -> Marked:
@@ -126,7 +125,7 @@ def _is_json(text: str) -> bool:
 
 
 def _comments(text: str) -> dict[int, str]:
-    """The comments by line: what stands after a `#`: at the line's start or after white space, outside quotes."""
+    """The comments by line: what stands after a `#` at the line's start or after white space, outside quotes."""
     found: dict[int, str] = {}
     for number, line in enumerate(text.split("\n"), 1):
         if "#" not in line:

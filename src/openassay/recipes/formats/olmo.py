@@ -92,11 +92,11 @@ def read_model(draft: Draft) -> None:
     draft.take("architecture.num_kv_heads", "model.n_kv_heads", heads, f"{CONFIG}: n_heads")
     if draft.boolean("model.multi_query_attention") and not draft.has("model.n_kv_heads"):
         draft.derived("architecture.num_kv_heads", 1, draft.at("model.multi_query_attention"))
-    after = draft.boolean("model.norm_after")
-    norms = f"{draft.at('model.norm_after')}: norms after attention and feed-forward"
-    draft.derived(
-        "architecture.family", "olmo2" if after else "olmo", norms if after else "the format, without norm_after"
-    )
+    if draft.boolean("model.norm_after"):
+        after = f"{draft.at('model.norm_after')}: norms after attention and feed-forward"
+        draft.derived("architecture.family", "olmo2", after)
+    else:
+        draft.derived("architecture.family", "olmo", "the format, without norm_after")
     _vocabulary(draft)
     _feed_forward(draft)
     _norm(draft)
