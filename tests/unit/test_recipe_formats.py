@@ -373,7 +373,7 @@ def test_gas_is_overwritten_and_its_contradiction_noted() -> None:
 def test_two_spellings_of_one_key_are_at_odds() -> None:
     found = read_recipe(changed(NEOX, '"num-layers": 6,', '"num-layers": 6,\n"num_layers": 7,'), name="pythia.yml")
     assert found.values["architecture.num_layers"] == 7
-    assert noted(found, r"pythia.yml:5: num_layers stands also as num-layers on line 4; NeoX takes the last")
+    assert noted(found, r"pythia.yml:5: num_layers is also given as num-layers on line 4; NeoX takes the last")
 
 
 def test_a_float_that_yaml_1_1_reads_as_text_is_read_and_noted() -> None:
@@ -440,7 +440,7 @@ def test_an_olmo_file_becomes_the_canonical_recipe() -> None:
     assert found.unknown == {}
     assert noted(found, "epsilon is 1e-5, not the usual 1e-8")
     assert noted(found, "starts at a tenth of the peak")
-    assert noted(found, "goes on for 10 updates")
+    assert noted(found, "continues for 10 updates")
     assert found.values["checkpoints"] == tuple(range(10000, 739329, 10000))
 
 
@@ -544,7 +544,7 @@ def test_a_cerebras_file_becomes_the_canonical_recipe() -> None:
     assert noted(found, "params.yaml:3: the comment says 119931863040 tokens, the values give 119934025728")
     assert noted(found, "the comment says 27590 - 138, the values are max_steps 27728 and warm-up 276")
     assert noted(found, "data_subset 0.0-0.1")
-    assert noted(found, "another one's checkpoint")
+    assert noted(found, "a checkpoint of another training")
 
 
 def test_a_schedule_that_is_cut_short_is_noted() -> None:
@@ -586,6 +586,16 @@ def test_ambers_constants_are_read_and_its_code_is_not_run(tmp_path: Path) -> No
     assert list(found.unknown) == ["SURPRISE"]
     assert noted(found, "96 items of each chunk are never trained on")
     assert "run.sh:2 n_nodes" in found.origins["batch_size"].where
+
+
+def test_a_chunk_smaller_than_a_batch_makes_no_update(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(changed(AMBER, "1706976", "1000"))
+    (tmp_path / "run.sh").write_text("srun python main.py --n_nodes 56\n")
+    holds(read_recipe(tmp_path / "main.py"), {"batch_size": 2240, "steps": 0, "checkpoints": ()})
+
+
+def test_a_large_seed_in_quotes_keeps_its_last_digit() -> None:
+    assert read_recipe(changed(OLMO, "seed: 6198", "seed: '9007199254740993'")).values["data.seed"] == 2**53 + 1
 
 
 def test_without_run_sh_ambers_batch_is_unstated() -> None:
@@ -642,7 +652,12 @@ def test_targets_are_as_long_as_the_span_corruption_makes_them() -> None:
         ("a = b\nc", "1: expected a gin value, found b"),
         ("nothing here", "1: expected a gin binding"),
         ("a = {1 2}", "1: expected a colon after a key"),
-        ("a = %b\nb = %a\nd = 1", "expected macros that end"),
+        (
+            "a = [1, 1]\n"
+            + "\n".join(f"{b} = [{', '.join(['%' + a] * 9)}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True)),
+            "expected at most 200000 values, found more",
+        ),
+        ("a = %b\nb = %a\nd = 1", "expected a macro with a value, found %a in a circle"),
         ("a = " + "[" * 50 + "]" * 50, "expected a gin value, found [[["),
         ("a = 1]", "expected matching brackets"),
         ("d_model = 'wide'", "1: d_model: expected a number, found wide"),
@@ -711,6 +726,9 @@ def test_a_config_json_says_the_network() -> None:
     crystal = {"model_type": "crystalcoder", "n_embd": 4096, "n_head": 32, "n_layer": 32, "rotary_dim": 32, "position_embedding_type": "rotary",
                "mup_output_alpha": 2.22, "mup_width_scale": 0.0625, "mup_scale_qk_dot_by_d": True}  # fmt: skip
     holds(read_recipe(json.dumps(crystal)), {"architecture.logits_scale": 0.13875, "architecture.rotary_share": 0.25})
+    narrow = read_recipe(json.dumps(crystal | {"n_embd": 8}))
+    assert narrow.values["architecture.rotary_share"] is None
+    assert noted(narrow, "32 heads cannot share a width of 8")
 
 
 def test_training_arguments_say_optimizer_and_schedule() -> None:
@@ -772,7 +790,7 @@ def test_yaml_1_1_is_allowed_what_it_allows() -> None:
     assert list(found.unknown) == ["defaults.d_model"]
     twice = read_recipe(changed(OLMO, "seed: 6198", "seed: 1\nseed: 6198"), name="olmo.yaml")
     assert twice.values["data.seed"] == 6198
-    assert noted(twice, r"olmo.yaml:3: the key seed stands twice \(first on line 2\)")
+    assert noted(twice, r"olmo.yaml:3: the key seed is given twice \(first on line 2\)")
 
 
 BOMB = (

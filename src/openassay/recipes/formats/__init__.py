@@ -1,4 +1,4 @@
-"""How is a published training recipe read, whatever its format? `read_recipe` tells the formats apart; FORMATS is the registry.
+"""Readers of published training recipes. FORMATS is the registry; `read_recipe` tells the formats apart.
 
 To add a format: one file with `recognise` and `read`, its row in FORMATS, one test.
 """
@@ -16,7 +16,7 @@ from openassay.recipes.formats.marked import Marked, parse_marked, read_text
 from openassay.training.language import ReadRecipe
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Format:
     """One way in which releases write a recipe down."""
 
@@ -28,63 +28,27 @@ class Format:
     suffixes: tuple[str, ...] = (".yaml", ".yml", ".json")
 
 
+PREPARATION = "Cerebras model zoo data preparation"
 FORMATS = (
-    Format(name="gpt_neox", says="GPT-NeoX YAML (Pythia)", recognise=gpt_neox.recognise, read=gpt_neox.read),
-    Format(
-        name="cerebras",
-        says="Cerebras model zoo params.yaml (CrystalCoder)",
-        recognise=cerebras.recognise,
-        read=cerebras.read,
-    ),
-    Format(
-        name="cerebras_preparation",
-        says="Cerebras model zoo data preparation",
-        recognise=cerebras.is_preparation,
-        read=cerebras.read_preparation,
-    ),
-    Format(name="olmo", says="OLMo YAML (OLMo, OLMo 2)", recognise=olmo.recognise, read=olmo.read),
-    Format(
-        name="hf_config",
-        says="Hugging Face config.json",
-        recognise=hugging_face.is_config,
-        read=hugging_face.read_config,
-    ),
-    Format(
-        name="hf_arguments",
-        says="Hugging Face TrainingArguments",
-        recognise=hugging_face.is_arguments,
-        read=hugging_face.read_arguments,
-    ),
-    Format(
-        name="t5_gin",
-        says="gin files of T5 (Mesh TensorFlow)",
-        recognise=gin.recognise,
-        read=gin.read,
-        parse=gin.parse,
-        suffixes=(".gin",),
-    ),
-    Format(
-        name="amber",
-        says="constants of LLM360's Amber main.py",
-        recognise=amber.recognise,
-        read=amber.read,
-        parse=amber.parse,
-        suffixes=(".py",),
-    ),
+    Format("gpt_neox", "GPT-NeoX YAML (Pythia)", gpt_neox.recognise, gpt_neox.read),
+    Format("cerebras", "Cerebras model zoo params.yaml (CrystalCoder)", cerebras.recognise, cerebras.read),
+    Format("cerebras_preparation", PREPARATION, cerebras.is_preparation, cerebras.read_preparation),
+    Format("olmo", "OLMo YAML (OLMo, OLMo 2)", olmo.recognise, olmo.read),
+    Format("hf_config", "Hugging Face config.json", hugging_face.is_config, hugging_face.read_config),
+    Format("hf_arguments", "Hugging Face TrainingArguments", hugging_face.is_arguments, hugging_face.read_arguments),
+    Format("t5_gin", "gin files of T5 (Mesh TensorFlow)", gin.recognise, gin.read, gin.parse, (".gin",)),
+    Format("amber", "constants of LLM360's Amber main.py", amber.recognise, amber.read, amber.parse, (".py",)),
 )
 """Tried in this order, among those whose files end so."""
 
 
 def read_recipe(source: Path | str, format: str | None = None, name: str = "recipe") -> ReadRecipe:  # noqa: A002 - the word
-    """What does this published file say about its training?
+    """What a published file says about its training.
 
     `source` is a path, or the text itself (then `name` stands for the file in messages). `BadInput`, in one line with the file,
     the line and the key, for what cannot be read.
     """
-    if isinstance(source, Path):
-        text, where, suffix = read_text(source), str(source), source.suffix.lower()
-    else:
-        text, where, suffix = source, name, Path(name).suffix.lower()
+    text, where = (read_text(source), str(source)) if isinstance(source, Path) else (source, name)
     if format is not None:
         chosen = next((one for one in FORMATS if one.name == format), None)
         if chosen is None:
@@ -93,15 +57,19 @@ def read_recipe(source: Path | str, format: str | None = None, name: str = "reci
         if not chosen.recognise(given):
             raise BadInput(f"{where}:1: expected {chosen.says}, found none of its keys")
         return chosen.read(given)
-    candidates = [one for one in FORMATS if suffix in one.suffixes] or list(FORMATS)
-    parsed: dict[Callable[[str, str], Marked], Marked | BadInput] = {}
+    candidates = [one for one in FORMATS if Path(where).suffix.lower() in one.suffixes] or FORMATS
+    refusals: list[BadInput] = []
+    parsed: dict[Callable[[str, str], Marked], Marked | None] = {}
     for one in candidates:
         if one.parse not in parsed:
-            parsed[one.parse] = _parsed(one, text, where)
+            try:
+                parsed[one.parse] = one.parse(text, where)
+            except BadInput as refused:
+                parsed[one.parse] = None
+                refusals.append(refused)
         marked = parsed[one.parse]
-        if isinstance(marked, Marked) and one.recognise(marked):
+        if marked and one.recognise(marked):
             return one.read(marked)
-    refusals = [marked for marked in parsed.values() if isinstance(marked, BadInput)]
     if len(refusals) == len(parsed):
         raise refusals[0]
     known = ", ".join(one.says for one in FORMATS)
@@ -109,14 +77,7 @@ def read_recipe(source: Path | str, format: str | None = None, name: str = "reci
 
 
 def read_recipes(files: Sequence[Path], format: str | None = None) -> ReadRecipe:  # noqa: A002 - the word
-    """What do these files of one training say together? `format` is the first one's; the others' are found out."""
+    """What these files of one training say together. `format` is the first one's; the others' formats are recognised."""
     first, *others = files
     parts = [read_recipe(first, format), *(read_recipe(other) for other in others)]
     return parts[0] if not others else join(parts, " and ".join(file.name for file in files))
-
-
-def _parsed(one: Format, text: str, where: str) -> Marked | BadInput:
-    try:
-        return one.parse(text, where)
-    except BadInput as refused:
-        return refused

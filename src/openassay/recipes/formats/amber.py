@@ -7,36 +7,37 @@ when it lies in the same folder, for the batch is devices x sequences.
 from __future__ import annotations
 
 import ast
+import math
 import re
 from pathlib import Path
 
 from openassay.faults import BadInput
-from openassay.recipes.formats.draft import Draft, whole
+from openassay.recipes.formats.draft import MOST_CHECKPOINTS, Draft, whole
 from openassay.recipes.formats.marked import MAX_BYTES, Entry, Marked, read_text, shorten
 from openassay.training.language import ReadRecipe, Value
 
 COMMIT = "LLM360/amber-train@64bc595600324ebb7d6d559af76a8702f0872776"
-LLAMA_7B = {
-    "vocab_size": 32000,
-    "hidden_size": 4096,
-    "num_layers": 32,
-    "num_heads": 32,
-    "num_kv_heads": 32,
-    "intermediate_size": 11008,
-    "max_position": 2048,
+MODELING = f"{COMMIT}:model_utils/modeling_llama.py"
+LLAMA_7B: dict[str, Value] = {
+    "architecture.vocab_size": 32000,
+    "architecture.hidden_size": 4096,
+    "architecture.num_layers": 32,
+    "architecture.num_heads": 32,
+    "architecture.num_kv_heads": 32,
+    "architecture.intermediate_size": 11008,
+    "architecture.max_position": 2048,
+    "architecture.norm_eps": 1e-6,
+    "architecture.tied_embeddings": False,
+    "initialisation.std": 0.02,
 }
 """LLaMA 7B, to which `huggyllama/llama-7b` points."""
 
 IGNORED = {
-    "TIMEZONE": "logging",
-    "DATE": "logging",
-    "PROJECT_NAME": "a name",
-    "RUN_NAME": "a name",
-    "WORKDIR": "a path",
-    "ACCELERATOR": "where, not what",
-    "MODEL_SIZE": "part of names",
-    "main.run_wandb": "logging",
-    "run.run_wandb": "logging",
+    "logging": "TIMEZONE DATE main.run_wandb run.run_wandb",
+    "a name": "PROJECT_NAME RUN_NAME",
+    "a path": "WORKDIR",
+    "where, not what": "ACCELERATOR",
+    "part of names": "MODEL_SIZE",
 }
 
 
@@ -49,7 +50,7 @@ def parse(text: str, where: str) -> Marked:
     except SyntaxError as error:
         raise BadInput(f"{where}:{error.lineno or 1}: expected Python, found {shorten(error.msg)}") from None
     except (ValueError, RecursionError, MemoryError):
-        raise BadInput(f"{where}:1: expected Python, found what Python cannot parse") from None
+        raise BadInput(f"{where}:1: expected Python, found text that Python cannot parse") from None
     constants: dict[str, Entry] = {}
     for node in tree.body:
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
@@ -57,17 +58,14 @@ def parse(text: str, where: str) -> Marked:
             constants[name] = _constant(node.value, constants, where, name)
         elif isinstance(node, ast.FunctionDef) and node.name == "main":
             constants["main"] = _defaults(node, constants, where)
-    path = Path(where)
-    script = path.parent / "run.sh"
-    if path.is_file() and script.is_file():
+    script = Path(where).parent / "run.sh"
+    if Path(where).is_file() and script.is_file():
         constants["run"] = _arguments(read_text(script), str(script))
-    adam = next(
-        (node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("AdamW")),
-        None,
-    )
-    if adam is not None:
-        named = {word.arg: _constant(word.value, constants, where, word.arg) for word in adam.keywords if word.arg}
-        constants["AdamW"] = Entry(named, where, adam.lineno, name="AdamW")
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("AdamW"):
+            named = {word.arg: _constant(word.value, constants, where, word.arg) for word in call.keywords if word.arg}
+            constants["AdamW"] = Entry(named, where, call.lineno, name="AdamW")
+            break
     return Marked(where, Entry(constants, where, 1))
 
 
@@ -77,16 +75,14 @@ def _constant(node: ast.expr, known: dict[str, Entry], where: str, name: str) ->
     if isinstance(node, ast.Name) and node.id in known:
         return Entry(known[node.id].value, where, node.lineno, known[node.id].raw, name=name)
     if isinstance(node, ast.JoinedStr):
-        parts = []
+        text = ""
         for part in node.values:
             inner = part.value if isinstance(part, ast.FormattedValue) else part
             if isinstance(inner, ast.Name) and inner.id in known:
-                parts.append(known[inner.id].raw)
-            elif isinstance(inner, ast.Constant):
-                parts.append(str(inner.value))
+                text += known[inner.id].raw
             else:
-                parts.append("{}")
-        return Entry("".join(parts)[:200], where, node.lineno, "".join(parts)[:200], True, name)
+                text += str(inner.value) if isinstance(inner, ast.Constant) else "{}"
+        return Entry(text[:200], where, node.lineno, text[:200], True, name)
     if isinstance(node, ast.Tuple):
         return Entry([_constant(item, known, where, name) for item in node.elts], where, node.lineno, name=name)
     try:
@@ -101,9 +97,8 @@ def _constant(node: ast.expr, known: dict[str, Entry], where: str, name: str) ->
 def _defaults(node: ast.FunctionDef, known: dict[str, Entry], where: str) -> Entry:
     named = node.args.args[len(node.args.args) - len(node.args.defaults) :]
     pairs = zip(named, node.args.defaults, strict=True)
-    return Entry(
-        {word.arg: _constant(value, known, where, word.arg) for word, value in pairs}, where, node.lineno, name="main"
-    )
+    values = {word.arg: _constant(value, known, where, word.arg) for word, value in pairs}
+    return Entry(values, where, node.lineno, name="main")
 
 
 def _arguments(text: str, where: str) -> Entry:
@@ -118,136 +113,116 @@ def _arguments(text: str, where: str) -> Entry:
 
 
 def recognise(marked: Marked) -> bool:
-    """Has the module Amber's constants?"""
+    """Whether the module has Amber's constants."""
     return {"LEARNING_RATE", "WARMUP_GRAD_STEPS", "N_CHUNKS"} <= set(marked.root.value)
 
 
 def read(marked: Marked) -> ReadRecipe:
     """The recipe of Amber's main.py."""
     draft = Draft("amber", marked)
-    put = draft.stated
     _architecture(draft)
-    put("optimizer.name", "AdamW", "adamw" if draft.has("AdamW") else None)
+    draft.stated("optimizer.name", "AdamW", "adamw" if draft.has("AdamW") else None)
     first, second = draft.number("BETA1", 0, 1), draft.number("BETA2", 0, 1)
     if first is not None and second is not None:
-        draft.put("optimizer.betas", (first, second), "stated", f"{draft.at('BETA1')}, {draft.at('BETA2')}")
-    put("optimizer.eps", "AdamW.eps", draft.number("AdamW.eps", 0, 1), 1e-8, "torch.optim.AdamW")
-    put("optimizer.weight_decay", "WEIGHT_DECAY", draft.number("WEIGHT_DECAY", 0, 100))
-    draft.code(
-        "optimizer.not_decayed", (), f"{COMMIT}:main.py: model.parameters() in one group, so that all are decayed"
-    )
-    draft.note(f"{draft.at('AdamW')}: weight decay on all parameters, norms and embeddings too")
-    draft.code("optimizer.lr_multipliers", {}, f"{COMMIT}:main.py: one rate for all")
+        draft.put("optimizer.betas", (first, second), "stated", draft.at("BETA1", "BETA2"))
+    draft.take("optimizer.eps", "AdamW.eps", 1e-8, "torch.optim.AdamW")
+    draft.take("optimizer.weight_decay", "WEIGHT_DECAY")
+    in_one = f"{COMMIT}:main.py: model.parameters() in one group, so that all are decayed"
+    draft.code(in_one, {"optimizer.not_decayed": ()})
+    draft.note_at("AdamW", "weight decay on all parameters, norms and embeddings too")
+    draft.code(f"{COMMIT}:main.py: one rate for all", {"optimizer.lr_multipliers": {}})
     for key in ("lr", "weight_decay", "betas", "foreach"):
         draft.find(f"AdamW.{key}")
-    _batch(draft)
+    _data(draft)
+    _run(draft)
     _learning_rate(draft)
-    put("clip_norm", "GRAD_NORM_CLIP", draft.number("GRAD_NORM_CLIP", 0, 1e9))
+    draft.take("clip_norm", "GRAD_NORM_CLIP")
     names = {"bf16-mixed": "bf16", "16-mixed": "fp16", "32-true": "fp32", "32": "fp32"}
-    put("precision", "PRECISION", names.get(draft.word("PRECISION", names) or ""))
-    draft.code("z_loss", 0.0, f"{COMMIT}:main.py: cross entropy alone")
+    draft.word("PRECISION", names)
+    draft.named("precision", "PRECISION", names)
+    draft.code(f"{COMMIT}:main.py: cross entropy alone", {"z_loss": 0.0})
     return draft.finish(IGNORED)
 
 
 def _architecture(draft: Draft) -> None:
     model = draft.word("HF_MODEL_NAME_OR_PATH")
-    draft.code("architecture.family", "llama", f"{COMMIT}:model_utils/modeling_llama.py")
     if model == "huggyllama/llama-7b":
+        where = f"{draft.at('HF_MODEL_NAME_OR_PATH')}: {model}"
         for name, value in LLAMA_7B.items():
-            draft.derived(f"architecture.{name}", value, f"{draft.at('HF_MODEL_NAME_OR_PATH')}: {model}")
-        draft.derived("architecture.norm_eps", 1e-6, f"{draft.at('HF_MODEL_NAME_OR_PATH')}: {model}")
-        draft.derived("architecture.tied_embeddings", False, f"{draft.at('HF_MODEL_NAME_OR_PATH')}: {model}")
-        draft.derived("initialisation.std", 0.02, f"{draft.at('HF_MODEL_NAME_OR_PATH')}: {model}: initializer_range")
+            draft.derived(name, value, where + (": initializer_range" if name == "initialisation.std" else ""))
     else:
-        draft.note(
-            f"{draft.at('HF_MODEL_NAME_OR_PATH')}: the network is that of {shorten(model or 'no model')}, which is not known here"
-        )
-    where = f"{COMMIT}:model_utils/modeling_llama.py"
+        unknown = f"the network is that of {shorten(model or 'no model')}, which this reader does not know"
+        draft.note_at("HF_MODEL_NAME_OR_PATH", unknown)
     fixed: dict[str, Value] = {
-        "activation": "swiglu",
-        "norm": "rms_norm",
-        "rotary_share": 1.0,
-        "rotary_base": 10000.0,
-        "bias": False,
-        "parallel_residual": False,
-        "qk_norm": False,
-        "attention_dropout": 0.0,
-        "hidden_dropout": 0.0,
+        "architecture.family": "llama",
+        "architecture.activation": "swiglu",
+        "architecture.norm": "rms_norm",
+        "architecture.rotary_share": 1.0,
+        "architecture.rotary_base": 10000.0,
+        "architecture.bias": False,
+        "architecture.parallel_residual": False,
+        "architecture.qk_norm": False,
+        "architecture.attention_dropout": 0.0,
+        "architecture.hidden_dropout": 0.0,
+        "initialisation.method": "normal",
     }
-    for key, known in fixed.items():
-        draft.code(f"architecture.{key}", known, where)
-    draft.code("initialisation.method", "normal", where)
+    draft.code(MODELING, fixed)
 
 
-def _batch(draft: Draft) -> None:
-    def argument(name: str) -> tuple[int | None, str]:
-        for path in (f"run.{name}", f"main.{name}"):
-            if draft.has(path):
-                return draft.integer(path, 1, 10**7), draft.at(path)
-        return None, ""
+def _data(draft: Draft) -> None:
+    items = f"{COMMIT}:main.py: items of 2,049 tokens, inputs and labels cut from one"
+    draft.code(items, {"data.sequence_length": 2048})
+    draft.code("LLM360/AmberDatasets: token_ids of 2,049", {"data.item_length": 2049})
+    draft.take("data.seed", "RANDOM_SEED", limits=(0, 2**32 - 1))
+    restarts = "the order within a chunk depends on where training was restarted, which is not published"
+    draft.derived("data.order", "unknown", f"{draft.at('RANDOM_SEED')}: {restarts}")
+    folder, chunks = draft.word("TRAIN_DATA_DIR"), draft.integer("N_CHUNKS", 1)
+    if folder and chunks and chunks <= MOST_CHECKPOINTS:
+        files = tuple(f"{folder}/train_{at}.jsonl" for at in range(chunks))
+        draft.derived("data.files", files, draft.at("TRAIN_DATA_DIR", "N_CHUNKS"))
+    draft.code("JSON lines say it", {"data.token_type": None})
 
-    parts = {
-        name: argument(name)
-        for name in ("n_nodes", "n_devices_per_node", "per_device_batch_size", "accumulate_grad_batches")
-    }
-    nodes, per_node, each, accumulated = (value for value, _ in parts.values())
+
+def _run(draft: Draft) -> None:
+    """Put the batch, which is devices x sequences, and the updates, which follow from the chunks."""
+    places = {}
+    for name in ("n_nodes", "n_devices_per_node", "per_device_batch_size", "accumulate_grad_batches"):
+        path = draft.first(f"run.{name}", f"main.{name}")
+        if amount := draft.integer(path, 1, 10**7):
+            places[name] = amount, draft.at(path)
     if draft.has("main.n_nodes") and not draft.has("run.n_nodes"):
-        draft.note(
-            f"{draft.at('main.n_nodes')}: run.sh, which says the number of nodes, is not beside this file; the batch is unstated"
-        )
-        nodes = None
+        missing = "run.sh, which says the number of nodes, is not beside this file; the batch is unstated"
+        draft.note_at("main.n_nodes", missing)
+        del places["n_nodes"]
     examples, chunks = draft.integer("TRAIN_EXAMPLES_PER_CHUNK", 1), draft.integer("N_CHUNKS", 1)
-    draft.code("data.sequence_length", 2048, f"{COMMIT}:main.py: items of 2,049 tokens, inputs and labels cut from one")
-    draft.code("data.item_length", 2049, "LLM360/AmberDatasets: token_ids of 2,049")
-    seed = draft.integer("RANDOM_SEED", 0, 2**32 - 1)
-    draft.stated("data.seed", "RANDOM_SEED", seed)
-    draft.put(
-        "data.order",
-        "unknown",
-        "derived",
-        f"{draft.at('RANDOM_SEED')}: the order within a chunk depends on where training was restarted, which is not published",
-    )
-    folder = draft.word("TRAIN_DATA_DIR")
-    if folder and chunks and chunks <= 100_000:
-        draft.derived(
-            "data.files",
-            tuple(f"{folder}/train_{at}.jsonl" for at in range(chunks)),
-            f"{draft.at('TRAIN_DATA_DIR')}, {draft.at('N_CHUNKS')}",
+    if not {"n_nodes", "n_devices_per_node", "per_device_batch_size"} <= set(places):
+        draft.unstated(
+            "batch_size", "it is nodes x devices x sequences per device, and the file does not state all three"
         )
-    draft.code("data.token_type", None, "JSON lines say it")
-    if None in {nodes, per_node, each}:
-        draft.unstated("batch_size", "it is nodes x devices x sequences of a device, which the file does not say whole")
         return
-    micro = (nodes or 1) * (per_node or 1) * (each or 1)
-    draft.derived(
-        "batch_size",
-        micro * (accumulated or 1),
-        " x ".join(f"{value} ({place})" for value, place in parts.values() if place),
-    )
-    if examples and chunks:
-        micro_steps = examples // micro
-        steps = micro_steps * chunks // (accumulated or 1)
-        draft.derived("steps", steps, f"{draft.at('TRAIN_EXAMPLES_PER_CHUNK')} // {micro} x {draft.at('N_CHUNKS')}")
-        draft.derived("tokens_total", steps * micro * (accumulated or 1) * 2048, f"steps {steps} x batch x 2048")
-        if examples % micro:
-            draft.note(
-                f"{draft.at('TRAIN_EXAMPLES_PER_CHUNK')}: {examples % micro} items of each chunk are never trained on"
-            )
-        if chunks <= 100_000 and steps % chunks == 0:
-            every = steps // chunks
-            draft.derived(
-                "checkpoints", tuple(range(every, steps + 1, every)), f"{COMMIT}:main.py: one after each chunk"
-            )
+    batch = math.prod(amount for amount, _ in places.values())
+    draft.derived("batch_size", batch, " x ".join(f"{amount} ({place})" for amount, place in places.values()))
+    if not examples or not chunks:
+        return
+    accumulated, _ = places.get("accumulate_grad_batches", (1, ""))
+    micro = batch // accumulated
+    steps = examples // micro * chunks // accumulated
+    draft.derived("steps", steps, f"{draft.at('TRAIN_EXAMPLES_PER_CHUNK')} // {micro} x {draft.at('N_CHUNKS')}")
+    draft.derived("tokens_total", steps * batch * 2048, f"steps {steps} x batch x 2048")
+    if examples % micro:
+        draft.note_at("TRAIN_EXAMPLES_PER_CHUNK", f"{examples % micro} items of each chunk are never trained on")
+    if steps % chunks == 0:
+        draft.checkpoints(steps, [steps // chunks], f"{COMMIT}:main.py: one after each chunk")
 
 
 def _learning_rate(draft: Draft) -> None:
-    kind = draft.word("LR_SCHEDULE_TYPE", ("cosine",))
-    draft.stated("learning_rate.form", "LR_SCHEDULE_TYPE", "cosine_to_min" if kind else None)
-    draft.stated("learning_rate.peak", "LEARNING_RATE", draft.number("LEARNING_RATE", 0, 1000))
-    draft.stated("learning_rate.minimum", "END_LEARNING_RATE", draft.number("END_LEARNING_RATE", 0, 1000))
+    draft.word("LR_SCHEDULE_TYPE", ("cosine",))
+    draft.named("learning_rate.form", "LR_SCHEDULE_TYPE", {"cosine": "cosine_to_min"})
+    draft.take("learning_rate.peak", "LEARNING_RATE")
+    draft.take("learning_rate.minimum", "END_LEARNING_RATE")
     warmup = draft.number("WARMUP_GRAD_STEPS", 0, 1e12)
     draft.stated("learning_rate.warmup_steps", "WARMUP_GRAD_STEPS", None if warmup is None else whole(warmup))
     if draft.values.get("steps"):
         draft.derived("learning_rate.decay_steps", draft.values["steps"], f"{COMMIT}:main.py: all updates")
-    draft.code("learning_rate.first", "zero", f"{COMMIT}:main.py: read before the update is counted")
-    draft.code("learning_rate.warmup_minimum", 0.0, f"{COMMIT}:main_utils.py")
+    draft.code(f"{COMMIT}:main.py: read before the update is counted", {"learning_rate.first": "zero"})
+    draft.code(f"{COMMIT}:main_utils.py", {"learning_rate.warmup_minimum": 0.0})

@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from openassay.faults import BadInput
-from openassay.recipes.formats.draft import Draft
-from openassay.recipes.formats.marked import MAX_DEPTH, Entry, Marked, read_text, shorten
+from openassay.recipes.formats.draft import Draft, alone
+from openassay.recipes.formats.marked import MAX_DEPTH, MAX_ENTRIES, Entry, Marked, read_text, shorten
 from openassay.training.batch import text_length
 from openassay.training.language import ReadRecipe
 
@@ -26,6 +26,7 @@ RATES = f"{MESH}:mesh_tensorflow/transformer/learning_rate_schedules.py"
 T5 = "google-research/text-to-text-transfer-transformer@e081111ccd51df425aa7124e8e311ed6d403d767"
 PIECES = 32000
 """Of T5's vocabulary, without its sentinels."""
+SHARED = "shared_embedding_and_softmax_weights"
 MOST_TOKENS = 10**6
 MOST_INCLUDES = 50
 MOST_BINDINGS = 20_000
@@ -38,74 +39,64 @@ _TOKEN = re.compile(
 )
 
 IGNORED = {
-    "run.*checkpoint*": "storage or evaluation",
-    "run.eval*": "evaluation",
-    "run.export*": "evaluation",
-    "run.perplexity*": "evaluation",
-    "run.*predict*": "evaluation",
-    "run.output_eval*": "evaluation",
-    "run.mode": "how it is started",
-    "run.mesh_*": "parallelism",
-    "run.layout_rules": "parallelism",
-    "run.iterations_per_loop": "logging",
-    "run.autostack": "speed, not values",
-    "run.vocabulary": "the tokenizer",
-    "run.dataset_split": "the part that is trained on",
-    "run.ensemble_inputs": "none",
-    "run.skip_seen_data": "restarts",
-    "run.variable_filter": "all",
-    "run.total_run_steps": "restarts",
-    "tpu_mesh_shape.*": "parallelism",
-    "serialize_num_microbatches.*": "memory: how the batch is cut",
-    "tpu_estimator_model_fn.*": "logging",
-    "rewrite_stack_variables.*": "storage",
-    "get_vocabulary.*": "the tokenizer",
-    "decode*": "evaluation",
-    "Bitransformer.decode*": "evaluation",
-    "Unitransformer.sample*": "evaluation",
-    "infer*": "evaluation",
-    "score*": "evaluation",
-    "*.beam_size": "evaluation",
-    "pack_dataset.*": "speed, not values",
-    "mesh_eval_dataset_fn.*": "evaluation",
-    "*.recompute_grads": "memory, not values",
-    "*.name": "a name",
-    "make_bitransformer.encoder_name": "names",
-    "make_bitransformer.decoder_name": "names",
-    "unsupervised.*": "data preparation",
-    "select_random_chunk.*": "data preparation",
-    "denoise.*_fn": "data preparation",
-    "split_tokens*": "data preparation",
-    "random_spans_helper.*": "data preparation",
-    "reduce_concat_tokens.*": "data preparation",
-    "*noise_mask.*": "data preparation",
-    "run.train_dataset_fn": "the mixture says it",
-    "*.block_scope": "names of variables",
-    "mesh_train_dataset_fn.pack": "several examples in a sequence",
-    "get_variable_dtype.master_dtype": "storage",
-    "*file*name*": "evaluation",
-    "SimdMeshImpl.*": "parallelism",
-    "eval_checkpoint_step": "evaluation",
-    "num_priming_tokens": "evaluation",
-    "save_scores*": "evaluation",
-    "Bitransformer.*": "evaluation",
-    "VocabEmbedding.*": "how the weights begin",
-    "VarianceScalingInitializer.*": "how the weights begin",
-    "unit_scaling_convention.*": "how the weights begin",
-    "*/LayerStack.dropout_rate": "an older name",
-    "*/LayerStack.norm_epsilon": "an older name",
-    "*Unitransformer.max_length": "of absolute positions only",
-    "run.train_model_fn": "how it is started",
-    "mesh_inference_dataset_fn.*": "evaluation",
-    "sample_autoregressive.*": "evaluation",
-    "relative_position_spans.*": "data preparation",
-    "*.combine_dims": "speed, not values",
-    "*.keep_query_heads_dims": "speed, not values",
-    "*.ensemble": "none",
-    "mesh_train_dataset_fn.use_cached": "where the data lie",
-    "get_variable_dtype.slice_dtype": "storage",
-    "*.fold_scaling_into_initializer": "how it is written",
+    "storage or evaluation": "run.*checkpoint*",
+    "evaluation": (
+        "run.eval* run.export* run.perplexity* run.*predict* run.output_eval* decode* Bitransformer.decode* "
+        "Unitransformer.sample* infer* score* *.beam_size mesh_eval_dataset_fn.* *file*name* eval_checkpoint_step "
+        "num_priming_tokens save_scores* Bitransformer.* mesh_inference_dataset_fn.* sample_autoregressive.*"
+    ),
+    "how it is started": "run.mode run.train_model_fn",
+    "parallelism": "run.mesh_* run.layout_rules tpu_mesh_shape.* SimdMeshImpl.*",
+    "logging": "run.iterations_per_loop tpu_estimator_model_fn.*",
+    "speed, not values": "run.autostack pack_dataset.* *.combine_dims *.keep_query_heads_dims",
+    "the tokenizer": "run.vocabulary get_vocabulary.*",
+    "the part that is trained on": "run.dataset_split",
+    "none": "run.ensemble_inputs *.ensemble",
+    "restarts": "run.skip_seen_data run.total_run_steps",
+    "all": "run.variable_filter",
+    "memory: how the batch is cut": "serialize_num_microbatches.*",
+    "storage": "rewrite_stack_variables.* get_variable_dtype.master_dtype get_variable_dtype.slice_dtype",
+    "memory, not values": "*.recompute_grads",
+    "a name": "*.name",
+    "names": "make_bitransformer.encoder_name make_bitransformer.decoder_name",
+    "data preparation": (
+        "unsupervised.* select_random_chunk.* denoise.*_fn split_tokens* random_spans_helper.* reduce_concat_tokens.* "
+        "*noise_mask.* relative_position_spans.*"
+    ),
+    "the mixture says it": "run.train_dataset_fn",
+    "names of variables": "*.block_scope",
+    "several examples in a sequence": "mesh_train_dataset_fn.pack",
+    "initialisation": "VocabEmbedding.* VarianceScalingInitializer.* unit_scaling_convention.*",
+    "an older name": "*/LayerStack.dropout_rate */LayerStack.norm_epsilon",
+    "of absolute positions only": "*Unitransformer.max_length",
+    "where the data lie": "mesh_train_dataset_fn.use_cached",
+    "how it is written": "*.fold_scaling_into_initializer",
 }
+USUAL = {
+    "SelfAttention.attention_func": None,
+    "SelfAttention.attention_kwargs": None,
+    "SelfAttention.num_memory_heads": 0,
+    "SelfAttention.shared_kv": False,
+    "Unitransformer.input_full_attention": False,
+    "Unitransformer.loss_denominator": None,
+    "Unitransformer.loss_fn": None,
+    "Unitransformer.loss_on_targets_only": False,
+    "Unitransformer.sinusoid_positional_embedding": False,
+    "Unitransformer.token_dropout_rate": 0.0,
+    "EncDecAttention.relative_attention_type": None,
+}
+"""Arguments that change nothing at these values; at others they are unknown to this reader."""
+
+TELLING = {
+    "d_model",
+    "run",
+    "denoise",
+    "SelfAttention",
+    "DenseReluDense",
+    "Unitransformer",
+    "learning_rate_schedule_noam",
+}
+"""One of these keys tells the format, in a file of another name than `*.gin`."""
 
 
 def parse(text: str, where: str) -> Marked:
@@ -132,8 +123,10 @@ class _Parser:
         self.bindings: dict[tuple[str, str], Entry] = {}
         self.notes: list[str] = []
         self.includes = 0
+        self.left = MAX_ENTRIES
 
     def file(self, text: str, where: str, depth: int) -> None:
+        """Take in the bindings of a text and of what it includes."""
         for line, statement in _statements(text, where):
             if statement.startswith(("import ", "from ")):
                 continue
@@ -143,51 +136,45 @@ class _Parser:
             match = _STATEMENT.match(statement)
             if not match:
                 raise BadInput(f"{where}:{line}: expected a gin binding, found {shorten(statement)}")
-            value, end = _value(match["value"], 0, where, line, 0)
-            if match["value"][end:].strip():
-                raise BadInput(
-                    f"{where}:{line}: {shorten(match['key'])}: expected one value, found {shorten(match['value'])}"
-                )
-            key = match["key"]
+            key, text_of_value = match["key"], match["value"]
+            value, end = _value(text_of_value, 0, where, line, 0)
+            if text_of_value[end:].strip():
+                raise BadInput(f"{where}:{line}: {shorten(key)}: expected one value, found {shorten(text_of_value)}")
             scope, _, selector = key.rpartition("/")
             module, _, name = selector.rpartition(".")
             function = module.rpartition(".")[2]
             if scope and not function:
-                raise BadInput(
-                    f"{where}:{line}: {shorten(key)}: expected a function's argument after the scope, found a macro"
-                )
+                expected = "expected a function's argument after the scope, found a macro"
+                raise BadInput(f"{where}:{line}: {shorten(key)}: {expected}")
             self.bindings[f"{scope}/{function}" if scope else function, name] = value
             if len(self.bindings) > MOST_BINDINGS:
                 raise BadInput(f"{where}:{line}: expected at most {MOST_BINDINGS} bindings, found more")
 
     def include(self, statement: str, where: str, line: int, depth: int) -> None:
+        """Take in an included file."""
+        where = f"{where}:{line}: include: expected"
         match = re.fullmatch(r"include\s+(['\"])([\w][\w ./+-]*)\1", statement)
         if not match or ".." in match[2]:
-            raise BadInput(
-                f"{where}:{line}: include: expected a file's relative name in quotes, found {shorten(statement)}"
-            )
+            raise BadInput(f"{where} a file's relative name in quotes, found {shorten(statement)}")
         self.includes += 1
         if depth >= MAX_DEPTH or self.includes > MOST_INCLUDES:
-            raise BadInput(
-                f"{where}:{line}: include: expected at most {MOST_INCLUDES} included files, found more (a circle?)"
-            )
+            raise BadInput(f"{where} at most {MOST_INCLUDES} included files, found more (a circle?)")
         if self.folder is None:
-            raise BadInput(
-                f"{where}:{line}: include: expected a file on disk beside {match[2]}, found bare text; give the path"
-            )
+            raise BadInput(f"{where} a file on disk beside {match[2]}, found bare text; give the path")
         name = PurePosixPath(match[2])
         places = [self.folder / name, self.folder.parent / name, self.folder / name.name]
         found = next((place for place in places if place.is_file()), None)
         if found is None:
-            raise BadInput(
-                f"{where}:{line}: include: expected {shorten(str(name))} beside this file, found none; fetch it too"
-            )
+            raise BadInput(f"{where} {shorten(str(name))} beside this file, found none; fetch it too")
         self.file(read_text(found), str(found), depth + 1)
 
     def resolved(self, entry: Entry, depth: int) -> Entry:
-        """With macros put in; one that is nowhere defined stays its name."""
+        """The entry with its macros put in; one that is nowhere defined stays its name."""
         if depth > MAX_DEPTH:
-            raise BadInput(f"{entry.place}: expected macros that end, found {shorten(entry.raw)} in a circle")
+            raise BadInput(f"{entry.place}: expected a macro with a value, found {shorten(entry.raw)} in a circle")
+        self.left -= 1
+        if self.left < 0:
+            raise BadInput(f"{entry.place}: expected at most {MAX_ENTRIES} values, found more (macros count)")
         if isinstance(entry.value, list):
             return replace(entry, value=[self.resolved(item, depth + 1) for item in entry.value])
         if isinstance(entry.value, dict):
@@ -222,9 +209,8 @@ def _statements(text: str, where: str) -> list[tuple[int, str]]:
         if quote:
             raise BadInput(f"{where}:{number}: expected a closing quote, found the line's end")
         if depth < 0 or depth > MAX_DEPTH:
-            raise BadInput(
-                f"{where}:{number}: expected matching brackets, at most {MAX_DEPTH} deep, found {shorten(line)}"
-            )
+            expected = f"expected matching brackets, at most {MAX_DEPTH} deep"
+            raise BadInput(f"{where}:{number}: {expected}, found {shorten(line)}")
         if not parts:
             start = number
         code = code.rstrip()
@@ -285,18 +271,9 @@ def _collection(sign: str, text: str, at: int, where: str, line: int, depth: int
 
 
 def recognise(marked: Marked) -> bool:
-    """A gin file by its name; by another name, one with keys of this model family."""
+    """Whether it is a gin file by its name, or has keys of this model family."""
     keys = {key.rpartition("/")[2] for key in marked.root.value}
-    telling = {
-        "d_model",
-        "run",
-        "denoise",
-        "SelfAttention",
-        "DenseReluDense",
-        "Unitransformer",
-        "learning_rate_schedule_noam",
-    }
-    return bool(keys) and (Path(marked.file).suffix.lower() == ".gin" or bool(keys & telling))
+    return bool(keys) and (Path(marked.file).suffix.lower() == ".gin" or bool(keys & TELLING))
 
 
 def read(marked: Marked) -> ReadRecipe:
@@ -306,21 +283,21 @@ def read(marked: Marked) -> ReadRecipe:
     _architecture(draft)
     _optimizer(draft)
     _learning_rate(draft)
+    _batch(draft)
     _run(draft)
     _usual(draft)
     return draft.finish(IGNORED)
 
 
 def _either(draft: Draft, *paths: str) -> str:
-    """The first of these paths that has a value: encoder and decoder may be bound apart; both are then compared."""
+    """The first of these paths that has a value. Encoder and decoder may be bound apart: another value is noted."""
     there = [path for path in paths if draft.has(path)]
     for path in there[1:]:
         first, other = draft.find(there[0]), draft.find(path)
         if first and other and first.plain() != other.plain():
-            draft.note(
-                f"{other.place}: {other.name} is not as {first.name}: the canonical recipe has one value, the first"
-            )
-    return there[0] if there else paths[0]
+            one = f"{other.name} differs from {first.name}; the canonical recipe has one value, and the latter counts"
+            draft.note(f"{other.place}: {one}")
+    return draft.first(*paths)
 
 
 def _scoped(name: str) -> tuple[str, ...]:
@@ -328,68 +305,57 @@ def _scoped(name: str) -> tuple[str, ...]:
 
 
 def _architecture(draft: Draft) -> None:
-    put = draft.stated
     draft.derived("architecture.family", "t5", "the format")
     kind = draft.word("run.model_type")
     if kind not in {None, "bitransformer"}:
-        draft.note(f"{draft.at('run.model_type')}: {shorten(kind or '')}: not an encoder and decoder")
+        draft.note_at("run.model_type", f"{shorten(kind or '')}: this is no encoder-decoder")
     divisor = draft.integer(_either(draft, *_scoped("Unitransformer.vocab_divisor")), 1, 10**6) or 128
     words = _words(draft)
-    draft.code(
-        "architecture.vocab_size",
-        -(-words // divisor) * divisor,
-        f"{T5}:t5/data/utils.py: {PIECES} pieces and {words - PIECES} extra ids, padded to a multiple of {divisor}",
-    )
-    for name, paths, default in (
-        ("hidden_size", ("d_model", *_scoped("Unitransformer.d_model")), 1024),
-        ("num_layers", ("num_layers", *_scoped("make_layer_stack.num_layers")), 6),
-        ("num_heads", ("num_heads", *_scoped("SelfAttention.num_heads")), 8),
-        ("head_size", ("d_kv", *_scoped("SelfAttention.key_value_size")), 128),
-        ("intermediate_size", ("d_ff", *_scoped("DenseReluDense.hidden_size")), 4096),
+    pieces = f"{PIECES} pieces and {words - PIECES} extra ids, padded to a multiple of {divisor}"
+    draft.code(f"{T5}:t5/data/utils.py: {pieces}", {"architecture.vocab_size": -(-words // divisor) * divisor})
+    for name, macro, argument, default in (
+        ("hidden_size", "d_model", "Unitransformer.d_model", 1024),
+        ("num_layers", "num_layers", "make_layer_stack.num_layers", 6),
+        ("num_heads", "num_heads", "SelfAttention.num_heads", 8),
+        ("head_size", "d_kv", "SelfAttention.key_value_size", 128),
+        ("intermediate_size", "d_ff", "DenseReluDense.hidden_size", 4096),
     ):
-        path = _either(draft, *paths)
-        put(f"architecture.{name}", path, draft.integer(path, 1, 10**7), default, DEFAULTS)
+        path = _either(draft, macro, *_scoped(argument))
+        draft.take(f"architecture.{name}", path, default, DEFAULTS, (1, 10**7))
     draft.derived("architecture.num_kv_heads", draft.values["architecture.num_heads"], "as many as heads")
-    length = draft.values.get("data.sequence_length")
+    length = draft.values["data.sequence_length"]
     if length is not None:
-        draft.derived("architecture.max_position", length, "relative positions have no largest; the sequences' length")
+        draft.derived(
+            "architecture.max_position", length, "relative positions have no greatest one; the sequence length"
+        )
     _activation(draft)
     _layers(draft)
-    draft.code("architecture.norm", "rms_norm", f"{DEFAULTS} sublayer_rms_norm")
-    put(
-        "architecture.norm_eps",
-        "sublayer_rms_norm.epsilon",
-        draft.number("sublayer_rms_norm.epsilon", 0, 1),
-        1e-6,
-        MODEL,
-    )
+    draft.code(f"{DEFAULTS} sublayer_rms_norm", {"architecture.norm": "rms_norm"})
+    draft.take("architecture.norm_eps", "sublayer_rms_norm.epsilon", 1e-6, MODEL)
     path = _either(draft, *_scoped("SelfAttention.relative_attention_type"))
     buckets = _either(draft, *_scoped("SelfAttention.relative_attention_num_buckets"))
-    count = draft.integer(buckets, 1, 10**6)
+    draft.integer(buckets, 1, 10**6)
     if draft.word(path, ("bias", "bias_shared", "contextual")) is not None:
-        put("architecture.relative_buckets", buckets, count, 32, f"{LAYERS} relative_attention_num_buckets")
+        draft.take("architecture.relative_buckets", buckets, 32, f"{LAYERS} relative_attention_num_buckets")
     absolute = _either(draft, *_scoped("Unitransformer.positional_embedding"))
     if draft.boolean(absolute):
-        draft.note(f"{draft.at(absolute)}: learned absolute positions, which the canonical recipe cannot say")
+        draft.beyond(absolute, "learned absolute positions")
     draft.derived("architecture.rotary_share", None, "no rotary embedding")
-    path = _either(draft, *_scoped("DenseReluDense.use_bias"))
-    put("architecture.bias", path, draft.boolean(path), False, f"{LAYERS} DenseReluDense.use_bias")
-    path = _either(draft, *(name for name in _scoped("Unitransformer.shared_embedding_and_softmax_weights")))
-    put(
-        "architecture.tied_embeddings",
-        path,
-        draft.boolean(path),
-        True,
-        f"{DEFAULTS} shared_embedding_and_softmax_weights",
-    )
-    draft.boolean("Bitransformer.shared_embedding")
-    paths = (*_scoped("SelfAttention.dropout_rate"), "dropout_rate")
-    attention = _either(draft, *paths)
-    put("architecture.attention_dropout", attention, draft.number(attention, 0, 1), 0.1, f"{DEFAULTS} dropout_rate")
+    for name, argument, default, where in (
+        ("bias", "DenseReluDense.use_bias", False, f"{LAYERS} DenseReluDense.use_bias"),
+        ("tied_embeddings", f"Unitransformer.{SHARED}", True, f"{DEFAULTS} {SHARED}"),
+    ):
+        draft.take(f"architecture.{name}", _either(draft, *_scoped(argument)), default, where)
+    attention = _either(draft, *_scoped("SelfAttention.dropout_rate"), "dropout_rate")
+    draft.take("architecture.attention_dropout", attention, 0.1, f"{DEFAULTS} dropout_rate")
     hidden = _either(draft, "sublayer_dropout.dropout_rate", *_scoped("DenseReluDense.dropout_rate"), "dropout_rate")
-    put("architecture.hidden_dropout", hidden, draft.number(hidden, 0, 1), 0.1, f"{DEFAULTS} dropout_rate")
-    draft.code("architecture.attention_scale", "inverse_sqrt", f"{LAYERS}: folded into the queries' initial numbers")
+    draft.take("architecture.hidden_dropout", hidden, 0.1, f"{DEFAULTS} dropout_rate")
+    draft.boolean("Bitransformer.shared_embedding")
     draft.number("dropout_rate", 0, 1)
+    queries = f"{LAYERS}: folded into the queries' initial weights"
+    draft.code(queries, {"architecture.attention_scale": "inverse_sqrt"})
+    draft.derived("initialisation.method", "mesh", "Mesh TensorFlow's own: each matrix by its fan-in")
+    draft.derived("initialisation.std", None, "each matrix by its fan-in")
 
 
 def _words(draft: Draft) -> int:
@@ -411,73 +377,61 @@ def _activation(draft: Draft) -> None:
         ("swish", "linear"): "swiglu",
     }
     if entry is None:
-        draft.code("architecture.activation", "relu", f"{LAYERS} DenseReluDense.activation")
+        draft.code(f"{LAYERS} DenseReluDense.activation", {"architecture.activation": "relu"})
         return
     said = tuple(item.raw for item in entry.value) if isinstance(entry.value, list) else (entry.raw,)
     if said in names:
         draft.stated("architecture.activation", path, names[said])
     else:
-        draft.unstated("architecture.activation", f"{draft.at(path)}: {shorten(repr(said))} has no canonical name")
+        draft.nameless("architecture.activation", path, repr(said))
 
 
 def _layers(draft: Draft) -> None:
-    """Are the stacks T5's: attention and feed-forward, alike in every layer?"""
+    """Note stacks that are not T5's: attention and feed-forward, alike in every layer."""
+    ends = ["sublayer_rms_norm", "sublayer_dropout"]
     usual = {
-        "encoder": ["SelfAttention", "DenseReluDense"],
-        "decoder": ["SelfAttention", "EncDecAttention", "DenseReluDense"],
+        "encoder/make_layer_stack.layers": ["SelfAttention", "DenseReluDense"],
+        "decoder/make_layer_stack.layers": ["SelfAttention", "EncDecAttention", "DenseReluDense"],
     }
-    for stack, names in usual.items():
-        found = draft.items(f"{stack}/make_layer_stack.layers")
+    for stack in ("encoder/LayerStack", "decoder/LayerStack"):
+        usual[f"{stack}.sublayers_initial"] = ends[1:]
+        usual[f"{stack}.sublayers_final"] = ends
+        usual[f"{stack}.sublayers_per_layer"] = [ends[0], "sublayer_call_layer", ends[1], "sublayer_residual"]
+    for path, names in usual.items():
+        found = draft.items(path)
         if found is not None and [item.raw.rpartition(".")[2] for item in found] != names:
-            draft.note(
-                f"{draft.at(f'{stack}/make_layer_stack.layers')}: other layers than T5's, which the canonical recipe cannot say"
-            )
-        for part, there in (
-            ("sublayers_initial", ["sublayer_dropout"]),
-            ("sublayers_final", ["sublayer_rms_norm", "sublayer_dropout"]),
-            (
-                "sublayers_per_layer",
-                ["sublayer_rms_norm", "sublayer_call_layer", "sublayer_dropout", "sublayer_residual"],
-            ),
-        ):
-            found = draft.items(f"{stack}/LayerStack.{part}")
-            if found is not None and [item.raw.rpartition(".")[2] for item in found] != there:
-                draft.note(
-                    f"{draft.at(f'{stack}/LayerStack.{part}')}: other parts than T5's, which the canonical recipe cannot say"
-                )
+            draft.beyond(path, f"other {'layers' if path.endswith('.layers') else 'parts'} than T5's")
 
 
 def _sequences(draft: Draft) -> None:
-    entry = draft.find("run.sequence_length")
-    inputs, targets = (
-        draft.integer(f"run.sequence_length.{side}", 1)
-        if entry and not _is_call(draft, f"run.sequence_length.{side}")
-        else None
-        for side in ("inputs", "targets")
-    )
-    where = draft.at("run.sequence_length")
+    path = "run.sequence_length"
+    entry, where = draft.find(path), draft.at(path)
+    lengths: dict[str, int | None] = {}
+    for name, side in (("data.sequence_length", "inputs"), ("data.target_length", "targets")):
+        if entry is None:
+            draft.code(f"{DEFAULTS} sequence_length", {name: 512})
+        elif not _is_call(draft, f"{path}.{side}") and (length := draft.integer(f"{path}.{side}", 1)):
+            lengths[side] = length
+            draft.put(name, length, "stated", where)
+        else:
+            draft.unstated(name, where)
+    inputs = lengths.get("inputs")
     density_path = _either(draft, "denoise.noise_density", "noise_density")
     density = draft.number(density_path, 0, 1)
     mask = draft.word("denoise.noise_mask_fn")
     span_path = _either(draft, "random_spans_noise_mask.mean_noise_span_length", "mean_noise_span_length")
     span = draft.number(span_path, 0.1, 10**6)
-    if entry is None:
-        draft.code("data.sequence_length", 512, f"{DEFAULTS} sequence_length")
-        draft.code("data.target_length", 512, f"{DEFAULTS} sequence_length")
-    else:
-        draft.put("data.sequence_length", inputs, "stated" if inputs else "unstated", where)
-        draft.put("data.target_length", targets, "stated" if targets else "unstated", where)
-    lengths = None
     if inputs and inputs <= MOST_TOKENS and density and density < 1 and span and mask and "random_spans" in mask:
-        lengths = text_length(inputs, density, span)
-        if targets is None:
-            draft.derived("data.target_length", lengths[1], f"{where}: T5's random_spans_helper, as its code")
-    both = draft.values["data.sequence_length"], draft.values["data.target_length"]
-    if lengths is not None:
-        draft.derived("data.item_length", lengths[0], f"{where}: so many tokens of text fill the inputs, spans masked")
-        draft.code("data.first_sentinel", _words(draft) - 1, f"{T5}:t5/data/preprocessors.py: the vocabulary's last")
-    elif isinstance(both[0], int) and isinstance(both[1], int):
-        draft.derived("data.item_length", both[0] + both[1], "inputs and targets, one after another")
+        text, targets = text_length(inputs, density, span)
+        if "targets" not in lengths:
+            draft.derived("data.target_length", targets, f"{where}: computed as in T5's random_spans_helper")
+        draft.derived("data.item_length", text, f"{where}: tokens of text that fill the inputs once spans are masked")
+        last = f"{T5}:t5/data/preprocessors.py: the vocabulary's last"
+        draft.code(last, {"data.first_sentinel": _words(draft) - 1})
+    else:
+        both = draft.values["data.sequence_length"], draft.values["data.target_length"]
+        if isinstance(both[0], int) and isinstance(both[1], int):
+            draft.derived("data.item_length", both[0] + both[1], "inputs and targets, one after another")
     if density is not None:
         draft.stated("data.noise_density", density_path, density)
     if mask is None or mask.endswith("random_spans_noise_mask"):
@@ -486,23 +440,8 @@ def _sequences(draft: Draft) -> None:
     draft.word("targets_length")
 
 
-USUAL = {
-    "SelfAttention.attention_func": None,
-    "SelfAttention.attention_kwargs": None,
-    "SelfAttention.num_memory_heads": 0,
-    "SelfAttention.shared_kv": False,
-    "Unitransformer.input_full_attention": False,
-    "Unitransformer.loss_denominator": None,
-    "Unitransformer.loss_fn": None,
-    "Unitransformer.loss_on_targets_only": False,
-    "Unitransformer.sinusoid_positional_embedding": False,
-    "Unitransformer.token_dropout_rate": 0.0,
-    "EncDecAttention.relative_attention_type": None,
-}
-"""Arguments that change nothing at these values; at others they are unknown to this reader."""
-
-
 def _usual(draft: Draft) -> None:
+    """Count the arguments at their usual values as known."""
     for name, value in USUAL.items():
         for path in _scoped(name):
             section, _, key = path.rpartition(".")
@@ -517,178 +456,147 @@ def _is_call(draft: Draft, path: str) -> bool:
     return entry is not None and entry.raw.startswith("@")
 
 
+def _function(entry: Entry) -> str:
+    """The name of a function that is referred to, or called, without its module."""
+    return entry.raw.lstrip("@").removesuffix("()").rpartition(".")[2]
+
+
 def _optimizer(draft: Draft) -> None:
     entry = draft.find("run.optimizer")
-    name = (entry.raw if entry else "").lstrip("@").rpartition(".")[2]
-    if entry is None or name == "AdafactorOptimizer":
-        draft.stated(
-            "optimizer.name", "run.optimizer", "adafactor" if entry else None, "adafactor", f"{DEFAULTS} optimizer"
-        )
-        eps = draft.number("AdafactorOptimizer.epsilon1", 0, 1)
-        draft.stated(
-            "optimizer.eps", "AdafactorOptimizer.epsilon1", eps, 1e-30, f"{MESH}:mesh_tensorflow/optimize.py epsilon1"
-        )
-        beta = draft.number("AdafactorOptimizer.beta1", 0, 1)
-        if beta:
-            draft.note(
-                f"{draft.at('AdafactorOptimizer.beta1')}: Adafactor with momentum, which the canonical recipe cannot say"
-            )
-        decay = draft.find("AdafactorOptimizer.decay_rate")
-        if decay is not None:
-            draft.note(
-                f"{decay.place}: Adafactor's decay rate {shorten(decay.raw)}, which the canonical recipe cannot say"
-            )
-        usual = {
-            "clipping_threshold": 1.0,
-            "epsilon2": 1e-3,
-            "factored": True,
-            "min_dim_size_to_factor": 128,
-            "multiply_by_parameter_scale": True,
-        }
-        for key, default in usual.items():
-            item = draft.find(f"AdafactorOptimizer.{key}")
-            if item is not None and item.value != default:
-                draft.note(
-                    f"{item.place}: Adafactor's {key} is {shorten(item.raw)}, not {default}: no place for it here"
-                )
-        draft.number("adafactor_decay_rate_pow.offset")
-        draft.derived("optimizer.betas", None, "Adafactor has none")
-        draft.code("optimizer.weight_decay", 0.0, f"{MESH}:mesh_tensorflow/optimize.py: has none")
-        draft.code("optimizer.not_decayed", (), f"{MESH}:mesh_tensorflow/optimize.py: has none")
-        draft.code("optimizer.lr_multipliers", {}, f"{MESH}: one rate for all, times each matrix's own scale")
-    else:
-        draft.unstated("optimizer.name", f"{draft.at('run.optimizer')}: {shorten(name)} has no canonical name here")
+    name = entry.raw.lstrip("@").rpartition(".")[2] if entry else "AdafactorOptimizer"
+    if name != "AdafactorOptimizer":
+        draft.nameless("optimizer.name", "run.optimizer", name)
+        return
+    optimize = f"{MESH}:mesh_tensorflow/optimize.py"
+    said = "adafactor" if entry else None
+    draft.stated("optimizer.name", "run.optimizer", said, "adafactor", f"{DEFAULTS} optimizer")
+    draft.take("optimizer.eps", "AdafactorOptimizer.epsilon1", 1e-30, f"{optimize} epsilon1")
+    if draft.number("AdafactorOptimizer.beta1", 0, 1):
+        draft.beyond("AdafactorOptimizer.beta1", "Adafactor with momentum")
+    usual = {
+        "decay_rate": None,
+        "clipping_threshold": 1.0,
+        "epsilon2": 1e-3,
+        "factored": True,
+        "min_dim_size_to_factor": 128,
+        "multiply_by_parameter_scale": True,
+    }
+    for key, default in usual.items():
+        item = draft.find(f"AdafactorOptimizer.{key}")
+        if item is not None and item.value != default:
+            draft.beyond(f"AdafactorOptimizer.{key}", f"Adafactor's {key} {shorten(item.raw)}")
+    draft.number("adafactor_decay_rate_pow.offset")
+    draft.derived("optimizer.betas", None, "Adafactor has none")
+    draft.code(f"{optimize}: has none", {"optimizer.weight_decay": 0.0, "optimizer.not_decayed": ()})
+    draft.code(f"{MESH}: one rate for all, times each matrix's own scale", {"optimizer.lr_multipliers": {}})
 
 
 def _learning_rate(draft: Draft) -> None:
+    draft.code(f"{RATES}: read before the update is counted", {"learning_rate.first": "zero"})
+    draft.number("product_learning_rate.offset")
     entry = draft.find("run.learning_rate_schedule")
     where = draft.at("run.learning_rate_schedule") if entry else f"{DEFAULTS} learning_rate_schedule"
     factors = entry.value if entry and isinstance(entry.value, list) else [entry] if entry else []
-    names = [item.raw.lstrip("@").removesuffix("()").rpartition(".")[2] for item in factors] or [
-        "learning_rate_schedule_noam"
-    ]
+    names = [_function(item) for item in factors] or ["learning_rate_schedule_noam"]
     if names == ["product_learning_rate"]:
-        inner = draft.items("product_learning_rate.factors")
-        names = [item.raw.lstrip("@").removesuffix("()").rpartition(".")[2] for item in inner or ()]
+        names = [_function(item) for item in draft.items("product_learning_rate.factors") or ()]
     kind = "stated" if entry else "code default"
-    put = draft.stated
     if names in (["constant_learning_rate"], ["constant"]):
-        path = "constant_learning_rate.learning_rate" if names == ["constant_learning_rate"] else "constant.value"
         draft.put("learning_rate.form", "constant", kind, where)
-        rate = put(
-            "learning_rate.peak",
-            path,
-            draft.number(path, 0, 1000),
-            1.0 if path == "constant.value" else None,
-            f"{RATES} constant" if path == "constant.value" else "",
-        )
+        if names == ["constant"]:
+            rate = draft.take("learning_rate.peak", "constant.value", 1.0, f"{RATES} constant")
+        else:
+            rate = draft.take("learning_rate.peak", "constant_learning_rate.learning_rate")
         draft.derived("learning_rate.minimum", rate, f"{where}: constant")
         draft.derived("learning_rate.warmup_steps", 0, f"{where}: constant")
     elif "truncated_rsqrt" in names or names == ["learning_rate_schedule_noam"]:
         _inverse_sqrt(draft, names, kind, where)
     else:
-        draft.unstated("learning_rate.form", f"{where}: {shorten(', '.join(names))} has no canonical name")
-        draft.note(f"{where}: the schedule {shorten(', '.join(names))} has no canonical name")
-    draft.code("learning_rate.first", "zero", f"{RATES}: read before the update is counted")
-    draft.number("product_learning_rate.offset")
+        none = f"{where}: the schedule {shorten(', '.join(names))} has no canonical name"
+        draft.unstated("learning_rate.form", none)
+        draft.note(none)
 
 
 def _inverse_sqrt(draft: Draft, names: list[str], kind: str, where: str) -> None:
-    """rsqrt(max(n, warmup)) x constants x a linear fall to 0 over the last part."""
+    """Put rsqrt(max(n, warmup)) x constants; a linear fall to 0 over the last part is noted and has no form."""
     old = names == ["learning_rate_schedule_noam"]
     source = "learning_rate_schedule_noam" if old else "truncated_rsqrt"
-    warmup = draft.number(f"{source}.warmup_steps", 1, 1e12)
-    steps = draft.stated(
-        "learning_rate.warmup_steps",
-        f"{source}.warmup_steps",
-        None if warmup is None else warmup,
-        10000,
-        f"{RATES} {source}",
-    )
+    path = f"{source}.warmup_steps"
+    steps = draft.stated("learning_rate.warmup_steps", path, draft.number(path, 1, 1e12), 10000, f"{RATES} {source}")
     assert isinstance(steps, (int, float))  # noqa: S101 - set above
-    factor = 1.0
-    if old and (multiplier := draft.number("learning_rate_schedule_noam.multiplier", 0, 1e6)) is not None:
-        factor = multiplier
-    if "constant" in names and (value := draft.number("constant.value", 0, 1e6)) is not None:
-        factor = value
+    factor = None
+    if old or "constant" in names:
+        factor = draft.number("learning_rate_schedule_noam.multiplier" if old else "constant.value", 0, 1e6)
+    factor = 1.0 if factor is None else factor
+    peak = factor / steps**0.5
     draft.derived(
-        "learning_rate.peak",
-        factor / steps**0.5,
-        f"{where}: {factor:g} / sqrt(warmup_steps {steps:g}), and so until then",
+        "learning_rate.peak", peak, f"{where}: {factor:g} / sqrt(warmup_steps {steps:g}), constant until then"
     )
     draft.derived("learning_rate.minimum", 0.0, f"{where}: no floor")
-    draft.derived("learning_rate.warmup_minimum", draft.values["learning_rate.peak"], f"{where}: the peak until then")
+    draft.derived("learning_rate.warmup_minimum", peak, f"{where}: the peak until then")
     path = "learning_rate_schedule_noam.linear_decay_fraction" if old else "linear_decay.steps_or_fraction"
     falls = draft.number(path, 0, 1e12)
-    if falls is None and (old or "linear_decay" in names):
+    if not old and "linear_decay" not in names:
+        falls = 0.0
+    elif falls is None:
         falls = 0.1
     other = set(names) - {"learning_rate_schedule_noam", "truncated_rsqrt", "constant", "linear_decay"}
-    if (falls and (old or "linear_decay" in names)) or other:
-        says = draft.at(path) if draft.has(path) else f"{RATES}: 0.1 where not stated"
-        what = (
-            f"a linear fall to 0 over the last {falls:g} of the updates ({says})" if falls else ", ".join(sorted(other))
-        )
-        draft.unstated("learning_rate.form", f"{where}: 1/sqrt and {shorten(what)}")
-        draft.note(f"{where}: 1/sqrt, times {what}: the canonical recipe has the first alone")
-    else:
+    if not falls and not other:
         draft.put("learning_rate.form", "inverse_sqrt", kind, where)
+        return
+    what = ", ".join(sorted(other))
+    if falls:
+        says = draft.at(path) if draft.has(path) else f"{RATES}: 0.1 where not stated"
+        what = f"a linear fall to 0 over the last {falls:g} of the updates ({says})"
+    draft.unstated("learning_rate.form", f"{where}: 1/sqrt and {shorten(what)}")
+    draft.note(f"{where}: 1/sqrt, times {what}: the canonical recipe has only the first")
+
+
+def _batch(draft: Draft) -> None:
+    path = "run.batch_size"
+    entry = draft.find(path)
+    lengths = [draft.values[f"data.{name}_length"] for name in ("sequence", "target")]
+    steps = None if _is_call(draft, "run.train_steps") else draft.integer("run.train_steps", 1)
+    draft.stated("steps", "run.train_steps", steps)
+    if entry is None:
+        draft.unstated("batch_size", "run.batch_size is given when training starts")
+        return
+    if not isinstance(entry.value, list) or len(entry.value) != 2:
+        raise draft.bad(entry, path, "(method, amount)")
+    method, amount = entry.value[0].raw, draft.as_integer(entry.value[1], path, 1)
+    if method == "sequences_per_batch":
+        draft.stated("batch_size", path, amount)
+    elif method == "tokens_per_batch" and isinstance(lengths[0], int):
+        longest = max(length for length in lengths if isinstance(length, int))
+        if amount % longest:
+            raise draft.bad(entry, path, f"a multiple of the longest sequence, {longest}", str(amount))
+        draft.derived("batch_size", amount // longest, f"{draft.at(path)}: {amount} tokens / {longest}")
+        if steps:
+            draft.derived("tokens_total", amount * steps, f"train_steps {steps} x {amount} tokens")
+    else:
+        unknown = "the file does not state the number of devices"
+        draft.unstated("batch_size", f"{draft.at(path)}: {shorten(method)}, and {unknown}")
 
 
 def _run(draft: Draft) -> None:
-    entry = draft.find("run.batch_size")
-    length, targets = draft.values.get("data.sequence_length"), draft.values.get("data.target_length")
-    where = draft.at("run.batch_size")
-    per = None
-    if entry is None:
-        draft.unstated("batch_size", "run.batch_size is given when training starts")
-    elif isinstance(entry.value, list) and len(entry.value) == 2:
-        method, amount = entry.value[0].raw, draft.as_integer(entry.value[1], "run.batch_size", 1)
-        if method == "sequences_per_batch":
-            draft.stated("batch_size", "run.batch_size", amount)
-        elif method == "tokens_per_batch" and isinstance(length, int):
-            longest = max(length, targets if isinstance(targets, int) else 0)
-            if amount % longest:
-                raise draft.bad(entry, "run.batch_size", f"a multiple of the longest sequence, {longest}", str(amount))
-            per = amount
-            draft.derived("batch_size", amount // longest, f"{where}: {amount} tokens / {longest}")
-        else:
-            draft.unstated("batch_size", f"{where}: {shorten(method)}, and the file does not say how many devices")
-    else:
-        raise draft.bad(entry, "run.batch_size", "(method, amount)", entry)
-    steps = draft.integer("run.train_steps", 1) if not _is_call(draft, "run.train_steps") else None
-    draft.stated("steps", "run.train_steps", steps)
-    if per and steps:
-        draft.derived("tokens_total", per * steps, f"train_steps {steps} x {per} tokens")
-    every = draft.integer("run.save_checkpoints_steps", 1)
-    if every and steps and steps // every <= 100_000:
-        draft.derived(
-            "checkpoints",
-            tuple(sorted({*range(every, steps + 1, every), steps})),
-            draft.at("run.save_checkpoints_steps"),
-        )
-    mixture = draft.word(_either(draft, "mesh_train_dataset_fn.mixture_or_task_name", "MIXTURE_NAME"))
-    draft.word("MIXTURE_NAME")
+    steps = draft.values["steps"]
+    every = draft.integer("run.save_checkpoints_steps", 1) or 0
+    if isinstance(steps, int):
+        draft.checkpoints(steps, [every], draft.at("run.save_checkpoints_steps"), steps)
     path = _either(draft, "mesh_train_dataset_fn.mixture_or_task_name", "MIXTURE_NAME")
-    draft.stated("data.files", path, (mixture,) if mixture else None)
-    draft.put("data.order", "unknown", "derived", "seqio shuffles; the order is not published")
-    draft.stated("data.seed", "mesh_train_dataset_fn.seed", draft.integer("mesh_train_dataset_fn.seed"))
-    draft.code("data.eos_token_id", 1, f"{T5}:t5/data/utils.py: the vocabulary's end")
-    draft.code("data.pad_token_id", 0, f"{MODEL}: 0 is padding, and what the decoder begins with")
-    path = _either(draft, *_scoped("Unitransformer.z_loss"))
-    draft.stated("z_loss", path, draft.number(path, 0, 1e3), 1e-4, f"{MODEL} z_loss")
-    draft.code("loss_divisor", "tokens", f"{MODEL} loss_denominator: by all of the targets' positions")
+    draft.word("MIXTURE_NAME")
+    draft.stated("data.files", path, alone(draft.word(path)))
+    draft.derived("data.order", "unknown", "seqio shuffles; the order is not published")
+    draft.take("data.seed", "mesh_train_dataset_fn.seed")
+    draft.code(f"{T5}:t5/data/utils.py: the vocabulary's end", {"data.eos_token_id": 1})
+    draft.code(f"{MODEL}: 0 is padding, and what the decoder begins with", {"data.pad_token_id": 0})
+    draft.take("z_loss", _either(draft, *_scoped("Unitransformer.z_loss")), 1e-4, f"{MODEL} z_loss")
+    draft.code(f"{MODEL} loss_denominator: by all of the targets' positions", {"loss_divisor": "tokens"})
     path = _either(draft, *_scoped("Unitransformer.label_smoothing"))
     if draft.number(path, 0, 1):
-        draft.note(f"{draft.at(path)}: label smoothing, which the canonical recipe cannot say")
-    kinds = {"bfloat16": "bf16", "float32": "fp32"}
-    kind = draft.word("get_variable_dtype.activation_dtype")
-    draft.stated(
-        "precision",
-        "get_variable_dtype.activation_dtype",
-        kinds.get(kind or ""),
-        "bf16",
-        f"{DEFAULTS} activation_dtype",
-    )
-    draft.code("clip_norm", None, f"{MESH}:mesh_tensorflow/optimize.py: Adafactor clips each matrix's update instead")
-    draft.derived("initialisation.method", "mesh", "Mesh TensorFlow's own: each matrix by its fan-in")
-    draft.derived("initialisation.std", None, "each matrix by its fan-in")
+        draft.beyond(path, "label smoothing")
+    path = "get_variable_dtype.activation_dtype"
+    kind = {"bfloat16": "bf16", "float32": "fp32"}.get(draft.word(path) or "")
+    draft.stated("precision", path, kind, "bf16", f"{DEFAULTS} activation_dtype")
+    clips = f"{MESH}:mesh_tensorflow/optimize.py: Adafactor clips each matrix's update instead"
+    draft.code(clips, {"clip_norm": None})

@@ -1,4 +1,4 @@
-"""What do several published files of one training say together? Each value with its origin, contradictions told."""
+"""Several published files of one training as one recipe: each value with its origin, contradictions noted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from openassay.recipes.formats.marked import shorten
 from openassay.training.language import Origin, ReadRecipe, Value
 
 STRENGTH = ("stated", "derived", "code default", "unstated")
-"""Of two origins the former counts."""
+"""Kinds of origins, the strongest first."""
 
 
 def join(parts: Sequence[ReadRecipe], where: str) -> ReadRecipe:
@@ -43,8 +43,10 @@ def join(parts: Sequence[ReadRecipe], where: str) -> ReadRecipe:
 
 
 def _rank(part: ReadRecipe, name: str) -> tuple[bool, bool, int]:
-    """The least counts. config.json comes last: it tells of the released model, perhaps a converted one; where the training's own
-    file is silent, its code's default was used.
+    """The place of a part's origin of one value: the least counts.
+
+    config.json comes last, as it describes the released model, perhaps a converted one: where the training's own file is silent,
+    its code's default was used.
     """
     kind = part.origins[name].kind
     return kind == "unstated", part.format == "hf_config", STRENGTH.index(kind)

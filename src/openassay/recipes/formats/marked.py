@@ -1,4 +1,4 @@
-"""What does a published settings file say, and on which line? YAML 1.1 and JSON as data, with every value's place.
+"""A published settings file as data: YAML 1.1 and JSON, with the file and line of every value.
 
 Published files may use all that YAML 1.1 allows a settings file: anchors, aliases, merge keys, `yes` for true, `406_934`. What
 they cannot do is run code, or grow: tags of Python objects are refused, and the expanded file is bounded.
@@ -7,7 +7,6 @@ they cannot do is run code, or grow: tags of Python objects are refused, and the
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +40,7 @@ class Entry:
     """The key as written, where the reader looks it up by another spelling."""
 
     def plain(self) -> Any:
-        """Without the places."""
+        """The value without the places."""
         if isinstance(self.value, dict):
             return {key: item.plain() for key, item in self.value.items()}
         if isinstance(self.value, list):
@@ -71,20 +70,19 @@ def shorten(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def read_text(path: Path, where: str | None = None) -> str:
+def read_text(path: Path) -> str:
     """The text of a published file; `BadInput` when it is not there, not text, or too large to be one."""
-    where = where or str(path)
     try:
         size = path.stat().st_size
         if not path.is_file():
-            raise BadInput(f"{where}: expected a file, found a folder or a device")
+            raise BadInput(f"{path}: expected a file, found a folder or a device")
         if size > MAX_BYTES:
-            raise BadInput(f"{where}: expected a recipe of at most {MAX_BYTES} bytes, found {size}")
+            raise BadInput(f"{path}: expected a recipe of at most {MAX_BYTES} bytes, found {size}")
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise BadInput(f"{where}: there is no such file") from None
+        raise BadInput(f"{path}: there is no such file") from None
     except UnicodeDecodeError as error:
-        raise BadInput(f"{where}: expected UTF-8 text, found byte {error.start} that is none") from None
+        raise BadInput(f"{path}: expected UTF-8 text, found byte {error.start}, which is not UTF-8") from None
 
 
 def parse_marked(text: str, where: str) -> Marked:
@@ -105,9 +103,9 @@ def parse_marked(text: str, where: str) -> Marked:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise BadInput(f"{where}{line}: expected YAML or JSON, found what is neither: {shorten(problem)}") from None
+        raise BadInput(f"{where}{line}: expected YAML or JSON, found neither: {shorten(problem)}") from None
     except (ValueError, OverflowError) as error:
-        raise BadInput(f"{where}: expected YAML or JSON, found what is neither: {shorten(str(error))}") from None
+        raise BadInput(f"{where}: expected YAML or JSON, found neither: {shorten(str(error))}") from None
     except RecursionError:
         raise BadInput(f"{where}: expected at most {MAX_DEPTH} levels, found more") from None
     if node is None:
@@ -127,7 +125,7 @@ def _is_json(text: str) -> bool:
 
 
 def _comments(text: str) -> dict[int, str]:
-    """What stands after a `#` that begins a comment: at the line's start or after white space, outside quotes."""
+    """The comments by line: what stands after a `#` at the line's start or after white space, outside quotes."""
     found: dict[int, str] = {}
     for number, line in enumerate(text.split("\n"), 1):
         if "#" not in line:
@@ -202,15 +200,12 @@ class _Reader:
                 continue
             if key in own:
                 self.notes.append(
-                    f"{self.where}:{line}: the key {shorten(key)} stands twice (first on line {own[key].line}); "
+                    f"{self.where}:{line}: the key {shorten(key)} is given twice (first on line {own[key].line}); "
                     "YAML loaders take the last"
                 )
             # the place of a value is the line of its key: a list starts one line below
             own[key] = replace(item, line=line, name=key)
         return {**{key: item for key, item in merged.items() if key not in own}, **own}
-
-
-_NUMBER_11 = re.compile(r"[-+]?[0-9][0-9_]*\Z")
 
 
 def _scalar(node: yaml.ScalarNode, tag: str) -> Any:
