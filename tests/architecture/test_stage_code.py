@@ -85,7 +85,7 @@ def test_a_comment_anywhere_makes_nothing_stale(package: Path, before: dict[str,
     ("file", "by", "names"),
     [
         ("training/tokens/olmo.py", "\nMORE = 1\n", {f"{of}/{stage}" for of in ("replay", "pretrain") for stage in ("evaluate", "rerun")}),
-        ("recipes/formats/gpt_neox.py", "\nMORE = 1\n", {f"{of}/{stage}" for of in ("replay", "pretrain") for stage in STAGES}),
+        ("recipes/gpt_neox.py", "\nMORE = 1\n", {f"{of}/{stage}" for of in ("replay", "pretrain") for stage in STAGES}),
         ("drivers/native.py", "\nMORE = 1\n", {f"native/{stage}" for stage in STAGES}),
         ("protocols/prefix.py", "\nMORE = 1\n", {"replay/evaluate", "replay/rerun"}),
         ("report/page.py", "\nMORE = 1\n", {f"{driver}/report" for driver in DRIVERS}),

@@ -17,7 +17,7 @@ from openassay.drivers.replay import ReplayDriver
 from openassay.faults import BadInput
 from openassay.layout import Layout
 from openassay.plan import make_plan
-from openassay.recipes.formats.draft import with_values
+from openassay.recipes.draft import with_values
 from openassay.records import parse
 from openassay.target import read_target
 from openassay.training.mismatch import RecipeMismatch

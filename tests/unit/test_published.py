@@ -16,7 +16,7 @@ from openassay.cli import app
 from openassay.drivers.published import TokenFiles
 from openassay.drivers.replay import ReplayDriver
 from openassay.faults import BadInput
-from openassay.recipes.formats import read_recipes
+from openassay.recipes import read_recipes
 from openassay.records import parse
 from openassay.training.mismatch import RecipeMismatch
 from openassay.training.tokens import BadTokens

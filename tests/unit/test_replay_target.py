@@ -30,8 +30,8 @@ from openassay.drivers.replay import ReplayDriver
 from openassay.faults import BadInput
 from openassay.layout import Layout
 from openassay.plan import make_plan, write_plan
-from openassay.recipes.formats import read_recipe
-from openassay.recipes.formats.draft import complete
+from openassay.recipes import read_recipe
+from openassay.recipes.draft import complete
 from openassay.records import parse
 from openassay.target import read_target
 from openassay.training.language import LanguageRecipe

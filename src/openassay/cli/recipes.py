@@ -34,8 +34,8 @@ def recipe(
     """Print the canonical recipe of a published training recipe: each value with the line or the code it comes from."""
     from openassay.cli import terminal
     from openassay.cli.terminal import plain
-    from openassay.recipes.formats import read_recipes
-    from openassay.recipes.formats.draft import UNITS
+    from openassay.recipes import read_recipes
+    from openassay.recipes.draft import UNITS
     from openassay.records import to_plain
 
     found = read_recipes(files, format)

@@ -15,7 +15,7 @@ from openassay.drivers.driver import TargetFacts, refused
 from openassay.drivers.published import PublishedTraining, TokenFiles
 from openassay.faults import BadInput
 from openassay.protocols.changes import Change
-from openassay.recipes.formats.draft import check_values, with_values
+from openassay.recipes.draft import check_values, with_values
 from openassay.training.language import LanguageRecipe
 from openassay.training.mismatch import RecipeMismatch
 from openassay.training.tokens import BadTokens

@@ -30,7 +30,7 @@ from openassay.drivers.job import Arm, Job, RunResult, with_changes
 from openassay.drivers.published import Checkpoint, PublishedTraining, device_for, weights_of
 from openassay.faults import BadInput
 from openassay.protocols.ladder import FEWEST, LABEL, ladder
-from openassay.recipes.formats.draft import NAMES
+from openassay.recipes.draft import NAMES, NO_SUCH_VALUE
 from openassay.records import parse, to_plain
 from openassay.training.language import LanguageRecipe
 from openassay.training.mismatch import RecipeMismatch, TimeLimit
@@ -211,7 +211,7 @@ class PretrainDriver(PublishedTraining):
         yield from super().check_arm(arm, key)
         for name in arm.set:
             if name not in NAMES:
-                yield f"{key}.set.{name}: a recipe has no such value; `openassay recipe FILE` shows its names"
+                yield f"{key}.set.{name}: {NO_SUCH_VALUE}"
             elif name in {"steps", "data.sequence_length", "data.item_length"}:
                 yield f"{key}.set.{name}: a training of another scale has no reference here; break it otherwise"
         if set(arm.permute) - {"tokens"}:

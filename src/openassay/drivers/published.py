@@ -15,8 +15,8 @@ from pydantic import AfterValidator, Field
 from openassay.core.types import Citation, FetchRecord, Finding
 from openassay.drivers.driver import Driver, artifact_digests, beside_verdict
 from openassay.faults import BadInput
-from openassay.recipes.formats import read_recipes
-from openassay.recipes.formats.draft import complete
+from openassay.recipes import read_recipes
+from openassay.recipes.draft import complete
 from openassay.training.language import LanguageRecipe
 from openassay.training.mismatch import RecipeMismatch
 from openassay.training.numerics import Tokens, Weights

@@ -12,8 +12,8 @@ import re
 from pathlib import Path
 
 from openassay.faults import BadInput
-from openassay.recipes.formats.draft import MOST_CHECKPOINTS, Draft, whole
-from openassay.recipes.formats.marked import MAX_BYTES, Entry, Marked, read_text, shorten
+from openassay.recipes.draft import MOST_CHECKPOINTS, Draft, whole
+from openassay.recipes.marked import MAX_BYTES, Entry, Marked, read_text, shorten
 from openassay.training.language import ReadRecipe, Value
 
 COMMIT = "LLM360/amber-train@64bc595600324ebb7d6d559af76a8702f0872776"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from openassay.recipes.formats.draft import NAMES, complete, settle
-from openassay.recipes.formats.hugging_face import PARTS
-from openassay.recipes.formats.marked import shorten
+from openassay.recipes.draft import NAMES, complete, settle
+from openassay.recipes.hugging_face import PARTS
+from openassay.recipes.marked import shorten
 from openassay.training.language import Origin, ReadRecipe, Value
 
 STRENGTH = ("stated", "derived", "code default", "unstated")
