@@ -33,7 +33,7 @@ setup: $(READY)
 # uv installs about ten times faster than pip; where it fails, pip does the same. Both take what pip is set up to use.
 $(READY): pyproject.toml constraints.txt
 	@python="$(PYTHON)"; "$$python" -c '$(FITS)' 2>/dev/null || { echo "error: expected Python 3.11.4 or later, 3.12 or 3.13, with its module venv; \
-	found $${python:-none on the path}; name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12"; exit 2; }; \
+	found $${python:-none that fits on the path}; name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12"; exit 2; }; \
 	echo "setting up $(VENV) with $$("$$python" --version)"; "$$python" -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@setting() { $(BIN)/python -m pip config list | sed -n "s/^[^=]*\.$$1='\(.*\)'$$/\1/p" | tail -n 1; }; \
