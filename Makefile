@@ -3,19 +3,26 @@
 # make help                        everything else
 
 TARGET ?=
-PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command -v $$p && break; done)
+FITS := import ensurepip, sys; sys.exit(not (3, 11, 4) <= sys.version_info < (3, 14))
+# The first on the path that fits: a python3.11 that is too old does not hide the python3.12 beside it.
+PYTHON ?= $(shell IFS=:; for name in python3.11 python3.12 python3.13 python3 python; do for folder in $$PATH; do \
+  [ -x "$$folder/$$name" ] && "$$folder/$$name" -c '$(FITS)' 2>/dev/null && echo "$$folder/$$name" && exit; done; done)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TESTS ?=
+ALL_CORES := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup audit audit-all test check format calibrate boundaries bench dag clean
+.PHONY: help setup audit audit-all test coverage check docs format calibrate boundaries bench dag clean
 
 help:
 	@echo "make audit TARGET=NAME   audit one release and print the verdict"
 	@echo "make audit-all           audit every release of conf/target"
 	@echo "make setup               only set up $(VENV)"
-	@echo "make test                run the tests"
+	@echo "make test                run the tests; TESTS=tests/unit/test_x.py runs some"
+	@echo "make coverage            run them and print coverage by room"
 	@echo "make check               formatting, lint, types, import rules"
+	@echo "make docs                build the docs site in site/"
 	@echo "make calibrate           measure the verdict's error rates (long)"
 	@echo "make boundaries          compare the sequential test's critical values with simulated audits"
 	@echo "make bench               audit time over that of the bare trainings; K trainings together over one (long)"
@@ -25,10 +32,9 @@ setup: $(READY)
 
 # uv installs about ten times faster than pip; where it fails, pip does the same. Both take what pip is set up to use.
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11, 4) <= sys.version_info[:3] < (3, 14))' 2>/dev/null \
-	  || { echo "error: Python 3.11 (.4 or later), 3.12 or 3.13 is needed; name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 2; }
-	@echo "setting up $(VENV) with $$($(PYTHON) --version)"
-	@$(PYTHON) -m venv $(VENV)
+	@python="$(PYTHON)"; "$$python" -c '$(FITS)' 2>/dev/null || { echo "error: expected Python 3.11.4 or later, 3.12 or 3.13, with its module venv; \
+	found $${python:-none that fits on the path}; name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12"; exit 2; }; \
+	echo "setting up $(VENV) with $$("$$python" --version)"; "$$python" -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@setting() { $(BIN)/python -m pip config list | sed -n "s/^[^=]*\.$$1='\(.*\)'$$/\1/p" | tail -n 1; }; \
 	links=$$(setting find-links); [ -d "$$links" ] || links=; index=$$(setting index-url); \
@@ -45,7 +51,14 @@ audit-all: $(READY)
 	@$(BIN)/openassay audit --all
 
 test: $(READY)
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest $(ALL_CORES) $(TESTS)
+
+# Processes that tests start are measured too, but for published code's own: it runs in an environment without coverage.
+coverage: $(READY)
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest $(ALL_CORES) $(TESTS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/python tests/coverage_by_room.py
 
 check: $(READY)
 	@$(BIN)/ruff format --check .
@@ -53,6 +66,10 @@ check: $(READY)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/openassay check
+
+docs: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 format: $(READY)
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
@@ -76,4 +93,4 @@ dag: $(READY)
 	@$(BIN)/dvc dag
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info
+	rm -rf $(VENV) build dist site src/*.egg-info

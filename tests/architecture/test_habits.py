@@ -1,0 +1,98 @@
+"""The habits that no tool keeps: one version in three files, one set of tools, any Python that fits."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.specifiers import SpecifierSet
+
+REPO = Path(__file__).parents[2]
+PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="no make on this machine")
+
+
+def test_the_files_that_name_a_version_name_the_same() -> None:
+    release = runpy.run_path(str(REPO / ".ci/release_notes.py"))
+    assert set(release["versions"]().values()) == {PROJECT["version"]}
+    assert release["section"](PROJECT["version"])
+    assert not release["section"]("0.0.0")
+
+
+def test_a_commit_is_checked_by_the_tools_of_make_check() -> None:
+    hooks = yaml.safe_load((REPO / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    recipe = re.search(r"^check: .*\n((?:\t.*\n)+)", (REPO / "Makefile").read_text(), re.MULTILINE)
+    assert recipe
+
+    def tools(commands: list[str], venv: str) -> list[str]:
+        words = [command.removeprefix(venv).split() for command in commands]
+        return [" ".join(word for word in of[:2] if not word.startswith("--")) for of in words]
+
+    assert tools([hook["entry"] for hook in hooks], ".venv/bin/") == tools(
+        [line.strip() for line in recipe[1].splitlines()], "@$(BIN)/"
+    )
+
+
+def pretend(path: Path, version: str) -> None:
+    """Put a Python at this path that says it is of this version."""
+    path.parent.mkdir(exist_ok=True)
+    said = (*map(int, version.split(".")), "final", 0)
+    path.write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" -I -c "import sys; sys.version_info = {said}; exec(sys.argv[2])" "$@"\n'.replace(
+            "'", '\\"'
+        )
+    )
+    path.chmod(0o755)
+
+
+@needs_make
+@pytest.mark.parametrize(
+    ("there", "taken"),
+    [
+        ({"a/python3.11": "3.11.2", "b/python3.12": "3.12.1"}, "b/python3.12"),
+        ({"a/python3.11": "3.11.2", "b/python3.11": "3.11.4"}, "b/python3.11"),
+        ({"a b/python3.13": "3.13.0", "b/python3": "3.14.0"}, "a b/python3.13"),
+        ({"a/python3": "3.12.0"}, "a/python3"),
+        ({"a/python3.11": "3.11.3", "b/python3": "3.14.0"}, None),
+        ({}, None),
+    ],
+)
+def test_make_takes_the_first_python_that_fits_and_the_package_promises_no_other(
+    tmp_path: Path, there: dict[str, str], taken: str | None
+) -> None:
+    for name, version in there.items():
+        pretend(tmp_path / name, version)
+        assert (version in SpecifierSet(PROJECT["requires-python"])) == (name == taken)
+    done = subprocess.run(
+        [str(shutil.which("make")), "--no-print-directory", "--eval", 'found: ; @echo "$(PYTHON)"', "found"],
+        cwd=REPO,
+        env={"PATH": ":".join(dict.fromkeys(str((tmp_path / name).parent) for name in there))},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == (str(tmp_path / taken) if taken else "")
+
+
+@needs_make
+def test_make_says_which_python_is_too_old(tmp_path: Path) -> None:
+    pretend(tmp_path / "python3.11", "3.11.2")
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(REPO / name, tmp_path)
+    done = subprocess.run(
+        [str(shutil.which("make")), "setup", f"PYTHON={tmp_path / 'python3.11'}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert f"found {tmp_path / 'python3.11'}" in done.stdout
+    assert not (tmp_path / ".venv").exists()
