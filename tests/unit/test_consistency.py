@@ -99,7 +99,7 @@ CASES: dict[str, tuple[Files, Files, str]] = {
         {"config.json": MODEL, "model.safetensors": safetensors(**{"model.embed_tokens.weight": np.zeros((5, 3), np.float32)})},
         {"config.json": MODEL, "model.safetensors": safetensors(**{"model.embed_tokens.weight": np.zeros((4, 3), np.float32)})}, "has 5 rows",
     ),
-    "vocabulary_not_divisible": ({"a.yaml": OLMO.replace("50304", "50200")}, {"a.yaml": OLMO}, "smaller than 50280"),
+    "vocabulary_not_divisible": ({"a.yaml": OLMO.replace("50304", "50200")}, {"a.yaml": OLMO}, "is smaller than model.vocab_size 50280"),
     "checkpoints_alike": (steps(WEIGHTS, **{"step2000/model.safetensors": safetensors(w=WEIGHTS)}), steps(WEIGHTS + np.float16(0.01)), "hold the same weights"),
     "too_far_for_its_learning_rate": (
         {"tiny.yml": NEOX, "step0/model.safetensors": safetensors(w=WEIGHTS), "step2/model.safetensors": safetensors(w=WEIGHTS + np.float16(0.5))},

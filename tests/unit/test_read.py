@@ -22,7 +22,8 @@ from releases.small import NEOX, megatron, release, safetensors, write
 from openassay.checks import read, weights
 from openassay.checks.read import read_release
 from openassay.checks.registry import run_checks
-from openassay.checks.scalars import Unreadable, as_number, number, parse_yaml, yaml_1_1, yaml_1_2
+from openassay.checks.scalars import Unreadable, as_number, number, yaml_1_1, yaml_1_2
+from openassay.checks.settings import read_yaml
 
 
 def values(folder: Path, name: str) -> dict[str, Any]:
@@ -203,7 +204,7 @@ def test_no_scalar_breaks_the_readings(text: str) -> None:
     yaml_1_2(text)
     number(text)
     with contextlib.suppress(Unreadable):
-        parse_yaml(text)
+        read_yaml("a.yaml", text)
 
 
 @pytest.mark.parametrize(
