@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from openassay.checks.release import PublishedFiles
 from openassay.core.types import CheckAnswer, Excerpt, Problem
@@ -80,12 +80,9 @@ def answer(asked: ConsistencyCheck, release: PublishedFiles) -> CheckAnswer:
             more += 1
     if more:
         problems.append(Problem(message=f"and {more} more of the same kind", evidence=()))
-    outcome: Literal["pass", "fail", "cannot be asked"] = (
-        "fail" if problems else "pass" if agreed else "cannot be asked"
-    )
     return CheckAnswer(
         check=asked.kind,
-        outcome=outcome,
+        outcome="fail" if problems else "pass" if agreed else "cannot be asked",
         why="; ".join(reasons) or ("" if problems or agreed else asked.needs),
         problems=tuple(problems),
         looked_at=tuple(agreed[:MAX_LOOKED_AT]),

@@ -84,8 +84,8 @@ def _recipe_of(checkpoint: SavedWeights, training: list[Recipe]) -> Recipe | Non
 
 @check(needs="weights of neighbouring steps, and the settings of their Adam-like training")
 def too_far_for_its_learning_rate(release: PublishedFiles) -> Iterator[Seen]:
-    """{tensor} moves by {moved:.4g} from step {first.step} to step {second.step}; {updates} updates with these learning rates
-    reach {bound:.4g} at most, so {second.path} does not descend from {first.path}"""
+    """{move.tensor} moves by {move.largest:.4g} from step {move.earlier.step} to step {move.later.step}; {updates} updates with
+    these learning rates reach {bound:.4g} at most, so {move.later.path} does not descend from {move.earlier.path}"""
     # The largest change of any weight against the sum of the rates between; rounding to the stored type is allowed for.
     for move in release.movements:
         of = _recipe_of(move.later, recipes(release))
@@ -103,22 +103,14 @@ def too_far_for_its_learning_rate(release: PublishedFiles) -> Iterator[Seen]:
         if move.largest <= bound * 1.001 + 1e-12:
             yield Agreement(second.seen(f"moves by {move.largest:.3g}, {bound:.3g} at most"), rate)
         else:
-            yield Contradiction(
-                first.seen(),
-                second.seen(),
-                rate,
-                tensor=move.tensor,
-                moved=move.largest,
-                first=first,
-                second=second,
-                updates=second.step - first.step,
-                bound=bound,
-            )
+            updates = second.step - first.step
+            yield Contradiction(first.seen(), second.seen(), rate, move=move, updates=updates, bound=bound)
 
 
 @check(needs="weights of steps 0 and 1 and a GPT-NeoX schedule, whose first update has learning rate 0")
 def moved_without_learning(release: PublishedFiles) -> Iterator[Seen]:
-    """{tensor} moves by {moved:.4g} from step 0 to step 1, though the first update of {path} has learning rate 0"""
+    """{move.tensor} moves by {move.largest:.4g} from step 0 to step 1, though the first update of {warmup.path} has learning
+    rate 0"""
     # GPT-NeoX warms up from 0: its first update changes nothing.
     for move in release.movements:
         of = _recipe_of(move.later, recipes(release))
@@ -129,14 +121,14 @@ def moved_without_learning(release: PublishedFiles) -> Iterator[Seen]:
             continue
         seen = (move.earlier.seen(), move.later.seen())
         if move.largest > 0:
-            yield Contradiction(*seen, warmup.seen(), tensor=move.tensor, moved=move.largest, path=of.config.path)
+            yield Contradiction(*seen, warmup.seen(), move=move, warmup=warmup)
         else:
             yield Agreement(*seen)
 
 
 @check(needs="a number of checkpoints in a document, and settings that say when they are saved")
 def checkpoints_claimed_and_saved(release: PublishedFiles) -> Iterator[Seen]:
-    """{document} speaks of {claimed} checkpoints, the settings of {path} save {saved}"""
+    """{text.path} speaks of {claimed} checkpoints, the settings of {path} save {saved}"""
     counts = [count for recipe in recipes(release) if (count := _num_saved(recipe))]
     if len({saved for saved, _ in counts}) != 1:
         return
@@ -147,15 +139,18 @@ def checkpoints_claimed_and_saved(release: PublishedFiles) -> Iterator[Seen]:
         claims = [
             (int(found.group(1).replace(",", "")), line)
             for line, words in text.prose
-            if (found := re.search(r"\b(\d[\d,]*)\s+(?:intermediate\s+|saved\s+|training\s+)*checkpoints\b", words))
+            if (
+                found := re.search(
+                    r"(?<![\d,])\b(\d[\d,]{0,11})\s+(?:intermediate\s+|saved\s+|training\s+)*checkpoints\b", words
+                )
+            )
         ]
         right = next((line for claimed, line in claims if abs(claimed - saved) <= 1), None)
         if right is not None:
             yield Agreement(text.seen(right), *seen)
         elif claims:
             claimed, line = claims[0]
-            path = seen[0].path
-            yield Contradiction(text.seen(line), *seen, document=text.path, claimed=claimed, path=path, saved=saved)
+            yield Contradiction(text.seen(line), *seen, text=text, claimed=claimed, path=seen[0].path, saved=saved)
 
 
 def _num_saved(recipe: Recipe) -> tuple[int, tuple[Excerpt, ...]] | None:
@@ -167,15 +162,18 @@ def _num_saved(recipe: Recipe) -> tuple[int, tuple[Excerpt, ...]] | None:
     interval, last = every.number, steps.number
     if not interval or not last or interval < 1:
         return None
+    regular = range(int(interval), int(last) + 1, int(interval))
     listed = extra.value if extra is not None and isinstance(extra.value, tuple) else ()
-    at = {int(step) for step in listed if isinstance(step, int)}
-    at |= set(range(int(interval), int(last) + 1, int(interval)))
-    return len(at), tuple(value.seen() for value in (every, steps, extra) if value is not None)
+    others = {int(step) for step in listed if isinstance(step, int) and step not in regular}
+    return int(last) // int(interval) + len(others), tuple(
+        value.seen() for value in (every, steps, extra) if value is not None
+    )
 
 
 @check(needs="tokenised data of one length, and one sequence length in the settings")
 def items_of_another_length(release: PublishedFiles) -> Iterator[Seen]:
-    """{path} holds items of {length} tokens; {settings} trains on {sequence}, which needs {sequence} or one more"""
+    """{items.path} holds items of {items.length} tokens; {value.path} trains on {sequence}, which needs {sequence} or one
+    more"""
     # One token more serves the shifted labels.
     lengths: dict[int, Value] = {}
     for recipe in recipes(release):
@@ -190,9 +188,7 @@ def items_of_another_length(release: PublishedFiles) -> Iterator[Seen]:
             yield Agreement(items.seen(), fitting.seen())
         elif len(lengths) == 1:
             sequence, value = next(iter(lengths.items()))
-            yield Contradiction(
-                items.seen(), value.seen(), path=items.path, length=items.length, settings=value.path, sequence=sequence
-            )
+            yield Contradiction(items.seen(), value.seen(), items=items, value=value, sequence=sequence)
 
 
 @check(needs="two files of the same tokenised items")

@@ -45,6 +45,11 @@ class Options:
     prefixes: bool = False
     """argparse: the beginning of an option's name is accepted."""
 
+    def add(self, line: int, *flags: str) -> None:
+        """Note options that a line declares; the first line of each counts."""
+        for flag in flags:
+            self.flags.setdefault(flag, line)
+
     def unknown(self, why: str) -> None:
         """Note that there may be more options than were found."""
         self.complete, self.why = False, self.why or why
@@ -59,12 +64,13 @@ class Options:
 
 
 def dotted_name(node: ast.AST) -> str:
-    """`a.b.c` of a name or an attribute."""
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute):
-        return f"{dotted_name(node.value)}.{node.attr}"
-    return dotted_name(node.func) if isinstance(node, ast.Call) else ""
+    """`a.b.c` of a name or an attribute; of a call, that of its function."""
+    parts: list[str] = []
+    while isinstance(node, (ast.Attribute, ast.Call)):  # no recursion: a chain may be long
+        if isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return ".".join([node.id if isinstance(node, ast.Name) else "", *reversed(parts)])
 
 
 def last_name(node: ast.AST) -> str:
@@ -97,11 +103,8 @@ def calls(code: Code) -> Iterator[ast.Call]:
 
 def _fields(node: ast.ClassDef) -> Iterator[tuple[str, ast.AnnAssign]]:
     """The annotated names of a class's body."""
-    return (
-        (item.target.id, item)
-        for item in node.body
-        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
-    )
+    items = (item for item in node.body if isinstance(item, ast.AnnAssign))
+    return ((item.target.id, item) for item in items if isinstance(item.target, ast.Name))
 
 
 @derived_once
@@ -214,9 +217,9 @@ def _argparse(code: Code, options: Options) -> None:
             action = _keyword(node, "action")
             for word in words:
                 if isinstance(word, str) and word.startswith("-"):
-                    options.flags.setdefault(word, node.lineno)
+                    options.add(node.lineno, word)
                     if action is not None and "BooleanOptional" in dotted_name(action):
-                        options.flags.setdefault(f"--no-{word.lstrip('-')}", node.lineno)
+                        options.add(node.lineno, f"--no-{word.lstrip('-')}")
         elif last == "parse_known_args":
             options.unknown("it passes unknown options on")
 
@@ -228,8 +231,7 @@ def _absl(code: Code, options: Options) -> None:
             options.kind = "absl"
             word = _literal(node.args[0])
             if isinstance(word, str):
-                options.flags.setdefault(f"--{word}", node.lineno)
-                options.flags.setdefault(f"--no{word}", node.lineno)
+                options.add(node.lineno, f"--{word}", f"--no{word}")
             else:
                 options.unknown("a flag's name is computed")
 
@@ -249,8 +251,7 @@ def _click(code: Code, options: Options) -> None:
                 if not isinstance(word, str):
                     options.unknown("an option's name is computed")
                 elif word.startswith("-"):
-                    for part in word.split("/"):
-                        options.flags.setdefault(part.strip(), decorator.lineno)
+                    options.add(decorator.lineno, *(part.strip() for part in word.split("/")))
         elif name.startswith("click.") and last_name(decorator) not in _CLICK:
             options.unknown(f"{name} is not known")
         elif name.endswith((".command", ".callback")) and not name.startswith("click"):
@@ -274,8 +275,8 @@ def _fire(script: Code, options: Options) -> None:
     if arguments.kwarg is not None:
         options.unknown("its function takes any keyword")
     for argument in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]:
-        for flag in (f"--{argument.arg}", f"--no{argument.arg}", f"-{argument.arg[0]}", f"-{argument.arg}"):
-            options.flags.setdefault(flag, function.lineno)
+        name = argument.arg
+        options.add(function.lineno, f"--{name}", f"--no{name}", f"-{name[0]}", f"-{name}")
 
 
 def _hf_parser(code: Code, reached: list[Code], options: Options) -> None:
@@ -306,8 +307,7 @@ def _dataclass_options(first: ast.ClassDef, classes: dict[str, ast.ClassDef], op
                 options.unknown(f"the options of {base} come from another package")
         for name, item in _fields(node):
             for spelling in (name, name.replace("_", "-")):
-                options.flags.setdefault(f"--{spelling}", item.lineno)
-                options.flags.setdefault(f"--no_{spelling}", item.lineno)
+                options.add(item.lineno, f"--{spelling}", f"--no_{spelling}")
 
 
 _OTHERS = (

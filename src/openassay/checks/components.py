@@ -12,7 +12,7 @@ from typing import Literal, TypeVar, get_args
 
 from openassay.checks.code_options import calls, dotted_name, last_name
 from openassay.checks.licences import card_kind, declarations
-from openassay.checks.release import Code, Placed, PublishedFiles, Text, marked_step
+from openassay.checks.release import Code, Placed, PublishedFiles, marked_step
 from openassay.checks.results import sheets
 from openassay.checks.stated_recipes import recipes
 from openassay.checks.weights import is_optimizer
@@ -198,16 +198,13 @@ def _data_files(release: PublishedFiles) -> Iterator[Found]:
             yield file.path, "is in MNIST's form"
 
 
-def datasets(release: PublishedFiles) -> Iterator[Found]:
-    """Data that is not named as a test's."""
-    other = re.compile(r"(?i)sample|example|bad_")
-    return (found for found in _data_files(release) if not _EVAL_WORDS.search(found[0]) and not other.search(found[0]))
+def _data(other: str, *, for_tests: bool) -> Detector:
+    """Data whose names say that it is a test's, or do not, without what another pattern names."""
 
+    def is_meant(path: str) -> bool:
+        return bool(_EVAL_WORDS.search(path)) == for_tests and not re.search(other, path)
 
-def evaluation_data(release: PublishedFiles) -> Iterator[Found]:
-    """Data that is named as a test's."""
-    other = re.compile(r"(?i)sample|tests?/")
-    return (found for found in _data_files(release) if _EVAL_WORDS.search(found[0]) and not other.search(found[0]))
+    return lambda release: (found for found in _data_files(release) if is_meant(found[0]))
 
 
 def model_metadata(release: PublishedFiles) -> Iterator[Found]:
@@ -237,30 +234,21 @@ def sample_outputs(release: PublishedFiles) -> Iterator[Found]:
             yield file.path, "is named as the model's output"
 
 
-def _card(text: Text, named: str, kind: str) -> str:
-    """`name` for a card by its name, `front` for a README whose front matter is of a kind, else empty."""
-    if re.match(named, text.name):
-        return "name"
-    is_card = re.match(r"(?i)readme\.md$", text.name) and text.front is not None and card_kind(text) == kind
-    return "front" if is_card else ""
+def _cards(named: str, kind: Literal["model", "data"]) -> Detector:
+    """Cards by their name, or by the front matter of a README."""
 
+    def find(release: PublishedFiles) -> Iterator[Found]:
+        for text in release.texts:
+            if re.match(named, text.name):
+                yield text.path, f"is named {text.name}"
+            elif text.front is not None and re.match(r"(?i)readme\.md$", text.name) and card_kind(text) == kind:
+                keys = sorted({value.key.partition(".")[0] for value in text.front.values})[:4]
+                yield (
+                    text.path,
+                    f"has a {kind} card's front matter" + (f" ({', '.join(keys)})" if kind == "model" else ""),
+                )
 
-def model_card(release: PublishedFiles) -> Iterator[Found]:
-    """Cards of models: by their name, or by the front matter of a README."""
-    for text in release.texts:
-        shown = _card(text, r"(?i)model[_-]?card", "model")
-        if shown == "name":
-            yield text.path, f"is named {text.name}"
-        elif shown and text.front is not None:
-            keys = sorted({value.key.partition(".")[0] for value in text.front.values})
-            yield text.path, f"has a model card's front matter ({', '.join(keys[:4])})"
-
-
-def data_card(release: PublishedFiles) -> Iterator[Found]:
-    """Cards and sheets of data."""
-    for text in release.texts:
-        if shown := _card(text, r"(?i)(data[_-]?card|dataset[_-]?card|data[_-]?sheet|datasheet)", "data"):
-            yield text.path, f"is named {text.name}" if shown == "name" else "has a data card's front matter"
+    return find
 
 
 def _document(pattern: str, why: str) -> Detector:
@@ -321,12 +309,12 @@ DETECTORS: dict[ComponentName, Detector] = {
     "supporting_libraries": supporting_libraries,
     "params_final": params_final,
     "params_intermediate": params_intermediate,
-    "datasets": datasets,
-    "evaluation_data": evaluation_data,
+    "datasets": _data(r"(?i)sample|example|bad_", for_tests=False),
+    "evaluation_data": _data(r"(?i)sample|tests?/", for_tests=True),
     "model_metadata": model_metadata,
     "sample_outputs": sample_outputs,
-    "model_card": model_card,
-    "data_card": data_card,
+    "model_card": _cards(r"(?i)model[_-]?card", "model"),
+    "data_card": _cards(r"(?i)(data[_-]?card|dataset[_-]?card|data[_-]?sheet|datasheet)", "data"),
     "technical_report": _document(
         r"(?i)(tech(nical)?[_\- ]?report|whitepaper)[^/]*\.(pdf|md|tex)$", "is named as a report"
     ),

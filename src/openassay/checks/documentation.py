@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check
 from openassay.checks.code_options import Options, defaults, options_of
 from openassay.checks.release import Code, PublishedFiles, Text, excerpt
-from openassay.checks.scalars import as_number
+from openassay.checks.scalars import as_number, number
 from openassay.core.types import Excerpt
 
 
@@ -24,8 +24,8 @@ class Command:
     text: Text
     line: int
     words: tuple[str, ...]
-    elsewhere: str
-    """Why it may run in another place than this release; empty where it does not."""
+    elsewhere: bool
+    """It may run in another place than this release."""
 
     def seen(self, key: str) -> Excerpt:
         """This command, to be cited."""
@@ -33,11 +33,6 @@ class Command:
 
 
 _BLOCK = re.compile(r"\s*(?:```+|~~~+)\s*(\w*)")
-_OUTSIDE = re.compile(
-    r"^\s*(?:\$ |> )?(?:git\s+(?:lfs\s+)?clone|cd|pushd|docker|wget|curl|tar|unzip|kubectl|ssh|srun|sbatch)\b"
-)
-
-
 _ASIDE = {"third_party", "vendor", "dependencies", "external", "node_modules", "submodules"}
 
 
@@ -51,13 +46,13 @@ def _documents(release: PublishedFiles) -> list[Text]:
 
 def commands(text: Text, release: PublishedFiles) -> Iterator[Command]:
     """The command lines of a document, joined where a backslash goes on."""
-    i, elsewhere = 0, ""
+    i, elsewhere = 0, False
     lines = text.lines
     while i < len(lines):
         found = _BLOCK.match(lines[i])
         if not found or i not in text.fenced:
             if re.match(r"#{1,2}\s", lines[i]) and i not in text.fenced:
-                elsewhere = ""  # a new section begins at the top again
+                elsewhere = False  # a new section begins at the top again
             i += 1
             continue
         i += 1
@@ -69,37 +64,35 @@ def commands(text: Text, release: PublishedFiles) -> Iterator[Command]:
         is_comment = bool(block) and start in text.commented
         if is_comment or found.group(1).lower() not in {"", "bash", "sh", "shell", "console", "zsh", "shellsession"}:
             continue
-        for number, line in _joined(block, start + 1):
-            if _OUTSIDE.match(line):
-                elsewhere = elsewhere or _leads_to(line, release)
+        for at, line in _joined(block, start + 1):
+            elsewhere = elsewhere or _leads_away(line, release)
             if words := _split(line):
-                yield Command(text, number, words, elsewhere)
+                yield Command(text, at, words, elsewhere)
 
 
 def _joined(block: tuple[str, ...], first: int) -> list[tuple[int, str]]:
     """A block's lines with their numbers; one that ends in a backslash goes on in the next."""
     joined: list[tuple[int, str]] = []
     going = False
-    for number, line in enumerate(block, first):
+    for at, line in enumerate(block, first):
         bare = re.sub(r"\\\s+#.*$", "\\\\", line.rstrip())  # `\ # why`
         if going:
             joined[-1] = (joined[-1][0], joined[-1][1] + " " + bare.rstrip("\\").strip())
         else:
-            joined.append((number, bare.rstrip("\\")))
+            joined.append((at, bare.rstrip("\\")))
         going = bare.endswith("\\")
     return joined
 
 
-def _leads_to(line: str, release: PublishedFiles) -> str:
-    """Where a `cd`, a `clone` or a container leads, in words; empty where it is this very release."""
-    away = f"after `{line.strip()[:60]}`"
+def _leads_away(line: str, release: PublishedFiles) -> bool:
+    """True for a `cd`, a `clone` or a container that leads to another place than this very release."""
     if cd := re.match(r"\s*(?:\$ |> )?(?:cd|pushd)\s+(\S+)", line):
         place = cd.group(1).strip("./'\"").rstrip("/")
-        return "" if not place or place.lower() in _own_names(release) else away
+        return bool(place) and place.lower() not in _own_names(release)
     if clone := re.match(r"\s*(?:\$ |> )?git\s+(?:lfs\s+)?clone\s+.*?(\S+)\s*$", line):
         name = clone.group(1).rstrip("/").removesuffix(".git").rpartition("/")[2].lower()
-        return "" if name in _own_names(release) or clone.group(1).startswith("https://huggingface") else away
-    return away if re.match(r"\s*(?:\$ )?(docker|kubectl|ssh|srun|sbatch)", line) else ""
+        return name not in _own_names(release) and not clone.group(1).startswith("https://huggingface")
+    return bool(re.match(r"\s*(?:\$ )?(docker|kubectl|ssh|srun|sbatch)\b", line))
 
 
 def _own_names(release: PublishedFiles) -> set[str]:
@@ -185,7 +178,7 @@ def _script(words: list[str], command: Command, by_path: dict[str, Code]) -> Cal
 
 @check(needs="a command in a README that calls a Python script of the release, whose options can be read")
 def flag_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
-    """{document} calls {script} with {flag}, which it does not take{near}"""
+    """{command.text.path}:{command.line} calls {script} with {flag}, which it does not take{near}"""
     known: dict[str, Options] = {}
     for command in (command for text in _documents(release) for command in commands(text, release)):
         call = called(command, release)
@@ -206,26 +199,19 @@ def flag_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
                 close = difflib.get_close_matches(flag, list(options.flags), n=1, cutoff=0.6)
                 given = sorted(f for f in options.flags if f.startswith("--") and not f.startswith("--no"))[:12]
                 line = options.flags[close[0]] if close else None
-                yield Contradiction(
-                    seen,
-                    excerpt(script, options.kind, f"takes {', '.join(given)}", line),
-                    document=f"{command.text.path}:{command.line}",
-                    script=script,
-                    flag=flag,
-                    near=f"; it takes {close[0]}" if close else "",
-                )
+                at = excerpt(script, options.kind, f"takes {', '.join(given)}", line)
+                near = f"; it takes {close[0]}" if close else ""
+                yield Contradiction(seen, at, command=command, script=script, flag=flag, near=near)
 
 
-def _own_words(words: tuple[str, ...]) -> list[str]:
+def _own_words(words: tuple[str, ...]) -> tuple[str, ...]:
     """The words that belong to the command itself: a pipe, another command or `--` ends it."""
-    found = []
-    for word in words:
+    for i, word in enumerate(words):
         if word in {"--", "|", "||", "&&", ";", "&", ">", ">>", "2>&1", "<"}:
-            break
-        found.append(word)
+            return words[:i]
         if word.endswith(";"):
-            break
-    return found
+            return words[: i + 1]
+    return words
 
 
 _DEFAULT = re.compile(
@@ -240,39 +226,26 @@ _POINTED = re.compile(
 
 @check(needs="a document that gives an option's default, and the one script that declares the option")
 def default_documented_otherwise(release: PublishedFiles) -> Iterator[Seen]:
-    """{document} says that {flag} is {first} by default, {path} says {second}"""
+    """{place} says that --{flag} is {claimed} by default, {option.path}:{option.line} says {option.default}"""
     # `--lr ... (default: 1e-3)` against the parser's default.
     options = defaults(release)
     for text in _documents(release):
         for line, words in enumerate(text.lines, 1):
             found = _DEFAULT.search(words)
-            claimed = _float(found.group(2)) if found else None
+            claimed = number(found.group(2)) if found else None
             if found is None or claimed is None:
                 continue
-            named = options.get(found.group(1).lower().replace("-", "_"), [])
+            flag, place = found.group(1), f"{text.path}:{line}"
+            named = options.get(flag.lower().replace("-", "_"), [])
             of = [o for o in named if isinstance(o.default, (int, float)) and not isinstance(o.default, bool)]
             default = as_number(of[0].default) if len({o.default for o in of}) == 1 else None
             if default is None:
                 continue
+            seen = (text.seen(line), of[0].seen())
             if claimed == default:
-                yield Agreement(text.seen(line), of[0].seen())
+                yield Agreement(*seen)
             else:
-                yield Contradiction(
-                    text.seen(line),
-                    of[0].seen(),
-                    document=f"{text.path}:{line}",
-                    flag=f"--{found.group(1)}",
-                    first=found.group(2),
-                    path=f"{of[0].path}:{of[0].line}",
-                    second=of[0].default,
-                )
-
-
-def _float(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
+                yield Contradiction(*seen, place=place, flag=flag, claimed=found.group(2), option=of[0])
 
 
 @check(needs="a README with links to files of the release, or commands that start its scripts; not a package's archive")
@@ -284,11 +257,10 @@ def named_file_absent(release: PublishedFiles) -> Iterator[Seen]:
     if len(release.files) < 4 or "." in release.unreadable:
         yield NotAsked("too little of the release is here")
         return
-    names = {file.name: file.path for file in release.files}
     for text in _documents(release):
         for line, words in text.prose:
-            yield from _links(text, line, words, release, names)
-            yield from _in_backticks(text, line, words, release, names)
+            yield from _links(text, line, words, release)
+            yield from _in_backticks(text, line, words, release)
         addressed = "\n".join(line for line in text.lines if "://" in line)
         for command in commands(text, release):
             call = called(command, release)
@@ -296,25 +268,19 @@ def named_file_absent(release: PublishedFiles) -> Iterator[Seen]:
                 continue
             seen = command.seen(call.name)
             base = call.name.rpartition("/")[2]
+            is_example = "path/to" in call.name.lower() or call.name.startswith(("/", "..", "your"))
             if call.script is not None:
                 yield Agreement(seen, excerpt(call.script.path, "", "present"))
-            elif (
-                release.code
-                and not command.elsewhere
-                and base not in names
-                and f"/{base}" not in addressed
-                and "path/to" not in call.name.lower()
-                and not call.name.startswith(("/", "..", "your"))
-            ):
-                yield _absent(text, command.line, call.name, release, names, seen)
+            elif base in release.by_name or f"/{base}" in addressed:
+                continue
+            elif release.code and not command.elsewhere and not is_example:
+                yield _absent(text, command.line, call.name, release, seen)
 
 
-def _absent(
-    text: Text, line: int, name: str, release: PublishedFiles, names: dict[str, str], seen: Excerpt
-) -> Contradiction:
-    near = difflib.get_close_matches(name.rpartition("/")[2], list(names), n=1, cutoff=0.75)
+def _absent(text: Text, line: int, name: str, release: PublishedFiles, seen: Excerpt) -> Contradiction:
+    near = difflib.get_close_matches(name.rpartition("/")[2], list(release.by_name), n=1, cutoff=0.75)
     if near:
-        near = [names[near[0]]]
+        near = [release.by_name[near[0]]]
         listing = excerpt(near[0], "present", near[0])
     else:
         folder = PurePosixPath(text.folder or ".")
@@ -328,7 +294,7 @@ _LINK = re.compile(r"\[[^\[\]]*\]\(\s*<?([^)\s>]{1,1000})>?(?:\s+\"[^\"]*\")?\s*
 _BARE_ADDRESS = re.compile(r"[\w-]+(\.[\w-]+)*\.(com|org|io|ai|net|edu|dev|co|gov|me|app)(/|:|$)")
 
 
-def _links(text: Text, line: int, words: str, release: PublishedFiles, names: dict[str, str]) -> Iterator[Seen]:
+def _links(text: Text, line: int, words: str, release: PublishedFiles) -> Iterator[Seen]:
     for found in _LINK.finditer(re.sub(r"`[^`]*`", "", words)):
         path = _relative(found.group(1))
         inside = _resolved(path, text.folder)
@@ -339,7 +305,7 @@ def _links(text: Text, line: int, words: str, release: PublishedFiles, names: di
         if any(place in release.by_path or place in release.folders for place in (inside, _resolved(path, "/"))):
             yield Agreement(seen)
         elif not path.endswith((".html", ".htm")) and not any(f"{inside}/".startswith(f"{other}/") for other in unread):
-            yield _absent(text, line, path, release, names, seen)
+            yield _absent(text, line, path, release, seen)
 
 
 def _relative(target: str) -> str:
@@ -356,15 +322,15 @@ def _relative(target: str) -> str:
     return path if "." in path.rpartition("/")[2] or "/" in path else ""
 
 
-def _in_backticks(text: Text, line: int, words: str, release: PublishedFiles, names: dict[str, str]) -> Iterator[Seen]:
+def _in_backticks(text: Text, line: int, words: str, release: PublishedFiles) -> Iterator[Seen]:
     """`Check out the `x.jsonl``: only where a file of nearly that name is there, so that a file is meant."""
     for found in _POINTED.finditer(words):
         name = found.group(1).rpartition("/")[2]
         seen = text.seen(line, found.group(), name)
-        if name in names:
+        if name in release.by_name:
             yield Agreement(seen)
-        elif difflib.get_close_matches(name, list(names), n=1, cutoff=0.8):
-            yield _absent(text, line, found.group(1), release, names, seen)
+        elif difflib.get_close_matches(name, list(release.by_name), n=1, cutoff=0.8):
+            yield _absent(text, line, found.group(1), release, seen)
 
 
 def _resolved(path: str, folder: str) -> str | None:

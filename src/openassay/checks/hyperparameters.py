@@ -18,6 +18,7 @@ from openassay.checks.stated_recipes import (
     canonical,
     canonical_header,
     documents,
+    in_list,
     in_scope,
     is_aside,
     recipes,
@@ -29,7 +30,7 @@ from openassay.core.types import Excerpt
 
 @check(needs="a setting that a document and a settings file, or two settings files of one model, both state")
 def value_stated_twice(release: PublishedFiles) -> Iterator[Seen]:
-    """{name}: {document} says {first}, {settings} says {second}"""
+    """{name}: {place} says {first}, {value.path} says {second}"""
     training = recipes(release)
     for text in documents(release):
         of = [recipe for recipe in training if in_scope(text, recipe)]
@@ -59,10 +60,8 @@ def _compared(name: str, cell: str, at: Excerpt, recipe: Recipe) -> Iterator[See
     if _is_same(written, value.number, cell):
         yield Agreement(at, value.seen())
     else:
-        first, second = cell.strip(), value.text
-        yield Contradiction(
-            at, value.seen(), name=name, document=at.path, first=first, settings=value.path, second=second
-        )
+        seen, first = (at, value.seen()), cell.strip()
+        yield Contradiction(*seen, name=name, place=at.path, first=first, value=value, second=value.text)
 
 
 def _is_same(a: float, b: float, written: str) -> bool:
@@ -80,11 +79,8 @@ def _is_same(a: float, b: float, written: str) -> bool:
 
 
 def _rows_are_models(table: PublishedTable, of: list[Recipe]) -> Iterator[Seen]:
-    columns = [
-        (i, name)
-        for i, column in enumerate(table.columns)
-        if i and (name := canonical_header(column)) is not None and name not in {"tokens", "batch_size"}
-    ]
+    heads = [(i, canonical_header(column)) for i, column in enumerate(table.columns)][1:]
+    columns = [(i, name) for i, name in heads if name is not None and name not in {"tokens", "batch_size"}]
     if len(columns) < 2:
         return
     for row in table.rows:
@@ -143,9 +139,8 @@ def _architectures(release: PublishedFiles, training: list[Recipe]) -> Iterator[
 
 
 def _differing(name: str, one: Value, two: Value, second: str) -> Contradiction:
-    return Contradiction(
-        one.seen(), two.seen(), name=name, document=one.path, first=one.text, settings=two.path, second=second
-    )
+    seen = (one.seen(), two.seen())
+    return Contradiction(*seen, name=name, place=one.path, first=one.text, value=two, second=second)
 
 
 def _is_one_model(model: dict[str, Value], training: list[Recipe]) -> bool:
@@ -195,8 +190,7 @@ Options = dict[str, list[Option]]
 
 @check(needs="settings files of one family, of which some state what others do not, or the code with its defaults")
 def value_unstated(release: PublishedFiles) -> Iterator[Seen]:
-    """{path} does not state {key}: it is left to the code's default{default}; {others} of its {siblings} sibling files
-    state it"""
+    """{path} does not state {value.key}: it is left to the code's default{default}; {others} sibling files state it"""
     families: dict[frozenset[str], list[Recipe]] = {}
     training = recipes(release)
     for recipe in training:
@@ -210,7 +204,7 @@ def value_unstated(release: PublishedFiles) -> Iterator[Seen]:
 
 def _family(recipe: Recipe, families: dict[frozenset[str], list[Recipe]]) -> frozenset[str]:
     """The keys of a file's family: its files share a name but for sizes and variants, and most keys; they lie in one tree."""
-    own = frozenset(_plain(key) for key in recipe.config.by_key if not _in_list(key))
+    own = frozenset(_plain(key) for key in recipe.config.by_key if not in_list(key))
     for keys, of in families.items():
         is_alike = len(keys & own) >= 0.8 * max(len(keys), len(own))
         if is_alike and _place(of[0]) == _place(recipe) and of[0].config.format == recipe.config.format:
@@ -224,37 +218,30 @@ def _place(recipe: Recipe) -> tuple[str, ...]:
     return (*top, re.split(r"[-_.]?(?<![a-z])\d", recipe.name.lower(), maxsplit=1)[0] or recipe.config.folder)
 
 
-def _in_list(key: str) -> bool:
-    return bool(re.search(r"\.\d+(\.|$)", key))
-
-
 def _plain(key: str) -> str:
     """A key without what only its spelling tells."""
     plain = key.lower().replace("-", "_")
     return {"gas": "gradient_accumulation_steps", "rotary_percent": "rotary_pct"}.get(plain, plain)
 
 
+def _stated_keys(recipe: Recipe) -> set[str]:
+    given = (key for key, value in recipe.config.by_key.items() if value.value is not None or key in recipe.values)
+    return {_plain(key) for key in given if not in_list(key)}
+
+
 def _against_siblings(siblings: list[Recipe], options: Options) -> Iterator[Seen]:
-    keys = [
-        {
-            _plain(key)
-            for key, value in recipe.config.by_key.items()
-            if not _in_list(key) and (value.value is not None or key in recipe.values)
-        }
-        for recipe in siblings
-    ]
+    keys = [_stated_keys(recipe) for recipe in siblings]
     counts = Counter(key for of in keys for key in of)
     common = sorted(key for key, count in counts.items() if count >= 0.75 * len(siblings) and _matters(key))
     stating: dict[str, list[Value]] = defaultdict(list)
     for value in (v for recipe in siblings for v in recipe.config.values):
         stating[_plain(value.key)].append(value)
     for recipe, own in zip(siblings, keys, strict=True):
+        path = recipe.config.path
         null = {_plain(key) for key, value in recipe.config.by_key.items() if value.value is None}
         missing = [key for key in common if key not in own | null]
         if not missing:
-            yield Agreement(
-                excerpt(recipe.config.path, "", f"states all {len(common)} settings that its siblings state")
-            )
+            yield Agreement(excerpt(path, "", f"states all {len(common)} settings that its siblings state"))
         for key in missing:
             found = options.get(key.rpartition(".")[2], [])
             if (
@@ -266,16 +253,10 @@ def _against_siblings(siblings: list[Recipe], options: Options) -> Iterator[Seen
             example = next(r for r, of in zip(siblings, keys, strict=True) if key in of)
             at = next(v for v in example.config.values if _plain(v.key) == key)
             known = found[:1] if len({o.default for o in found}) == 1 else []
-            yield Contradiction(
-                excerpt(recipe.config.path, at.key, "not stated"),
-                at.seen(),
-                *(o.seen() for o in known),
-                path=recipe.config.path,
-                key=at.key,
-                default="".join(f" ({o.default} in {o.path})" for o in known),
-                others=counts[key],
-                siblings=len(siblings) - 1,
-            )
+            default = "".join(f" ({o.default} in {o.path})" for o in known)
+            others = f"{counts[key]} of its {len(siblings) - 1}"
+            seen = (excerpt(path, at.key, "not stated"), at.seen(), *(o.seen() for o in known))
+            yield Contradiction(*seen, path=path, value=at, default=default, others=others)
 
 
 def _is_said_otherwise(key: str, own: set[str], common: list[str]) -> bool:
@@ -331,7 +312,8 @@ def _has_setting(name: str, recipe: Recipe) -> bool:
 
 @check(needs="settings files that come in pairs, such as NAME and NAME-deduped, and state their data's paths")
 def data_of_another_name(release: PublishedFiles) -> Iterator[Seen]:
-    """{path} is named {name}, {sibling} tells {word} apart by its name, and yet {key} {verb} {value!r}"""
+    """{recipe.config.path} is named {recipe.name}, {sibling.config.path} tells {word} apart by its name, and yet {at.key} {verb}
+    {at.text!r}"""
     training = [recipe for recipe in recipes(release) if _data_paths(recipe)]
     names = {recipe.name: recipe for recipe in training}
     words = Counter(
@@ -354,18 +336,9 @@ def data_of_another_name(release: PublishedFiles) -> Iterator[Seen]:
                 yield Agreement(path.seen())
                 continue
             at = next((p for p in _data_paths(recipe) if _has(p.text, word) == used), path)
-            yield Contradiction(
-                excerpt(recipe.config.path, "name", recipe.name),
-                at.seen(),
-                _data_paths(having[0])[0].seen(),
-                path=recipe.config.path,
-                name=recipe.name,
-                sibling=having[0].config.path,
-                word=word,
-                key=at.key,
-                verb="names" if used else "does not name it:",
-                value=at.text,
-            )
+            sibling, verb = having[0], "names" if used else "does not name it:"
+            seen = (excerpt(recipe.config.path, "name", recipe.name), at.seen(), _data_paths(sibling)[0].seen())
+            yield Contradiction(*seen, recipe=recipe, sibling=sibling, word=word, at=at, verb=verb)
 
 
 def _has(text: str, word: str) -> bool:

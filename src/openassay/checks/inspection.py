@@ -109,17 +109,14 @@ def merge_checks(of: dict[str, tuple[CheckAnswer, ...]]) -> tuple[CheckAnswer, .
     for check, several in rows.items():
         outcome = max((answer.outcome for answer in several), key=_OUTCOMES.index)
         why = "; ".join(dict.fromkeys(answer.why for answer in several if answer.why and answer.outcome == outcome))
-        merged.append(
-            CheckAnswer(
-                check=check, outcome=outcome, why=why, problems=tuple(p for answer in several for p in answer.problems),
-                looked_at=tuple(e for answer in several for e in answer.looked_at)[:6],
-            )
-        )  # fmt: skip
+        problems = tuple(problem for answer in several for problem in answer.problems)
+        looked_at = tuple(seen for answer in several for seen in answer.looked_at)[:6]
+        merged.append(CheckAnswer(check=check, outcome=outcome, why=why, problems=problems, looked_at=looked_at))
     return tuple(merged)
 
 
-def _in(artifact: str, place: Place) -> Place:
-    return replace(place, path=f"{artifact}: {place.path}")
+def _in(artifact: str, seen: Place) -> Place:
+    return replace(seen, path=f"{artifact}: {seen.path}")
 
 
 MAX_FINDINGS = 5

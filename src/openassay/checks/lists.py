@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import PurePosixPath
 
 from openassay.checks.check import Agreement, Contradiction, Seen, check
@@ -23,15 +23,14 @@ EMPTY = {
 
 @check(needs="a list of digests")
 def digest_malformed(release: PublishedFiles) -> Iterator[Seen]:
-    """{path}: the digest of {name} has {length} characters where the others have {usual}"""
+    """{odd.path}: the digest of {odd.name} has {length} characters where the others have {usual}"""
     for hashes in release.hashes:
         usual, count = Counter(len(hashed.digest) for hashed in hashes).most_common(1)[0]
-        odd = [hashed for hashed in hashes if len(hashed.digest) != usual] if count > 0.5 * len(hashes) else []
+        wrong = [hashed for hashed in hashes if len(hashed.digest) != usual] if count > 0.5 * len(hashes) else []
         example = next(hashed for hashed in hashes if len(hashed.digest) == usual)
-        for one in odd:
-            seen = (one.seen(), example.seen())
-            yield Contradiction(*seen, path=one.path, name=one.name, length=len(one.digest), usual=usual)
-        if not odd:
+        for odd in wrong:
+            yield Contradiction(odd.seen(), example.seen(), odd=odd, length=len(odd.digest), usual=usual)
+        if not wrong:
             yield Agreement(excerpt(hashes[0].path, "", f"{len(hashes)} digests of {usual} characters"))
 
 
@@ -60,8 +59,7 @@ def digest_twice(release: PublishedFiles) -> Iterator[Seen]:
         for one, two, first, second in wrong:
             yield Contradiction(one.seen(), two.seen(), path=one.path, first=first, second=second)
         if not wrong:
-            value = f"{len(hashes)} names, {len(by_digest)} different digests"
-            yield Agreement(excerpt(hashes[0].path, "", value))
+            yield Agreement(excerpt(hashes[0].path, "", f"{len(hashes)} names, {len(by_digest)} different digests"))
     for table in release.tables:
         step = table.column("step", "revision", "branch", "checkpoint")
         column = table.column("sha256", "digest", "hash", "blob", "etag", "md5", "oid")
@@ -106,7 +104,7 @@ def _indexed(config: Config) -> list[str]:
 
 @check(needs="files or list entries named NUMBER-of-NUMBER")
 def shard_missing(release: PublishedFiles) -> Iterator[Seen]:
-    """{where}: {missing} is missing between {first} and {last}"""
+    """{where}: {missing} is missing between {range_of}"""
     # A series must be whole. Only lists and folders that hold some of a series are asked.
     named = [(hashed.path, hashed.name, hashed.seen()) for hashes in release.hashes for hashed in hashes]
     for config in release.configs:
@@ -122,19 +120,18 @@ def shard_missing(release: PublishedFiles) -> Iterator[Seen]:
         lowest, highest, width = min(of), max(of), len(last)
         # n-of-N counts from 1 to N, from 0 to N - 1, or (as some do) from 0 to N
         end = int(last) if lowest == 1 or highest == int(last) else int(last) - 1
-        missing = [n for n in range(min(lowest, 1), max(end, highest) + 1) if n not in of]
+        whole = range(min(lowest, 1), max(end, highest) + 1)
+        if len(whole) - len(of) > max(10, len(of)):
+            continue  # a sample of a series
+        missing = [n for n in whole if n not in of]
         if not missing:
             yield Agreement(of[lowest], of[highest])
-        elif len(missing) <= max(10, len(of)):  # otherwise a sample of a series
+        else:
+            place = where or "the release's files"
             names = ", ".join(f"{head}{n:0{width}}-of-{last}{tail}" for n in missing[:3])
-            yield Contradiction(
-                of[lowest],
-                of[highest],
-                where=where or "the release's files",
-                missing=names + (f" and {len(missing) - 3} more" if len(missing) > 3 else ""),
-                first=f"{min(lowest, 1):0{width}}",
-                last=f"{end:0{width}}",
-            )
+            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+            range_of = f"{min(lowest, 1):0{width}} and {end:0{width}}"
+            yield Contradiction(of[lowest], of[highest], where=place, missing=names + more, range_of=range_of)
 
 
 @check(needs="a weights' index with at least one of the files that it names")
@@ -235,29 +232,20 @@ def checkpoint_list_has_gaps(release: PublishedFiles) -> Iterator[Seen]:
             continue
         gaps = [(b - a, one, two) for (a, one), (b, two) in pairwise(rows) if b - a > modal]
         if not gaps:
-            value = f"{len(rows)} rows, none farther apart than {modal}"
-            yield Agreement(excerpt(table.path, table.columns[step], value))
+            at = table.columns[step]
+            yield Agreement(excerpt(table.path, at, f"{len(rows)} rows, none farther apart than {modal}"))
             continue
         longest, one, two = max(gaps, key=lambda gap: gap[0])
-        claims = _cadence_claims(release, table, modal, longest)[:1]
-        yield Contradiction(
-            table.seen(one, step),
-            table.seen(two, step),
-            *claims,
-            path=table.path,
-            usual=usual,
-            all=len(rows) - 1,
-            modal=modal,
-            count=len(gaps),
-            first=one.cells[step].strip(),
-            second=two.cells[step].strip(),
-            claim="".join(f", though {claim.path} says {claim.value!r}" for claim in claims),
-        )
+        claims = [*islice(_cadence_claims(release, table, modal, longest), 1)]
+        seen = (table.seen(one, step), table.seen(two, step), *claims)
+        first, second = one.cells[step].strip(), two.cells[step].strip()
+        counts = {"usual": usual, "all": len(rows) - 1, "modal": modal, "count": len(gaps)}
+        claim = "".join(f", though {claim.path} says {claim.value!r}" for claim in claims)
+        yield Contradiction(*seen, path=table.path, first=first, second=second, claim=claim, **counts)
 
 
-def _cadence_claims(release: PublishedFiles, table: PublishedTable, modal: int, longest: int) -> list[Excerpt]:
+def _cadence_claims(release: PublishedFiles, table: PublishedTable, modal: int, longest: int) -> Iterator[Excerpt]:
     """Sentences such as `at minimum every 1000 steps` in documents that name the list."""
-    found = []
     for text in release.texts:
         if table.name not in "\n".join(text.lines):
             continue
@@ -265,8 +253,7 @@ def _cadence_claims(release: PublishedFiles, table: PublishedTable, modal: int, 
             claim = re.search(r"every\s+([\d,]+)\s+(?:\w+\s+)?steps", words)
             every = number(claim.group(1)) if claim else None
             if every is not None and modal <= every < longest:
-                found.append(text.seen(line))
-    return found
+                yield text.seen(line)
 
 
 def _is_one_training(table: PublishedTable, step: int) -> bool:

@@ -61,19 +61,6 @@ ITEMS = {".idx": weights.megatron_items, ".npy": weights.numpy_items, ".jsonl": 
 MAGIC = {b"%PDF": "pdf", b"PAR1": "parquet", b"ARROW1": "arrow", b"GGUF": "gguf", b"\x89HDF": "hdf5"}
 
 
-class _Budget:
-    """Counts the bytes that may still be read."""
-
-    def __init__(self, size: int) -> None:
-        self.left = size
-
-    def take(self, size: int) -> bool:
-        if size > self.left:
-            return False
-        self.left -= size
-        return True
-
-
 def read_release(root: Path, *, name: str = "") -> PublishedFiles:
     """Everything that the checks look at, from a folder or from one file."""
     root = root.resolve() if root.is_symlink() else root  # the one link that the user named
@@ -127,7 +114,7 @@ class _FileReader:
 
     def __init__(self, top: Path, files: tuple[File, ...], unreadable: dict[str, str]) -> None:
         self.top, self.files, self.unreadable = top, files, unreadable
-        self.budget = _Budget(MAX_READ)
+        self.left = MAX_READ
         self.configs: list[Config] = []
         self.texts: list[Text] = []
         self.tables: list[PublishedTable] = []
@@ -161,8 +148,9 @@ class _FileReader:
     def _text(self, file: File, most: int) -> str:
         if file.size_bytes > most:
             raise Unreadable(f"{file.size_bytes} bytes; at most {most} are read")
-        if not self.budget.take(file.size_bytes):
+        if file.size_bytes > self.left:
             raise Unreadable(f"not read: more than {MAX_READ} bytes in all")
+        self.left -= file.size_bytes
         with (self.top / file.path).open("rb") as opened:
             return _decoded(opened.read(most + 1))
 
@@ -199,7 +187,7 @@ class _FileReader:
         elif suffix in TEXTS or TEXT_NAMES.match(file.name):
             self._document(file, suffix)
         elif suffix in {".sha256", ".sha256sum", ".md5", ".sha1", ".sha512"} or file.name.upper().endswith("SUMS"):
-            self._hash_list(file.path, self._text(file, MAX_TEXT).splitlines())
+            self.hashes.extend(_hashes(file.path, self._text(file, MAX_TEXT).splitlines()))
         elif suffix in {".pdf", ".parquet", ".arrow", ".gguf", ".h5", ".onnx"}:
             head = self._head(file, 16)
             self.magic[file.path] = next((kind for mark, kind in MAGIC.items() if head.startswith(mark)), "unknown")
@@ -211,21 +199,14 @@ class _FileReader:
     def _document(self, file: File, suffix: str) -> None:
         if suffix == "" and not (TEXT_NAMES.match(file.name) or file.name.upper().endswith("SUMS")):
             return
-        known = bool(TEXT_NAMES.match(file.name))
-        if file.size_bytes > MAX_TEXT and not known:
+        if file.size_bytes > MAX_TEXT and not TEXT_NAMES.match(file.name):
             return  # a long .txt is data, not a document
-        text = self._text(file, MAX_TEXT)
-        lines = tuple(text.splitlines())
-        self._hash_list(file.path, list(lines))
+        lines = tuple(self._text(file, MAX_TEXT).splitlines())
+        self.hashes.extend(_hashes(file.path, lines))
         front, start, problem = settings.front_matter(file.path, lines)
         if problem:
             self.unreadable[f"{file.path} (front matter)"] = problem
         self.texts.append(Text(path=file.path, lines=lines, front=front, body_from=start))
-
-    def _hash_list(self, path: str, lines: list[str]) -> None:
-        found = _hashes(path, lines)
-        if found:
-            self.hashes.append(found)
 
     def _json(self, file: File) -> None:
         text = self._text(file, MAX_JSON)
@@ -281,12 +262,10 @@ class _FileReader:
             tree = ast.parse(text)
         except (SyntaxError, ValueError) as error:
             raise Unreadable(f"not Python 3: {str(error)[:120]}") from None
-        spdx, line = "", 0
-        for i, written in enumerate(text.splitlines()[:40]):
-            if found := re.search(r"SPDX-License-Identifier:\s*([^\s*][^*\n]*)", written):
-                spdx, line = found.group(1).strip().rstrip("-/ >"), i + 1
-                break
-        self.code.append(Code(path=file.path, tree=tree, spdx=spdx, spdx_line=line))
+        header = re.compile(r"SPDX-License-Identifier:\s*([^\s*][^*\n]*)")
+        named = ((i, found) for i, line in enumerate(text.splitlines()[:40], 1) if (found := header.search(line)))
+        spdx = next(((found.group(1).strip().rstrip("-/ >"), i) for i, found in named), ("", 0))
+        self.code.append(Code(path=file.path, tree=tree, spdx=spdx[0], spdx_line=spdx[1]))
 
     def _checkpoints(self) -> tuple[tuple[SavedWeights, ...], tuple[Movement, ...]]:
         groups: dict[tuple[str, int, str], list[str]] = defaultdict(list)
@@ -299,24 +278,21 @@ class _FileReader:
             pattern, count = (r"\d+", 0) if at < len(parts) - 1 else (rf"0*{step}(?!\d)", 1)
             family = "/".join([*parts[:at], re.sub(pattern, "#", parts[at], count=count)])
             groups[family, step, "/".join(parts[: at + 1])].append(path)
-        budget = _Budget(MAX_WEIGHTS)
-        made = []
+        made, left = [], MAX_WEIGHTS
         for (family, step, folder), paths in sorted(groups.items()):
             headers = self._headers(sorted(paths))
             size = sum(header.size_bytes for header in headers)
-            if not budget.take(size):
+            if size > left:
                 self.unreadable[folder] = f"{size} bytes of weights: not compared, more than {MAX_WEIGHTS} bytes in all"
                 continue
+            left -= size
             try:
                 digest = weights.content_digest(headers)
             except (OSError, ValueError) as error:
                 self.unreadable[folder] = f"the tensors cannot be read: {error}"
                 continue
-            tensors = {key: shape for header in headers for key, shape in header.shapes.items()}
             files = tuple(sorted(paths))
-            made.append(
-                SavedWeights(path=folder, family=family, step=step, files=files, sha256=digest, tensors=tensors)
-            )
+            made.append(SavedWeights(path=folder, family=family, step=step, files=files, sha256=digest))
         movements = []
         for earlier, later in itertools.pairwise(made):
             if earlier.family == later.family and earlier.step < later.step:
@@ -348,23 +324,23 @@ def _decoded(data: bytes) -> str:
     return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
 
 
-def _hashes(path: str, lines: list[str]) -> tuple[Hashed, ...]:
-    """A list of `name digest` or `digest  name`, where most lines are one."""
+def _hashes(path: str, lines: Iterable[str]) -> Iterator[tuple[Hashed, ...]]:
+    """The file's one list of `name digest` or `digest  name`, if most lines are one."""
     found: list[Hashed] = []
     others = 0
-    for i, line in enumerate(lines):
-        words = line.strip().split()
+    for number, line in enumerate(lines, 1):
+        words = line.split()
         if not words or words[0].startswith("#"):
             continue
-        pair = _pair(words)
-        if pair is None:
+        if pair := _pair(words):
+            found.append(Hashed(path=path, line=number, name=pair[0], digest=pair[1]))
+        else:
             others += 1
             if others > 20 and others > len(found):
-                return ()
-        else:
-            found.append(Hashed(path=path, line=i + 1, name=pair[0], digest=pair[1]))
+                return
     whole = sum(len(hashed.digest) in {32, 40, 56, 64, 96, 128} for hashed in found)
-    return tuple(found) if len(found) >= 2 and whole > len(found) / 2 and others <= len(found) / 4 else ()
+    if len(found) >= 2 and whole > len(found) / 2 and others <= len(found) / 4:
+        yield tuple(found)
 
 
 def _pair(words: list[str]) -> tuple[str, str] | None:

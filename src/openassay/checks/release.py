@@ -165,7 +165,6 @@ class PublishedTable(Placed):
 
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
-    line: int = 1
 
     def column(self, *names: str) -> int | None:
         """The first column with one of these names, whatever its case."""
@@ -225,7 +224,6 @@ class SavedWeights:
     files: tuple[str, ...]
     sha256: str
     """Of the tensors' names and bytes, however they are packed."""
-    tensors: dict[str, tuple[str, tuple[int, ...]]]
 
     def seen(self, value: str | None = None) -> Excerpt:
         """This checkpoint, to be cited."""
@@ -313,6 +311,11 @@ class PublishedFiles:
         return {file.path: file for file in self.files}
 
     @cached_property
+    def by_name(self) -> dict[str, str]:
+        """A path of each file's name."""
+        return {file.name: file.path for file in self.files}
+
+    @cached_property
     def folders(self) -> frozenset[str]:
         """Every folder that holds a file, at any depth."""
         return frozenset(str(parent) for file in self.files for parent in PurePosixPath(file.path).parents)
@@ -373,7 +376,7 @@ def tables_of(text: Text) -> list[PublishedTable]:
                 if len(cells) == len(columns):
                     rows.append(Row(line=below, cells=cells))
                 below += 1
-            found.append(PublishedTable(path=text.path, columns=columns, rows=tuple(rows), line=number))
+            found.append(PublishedTable(path=text.path, columns=columns, rows=tuple(rows)))
     return found
 
 

@@ -28,11 +28,6 @@ class Result:
     evidence: Excerpt
 
     @property
-    def same_question(self) -> tuple[str, int | None, str, str, str]:
-        """What must give one answer."""
-        return (self.model.lower(), self.step, self.task, self.metric, self.shots)
-
-    @property
     def base(self) -> str:
         """The metric without the filter that the evaluation harness adds after a comma."""
         return self.metric.partition(",")[0]
@@ -93,7 +88,6 @@ def _sheet(path: str, document: dict[str, Any]) -> Iterator[Sheet]:
     model, revision = str(named.get("pretrained") or document.get("model_name") or ""), str(named.get("revision") or "")
     if not model:
         return
-    step = step_of(revision)
     own_shots = _mapping(document.get("n-shot"))
     shots = _short(settings.get("num_fewshot"))
     setup = (
@@ -104,7 +98,7 @@ def _sheet(path: str, document: dict[str, Any]) -> Iterator[Sheet]:
     results = [
         Result(
             model=f"{model}@{revision}",
-            step=step,
+            step=step_of(revision),
             task=task,
             metric=metric,
             value=as_number(value),
@@ -116,7 +110,7 @@ def _sheet(path: str, document: dict[str, Any]) -> Iterator[Sheet]:
         if isinstance(value, (int, float)) and not isinstance(value, bool)
     ]
     if results:
-        yield Sheet(path, model, step, str((shots, *setup)), tuple(results))
+        yield Sheet(path, model, step_of(revision), str((shots, *setup)), tuple(results))
 
 
 def _short(value: Any) -> str:
@@ -199,7 +193,8 @@ def results_disagree(release: PublishedFiles) -> Iterator[Seen]:
     known = sheets(release)
     seen: dict[tuple[object, ...], Result] = {}
     for result in (result for sheet in known for result in sheet.results):
-        first = seen.setdefault(result.same_question, result)
+        question = (result.model.lower(), result.step, result.task, result.metric, result.shots)
+        first = seen.setdefault(question, result)
         one, two = first.evidence, result.evidence
         if first is result or (one.path, one.key, one.line) == (two.path, two.key, two.line):
             continue
@@ -269,15 +264,9 @@ def _cell(table: PublishedTable, row: Row, i: int, sheet: Sheet) -> Iterator[See
     if fitting is not None:
         yield Agreement(table.seen(row, i), fitting.evidence)
     elif len(finite) == len(of):
-        yield Contradiction(
-            table.seen(row, i),
-            *(r.evidence for r in of),
-            task=of[0].task,
-            metric=" or ".join(r.metric for r in of),
-            model=sheet.model,
-            first=written,
-            second=", ".join(f"{own:.4g}" for _, own in finite),
-        )
+        seen, metrics = (table.seen(row, i), *(r.evidence for r in of)), " or ".join(r.metric for r in of)
+        second = ", ".join(f"{own:.4g}" for _, own in finite)
+        yield Contradiction(*seen, task=of[0].task, metric=metrics, model=sheet.model, first=written, second=second)
 
 
 def _is_near(first: Result, second: Result) -> bool:

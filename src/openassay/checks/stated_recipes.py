@@ -49,6 +49,11 @@ def canonical(key: str) -> str | None:
     return _CANONICAL.get(word)
 
 
+def in_list(key: str) -> bool:
+    """True for the key of something inside a list."""
+    return bool(re.search(r"\.\d+(\.|$)", key))
+
+
 def canonical_header(words: str) -> str | None:
     """Our name of a table's column or row head; None for an unknown one."""
     plain = re.sub(r"[*`_]+(?=\s|$)|(?<!\w)[*`_]+", "", words).strip().rstrip(":").lower()
@@ -103,7 +108,7 @@ def stated(config: Config) -> dict[str, Value]:
     """Our name to the one value that a file gives it; a name with several different values is left out."""
     several: dict[str, list[Value]] = defaultdict(list)
     for value in config.values:
-        if _ELSEWHERE.search(value.key) or re.search(r"\.\d+(\.|$)", value.key):
+        if _ELSEWHERE.search(value.key) or in_list(value.key):
             continue
         name = canonical(value.key)
         if value.leaf == "betas" and isinstance(value.value, tuple) and len(value.value) == 2:
@@ -128,7 +133,7 @@ def stated(config: Config) -> dict[str, Value]:
 
 def _gpus(config: Config) -> Value | None:
     for line, comment in config.comments:
-        if found := re.search(r"\b(?:trained|train|run)\s+on\s+(\d+)\s*(?:x\s*)?gpus?\b", comment, re.IGNORECASE):
+        if found := re.search(r"\b(?:trained|train|run)\s+on\s+(\d{1,9})\s*(?:x\s*)?gpus?\b", comment, re.IGNORECASE):
             return Value(path=config.path, line=line, key="comment", value=int(found.group(1)), text=comment)
     return None
 
@@ -166,16 +171,11 @@ def _length(recipe: Recipe) -> Value | None:
 def _batch(recipe: Recipe) -> tuple[float, tuple[Excerpt, ...]] | None:
     """Sequences in a step: stated as a whole, or per device with the number of devices."""
     config = recipe.config
+    is_neox = config.format == "yaml" and "train-iters" in config.by_key  # its train_batch_size is the whole one
     whole = (
         [v for v in config.values if v.word in {"global_train_batch_size", "global_batch_size"}]
         or [v for v in config.values if re.fullmatch(r"train(ing)?_(input|data)\.batch_size", v.key)]
-        or [
-            v  # DeepSpeed: train_batch_size is the whole one
-            for v in config.values
-            if v.key.replace("-", "_") == "train_batch_size"
-            and config.format == "yaml"
-            and "train-iters" in config.by_key
-        ]
+        or [v for v in config.values if is_neox and v.key.replace("-", "_") == "train_batch_size"]
     )
     if len(whole) == 1 and (size := whole[0].number) is not None and size >= 1:
         return size, (whole[0].seen(),)

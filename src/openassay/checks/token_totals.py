@@ -167,25 +167,23 @@ def _is_about(text: Text, of: Known, release: PublishedFiles) -> bool:
     return any(name in "\n".join(text.lines) for name in names)
 
 
+_CELL = re.compile(r"~?\s*([\d.,]+)\s*([kKmMbBtT]|million|billion|trillion)?\s*(tokens)?", re.IGNORECASE)
+
+
+def _counts_tokens(head: str) -> bool:
+    named = re.fullmatch(r"(training\s+)?tokens\s*(\(\w+\))?", head.strip("* "), re.IGNORECASE)
+    return named is not None or canonical_header(head) == "tokens"
+
+
 def _in_tables(text: Text, of: Known) -> Iterator[Seen]:
     for table in tables_of(text):
-        tokens_column = re.compile(r"(training\s+)?tokens\s*(\(\w+\))?", re.IGNORECASE)
-        named = (
-            i
-            for i, column in enumerate(table.columns)
-            if canonical_header(column) == "tokens" or tokens_column.fullmatch(column.strip("* "))
-        )
-        at = next(named, 0)
+        at = next((i for i, column in enumerate(table.columns) if _counts_tokens(column)), 0)
         if at == 0:
             continue
         unit = re.search(r"\((B|T|M|billions?|trillions?|millions?)\)", table.columns[at], re.IGNORECASE)
         for row in table.rows:
             recipe = subject_of(row.cells[0], [recipe for recipe, _ in of])
-            cell = re.fullmatch(
-                r"~?\s*([\d.,]+)\s*([kKmMbBtT]|million|billion|trillion)?\s*(tokens)?",
-                row.cells[at].strip("* "),
-                re.IGNORECASE,
-            )
+            cell = _CELL.fullmatch(row.cells[at].strip("* "))
             if recipe is None or not cell:
                 continue
             written = cell.group(2) or (unit.group(1).rstrip("s") if unit else "")
@@ -206,7 +204,7 @@ def _in_names(release: PublishedFiles, known: Known) -> Iterator[Seen]:
     named += [(cell, table.seen(row)) for table in release.tables for row in table.rows for cell in row.cells]
     seen_parts = set()
     for part, at in named:
-        found = re.search(r"step[-_]?(\d+)[-_]tokens[-_]?(\d+(?:\.\d+)?)([kKMBT])\b", part)
+        found = re.search(r"step[-_]?(\d{1,12})[-_]tokens[-_]?(\d+(?:\.\d+)?)([kKMBT])\b", part)
         if not found or found.group() in seen_parts:
             continue
         seen_parts.add(found.group())

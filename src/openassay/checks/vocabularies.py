@@ -33,7 +33,7 @@ def _named_tokenizer(config: Config, release: PublishedFiles) -> Tokenizer | Non
     needs="a model's settings and its tokenizer in one folder, or a training that names a tokenizer file that is there"
 )
 def special_token_elsewhere(release: PublishedFiles) -> Iterator[Seen]:
-    """{path} gives {key} {given}, but in {tokenizer} {token!r} has the id {found}"""
+    """{value.path} gives {value.key} {given}, but in {tokenizer.path} {token!r} has the id {found}"""
     for tokenizer in release.tokenizers:
         beside = [c for c in release.configs if _is_beside(c, tokenizer)]
         if any("model_type" in config.by_key or "eos_token_id" in config.by_key for config in beside):
@@ -64,15 +64,9 @@ def _special_token(kind: str, tokenizer: Tokenizer, beside: list[Config]) -> Ite
     if found in ids:
         yield Agreement(given[0].seen(), at)
     elif ids:
+        seen, value = [v.seen() for v in given], given[0]
         yield Contradiction(
-            *(value.seen() for value in given),
-            at,
-            path=given[0].path,
-            key=key,
-            given=given[0].text,
-            tokenizer=tokenizer.path,
-            token=named.value,
-            found=found,
+            *seen, at, value=value, given=value.text, tokenizer=tokenizer, token=named.value, found=found
         )
 
 
@@ -91,18 +85,9 @@ def _end_of_text(value: Value, tokenizer: Tokenizer) -> Iterator[Seen]:
         or re.search(r"(?i)pad|unk|bos|start|ip_address|email|phone", meant)
     ):
         token, found = ends[0]
-        other = "" if meant is None else f" ({value.value} is {meant!r})"
+        given = str(value.value) if meant is None else f"{value.value} ({value.value} is {meant!r})"
         at = excerpt(tokenizer.path, token, str(found))
-        yield Contradiction(
-            value.seen(),
-            at,
-            path=value.path,
-            key=value.key,
-            given=f"{value.value}{other}",
-            tokenizer=tokenizer.path,
-            token=token,
-            found=found,
-        )
+        yield Contradiction(value.seen(), at, value=value, given=given, tokenizer=tokenizer, token=token, found=found)
 
 
 @check(needs="two settings files that name one tokenizer and give its special tokens' ids")
@@ -127,7 +112,7 @@ def one_tokenizer_two_ends(release: PublishedFiles) -> Iterator[Seen]:
 
 @check(needs="a model's or a training's vocabulary size, and its tokenizer's file")
 def vocabulary_too_small(release: PublishedFiles) -> Iterator[Seen]:
-    """{value.path}: {value.key} is {value.text}, but {tokenizer} has ids up to {largest}"""
+    """{value.path}: {value.key} is {value.text}, but {tokenizer.path} has ids up to {largest}"""
     # The embedding has a row for every id that the tokenizer can give.
     for tokenizer in release.tokenizers:
         for config in release.configs:
@@ -152,7 +137,7 @@ def _against_largest(stated: Value, rows: Value, tokenizer: Tokenizer) -> Iterat
     if rows.number is not None and largest < rows.number:
         yield Agreement(stated.seen(), at)
     elif rows.number is not None:
-        yield Contradiction(rows.seen(), at, value=rows, tokenizer=tokenizer.path, largest=largest)
+        yield Contradiction(rows.seen(), at, value=rows, tokenizer=tokenizer, largest=largest)
 
 
 _EMBEDDING = re.compile(r"(^|\.)(embed_tokens|wte|embed_in|word_embeddings|tok_embeddings)\.weight$")

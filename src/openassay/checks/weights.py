@@ -18,7 +18,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,15 +112,12 @@ _STORAGES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Stored:
+class _Stored(NamedTuple):
     dtype: str
     key: str
-    count: int
 
 
-@dataclass(frozen=True)
-class _Tensor:
+class _Tensor(NamedTuple):
     storage: _Stored
     offset: int
     shape: tuple[int, ...]
@@ -141,27 +138,23 @@ def _rebuilt(storage: Any, offset: Any = 0, shape: Any = (), stride: Any = (), *
     return _Tensor(storage, int(offset), tuple(int(n) for n in shape), tuple(int(n) for n in stride))
 
 
-def _parameter(data: Any = None, *_: Any) -> Any:
-    return data
+_KNOWN: dict[tuple[str, str], Any] = {
+    ("torch._utils", "_rebuild_tensor_v2"): _rebuilt,
+    ("torch._utils", "_rebuild_parameter"): lambda data=None, *_: data,
+    ("collections", "OrderedDict"): OrderedDict,
+    **{(module, name): dtype for module in ("torch", "torch.storage") for name, dtype in _STORAGES.items()},
+}
 
 
 class _Index(pickle._Unpickler):
     """Reads only where tensors lie: every name in the file stands for one of the harmless things above."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _rebuilt
-        if (module, name) == ("torch._utils", "_rebuild_parameter"):
-            return _parameter
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
-        if module in {"torch", "torch.storage"} and name in _STORAGES:
-            return _STORAGES[name]
-        return _Opaque
+        return _KNOWN.get((module, name), _Opaque)
 
     def persistent_load(self, pid: Any) -> Any:
         if isinstance(pid, tuple) and len(pid) >= 5 and pid[0] == "storage" and isinstance(pid[1], str):
-            return _Stored(pid[1], str(pid[2]), int(pid[4]))
+            return _Stored(pid[1], str(pid[2]))
         return _Opaque()
 
 
@@ -214,12 +207,11 @@ def _named_tensors(top: Any) -> Iterator[tuple[str, _Tensor]]:
 
 
 def _contiguous(tensor: _Tensor) -> bool:
-    wanted = 1
-    for length, stride in zip(reversed(tensor.shape), reversed(tensor.stride), strict=False):
-        if length != 1 and stride != wanted:
-            return False
-        wanted *= length
-    return len(tensor.shape) == len(tensor.stride)
+    wanted = [math.prod(tensor.shape[i + 1 :]) for i in range(len(tensor.shape))]
+    return len(tensor.stride) == len(wanted) and all(
+        length == 1 or stride == next_of
+        for length, stride, next_of in zip(tensor.shape, tensor.stride, wanted, strict=True)
+    )
 
 
 def content_digest(headers: list[Header]) -> str:
@@ -316,9 +308,8 @@ def megatron_items(path: Path, name: str, most: int) -> Items | None:
         sizes = np.frombuffer(file.read(read * 4), "<i4").astype(np.int64)
     if (sizes < 0).any():
         raise Unreadable("a Megatron index with items of negative length")
-    problem = ""
     data = path.with_suffix(".bin")
-    first_digest, set_digest, num_first = "", None, 0
+    problem, first_digest, set_digest, num_first = "", "", None, 0
     length = int(sizes[0]) if len(sizes) and (sizes == sizes[0]).all() and read == count else None
     if data.is_file() and not data.is_symlink():
         size, width = data.stat().st_size, _MEGATRON[code]
@@ -399,8 +390,7 @@ def jsonl_items(path: Path, name: str, most: int) -> Items | None:
             except (ValueError, RecursionError):
                 where = f"line {number + 1}" if number else "its first line"
                 raise Unreadable(f"{where} is not JSON") from None
-            named = (entry[key] for key in ("token_ids", "input_ids") if isinstance(entry, dict) and key in entry)
-            tokens = next(named, None)
+            tokens = entry.get("token_ids", entry.get("input_ids")) if isinstance(entry, dict) else None
             if not isinstance(tokens, list):
                 return None
             written = json.dumps(tokens).encode()

@@ -63,14 +63,9 @@ def yaml_readers_differ(release: PublishedFiles) -> Iterator[Seen]:
             if (key, value.text) not in told:
                 told.add((key, value.text))
                 first, second = _kind(one), _kind(two)
-                yield Contradiction(
-                    value.seen(f"{value.text} (YAML 1.1: {first})"),
-                    value.seen(f"{value.text} (YAML 1.2: {second})"),
-                    at=value,
-                    first=first,
-                    second=second,
-                    note=_note(value, config, release) if isinstance(one, str) else "",
-                )
+                shown = (f"{value.text} (YAML 1.1: {first})", f"{value.text} (YAML 1.2: {second})")
+                note = _note(value, config, release) if isinstance(one, str) else ""
+                yield Contradiction(*map(value.seen, shown), at=value, first=first, second=second, note=note)
         if plain and not told:
             yield Agreement(excerpt(config.path, "", "every plain scalar has one reading"))
 
