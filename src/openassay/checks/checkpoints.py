@@ -128,7 +128,7 @@ def moved_without_learning(release: PublishedFiles) -> Iterator[Seen]:
 
 @check(needs="a number of checkpoints in a document, and settings that say when they are saved")
 def checkpoints_claimed_and_saved(release: PublishedFiles) -> Iterator[Seen]:
-    """{text.path} speaks of {claimed} checkpoints, the settings of {path} save {saved}"""
+    """{text.path} speaks of {claimed} checkpoints, but the settings in {path} save {saved}"""
     counts = [count for recipe in recipes(release) if (count := _num_saved(recipe))]
     if len({saved for saved, _ in counts}) != 1:
         return
@@ -154,7 +154,7 @@ def checkpoints_claimed_and_saved(release: PublishedFiles) -> Iterator[Seen]:
 
 
 def _num_saved(recipe: Recipe) -> tuple[int, tuple[Excerpt, ...]] | None:
-    """How many checkpoints GPT-NeoX saves: every `checkpoint-factor` steps and at `extra-save-iters`."""
+    """How often GPT-NeoX saves, every `checkpoint-factor` steps and at `extra-save-iters`; and the places that say so."""
     keys = {key.replace("-", "_"): value for key, value in recipe.config.by_key.items()}
     every, steps, extra = keys.get("checkpoint_factor"), keys.get("train_iters"), keys.get("extra_save_iters")
     if every is None or steps is None:
@@ -172,8 +172,8 @@ def _num_saved(recipe: Recipe) -> tuple[int, tuple[Excerpt, ...]] | None:
 
 @check(needs="tokenised data of one length, and one sequence length in the settings")
 def items_of_another_length(release: PublishedFiles) -> Iterator[Seen]:
-    """{items.path} holds items of {items.length} tokens; {value.path} trains on {sequence}, which needs {sequence} or one
-    more"""
+    """{items.path} holds items of {items.length} tokens; {value.path} trains on sequences of {sequence}, which need items of
+    {sequence} tokens or one more"""
     # One token more serves the shifted labels.
     lengths: dict[int, Value] = {}
     for recipe in recipes(release):

@@ -269,7 +269,7 @@ def _fire(script: Code, options: Options) -> None:
     name = dotted_name(target) if target is not None else ""
     function = next((f for f in script.tree.body if isinstance(f, ast.FunctionDef) and f.name == name), None)
     if function is None:
-        options.unknown("what fire is given is not plain")
+        options.unknown("the function that it gives to fire is not found")
         return
     arguments = function.args
     if arguments.kwarg is not None:
@@ -318,7 +318,7 @@ _OTHERS = (
 
 
 def _beyond(reached: list[Code], options: Options) -> None:
-    """Ways of taking options that are not read here; and a parser that is handed to another package's function."""
+    """Note ways of taking options that are not read here, and a parser that is handed to another package's function."""
     local = {f.name for code in reached for f in ast.walk(code.tree) if isinstance(f, (ast.FunctionDef, ast.ClassDef))}
     for code in reached:
         parsers = {

@@ -124,14 +124,13 @@ class Call:
     is_module: bool
 
 
-_BEFORE = {"sudo", "time", "nohup", "env"}
 _LAUNCHERS = {"torchrun", "deepspeed", "accelerate", "horovodrun", "mpirun", "colossalai"}
 
 
 def called(command: Command, release: PublishedFiles) -> Call | None:
     """The script that a command starts; None where it starts none, or where that is not plain."""
     words = list(command.words)
-    while words and (re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*=\S*", words[0]) or words[0] in _BEFORE):
+    while words and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*=\S*|sudo|time|nohup|env", words[0]):
         words.pop(0)
     if not words:
         return None
@@ -348,7 +347,7 @@ def _resolved(path: str, folder: str) -> str | None:
 
 @check(needs="to be asked for (--links): addresses are looked up only then")
 def link_dead(release: PublishedFiles) -> Iterator[Seen]:
-    """{link.text.path}:{link.line} links {link.url}, which its server says is gone ({link.status}, asked on {link.date})"""
+    """{link.text.path}:{link.line} links to {link.url}, which is gone (status {link.status} on {link.date})"""
     # 404 and 410 are dead; everything else is not known.
     for link in release.links or ():
         seen = link.text.seen(link.line, link.url, "link")

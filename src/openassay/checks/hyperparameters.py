@@ -190,7 +190,7 @@ Options = dict[str, list[Option]]
 
 @check(needs="settings files of one family, of which some state what others do not, or the code with its defaults")
 def value_unstated(release: PublishedFiles) -> Iterator[Seen]:
-    """{path} does not state {value.key}: it is left to the code's default{default}; {others} sibling files state it"""
+    """{path} does not state {value.key}, so the code's default{default} applies; {others} sibling files state it"""
     families: dict[frozenset[str], list[Recipe]] = {}
     training = recipes(release)
     for recipe in training:
@@ -312,8 +312,8 @@ def _has_setting(name: str, recipe: Recipe) -> bool:
 
 @check(needs="settings files that come in pairs, such as NAME and NAME-deduped, and state their data's paths")
 def data_of_another_name(release: PublishedFiles) -> Iterator[Seen]:
-    """{recipe.config.path} is named {recipe.name}, {sibling.config.path} tells {word} apart by its name, and yet {at.key} {verb}
-    {at.text!r}"""
+    """{recipe.config.path} is named {recipe.name}, {with_it} {word!r}, but {at.key} is {at.text!r}; other files, such as
+    {sibling.config.path}, have {word!r} in both or in neither"""
     training = [recipe for recipe in recipes(release) if _data_paths(recipe)]
     names = {recipe.name: recipe for recipe in training}
     words = Counter(
@@ -336,9 +336,9 @@ def data_of_another_name(release: PublishedFiles) -> Iterator[Seen]:
                 yield Agreement(path.seen())
                 continue
             at = next((p for p in _data_paths(recipe) if _has(p.text, word) == used), path)
-            sibling, verb = having[0], "names" if used else "does not name it:"
-            seen = (excerpt(recipe.config.path, "name", recipe.name), at.seen(), _data_paths(sibling)[0].seen())
-            yield Contradiction(*seen, recipe=recipe, sibling=sibling, word=word, at=at, verb=verb)
+            with_it = "without" if used else "with"
+            seen = (excerpt(recipe.config.path, "name", recipe.name), at.seen(), _data_paths(having[0])[0].seen())
+            yield Contradiction(*seen, recipe=recipe, sibling=having[0], word=word, at=at, with_it=with_it)
 
 
 def _has(text: str, word: str) -> bool:

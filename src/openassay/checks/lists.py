@@ -36,28 +36,28 @@ def digest_malformed(release: PublishedFiles) -> Iterator[Seen]:
 
 @check(needs="a list of digests of numbered files")
 def digest_twice(release: PublishedFiles) -> Iterator[Seen]:
-    """{path}: {first} and {second} have one digest"""
+    """{path}: {problem}"""
     # Files of one numbered series, or checkpoints of different steps, hold different things.
     for hashes in release.hashes:
         by_digest: dict[str, list[Hashed]] = defaultdict(list)
         names: dict[str, Hashed] = {}
-        wrong: list[tuple[Hashed, Hashed, str, str]] = []
+        wrong: list[tuple[Hashed, Hashed, str]] = []
         for hashed in hashes:
             digest = hashed.digest.lower()
             if digest not in EMPTY:
                 by_digest[digest].append(hashed)
             other = names.setdefault(hashed.name, hashed)
             if other.digest.lower() != digest:
-                second = f"line {hashed.line}, which is the same name, cannot"
-                wrong.append((other, hashed, f"{hashed.name} (line {other.line})", second))
+                problem = f"{hashed.name} has one digest in line {other.line} and another in line {hashed.line}"
+                wrong.append((other, hashed, problem))
         wrong += [
-            (one, two, one.name, two.name)
+            (one, two, f"{one.name} and {two.name} have the same digest")
             for of in by_digest.values()
             for one, two in pairwise(of)
             if one.name != two.name and re.sub(r"\d+", "#", one.name) == re.sub(r"\d+", "#", two.name)
         ]
-        for one, two, first, second in wrong:
-            yield Contradiction(one.seen(), two.seen(), path=one.path, first=first, second=second)
+        for one, two, problem in wrong:
+            yield Contradiction(one.seen(), two.seen(), path=one.path, problem=problem)
         if not wrong:
             yield Agreement(excerpt(hashes[0].path, "", f"{len(hashes)} names, {len(by_digest)} different digests"))
     for table in release.tables:
@@ -87,7 +87,7 @@ def _table_of_digests(table: PublishedTable, step: int, digest: int) -> Iterator
         if len(known) == 2 and max(known) > 1:
             wrong = True
             seen = (table.seen(other, digest), table.seen(row, digest))
-            yield Contradiction(*seen, path=table.path, first=f"step {one}", second=f"step {two}")
+            yield Contradiction(*seen, path=table.path, problem=f"step {one} and step {two} have the same digest")
     if first and not wrong:
         yield Agreement(excerpt(table.path, table.columns[digest], f"{len(first)} different digests"))
 
@@ -169,7 +169,7 @@ def _repeated(table: PublishedTable, column: int) -> tuple[int, list[tuple[Row, 
 
 @check(needs="a table with a column of addresses")
 def address_twice(release: PublishedFiles) -> Iterator[Seen]:
-    """{table.path}: line {first.line} and line {second.line} give one address, {url}"""
+    """{table.path}: line {first.line} and line {second.line} give the same address, {url}"""
     for table in release.tables:
         column = _url_column(table)
         if column is None:
@@ -219,7 +219,7 @@ def step_against_address(release: PublishedFiles) -> Iterator[Seen]:
 
 @check(needs="a table of at least 10 steps, most of them at one distance")
 def checkpoint_list_has_gaps(release: PublishedFiles) -> Iterator[Seen]:
-    """{path}: {usual} of {all} rows follow each other after {modal} steps, but {count} gaps are longer; the longest is from
+    """{path}: {usual} of {all} neighbouring rows are {modal} steps apart, but {count} gaps are longer; the longest is from
     {first} to {second}{claim}"""
     for table, step, _ in _step_tables(release):
         rows = [(int(n), row) for row in table.rows if (n := number(row.cells[step])) is not None]

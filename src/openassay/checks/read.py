@@ -85,7 +85,7 @@ def _files(top: Path, unreadable: dict[str, str]) -> Iterator[File]:
             path = f"{inside}/{entry.name}" if inside else entry.name
             if not path.isprintable():
                 path = path.encode("unicode_escape", "backslashreplace").decode()
-                unreadable[path] = "an odd name"
+                unreadable[path] = "its name has characters that cannot be printed"
                 continue
             if entry.is_symlink():
                 continue

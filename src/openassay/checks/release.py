@@ -232,7 +232,7 @@ class SavedWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class Movement:
-    """How far the weights moved between two checkpoints that follow each other."""
+    """The distance of the weights between two checkpoints that follow each other."""
 
     earlier: SavedWeights
     later: SavedWeights

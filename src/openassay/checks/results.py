@@ -169,7 +169,7 @@ def _out_of_range(result: Result, by_place: dict[tuple[str, str], float | None],
     """Why a result cannot be; empty where it can. `fractions`: the file's other shares lie between 0 and 1."""
     value = result.value
     if value is None:
-        return "is no finite number"
+        return "is not a finite number"
     if result.base.endswith("_stderr") or result.base == "stderr":
         if value < 0:
             return "is a negative error"
@@ -179,12 +179,12 @@ def _out_of_range(result: Result, by_place: dict[tuple[str, str], float | None],
         return f"cannot be the error of {centre:g}" if impossible else ""
     if _UNIT.match(result.metric):
         if value < 0:
-            return "no share can be"
+            return "is impossible for a share"
         if value > 100:
-            return "no share can be, not even in per cent"
+            return "is impossible for a share, even in per cent"
         if value > 1 and fractions:
             return "is more than one, in a file whose other shares are fractions"
-    return "no perplexity can be" if _PERPLEXITY.match(result.metric) and value < 1 else ""
+    return "is impossible for a perplexity" if _PERPLEXITY.match(result.metric) and value < 1 else ""
 
 
 @check(needs="the same model, task and metric in two places")

@@ -92,7 +92,7 @@ def _end_of_text(value: Value, tokenizer: Tokenizer) -> Iterator[Seen]:
 
 @check(needs="two settings files that name one tokenizer and give its special tokens' ids")
 def one_tokenizer_two_ends(release: PublishedFiles) -> Iterator[Seen]:
-    """{first.path} and {second.path} name one tokenizer, {tokenizer}, but give {key} {first.text} and {second.text}"""
+    """{first.path} and {second.path} name the same tokenizer, {tokenizer}, but give {key} {first.text} and {second.text}"""
     # One tokenizer has one end of text.
     keys = {"tokenizer.identifier", "tokenizer.name", "tokenizer_name_or_path"}
     for key in ("eos_token_id", "pad_token_id", "bos_token_id"):

@@ -345,7 +345,7 @@ def numpy_items(path: Path, name: str, most: int) -> Items | None:
             raise Unreadable("a .npy file that is cut off")
         length = int.from_bytes(raw, "little")
         if length > 65536:
-            raise Unreadable("a .npy file with an endless header")
+            raise Unreadable("a .npy file with a header that is too long")
         try:
             header = ast.literal_eval(file.read(length).decode("latin-1"))
             dtype = np.dtype(header["descr"])
