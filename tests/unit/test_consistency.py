@@ -99,7 +99,7 @@ CASES: dict[str, tuple[Files, Files, str]] = {
         {"config.json": MODEL, "model.safetensors": safetensors(**{"model.embed_tokens.weight": np.zeros((5, 3), np.float32)})},
         {"config.json": MODEL, "model.safetensors": safetensors(**{"model.embed_tokens.weight": np.zeros((4, 3), np.float32)})}, "has 5 rows",
     ),
-    "vocabulary_not_divisible": ({"a.yaml": OLMO.replace("50304", "50200")}, {"a.yaml": OLMO}, "smaller than 50280"),
+    "vocabulary_not_divisible": ({"a.yaml": OLMO.replace("50304", "50200")}, {"a.yaml": OLMO}, "is smaller than model.vocab_size 50280"),
     "checkpoints_alike": (steps(WEIGHTS, **{"step2000/model.safetensors": safetensors(w=WEIGHTS)}), steps(WEIGHTS + np.float16(0.01)), "hold the same weights"),
     "too_far_for_its_learning_rate": (
         {"tiny.yml": NEOX, "step0/model.safetensors": safetensors(w=WEIGHTS), "step2/model.safetensors": safetensors(w=WEIGHTS + np.float16(0.5))},
@@ -121,7 +121,7 @@ CASES: dict[str, tuple[Files, Files, str]] = {
         {"pythia-70m.yml": NEOX, "a.json": harness("org/pythia-70m", 0, many()), "b.json": harness("org/pythia-70m", 1, many())}, "step 0 and step 1 differ",
     ),
     "digest_malformed": ({"hashes.txt": shards([*DIGESTS[:3], DIGESTS[3][:-1]])}, {"hashes.txt": shards(DIGESTS)}, "has 63 characters"),
-    "digest_twice": ({"hashes.txt": shards([*DIGESTS[:3], DIGESTS[0]])}, {"hashes.txt": shards(DIGESTS)}, "have one digest"),
+    "digest_twice": ({"hashes.txt": shards([*DIGESTS[:3], DIGESTS[0]])}, {"hashes.txt": shards(DIGESTS)}, "have the same digest"),
     "shard_missing": ({"hashes.txt": shards(DIGESTS[:3], (0, 1, 3))}, {"hashes.txt": shards(DIGESTS)}, "data-00002-of-00003.bin is missing"),
     "index_names_absent_file": (
         {"model.safetensors.index.json": {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}, "model-1.safetensors": safetensors(a=WEIGHTS)},

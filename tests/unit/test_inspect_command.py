@@ -14,7 +14,7 @@ from releases.stages import SETTINGS
 
 from openassay import cli
 from openassay.checks.check import answer
-from openassay.checks.documentation import LinkDead
+from openassay.checks.documentation import link_dead
 from openassay.checks.links import ask_links, status_of
 from openassay.checks.read import read_release
 from openassay.core.types import InspectRecord
@@ -127,7 +127,7 @@ def test_a_target_is_inspected_where_it_was_fetched(
 def test_links_are_asked_only_when_wanted_and_only_gone_is_gone(tmp_path: Path) -> None:
     text = "[a](https://a.org/x) and https://b.org/y. <https://c.org> `https://localhost/z` https://a.org/x\n"
     release = read_release(write(tmp_path, {"README.md": text}))
-    assert answer(LinkDead(), release).outcome == "cannot be asked"
+    assert answer(link_dead, release).outcome == "cannot be asked"
     said: dict[str, tuple[int | None, str]] = {
         "https://a.org/x": (404, ""),
         "https://b.org/y": (503, "status 503"),
@@ -137,7 +137,7 @@ def test_links_are_asked_only_when_wanted_and_only_gone_is_gone(tmp_path: Path) 
     assert [link.url for link in links] == list(said)
     from dataclasses import replace
 
-    found = answer(LinkDead(), replace(release, links=links))
+    found = answer(link_dead, replace(release, links=links))
     (problem,) = found.problems
     assert "https://a.org/x" in problem.message
     assert "404" in problem.message

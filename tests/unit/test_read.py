@@ -17,12 +17,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from releases.small import NEOX, megatron, release, safetensors, write
+from releases.small import NEOX, Files, megatron, release, safetensors, write
 
 from openassay.checks import read, weights
+from openassay.checks.inspection import inspect_folder
 from openassay.checks.read import read_release
 from openassay.checks.registry import run_checks
-from openassay.checks.scalars import Unreadable, as_number, number, parse_yaml, yaml_1_1, yaml_1_2
+from openassay.checks.scalars import Unreadable, as_number, number, yaml_1_1, yaml_1_2
+from openassay.checks.settings import read_yaml
 
 
 def values(folder: Path, name: str) -> dict[str, Any]:
@@ -203,7 +205,7 @@ def test_no_scalar_breaks_the_readings(text: str) -> None:
     yaml_1_2(text)
     number(text)
     with contextlib.suppress(Unreadable):
-        parse_yaml(text)
+        read_yaml("a.yaml", text)
 
 
 @pytest.mark.parametrize(
@@ -256,3 +258,42 @@ def test_no_line_of_a_readme_takes_for_ever(line: str, most_s: float, tmp_path: 
     before = time.process_time()
     run_checks(read_release(tmp_path))
     assert time.process_time() - before < most_s
+
+
+INDEX = b"MMIDIDX\0\0" + struct.pack("<QBQQ", 1, 8, 2, 1) + struct.pack("<ii", -5, -5) + bytes(24)
+DIGEST = "0123456789abcdef" * 4
+HOSTILE: dict[str, Files] = {
+    "items of negative length": {"d.idx": INDEX, "d.bin": b"0" * 9},
+    "an address that is none": {"README.md": "[a](http://[x) [b](//[x)\n", "a.py": "", "b.py": "", "c.py": ""},
+    "one step in all rows": {"c.csv": "step,url\n" + "5,https://a.org/x\n" * 12},
+    "braces in a shard's name": {"h.txt": "".join(f"{{x}}-0000{i}-of-00004.bin {DIGEST}\n" for i in (1, 2, 4))},
+    "as many series as fit": {"h.txt": "".join(f"{i // 2}-{i % 2:06}-of-999999 {DIGEST}\n" for i in range(20_000))},
+    "a digit that is no decimal": {
+        "tokenizer.json": {"model": {"vocab": {"a": 0}}},
+        "tokenizer_config.json": {"added_tokens_decoder": {"\u00b2": {"content": "b"}}},
+    },
+    "a result beyond floats": {
+        "r.json": {"config": {"model_args": "pretrained=m"}, "results": {"t": {"acc": 10**400}}}
+    },
+    "a log that is a number": {"trainer_state.json": {"log_history": 5}},
+    "a class that is its own base": {
+        "README.md": "```bash\npython a.py --x 1\n```\n",
+        "a.py": "from transformers import HfArgumentParser\nclass A(A):\n    b: int\nHfArgumentParser(A)\n",
+    },
+    "a default beyond floats": {
+        "README.md": "`--lr` (default: 10)\n",
+        "a.py": f"import argparse\np = argparse.ArgumentParser()\np.add_argument('--lr', default={10**400})\n",
+    },
+    "names without end": {"a.py": "a" + ".b" * 2000 + "()\n"},
+    "gpus without end": {"m.yml": NEOX.replace("32 gpus", "9" * 5000 + " gpus")},
+    "checkpoints without end": {
+        "m.yml": NEOX.replace("143000", "1e18").replace('"checkpoint-factor": 1000', '"checkpoint-factor": 1'),
+        "README.md": "9" * 5000 + " checkpoints\n",
+    },
+    "tokens without end": {"m.yml": NEOX, "c.csv": "a,b\nstep" + "9" * 400 + "-tokens1B,1\n"},
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_no_hostile_release_breaks_a_check(what: str, tmp_path: Path) -> None:
+    inspect_folder(write(tmp_path, HOSTILE[what]))

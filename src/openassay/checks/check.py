@@ -1,35 +1,36 @@
-"""What is a consistency check? A small class: its docstring is the message, `look` gives what was seen.
+"""A consistency check is one function: its name is the check's, its docstring is the message's template.
 
-`look` yields a `Contradiction` for each thing that is wrong (its values fill the message's braces) and an `Agreement` for what
-was compared and agrees. Nothing at all means that the question cannot be asked here; `needs` says what it would need.
+It yields a `Contradiction` for each thing that is wrong (its values fill the template's braces), an `Agreement` for what was
+compared and agrees, and a `NotAsked` for a part that could not be compared. One that yields nothing cannot be asked of these
+files; `needs` says what it needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from openassay.checks.release import PublishedFiles
 from openassay.core.types import CheckAnswer, Excerpt, Problem
 
 MAX_PROBLEMS = 40
 MAX_LOOKED_AT = 6
+MAX_REASONS = 8
 
 
-@dataclass(frozen=True)
 class Contradiction:
-    """Something is wrong: what fills the message, and the places that show it."""
+    """Something is wrong: the places that show it, and the values of the message."""
 
-    values: dict[str, Any]
-    evidence: tuple[Excerpt, ...]
+    def __init__(self, *evidence: Excerpt, **values: Any) -> None:
+        self.evidence, self.values = evidence, values
 
 
-@dataclass(frozen=True)
 class Agreement:
     """Something was compared and is right, or was recorded."""
 
-    evidence: tuple[Excerpt, ...]
+    def __init__(self, *evidence: Excerpt) -> None:
+        self.evidence = evidence
 
 
 @dataclass(frozen=True)
@@ -40,54 +41,49 @@ class NotAsked:
 
 
 Seen = Contradiction | Agreement | NotAsked
+Look = Callable[[PublishedFiles], Iterator[Seen]]
 
 
-class ConsistencyCheck(Protocol):
+@dataclass(frozen=True)
+class ConsistencyCheck:
     """One question to a release's files."""
 
-    @property
-    def kind(self) -> str:
-        """Its name in records."""
-        ...
-
-    @property
-    def needs(self) -> str:
-        """What a release must hold for the question to be asked."""
-        ...
-
-    def look(self, release: PublishedFiles) -> Iterator[Seen]:
-        """What is there, as far as the question goes."""
-        ...
+    kind: str
+    """Its name in records."""
+    needs: str
+    """What a release must hold for the question to be asked."""
+    message: str
+    look: Look
 
 
-def answer(check: ConsistencyCheck, release: PublishedFiles) -> CheckAnswer:
-    """Ask one check: fail where anything contradicts, pass where something was compared, otherwise it cannot be asked."""
+def check(needs: str) -> Callable[[Look], ConsistencyCheck]:
+    """Make a function a consistency check that needs these files."""
+    return lambda look: ConsistencyCheck(look.__name__, needs, " ".join((look.__doc__ or "").split()), look)
+
+
+def answer(asked: ConsistencyCheck, release: PublishedFiles) -> CheckAnswer:
+    """The answer of one check: fail where anything contradicts, pass where something was compared, else it cannot be asked."""
     problems: list[Problem] = []
     agreed: list[Excerpt] = []
     reasons: list[str] = []
     more = 0
-    template = " ".join((type(check).__doc__ or "").split())
-    for seen in check.look(release):
+    for seen in asked.look(release):
         if isinstance(seen, NotAsked):
-            if seen.why not in reasons and len(reasons) < 8:
+            if seen.why not in reasons and len(reasons) < MAX_REASONS:
                 reasons.append(seen.why)
         elif isinstance(seen, Agreement):
             if len(agreed) < MAX_LOOKED_AT:
                 agreed.extend(seen.evidence)
         elif len(problems) < MAX_PROBLEMS:
-            problems.append(Problem(message=template.format(**seen.values), evidence=seen.evidence))
+            problems.append(Problem(message=asked.message.format(**seen.values), evidence=seen.evidence))
         else:
             more += 1
     if more:
         problems.append(Problem(message=f"and {more} more of the same kind", evidence=()))
-    outcome: Literal["pass", "fail", "cannot be asked"] = (
-        "fail" if problems else "pass" if agreed else "cannot be asked"
-    )
-    why = "; ".join(reasons) if reasons else "" if problems or agreed else check.needs
     return CheckAnswer(
-        check=check.kind,
-        outcome=outcome,
-        why=why,
+        check=asked.kind,
+        outcome="fail" if problems else "pass" if agreed else "cannot be asked",
+        why="; ".join(reasons) or ("" if problems or agreed else asked.needs),
         problems=tuple(problems),
         looked_at=tuple(agreed[:MAX_LOOKED_AT]),
     )

@@ -1,18 +1,19 @@
-"""Which options does a published script take, and with which defaults? Read from its syntax tree; nothing is run.
+"""The options and defaults of published scripts, read from their syntax trees; nothing is run.
 
-argparse, click, typer, absl flags, fire, simple_parsing and transformers' HfArgumentParser are known. Where something is beyond
-that, the answer is "not known", never a guess.
+argparse, click, absl flags, fire and transformers' HfArgumentParser are known. Whatever is beyond that makes a script's options
+incomplete; nothing is guessed.
 """
 
 from __future__ import annotations
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from openassay.checks.release import Code, PublishedFiles
+from openassay.checks.release import Code, PublishedFiles, derived_once, excerpt
 from openassay.core.types import Excerpt
 
 
@@ -27,7 +28,7 @@ class Option:
 
     def seen(self) -> Excerpt:
         """Its place, to be cited."""
-        return Excerpt(path=self.path, line=self.line, key=self.name, value=f"default {self.default!r}"[:200])
+        return excerpt(self.path, self.name, f"default {self.default!r}"[:200], self.line)
 
 
 @dataclass
@@ -40,36 +41,49 @@ class Options:
     complete: bool = True
     why: str = ""
     either_dash: bool = False
-    """fire and typer-like: `--a_b` and `--a-b` are one."""
+    """fire: `--a_b` and `--a-b` are one."""
     prefixes: bool = False
-    """argparse: a beginning that only one option has will do."""
-    required: dict[str, int] = field(default_factory=dict)
+    """argparse: the beginning of an option's name is accepted."""
+
+    def add(self, line: int, *flags: str) -> None:
+        """Note options that a line declares; the first line of each counts."""
+        for flag in flags:
+            self.flags.setdefault(flag, line)
 
     def unknown(self, why: str) -> None:
-        """There may be more options than were found."""
+        """Note that there may be more options than were found."""
         self.complete, self.why = False, self.why or why
 
     def takes(self, flag: str) -> bool:
-        """Is this option accepted?"""
+        """True if this option is accepted."""
         if flag in self.flags or flag in {"--help", "-h"}:
             return True
-        if self.either_dash and flag.replace("-", "_").lstrip("_") in {
-            f.replace("-", "_").lstrip("_") for f in self.flags
-        }:
+        if self.either_dash and any(_undashed(known) == _undashed(flag) for known in self.flags):
             return True
         return self.prefixes and flag.startswith("--") and any(known.startswith(flag) for known in self.flags)
 
 
 def dotted_name(node: ast.AST) -> str:
-    """`a.b.c` of a name or an attribute."""
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute):
-        return f"{dotted_name(node.value)}.{node.attr}"
-    return dotted_name(node.func) if isinstance(node, ast.Call) else ""
+    """`a.b.c` of a name or an attribute; of a call, that of its function."""
+    parts: list[str] = []
+    while isinstance(node, (ast.Attribute, ast.Call)):  # no recursion: a chain may be long
+        if isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return ".".join([node.id if isinstance(node, ast.Name) else "", *reversed(parts)])
+
+
+def last_name(node: ast.AST) -> str:
+    """The last word of a dotted name."""
+    return dotted_name(node).rpartition(".")[2]
+
+
+def _undashed(flag: str) -> str:
+    return flag.replace("-", "_").lstrip("_")
 
 
 def _literal(node: ast.AST | None) -> Any:
+    """A literal's value; `...` for anything else."""
     if node is None:
         return None
     try:
@@ -78,65 +92,70 @@ def _literal(node: ast.AST | None) -> Any:
         return ...
 
 
+def _keyword(call: ast.Call, name: str) -> ast.expr | None:
+    return next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
+
+
+def calls(code: Code) -> Iterator[ast.Call]:
+    """Every call in a file."""
+    return (node for node in ast.walk(code.tree) if isinstance(node, ast.Call))
+
+
+def _fields(node: ast.ClassDef) -> Iterator[tuple[str, ast.AnnAssign]]:
+    """The annotated names of a class's body."""
+    items = (item for item in node.body if isinstance(item, ast.AnnAssign))
+    return ((item.target.id, item) for item in items if isinstance(item.target, ast.Name))
+
+
+@derived_once
 def defaults(release: PublishedFiles) -> dict[str, list[Option]]:
-    """Setting to the defaults that the code gives it: argparse options and fields of dataclasses."""
-    if "defaults" in release.derived:
-        return dict(release.derived["defaults"])
-    found: dict[str, list[Option]] = {}
-    release.derived["defaults"] = found
-
-    def keep(path: str, line: int, name: str, default: Any) -> None:
-        if default is not ... and default is not None and isinstance(default, (bool, int, float, str, tuple)):
-            key = name.lower().replace("-", "_")
-            found.setdefault(key, []).append(Option(path=path, line=line, name=name, default=default))
-
+    """The defaults that the code gives to each setting: in argparse options and in fields of dataclasses."""
+    found: dict[str, list[Option]] = defaultdict(list)
     for code in release.code:
-        if any(part in {"tests", "test"} for part in code.path.split("/")):
+        if {"tests", "test"} & {*code.path.split("/")}:
             continue
-        for node in ast.walk(code.tree):
-            if isinstance(node, ast.Call) and dotted_name(node.func).endswith("add_argument"):
-                names = [arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
-                long = next((name for name in names if name.startswith("--")), None)
-                given = next((keyword.value for keyword in node.keywords if keyword.arg == "default"), None)
-                if long and given is not None:
-                    keep(code.path, node.lineno, long.lstrip("-"), _literal(given))
-            elif isinstance(node, ast.ClassDef) and _is_dataclass(node):
-                for item in node.body:
-                    if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and item.value is not None:
-                        keep(code.path, item.lineno, item.target.id, _field_default(item.value))
-    return found
+        for line, name, node in _given_defaults(code):
+            default = _literal(node)
+            if isinstance(default, (bool, int, float, str, tuple)):
+                option = Option(path=code.path, line=line, name=name, default=default)
+                found[name.lower().replace("-", "_")].append(option)
+    return dict(found)
+
+
+def _given_defaults(code: Code) -> Iterator[tuple[int, str, ast.expr]]:
+    for node in ast.walk(code.tree):
+        if isinstance(node, ast.Call) and dotted_name(node.func).endswith("add_argument"):
+            names = (arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str))
+            long = next((name for name in names if name.startswith("--")), None)
+            given = _keyword(node, "default")
+            if long and given is not None:
+                yield node.lineno, long.lstrip("-"), given
+        elif isinstance(node, ast.ClassDef) and _is_dataclass(node):
+            for name, item in _fields(node):
+                given = item.value
+                if isinstance(given, ast.Call) and last_name(given.func) in {"field", "Field"}:
+                    given = _keyword(given, "default")
+                if given is not None:
+                    yield item.lineno, name, given
 
 
 def _is_dataclass(node: ast.ClassDef) -> bool:
-    return any(
-        dotted_name(decorator).rpartition(".")[2] in {"dataclass", "attrs", "define"}
-        for decorator in node.decorator_list
-    ) or any(
-        dotted_name(base).rpartition(".")[2] in {"BaseModel", "NeoXArgsTemplate", "BaseConfig"} for base in node.bases
-    )
-
-
-def _field_default(node: ast.AST) -> Any:
-    if isinstance(node, ast.Call) and dotted_name(node.func).rpartition(".")[2] in {"field", "Field"}:
-        return _literal(next((keyword.value for keyword in node.keywords if keyword.arg == "default"), None))
-    return _literal(node)
+    decorated = any(last_name(decorator) in {"dataclass", "attrs", "define"} for decorator in node.decorator_list)
+    return decorated or any(last_name(base) in {"BaseModel", "NeoXArgsTemplate", "BaseConfig"} for base in node.bases)
 
 
 def options_of(script: Code, release: PublishedFiles) -> Options:
-    """What a script takes on its command line, its local imports included."""
-    modules = {code.path: code for code in release.code}
-    reached = list(_closure(script, modules))
+    """The options that a script takes on its command line, its local imports included."""
+    reached = list(_closure(script, {code.path: code for code in release.code}))
     options = Options()
     for code in reached:
         _argparse(code, options)
-        _declared(code, options, own=code is script)
+        if code is script:
+            _click(code, options)
+        _absl(code, options)
         if len(options.flags) > 3000:
             break
-    if script_calls_fire := _fire(script, options):
-        options.kind = "fire"
-        options.either_dash = True
-        if script_calls_fire == "unknown":
-            options.unknown("what fire is given is not plain")
+    _fire(script, options)
     for code in reached:
         _hf_parser(code, reached, options)
     _beyond(reached, options)
@@ -146,6 +165,7 @@ def options_of(script: Code, release: PublishedFiles) -> Options:
 
 
 def _closure(script: Code, modules: dict[str, Code]) -> Iterator[Code]:
+    """The script and the modules of the release that it imports, at most 200."""
     todo: list[Code] = [script]
     seen: set[str] = set()
     while todo and len(seen) < 200:
@@ -155,82 +175,74 @@ def _closure(script: Code, modules: dict[str, Code]) -> Iterator[Code]:
         seen.add(code.path)
         yield code
         here = PurePosixPath(code.path).parent
-        for node in ast.walk(code.tree):
-            names: list[str] = []
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                head = node.module or ""
-                if node.level:
-                    base = here
-                    for _ in range(node.level - 1):
-                        base = base.parent
-                    head = ".".join([*(part for part in base.parts if part != "."), *([head] if head else [])])
-                names = [head, *(f"{head}.{alias.name}" for alias in node.names)]
-            for name in names:
-                inside = name.replace(".", "/")
-                for base_folder in (str(here), ".", "src"):
-                    for ending in (f"{inside}.py", f"{inside}/__init__.py"):
-                        path = str(PurePosixPath(base_folder) / ending)
-                        if path in modules and path not in seen:
-                            todo.append(modules[path])
+        for name in _imported(code, here):
+            inside = name.replace(".", "/")
+            for folder in (str(here), ".", "src"):
+                for ending in (f"{inside}.py", f"{inside}/__init__.py"):
+                    path = str(PurePosixPath(folder) / ending)
+                    if path in modules and path not in seen:
+                        todo.append(modules[path])
 
 
-_ARGPARSE = {"add_argument", "add_option"}
+def _imported(code: Code, here: PurePosixPath) -> Iterator[str]:
+    """The dotted names of the modules that a file may import; a relative one from the release's top."""
+    for node in ast.walk(code.tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            head = node.module or ""
+            if node.level:
+                base = [here, *here.parents][: node.level][-1]
+                head = ".".join([*(part for part in base.parts if part != "."), *([head] if head else [])])
+            yield head
+            yield from (f"{head}.{alias.name}" for alias in node.names)
 
 
 def _argparse(code: Code, options: Options) -> None:
-    for node in ast.walk(code.tree):
-        if not isinstance(node, ast.Call):
-            continue
-        name = dotted_name(node.func)
-        last = name.rpartition(".")[2]
-        if (
-            last in {"ArgumentParser", "OptionParser"}
-            and last == name.rpartition(".")[2]
-            and "HfArgumentParser" not in name
-        ):
+    for node in calls(code):
+        last = last_name(node.func)
+        if last in {"ArgumentParser", "OptionParser"}:
             options.kind = options.kind or "argparse"
-            if not any(k.arg == "allow_abbrev" and _literal(k.value) is False for k in node.keywords):
+            if _literal(_keyword(node, "allow_abbrev")) is not False:
                 options.prefixes = True
-            if any(k.arg == "parents" for k in node.keywords):
+            if _keyword(node, "parents"):
                 options.unknown("its parser has parents")
-        elif last in _ARGPARSE:
+        elif last in {"add_argument", "add_option"}:
             words = [_literal(arg) for arg in node.args]
-            if any(isinstance(arg, ast.Starred) for arg in node.args) or any(
-                not isinstance(word, str) for word in words
-            ):
+            if not all(isinstance(word, str) for word in words):
                 options.unknown(f"an option's name in {code.path}:{node.lineno} is computed")
-            count = next((k.value for k in node.keywords if k.arg == "nargs"), None)
+            count = _keyword(node, "nargs")
             if count is not None and (dotted_name(count).endswith("REMAINDER") or _literal(count) == "..."):
                 options.unknown("it takes the rest of the line as it is")
+            action = _keyword(node, "action")
             for word in words:
                 if isinstance(word, str) and word.startswith("-"):
-                    options.flags.setdefault(word, node.lineno)
-                    action = next((k.value for k in node.keywords if k.arg == "action"), None)
+                    options.add(node.lineno, word)
                     if action is not None and "BooleanOptional" in dotted_name(action):
-                        options.flags.setdefault(f"--no-{word.lstrip('-')}", node.lineno)
+                        options.add(node.lineno, f"--no-{word.lstrip('-')}")
         elif last == "parse_known_args":
             options.unknown("it passes unknown options on")
 
 
-def _declared(code: Code, options: Options, *, own: bool) -> None:
-    """absl's `flags.DEFINE_x`, click's and typer's options."""
-    for node in ast.walk(code.tree):
-        if isinstance(node, ast.Call) and dotted_name(node.func).rpartition(".")[2].startswith("DEFINE_") and node.args:
-            word = _literal(node.args[0])
+def _absl(code: Code, options: Options) -> None:
+    """absl's `flags.DEFINE_x`."""
+    for node in calls(code):
+        if last_name(node.func).startswith("DEFINE_") and node.args:
             options.kind = "absl"
+            word = _literal(node.args[0])
             if isinstance(word, str):
-                options.flags.setdefault(f"--{word}", node.lineno)
-                options.flags.setdefault(f"--no{word}", node.lineno)
+                options.add(node.lineno, f"--{word}", f"--no{word}")
             else:
                 options.unknown("a flag's name is computed")
-        if own and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            _decorated(node, options)
 
 
-def _decorated(node: ast.FunctionDef | ast.AsyncFunctionDef, options: Options) -> None:
-    for decorator in node.decorator_list:
+_CLICK = {"command", "group", "argument", "version_option", "help_option", "pass_context"}
+
+
+def _click(code: Code, options: Options) -> None:
+    """click's options; typer's commands are not read."""
+    functions = (node for node in ast.walk(code.tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
+    for decorator in (decorator for node in functions for decorator in node.decorator_list):
         name = dotted_name(decorator)
         if name in {"click.option", "option"} and isinstance(decorator, ast.Call):
             options.kind = "click"
@@ -239,153 +251,94 @@ def _decorated(node: ast.FunctionDef | ast.AsyncFunctionDef, options: Options) -
                 if not isinstance(word, str):
                     options.unknown("an option's name is computed")
                 elif word.startswith("-"):
-                    for part in word.split("/"):
-                        options.flags.setdefault(part.strip(), decorator.lineno)
-        elif name.startswith("click.") and name.rpartition(".")[2] not in {
-            "command",
-            "group",
-            "argument",
-            "version_option",
-            "help_option",
-            "pass_context",
-        }:
+                    options.add(decorator.lineno, *(part.strip() for part in word.split("/")))
+        elif name.startswith("click.") and last_name(decorator) not in _CLICK:
             options.unknown(f"{name} is not known")
         elif name.endswith((".command", ".callback")) and not name.startswith("click"):
             options.unknown("typer-like commands are not read")
             options.kind = options.kind or "typer"
 
 
-def _fire(script: Code, options: Options) -> str:
+def _fire(script: Code, options: Options) -> None:
     """`fire.Fire(f)`: the function's parameters are the options."""
-    for node in ast.walk(script.tree):
-        if not (isinstance(node, ast.Call) and dotted_name(node.func) in {"fire.Fire", "Fire"}):
-            continue
-        target = node.args[0] if node.args else next((k.value for k in node.keywords if k.arg == "component"), None)
-        name = dotted_name(target) if target is not None else ""
-        function = next((f for f in script.tree.body if isinstance(f, ast.FunctionDef) and f.name == name), None)
-        if function is None:
-            return "unknown"
-        arguments = function.args
-        if arguments.kwarg is not None:
-            options.unknown("its function takes any keyword")
-        for argument in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]:
-            options.flags.setdefault(f"--{argument.arg}", function.lineno)
-            options.flags.setdefault(f"--no{argument.arg}", function.lineno)
-            options.flags.setdefault(f"-{argument.arg[0]}", function.lineno)
-            options.flags.setdefault(f"-{argument.arg}", function.lineno)
-        return "known"
-    return ""
+    call = next((node for node in calls(script) if dotted_name(node.func) in {"fire.Fire", "Fire"}), None)
+    if call is None:
+        return
+    options.kind, options.either_dash = "fire", True
+    target = call.args[0] if call.args else _keyword(call, "component")
+    name = dotted_name(target) if target is not None else ""
+    function = next((f for f in script.tree.body if isinstance(f, ast.FunctionDef) and f.name == name), None)
+    if function is None:
+        options.unknown("the function that it gives to fire is not found")
+        return
+    arguments = function.args
+    if arguments.kwarg is not None:
+        options.unknown("its function takes any keyword")
+    for argument in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]:
+        name = argument.arg
+        options.add(function.lineno, f"--{name}", f"--no{name}", f"-{name[0]}", f"-{name}")
 
 
 def _hf_parser(code: Code, reached: list[Code], options: Options) -> None:
     """HfArgumentParser((A, B)): the fields of those dataclasses, where all of them are here."""
-    for node in ast.walk(code.tree):
-        if not (
-            isinstance(node, ast.Call)
-            and dotted_name(node.func).rpartition(".")[2] in {"HfArgumentParser", "TrlParser", "H4ArgumentParser"}
-        ):
+    for node in calls(code):
+        if last_name(node.func) not in {"HfArgumentParser", "TrlParser", "H4ArgumentParser"}:
             continue
-        options.kind = "HfArgumentParser"
-        given = node.args[0] if node.args else None
-        names = (
-            [dotted_name(item) for item in given.elts]
-            if isinstance(given, (ast.Tuple, ast.List))
-            else [dotted_name(given)]
-            if given
-            else []
-        )
+        options.kind, options.prefixes = "HfArgumentParser", True
+        given = node.args[:1]
+        parts = given[0].elts if given and isinstance(given[0], (ast.Tuple, ast.List)) else given
         classes = {item.name: item for other in reached for item in other.tree.body if isinstance(item, ast.ClassDef)}
-        options.prefixes = True
-        for name in names:
-            last = name.rpartition(".")[2]
-            if last not in classes:
+        for last in map(last_name, parts):
+            if last in classes:
+                _dataclass_options(classes[last], classes, options)
+            else:
                 options.unknown(f"the options of {last or 'its parser'} come from another package")
-                continue
-            todo = [classes[last]]
-            while todo:
-                node_class = todo.pop()
-                for base in node_class.bases:
-                    base_name = dotted_name(base).rpartition(".")[2]
-                    if base_name in classes:
-                        todo.append(classes[base_name])
-                    elif base_name not in {"object", "Protocol"}:
-                        options.unknown(f"the options of {base_name} come from another package")
-                for item in node_class.body:
-                    if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
-                        for spelling in (item.target.id, item.target.id.replace("_", "-")):
-                            options.flags.setdefault(f"--{spelling}", item.lineno)
-                            options.flags.setdefault(f"--no_{spelling}", item.lineno)
+
+
+def _dataclass_options(first: ast.ClassDef, classes: dict[str, ast.ClassDef], options: Options) -> None:
+    todo, seen = [first], {first}
+    while todo:
+        node = todo.pop()
+        for base in map(last_name, node.bases):
+            if base in classes:
+                todo.extend({classes[base]} - seen)
+                seen.add(classes[base])
+            elif base not in {"object", "Protocol"}:
+                options.unknown(f"the options of {base} come from another package")
+        for name, item in _fields(node):
+            for spelling in (name, name.replace("_", "-")):
+                options.add(item.lineno, f"--{spelling}", f"--no_{spelling}")
 
 
 _OTHERS = (
-    "OmegaConf.from_cli",
-    "from_dotlist",
-    "hydra.main",
-    "jsonargparse",
-    "LightningCLI",
-    "tyro.cli",
-    "simple_parsing",
-    "gin.parse_config",
-    "parse_flags",
-    "docopt",
-    "plac.call",
-    "Tap",
-    "configargparse",
-    "ConfigArgParse",
-    "pydantic_argparse",
-    "sys.argv",
-    "set_defaults_from",
-)
+    "OmegaConf.from_cli", "from_dotlist", "hydra.main", "jsonargparse", "LightningCLI", "tyro.cli", "simple_parsing",
+    "gin.parse_config", "parse_flags", "docopt", "plac.call", "Tap", "configargparse", "ConfigArgParse", "pydantic_argparse",
+    "sys.argv", "set_defaults_from",
+)  # fmt: skip
 
 
 def _beyond(reached: list[Code], options: Options) -> None:
-    """Ways of taking options that are not read here; and a parser that is handed to another package's function."""
+    """Note ways of taking options that are not read here, and a parser that is handed to another package's function."""
     local = {f.name for code in reached for f in ast.walk(code.tree) if isinstance(f, (ast.FunctionDef, ast.ClassDef))}
     for code in reached:
         parsers = {
             target.id
             for node in ast.walk(code.tree)
-            if isinstance(node, ast.Assign)
-            and isinstance(node.value, ast.Call)
-            and dotted_name(node.value.func).rpartition(".")[2]
-            in {"ArgumentParser", "add_argument_group", "OptionParser"}
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
+            if last_name(node.value.func) in {"ArgumentParser", "add_argument_group", "OptionParser"}
             for target in node.targets
             if isinstance(target, ast.Name)
         }
         for node in ast.walk(code.tree):
-            if isinstance(node, (ast.Call, ast.Attribute, ast.ImportFrom, ast.Import)):
-                name = (
-                    dotted_name(node.func)
-                    if isinstance(node, ast.Call)
-                    else dotted_name(node)
-                    if isinstance(node, ast.Attribute)
-                    else " ".join([getattr(node, "module", None) or "", *(alias.name for alias in node.names)])
-                )
-                if known := next((other for other in _OTHERS if other in name), None):
-                    options.unknown(f"it also uses {known}")
-            if isinstance(node, ast.Call) and parsers:
-                handed = [*node.args, *(k.value for k in node.keywords)]
-                last = dotted_name(node.func).rpartition(".")[2]
-                if any(isinstance(arg, ast.Name) and arg.id in parsers for arg in handed) and last not in local:
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                name = " ".join([getattr(node, "module", None) or "", *(alias.name for alias in node.names)])
+            elif isinstance(node, (ast.Call, ast.Attribute)):
+                name = dotted_name(node)
+            else:
+                continue
+            if other := next((other for other in _OTHERS if other in name), None):
+                options.unknown(f"it also uses {other}")
+            if isinstance(node, ast.Call) and (last := last_name(node.func)) not in local:
+                handed = (*node.args, *(keyword.value for keyword in node.keywords))
+                if any(isinstance(arg, ast.Name) and arg.id in parsers for arg in handed):
                     options.unknown(f"its parser is handed to {last}, which is not here")
-                owner = node.func.value if isinstance(node.func, ast.Attribute) else None
-                if (
-                    (
-                        last.startswith("add_")
-                        and last
-                        not in {
-                            "add_argument",
-                            "add_argument_group",
-                            "add_mutually_exclusive_group",
-                            "add_subparsers",
-                            "add_parser",
-                        }
-                        and isinstance(owner, (ast.Name, ast.Attribute))
-                    )
-                    and any(isinstance(arg, ast.Name) and arg.id in parsers for arg in handed)
-                    and last not in local
-                ):
-                    options.unknown(f"{dotted_name(node.func)} adds options of another package")
-
-
-__all__ = ["Option", "Options", "defaults", "options_of"]

@@ -1,4 +1,4 @@
-"""Which components do the files themselves show? Recognised by name and content together, each with its reason.
+"""The components that a release's files show, recognised by name and content together, each with its reason.
 
 Careful on purpose: what is not recognised is `not seen`, which proves nothing.
 """
@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterable, Iterator
-from typing import Literal, get_args
+from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import Literal, TypeVar, get_args
 
-from openassay.checks.code_options import dotted_name
-from openassay.checks.hyperparameters import recipes
+from openassay.checks.code_options import calls, dotted_name, last_name
 from openassay.checks.licences import card_kind, declarations
-from openassay.checks.release import Code, Config, File, PublishedFiles, step_of
+from openassay.checks.release import Code, Placed, PublishedFiles, marked_step
 from openassay.checks.results import sheets
+from openassay.checks.stated_recipes import recipes
 from openassay.checks.weights import is_optimizer
 from openassay.core.types import ComponentDetected, ComponentName, FileSeen
 
@@ -22,78 +22,47 @@ MAX_FILES = 5
 
 Found = tuple[str, str]
 """A path, and why it shows the component."""
+Detector = Callable[[PublishedFiles], Iterable[Found]]
+P = TypeVar("P", bound=Placed)
+
+_FOREIGN = {
+    "tests", "test", "testing", "test_data", "test_fixtures", "fixtures", "third_party", "vendor", "dependencies", "external",
+}  # fmt: skip
 
 
-def _is_test(path: str) -> bool:
-    """Does a file belong to tests, or to another project that was copied in?"""
-    return any(
-        part
-        in {
-            "tests",
-            "test",
-            "testing",
-            "test_data",
-            "test_fixtures",
-            "fixtures",
-            "third_party",
-            "vendor",
-            "dependencies",
-            "external",
-        }
-        for part in path.lower().split("/")[:-1]
-    ) or bool(re.match(r"(test_|conftest)", path.rpartition("/")[2]))
+def _is_foreign(path: str) -> bool:
+    """True for a file of tests, or of another project that was copied in."""
+    *folders, name = path.split("/")
+    return any(folder.lower() in _FOREIGN for folder in folders) or bool(re.match(r"(test_|conftest)", name))
 
 
-def _own_code(release: PublishedFiles) -> Iterator[Code]:
-    return (code for code in release.code if not _is_test(code.path))
+def _own(placed: Iterable[P]) -> list[P]:
+    return [one for one in placed if not _is_foreign(one.path)]
 
 
 _BASES = {
-    "nn.Module",
-    "torch.nn.Module",
-    "Module",
-    "PreTrainedModel",
-    "keras.Model",
-    "tf.keras.Model",
-    "flax.linen.Module",
-    "hk.Module",
-    "LightningModule",
-    "pl.LightningModule",
-    "FlaxPreTrainedModel",
-    "MegatronModule",
-    "GPT2PreTrainedModel",
+    "nn.Module", "torch.nn.Module", "Module", "PreTrainedModel", "keras.Model", "tf.keras.Model", "flax.linen.Module",
+    "hk.Module", "LightningModule", "pl.LightningModule", "FlaxPreTrainedModel", "MegatronModule", "GPT2PreTrainedModel",
     "LlamaPreTrainedModel",
-}
-
-
+}  # fmt: skip
+_MODEL = re.compile(
+    r"(?i)(model|forcausal|lm$|transformer|net$|network|gpt|bert|vit|resnet|mlp|cnn|rnn|gru|lstm|classifier|autoencoder)"
+)
 _NETWORK = re.compile(r"(?i)forcausal|model$|^gpt|transformer$|net$|network$|^bert|vit$")
 
 
 def model_architecture(release: PublishedFiles) -> Iterator[Found]:
     """Classes that are neural networks, by their base class."""
-    for code in _own_code(release):
-        classes = [
-            node
-            for node in code.tree.body
-            if isinstance(node, ast.ClassDef) and {dotted_name(base) for base in node.bases} & _BASES
-        ]
-        whole = [
-            c.name
-            for c in classes
-            if re.search(
-                r"(?i)(model|forcausal|lm$|transformer|net$|network|gpt|bert|vit|resnet|mlp|cnn|rnn|gru|lstm|classifier|autoencoder)",
-                c.name,
-            )
-        ]
-        if whole:
-            yield (
-                code.path,
-                f"defines the network {max(whole, key=lambda name: (_NETWORK.search(name) is not None, name))}",
-            )
+    for code in _own(release.code):
+        classes = [node for node in code.tree.body if isinstance(node, ast.ClassDef) and _MODEL.search(node.name)]
+        names = [node.name for node in classes if {dotted_name(base) for base in node.bases} & _BASES]
+        if names:
+            best = max(names, key=lambda name: (_NETWORK.search(name) is not None, name))
+            yield code.path, f"defines the network {best}"
 
 
-def _calls(code: Code) -> set[str]:
-    return {dotted_name(node.func).rpartition(".")[2] for node in ast.walk(code.tree) if isinstance(node, ast.Call)}
+def _called(code: Code) -> set[str]:
+    return {last_name(call.func) for call in calls(code)}
 
 
 _TRAIN = re.compile(r"(?i)(^|[_\-])(pre)?train(er|ing)?s?([_\-]|\.py|$)|(^|[_\-])finetun|^main")
@@ -106,47 +75,39 @@ _EVALUATE = re.compile(r"(?i)(^|[_\-])(eval|evaluat\w*|benchmark\w*|lm_eval\w*|s
 _INFER = re.compile(
     r"(?i)^(sample|chat|demo|decode|serve)$|^(infer|inference|predict|generate)([_\-]|$)|[_\-](inference|predict|generate|demo)\d*$"
 )
-_STEPS = {"backward", "apply_gradients", "minimize", "train_batch", "train_step", "train_on_batch"}
+_STEPS = {
+    "backward", "apply_gradients", "minimize", "train_batch", "train_step", "train_on_batch", "fit", "pretrain", "train_model",
+    "run_training",
+}  # fmt: skip
 
 
 def training_code(release: PublishedFiles) -> Iterator[Found]:
     """Code that takes optimization steps, or starts a trainer."""
-    for code in _own_code(release):
-        calls = _calls(code)
-        name = code.path.rpartition("/")[2]
-        if "backward" in calls and ({"step"} & calls or {"zero_grad"} & calls):
+    for code in _own(release.code):
+        called = _called(code)
+        if "backward" in called and {"step", "zero_grad"} & called:
             yield code.path, "takes optimization steps (backward, step)"
-        elif _TRAIN.search(name) and (
-            calls & _STEPS
-            or {"fit"} & calls
-            or ("train" in calls and any("Trainer" in call for call in calls))
-            or calls & {"pretrain", "train_model", "run_training"}
+        elif _TRAIN.search(code.name) and (
+            called & _STEPS or ("train" in called and any("Trainer" in call for call in called))
         ):
-            yield code.path, f"is named {name} and starts a training"
-    for file in release.files:
-        if (
-            file.name.endswith((".sh", ".slurm", ".sbatch"))
-            and re.search(r"(?i)(pre)?train", file.name)
-            and not _is_test(file.path)
-        ):
+            yield code.path, f"is named {code.name} and starts a training"
+    for file in _own(release.files):
+        if file.name.endswith((".sh", ".slurm", ".sbatch")) and re.search(r"(?i)(pre)?train", file.name):
             yield file.path, "is a script named for training"
 
 
-def _named(pattern: re.Pattern[str], why: str) -> Callable[[PublishedFiles], Iterator[Found]]:
+def _named(pattern: re.Pattern[str], why: str) -> Detector:
     def find(release: PublishedFiles) -> Iterator[Found]:
-        for code in _own_code(release):
-            name = code.path.rpartition("/")[2].removesuffix(".py")
-            functions = any(
-                isinstance(node, (ast.FunctionDef, ast.ClassDef)) for node in code.tree.body
-            ) or "ArgumentParser" in _calls(code)
-            if pattern.search(name) and (functions or len(code.tree.body) > 5):
-                yield code.path, why
-        for file in release.files:
-            if (
-                file.name.endswith((".sh", ".ipynb"))
-                and pattern.search(file.name.rpartition(".")[0])
-                and not _is_test(file.path)
+        for code in _own(release.code):
+            body = code.tree.body
+            if pattern.search(code.name.removesuffix(".py")) and (
+                len(body) > 5
+                or any(isinstance(node, (ast.FunctionDef, ast.ClassDef)) for node in body)
+                or "ArgumentParser" in _called(code)
             ):
+                yield code.path, why
+        for file in _own(release.files):
+            if file.name.endswith((".sh", ".ipynb")) and pattern.search(file.name.rpartition(".")[0]):
                 yield file.path, why
 
     return find
@@ -155,7 +116,7 @@ def _named(pattern: re.Pattern[str], why: str) -> Callable[[PublishedFiles], Ite
 def inference_code(release: PublishedFiles) -> Iterator[Found]:
     """Scripts named for inference, and code that generates or predicts with a model."""
     yield from _named(_INFER, "is named for inference")(release)
-    for code in _own_code(release):
+    for code in _own(release.code):
         defined = {node.name for node in ast.walk(code.tree) if isinstance(node, ast.FunctionDef)}
         if {"generate", "predict", "predict_one", "predict_proba", "classify"} & defined:
             yield code.path, "defines generate or predict"
@@ -168,36 +129,33 @@ _REQUIREMENTS = re.compile(
 
 def supporting_libraries(release: PublishedFiles) -> Iterator[Found]:
     """Lists of the packages that are needed."""
-    for file in release.files:
-        if _REQUIREMENTS.match(file.name) and not _is_test(file.path):
-            yield file.path, "lists the packages that are needed"
+    why = "lists the packages that are needed"
+    for file in _own(release.files):
+        if _REQUIREMENTS.match(file.name):
+            yield file.path, why
     for config in release.configs:
-        if config.path.endswith("pyproject.toml") and (
-            "project.dependencies" in config.by_key
-            or any(key.startswith("tool.poetry.dependencies") for key in config.by_key)
+        if config.path.endswith("pyproject.toml") and any(
+            key == "project.dependencies" or key.startswith("tool.poetry.dependencies") for key in config.by_key
         ):
-            yield config.path, "lists the packages that are needed"
+            yield config.path, why
     for code in release.code:
-        if code.path.rpartition("/")[2] == "setup.py" and any(
+        if code.name == "setup.py" and any(
             isinstance(n, ast.keyword) and n.arg == "install_requires" for n in ast.walk(code.tree)
         ):
-            yield code.path, "lists the packages that are needed (install_requires)"
+            yield code.path, f"{why} (install_requires)"
     for text in release.texts:
-        if text.path.rpartition("/")[2] in {"METADATA", "PKG-INFO"} and any(
-            line.startswith("Requires-Dist:") for line in text.lines
-        ):
-            yield text.path, "lists the packages that are needed (Requires-Dist)"
+        if text.name in {"METADATA", "PKG-INFO"} and any(line.startswith("Requires-Dist:") for line in text.lines):
+            yield text.path, f"{why} (Requires-Dist)"
 
 
 def _step(path: str) -> int | None:
-    parts = path.split("/")
-    found = [step_of(part.rpartition(".")[0] or part if i == len(parts) - 1 else part) for i, part in enumerate(parts)]
-    return next((step for step in reversed(found) if step is not None), None)
+    marked = marked_step(path)
+    return marked[1] if marked else None
 
 
 def _weight_files(release: PublishedFiles) -> Iterator[tuple[str, int | None]]:
     for path, tensors in release.weights.items():
-        if tensors and not is_optimizer(path) and not _is_test(path):
+        if tensors and not is_optimizer(path) and not _is_foreign(path):
             yield path, _step(path)
     for path, kind in release.magic.items():
         if kind == "gguf" or (kind == "hdf5" and path.endswith(".h5")):
@@ -222,177 +180,127 @@ def params_intermediate(release: PublishedFiles) -> Iterator[Found]:
 
 _DATA = (".parquet", ".arrow", ".tfrecord", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".npz", ".csv.gz", ".mds", ".tar.zst")
 _EVAL_WORDS = re.compile(r"(?i)(^|[/_\-.])(test|valid|validation|val|dev|eval|evaluation|heldout|benchmark)([/_\-.]|$)")
-_TRAIN_WORDS = re.compile(r"(?i)(^|[/_\-.])(train\w*|data|dataset|corpus|shard\w*|part)([/_\-.\d]|$)")
 
 
-def _data_files(release: PublishedFiles) -> Iterator[tuple[str, str]]:
+def _data_files(release: PublishedFiles) -> Iterator[Found]:
+    known = {items.path for items in release.items} | release.pointers
     for items in release.items:
         yield items.path, f"holds {items.num_items} tokenised items ({items.format})"
-    known = {items.path for items in release.items}
     for file in release.files:
-        if file.path in release.pointers or file.path in known or file.size_bytes == 0:
+        if file.path in known or file.size_bytes == 0:
             continue
         if file.name.endswith(_DATA) and re.search(
             r"(?i)data|train|test|valid|corpus|shard|split|part-|set", file.path
         ):
-            kind = release.magic.get(file.path)
-            if file.name.endswith((".parquet", ".arrow")) and kind == "unknown":
-                continue
-            yield file.path, f"is a data file ({file.size_bytes} bytes)"
+            if not file.name.endswith((".parquet", ".arrow")) or release.magic.get(file.path) != "unknown":
+                yield file.path, f"is a data file ({file.size_bytes} bytes)"
         elif re.search(r"(?i)(train|t10k|test)[-_](images|labels)[-.]idx\d", file.name):
             yield file.path, "is in MNIST's form"
 
 
-def datasets(release: PublishedFiles) -> Iterator[Found]:
-    """Data that is not named as a test's."""
-    return (
-        (path, why)
-        for path, why in _data_files(release)
-        if not _EVAL_WORDS.search(path) and not re.search(r"(?i)sample|example|bad_", path)
-    )
+def _data(other: str, *, for_tests: bool) -> Detector:
+    """Data whose names say that it is a test's, or do not, without what another pattern names."""
 
+    def is_meant(path: str) -> bool:
+        return bool(_EVAL_WORDS.search(path)) == for_tests and not re.search(other, path)
 
-def evaluation_data(release: PublishedFiles) -> Iterator[Found]:
-    """Data that is named as a test's."""
-    return (
-        (path, why)
-        for path, why in _data_files(release)
-        if _EVAL_WORDS.search(path) and not re.search(r"(?i)sample|tests?/", path)
-    )
-
-
-def _model_settings(release: PublishedFiles) -> Iterator[Config]:
-    return (
-        c
-        for c in release.configs
-        if c.format == "json"
-        and not _is_test(c.path)
-        and c.path.rpartition("/")[2].endswith("config.json")
-        and ("model_type" in c.by_key or "architectures" in c.by_key)
-    )
+    return lambda release: (found for found in _data_files(release) if is_meant(found[0]))
 
 
 def model_metadata(release: PublishedFiles) -> Iterator[Found]:
     """The model's own settings, its tokenizer, the state of its optimizer."""
-    for config in _model_settings(release):
-        yield config.path, f"describes the model ({config.get('model_type') or 'architectures'})"
-    for tokenizer in release.tokenizers:
-        if not _is_test(tokenizer.path):
-            yield tokenizer.path, f"is a tokenizer of {len(tokenizer.ids)} tokens"
-    for file in release.files:
-        if (
-            (file.path in release.weights or file.name.endswith((".pt", ".bin")))
-            and re.search(r"(?i)optim", file.name)
-            and not _is_test(file.path)
-            and file.path not in release.pointers
-        ):
+    for config in _own(release.configs):
+        given = config.by_key.get("model_type") or config.by_key.get("architectures")
+        if config.format == "json" and config.name.endswith("config.json") and given is not None:
+            kind = given.value if given.key == "model_type" else None
+            yield config.path, f"describes the model ({kind or 'architectures'})"
+    for tokenizer in _own(release.tokenizers):
+        yield tokenizer.path, f"is a tokenizer of {len(tokenizer.ids)} tokens"
+    for file in _own(release.files):
+        is_state = file.path in release.weights or file.name.endswith((".pt", ".bin"))
+        if is_state and re.search(r"(?i)optim", file.name) and file.path not in release.pointers:
             yield file.path, "is an optimizer's state, by its name"
+
+
+_OUTPUTS = re.compile(
+    r"(?i)(^|/)(sample_outputs?|generations?|generated_samples|model_outputs|outputs?_samples?)(/|[\w-]*\.(jsonl?|txt|md|csv))"
+)
 
 
 def sample_outputs(release: PublishedFiles) -> Iterator[Found]:
     """Files named as outputs of the model."""
-    for file in release.files:
-        if (
-            re.search(
-                r"(?i)(^|/)(sample_outputs?|generations?|generated_samples|model_outputs|outputs?_samples?)(/|[\w-]*\.(jsonl?|txt|md|csv))",
-                file.path,
-            )
-            and file.size_bytes
-            and not _is_test(file.path)
-        ):
+    for file in _own(release.files):
+        if file.size_bytes and _OUTPUTS.search(file.path):
             yield file.path, "is named as the model's output"
 
 
-def model_card(release: PublishedFiles) -> Iterator[Found]:
-    """Cards of models: by their name, or by the front matter of a README."""
-    for text in release.texts:
-        name = text.path.rpartition("/")[2]
-        if re.match(r"(?i)model[_-]?card", name):
-            yield text.path, f"is named {name}"
-        elif re.match(r"(?i)readme\.md$", name) and text.front is not None and card_kind(text) == "model":
-            keys = sorted({value.key.partition(".")[0] for value in text.front.values})
-            yield text.path, f"has a model card's front matter ({', '.join(keys[:4])})"
+def _cards(named: str, kind: Literal["model", "data"]) -> Detector:
+    """Cards by their name, or by the front matter of a README."""
+
+    def find(release: PublishedFiles) -> Iterator[Found]:
+        for text in release.texts:
+            if re.match(named, text.name):
+                yield text.path, f"is named {text.name}"
+            elif text.front is not None and re.match(r"(?i)readme\.md$", text.name) and card_kind(text) == kind:
+                keys = sorted({value.key.partition(".")[0] for value in text.front.values})[:4]
+                yield (
+                    text.path,
+                    f"has a {kind} card's front matter" + (f" ({', '.join(keys)})" if kind == "model" else ""),
+                )
+
+    return find
 
 
-def data_card(release: PublishedFiles) -> Iterator[Found]:
-    """Cards and sheets of data."""
-    for text in release.texts:
-        name = text.path.rpartition("/")[2]
-        if re.match(r"(?i)(data[_-]?card|dataset[_-]?card|data[_-]?sheet|datasheet)", name):
-            yield text.path, f"is named {name}"
-        elif re.match(r"(?i)readme\.md$", name) and text.front is not None and card_kind(text) == "data":
-            yield text.path, "has a data card's front matter"
-
-
-def technical_report(release: PublishedFiles) -> Iterator[Found]:
-    """Reports by their name."""
-    for file in release.files:
-        if (
-            re.search(r"(?i)(tech(nical)?[_\- ]?report|whitepaper)[^/]*\.(pdf|md|tex)$", file.name)
-            and release.magic.get(file.path, "pdf") == "pdf"
-        ):
-            yield file.path, "is named as a report"
-
-
-def research_paper(release: PublishedFiles) -> Iterator[Found]:
-    """Papers that lie in the release."""
-    for file in release.files:
-        if (
-            re.search(r"(?i)(paper|article|arxiv|\d{4}\.\d{4,5})[^/]*\.(pdf|tex)$", file.path)
-            and release.magic.get(file.path, "pdf") == "pdf"
-        ):
-            yield file.path, "is named as a paper"
+def _document(pattern: str, why: str) -> Detector:
+    """Documents by their path; a PDF must be one."""
+    return lambda release: (
+        (file.path, why)
+        for file in release.files
+        if re.search(pattern, file.path) and release.magic.get(file.path, "pdf") == "pdf"
+    )
 
 
 def evaluation_results(release: PublishedFiles) -> Iterator[Found]:
     """Measured values: evaluation files, tables of metrics, a card's model-index."""
     for sheet in sheets(release):
-        if not _is_test(sheet.path):
+        if not _is_foreign(sheet.path):
             yield sheet.path, f"holds {len(sheet.results)} results of {sheet.model}"
     for text in release.texts:
-        if text.front is not None and any(
-            value.key.startswith("model-index") and value.leaf == "value" for value in text.front.values
-        ):
+        values = text.front.values if text.front is not None else ()
+        if any(value.key.startswith("model-index") and value.leaf == "value" for value in values):
             yield text.path, "states results in its model-index"
 
 
 def recipe(release: PublishedFiles) -> Iterator[Found]:
     """Settings files of a training."""
     for found in recipes(release):
-        if not _is_test(found.config.path):
+        if not _is_foreign(found.config.path):
             yield found.config.path, f"states {', '.join(sorted(found.values)[:5])}"
-    for config in release.configs:
-        if config.format == "gin" and config.values and not _is_test(config.path):
+    for config in _own(release.configs):
+        if config.format == "gin" and config.values:
             yield config.path, f"binds {len(config.values)} settings (gin)"
 
 
 def training_logs(release: PublishedFiles) -> Iterator[Found]:
     """Logs: TensorBoard's events, W&B's folders, a trainer's state, tables of steps and losses."""
-    for file in release.files:
-        if _is_test(file.path) or not file.size_bytes:
-            continue
-        if "tfevents" in file.name:
+    for file in _own(release.files):
+        if "tfevents" in file.name and file.size_bytes:
             yield file.path, "is a TensorBoard log"
-        elif re.search(r"(?i)(^|/)(train\w*|loss|wandb)[^/]*\.log$|(^|/)wandb/run-", file.path):
+        elif file.size_bytes and re.search(r"(?i)(^|/)(train\w*|loss|wandb)[^/]*\.log$|(^|/)wandb/run-", file.path):
             yield file.path, "is a log by its name"
     for config in release.configs:
-        if (
-            config.path.endswith("trainer_state.json")
-            and isinstance(config.document, dict)
-            and config.document.get("log_history")
-        ):
-            yield config.path, f"holds {len(config.document['log_history'])} entries of a trainer's log"
+        document = config.document if config.path.endswith("trainer_state.json") else None
+        history = document.get("log_history") if isinstance(document, dict) else None
+        if history and isinstance(history, Sized):
+            yield config.path, f"holds {len(history)} entries of a trainer's log"
     for table in release.tables:
         columns = {column.strip().lower() for column in table.columns}
-        if (
-            columns & {"step", "iteration", "epoch"}
-            and any("loss" in column for column in columns)
-            and len(table.rows) >= 5
-        ):
+        has_losses = any("loss" in column for column in columns) and columns & {"step", "iteration", "epoch"}
+        if has_losses and len(table.rows) >= 5:
             yield table.path, f"gives losses over {len(table.rows)} steps"
 
 
-DETECTORS: dict[ComponentName, Callable[[PublishedFiles], Iterable[Found]]] = {
+DETECTORS: dict[ComponentName, Detector] = {
     "model_architecture": model_architecture,
     "data_preprocessing_code": _named(_PREPARE, "is named for the preparation of data"),
     "training_code": training_code,
@@ -401,14 +309,16 @@ DETECTORS: dict[ComponentName, Callable[[PublishedFiles], Iterable[Found]]] = {
     "supporting_libraries": supporting_libraries,
     "params_final": params_final,
     "params_intermediate": params_intermediate,
-    "datasets": datasets,
-    "evaluation_data": evaluation_data,
+    "datasets": _data(r"(?i)sample|example|bad_", for_tests=False),
+    "evaluation_data": _data(r"(?i)sample|tests?/", for_tests=True),
     "model_metadata": model_metadata,
     "sample_outputs": sample_outputs,
-    "model_card": model_card,
-    "data_card": data_card,
-    "technical_report": technical_report,
-    "research_paper": research_paper,
+    "model_card": _cards(r"(?i)model[_-]?card", "model"),
+    "data_card": _cards(r"(?i)(data[_-]?card|dataset[_-]?card|data[_-]?sheet|datasheet)", "data"),
+    "technical_report": _document(
+        r"(?i)(tech(nical)?[_\- ]?report|whitepaper)[^/]*\.(pdf|md|tex)$", "is named as a report"
+    ),
+    "research_paper": _document(r"(?i)(paper|article|arxiv|\d{4}\.\d{4,5})[^/]*\.(pdf|tex)$", "is named as a paper"),
     "evaluation_results": evaluation_results,
     "recipe": recipe,
     "training_logs": training_logs,
@@ -418,45 +328,41 @@ DETECTORS: dict[ComponentName, Callable[[PublishedFiles], Iterable[Found]]] = {
 assert set(DETECTORS) == set(get_args(ComponentName))  # noqa: S101
 
 
-def _pointed_at(component: ComponentName, release: PublishedFiles) -> Iterator[Found]:  # noqa: PLR0912 - one branch a kind of place
+_POINTER = "is a Git LFS pointer: the file itself is not here"
+_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".h5")
+_LISTED_DATA = (".bin", ".idx", ".jsonl", ".parquet", ".npy", ".gz", ".zst")
+_ADDRESSES = {
+    "research_paper": r"arxiv\.org/(?:abs|pdf)/\d{4}\.\d{4,5}|doi\.org/10\.\d+/\S+|openreview\.net/\S+id=\w+",
+    "training_logs": r"(?:api\.)?wandb\.ai/\S+|tensorboard\.dev/\S+",
+    "params_final": r"huggingface\.co/(?!datasets/|spaces/|docs|blog|papers|collections)[\w.-]+/[\w.-]+",
+    "datasets": r"huggingface\.co/datasets/[\w.-]+/[\w.-]+",
+}
+
+
+def _pointed_at(component: ComponentName, release: PublishedFiles) -> Iterator[Found]:
     """What the files name without holding it: LFS pointers, lists of addresses, citations, logs on a server."""
-    if component in {"params_final", "params_intermediate"}:
-        for path in sorted(release.pointers):
-            if path.endswith((".safetensors", ".bin", ".pt", ".pth", ".gguf", ".h5")) and (_step(path) is not None) == (
-                component == "params_intermediate"
-            ):
-                yield path, "is a Git LFS pointer: the file itself is not here"
-    if component == "datasets":
-        for path in sorted(release.pointers):
-            if path.endswith(_DATA):
-                yield path, "is a Git LFS pointer: the file itself is not here"
-        for hashes in release.hashes:
-            if any(
-                hashed.name.endswith((".bin", ".idx", ".jsonl", ".parquet", ".npy", ".gz", ".zst")) for hashed in hashes
-            ):
-                yield hashes[0].path, f"lists the digests of {len(hashes)} data files"
+    for path in sorted(release.pointers):
+        steps = "params_final" if _step(path) is None else "params_intermediate"
+        if (component == steps and path.endswith(_WEIGHTS)) or (component == "datasets" and path.endswith(_DATA)):
+            yield path, _POINTER
+    for hashes in release.hashes if component == "datasets" else ():
+        if any(hashed.name.endswith(_LISTED_DATA) for hashed in hashes):
+            yield hashes[0].path, f"lists the digests of {len(hashes)} data files"
     for table in release.tables:
-        cells = [cell for row in table.rows[:20] for cell in row.cells if cell.strip().startswith(("http", "s3://"))]
-        if component == "params_intermediate" and table.column("step") is not None and cells and len(table.rows) > 1:
-            yield table.path, f"lists {len(table.rows)} checkpoints by address, for example {cells[0].strip()[:80]}"
-        if component == "datasets" and table.column("dataset", "data") is not None and cells:
+        cells = [cell.strip() for row in table.rows[:20] for cell in row.cells]
+        first = next((cell for cell in cells if cell.startswith(("http", "s3://"))), None)
+        if first is None:
+            continue
+        if component == "params_intermediate" and table.column("step") is not None and len(table.rows) > 1:
+            yield table.path, f"lists {len(table.rows)} checkpoints by address, for example {first[:80]}"
+        if component == "datasets" and table.column("dataset", "data") is not None:
             yield table.path, f"lists {len(table.rows)} data files by address"
-    patterns = {
-        "research_paper": r"arxiv\.org/(?:abs|pdf)/\d{4}\.\d{4,5}|doi\.org/10\.\d+/\S+|openreview\.net/\S+id=\w+",
-        "training_logs": r"(?:api\.)?wandb\.ai/\S+|tensorboard\.dev/\S+",
-        "params_final": r"huggingface\.co/(?!datasets/|spaces/|docs|blog|papers|collections)[\w.-]+/[\w.-]+",
-        "datasets": r"huggingface\.co/datasets/[\w.-]+/[\w.-]+",
-    }
-    pattern = patterns.get(component)
-    if pattern is not None:
-        for text in release.texts:
-            name = text.path.rpartition("/")[2]
-            if _is_test(text.path) or not re.match(r"(?i)readme|model.?card|citation|metadata|pkg-info", name):
-                continue
-            for i, line in enumerate(text.lines):
-                if found := re.search(pattern, line):
-                    yield f"{text.path}", f"line {i + 1} names {found.group().rstrip(').,>')[:100]}"
-                    break
+    pattern = _ADDRESSES.get(component)
+    for text in _own(release.texts) if pattern else ():
+        if pattern and re.match(r"(?i)readme|model.?card|citation|metadata|pkg-info", text.name):
+            found = ((i, match.group()) for i, line in enumerate(text.lines, 1) if (match := re.search(pattern, line)))
+            if first_found := next(found, None):
+                yield text.path, f"line {first_found[0]} names {first_found[1].rstrip(').,>')[:100]}"
 
 
 def detect(
@@ -465,34 +371,35 @@ def detect(
     digest: Callable[[str], str | None],
 ) -> tuple[ComponentDetected, ...]:
     """Every component, as far as the files show it. `digest` gives a file's sha256."""
-    terms = "; ".join(
-        dict.fromkeys(f"{' or '.join(sorted(d.licences))} ({d.evidence.path})" for d in declarations(release))
-    )
+    places = (f"{' or '.join(sorted(d.licences))} ({d.evidence.path})" for d in declarations(release))
+    terms = "; ".join(dict.fromkeys(places))
     found = []
     for name, look in DETECTORS.items():
         held = _first(look(release))
         named = [] if held else _first(_pointed_at(name, release))
-        asked = [link for link in release.links or () for _, why in named if link.url in why]
-        reachable: Literal["yes", "no", "not asked"] = "yes" if held else "not asked"
-        if asked:
-            gone = any(link.status in {404, 410} for link in asked)
-            there = any(link.status is not None and 200 <= link.status < 300 for link in asked)
-            reachable = "no" if gone else "yes" if there else "not asked"
-        files = tuple(_seen(path, why, release, digest) for path, why in held or named)
         found.append(
             ComponentDetected(
                 component=name,
                 declared=declared.get(name),
                 found="found" if held else "named" if named else "not seen",
-                reachable=reachable,
+                reachable="yes" if held else _reachable(named, release),
                 terms=terms if held else "",
-                files=files,
+                files=tuple(_seen(path, why, release, digest) for path, why in held or named),
             )
         )
     return tuple(found)
 
 
+def _reachable(named: list[Found], release: PublishedFiles) -> Literal["yes", "no", "not asked"]:
+    """What the servers said of the addresses that stand for a component."""
+    asked = [link.status for link in release.links or () for _, why in named if link.url in why]
+    if {404, 410} & {*asked}:
+        return "no"
+    return "yes" if any(status is not None and 200 <= status < 300 for status in asked) else "not asked"
+
+
 def _first(found: Iterable[Found]) -> list[Found]:
+    """The first reason of each of the first files."""
     kept: dict[str, str] = {}
     for path, why in found:
         kept.setdefault(path, why)
@@ -502,13 +409,7 @@ def _first(found: Iterable[Found]) -> list[Found]:
 
 
 def _seen(path: str, why: str, release: PublishedFiles, digest: Callable[[str], str | None]) -> FileSeen:
-    file: File | None = release.by_path.get(path)
-    return FileSeen(
-        path=path,
-        why=why,
-        sha256=digest(path) if file is not None else None,
-        date=file.date if file is not None else "unknown",
-    )
-
-
-__all__ = ["DETECTORS", "detect"]
+    file = release.by_path.get(path)
+    if file is None:
+        return FileSeen(path=path, why=why, sha256=None, date="unknown")
+    return FileSeen(path=path, why=why, sha256=digest(path), date=file.date)

@@ -1,4 +1,4 @@
-"""Does what the documents say fit what is there? Options of commands, files that are named, addresses."""
+"""What documents say against what is there: options of commands, files that are named, addresses."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen
+from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check
 from openassay.checks.code_options import Options, defaults, options_of
-from openassay.checks.release import Code, PublishedFiles, Text
+from openassay.checks.release import Code, PublishedFiles, Text, excerpt
+from openassay.checks.scalars import as_number, number
 from openassay.core.types import Excerpt
 
 
@@ -23,89 +24,75 @@ class Command:
     text: Text
     line: int
     words: tuple[str, ...]
-    elsewhere: str
-    """Why it may run in another place than this release; empty where it does not."""
+    elsewhere: bool
+    """It may run in another place than this release."""
+
+    def seen(self, key: str) -> Excerpt:
+        """This command, to be cited."""
+        return excerpt(self.text.path, key, " ".join(self.words)[:200], self.line)
 
 
 _BLOCK = re.compile(r"\s*(?:```+|~~~+)\s*(\w*)")
-_OUTSIDE = re.compile(
-    r"^\s*(?:\$ |> )?(?:git\s+(?:lfs\s+)?clone|cd|pushd|docker|wget|curl|tar|unzip|kubectl|ssh|srun|sbatch)\b"
-)
+_ASIDE = {"third_party", "vendor", "dependencies", "external", "node_modules", "submodules"}
 
 
 def _documents(release: PublishedFiles) -> list[Text]:
     return [
         text
         for text in release.texts
-        if re.match(r"(?i)readme(\.md|\.markdown)?$", text.path.rpartition("/")[2]) and not _aside(text.path)
+        if re.match(r"(?i)readme(\.md|\.markdown)?$", text.name) and not _ASIDE & {*text.path.lower().split("/")}
     ]
-
-
-def _aside(path: str) -> bool:
-    return any(
-        part.lower() in {"third_party", "vendor", "dependencies", "external", "node_modules", "submodules"}
-        for part in path.split("/")
-    )
 
 
 def commands(text: Text, release: PublishedFiles) -> Iterator[Command]:
     """The command lines of a document, joined where a backslash goes on."""
-    i, elsewhere = 0, ""
+    i, elsewhere = 0, False
     lines = text.lines
     while i < len(lines):
         found = _BLOCK.match(lines[i])
         if not found or i not in text.fenced:
             if re.match(r"#{1,2}\s", lines[i]) and i not in text.fenced:
-                elsewhere = ""  # a new section begins at the top again
+                elsewhere = False  # a new section begins at the top again
             i += 1
             continue
-        language = found.group(1).lower()
         i += 1
-        block: list[tuple[int, str]] = []
+        start = i
         while i < len(lines) and not re.match(r"\s*(```+|~~~+)\s*$", lines[i]):
-            block.append((i + 1, lines[i]))
             i += 1
+        block = lines[start:i]
         i += 1
-        if language not in {"", "bash", "sh", "shell", "console", "zsh", "shellsession"} or _is_comment(text, block):
+        is_comment = bool(block) and start in text.commented
+        if is_comment or found.group(1).lower() not in {"", "bash", "sh", "shell", "console", "zsh", "shellsession"}:
             continue
-        joined: list[tuple[int, str]] = []
-        going = False
-        for number, line in block:
-            bare = re.sub(r"\\\s+#.*$", "\\\\", line.rstrip())  # `\ # why`
-            if going:
-                joined[-1] = (joined[-1][0], joined[-1][1] + " " + bare.rstrip("\\").strip())
-            else:
-                joined.append((number, bare.rstrip("\\")))
-            going = bare.endswith("\\")
-        for number, line in joined:
-            if _OUTSIDE.match(line):
-                elsewhere = elsewhere or _goes(line, release)
-            words = _split(line)
-            if words:
-                yield Command(text, number, words, elsewhere)
+        for at, line in _joined(block, start + 1):
+            elsewhere = elsewhere or _leads_away(line, release)
+            if words := _split(line):
+                yield Command(text, at, words, elsewhere)
 
 
-def _is_comment(text: Text, block: list[tuple[int, str]]) -> bool:
-    return bool(block) and block[0][0] - 1 in text.commented
+def _joined(block: tuple[str, ...], first: int) -> list[tuple[int, str]]:
+    """A block's lines with their numbers; one that ends in a backslash goes on in the next."""
+    joined: list[tuple[int, str]] = []
+    going = False
+    for at, line in enumerate(block, first):
+        bare = re.sub(r"\\\s+#.*$", "\\\\", line.rstrip())  # `\ # why`
+        if going:
+            joined[-1] = (joined[-1][0], joined[-1][1] + " " + bare.rstrip("\\").strip())
+        else:
+            joined.append((at, bare.rstrip("\\")))
+        going = bare.endswith("\\")
+    return joined
 
 
-def _goes(line: str, release: PublishedFiles) -> str:
-    """Where does a `cd` or a `clone` lead? Nowhere else, if it is into this very release."""
-    cd = re.match(r"\s*(?:\$ |> )?(?:cd|pushd)\s+(\S+)", line)
-    if cd:
+def _leads_away(line: str, release: PublishedFiles) -> bool:
+    """True for a `cd`, a `clone` or a container that leads to another place than this very release."""
+    if cd := re.match(r"\s*(?:\$ |> )?(?:cd|pushd)\s+(\S+)", line):
         place = cd.group(1).strip("./'\"").rstrip("/")
-        if place.lower() in _own_names(release) or not place:
-            return ""
-        return f"after `{line.strip()[:60]}`"
-    clone = re.match(r"\s*(?:\$ |> )?git\s+(?:lfs\s+)?clone\s+.*?(\S+)\s*$", line)
-    if clone:
+        return bool(place) and place.lower() not in _own_names(release)
+    if clone := re.match(r"\s*(?:\$ |> )?git\s+(?:lfs\s+)?clone\s+.*?(\S+)\s*$", line):
         name = clone.group(1).rstrip("/").removesuffix(".git").rpartition("/")[2].lower()
-        return (
-            ""
-            if name in _own_names(release) or clone.group(1).startswith("https://huggingface")
-            else f"after `{line.strip()[:60]}`"
-        )
-    return f"after `{line.strip()[:60]}`" if re.match(r"\s*(?:\$ )?(docker|kubectl|ssh|srun|sbatch)", line) else ""
+        return name not in _own_names(release) and not clone.group(1).startswith("https://huggingface")
+    return bool(re.match(r"\s*(?:\$ )?(docker|kubectl|ssh|srun|sbatch)\b", line))
 
 
 def _own_names(release: PublishedFiles) -> set[str]:
@@ -122,10 +109,9 @@ def _own_names(release: PublishedFiles) -> set[str]:
 def _split(line: str) -> tuple[str, ...]:
     line = re.sub(r"^\s*(\$|>|!|%)\s+", "", line)
     try:
-        words = shlex.split(line, comments=True)
+        return tuple(shlex.split(line, comments=True))
     except ValueError:
         return ()
-    return tuple(words)
 
 
 @dataclass(frozen=True)
@@ -142,35 +128,37 @@ _LAUNCHERS = {"torchrun", "deepspeed", "accelerate", "horovodrun", "mpirun", "co
 
 
 def called(command: Command, release: PublishedFiles) -> Call | None:
-    """Which script does a command start? None where it starts none, or where that is not plain."""
+    """The script that a command starts; None where it starts none, or where that is not plain."""
     words = list(command.words)
-    while words and (
-        re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*=\S*", words[0]) or words[0] in {"sudo", "time", "nohup", "env"}
-    ):
+    while words and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*=\S*|sudo|time|nohup|env", words[0]):
         words.pop(0)
     if not words:
         return None
     head = words[0].rpartition("/")[2]
     by_path = {code.path: code for code in release.code}
-    if re.fullmatch(r"python[0-9.]*", head):
-        i = 1
-        while i < len(words) and words[i].startswith("-"):
-            if words[i] == "-m":
-                module = words[i + 1] if i + 1 < len(words) else ""
-                if module in {"torch.distributed.launch", "torch.distributed.run", "accelerate.commands.launch"}:
-                    return _launched(words[i + 2 :], command, by_path)
-                path = module.replace(".", "/")
-                for candidate in (f"{path}.py", f"{path}/__main__.py", f"src/{path}.py", f"src/{path}/__main__.py"):
-                    if candidate in by_path:
-                        return Call(candidate, by_path[candidate], tuple(words[i + 2 :]), True)
-                return None
-            if words[i] in {"-c", "-"}:
-                return None
-            i += 1
-        return _script(words[i:], command, by_path)
     if head in _LAUNCHERS:
         return _launched(words[1:], command, by_path)
-    return _script(words, command, by_path) if head.endswith(".py") else None
+    if not re.fullmatch(r"python[0-9.]*", head):
+        return _script(words, command, by_path) if head.endswith(".py") else None
+    i = 1
+    while i < len(words) and words[i].startswith("-"):
+        if words[i] == "-m":
+            return _module(words[i + 1 :], command, by_path)
+        if words[i] in {"-c", "-"}:
+            return None
+        i += 1
+    return _script(words[i:], command, by_path)
+
+
+def _module(words: list[str], command: Command, by_path: dict[str, Code]) -> Call | None:
+    module, rest = words[0] if words else "", words[1:]
+    if module in {"torch.distributed.launch", "torch.distributed.run", "accelerate.commands.launch"}:
+        return _launched(rest, command, by_path)
+    path = module.replace(".", "/")
+    for candidate in (f"{path}.py", f"{path}/__main__.py", f"src/{path}.py", f"src/{path}/__main__.py"):
+        if candidate in by_path:
+            return Call(candidate, by_path[candidate], tuple(rest), True)
+    return None
 
 
 def _launched(words: list[str], command: Command, by_path: dict[str, Code]) -> Call | None:
@@ -183,269 +171,192 @@ def _script(words: list[str], command: Command, by_path: dict[str, Code]) -> Cal
         return None
     name = words[0].removeprefix("./")
     folder = command.text.folder
-    places = [f"{folder}/{name}" if folder else name, name]
-    for place in places:
-        path = str(PurePosixPath(place))
-        if path in by_path:
-            return Call(name, by_path[path], tuple(words[1:]), False)
-    return Call(name, None, tuple(words[1:]), False)
+    places = [str(PurePosixPath(place)) for place in (f"{folder}/{name}" if folder else name, name)]
+    return Call(name, next((by_path[path] for path in places if path in by_path), None), tuple(words[1:]), False)
 
 
-class FlagNotAccepted:
-    """{document} calls {script} with {flag}, which it does not take{near}"""
-
-    kind = "flag_not_accepted"
-    needs = "a command in a README that calls a Python script of the release, whose options can be read"
-
-    def look(self, release: PublishedFiles) -> Iterator[Seen]:
-        """Options of commands against what the script declares."""
-        known: dict[str, Options] = {}
-        for text in _documents(release):
-            for command in commands(text, release):
-                call = called(command, release)
-                if call is None or call.script is None or command.elsewhere:
-                    continue
-                flags = [word.partition("=")[0] for word in _own_words(call.words) if re.match(r"--?[A-Za-z]", word)]
-                if not flags:
-                    continue
-                if call.script.path not in known:
-                    known[call.script.path] = options_of(call.script, release)
-                options = known[call.script.path]
-                for flag in dict.fromkeys(flags):
-                    seen = Excerpt(path=text.path, line=command.line, key=flag, value=" ".join(command.words)[:200])
-                    if options.takes(flag):
-                        line = options.flags.get(flag)
-                        yield Agreement((seen, Excerpt(path=call.script.path, line=line, key=flag, value=options.kind)))
-                    elif not options.complete or not flag.startswith("--"):
-                        yield NotAsked(f"{call.script.path}: {options.why or 'short options are not told apart'}")
-                    else:
-                        close = difflib.get_close_matches(flag, list(options.flags), n=1, cutoff=0.6)
-                        given = ", ".join(
-                            sorted(f for f in options.flags if f.startswith("--") and not f.startswith("--no"))[:12]
-                        )
-                        at = Excerpt(
-                            path=call.script.path,
-                            line=options.flags[close[0]] if close else None,
-                            key=options.kind,
-                            value=f"takes {given}",
-                        )
-                        near = f"; it takes {close[0]}" if close else ""
-                        yield Contradiction(
-                            {
-                                "document": f"{text.path}:{command.line}",
-                                "script": call.script.path,
-                                "flag": flag,
-                                "near": near,
-                            },
-                            (seen, at),
-                        )
+@check(needs="a command in a README that calls a Python script of the release, whose options can be read")
+def flag_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
+    """{command.text.path}:{command.line} calls {script} with {flag}, which it does not take{near}"""
+    known: dict[str, Options] = {}
+    for command in (command for text in _documents(release) for command in commands(text, release)):
+        call = called(command, release)
+        if call is None or call.script is None or command.elsewhere:
+            continue
+        script = call.script.path
+        flags = [word.partition("=")[0] for word in _own_words(call.words) if re.match(r"--?[A-Za-z]", word)]
+        if flags and script not in known:
+            known[script] = options_of(call.script, release)
+        for flag in dict.fromkeys(flags):
+            options = known[script]
+            seen = command.seen(flag)
+            if options.takes(flag):
+                yield Agreement(seen, excerpt(script, flag, options.kind, options.flags.get(flag)))
+            elif not options.complete or not flag.startswith("--"):
+                yield NotAsked(f"{script}: {options.why or 'short options are not told apart'}")
+            else:
+                close = difflib.get_close_matches(flag, list(options.flags), n=1, cutoff=0.6)
+                given = sorted(f for f in options.flags if f.startswith("--") and not f.startswith("--no"))[:12]
+                line = options.flags[close[0]] if close else None
+                at = excerpt(script, options.kind, f"takes {', '.join(given)}", line)
+                near = f"; it takes {close[0]}" if close else ""
+                yield Contradiction(seen, at, command=command, script=script, flag=flag, near=near)
 
 
-def _own_words(words: tuple[str, ...]) -> list[str]:
+def _own_words(words: tuple[str, ...]) -> tuple[str, ...]:
     """The words that belong to the command itself: a pipe, another command or `--` ends it."""
-    found = []
-    for word in words:
+    for i, word in enumerate(words):
         if word in {"--", "|", "||", "&&", ";", "&", ">", ">>", "2>&1", "<"}:
-            break
-        found.append(word)
+            return words[:i]
         if word.endswith(";"):
-            break
-    return found
+            return words[: i + 1]
+    return words
 
 
-_DEFAULT = (
+_DEFAULT = re.compile(
     r"`?--([A-Za-z][\w-]+)`?[^`]{0,120}?\bdefaults?(?:\s+(?:is|to|value|value is))?\s*[:=]?\s*"
     r"`?([-\d.eE]+\d)`?(?![\w.])"
 )
-_POINTED = (
+_POINTED = re.compile(
     r"(?i)\b(?:see|check out|look at|refer to|provided in|found in|listed in|is in)\s+(?:the\s+|our\s+)?(?:file\s+)?"
     r"`([\w./-]+\.(?:py|jsonl?|ya?ml|sh|txt|csv|md|ipynb|gin))`"
 )
 
 
-class DefaultDocumentedOtherwise:
-    """{document} says that {flag} is {first} by default, {path} says {second}"""
-
-    kind = "default_documented_otherwise"
-    needs = "a document that gives an option's default, and the one script that declares the option"
-
-    def look(self, release: PublishedFiles) -> Iterator[Seen]:
-        """`--lr ... (default: 1e-3)` against the parser's default."""
-        options = defaults(release)
-        for text in _documents(release):
-            for i, line in enumerate(text.lines):
-                found = re.search(
-                    _DEFAULT,
-                    line,
-                )
-                if not found:
-                    continue
-                of = [
-                    o
-                    for o in options.get(found.group(1).lower().replace("-", "_"), [])
-                    if isinstance(o.default, (int, float)) and not isinstance(o.default, bool)
-                ]
-                if not of or len({o.default for o in of}) != 1:
-                    continue
-                try:
-                    claimed = float(found.group(2))
-                except ValueError:
-                    continue
-                if claimed == float(of[0].default):
-                    yield Agreement((text.seen(i + 1), of[0].seen()))
-                else:
-                    values = {
-                        "document": f"{text.path}:{i + 1}",
-                        "flag": f"--{found.group(1)}",
-                        "first": found.group(2),
-                        "path": f"{of[0].path}:{of[0].line}",
-                        "second": of[0].default,
-                    }
-                    yield Contradiction(values, (text.seen(i + 1), of[0].seen()))
+@check(needs="a document that gives an option's default, and the one script that declares the option")
+def default_documented_otherwise(release: PublishedFiles) -> Iterator[Seen]:
+    """{place} says that --{flag} is {claimed} by default, {option.path}:{option.line} says {option.default}"""
+    # `--lr ... (default: 1e-3)` against the parser's default.
+    options = defaults(release)
+    for text in _documents(release):
+        for line, words in enumerate(text.lines, 1):
+            found = _DEFAULT.search(words)
+            claimed = number(found.group(2)) if found else None
+            if found is None or claimed is None:
+                continue
+            flag, place = found.group(1), f"{text.path}:{line}"
+            named = options.get(flag.lower().replace("-", "_"), [])
+            of = [o for o in named if isinstance(o.default, (int, float)) and not isinstance(o.default, bool)]
+            default = as_number(of[0].default) if len({o.default for o in of}) == 1 else None
+            if default is None:
+                continue
+            seen = (text.seen(line), of[0].seen())
+            if claimed == default:
+                yield Agreement(*seen)
+            else:
+                yield Contradiction(*seen, place=place, flag=flag, claimed=found.group(2), option=of[0])
 
 
-class NamedFileAbsent:
+@check(needs="a README with links to files of the release, or commands that start its scripts; not a package's archive")
+def named_file_absent(release: PublishedFiles) -> Iterator[Seen]:
     """{document} names {name}, which is not in the release{near}"""
+    if release.is_package:
+        yield NotAsked("a package's archive holds only a part of its repository")
+        return
+    if len(release.files) < 4 or "." in release.unreadable:
+        yield NotAsked("too little of the release is here")
+        return
+    for text in _documents(release):
+        for line, words in text.prose:
+            yield from _links(text, line, words, release)
+            yield from _in_backticks(text, line, words, release)
+        addressed = "\n".join(line for line in text.lines if "://" in line)
+        for command in commands(text, release):
+            call = called(command, release)
+            if call is None or call.is_module:
+                continue
+            seen = command.seen(call.name)
+            base = call.name.rpartition("/")[2]
+            is_example = "path/to" in call.name.lower() or call.name.startswith(("/", "..", "your"))
+            if call.script is not None:
+                yield Agreement(seen, excerpt(call.script.path, "", "present"))
+            elif base in release.by_name or f"/{base}" in addressed:
+                continue
+            elif release.code and not command.elsewhere and not is_example:
+                yield _absent(text, command.line, call.name, release, seen)
 
-    kind = "named_file_absent"
-    needs = "a README with links to files of the release, or commands that start its scripts; not a package's archive"
 
-    def look(self, release: PublishedFiles) -> Iterator[Seen]:
-        """Relative links and scripts in commands."""
-        if release.is_package:
-            yield NotAsked("a package's archive holds only a part of its repository")
-            return
-        if len(release.files) < 4 or "." in release.unreadable:
-            yield NotAsked("too little of the release is here")
-            return
-        for text in _documents(release):
-            yield from self._links(text, release)
-            for command in commands(text, release):
-                call = called(command, release)
-                if call is None or call.is_module:
-                    continue
-                seen = Excerpt(path=text.path, line=command.line, key=call.name, value=" ".join(command.words)[:200])
-                if call.script is not None:
-                    yield Agreement((seen, Excerpt(path=call.script.path, line=None, key="", value="present")))
-                elif (
-                    not command.elsewhere
-                    and not any(file.name == call.name.rpartition("/")[2] for file in release.files)
-                    and release.code
-                    and "path/to" not in call.name.lower()
-                    and f"/{call.name.rpartition('/')[2]}"
-                    not in "\n".join(line for line in text.lines if "://" in line)
-                    and not call.name.startswith(("/", "..", "your"))
-                ):
-                    yield self._absent(text, command.line, call.name, release, seen)
-
-    def _absent(self, text: Text, line: int, name: str, release: PublishedFiles, seen: Excerpt) -> Contradiction:
-        names = {file.name: file.path for file in release.files}
-        close = difflib.get_close_matches(name.rpartition("/")[2], list(names), n=1, cutoff=0.75)
-        near = f"; there is {names[close[0]]}" if close else ""
+def _absent(text: Text, line: int, name: str, release: PublishedFiles, seen: Excerpt) -> Contradiction:
+    near = difflib.get_close_matches(name.rpartition("/")[2], list(release.by_name), n=1, cutoff=0.75)
+    if near:
+        near = [release.by_name[near[0]]]
+        listing = excerpt(near[0], "present", near[0])
+    else:
         folder = PurePosixPath(text.folder or ".")
         there = [file.path for file in release.files if PurePosixPath(file.path).parent == folder][:12]
-        listing = Excerpt(
-            path=names[close[0]] if close else str(folder),
-            line=None,
-            key="present",
-            value=names[close[0]] if close else ", ".join(there),
-        )
-        return Contradiction({"document": f"{text.path}:{line}", "name": name, "near": near}, (seen, listing))
+        listing = excerpt(str(folder), "present", ", ".join(there))
+    shown = "".join(f"; there is {path}" for path in near)
+    return Contradiction(seen, listing, document=f"{text.path}:{line}", name=name, near=shown)
 
-    def _links(self, text: Text, release: PublishedFiles) -> Iterator[Seen]:
-        folders = release.folders
-        for line, words in text.prose:
-            plain = re.sub(r"`[^`]*`", "", words)
-            for found in re.finditer(r"\[[^\[\]]*\]\(\s*<?([^)\s>]{1,1000})>?(?:\s+\"[^\"]*\")?\s*\)", plain):
-                target = found.group(1)
-                parts = urlsplit(target) if "://" not in target or target.startswith("http") else None
-                if (
-                    parts is None
-                    or parts.scheme
-                    or parts.netloc
-                    or not parts.path
-                    or target.startswith(("#", "mailto:", "//"))
-                ):
-                    continue
-                path = unquote(parts.path)
-                if re.match(r"[\w-]+(\.[\w-]+)*\.(com|org|io|ai|net|edu|dev|co|gov|me|app)(/|:|$)", path):
-                    continue  # an address without its https://
-                if re.search(r"[<>{}$*|]", path) or ("." not in path.rpartition("/")[2] and "/" not in path):
-                    continue
-                inside = _resolved(path, text.folder)
-                if inside is None:
-                    continue  # GitHub's own `../../issues`
-                seen = text.seen(line, found.group()[:200], path)
-                if (
-                    inside in release.by_path
-                    or inside in folders
-                    or _resolved(path.lstrip("/"), "") in release.by_path | dict.fromkeys(folders)
-                ):
-                    yield Agreement((seen,))
-                elif any(
-                    inside == other.partition(" ")[0] or inside.startswith(f"{other.partition(' ')[0]}/")
-                    for other in release.unreadable
-                ):
-                    continue
-                elif not path.endswith((".html", ".htm")):
-                    yield self._absent(text, line, path, release, seen)
-            yield from self._in_backticks(text, line, words, release)
 
-    def _in_backticks(self, text: Text, line: int, words: str, release: PublishedFiles) -> Iterator[Seen]:
-        """`Check out the `x.jsonl``: only where a file of nearly that name is there, so that a file is meant."""
-        for found in re.finditer(
-            _POINTED,
-            words,
-        ):
-            name = found.group(1).rpartition("/")[2]
-            names = [file.name for file in release.files]
-            close = difflib.get_close_matches(name, names, n=1, cutoff=0.8)
-            if name in names:
-                yield Agreement((text.seen(line, found.group(), name),))
-            elif close:
-                yield self._absent(text, line, found.group(1), release, text.seen(line, found.group(), name))
+_LINK = re.compile(r"\[[^\[\]]*\]\(\s*<?([^)\s>]{1,1000})>?(?:\s+\"[^\"]*\")?\s*\)")
+_BARE_ADDRESS = re.compile(r"[\w-]+(\.[\w-]+)*\.(com|org|io|ai|net|edu|dev|co|gov|me|app)(/|:|$)")
+
+
+def _links(text: Text, line: int, words: str, release: PublishedFiles) -> Iterator[Seen]:
+    for found in _LINK.finditer(re.sub(r"`[^`]*`", "", words)):
+        path = _relative(found.group(1))
+        inside = _resolved(path, text.folder)
+        if not path or inside is None:
+            continue  # also GitHub's own `../../issues`
+        seen = text.seen(line, found.group()[:200], path)
+        unread = (other.partition(" ")[0] for other in release.unreadable)
+        if any(place in release.by_path or place in release.folders for place in (inside, _resolved(path, "/"))):
+            yield Agreement(seen)
+        elif not path.endswith((".html", ".htm")) and not any(f"{inside}/".startswith(f"{other}/") for other in unread):
+            yield _absent(text, line, path, release, seen)
+
+
+def _relative(target: str) -> str:
+    """The path of a link to a file of the release; empty for another link."""
+    if ("://" in target and not target.startswith("http")) or target.startswith(("#", "mailto:", "//")):
+        return ""
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        return ""
+    path = unquote(parts.path)
+    if parts.scheme or parts.netloc or _BARE_ADDRESS.match(path) or re.search(r"[<>{}$*|]", path):
+        return ""
+    return path if "." in path.rpartition("/")[2] or "/" in path else ""
+
+
+def _in_backticks(text: Text, line: int, words: str, release: PublishedFiles) -> Iterator[Seen]:
+    """`Check out the `x.jsonl``: only where a file of nearly that name is there, so that a file is meant."""
+    for found in _POINTED.finditer(words):
+        name = found.group(1).rpartition("/")[2]
+        seen = text.seen(line, found.group(), name)
+        if name in release.by_name:
+            yield Agreement(seen)
+        elif difflib.get_close_matches(name, list(release.by_name), n=1, cutoff=0.8):
+            yield _absent(text, line, found.group(1), release, seen)
 
 
 def _resolved(path: str, folder: str) -> str | None:
     """A relative path from a folder; None where it leads out of the release."""
-    parts: list[str] = [] if path.startswith("/") else [part for part in folder.split("/") if part]
-    for part in path.split("/"):
-        if part in {"", "."}:
-            continue
+    parts: list[str] = []
+    for part in (path if path.startswith("/") else f"{folder}/{path}").split("/"):
         if part == "..":
             if not parts:
                 return None
             parts.pop()
-        else:
+        elif part not in {"", "."}:
             parts.append(part)
     return "/".join(parts) or "."
 
 
-class LinkDead:
-    """{document} links {url}, which its server says is gone ({status}, asked on {date})"""
-
-    kind = "link_dead"
-    needs = "to be asked for (--links): addresses are looked up only then"
-
-    def look(self, release: PublishedFiles) -> Iterator[Seen]:
-        """404 and 410 are dead; everything else is not known."""
-        for link in release.links or ():
-            seen = link.text.seen(link.line, link.url, "link")
-            if link.status in {404, 410}:
-                at = Excerpt(path=link.url, line=None, key="status", value=f"{link.status} on {link.date}")
-                yield Contradiction(
-                    {
-                        "document": f"{link.text.path}:{link.line}",
-                        "url": link.url,
-                        "status": link.status,
-                        "date": link.date,
-                    },
-                    (seen, at),
-                )
-            elif link.status is not None and 200 <= link.status < 300:
-                yield Agreement((seen,))
-            else:
-                yield NotAsked(f"{link.url}: {link.problem or link.status}")
+@check(needs="to be asked for (--links): addresses are looked up only then")
+def link_dead(release: PublishedFiles) -> Iterator[Seen]:
+    """{link.text.path}:{link.line} links to {link.url}, which is gone (status {link.status} on {link.date})"""
+    # 404 and 410 are dead; everything else is not known.
+    for link in release.links or ():
+        seen = link.text.seen(link.line, link.url, "link")
+        if link.status in {404, 410}:
+            yield Contradiction(seen, excerpt(link.url, "status", f"{link.status} on {link.date}"), link=link)
+        elif link.status is not None and 200 <= link.status < 300:
+            yield Agreement(seen)
+        else:
+            yield NotAsked(f"{link.url}: {link.problem or link.status}")
 
 
 def addresses(release: PublishedFiles) -> list[tuple[Text, int, str]]:

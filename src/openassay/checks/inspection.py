@@ -1,4 +1,4 @@
-"""What do detection and all the checks say of a folder, a file or an archive?"""
+"""Inspects a folder, a file or an archive: components and all the checks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from openassay.checks.components import detect
 from openassay.checks.links import ask_links
@@ -19,6 +19,7 @@ from openassay.faults import BadInput
 from openassay.store import RefusedArchive, Store, archive_kind
 
 Declared = dict[str, Literal["yes", "no", "partly", "unknown"]]
+Place = TypeVar("Place", Excerpt, FileSeen)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,21 +36,15 @@ class Inspection:
 def inspect_folder(
     folder: Path, *, name: str = "", declared: Declared | None = None, links: bool = False
 ) -> Inspection:
-    """Read a folder or a file once, look for components, ask every check."""
+    """The components and the answers of all the checks for a folder or a file, which is read once."""
     top = top_of(folder)
     release = read_release(top, name=name)
     if links:
         release = replace(release, links=ask_links(release), derived={})
     base = top if top.is_dir() else top.parent
-
-    def digest(path: str) -> str | None:
-        try:
-            return short_digest(base / path)
-        except OSError:
-            return None
-
     return Inspection(
-        name=release.name, num_files=len(release.files), detected=detect(release, declared or {}, digest),
+        name=release.name, num_files=len(release.files),
+        detected=detect(release, declared or {}, lambda path: short_digest(base / path)),
         checks=run_checks(release), unreadable=dict(release.unreadable),
     )  # fmt: skip
 
@@ -93,10 +88,7 @@ def merge_detected(of: dict[str, tuple[ComponentDetected, ...]]) -> tuple[Compon
     for several in rows.values():
         _, best = max(several, key=lambda pair: _FOUND.index(pair[1].found))
         showing = [(artifact, c) for artifact, c in several if c.found == best.found]
-        files = tuple(
-            FileSeen(path=f"{artifact}: {file.path}", why=file.why, sha256=file.sha256, date=file.date)
-            for artifact, component in showing for file in component.files
-        )  # fmt: skip
+        files = tuple(_in(artifact, file) for artifact, component in showing for file in component.files)
         terms = "; ".join(dict.fromkeys(component.terms for _, component in showing if component.terms))
         merged.append(replace(best, files=files[:5], terms=terms))
     return tuple(merged)
@@ -117,17 +109,14 @@ def merge_checks(of: dict[str, tuple[CheckAnswer, ...]]) -> tuple[CheckAnswer, .
     for check, several in rows.items():
         outcome = max((answer.outcome for answer in several), key=_OUTCOMES.index)
         why = "; ".join(dict.fromkeys(answer.why for answer in several if answer.why and answer.outcome == outcome))
-        merged.append(
-            CheckAnswer(
-                check=check, outcome=outcome, why=why, problems=tuple(p for answer in several for p in answer.problems),
-                looked_at=tuple(e for answer in several for e in answer.looked_at)[:6],
-            )
-        )  # fmt: skip
+        problems = tuple(problem for answer in several for problem in answer.problems)
+        looked_at = tuple(seen for answer in several for seen in answer.looked_at)[:6]
+        merged.append(CheckAnswer(check=check, outcome=outcome, why=why, problems=problems, looked_at=looked_at))
     return tuple(merged)
 
 
-def _in(artifact: str, evidence: Excerpt) -> Excerpt:
-    return replace(evidence, path=f"{artifact}: {evidence.path}")
+def _in(artifact: str, seen: Place) -> Place:
+    return replace(seen, path=f"{artifact}: {seen.path}")
 
 
 MAX_FINDINGS = 5
@@ -149,4 +138,5 @@ def findings_of_checks(answers: tuple[CheckAnswer, ...]) -> tuple[Finding, ...]:
 def place(evidence: Excerpt) -> str:
     """A place in few words: path, line and key."""
     line = f":{evidence.line}" if evidence.line else ""
-    return f"{evidence.path}{line}" + (f" {evidence.key}" if evidence.key else "")
+    key = f" {evidence.key}" if evidence.key else ""
+    return f"{evidence.path}{line}{key}"

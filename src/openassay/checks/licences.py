@@ -1,4 +1,4 @@
-"""Under which terms is a release? Licence texts by their phrases, and every place that declares one."""
+"""The terms of a release: licence texts by their phrases, and every place that declares some."""
 
 from __future__ import annotations
 
@@ -6,60 +6,50 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations
 
-from openassay.checks.check import Agreement, Contradiction, Seen
-from openassay.checks.release import Config, PublishedFiles, Text
+from openassay.checks.check import Agreement, Contradiction, Seen, check
+from openassay.checks.release import Config, PublishedFiles, Text, excerpt
 from openassay.core.types import Excerpt
 
-_PHRASES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("AGPL-3.0", ("gnu affero general public license", "version 3")),
-    ("LGPL-3.0", ("gnu lesser general public license", "version 3")),
-    ("LGPL-2.1", ("gnu lesser general public license", "version 2.1")),
-    ("GPL-3.0", ("gnu general public license", "version 3, 29 june 2007")),
-    ("GPL-2.0", ("gnu general public license", "version 2, june 1991")),
-    (
-        "Apache-2.0",
-        ("apache license", "version 2.0, january 20", "terms and conditions for use, reproduction, and distribution"),
+_CC_TERMS = {
+    "NC-SA": "noncommercial-sharealike", "NC-ND": "noncommercial-noderivatives", "NC": "noncommercial", "SA": "sharealike",
+    "ND": "noderivatives",
+}  # fmt: skip
+_BSD = ("redistribution and use in source and binary forms", "redistributions of source code must retain")
+_PHRASES: dict[str, tuple[str, ...]] = {
+    "AGPL-3.0": ("gnu affero general public license", "version 3"),
+    "LGPL-3.0": ("gnu lesser general public license", "version 3"),
+    "LGPL-2.1": ("gnu lesser general public license", "version 2.1"),
+    "GPL-3.0": ("gnu general public license", "version 3, 29 june 2007"),
+    "GPL-2.0": ("gnu general public license", "version 2, june 1991"),
+    "Apache-2.0": (
+        "apache license",
+        "version 2.0, january 20",
+        "terms and conditions for use, reproduction, and distribution",
     ),
-    ("MPL-2.0", ("mozilla public license", "version 2.0", "covered software")),
-    ("EPL-2.0", ("eclipse public license - v 2.0",)),
-    ("CC-BY-NC-SA-4.0", ("attribution-noncommercial-sharealike 4.0 international",)),
-    ("CC-BY-NC-ND-4.0", ("attribution-noncommercial-noderivatives 4.0 international",)),
-    ("CC-BY-NC-4.0", ("attribution-noncommercial 4.0 international",)),
-    ("CC-BY-SA-4.0", ("attribution-sharealike 4.0 international",)),
-    ("CC-BY-ND-4.0", ("attribution-noderivatives 4.0 international",)),
-    ("CC-BY-4.0", ("attribution 4.0 international", "creative commons")),
-    ("CC0-1.0", ("cc0 1.0 universal",)),
-    ("ODC-By-1.0", ("open data commons attribution license", "definitions of capitalised words")),
-    ("ODbL-1.0", ("open database license", "definitions of capitalised words")),
-    ("Llama-3", ("llama 3", "community license agreement")),
-    ("Llama-2", ("llama 2", "community license agreement")),
-    ("OpenRAIL-M", ("openrail", "use-based restrictions")),
-    ("BigScience-RAIL", ("bigscience", "rail license")),
-    ("Unlicense", ("this is free and unencumbered software released into the public domain",)),
-    ("BSL-1.0", ("boost software license - version 1.0",)),
-    (
-        "BSD-3-Clause",
-        (
-            "redistribution and use in source and binary forms",
-            "redistributions of source code must retain",
-            "neither the name",
-        ),
+    "MPL-2.0": ("mozilla public license", "version 2.0", "covered software"),
+    "EPL-2.0": ("eclipse public license - v 2.0",),
+    **{f"CC-BY-{short}-4.0": (f"attribution-{long} 4.0 international",) for short, long in _CC_TERMS.items()},
+    "CC-BY-4.0": ("attribution 4.0 international", "creative commons"),
+    "CC0-1.0": ("cc0 1.0 universal",),
+    "ODC-By-1.0": ("open data commons attribution license", "definitions of capitalised words"),
+    "ODbL-1.0": ("open database license", "definitions of capitalised words"),
+    "Llama-3": ("llama 3", "community license agreement"),
+    "Llama-2": ("llama 2", "community license agreement"),
+    "OpenRAIL-M": ("openrail", "use-based restrictions"),
+    "BigScience-RAIL": ("bigscience", "rail license"),
+    "Unlicense": ("this is free and unencumbered software released into the public domain",),
+    "BSL-1.0": ("boost software license - version 1.0",),
+    "BSD-3-Clause": (*_BSD, "neither the name"),
+    "BSD-2-Clause": _BSD,
+    "ISC": ("permission to use, copy, modify, and/or distribute this software for any purpose with or without fee",),
+    "MIT": (
+        "permission is hereby granted, free of charge, to any person obtaining a copy",
+        'the software is provided "as is"',
     ),
-    (
-        "BSD-2-Clause",
-        ("redistribution and use in source and binary forms", "redistributions of source code must retain"),
-    ),
-    ("ISC", ("permission to use, copy, modify, and/or distribute this software for any purpose with or without fee",)),
-    (
-        "MIT",
-        (
-            "permission is hereby granted, free of charge, to any person obtaining a copy",
-            'the software is provided "as is"',
-        ),
-    ),
-)
-"""Phrases that stand in a licence's text and in no other's that comes after it; the first match counts."""
+}
+"""Phrases that a licence's text holds; `recognise` says which licences' texts hold another's phrases too."""
 
 
 def recognise(text: str) -> frozenset[str]:
@@ -67,11 +57,10 @@ def recognise(text: str) -> frozenset[str]:
     plain = " ".join(re.sub(r"[\u201c\u201d]", '"', text).lower().split())
     if "commons clause" in plain:
         return frozenset({"LicenseRef-Commons-Clause"})
-    found = [name for name, phrases in _PHRASES if all(phrase in plain for phrase in phrases)]
+    found = {name for name, phrases in _PHRASES.items() if all(phrase in plain for phrase in phrases)}
     for group in (("BSD-3-Clause", "BSD-2-Clause"), ("AGPL-3.0", "LGPL-3.0", "GPL-3.0"), ("LGPL-2.1", "GPL-2.0")):
-        of = [name for name in group if name in found]
-        for name in of[1:]:  # the longer text holds the shorter one's phrases, or names the other licence
-            found.remove(name)
+        # The longer text holds the shorter one's phrases, or names the other licence.
+        found -= {*[name for name in group if name in found][1:]}
     return frozenset(found)
 
 
@@ -92,11 +81,10 @@ _ALIASES: tuple[tuple[str, str], ...] = (
     (r"(gnu\s+)?gpl(v|\s|-)*3(\.0)?(-only|-or-later|\+)?|gnu general public license( v|,? version )3.*", "GPL-3.0"),
     (r"(gnu\s+)?gpl(v|\s|-)*2(\.0)?(-only|-or-later|\+)?|gnu general public license( v|,? version )2.*", "GPL-2.0"),
     (r"mpl[\s-]*2(\.0)?|mozilla public license 2\.0.*", "MPL-2.0"),
-    (r"cc[\s-]*by[\s-]*nc[\s-]*sa[\s-]*4(\.0)?", "CC-BY-NC-SA-4.0"),
-    (r"cc[\s-]*by[\s-]*nc[\s-]*nd[\s-]*4(\.0)?", "CC-BY-NC-ND-4.0"),
-    (r"cc[\s-]*by[\s-]*nc[\s-]*4(\.0)?", "CC-BY-NC-4.0"),
-    (r"cc[\s-]*by[\s-]*sa[\s-]*4(\.0)?", "CC-BY-SA-4.0"),
-    (r"cc[\s-]*by[\s-]*nd[\s-]*4(\.0)?", "CC-BY-ND-4.0"),
+    *(
+        (r"cc[\s-]*by[\s-]*" + short.lower().replace("-", r"[\s-]*") + r"[\s-]*4(\.0)?", f"CC-BY-{short}-4.0")
+        for short in _CC_TERMS
+    ),
     (r"cc[\s-]*by[\s-]*4(\.0)?", "CC-BY-4.0"),
     (r"cc0([\s-]*1(\.0)?)?", "CC0-1.0"),
     (r"odc[\s-]*by([\s-]*1(\.0)?)?", "ODC-By-1.0"),
@@ -111,20 +99,14 @@ _ALIASES: tuple[tuple[str, str], ...] = (
     (r"epl-2\.0", "EPL-2.0"),
 )
 _BROAD = {
-    "bsd": {"BSD-2-Clause", "BSD-3-Clause"},
-    "bsd license": {"BSD-2-Clause", "BSD-3-Clause"},
-    "apache": {"Apache-2.0"},
-    "apache license": {"Apache-2.0"},
-    "apache software license": {"Apache-2.0"},
-    "gpl": {"GPL-2.0", "GPL-3.0"},
-    "llama": {"Llama-2", "Llama-3"},
-    "apache software": {"Apache-2.0"},
-    "lgpl": {"LGPL-2.1", "LGPL-3.0"},
-}
+    "bsd": {"BSD-2-Clause", "BSD-3-Clause"}, "bsd license": {"BSD-2-Clause", "BSD-3-Clause"}, "apache": {"Apache-2.0"},
+    "apache license": {"Apache-2.0"}, "apache software license": {"Apache-2.0"}, "apache software": {"Apache-2.0"},
+    "gpl": {"GPL-2.0", "GPL-3.0"}, "lgpl": {"LGPL-2.1", "LGPL-3.0"}, "llama": {"Llama-2", "Llama-3"},
+}  # fmt: skip
 
 
 def meant(words: str) -> frozenset[str]:
-    """Which licences can these words mean? Several for `BSD`, for an `A OR B`, and for lists; none where they are not known."""
+    """The licences that words can mean: several for `BSD`, for an `A OR B` and for lists; none where they are not known."""
     plain = " ".join(words.strip().strip("\"'`*.,;[]()").lower().split())
     if plain in _BROAD:
         return frozenset(_BROAD[plain])
@@ -139,10 +121,11 @@ def meant(words: str) -> frozenset[str]:
 
 
 @dataclass(frozen=True)
-class Declared:
+class DeclaredTerms:
     """One place that declares terms."""
 
     what: str
+    """The kind of the place, in words."""
     licences: frozenset[str]
     evidence: Excerpt
 
@@ -150,7 +133,7 @@ class Declared:
 _LICENCE_FILE = re.compile(r"(?i)^(licen[cs]e|copying|unlicense)(\.(md|txt|rst))?$")
 
 
-def declarations(release: PublishedFiles) -> list[Declared]:
+def declarations(release: PublishedFiles) -> list[DeclaredTerms]:
     """Every place at a release's top that declares the terms of the whole."""
     found = [declared for text in release.texts for declared in _of_text(text)]
     found += [declared for config in release.configs for declared in _of_config(config)]
@@ -160,25 +143,26 @@ def declarations(release: PublishedFiles) -> list[Declared]:
         if count >= 0.8 * len(release.code) and count >= 5:
             code = next(code for words, code in headers if words == usual)
             key, value = "SPDX-License-Identifier", f"{usual} ({count} files)"
-            at = Excerpt(path=code.path, line=code.spdx_line, key=key, value=value)
-            found.append(Declared("SPDX headers", meant(usual), at))
+            at = excerpt(code.path, key, value, code.spdx_line)
+            found.append(DeclaredTerms("SPDX headers", meant(usual), at))
     return found
 
 
-def _of_text(text: Text) -> Iterator[Declared]:
-    name = text.path.rpartition("/")[2]
+def _of_text(text: Text) -> Iterator[DeclaredTerms]:
     if text.folder and not re.fullmatch(r"[^/]+\.dist-info(/licenses)?", text.folder):
         return
-    if _LICENCE_FILE.match(name) and (recognised := recognise("\n".join(text.lines))):
+    if _LICENCE_FILE.match(text.name) and (recognised := recognise("\n".join(text.lines))):
         line = next((i + 1 for i, words in enumerate(text.lines) if words.strip()), 1)
-        yield Declared("licence file", recognised, text.seen(line, f"the text of {' and '.join(sorted(recognised))}"))
+        yield DeclaredTerms(
+            "licence file", recognised, text.seen(line, f"the text of {' and '.join(sorted(recognised))}")
+        )
     for value in text.front.values if text.front is not None else ():
         named = value.key == "license" or re.fullmatch(r"license\.\d+", value.key)
         if named and isinstance(value.value, str) and (words := meant(value.value)):
-            yield Declared("card's front matter", words, value.seen())
-    if name in {"PKG-INFO", "METADATA"}:
+            yield DeclaredTerms("card's front matter", words, value.seen())
+    if text.name in {"PKG-INFO", "METADATA"}:
         yield from _package(text)
-    elif re.match(r"(?i)readme", name):
+    elif re.match(r"(?i)readme", text.name):
         yield from _sentences(text)
 
 
@@ -188,33 +172,34 @@ _KEYS = {
 }  # fmt: skip
 
 
-def _of_config(config: Config) -> Iterator[Declared]:
+def _of_config(config: Config) -> Iterator[DeclaredTerms]:
     what = "package metadata" if config.path == "pyproject.toml" else "citation file"
     for key in _KEYS.get(config.path.lower(), ()):
         value = config.by_key.get(key)
         if value is not None and isinstance(value.value, str) and (words := meant(value.value.rpartition("/")[2])):
-            yield Declared(what, words, value.seen())
-    classifiers = config.by_key.get("project.classifiers") if config.path == "pyproject.toml" else None
-    if classifiers is not None and isinstance(classifiers.value, tuple):
-        for line in classifiers.value:
-            approved = isinstance(line, str) and line.startswith("License :: OSI Approved ::")
-            if approved and (words := meant(line.rpartition("::")[2])):
-                yield Declared("package classifier", words, classifiers.seen(line))
+            yield DeclaredTerms(what, words, value.seen())
+    classifiers = config.by_key.get("project.classifiers")
+    if classifiers is None or config.path != "pyproject.toml" or not isinstance(classifiers.value, tuple):
+        return
+    for line in classifiers.value:
+        if isinstance(line, str) and (words := _classified(line)):
+            yield DeclaredTerms("package classifier", words, classifiers.seen(line))
 
 
-def _package(text: Text) -> Iterator[Declared]:
-    for i, line in enumerate(text.lines):
+def _classified(line: str) -> frozenset[str]:
+    """The licences of a package's classifier."""
+    return meant(line.rpartition("::")[2]) if line.startswith("License :: OSI Approved ::") else frozenset()
+
+
+def _package(text: Text) -> Iterator[DeclaredTerms]:
+    for number, line in enumerate(text.lines, 1):
         if not line.strip():
             return
         name, _, rest = line.partition(":")
         if name in {"License-Expression", "License"} and (words := meant(rest)):
-            yield Declared("package metadata", words, text.seen(i + 1, rest.strip(), name))
-        elif (
-            name == "Classifier"
-            and rest.strip().startswith("License :: OSI Approved ::")
-            and (words := meant(rest.rpartition("::")[2]))
-        ):
-            yield Declared("package classifier", words, text.seen(i + 1, rest.strip(), name))
+            yield DeclaredTerms("package metadata", words, text.seen(number, rest.strip(), name))
+        elif name == "Classifier" and (words := _classified(rest.strip())):
+            yield DeclaredTerms("package classifier", words, text.seen(number, rest.strip(), name))
 
 
 _LICENSED = re.compile(
@@ -226,137 +211,103 @@ _LICENSED = re.compile(
 _LICENCE_LINE = re.compile(r"^[-*\s]*licen[cs]e(\s*\(s\))?[*\s]*:[*\s]*(?P<name>[^\n<\[]{2,60})$", re.IGNORECASE)
 
 
-def _sentences(text: Text) -> Iterator[Declared]:
+_PARTIAL = re.compile(
+    r"\b(except|other than|third[- ]party|depend\w*|original|upstream|based on|some|parts?|portions?|subset\w*)\b",
+    re.IGNORECASE,
+)
+_SUBJECTS = {
+    "data": re.compile(r"\b(data|dataset|corpus|annotations?)\b"),
+    "model": re.compile(r"\b(models?|weights|checkpoints?)\b"),
+    "code": re.compile(r"\b(project|repo|repository|package|library|software|code|codebase|source)\b"),
+}
+
+
+def _sentences(text: Text) -> Iterator[DeclaredTerms]:
     """Sentences on the whole: `this project is licensed under ...`. Those on data or a model are told by their subject."""
     kind = card_kind(text)
     for line, words in text.prose:
         if found := _LICENCE_LINE.match(words):
             if names := meant(found["name"]):
-                yield Declared("README", names, text.seen(line))
+                yield DeclaredTerms("README", names, text.seen(line))
             continue
         for sentence in re.split(r"(?<=[.!?])\s+(?=[A-Z])", words):
             found = _LICENSED.search(sentence)
             names = meant(found["name"]) if found else frozenset()
-            if found is None or not names:
+            if found is None or not names or _PARTIAL.search(sentence):
                 continue
             before = sentence[: found.start()].lower()
-            data = re.search(r"\b(data|dataset|corpus|annotations?)\b", before)
-            model = re.search(r"\b(models?|weights|checkpoints?)\b", before)
-            code = re.search(r"\b(project|repo|repository|package|library|software|code|codebase|source)\b", before)
-            whole = re.search(r"\b(this|our|the|all)\b", before) or not before.strip()
-            if re.search(
-                r"\b(except|other than|third[- ]party|depend\w*|original|upstream|based on|some|parts?|portions?|subset\w*)\b",
-                sentence,
-                re.IGNORECASE,
-            ):
+            subjects = [subject for subject, pattern in _SUBJECTS.items() if pattern.search(before)]
+            if not subjects or subjects[0] != kind or {"data", "code"} <= {*subjects}:
                 continue
-            subject = "data" if data else "model" if model else "code" if code else ""
-            if (
-                whole
-                and subject
-                and not (data and code)
-                and (subject == kind or (subject == "code" and kind == "code"))
-            ):
-                yield Declared("README", names, text.seen(line, sentence))
+            if re.search(r"\b(this|our|the|all)\b", before):
+                yield DeclaredTerms("README", names, text.seen(line, sentence))
 
 
 def card_kind(text: Text) -> str:
-    """What does this README speak of: code, a model or data? Told by its front matter."""
+    """What a README speaks of, by its front matter: `code`, `model` or `data`."""
     if text.front is None:
         return "code"
     keys = {value.key.partition(".")[0] for value in text.front.values}
     if keys & {"task_categories", "size_categories", "dataset_info", "task_ids", "annotations_creators", "configs"}:
         return "data"
-    return (
-        "model"
-        if keys & {"pipeline_tag", "library_name", "base_model", "model-index", "widget", "inference", "license"}
-        else "code"
-    )
+    if keys & {"pipeline_tag", "library_name", "base_model", "model-index", "widget", "inference", "license"}:
+        return "model"
+    return "code"
 
 
-class LicencesDiffer:
-    """{first_place} says {first}, {second_place} says {second}"""
-
-    kind = "licences_differ"
-    needs = "two places that declare the release's terms"
-
-    def look(self, release: PublishedFiles) -> Iterator[Seen]:
-        """Every pair of places must leave a common reading."""
-        found = declarations(release)
-        # Several licence files, or metadata that names several, mean a choice or a mix.
-        files = frozenset().union(*(d.licences for d in found if d.what == "licence file"))
-        told = set()
-        first_of: dict[str, Declared] = {}
-        for declared in found:
-            first_of.setdefault(declared.what, declared)
-        several = Counter(d.what for d in found)
-        for i, one in enumerate(found):
-            for two in found[i + 1 :]:
-                if (
-                    one.what == two.what
-                    and one.evidence.path == two.evidence.path
-                    and several[one.what] > 1
-                    and one.what != "README"
-                ):
-                    continue  # a list
-                left = files if one.what == "licence file" else one.licences
-                right = files if two.what == "licence file" else two.licences
-                if left & right:
-                    yield Agreement((one.evidence, two.evidence))
-                    continue
-                pair = (one.what, two.what, left, right)
-                if pair in told:
-                    continue
-                told.add(pair)
-                values = {
-                    "first_place": f"{one.evidence.path} ({one.what})",
-                    "first": " or ".join(sorted(left)),
-                    "second_place": f"{two.evidence.path} ({two.what})",
-                    "second": " or ".join(sorted(right)),
-                }
-                yield Contradiction(values, (one.evidence, two.evidence))
+@check(needs="two places that declare the release's terms")
+def licences_differ(release: PublishedFiles) -> Iterator[Seen]:
+    """{one.evidence.path} ({one.what}) says {first}, {two.evidence.path} ({two.what}) says {second}"""
+    found = declarations(release)
+    # Several licence files, or metadata that names several, mean a choice or a mix.
+    files = frozenset().union(*(d.licences for d in found if d.what == "licence file"))
+    told = set()
+    for one, two in combinations(found, 2):
+        if one.what == two.what != "README" and one.evidence.path == two.evidence.path:
+            continue  # a list
+        left, right = (files if d.what == "licence file" else d.licences for d in (one, two))
+        pair = (one.what, two.what, left, right)
+        if left & right:
+            yield Agreement(one.evidence, two.evidence)
+        elif pair not in told:
+            told.add(pair)
+            first, second = (" or ".join(sorted(names)) for names in (left, right))
+            yield Contradiction(one.evidence, two.evidence, one=one, two=two, first=first, second=second)
 
 
-class LicenceTextOfAnotherName:
+_NAMED_FILE = re.compile(
+    r"(?i)licen[cs]e[-._](?P<a>[a-z0-9.\-]+?)(\.(txt|md|rst))?$|(?P<b>[a-z0-9.\-]+?)[-._]licen[cs]e(\.(txt|md|rst))?$"
+)
+
+
+@check(needs="a licence file with a licence's name, or with an SPDX line")
+def licence_text_of_another_name(release: PublishedFiles) -> Iterator[Seen]:
     """{path} is named {name}, but holds the text of {found}"""
+    for text in release.texts:
+        if re.search(r"(?i)third|3rd|vendor|node_modules", text.path):
+            continue
+        words, at = _licence_name(text)
+        claimed = meant(words) if words else frozenset()
+        recognised = recognise("\n".join(text.lines)) if claimed else frozenset()
+        if not recognised:
+            continue
+        held = " and ".join(sorted(recognised))
+        if recognised & claimed:
+            yield Agreement(at, excerpt(text.path, "text", held, 1))
+        else:
+            there = excerpt(text.path, "text", f"the text of {held}", 1)
+            yield Contradiction(at, there, path=text.path, name=words, found=held)
 
-    kind = "licence_text_of_another_name"
-    needs = "a licence file with a licence's name, or with an SPDX line"
 
-    def look(self, release: PublishedFiles) -> Iterator[Seen]:
-        """`LICENSE-MIT`, `LICENSES/Apache-2.0.txt`, or an SPDX line above a text."""
-        for text in release.texts:
-            if re.search(r"(?i)third|3rd|vendor|node_modules", text.path):
-                continue
-            name = text.path.rpartition("/")[2]
-            named = re.match(
-                r"(?i)licen[cs]e[-._](?P<a>[a-z0-9.\-]+?)(\.(txt|md|rst))?$|(?P<b>[a-z0-9.\-]+?)[-._]licen[cs]e(\.(txt|md|rst))?$",
-                name,
-            )
-            in_folder = re.search(r"(?:^|/)LICENSES/(?P<a>[^/]+)\.txt$", text.path)
-            at = Excerpt(path=text.path, line=None, key="name", value=name)
-            words = (in_folder["a"] if in_folder else (named["a"] or named["b"]) if named else "") or ""
-            whole = "\n".join(text.lines)
-            if not words and re.match(r"(?i)(licen[cs]e|copying)", name):
-                spdx = next(
-                    (
-                        (i + 1, found.group(1))
-                        for i, line in enumerate(text.lines[:20])
-                        if (found := re.search(r"SPDX-License-Identifier:\s*([\w.\-+]+)", line))
-                    ),
-                    None,
-                )
-                if spdx:
-                    words, at = spdx[1], text.seen(spdx[0])
-            claimed = meant(words) if words else frozenset()
-            recognised = recognise(whole) if claimed else frozenset()
-            if not claimed or not recognised:
-                continue
-            held = " and ".join(sorted(recognised))
-            if recognised & claimed:
-                yield Agreement((at, Excerpt(path=text.path, line=1, key="text", value=held)))
-            else:
-                yield Contradiction(
-                    {"path": text.path, "name": words, "found": held},
-                    (at, Excerpt(path=text.path, line=1, key="text", value=f"the text of {held}")),
-                )
+def _licence_name(text: Text) -> tuple[str, Excerpt]:
+    """The licence that a file's name gives (`LICENSE-MIT`, `LICENSES/Apache-2.0.txt`) or its SPDX line, and the place."""
+    at = excerpt(text.path, "name", text.name)
+    if in_folder := re.search(r"(?:^|/)LICENSES/(?P<a>[^/]+)\.txt$", text.path):
+        return in_folder["a"], at
+    named = _NAMED_FILE.match(text.name)
+    if named and (words := named["a"] or named["b"]):
+        return words, at
+    for number, line in enumerate(text.lines[:20] if re.match(r"(?i)(licen[cs]e|copying)", text.name) else (), 1):
+        if found := re.search(r"SPDX-License-Identifier:\s*([\w.\-+]+)", line):
+            return found.group(1), text.seen(number)
+    return "", at

@@ -1,4 +1,4 @@
-"""Are the addresses that the documents name still there? Asked only on demand; only 404 and 410 count as gone."""
+"""Asks whether the addresses that the documents name are still there; only on demand, and only 404 and 410 count as gone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Ask = Callable[[str], tuple[int | None, str]]
 
 
 def ask_links(release: PublishedFiles, ask: Ask | None = None) -> tuple[LinkAsked, ...]:
-    """Every address that the READMEs name, at most 200, with what its server says today."""
+    """The addresses that the READMEs name, at most 200, with what their servers say today."""
     today = dt.datetime.now(tz=dt.UTC).date().isoformat()
     asked = []
     for text, line, url in addresses(release)[:MAX_LINKS]:
@@ -28,7 +28,7 @@ def ask_links(release: PublishedFiles, ask: Ask | None = None) -> tuple[LinkAske
 
 
 def status_of(url: str) -> tuple[int | None, str]:
-    """(status, problem) of an address on the public network; a place inside this one is never asked."""
+    """(status, problem) of an address; only places on the public network are asked."""
     import httpx  # noqa: PLC0415 - few inspections ask anybody
 
     try:

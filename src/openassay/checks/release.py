@@ -1,44 +1,60 @@
-"""What stands in a release's files? Plain data, read once by `checks.read`; every check is a function of it."""
+"""The contents of a release's files as plain data, read once by `checks.read`; every check is a function of them."""
 
 from __future__ import annotations
 
 import ast
+import functools
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
+from openassay.checks.scalars import as_number
 from openassay.core.types import Excerpt
+
+T = TypeVar("T")
+
+
+def excerpt(path: str, key: str, value: str, line: int | None = None) -> Excerpt:
+    """A place to be cited; without a line, the whole file or what stands at `key`."""
+    return Excerpt(path=path, line=line, key=key, value=value)
 
 
 @dataclass(frozen=True, kw_only=True)
-class File:
-    """A regular file."""
+class Placed:
+    """Something with a path inside the release."""
 
     path: str
-    size_bytes: int
-    date: str
 
     @property
     def name(self) -> str:
-        """Its last part."""
+        """The path's last part."""
         return self.path.rpartition("/")[2]
 
     @property
     def folder(self) -> str:
-        """All but its last part; empty at the top."""
+        """The path without its last part; empty at the top."""
         return self.path.rpartition("/")[0]
 
 
 @dataclass(frozen=True, kw_only=True)
+class File(Placed):
+    """A regular file."""
+
+    size_bytes: int
+    date: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Value:
-    """One scalar (or short list) of a configuration, and where it stands."""
+    """One scalar (or short list) of a settings file, and where it stands."""
 
     path: str
     line: int | None
     key: str
-    """Dotted: `optimizer.params.lr`; list items have their number."""
+    """Dotted: `optimizer.params.lr`; a list's items are numbered from 0."""
     value: Any
     text: str
     """As it is written."""
@@ -50,18 +66,25 @@ class Value:
         """The key's last word."""
         return self.key.rpartition(".")[2]
 
+    @property
+    def word(self) -> str:
+        """The key's last word, its dashes as underscores."""
+        return self.leaf.replace("-", "_")
+
+    @property
+    def number(self) -> float | None:
+        """The value as a finite number; None if it is none."""
+        return as_number(self.value)
+
     def seen(self, value: str | None = None) -> Excerpt:
         """This place, to be cited."""
-        return Excerpt(
-            path=self.path, line=self.line, key=self.key, value=(self.text if value is None else value)[:200]
-        )
+        return excerpt(self.path, self.key, (self.text if value is None else value)[:200], self.line)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Placed):
     """A file of settings: YAML, JSON, TOML or gin; or the front matter of a card."""
 
-    path: str
     format: str
     values: tuple[Value, ...]
     repeated: tuple[tuple[Value, Value], ...] = ()
@@ -70,40 +93,24 @@ class Config:
     document: Any = None
 
     @property
-    def name(self) -> str:
-        """Its last part without the ending."""
+    def stem(self) -> str:
+        """The file's name without its ending."""
         return PurePosixPath(self.path).stem
-
-    @property
-    def folder(self) -> str:
-        """Where it lies."""
-        return self.path.rpartition("/")[0]
 
     @cached_property
     def by_key(self) -> dict[str, Value]:
-        """Dotted key to value."""
+        """The values by their dotted keys."""
         return {value.key: value for value in self.values}
-
-    def get(self, key: str) -> Any:
-        """The value of a dotted key, or None."""
-        found = self.by_key.get(key)
-        return None if found is None else found.value
 
 
 @dataclass(frozen=True, kw_only=True)
-class Text:
+class Text(Placed):
     """A document for people: README, card, plain text."""
 
-    path: str
     lines: tuple[str, ...]
     front: Config | None = None
     body_from: int = 0
     """Index of the first line after the front matter."""
-
-    @property
-    def folder(self) -> str:
-        """Where it lies."""
-        return self.path.rpartition("/")[0]
 
     @cached_property
     def fenced(self) -> frozenset[int]:
@@ -140,10 +147,8 @@ class Text:
         return tuple((i + 1, line) for i, line in enumerate(self.lines) if i >= self.body_from and i not in hidden)
 
     def seen(self, line: int, value: str | None = None, key: str = "") -> Excerpt:
-        """A line, to be cited."""
-        return Excerpt(
-            path=self.path, line=line, key=key, value=(self.lines[line - 1] if value is None else value).strip()[:200]
-        )
+        """A line (counted from 1), to be cited."""
+        return excerpt(self.path, key, (self.lines[line - 1] if value is None else value).strip()[:200], line)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,13 +160,11 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PublishedTable:
+class PublishedTable(Placed):
     """A CSV or TSV file, or a table in a document."""
 
-    path: str
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
-    line: int = 1
 
     def column(self, *names: str) -> int | None:
         """The first column with one of these names, whatever its case."""
@@ -171,17 +174,14 @@ class PublishedTable:
     def seen(self, row: Row, column: int | None = None) -> Excerpt:
         """A cell or a row, to be cited."""
         if column is None:
-            return Excerpt(path=self.path, line=row.line, key="", value=" | ".join(row.cells)[:200])
-        return Excerpt(
-            path=self.path, line=row.line, key=self.columns[column].strip(), value=row.cells[column].strip()[:200]
-        )
+            return excerpt(self.path, "", " | ".join(row.cells)[:200], row.line)
+        return excerpt(self.path, self.columns[column].strip(), row.cells[column].strip()[:200], row.line)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Code:
+class Code(Placed):
     """A Python file, parsed and never run."""
 
-    path: str
     tree: ast.Module
     spdx: str = ""
     """Its SPDX-License-Identifier header."""
@@ -199,16 +199,13 @@ class Hashed:
 
     def seen(self) -> Excerpt:
         """This line, to be cited."""
-        return Excerpt(path=self.path, line=self.line, key=self.name[:200], value=self.digest[:140])
+        return excerpt(self.path, self.name[:200], self.digest[:140], self.line)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tokenizer:
-    """The tokenizer files of one folder."""
+class Tokenizer(Placed):
+    """The tokenizer files of one folder; `path` is the one that the ids come from."""
 
-    folder: str
-    path: str
-    """The file that the ids come from."""
     ids: dict[str, int]
     added: frozenset[str]
     """Special and added tokens."""
@@ -227,23 +224,20 @@ class SavedWeights:
     files: tuple[str, ...]
     sha256: str
     """Of the tensors' names and bytes, however they are packed."""
-    tensors: dict[str, tuple[str, tuple[int, ...]]]
 
     def seen(self, value: str | None = None) -> Excerpt:
         """This checkpoint, to be cited."""
-        return Excerpt(
-            path=self.path, line=None, key=f"step {self.step}", value=value or f"tensors sha256 {self.sha256[:16]}"
-        )
+        return excerpt(self.path, f"step {self.step}", value or f"tensors sha256 {self.sha256[:16]}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Movement:
-    """How far the weights moved between two checkpoints that follow each other."""
+    """The distance of the weights between two checkpoints that follow each other."""
 
     earlier: SavedWeights
     later: SavedWeights
     largest: float
-    """Of any one weight, after what rounding to the stored type can explain."""
+    """Of any one weight, less what rounding to the stored type can explain."""
     tensor: str
     largest_weight: float
 
@@ -258,7 +252,7 @@ class Items:
     length: int | None
     """Tokens of each item; None where they differ."""
     first_digest: str
-    """sha256 of the first items, in their order: the order's witness."""
+    """sha256 of the first items in their order, by which two orders are told apart."""
     num_first: int
     set_digest: str | None
     """sha256 over all items, whatever their order; None where there are too many to read."""
@@ -268,10 +262,8 @@ class Items:
     def seen(self) -> Excerpt:
         """This file, to be cited."""
         length = f"{self.length} tokens each" if self.length else "of different lengths"
-        return Excerpt(
-            path=self.path, line=None, key=self.format,
-            value=f"{self.num_items} items {length}; first {self.num_first}: sha256 {self.first_digest[:16]}",
-        )  # fmt: skip
+        shown = f"{self.num_items} items {length}; first {self.num_first}: sha256 {self.first_digest[:16]}"
+        return excerpt(self.path, self.format, shown)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -311,12 +303,17 @@ class PublishedFiles:
     """Per file that was looked into without being read: what its first bytes say."""
     unreadable: dict[str, str] = field(default_factory=dict)
     derived: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
-    """What several checks derive from the same files, kept so that it is derived once."""
+    """What `derived_once` keeps."""
 
     @cached_property
     def by_path(self) -> dict[str, File]:
-        """Every file."""
+        """Every file by its path."""
         return {file.path: file for file in self.files}
+
+    @cached_property
+    def by_name(self) -> dict[str, str]:
+        """A path of each file's name."""
+        return {file.name: file.path for file in self.files}
 
     @cached_property
     def folders(self) -> frozenset[str]:
@@ -325,14 +322,27 @@ class PublishedFiles:
 
     @cached_property
     def is_package(self) -> bool:
-        """Is this a Python package's archive, which holds only a part of its repository?"""
+        """True for a Python package's archive, which holds only a part of its repository."""
         return any(
             file.name == "PKG-INFO" or (file.name == "METADATA" and file.folder.endswith(".dist-info"))
             for file in self.files
         )
 
 
-HEX = re.compile(r"[0-9a-fA-F]+\Z")
+def derived_once(derive: Callable[[PublishedFiles], T]) -> Callable[[PublishedFiles], T]:
+    """Make a function of a release compute its result once for each release."""
+
+    @functools.wraps(derive)
+    def kept(release: PublishedFiles) -> T:
+        key = f"{derive.__module__}.{derive.__qualname__}"
+        if key not in release.derived:
+            release.derived[key] = derive(release)
+        found: T = release.derived[key]
+        return found
+
+    return kept
+
+
 STEP = re.compile(
     r"(?:^|[-_.])(?:global[-_]?)?(?:step|ckpt|checkpoint|iter|iteration)[-_=]?0*(\d{1,12})(?=$|[-_.])", re.IGNORECASE
 )
@@ -344,9 +354,11 @@ def step_of(part: str) -> int | None:
     return int(found.group(1)) if found else None
 
 
-def split_row(line: str) -> tuple[str, ...]:
-    """The cells of a Markdown table's row."""
-    return tuple(cell.strip() for cell in line.strip().strip("|").split("|"))
+def marked_step(path: str) -> tuple[int, int] | None:
+    """(index, step) of the last part of a path that names a step; a file's ending does not belong to its name."""
+    parts = path.split("/")
+    parts[-1] = parts[-1].rpartition(".")[0] or parts[-1]
+    return next(((i, step) for i, part in reversed([*enumerate(parts)]) if (step := step_of(part)) is not None), None)
 
 
 def tables_of(text: Text) -> list[PublishedTable]:
@@ -356,13 +368,17 @@ def tables_of(text: Text) -> list[PublishedTable]:
     for number, line in prose.items():
         rule = prose.get(number + 1, "")
         if "|" in line and re.fullmatch(r"\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?\s*", rule) and "|" in rule:
-            columns = split_row(line)
+            columns = _cells(line)
             rows = []
             below = number + 2
             while "|" in prose.get(below, ""):
-                cells = split_row(prose[below])
+                cells = _cells(prose[below])
                 if len(cells) == len(columns):
                     rows.append(Row(line=below, cells=cells))
                 below += 1
-            found.append(PublishedTable(path=text.path, columns=columns, rows=tuple(rows), line=number))
+            found.append(PublishedTable(path=text.path, columns=columns, rows=tuple(rows)))
     return found
+
+
+def _cells(line: str) -> tuple[str, ...]:
+    return tuple(cell.strip() for cell in line.strip().strip("|").split("|"))

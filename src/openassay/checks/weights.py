@@ -1,4 +1,4 @@
-"""What do weight files and tokenised data hold? Headers and raw bytes only: nothing is unpickled that could run.
+"""Reads weight files and tokenised data by their headers and raw bytes: nothing is unpickled that could run.
 
 safetensors and torch's zip files are read by their layout, tensor by tensor and in pieces, so that memory stays bounded.
 """
@@ -15,10 +15,10 @@ import re
 import struct
 import zipfile
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +55,7 @@ class Header:
 
 
 def is_optimizer(path: str) -> bool:
-    """Is this an optimizer's or a scheduler's state, or another thing that is no model?"""
+    """True for the state of an optimizer or a scheduler, and for other files that are no model, by their name."""
     name = path.rpartition("/")[2].lower()
     return bool(re.search(r"optim|sched|rng_state|training_args|scaler|random_states", name))
 
@@ -68,14 +68,8 @@ def read_header(path: Path) -> Header | None:
     if path.suffix.lower() == ".safetensors":
         return _safetensors(path, size)
     with path.open("rb") as file:
-        head = file.read(4)
-    if head == b"PK\x03\x04":
-        return _torch(path, size)
-    return None
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    return math.prod(shape)
+        is_zip = file.read(4) == b"PK\x03\x04"
+    return _torch(path, size) if is_zip else None
 
 
 def _safetensors(path: Path, size: int) -> Header:
@@ -99,11 +93,11 @@ def _safetensors(path: Path, size: int) -> Header:
         try:
             dtype, shape, (begin, end) = entry["dtype"], tuple(int(n) for n in entry["shape"]), entry["data_offsets"]
             begin, end = int(begin), int(end)
+            if not isinstance(dtype, str):
+                raise TypeError
         except (TypeError, KeyError, ValueError, OverflowError):  # JSON of Python's has Infinity
             raise Unreadable(f"safetensors: the entry of {name[:80]!r} is malformed") from None
-        if not isinstance(dtype, str):
-            raise Unreadable(f"safetensors: the entry of {name[:80]!r} is malformed")
-        wanted = _count(shape) * _SIZES.get(dtype, 0)
+        wanted = math.prod(shape) * _SIZES.get(dtype, 0)
         if begin < 0 or end < begin or 8 + length + end > size:
             raise Unreadable(f"safetensors: {name[:80]!r} lies outside the file, which is cut off or malformed")
         if dtype in _SIZES and wanted != end - begin:
@@ -118,15 +112,12 @@ _STORAGES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Stored:
+class _Stored(NamedTuple):
     dtype: str
     key: str
-    count: int
 
 
-@dataclass(frozen=True)
-class _Tensor:
+class _Tensor(NamedTuple):
     storage: _Stored
     offset: int
     shape: tuple[int, ...]
@@ -147,27 +138,23 @@ def _rebuilt(storage: Any, offset: Any = 0, shape: Any = (), stride: Any = (), *
     return _Tensor(storage, int(offset), tuple(int(n) for n in shape), tuple(int(n) for n in stride))
 
 
-def _parameter(data: Any = None, *_: Any) -> Any:
-    return data
+_KNOWN: dict[tuple[str, str], Any] = {
+    ("torch._utils", "_rebuild_tensor_v2"): _rebuilt,
+    ("torch._utils", "_rebuild_parameter"): lambda data=None, *_: data,
+    ("collections", "OrderedDict"): OrderedDict,
+    **{(module, name): dtype for module in ("torch", "torch.storage") for name, dtype in _STORAGES.items()},
+}
 
 
 class _Index(pickle._Unpickler):
     """Reads only where tensors lie: every name in the file stands for one of the harmless things above."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _rebuilt
-        if (module, name) == ("torch._utils", "_rebuild_parameter"):
-            return _parameter
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
-        if module in {"torch", "torch.storage"} and name in _STORAGES:
-            return _STORAGES[name]
-        return _Opaque
+        return _KNOWN.get((module, name), _Opaque)
 
     def persistent_load(self, pid: Any) -> Any:
         if isinstance(pid, tuple) and len(pid) >= 5 and pid[0] == "storage" and isinstance(pid[1], str):
-            return _Stored(pid[1], str(pid[2]), int(pid[4]))
+            return _Stored(pid[1], str(pid[2]))
         return _Opaque()
 
 
@@ -189,7 +176,7 @@ def _torch(path: Path, size: int) -> Header | None:
                     width = _SIZES[tensor.storage.dtype]
                     if entry is None or entry.compress_type != zipfile.ZIP_STORED or not _contiguous(tensor):
                         continue
-                    begin, length = tensor.offset * width, _count(tensor.shape) * width
+                    begin, length = tensor.offset * width, math.prod(tensor.shape) * width
                     if begin < 0 or begin + length > entry.file_size:
                         raise Unreadable(f"{name[:80]!r} lies outside its storage")
                     file.seek(entry.header_offset)
@@ -220,12 +207,11 @@ def _named_tensors(top: Any) -> Iterator[tuple[str, _Tensor]]:
 
 
 def _contiguous(tensor: _Tensor) -> bool:
-    wanted = 1
-    for length, stride in zip(reversed(tensor.shape), reversed(tensor.stride), strict=False):
-        if length != 1 and stride != wanted:
-            return False
-        wanted *= length
-    return len(tensor.shape) == len(tensor.stride)
+    wanted = [math.prod(tensor.shape[i + 1 :]) for i in range(len(tensor.shape))]
+    return len(tensor.stride) == len(wanted) and all(
+        length == 1 or stride == next_of
+        for length, stride, next_of in zip(tensor.shape, tensor.stride, wanted, strict=True)
+    )
 
 
 def content_digest(headers: list[Header]) -> str:
@@ -257,7 +243,8 @@ def _numbers(header: Header, name: str, first: int, count: int) -> NDArray[np.fl
         data = file.read(count * width)
     if dtype == "BF16":
         return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4").astype(np.float64)
-    return np.frombuffer(data, {"F64": "<f8", "F32": "<f4", "F16": "<f2"}[dtype]).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a signalling NaN
+        return np.frombuffer(data, {"F64": "<f8", "F32": "<f4", "F16": "<f2"}[dtype]).astype(np.float64)
 
 
 _NO_WEIGHT = re.compile(
@@ -267,7 +254,7 @@ _NO_WEIGHT = re.compile(
 
 
 def movement(earlier: list[Header], later: list[Header]) -> tuple[float, str, float] | None:
-    """How far did any weight move, beyond rounding? (distance, tensor, largest weight); None where nothing compares."""
+    """The farthest that any weight moved, less rounding: (distance, tensor, largest weight); None where nothing compares."""
     where = {name: header for header in later for name in header.tensors}
     largest, at, weight, compared = 0.0, "", 0.0, False
     for header in earlier:
@@ -276,7 +263,7 @@ def movement(earlier: list[Header], later: list[Header]) -> tuple[float, str, fl
             if other is None or other.tensors[name][1] != shape or _NO_WEIGHT.search(name):
                 continue
             dtype_later = other.tensors[name][0]
-            total = _count(shape)
+            total = math.prod(shape)
             for first in range(0, total, PIECE):
                 count = min(PIECE, total - first)
                 before, after = _numbers(header, name, first, count), _numbers(other, name, first, count)
@@ -300,9 +287,11 @@ _MEGATRON = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 4, 7: 8, 8: 2}
 """Bytes of a token by the type's code in the header."""
 FIRST_ITEMS = 1024
 MAX_INDEX = 64 * 2**20
+MAX_SET = 2**28
+"""Bytes of items whose digest without order is computed."""
 
 
-def megatron_items(path: Path, name: str) -> Items | None:
+def megatron_items(path: Path, name: str, most: int) -> Items | None:
     """A Megatron index (`MMIDIDX`, version 1) and its `.bin`: number and length of items, digest of the first ones."""
     with path.open("rb") as file:
         if file.read(9) != b"MMIDIDX\0\0":
@@ -317,9 +306,10 @@ def megatron_items(path: Path, name: str) -> Items | None:
             raise Unreadable(f"a Megatron index that is cut off: {count} items do not fit")
         read = min(count, MAX_INDEX // 4)
         sizes = np.frombuffer(file.read(read * 4), "<i4").astype(np.int64)
-    problem = ""
+    if (sizes < 0).any():
+        raise Unreadable("a Megatron index with items of negative length")
     data = path.with_suffix(".bin")
-    first_digest, set_digest, num_first = "", None, 0
+    problem, first_digest, set_digest, num_first = "", "", None, 0
     length = int(sizes[0]) if len(sizes) and (sizes == sizes[0]).all() and read == count else None
     if data.is_file() and not data.is_symlink():
         size, width = data.stat().st_size, _MEGATRON[code]
@@ -329,20 +319,18 @@ def megatron_items(path: Path, name: str) -> Items | None:
         num_first = min(len(sizes), FIRST_ITEMS)
         with data.open("rb") as file:
             first_digest = hashlib.sha256(file.read(int(sizes[:num_first].sum()) * width)).hexdigest()
-        if length and not problem and size <= 2**28:
+        if length and not problem and size <= min(most, MAX_SET):
             raw = np.fromfile(data, dtype=np.uint8).reshape(count, -1)
-            set_digest = _set_digest(bytes(row) for row in raw)
+            set_digest = _set_digest(hashlib.sha256(row.tobytes()).digest() for row in raw)
     return Items(
         path=name, format="MMIDIDX", num_items=int(count), length=length, first_digest=first_digest, num_first=num_first,
         set_digest=set_digest, problem=problem,
     )  # fmt: skip
 
 
-def _set_digest(items: Iterator[bytes]) -> str:
-    whole = hashlib.sha256()
-    for digest in sorted(hashlib.sha256(item).digest() for item in items):
-        whole.update(digest)
-    return whole.hexdigest()
+def _set_digest(digests: Iterable[bytes]) -> str:
+    """sha256 of the items' digests in sorted order."""
+    return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
 
 
 def numpy_items(path: Path, name: str, most: int) -> Items | None:
@@ -357,7 +345,7 @@ def numpy_items(path: Path, name: str, most: int) -> Items | None:
             raise Unreadable("a .npy file that is cut off")
         length = int.from_bytes(raw, "little")
         if length > 65536:
-            raise Unreadable("a .npy file with an endless header")
+            raise Unreadable("a .npy file with a header that is too long")
         try:
             header = ast.literal_eval(file.read(length).decode("latin-1"))
             dtype = np.dtype(header["descr"])
@@ -373,18 +361,13 @@ def numpy_items(path: Path, name: str, most: int) -> Items | None:
         num_first = min(shape[0], FIRST_ITEMS)
         first = hashlib.sha256(file.read(num_first * row)).hexdigest()
         whole = None
-        if shape[0] * row <= min(most, 2**28):
+        if shape[0] * row <= min(most, MAX_SET):
             file.seek(start)
-            whole = _set_digest(iter(lambda: file.read(row), b""))
+            whole = _set_digest(hashlib.sha256(item).digest() for item in iter(lambda: file.read(row), b""))
     return Items(
-        path=name,
-        format="npy",
-        num_items=shape[0],
-        length=shape[1],
-        first_digest=first,
-        num_first=num_first,
+        path=name, format="npy", num_items=shape[0], length=shape[1], first_digest=first, num_first=num_first,
         set_digest=whole,
-    )
+    )  # fmt: skip
 
 
 def jsonl_items(path: Path, name: str, most: int) -> Items | None:
@@ -405,12 +388,9 @@ def jsonl_items(path: Path, name: str, most: int) -> Items | None:
             try:
                 entry = json.loads(line)
             except (ValueError, RecursionError):
-                if number == 0:
-                    raise Unreadable("its first line is not JSON") from None
-                raise Unreadable(f"line {number + 1} is not JSON") from None
-            tokens = next(
-                (entry[key] for key in ("token_ids", "input_ids") if isinstance(entry, dict) and key in entry), None
-            )
+                where = f"line {number + 1}" if number else "its first line"
+                raise Unreadable(f"{where} is not JSON") from None
+            tokens = entry.get("token_ids", entry.get("input_ids")) if isinstance(entry, dict) else None
             if not isinstance(tokens, list):
                 return None
             written = json.dumps(tokens).encode()
@@ -421,7 +401,7 @@ def jsonl_items(path: Path, name: str, most: int) -> Items | None:
             number += 1
     if not number:
         return None
-    whole = hashlib.sha256(b"".join(sorted(digests))).hexdigest() if complete else None
+    whole = _set_digest(digests) if complete else None
     return Items(
         path=name, format="jsonl", num_items=number, length=lengths.pop() if len(lengths) == 1 else None,
         first_digest=first.hexdigest(), num_first=min(number, FIRST_ITEMS), set_digest=whole,

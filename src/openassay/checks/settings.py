@@ -1,0 +1,278 @@
+"""Files of settings (YAML, JSON, TOML, gin) as keys and values with their lines; nothing is constructed from a tag."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from openassay.checks.release import Config, Value
+from openassay.checks.scalars import Unreadable, yaml_1_1, yaml_1_2
+
+MAX_DEPTH = 64
+MAX_SCALARS = 200_000
+MAX_JSON_VALUES = 20_000
+MAX_LIST = 64
+"""Items of a list that is kept as one value."""
+_QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'")
+_GIN_QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'")
+
+
+def _inner(key: str, name: object) -> str:
+    return f"{key}.{name}" if key else str(name)
+
+
+def _is_flat(items: list[Any]) -> bool:
+    return len(items) <= MAX_LIST and not any(isinstance(item, (list, dict)) for item in items)
+
+
+def read_yaml(path: str, text: str) -> Config:
+    """The first document of a YAML text; `Unreadable` says why it is none."""
+    reader = _YamlReader(path, text)
+    try:
+        document = reader.document()
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}: " if mark else ""
+        raise Unreadable(f"not YAML: {where}{getattr(error, 'problem', None) or str(error).splitlines()[0]}") from None
+    except (ValueError, OverflowError) as error:
+        raise Unreadable(f"not YAML: {error}") from None
+    comments = tuple(_comments(text)) if reader.nodes and "#" in text else ()
+    return Config(
+        path=path, format="yaml", values=tuple(reader.values), repeated=tuple(reader.repeated), comments=comments,
+        document=document,
+    )  # fmt: skip
+
+
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 0
+
+
+class _YamlReader:
+    """Builds one document from its events. Aliases stay words, so that nothing is expanded."""
+
+    def __init__(self, path: str, text: str) -> None:
+        self.path = path
+        self.events = yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        self.values: list[Value] = []
+        self.repeated: list[tuple[Value, Value]] = []
+        self.nodes = self.depth = 0
+
+    def document(self) -> Any:
+        for event in self.events:
+            if isinstance(event, yaml.NodeEvent):
+                found, _ = self._node(event, "")
+                next(self.events)  # the document's end, which may be malformed
+                return found
+        return None
+
+    def _node(self, event: yaml.Event, key: str) -> tuple[Any, str]:
+        """The value of the node that begins with an event, and how it is written."""
+        self.nodes += 1
+        if self.nodes > MAX_SCALARS:
+            raise Unreadable(f"more than {MAX_SCALARS} values")
+        line = _line(event)
+        if isinstance(event, yaml.AliasEvent):
+            return self._keep(line, key, f"*{event.anchor}", plain=False)
+        if isinstance(event, yaml.ScalarEvent):
+            # A tag or quotes say what is meant; a plain scalar is for the reader to guess.
+            return self._keep(line, key, str(event.value), plain=event.implicit[0] and event.style in {None, ""})
+        if self.depth >= MAX_DEPTH:
+            raise Unreadable(f"nested more than {MAX_DEPTH} deep")
+        self.depth += 1
+        is_list = isinstance(event, yaml.SequenceStartEvent)
+        found = self._list(key, line) if is_list else self._mapping(key)
+        self.depth -= 1
+        return found
+
+    def _keep(self, line: int, key: str, text: str, *, plain: bool) -> tuple[Any, str]:
+        meant = yaml_1_2(text) if plain else text
+        if plain and isinstance(meant, str) and not isinstance(other := yaml_1_1(text), (bool, str)):
+            meant = other  # 1_000 is meant as a number
+        self.values.append(Value(path=self.path, line=line, key=key, value=meant, text=text, plain=plain))
+        return meant, text
+
+    def _list(self, key: str, line: int) -> tuple[list[Any], str]:
+        made: list[Any] = []
+        while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
+            made.append(self._node(event, _inner(key, len(made)))[0])
+        if _is_flat(made):
+            text = json.dumps(made, default=str)[:500]
+            self.values.append(Value(path=self.path, line=line, key=key, value=tuple(made), text=text))
+        return made, f"a list of {len(made)}"
+
+    def _mapping(self, key: str) -> tuple[dict[str, Any], str]:
+        made: dict[str, Any] = {}
+        places: dict[str, Value] = {}
+        pairs = 0
+        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+            pairs += 1
+            word = self._key(event)
+            inner = _inner(key, word)
+            value, text = self._node(next(self.events), inner)
+            here = Value(path=self.path, line=_line(event), key=inner, value=value, text=text)
+            if word in places and word not in {"<<", "?"} and made[word] != value:
+                self.repeated.append((places[word], here))
+            places[word], made[word] = here, value
+        return made, f"a map of {pairs}"
+
+    def _key(self, event: yaml.Event) -> str:
+        """A key as a word; a list, a mapping or an alias as a key is `?`, and its values are not kept."""
+        if isinstance(event, yaml.ScalarEvent):
+            self.nodes += 1
+            return str(event.value)
+        values, repeated = len(self.values), len(self.repeated)
+        self._node(event, "")
+        del self.values[values:], self.repeated[repeated:]
+        return "?"
+
+
+def _masked(line: str, quoted: re.Pattern[str]) -> str:
+    """A line of the same length with dots for what is in quotes."""
+    return quoted.sub(lambda found: "." * len(found.group()), line)
+
+
+def _comments(text: str) -> Iterator[tuple[int, str]]:
+    """(line, comment), where a `#` begins one outside quotes."""
+    for i, line in enumerate(text.splitlines()):
+        if "#" in line and (found := re.search(r"(?:^|\s)#", _masked(line, _QUOTED))):
+            yield i + 1, line[found.end() :].strip()
+
+
+def parse_json(text: str) -> tuple[Any, list[str]]:
+    """A JSON document, and the keys that one of its mappings holds twice with different values."""
+    repeated: list[str] = []
+
+    def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in made and made[key] != value:
+                repeated.append(key)
+            made[key] = value
+        return made
+
+    return json.loads(text, object_pairs_hook=mapping), repeated
+
+
+def json_config(path: str, text: str, document: dict[str, Any], repeated: list[str]) -> Config:
+    """A parsed JSON document as settings. Measured values (`results`) are no settings and are kept as a whole only."""
+    values = () if isinstance(document.get("results"), dict) else tuple(_json_values(path, text, document))
+    twice = tuple(pair for key in dict.fromkeys(repeated) if (pair := _json_repeats(path, text, key)))
+    return Config(path=path, format="json", values=values, repeated=twice, document=document)
+
+
+def _json_values(path: str, text: str, document: Any) -> Iterator[Value]:
+    """The scalars of a JSON document with their lines, which are found by going through the text once."""
+    position, line, given = 0, 1, 0
+    stack: list[tuple[str, str | None, Any]] = [("", None, document)]
+    while stack and given < MAX_JSON_VALUES:
+        key, name, item = stack.pop()
+        if name is not None:
+            word = json.dumps(name, ensure_ascii=False)
+            found = text.find(word, position)
+            while found >= 0 and not text[found + len(word) : found + len(word) + 20].lstrip().startswith(":"):
+                found = text.find(word, found + len(word))  # a value of the same spelling
+            if found >= 0:
+                line += text.count("\n", position, found)
+                position = found
+        if isinstance(item, dict):
+            stack.extend((_inner(key, inner), inner, value) for inner, value in reversed(item.items()))
+        elif isinstance(item, list) and not _is_flat(item):
+            stack.extend((_inner(key, i), None, item[i]) for i in reversed(range(min(len(item), 2000))))
+        else:
+            given += 1
+            is_number = isinstance(item, (int, float)) and not isinstance(item, bool)
+            written = repr(item) if is_number else json.dumps(item)
+            value = tuple(item) if isinstance(item, list) else item
+            yield Value(path=path, line=line, key=key, value=value, text=written[:500])
+
+
+def _json_repeats(path: str, text: str, key: str) -> tuple[Value, Value] | None:
+    found = list(re.finditer(re.escape(json.dumps(key)) + r"\s*:\s*([^,}\n]*)", text))
+    if len(found) < 2:
+        return None
+    first, last = (
+        Value(path=path, line=text.count("\n", 0, at.start()) + 1, key=key, value=at.group(1), text=at.group(1).strip())
+        for at in (found[0], found[-1])
+    )
+    return first, last
+
+
+def read_toml(path: str, text: str) -> Config:
+    """The settings of a TOML text; `Unreadable` says why it is none."""
+    try:
+        document = tomllib.loads(text)
+    except ValueError as error:
+        raise Unreadable(f"not TOML: {str(error)[:200]}") from None
+    values: list[Value] = []
+    stack: list[tuple[str, Any]] = [("", document)]
+    lines = text.splitlines()
+    while stack:
+        key, item = stack.pop()
+        if isinstance(item, dict):
+            stack.extend((_inner(key, name), value) for name, value in item.items())
+        elif isinstance(item, list) and any(isinstance(part, dict) for part in item):
+            stack.extend((_inner(key, i), value) for i, value in enumerate(item))
+        else:
+            word = re.compile(rf"\s*[\"']?{re.escape(key.rpartition('.')[2])}[\"']?\s*=")
+            line = next((i + 1 for i, written in enumerate(lines) if word.match(written)), None)
+            value = tuple(item) if isinstance(item, list) else item
+            values.append(Value(path=path, line=line, key=key, value=value, text=str(item)[:500]))
+    return Config(path=path, format="toml", values=tuple(values), document=document)
+
+
+def read_gin(path: str, text: str) -> Config:
+    """The bindings `a/b.c = value` and macros of a gin file; values that are no literals stay words."""
+    values, lines, i = [], text.splitlines(), 0
+    repeated: list[tuple[Value, Value]] = []
+    seen: dict[str, Value] = {}
+    while i < len(lines):
+        start, line = i, _uncommented(lines[i])
+        i += 1
+        found = re.match(r"([A-Za-z_][\w./]*)\s*=\s*(.*)\Z", line)
+        if not found:
+            continue
+        key, written = found.group(1), found.group(2).strip()
+        while i < len(lines) and (written.endswith("\\") or _is_open(written)) and i - start < 200:
+            written = written.rstrip("\\").rstrip() + " " + _uncommented(lines[i]).strip()
+            i += 1
+        value: Any = written
+        with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            value = ast.literal_eval(written) if len(written) < 10_000 else written
+        value = tuple(value) if isinstance(value, list) else value
+        made = Value(path=path, line=start + 1, key=key.replace("/", "."), value=value, text=written[:500])
+        if key in seen and seen[key].value != value:
+            repeated.append((seen[key], made))
+        seen[key] = made
+        values.append(made)
+    return Config(
+        path=path, format="gin", values=tuple(values), repeated=tuple(repeated), comments=tuple(_comments(text))
+    )
+
+
+def _uncommented(line: str) -> str:
+    return line[: (_masked(line, _GIN_QUOTED) + "#").index("#")].rstrip()
+
+
+def _is_open(text: str) -> bool:
+    return sum(text.count(mark) for mark in "([{") > sum(text.count(mark) for mark in ")]}")
+
+
+def front_matter(path: str, lines: tuple[str, ...]) -> tuple[Config | None, int, str]:
+    """A card's front matter, the index of the first line after it, and why it cannot be read."""
+    if not lines or lines[0].rstrip() != "---" or not path.lower().endswith((".md", ".markdown")):
+        return None, 0, ""
+    end = next((i for i, line in enumerate(lines[1:2000], 1) if line.rstrip() in {"---", "..."}), None)
+    if end is None:
+        return None, 0, ""
+    try:
+        # The empty line stands for `---`, so that the lines' numbers are the file's.
+        return read_yaml(path, "\n".join(["", *lines[1:end]])), end + 1, ""
+    except Unreadable as problem:
+        return None, end + 1, str(problem)
