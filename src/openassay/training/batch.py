@@ -1,21 +1,19 @@
-"""What does an update see of its items? Spans are masked as T5 does, and sequences that bear no loss are told."""
+"""What an update sees of its items: spans are masked as T5 does, and sequences that bear no loss are told."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from openassay.training.language import LanguageRecipe
 from openassay.training.mismatch import RecipeMismatch
+from openassay.training.numerics import Items
 
-Ids = NDArray[np.integer[Any]]
 OF_SPANS = ("mean_noise_span", "first_sentinel")
 
 
 def check_items(recipe: LanguageRecipe) -> None:
-    """Do the lengths and the objective fit the network? `RecipeMismatch` if not."""
+    """Raise `RecipeMismatch` where the lengths or the objective do not fit the network."""
     data, length = recipe.data, recipe.data.sequence_length
     if recipe.architecture.family == "t5":
         _check_pairs(recipe)
@@ -52,7 +50,7 @@ def _check_pairs(recipe: LanguageRecipe) -> None:
         )
 
 
-def seen(recipe: LanguageRecipe, items: Ids, first: int, seed: int) -> Ids:
+def seen(recipe: LanguageRecipe, items: Items, first: int, seed: int) -> Items:
     """Items as the network gets them: an encoder-decoder's are inputs and targets, one after another.
 
     Where spans are masked, each sequence has its own generator, of the seed and of its place in the training. The published masks
@@ -64,14 +62,11 @@ def seen(recipe: LanguageRecipe, items: Ids, first: int, seed: int) -> Ids:
     assert data.mean_noise_span and data.first_sentinel and data.target_length  # noqa: S101, PT018 - check_items has looked
     found = np.full((len(items), data.sequence_length + data.target_length), data.pad_token_id, np.int64)
     for at, row in enumerate(items):
-        mask = noise_mask(
-            len(row), data.noise_density, data.mean_noise_span, np.random.default_rng((seed, first + at))
-        )  # fmt: skip
-        inputs, targets = (
-            np.append(with_sentinels(row, part, data.first_sentinel), data.eos_token_id or 0) for part in (mask, ~mask)
-        )
-        found[at, : len(inputs)] = inputs
-        found[at, data.sequence_length :][: len(targets)] = targets
+        rng = np.random.default_rng((seed, first + at))
+        mask = noise_mask(len(row), data.noise_density, data.mean_noise_span, rng)
+        for begin, part in ((0, mask), (data.sequence_length, ~mask)):
+            kept = np.append(with_sentinels(row, part, data.first_sentinel), data.eos_token_id or 0)
+            found[at, begin:][: len(kept)] = kept
     return found
 
 
@@ -97,7 +92,7 @@ def text_length(inputs: int, density: float, mean_span: float) -> tuple[int, int
 
 
 def noise_mask(length: int, density: float, mean_span: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Which tokens are masked: spans of random lengths whose numbers are fixed, kept and masked in turn, the kept first.
+    """The tokens to mask, True for each: spans of random lengths and fixed numbers, kept and masked in turn, the kept first.
 
     T5's `random_spans_noise_mask`; all masks with these numbers are equally likely.
     """
@@ -114,15 +109,15 @@ def noise_mask(length: int, density: float, mean_span: float, rng: np.random.Gen
     return np.repeat(np.tile([False, True], spans), np.stack([kept, masked], axis=1).ravel())
 
 
-def with_sentinels(tokens: Ids, mask: NDArray[np.bool_], first: int) -> Ids:
+def with_sentinels(tokens: Items, mask: NDArray[np.bool_], first: int) -> Items:
     """Each masked span replaced by one sentinel, counted down from `first`. T5's `noise_span_to_unique_sentinel`."""
     begins = mask & ~np.append(False, mask[:-1])
-    found: Ids = np.where(begins, first + 1 - np.cumsum(begins), tokens)[begins | ~mask]
+    found: Items = np.where(begins, first + 1 - np.cumsum(begins), tokens)[begins | ~mask]
     return found
 
 
-def bears_loss(recipe: LanguageRecipe, items: Ids) -> NDArray[np.bool_] | None:
-    """Which sequences bear loss, by OLMo's filter of repetitions; None where the recipe has none.
+def bears_loss(recipe: LanguageRecipe, items: Items) -> NDArray[np.bool_] | None:
+    """The sequences that bear loss by OLMo's filter of repetitions, True for each; None where the recipe has none.
 
     The same as `find_periodic_sequences` of olmo/data/util.py, held against it on 20,000 random sequences.
     """
