@@ -191,7 +191,7 @@ def test_an_initialisation_that_is_not_the_stated_one_is_found() -> None:
 
 
 def test_no_gradients_move_a_weight_further_than_the_bound() -> None:
-    bound = largest_step(STATED, 60)
+    bound = largest_step(STATED.optimizer.betas, 60)
     first, second = STATED.optimizer.betas
     worst = 0.0
     for growth in (1.0, 1.02, second / first, 1.2):

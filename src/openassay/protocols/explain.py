@@ -27,7 +27,6 @@ from openassay.protocols.prefix import (
     Say,
     Setting,
     Trace,
-    available_horizons,
     faithful,
     keep,
     prefix_setting,
@@ -113,16 +112,15 @@ def explain(
 
     Raises `RecipeMismatch` where the release cannot be replayed at all.
     """
-    horizons = available_horizons(release, updates, first or 0)
     if first is None:
-        settings = [prefix_setting(release, horizons, numerics, device)]
+        settings = [prefix_setting(release, updates, numerics, device)]
     else:
-        settings = segment_settings(release, first, horizons, numerics, device)
+        settings = segment_settings(release, first, updates, numerics, device)
     setting, recipe = settings[0], faithful(release)
     theirs = trace_of(release, setting)
     floor = with_rounding_of_log(floors(run_replicas(keep(recipe, setting), settings)), release.loss_rounding)
     [plain] = run_beside(recipe, setting, [theirs])
-    usual = changes(release.recipe, release.tokens, updates=horizons[-1] - setting.first, first=setting.first)
+    usual = changes(release.recipe, release.tokens, updates=setting.horizons[-1] - setting.first, first=setting.first)
     listed = (*alternatives, *(change for change in usual if standard is None or change.name in standard))
     tried: list[tuple[str, str, Statistics]] = []
     left_out = list(not_tried)
@@ -139,14 +137,11 @@ def explain(
     return rank(plain, tried, floor, tuple(left_out))
 
 
-NEIGHBOURS: dict[str, Callable[[int], int]] = {
-    "checkpoints are of one step later": lambda step: step + 1,
-    "checkpoints are of one step earlier": lambda step: step - 1,
-}
 RELABELLED: dict[str, Callable[[int], int]] = {
     "checkpoints are of twice the step": lambda step: 2 * step,
     "checkpoints are of half the step": lambda step: step // 2,
-    **NEIGHBOURS,
+    "checkpoints are of one step later": lambda step: step + 1,
+    "checkpoints are of one step earlier": lambda step: step - 1,
 }
 
 
@@ -157,7 +152,8 @@ def mislabelled(recipe: Change, setting: Setting, beside: Sequence[Trace]) -> li
     """
     if not setting.compare_weights:
         return [[] for _ in beside]
-    others = NEIGHBOURS if setting.first else RELABELLED  # twice the step of a segment is far away
+    # twice the step of a segment is far away
+    others = {name: of for name, of in RELABELLED.items() if not setting.first or " one step " in name}
     found: list[dict[str, Statistics]] = [{name: {} for name in others} for _ in beside]
     wanted = [(name, step, other(step)) for name, other in others.items() for step in setting.horizons]
     steps = tuple(sorted({at for _name, _step, at in wanted if at > setting.first}))
@@ -174,15 +170,14 @@ def rank(
 ) -> Explanation:
     """Rank alternatives by what is left between the replay with each and the release."""
     whole = largest_in_floors(plain, floor)[0]
-    found = []
+    found: list[tuple[Tried, float]] = []
     for name, field, statistics in tried:
         # what an alternative cannot speak to (losses, for mislabelled weights) it does not explain
         unsaid = {key: value for key, value in plain.items() if key not in statistics}
         left = max(largest_in_floors(of, floor)[0] for of in (statistics, unsaid))
         one = Tried(name=name, field=field, in_floors=left, removed=_removed(left, whole))
-        found.append((left, _total(statistics, plain, floor), one))
-    found.sort(key=lambda one: one[:2])
-    ranked = tuple(one for _left, _total, one in found)
+        found.append((one, _total(statistics, plain, floor)))
+    ranked = tuple(one for one, _ in sorted(found, key=lambda of: (of[0].in_floors, of[1])))
     best = ranked[0].in_floors if ranked else math.inf
     bound = FACTOR if best <= FACTOR else best * ALONE
     group = tuple(one.name for one in ranked if one.in_floors <= bound and one.in_floors < whole)
@@ -194,8 +189,7 @@ def _removed(left: float, whole: float) -> float:
         return 1.0 if math.isfinite(left) else 0.0
     if not math.isfinite(left):
         return -math.inf
-    scale = math.log(max(whole, math.e))
-    return 1 - math.log(max(left, 1.0)) / scale
+    return 1 - math.log(max(left, 1.0)) / math.log(max(whole, math.e))
 
 
 def _total(statistics: Statistics, plain: Statistics, floor: Statistics) -> float:

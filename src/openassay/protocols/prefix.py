@@ -116,7 +116,7 @@ class PrefixReport:
     verdict: ReplayVerdict | None = None
     """None when it could not be made; then `problem` says why."""
     problem: str = ""
-    horizons: tuple[int, ...]
+    horizons: tuple[int, ...] = ()
     replicas: tuple[str, ...] = ()
     exercise: tuple[Exercise, ...] = ()
     floor: Statistics = field(default_factory=dict)
@@ -135,11 +135,10 @@ def replay_prefix(
 
     probes: True for a probe of every field, False for the controls alone, or the names of changes besides those.
     """
-    horizons = available_horizons(release, updates)
     try:
-        return compare([prefix_setting(release, horizons, numerics, device)], probes=probes, say=say)
+        return compare([prefix_setting(release, updates, numerics, device)], probes=probes, say=say)
     except RecipeMismatch as mismatch:
-        return PrefixReport(problem=str(mismatch), horizons=horizons)
+        return PrefixReport(problem=str(mismatch))
 
 
 def available_horizons(release: ReplayInputs, wanted: Iterable[int], first: int = 0) -> tuple[int, ...]:
@@ -153,15 +152,16 @@ def available_horizons(release: ReplayInputs, wanted: Iterable[int], first: int 
 
 def prefix_setting(
     release: ReplayInputs,
-    horizons: tuple[int, ...],
+    updates: Sequence[int],
     numerics: Numerics = Numerics(),  # noqa: B008 - frozen
     device: str = "cpu",
 ) -> Setting:
     """The comparison from the published step 0. Raises `RecipeMismatch` when there is nothing to replay or compare with."""
+    horizons = available_horizons(release, updates)
     if 0 not in release.steps:
         raise RecipeMismatch("no step 0 is published: there is nothing to replay from")
     if not horizons:
-        raise RecipeMismatch("no early checkpoint and no losses are published: there is nothing to compare with")
+        raise RecipeMismatch(f"no checkpoint of the first {max(updates)} updates and no losses are published")
     return Setting(
         release=release, first=0, horizons=horizons, start=release.weights(0), numerics=numerics, device=device,
         probe_items=probe_items(release, horizons[-1]),

@@ -41,13 +41,12 @@ def replay_segment(
     say: Say = lambda _line: None,
 ) -> PrefixReport:
     """Replay from the checkpoint of step `first` and judge it. Horizons are counted from there."""
-    horizons = available_horizons(release, updates, first)
     if release.recipe.precision == "fp16":  # they hold back the schedule and Adam's count
         release = replace(release, assumed=(*release.assumed, f"how many updates before step {first} overflowed"))
     try:
-        return compare(segment_settings(release, first, horizons, numerics, device), probes=probes, say=say)
+        return compare(segment_settings(release, first, updates, numerics, device), probes=probes, say=say)
     except RecipeMismatch as mismatch:
-        return PrefixReport(problem=str(mismatch), horizons=horizons)
+        return PrefixReport(problem=str(mismatch))
 
 
 def burn_in_start(steps: Iterable[int], first: int) -> int | None:
@@ -56,12 +55,13 @@ def burn_in_start(steps: Iterable[int], first: int) -> int | None:
 
 
 def segment_settings(
-    release: ReplayInputs, first: int, horizons: tuple[int, ...], numerics: Numerics, device: str
+    release: ReplayInputs, first: int, updates: Sequence[int], numerics: Numerics, device: str
 ) -> list[Setting]:
     """The comparison from step `first`; where the moments must be burned in, a second one from half way too.
 
     Raises `RecipeMismatch` when the release has nothing to replay from, or to compare with.
     """
+    horizons = available_horizons(release, updates, first)
     if first not in release.steps:
         raise RecipeMismatch(f"no checkpoint of step {first} is published")
     if not horizons:
