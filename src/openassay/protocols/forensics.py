@@ -16,7 +16,7 @@ import numpy as np
 from openassay.core.replay import finite, spacing
 from openassay.core.types import CheckpointLook, CheckpointOddity, CheckpointsRecord
 from openassay.protocols.prefix import ReplayInputs, Say
-from openassay.training.language import LanguageRecipe
+from openassay.training.language import ADAM, LanguageRecipe
 from openassay.training.numerics import Weights
 from openassay.training.schedule import learning_rate
 
@@ -109,7 +109,7 @@ def largest_step(betas: tuple[float, float], updates: int) -> float:
 def move_bound(recipe: LanguageRecipe, first: int, last: int, largest_weight: float) -> float | None:
     """The furthest that one weight can move in updates `first` to `last - 1`; None where there is no bound."""
     optimizer, rate = recipe.optimizer, recipe.learning_rate
-    if optimizer.name not in {"adamw", "adam_l2"} or optimizer.betas is None:
+    if optimizer.name not in ADAM or optimizer.betas is None:
         return None
     if rate.decay_steps is None and rate.form not in {"constant", "inverse_sqrt"}:
         return None

@@ -1,4 +1,4 @@
-"""The prefix replay: do the first published checkpoints follow from step 0 by the published recipe?
+"""The prefix replay: whether the first published checkpoints follow from step 0 by the published recipe.
 
 One replay from the published weights, in the published order; replicas of it in other numerics, for the floor; and deliberately
 wrong ones, to show what this replay could have seen. One training is in memory at a time, besides the replay's weights at a few

@@ -1,4 +1,4 @@
-"""The segment replay: does a later checkpoint follow from an earlier one by the published recipe?
+"""The segment replay: whether a later checkpoint follows from an earlier one by the published recipe.
 
 With the published optimizer state everything is compared. Without it, the moments are burned in from an earlier checkpoint, the
 weights then set to the published ones, and only the losses are compared: rebuilt moments move the weights too freely. What they

@@ -1,4 +1,4 @@
-"""How should the weights of step 0 be spread? The stated initialisation, one parameter at a time. Names are transformers'."""
+"""How the weights of step 0 are spread: the stated initialisation, one parameter at a time. Names are transformers'."""
 
 from __future__ import annotations
 

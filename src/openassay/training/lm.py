@@ -20,11 +20,11 @@ from torch import Tensor, nn
 
 from openassay.training.batch import bears_loss, check_items, seen
 from openassay.training.initial import stated_std
-from openassay.training.language import LanguageRecipe
+from openassay.training.language import ADAM, LanguageRecipe
 from openassay.training.mismatch import RecipeMismatch
 from openassay.training.network import build
 from openassay.training.numerics import Items, Moments, Numerics, Precision, Tokens, Weights
-from openassay.training.optimizers import ADAM, make_optimizer
+from openassay.training.optimizers import make_optimizer
 from openassay.training.schedule import clip_norm, learning_rate
 
 LOGGED_TOGETHER = 64

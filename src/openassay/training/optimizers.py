@@ -1,4 +1,4 @@
-"""How are the weights changed? The recipe's optimizer over the network's parameters, each kind with its own decay and rate."""
+"""The recipe's optimizer over the network's parameters, each kind with its own decay and rate."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from torch import Tensor, nn
 from transformers.optimization import Adafactor
 
 from openassay.training.initial import EMBEDDINGS
-from openassay.training.language import LanguageOptimizer
+from openassay.training.language import ADAM, LanguageOptimizer
 from openassay.training.mismatch import RecipeMismatch
-
-ADAM = ("adamw", "adam_l2")
 
 
 def make_optimizer(stated: LanguageOptimizer, model: nn.Module) -> torch.optim.Optimizer:

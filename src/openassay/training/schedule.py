@@ -1,4 +1,4 @@
-"""Which learning rate does an update get, and where are its gradients clipped?"""
+"""The learning rate of an update, and where its gradients are clipped."""
 
 from __future__ import annotations
 
