@@ -187,8 +187,6 @@ def rank(
 def _removed(left: float, whole: float) -> float:
     if not math.isfinite(whole):
         return 1.0 if math.isfinite(left) else 0.0
-    if not math.isfinite(left):
-        return -math.inf
     return 1 - math.log(max(left, 1.0)) / math.log(max(whole, math.e))
 
 

@@ -22,9 +22,7 @@ def check_items(recipe: LanguageRecipe) -> None:
         if getattr(data, name) is not None:
             raise RecipeMismatch(f"data.{name}: it belongs to an encoder and decoder, not to a language model")
     if not length <= data.item_length <= length + 1:
-        raise RecipeMismatch(
-            f"data.item_length: expected {length} or {length + 1} tokens for sequences of {length}, found {data.item_length}"
-        )
+        raise RecipeMismatch(f"data.item_length: expected {length} or {length + 1} tokens, found {data.item_length}")
 
 
 def _check_pairs(recipe: LanguageRecipe) -> None:
@@ -37,16 +35,17 @@ def _check_pairs(recipe: LanguageRecipe) -> None:
             raise RecipeMismatch(
                 f"data.{name}: training an encoder and decoder needs it, and the release does not say it"
             )
-    if odd := [name for name in OF_SPANS if not masks and getattr(data, name) is not None]:
-        raise RecipeMismatch(f"data.{odd[0]}: spans are masked only where data.noise_density says how much")
-    length, targets = data.sequence_length, data.target_length or 0
-    expected = (length + targets, targets)
+    for name in () if masks else OF_SPANS:
+        if getattr(data, name) is not None:
+            raise RecipeMismatch(f"data.{name}: spans are masked only where data.noise_density says how much")
+    length, found = data.sequence_length, (data.item_length, data.target_length or 0)
+    expected = (length + found[1], found[1])
     if masks:
         expected = text_length(length, data.noise_density or 0.0, data.mean_noise_span or 1.0)
-    if (data.item_length, targets) != expected:
+    if found != expected:
         raise RecipeMismatch(
             f"data.item_length and data.target_length: expected {expected[0]} and {expected[1]} for inputs of {length} tokens, "
-            f"found {data.item_length} and {targets}"
+            f"found {found[0]} and {found[1]}"
         )
 
 

@@ -13,7 +13,7 @@ import weakref
 from datetime import timedelta
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -98,29 +98,24 @@ class ShardedTraining:
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """All weights as they are now (copies)."""
-        found: dict[str, NDArray[np.float32]] = self._ask("weights")
-        return found
+        return cast("dict[str, NDArray[np.float32]]", self._ask("weights"))
 
     def moments(self) -> Moments:
         """As `LanguageTraining.moments`."""
-        found: Moments = self._ask("moments")
-        return found
+        return cast("Moments", self._ask("moments"))
 
     def log(self) -> Log:
         """As `LanguageTraining.log`."""
-        found: Log = self._ask("log")
-        return found
+        return cast("Log", self._ask("log"))
 
     @property
     def num_skipped(self) -> int:
         """The number of updates that fp16 left out."""
-        found: int = self._ask("num_skipped")
-        return found
+        return cast("int", self._ask("num_skipped"))
 
     def sequence_losses(self, items: Items) -> NDArray[np.float64]:
         """As `LanguageTraining.sequence_losses`."""
-        found: NDArray[np.float64] = self._ask("sequence_losses", np.asarray(items))
-        return found
+        return cast("NDArray[np.float64]", self._ask("sequence_losses", np.asarray(items)))
 
     def close(self) -> None:
         """End the processes; done by itself when the training is no longer used."""
@@ -168,8 +163,7 @@ def _end(pipes: list[Connection], processes: list[BaseProcess]) -> None:
 def _free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
-        number: int = one.getsockname()[1]
-        return number
+        return int(one.getsockname()[1])
 
 
 # In a device's process ------------------------------------------------------------------------------------------------

@@ -76,11 +76,8 @@ class _Group:
             for member, of in zip(members, given, strict=True)
         ]
         self.optimizers = self._optimizers()
-        limits = [member.recipe.clip_norm for member in members]
-        self.limits = (
-            None if limits == [None] * len(limits) else torch.tensor([x or math.inf for x in limits]).to(device)
-        )
-        self.ended: dict[int, Ended] = {}
+        limits = [member.recipe.clip_norm or math.inf for member in members]
+        self.limits = torch.tensor(limits).to(device) if min(limits) < math.inf else None
 
     def _optimizers(self) -> list[tuple[torch.optim.Optimizer, float, Callable[[int], float]]]:
         """One for each run of members with the same settings, its learning rate and the factor on that at each update."""
@@ -109,7 +106,7 @@ class _Group:
         recipe = self.recipe
         for step, rows in zip(range(recipe.steps), self._rows(), strict=False):
             if time.monotonic() > deadline:
-                return [self.ended.get(number, TimeLimit()) for number in range(len(self.members))]
+                return [progress.ended or TimeLimit() for progress in self.progress]
             x, y = (of[:, rows] if isinstance(rows, slice) else of[rows] for of in (self.x, self.y))
             given = self.layers.forward(x)
             if step == 0:
@@ -122,9 +119,9 @@ class _Group:
                 optimizer.step()
             if step % recipe.evaluation.every == 0:
                 self._evaluate(step, _losses(given, y, recipe.loss).tolist())
-                if len(self.ended) == len(self.members):
+                if all(progress.ended for progress in self.progress):
                     break
-        return [self.ended.get(number) or progress.result() for number, progress in enumerate(self.progress)]
+        return [progress.ended or progress.result() for progress in self.progress]
 
     def _clip(self) -> None:
         """As torch's clip_grad_norm_, for each member by itself."""
@@ -138,9 +135,9 @@ class _Group:
     def _evaluate(self, step: int, losses: list[float]) -> None:
         parts = [self.layers.forward(part).float().cpu().clone() for part in self.x_test.split(MEASURED_AT_ONCE, 1)]
         predicted = torch.cat(parts, 1).numpy()
-        for number, progress in enumerate(self.progress):
-            if number not in self.ended and (ended := progress.add(step, losses[number], predicted[number])):
-                self.ended[number] = ended
+        for progress, loss, of_member in zip(self.progress, losses, predicted, strict=True):
+            if not progress.ended:
+                progress.add(step, loss, of_member)
 
 
 def _of_all(tensors: list[Tensor]) -> Tensor:

@@ -58,9 +58,9 @@ class Training:
     num_parameters: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Progress:
-    """A training's curves so far, and whether it goes on."""
+    """A training's curves so far, and what became of it where it has ended before its last update."""
 
     recipe: TrainingRecipe
     y_test: NDArray[np.generic]
@@ -68,15 +68,17 @@ class Progress:
     is_doomed: Callable[[Curve], str] | None
     metric_curve: Curve = field(default_factory=list)
     loss_curve: Curve = field(default_factory=list)
+    ended: Training | NotWorthwhile | None = None
 
-    def add(self, step: int, loss: float, predicted: NDArray[np.generic]) -> Training | NotWorthwhile | None:
-        """Note the loss and the predictions' metric at a step; gives what became of the training where it ends here."""
+    def add(self, step: int, loss: float, predicted: NDArray[np.generic]) -> None:
+        """Note the loss and the predictions' metric at a step. A loss that is not finite ends the training, as a doom does."""
         if not math.isfinite(loss):
-            return self.result(math.nan)
+            self.ended = self.result(math.nan)
+            return
         self.metric_curve.append((step, METRICS[self.recipe.evaluation.metric](predicted, self.y_test)))
         self.loss_curve.append((step, loss))
-        why = self.is_doomed(self.metric_curve) if self.is_doomed else ""
-        return NotWorthwhile(why, self.metric_curve) if why else None
+        if self.is_doomed and (why := self.is_doomed(self.metric_curve)):
+            self.ended = NotWorthwhile(why, self.metric_curve)
 
     def result(self, value: float | None = None) -> Training:
         """The training as finished; `value` instead of the metric at the step that the recipe names."""
@@ -139,11 +141,11 @@ def train(
                 with torch.no_grad():
                     predicted = model(x_test).float().cpu().numpy()
                 model.train()
-                ended = progress.add(step, loss.item(), predicted)
-                if isinstance(ended, NotWorthwhile):
-                    raise ended
-                if ended:
-                    return ended
+                progress.add(step, loss.item(), predicted)
+                if isinstance(progress.ended, NotWorthwhile):
+                    raise progress.ended
+                if progress.ended:
+                    return progress.ended
         return progress.result()
 
 
