@@ -186,7 +186,7 @@ def plant(defect: Defect, stated: LanguageRecipe, seed: int, last: int, stored: 
 def beside(released: dict[str, ReplayInputs], horizons: tuple[int, ...], numerics: Numerics) -> Beside:
     """The auditor's replay, its replicas and the plain comparison with every release; all share step 0, tokens and recipe."""
     some = replace(next(iter(released.values())), losses=np.zeros(horizons[-1]))  # a log of all updates
-    setting = prefix_setting(some, horizons, numerics)
+    setting = prefix_setting(some, horizons, numerics, "cpu")
     # mislabelled checkpoints come without a loss log: weights only
     traces = [
         trace_of(replace(r, losses=np.full(horizons[-1], np.nan) if r.losses is None else r.losses), setting)

@@ -35,6 +35,7 @@ from openassay.protocols.prefix import (
 from openassay.recipes.replay import ReplayRecipe
 from openassay.records import parse
 from openassay.training.mismatch import RecipeMismatch
+from openassay.training.numerics import Numerics
 from openassay.training.tokens import BadTokens
 
 AT = STEPS[1:]
@@ -74,7 +75,7 @@ def auditor(tmp_path_factory: pytest.TempPathFactory) -> Auditor:
 
     honest = released(None)
     names = [defect.name for defect in DEFECTS if defect.seen_by in {"differs", "not seen"}]
-    setting = prefix_setting(honest, AT)
+    setting = prefix_setting(honest, AT, Numerics(), "cpu")
     traces = [trace_of(released(name), setting) for name in names]
     replay = keep(faithful(honest), setting)
     causes = {defect.explained_by for defect in DEFECTS} | {defect.says for defect in DEFECTS} | set(CONTROLS)

@@ -150,12 +150,7 @@ def available_horizons(release: ReplayInputs, wanted: Iterable[int], first: int 
     return tuple(sorted(found or (until if release.losses is not None else ())))
 
 
-def prefix_setting(
-    release: ReplayInputs,
-    updates: Sequence[int],
-    numerics: Numerics = Numerics(),  # noqa: B008 - frozen
-    device: str = "cpu",
-) -> Setting:
+def prefix_setting(release: ReplayInputs, updates: Sequence[int], numerics: Numerics, device: str) -> Setting:
     """The comparison from the published step 0. Raises `RecipeMismatch` when there is nothing to replay or compare with."""
     horizons = available_horizons(release, updates)
     if 0 not in release.steps:

@@ -136,12 +136,7 @@ class Order:
 
 
 def shuffled(
-    sizes: npt.NDArray[np.int32],
-    documents: npt.NDArray[np.int32] | Sequence[int],
-    *,
-    sequence_length: int,
-    num_samples: int,
-    seed: int,
+    sizes: npt.NDArray[np.int32], documents: Sequence[int], *, sequence_length: int, num_samples: int, seed: int
 ) -> Order:
     """GPT-NeoX's order. `num_samples` is what the trainer asked for: it sets the number of epochs, and so the whole shuffle."""
     chosen = np.asarray(documents, dtype=np.int32)
