@@ -17,7 +17,7 @@ from openassay.training.sequences import Rearranged
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One other training than the recipe's."""
+    """A training that differs from the recipe's in one thing."""
 
     name: str
     field: str
@@ -47,7 +47,7 @@ class Reshuffled(Rearranged):
 
 @dataclass(frozen=True)
 class Skipped(Rearranged):
-    """From sequence `at` on, `count` sequences further."""
+    """The same sequences, with `count` of them left out from sequence `at` on."""
 
     at: int
     count: int

@@ -82,7 +82,7 @@ class Explanation:
             return "no alternative could be tried"
         best = self.ranked[0]
         if best.explains:
-            others = f"; not to be told apart here: {', '.join(self.group)}" if len(self.group) > 1 else ""
+            others = f"; these cannot be told apart here: {', '.join(self.group)}" if len(self.group) > 1 else ""
             return f"{best.name} explains the release within the floor ({best.in_floors:.2g} floors){others}"
         if best.removed <= 0:
             return f"none of {len(self.ranked)} alternatives brings the replay nearer to the release"
@@ -146,7 +146,7 @@ RELABELLED: dict[str, Callable[[int], int]] = {
 
 
 def mislabelled(recipe: Change, setting: Setting, beside: Sequence[Trace]) -> list[list[tuple[str, str, Statistics]]]:
-    """Name, field and statistics of each way in which the checkpoints may be those of other steps; a list for each of the traces.
+    """The checkpoints taken as those of other steps: name, field and statistics of each way; one list for each trace.
 
     One replay is looked at there: its weights, and their losses on the probe batches.
     """

@@ -142,8 +142,9 @@ def replay_prefix(
 
 
 def available_horizons(release: ReplayInputs, wanted: Iterable[int], first: int = 0) -> tuple[int, ...]:
-    """For each wanted number of updates the last published step up to there, counted from step `first`; the wanted steps
-    themselves where there is none, but losses are published.
+    """For each wanted number of updates from step `first` the last published step up to there.
+
+    The wanted steps themselves where there is none, but losses are published.
     """
     until = {first + updates for updates in wanted}
     found = {max(steps) for end in until if (steps := [step for step in release.steps if first < step <= end])}
@@ -200,12 +201,12 @@ def replicas_of(setting: Setting) -> dict[str, Setting]:
 
 
 def compare(settings: Sequence[Setting], *, probes: bool | Sequence[str], say: Say) -> PrefixReport:
-    """The replay in the first setting, its replicas and its wrong replays, and the verdict. The other settings are as good as the
-    first: replicas too.
-    """
+    """Judge the replay in the first setting by its replicas and its wrong replays. The other settings count as replicas too."""
     setting, release = settings[0], settings[0].release
     if release.recipe.data.noise_density is not None:
-        raise RecipeMismatch("the masks of a span-corrupted training are random and not published: it has no replay")
+        raise RecipeMismatch(
+            "the masks of a span-corrupted training are random and not published, so it cannot be replayed"
+        )
     updates = setting.horizons[-1] - setting.first
     say(f"replay of {updates} updates from step {setting.first}")
     replay = keep(faithful(release), setting)
@@ -320,7 +321,7 @@ def statistics_at(
 
 
 def _paired(ours: NDArray[np.float64] | None, theirs: NDArray[np.float64] | None, setting: Setting) -> Statistics:
-    """The paired losses up to each horizon, of the updates that have a published loss which is of no update before the first."""
+    """`loss_rms` up to each horizon, over the updates with a published loss that is of no update before the first."""
     release, found = setting.release, Statistics()
     if ours is None or theirs is None or release.losses is None:
         return found
@@ -335,7 +336,7 @@ def _paired(ours: NDArray[np.float64] | None, theirs: NDArray[np.float64] | None
 
 
 def _misread(setting: Setting, replay: Trace, values: Statistics, floor: Statistics) -> str:
-    """As what the published losses would fit, if not as those of the updates that they are said to be of; empty for nothing.
+    """How the log may have been misread, so that its losses fit after all; empty where they do not.
 
     Then the target may have misread the log, which is no difference of the release's, unless its weights differ too.
     """

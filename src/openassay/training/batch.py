@@ -33,7 +33,7 @@ def _check_pairs(recipe: LanguageRecipe) -> None:
     for name in ("target_length", "pad_token_id", *(("eos_token_id", *OF_SPANS) if masks else ())):
         if getattr(data, name) is None:
             raise RecipeMismatch(
-                f"data.{name}: training an encoder and decoder needs it, and the release does not say it"
+                f"data.{name}: an encoder and decoder cannot be trained without it, and the release does not state it"
             )
     for name in () if masks else OF_SPANS:
         if getattr(data, name) is not None:

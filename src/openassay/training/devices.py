@@ -137,8 +137,8 @@ class ShardedTraining:
         except (EOFError, OSError):
             self.close()
             raise Fault(
-                "a device's process ended while it trained, out of memory or ended from outside; run the same command again with "
-                "fewer processes on this machine"
+                "a device's process ended while it trained: it had too little memory, or was ended from outside. Stop other "
+                "processes on this machine, then run the command again"
             ) from None
         except Exception:  # the others wait for the one that failed
             self.close()

@@ -51,7 +51,7 @@ def read_moments(path: Path, recipe: LanguageRecipe, step: int) -> Moments:
         named = _by_transformers_names(_read(path, tuple(shapes)), recipe.architecture)
         moments = {name: _of_parameter(name, named.get(name), shape, step) for name, shape in shapes.items()}
         if extra := sorted(set(named) - set(shapes)):
-            raise RecipeMismatch(f"it has a state of {extra[0][:100]}, which the recipe's model has not")
+            raise RecipeMismatch(f"it has a state of {extra[0][:100]}, which the recipe's model does not have")
     except RecipeMismatch as problem:
         raise RecipeMismatch(f"{path.name}: {problem}") from None
     return moments
@@ -76,8 +76,8 @@ def _of_parameter(
     if "max_exp_avg_sq" in of:
         raise RecipeMismatch(f"{name} has max_exp_avg_sq: it is AMSGrad's state, not the recipe's")
     if "step" in of and (of["step"].numel() != 1 or of["step"].item() != step):
-        at = f"after {of['step'].item():g} updates" if of["step"].numel() == 1 else "of no one step"
-        raise RecipeMismatch(f"it is the state {at}, not that of step {step}")
+        found = f"step {of['step'].item():g}" if of["step"].numel() == 1 else "no single step"
+        raise RecipeMismatch(f"expected the state of step {step}, found that of {found}")
     for part in ("exp_avg", "exp_avg_sq"):
         if part not in of:
             raise RecipeMismatch(f"{name} has no {part}")
@@ -88,11 +88,11 @@ def _of_parameter(
             torch.float64,
         }:  # rounding is no part of the floor, and small squares become 0
             kind = str(of[part].dtype).removeprefix("torch.")
-            raise RecipeMismatch(f"{part} of {name} is stored as {kind}; moments are gone on from in float32 only")
+            raise RecipeMismatch(f"{part} of {name} is stored as {kind}; expected float32 or float64")
         if not of[part].float().isfinite().all():
             raise RecipeMismatch(f"{part} of {name} holds numbers that are not finite")
     if (of["exp_avg_sq"].float() < 0).any():
-        raise RecipeMismatch(f"exp_avg_sq of {name} is negative, which no mean of squares is")
+        raise RecipeMismatch(f"exp_avg_sq of {name} has negative numbers; expected means of squares")
     return of["exp_avg"].detach().float().numpy(), of["exp_avg_sq"].detach().float().numpy()
 
 
@@ -106,7 +106,7 @@ def _safetensors(path: Path) -> Found:
             if name and part in PARTS:
                 found.setdefault(name, {})[part] = file.get_tensor(key)
     if not found:
-        raise RecipeMismatch("no tensor is called PARAMETER.exp_avg, as in an optimizer state")
+        raise RecipeMismatch("expected tensors called PARAMETER.exp_avg, as in an optimizer state, found none")
     return found
 
 
@@ -150,7 +150,7 @@ def _torch(path: Path, parameters: tuple[str, ...]) -> Found:
         for part, value in found[name].items():
             on_cpu = value.device.type == "cpu"
             if value.layout is not torch.strided or value.is_quantized or value.is_complex() or not on_cpu:
-                raise RecipeMismatch(f"{part} of {name[:100]} is no plain tensor")
+                raise RecipeMismatch(f"{part} of {name[:100]} is not a plain tensor")
     return found
 
 

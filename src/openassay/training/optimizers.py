@@ -51,7 +51,7 @@ def _check(stated: LanguageOptimizer) -> None:
     needed = [key for key, names in has.items() if stated.name in names]
     if any(getattr(stated, key) is None for key in needed):
         raise RecipeMismatch(
-            f"optimizer: the release does not say {' or '.join(needed)}, and the trainer does not guess them"
+            f"optimizer: the release does not state {' or '.join(needed)}, and the trainer does not guess them"
         )
     if odd := [key for key, names in has.items() if stated.name not in names and getattr(stated, key) is not None]:
         raise RecipeMismatch(

@@ -71,7 +71,7 @@ class Progress:
     ended: Training | NotWorthwhile | None = None
 
     def add(self, step: int, loss: float, predicted: NDArray[np.generic]) -> None:
-        """Note the loss and the predictions' metric at a step. A loss that is not finite ends the training, as a doom does."""
+        """Note a step's loss and the predictions' metric. A loss that is not finite ends the training, and so may `is_doomed`."""
         if not math.isfinite(loss):
             self.ended = self.result(math.nan)
             return
@@ -150,7 +150,7 @@ def train(
 
 
 def be_deterministic(threads: int) -> None:
-    """Let torch use so many threads, and no algorithm that gives other numbers each time where it has another."""
+    """Set the number of torch's threads, and its deterministic algorithms wherever it has them."""
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
 

@@ -62,7 +62,7 @@ class Index:
 
 
 def read_index(path: Path, bin_bytes: int | None = None) -> Index:
-    """An `.idx` file; `BadTokens` for one that contradicts itself, or the size of its `.bin` where that is given."""
+    """Read an `.idx` file. Raises `BadTokens` where it contradicts itself, or the size of its `.bin` if that is given."""
     name, size = path.name, size_of(path.parent, path.name)
     dtype, sequences, boundaries = _read_header(local(path.parent)(ByteRange(name, 0, min(size, HEADER.size))), name)
     needed = HEADER.size + sequences * 12 + boundaries * 8
@@ -110,7 +110,7 @@ def _check(name: str, values: npt.NDArray[np.generic], wrong: npt.NDArray[np.boo
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """Which tokens make which sample, in the order of training."""
+    """The tokens of each sample, in the order of training."""
 
     documents: npt.NDArray[np.int32]
     """All epochs' documents, shuffled together."""

@@ -21,7 +21,7 @@ Tokens = npt.NDArray[np.int64]
 
 
 class BadTokens(Exception):
-    """A published token file is not what it says it is: a finding about the release, in one line."""
+    """A published token file is not what it should be: a finding about the release, in one line."""
 
 
 @dataclass(frozen=True, order=True)
@@ -61,7 +61,7 @@ class Batches(ABC):
 
     @abstractmethod
     def row(self, item: int) -> Tokens:
-        """The token ids of an item of the training. `BadTokens` when it is none."""
+        """The token ids of an item of the training. Raises `BadTokens` where the file holds something else."""
 
     @property
     def num_batches(self) -> int:
