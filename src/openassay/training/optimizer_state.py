@@ -183,14 +183,13 @@ def _by_transformers_names(found: Found, architecture: Architecture) -> Found:
     if not any(name.startswith("transformer.") for name in found):
         return {current_name(name): of for name, of in found.items()}
     kv = architecture.hidden_size * (architecture.num_kv_heads or architecture.num_heads) // architecture.num_heads
-    queries = [architecture.hidden_size, kv, kv]
-    both = [architecture.intermediate_size] * 2
-    blocks: dict[str, tuple[tuple[str, ...], list[int]]] = {
-        "att_proj": (("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), queries),
-        "ff_proj": (("mlp.up_proj", "mlp.gate_proj"), both),
-        "attn_out": (("self_attn.o_proj",), []), "ff_out": (("mlp.down_proj",), []),
-        "q_norm": (("self_attn.q_norm",), []), "k_norm": (("self_attn.k_norm",), []),
-        "attn_norm": (("post_attention_layernorm",), []), "ff_norm": (("post_feedforward_layernorm",), []),
+    joined = {
+        "att_proj": {"self_attn.q_proj": architecture.hidden_size, "self_attn.k_proj": kv, "self_attn.v_proj": kv},
+        "ff_proj": {"mlp.up_proj": architecture.intermediate_size, "mlp.gate_proj": architecture.intermediate_size},
+    }
+    single = {
+        "attn_out": "self_attn.o_proj", "ff_out": "mlp.down_proj", "q_norm": "self_attn.q_norm", "k_norm": "self_attn.k_norm",
+        "attn_norm": "post_attention_layernorm", "ff_norm": "post_feedforward_layernorm",
     }  # fmt: skip
     tops = {
         "transformer.wte.weight": "model.embed_tokens.weight", "transformer.ff_out.weight": "lm_head.weight",
@@ -199,15 +198,17 @@ def _by_transformers_names(found: Found, architecture: Architecture) -> Found:
     named: Found = {}
     for name, of in found.items():
         block = _BLOCK.match(name)
-        if block is None or block[2] not in blocks:
+        if block and block[2] in single:
+            named[f"model.layers.{block[1]}.{single[block[2]]}.{block[3]}"] = of
+        elif block and block[2] in joined:
+            sizes = joined[block[2]]
+            for at, part in enumerate(sizes):
+                named[f"model.layers.{block[1]}.{part}.{block[3]}"] = {
+                    kind: value if kind == "step" else _rows(name, value, list(sizes.values()), at)
+                    for kind, value in of.items()
+                }
+        else:
             named[tops.get(name, name)] = of
-            continue
-        parts, sizes = blocks[block[2]]
-        for at, part in enumerate(parts):
-            named[f"model.layers.{block[1]}.{part}.{block[3]}"] = {
-                kind: value if kind == "step" or not sizes else _rows(name, value, sizes, at)
-                for kind, value in of.items()
-            }
     return named
 
 
