@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 _connect = socket.socket.connect
+os.environ.setdefault(
+    "OMP_WAIT_POLICY", "PASSIVE"
+)  # torch's threads else wait busily for each other: 7 times as long under load
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each stage is a process of its own, and would compile everything anew
 
 

@@ -30,12 +30,12 @@ from openassay.protocols.forensics import initialisation
 from openassay.protocols.prefix import (
     CONTROLS,
     ReplayInputs,
-    default_replicas,
     exercised,
     faithful,
     keep,
     prefix_setting,
     run_beside,
+    run_replicas,
     trace_of,
 )
 from openassay.training.language import LanguageRecipe
@@ -186,19 +186,16 @@ def plant(defect: Defect, stated: LanguageRecipe, seed: int, last: int, stored: 
 def beside(released: dict[str, ReplayInputs], horizons: tuple[int, ...], numerics: Numerics) -> Beside:
     """The auditor's replay, its replicas and the plain comparison with every release; all share step 0, tokens and recipe."""
     some = replace(next(iter(released.values())), losses=np.zeros(horizons[-1]))  # a log of all updates
-    setting = prefix_setting(some, horizons)
+    setting = prefix_setting(some, horizons, numerics, "cpu")
     # mislabelled checkpoints come without a loss log: weights only
     traces = [
-        trace_of(replace(r, losses=np.full(horizons[-1], np.nan) if r.losses is None else r.losses), setting, numerics)
+        trace_of(replace(r, losses=np.full(horizons[-1], np.nan) if r.losses is None else r.losses), setting)
         for r in released.values()
     ]
-    replay = keep(faithful(some), numerics, setting)
+    replay = keep(faithful(some), setting)
     return Beside(
-        setting=setting, traces=traces, replay=replay, plain=run_beside(faithful(some), numerics, setting, traces),
-        replicas=[
-            run_beside(faithful(some), r.numerics, setting, [replay], r.jitter)[0]
-            for r in default_replicas(some.recipe, numerics, some.stored)
-        ],
+        setting=setting, traces=traces, replay=replay, plain=run_beside(faithful(some), setting, traces),
+        replicas=run_replicas(replay, [setting]),
     )  # fmt: skip
 
 
@@ -238,9 +235,9 @@ def defects(seed: int, numerics: Numerics, say: Callable[[str], None]) -> dict[s
             name="without end of text", field="tokens", recipe=stated, tokens=mini.tokens(order=seed, end_of_text=False)
         ),
     ]
-    alternatives = [(c, run_beside(c, numerics, view.setting, [view.replay, *view.traces])) for c in listed]
+    alternatives = [(c, run_beside(c, view.setting, [view.replay, *view.traces])) for c in listed]
     plain = faithful(next(iter(released.values())))
-    other_steps = mislabelled(plain, numerics, view.setting, view.traces)
+    other_steps = mislabelled(plain, view.setting, view.traces)
     say(f"seed {seed}: {len(listed)} alternatives tried")
     controls = {c.name: b[0] for c, b in alternatives if c.name in CONTROLS}
     found: dict[str, Any] = {"exercise": {c.name: exercised(c, b[0], floor).in_floors for c, b in alternatives}}
@@ -295,7 +292,7 @@ def clean(seed: int, numerics: Numerics, stored: Any = "fp32") -> list[str]:
                 released[str(at)] = mini.published(stated, tokens, kept, losses, stored=stored)
         view = beside(released, (16, 64), numerics)
         controls = {
-            c.name: run_beside(c, numerics, view.setting, [view.replay])[0]
+            c.name: run_beside(c, view.setting, [view.replay])[0]
             for c in changes(stated, tokens, updates=64)
             if c.name in CONTROLS
         }

@@ -110,10 +110,9 @@ def train(
     start = start if start is not None else initial_weights(true, seed)
     found: dict[int, dict[str, np.ndarray]] = {}
     training = make(true, start, numerics=numerics or Numerics(), **options)
-    training.advance(
-        sequences, max(keep), keep=keep,
-        visit=lambda step, now: found.update({step: {name: value.copy() for name, value in now.items()}}),
-    )  # fmt: skip
+    for step in sorted(keep):
+        training.advance(sequences, step)
+        found[step] = {name: value.copy() for name, value in training.weights().items()}
     return found, training.log().losses
 
 

@@ -24,13 +24,13 @@ from openassay.protocols.forensics import inspect_checkpoints
 from openassay.protocols.prefix import (
     CONTROLS,
     ReplayInputs,
-    default_replicas,
     exercised,
     faithful,
     keep,
     prefix_setting,
     replay_prefix,
     run_beside,
+    run_replicas,
     trace_of,
 )
 from openassay.records import parse
@@ -73,11 +73,11 @@ def auditor(tmp_path_factory: pytest.TempPathFactory) -> Auditor:
     def released(name: str | None) -> ReplayInputs:
         return RERUN.release(written(tmp_path_factory.mktemp("release"), name))
 
-    honest, own = released(None), Numerics()
+    honest = released(None)
     names = [defect.name for defect in DEFECTS if defect.seen_by in {"differs", "not seen"}]
-    setting = prefix_setting(honest, AT)
-    traces = [trace_of(released(name), setting, own) for name in names]
-    replay = keep(faithful(honest), own, setting)
+    setting = prefix_setting(honest, AT, Numerics(), "cpu")
+    traces = [trace_of(released(name), setting) for name in names]
+    replay = keep(faithful(honest), setting)
     causes = {defect.explained_by for defect in DEFECTS} | {defect.says for defect in DEFECTS} | set(CONTROLS)
     listed = [  # those that should be named, and every sixth of the others beside them
         change
@@ -85,18 +85,14 @@ def auditor(tmp_path_factory: pytest.TempPathFactory) -> Auditor:
         if at % 6 == 0 or any(cause and change.name.startswith(cause) for cause in causes)
     ]
     found = {
-        change.name: (change.field, *_split(run_beside(change, own, setting, [replay, *traces]), names))
-        for change in listed
+        change.name: (change.field, *_split(run_beside(change, setting, [replay, *traces]), names)) for change in listed
     }
     return Auditor(
-        plain=dict(zip(names, run_beside(faithful(honest), own, setting, traces), strict=True)),
-        replicas=[
-            run_beside(faithful(honest), replica.numerics, setting, [replay], replica.jitter)[0]
-            for replica in default_replicas(honest.recipe, own, honest.stored)
-        ],
+        plain=dict(zip(names, run_beside(faithful(honest), setting, traces), strict=True)),
+        replicas=run_replicas(replay, [setting]),
         controls={name: found[name][1] for name in CONTROLS},
         alternatives=found,
-        relabelled=dict(zip(names, mislabelled(faithful(honest), own, setting, traces), strict=True)),
+        relabelled=dict(zip(names, mislabelled(faithful(honest), setting, traces), strict=True)),
     )
 
 

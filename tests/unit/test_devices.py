@@ -31,11 +31,12 @@ def test_two_devices_train_as_one_does(name: str) -> None:
     two = ShardedTraining(recipe, start, devices=TWO)
     kept: dict[int, dict[str, np.ndarray]] = {}
     one.advance(text, 6)
-    two.advance(text, 6, keep=(0, 3, 6), visit=lambda step, weights: kept.update({step: dict(weights)}))
+    for step in (0, 3, 6):
+        two.advance(text, step)
+        kept[step] = two.weights()
     assert two.log().losses == pytest.approx(one.log().losses, abs=2e-6)
     assert two.log().gradient_norms == pytest.approx(one.log().gradient_norms, rel=1e-5)
     assert np.array_equal(two.log().learning_rates, one.log().learning_rates)
-    assert sorted(kept) == [0, 3, 6]
     assert all(np.array_equal(kept[0][key], start[key]) for key in start)
     assert weight_statistics(kept[6], one.weights(), start)[0] < 1e-3
     items = text.items(100, 3)

@@ -118,7 +118,7 @@ def apart(one: Ended, other: Ended) -> float:
     return max(abs(a - b) / b for (_, a), (_, b) in zip(one.loss_curve, other.loss_curve, strict=True))
 
 
-def floor(of: TrainingRecipe, data: dict[str, Any], seed: int) -> float:
+def floor(member: SeedTraining, alone: Training) -> float:
     """How far the ordinary trainer's losses move when each batch is read from its end: rounding, and nothing else."""
     ordinary = trainer.batches
 
@@ -128,15 +128,15 @@ def floor(of: TrainingRecipe, data: dict[str, Any], seed: int) -> float:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer, "batches", turned)
-        moved = train(of, data, seed=seed)
-    return max(apart(moved, train(of, data, seed=seed)), ULP)
+        moved = train(member.recipe, member.data, seed=member.seed)
+    return max(apart(moved, alone), ULP)
 
 
 def check(members: list[SeedTraining], found: list[Ended]) -> None:
     """Is each as it would be by itself, within the floor?"""
     for member, together in zip(members, found, strict=True):
         alone = train(member.recipe, member.data, seed=member.seed)
-        assert apart(together, alone) <= ABOVE_FLOOR * floor(member.recipe, member.data, member.seed)
+        assert apart(together, alone) <= ABOVE_FLOOR * floor(member, alone)
         assert isinstance(together, Training)
         assert together.num_parameters == alone.num_parameters
         assert [step for step, _ in together.metric_curve] == [step for step, _ in alone.metric_curve]

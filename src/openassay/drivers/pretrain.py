@@ -34,8 +34,8 @@ from openassay.recipes.draft import NAMES, NO_SUCH_VALUE
 from openassay.records import parse, to_plain
 from openassay.training.language import LanguageRecipe
 from openassay.training.mismatch import RecipeMismatch, TimeLimit
-from openassay.training.numerics import Numerics, Tokens
-from openassay.training.sequences import Items, Reordered, Scrambled, trained_on
+from openassay.training.numerics import Items, Numerics, Tokens
+from openassay.training.sequences import Reordered, Scrambled, trained_on
 from openassay.training.tokens import BadTokens, ByteRange, local
 from openassay.training.tokens.ranges import tokens_from
 

@@ -1,1 +1,1 @@
-"""How is a scaled-down rerun matched to the release, so that nothing but rounding is left to chance?"""
+"""Protocols that match a scaled-down rerun to the release, so that nothing but rounding is left to chance."""

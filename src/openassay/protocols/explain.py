@@ -1,4 +1,4 @@
-"""Why does a replay not match? Alternatives are tried, and ranked by how much of the difference they remove.
+"""Reasons why a replay does not match: alternatives are tried, and ranked by how much of the difference they remove.
 
 An alternative that brings the replay within the floor explains the release as well as this comparison can tell; those that do so
 together cannot be told apart here, and are named as a group. What none removes is the remainder, and it is said.
@@ -18,29 +18,26 @@ from openassay.core.replay import (
     has_evidence,
     in_floors,
     largest_in_floors,
-    loss_rms,
-    weight_statistics,
     with_rounding_of_log,
 )
 from openassay.protocols.changes import Change, changes
 from openassay.protocols.prefix import (
-    Probe,
     ReplayInputs,
+    Run,
     Say,
     Setting,
     Trace,
-    available_horizons,
-    default_replicas,
     faithful,
     keep,
     prefix_setting,
     run_beside,
+    run_replicas,
+    statistics_at,
     trace_of,
-    watch,
 )
 from openassay.protocols.segment import segment_settings
 from openassay.training.mismatch import RecipeMismatch
-from openassay.training.numerics import Numerics, Weights
+from openassay.training.numerics import Numerics
 from openassay.training.tokens import BadTokens
 
 ALONE = 2.0
@@ -60,7 +57,7 @@ class Tried:
 
     @property
     def explains(self) -> bool:
-        """Is the replay with it within the floor?"""
+        """Whether the replay with it is within the floor."""
         return self.in_floors <= FACTOR
 
 
@@ -85,7 +82,7 @@ class Explanation:
             return "no alternative could be tried"
         best = self.ranked[0]
         if best.explains:
-            others = f"; not to be told apart here: {', '.join(self.group)}" if len(self.group) > 1 else ""
+            others = f"; these cannot be told apart here: {', '.join(self.group)}" if len(self.group) > 1 else ""
             return f"{best.name} explains the release within the floor ({best.in_floors:.2g} floors){others}"
         if best.removed <= 0:
             return f"none of {len(self.ranked)} alternatives brings the replay nearer to the release"
@@ -115,75 +112,56 @@ def explain(
 
     Raises `RecipeMismatch` where the release cannot be replayed at all.
     """
-    horizons = available_horizons(release, updates, first or 0)
-    if not horizons:
-        raise RecipeMismatch("no checkpoint and no losses are published to compare with")
-    more: list[Setting] = []
     if first is None:
-        setting = prefix_setting(release, horizons, device)
+        settings = [prefix_setting(release, updates, numerics, device)]
     else:
-        setting, *more = segment_settings(release, first, horizons, device)
-    theirs = trace_of(release, setting, numerics)
-    replay = keep(faithful(release), numerics, setting)
-    floor = with_rounding_of_log(
-        floors([
-            run_beside(faithful(release), replica.numerics, setting, [replay], replica.jitter)[0]
-            for replica in default_replicas(release.recipe, numerics, release.stored)
-        ] + [run_beside(faithful(release), numerics, other, [replay])[0] for other in more]),
-        release.loss_rounding,
-    )  # fmt: skip
-    plain = run_beside(faithful(release), numerics, setting, [theirs])[0]
-    usual = changes(release.recipe, release.tokens, updates=horizons[-1] - setting.first, first=setting.first)
+        settings = segment_settings(release, first, updates, numerics, device)
+    setting, recipe = settings[0], faithful(release)
+    theirs = trace_of(release, setting)
+    floor = with_rounding_of_log(floors(run_replicas(keep(recipe, setting), settings)), release.loss_rounding)
+    [plain] = run_beside(recipe, setting, [theirs])
+    usual = changes(release.recipe, release.tokens, updates=setting.horizons[-1] - setting.first, first=setting.first)
     listed = (*alternatives, *(change for change in usual if standard is None or change.name in standard))
     tried: list[tuple[str, str, Statistics]] = []
     left_out = list(not_tried)
-    for at, change in enumerate(listed):
-        say(f"alternative {at + 1} of {len(listed)}: {change.name}")
+    for at, change in enumerate(listed, start=1):
+        say(f"alternative {at} of {len(listed)}: {change.name}")
         try:
-            tried.append((change.name, change.field, run_beside(change, numerics, setting, [theirs])[0]))
+            tried.append((change.name, change.field, run_beside(change, setting, [theirs])[0]))
         except (RecipeMismatch, BadTokens) as mismatch:
             left_out.append(f"{change.name}: {mismatch}")
     try:
-        tried += mislabelled(faithful(release), numerics, setting, [theirs])[0]
+        tried += mislabelled(recipe, setting, [theirs])[0]
     except RecipeMismatch as mismatch:
         left_out.append(f"checkpoints of other steps: {mismatch}")
     return rank(plain, tried, floor, tuple(left_out))
 
 
-NEIGHBOURS: dict[str, Callable[[int], int]] = {
-    "checkpoints are of one step later": lambda step: step + 1,
-    "checkpoints are of one step earlier": lambda step: step - 1,
-}
 RELABELLED: dict[str, Callable[[int], int]] = {
     "checkpoints are of twice the step": lambda step: 2 * step,
     "checkpoints are of half the step": lambda step: step // 2,
-    **NEIGHBOURS,
+    "checkpoints are of one step later": lambda step: step + 1,
+    "checkpoints are of one step earlier": lambda step: step - 1,
 }
 
 
-def mislabelled(
-    recipe: Change, numerics: Numerics, setting: Setting, beside: Sequence[Trace]
-) -> list[list[tuple[str, str, Statistics]]]:
-    """Are the checkpoints those of other steps? One replay, looked at there: the weights, and their losses on the probe batches.
-    One list for each of the traces."""
+def mislabelled(recipe: Change, setting: Setting, beside: Sequence[Trace]) -> list[list[tuple[str, str, Statistics]]]:
+    """The checkpoints taken as those of other steps: name, field and statistics of each way; one list for each trace.
+
+    One replay is looked at there: its weights, and their losses on the probe batches.
+    """
     if not setting.compare_weights:
         return [[] for _ in beside]
-    others = NEIGHBOURS if setting.first else RELABELLED  # twice the step of a segment is far away
+    # twice the step of a segment is far away
+    others = {name: of for name, of in RELABELLED.items() if not setting.first or " one step " in name}
     found: list[dict[str, Statistics]] = [{name: {} for name in others} for _ in beside]
     wanted = [(name, step, other(step)) for name, other in others.items() for step in setting.horizons]
-
-    def visit(real: int, now: Weights, probe: Probe) -> None:
-        seen = probe() if setting.probe_items is not None else None
+    steps = tuple(sorted({at for _name, _step, at in wanted if at > setting.first}))
+    for real, now, probed in Run(recipe, replace(setting, horizons=steps)).horizons():
         for name, step, at in wanted:
             for statistics, theirs in zip(found, beside, strict=True):
                 if at == real:
-                    distance, ratio = weight_statistics(now, theirs.weights(step), setting.start)
-                    statistics[name]["distance", step], statistics[name]["log_norm_ratio", step] = distance, ratio
-                    if theirs.probes is not None and seen is not None:
-                        statistics[name]["loss_rms", step] = loss_rms(seen, theirs.probes(step))
-
-    steps = tuple(sorted({at for _name, _step, at in wanted if at > setting.first}))
-    watch(recipe, numerics, replace(setting, horizons=steps), visit)
+                    statistics[name] |= statistics_at(step, now, probed, theirs, setting)
     return [[(name, "checkpoints", s) for name, s in statistics.items()] for statistics in found]
 
 
@@ -192,22 +170,14 @@ def rank(
 ) -> Explanation:
     """Rank alternatives by what is left between the replay with each and the release."""
     whole = largest_in_floors(plain, floor)[0]
-    found = []
+    found: list[tuple[Tried, float]] = []
     for name, field, statistics in tried:
         # what an alternative cannot speak to (losses, for mislabelled weights) it does not explain
-        left = max(
-            largest_in_floors(statistics, floor)[0],
-            largest_in_floors({key: value for key, value in plain.items() if key not in statistics}, floor)[0],
-        )
-        found.append(
-            (
-                left,
-                _total(statistics, plain, floor),
-                Tried(name=name, field=field, in_floors=left, removed=_removed(left, whole)),
-            )
-        )
-    found.sort(key=lambda one: one[:2])
-    ranked = tuple(one for _left, _total, one in found)
+        unsaid = {key: value for key, value in plain.items() if key not in statistics}
+        left = max(largest_in_floors(of, floor)[0] for of in (statistics, unsaid))
+        one = Tried(name=name, field=field, in_floors=left, removed=_removed(left, whole))
+        found.append((one, _total(statistics, plain, floor)))
+    ranked = tuple(one for one, _ in sorted(found, key=lambda of: (of[0].in_floors, of[1])))
     best = ranked[0].in_floors if ranked else math.inf
     bound = FACTOR if best <= FACTOR else best * ALONE
     group = tuple(one.name for one in ranked if one.in_floors <= bound and one.in_floors < whole)
@@ -217,10 +187,7 @@ def rank(
 def _removed(left: float, whole: float) -> float:
     if not math.isfinite(whole):
         return 1.0 if math.isfinite(left) else 0.0
-    if not math.isfinite(left):
-        return -math.inf
-    scale = math.log(max(whole, math.e))
-    return 1 - math.log(max(left, 1.0)) / scale
+    return 1 - math.log(max(left, 1.0)) / math.log(max(whole, math.e))
 
 
 def _total(statistics: Statistics, plain: Statistics, floor: Statistics) -> float:

@@ -1,4 +1,4 @@
-"""What do the published checkpoints say by themselves, without any training?
+"""What the published checkpoints say by themselves, without any training.
 
 Copies under two names; a step 0 that is not the stated initialisation; weights that moved further than Adam can; checkpoints
 that do not descend from step 0. Each is a finding with its numbers. Two checkpoints are in memory at a time, and step 0.
@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+from typing import Literal
 
 import numpy as np
 
 from openassay.core.replay import finite, spacing
 from openassay.core.types import CheckpointLook, CheckpointOddity, CheckpointsRecord
 from openassay.protocols.prefix import ReplayInputs, Say
-from openassay.training.language import LanguageRecipe
+from openassay.training.language import ADAM, LanguageRecipe
 from openassay.training.numerics import Weights
 from openassay.training.schedule import learning_rate
 
@@ -31,7 +32,7 @@ SLACK = 1.01
 
 
 def inspect_checkpoints(release: ReplayInputs, *, say: Say = lambda _line: None) -> CheckpointsRecord:
-    """Look at every published checkpoint once, in the order of their steps.
+    """Look at every published checkpoint once, in the order of their steps; gives the looks and the oddities.
 
     The first one with finite weights stands for step 0 where that is not published, or not finite.
     """
@@ -39,39 +40,30 @@ def inspect_checkpoints(release: ReplayInputs, *, say: Say = lambda _line: None)
     odd: list[CheckpointOddity] = []
     start: Weights = {}
     before: Weights = {}
-    first = before_step = -1
+
+    def oddity(kind: Literal["tensors", "not finite"], step: int, message: str) -> None:
+        odd.append(CheckpointOddity(kind=kind, steps=(step,), message=f"step {step}{message}"))
+
     for step in sorted(release.steps):
         say(f"checkpoint of step {step}")
         now = release.weights(step)
         if start and {name: v.shape for name, v in now.items()} != {name: v.shape for name, v in start.items()}:
-            odd.append(
-                CheckpointOddity(
-                    kind="tensors", steps=(step,), message=f"step {step} has other tensors than step {first}"
-                )
-            )
+            oddity("tensors", step, f" has other tensors than step {looks[0].step}")
             continue
-        bad = sorted(name for name, value in now.items() if not np.all(np.isfinite(value)))
-        if bad:
-            odd.append(
-                CheckpointOddity(
-                    kind="not finite",
-                    steps=(step,),
-                    message=f"step {step}: {len(bad)} tensors hold numbers that are not finite ({bad[0]})",
-                )
-            )
+        if bad := sorted(name for name, value in now.items() if not np.all(np.isfinite(value))):
+            oddity("not finite", step, f": {len(bad)} tensors hold numbers that are not finite ({bad[0]})")
             continue
         if not start:
-            start, before, first, before_step = now, now, step, step
-            if step == 0:
-                odd += initialisation(release.recipe, start)
-        looks.append(_look(release, step, now, before_step, before, start))
-        before, before_step = now, step
+            start = before = now
+            odd += initialisation(release.recipe, start) if step == 0 else []
+        looks.append(_look(release, step, now, looks[-1].step if looks else step, before, start))
+        before = now
     odd += _copies(release, looks) + _moves(looks) + _orphans(looks)
     return CheckpointsRecord(looks=tuple(looks), oddities=tuple(odd))
 
 
 def digest(weights: Weights) -> str:
-    """One number for a checkpoint's content, whatever the file is called."""
+    """The sha256 of a checkpoint's names, shapes and values in fp32, whatever the file is called."""
     seen = hashlib.sha256()
     for name in sorted(weights):
         value = np.ascontiguousarray(weights[name], dtype=np.float32)
@@ -81,7 +73,7 @@ def digest(weights: Weights) -> str:
 
 
 def initialisation(recipe: LanguageRecipe, start: Weights) -> list[CheckpointOddity]:
-    """Is each weight matrix of step 0 spread as stated? sd(s) = sigma / sqrt(2 n) for a normal one."""
+    """The weight matrices of step 0 that are not spread as stated. sd(s) = sigma / sqrt(2 n) for a normal one."""
     from openassay.training.initial import stated_std  # noqa: PLC0415 - with scipy.stats, which takes half a second to import
 
     found = []
@@ -92,24 +84,21 @@ def initialisation(recipe: LanguageRecipe, start: Weights) -> list[CheckpointOdd
         ratio = float(np.std(np.asarray(value, dtype=np.float64))) / std
         z = (ratio - 1) * math.sqrt(2 * value.size)
         if abs(z) > SURE and abs(ratio - 1) > SMALLEST:
-            found.append(
-                CheckpointOddity(kind="initialisation", steps=(0,), message=(
-                    f"{name}: its standard deviation at step 0 is {ratio:.3g} times the stated {std:.4g}, "
-                    f"{abs(z):.3g} standard errors off"
-                ))
-            )  # fmt: skip
+            message = (
+                f"{name}: its standard deviation at step 0 is {ratio:.3g} times the stated {std:.4g}, "
+                f"{abs(z):.3g} standard errors off"
+            )
+            found.append(CheckpointOddity(kind="initialisation", steps=(0,), message=message))
     return found
 
 
-def largest_step(recipe: LanguageRecipe, updates: int) -> float:
+def largest_step(betas: tuple[float, float], updates: int) -> float:
     """Adam's largest change of a weight after at most so many updates, in units of the learning rate, decay aside.
 
     |m^| / sqrt(v^) with bias corrections, by Cauchy and Schwarz over the gradients so far:
     (1 - b1) / (1 - b1^t) sqrt((1 - b2^t) / (1 - b2)) sqrt(sum_{i < t} (b1^2 / b2)^i).
     """
-    if recipe.optimizer.betas is None or recipe.optimizer.name not in {"adamw", "adam_l2"}:
-        raise ValueError("only Adam has this bound")
-    first, second = recipe.optimizer.betas
+    first, second = betas
     t = np.arange(1, updates + 1, dtype=float)
     share = first**2 / second
     sums = t if share == 1 else (1 - share**t) / (1 - share)
@@ -119,18 +108,18 @@ def largest_step(recipe: LanguageRecipe, updates: int) -> float:
 
 def move_bound(recipe: LanguageRecipe, first: int, last: int, largest_weight: float) -> float | None:
     """The furthest that one weight can move in updates `first` to `last - 1`; None where there is no bound."""
-    optimizer = recipe.optimizer
-    if optimizer.name not in {"adamw", "adam_l2"} or optimizer.betas is None:
+    optimizer, rate = recipe.optimizer, recipe.learning_rate
+    if optimizer.name not in ADAM or optimizer.betas is None:
         return None
-    if recipe.learning_rate.decay_steps is None and recipe.learning_rate.form not in {"constant", "inverse_sqrt"}:
+    if rate.decay_steps is None and rate.form not in {"constant", "inverse_sqrt"}:
         return None
     if recipe.precision == "fp16":  # updates that overflowed delay the schedule, nobody says by how many
-        total = recipe.learning_rate.peak * (last - first)
+        total = rate.peak * (last - first)
     else:
-        total = math.fsum(learning_rate(recipe.learning_rate, update) for update in range(first, last))
+        total = math.fsum(learning_rate(rate, update) for update in range(first, last))
     decay = optimizer.weight_decay * largest_weight if optimizer.name == "adamw" else 0.0
     factor = max((1.0, *optimizer.lr_multipliers.values()))
-    return SLACK * factor * total * (largest_step(recipe, last) + decay)
+    return SLACK * factor * total * (largest_step(optimizer.betas, last) + decay)
 
 
 def _look(
@@ -194,10 +183,9 @@ def _orphans(looks: list[CheckpointLook]) -> list[CheckpointOddity]:
     for at, look in enumerate(looks[1:], start=1):
         others = correlations[at + 1 :] + (correlations[at - 1 : at] if at > 1 else [])
         if correlations[at] < STRANGER and max(others, default=-math.inf) > DESCENDS:
-            found.append(
-                CheckpointOddity(kind="orphan", steps=(look.step,), message=(
-                    f"step {look.step} does not descend from step {looks[0].step}: no weight matrix correlates with it, while "
-                    "others do"
-                ))
-            )  # fmt: skip
+            message = (
+                f"step {look.step} does not descend from step {looks[0].step}: no weight matrix correlates with it, while "
+                "others do"
+            )
+            found.append(CheckpointOddity(kind="orphan", steps=(look.step,), message=message))
     return found

@@ -1,4 +1,4 @@
-"""Is a model's published loss in line with smaller models of the same recipe? A sanity check, never a verdict.
+"""A ladder: a model's published loss beside smaller models of the same recipe. A sanity check, never a verdict.
 
 A power law through a few small models misses the next one by more than the seeds' noise: its form is the error. So the band
 around the prediction is the spread of several forms, and even a value outside it only asks for a closer look.
@@ -29,7 +29,7 @@ class Ladder:
 
     @property
     def in_line(self) -> bool:
-        """Does the published loss lie between the forms, or no further outside than they are apart?"""
+        """Whether the published loss lies between the forms, or no further outside than they are apart."""
         width = self.high - self.low
         return self.low - width <= self.published <= self.high + width
 

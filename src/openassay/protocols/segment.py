@@ -1,4 +1,4 @@
-"""Does a later checkpoint follow from an earlier one by the published recipe? The segment replay.
+"""The segment replay: whether a later checkpoint follows from an earlier one by the published recipe.
 
 With the published optimizer state everything is compared. Without it, the moments are burned in from an earlier checkpoint, the
 weights then set to the published ones, and only the losses are compared: rebuilt moments move the weights too freely. What they
@@ -9,24 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from openassay.protocols.prefix import (
     HORIZONS,
-    PROBE_BATCHES,
-    PROBE_SEQUENCES,
     PrefixReport,
     ReplayInputs,
     Say,
     Setting,
     available_horizons,
     compare,
-    logged_of,
+    probe_items,
 )
 from openassay.training.mismatch import RecipeMismatch
-from openassay.training.numerics import Numerics, Weights
+from openassay.training.numerics import Numerics
 
 SHORTEST_BURN_IN = 16
 """Updates. After fewer the moments are so far from the published run's that honest releases differ: 1 update made 61 floors,
@@ -44,14 +41,12 @@ def replay_segment(
     say: Say = lambda _line: None,
 ) -> PrefixReport:
     """Replay from the checkpoint of step `first` and judge it. Horizons are counted from there."""
-    horizons = available_horizons(release, updates, first)
     if release.recipe.precision == "fp16":  # they hold back the schedule and Adam's count
         release = replace(release, assumed=(*release.assumed, f"how many updates before step {first} overflowed"))
     try:
-        setting, *more = segment_settings(release, first, horizons, device)
-        return compare(release, setting, numerics, probes=probes, say=say, more=more)
+        return compare(segment_settings(release, first, updates, numerics, device), probes=probes, say=say)
     except RecipeMismatch as mismatch:
-        return PrefixReport(verdict=None, problem=str(mismatch), horizons=horizons, replicas=(), exercise=())
+        return PrefixReport(problem=str(mismatch))
 
 
 def burn_in_start(steps: Iterable[int], first: int) -> int | None:
@@ -60,41 +55,30 @@ def burn_in_start(steps: Iterable[int], first: int) -> int | None:
 
 
 def segment_settings(
-    release: ReplayInputs, first: int, horizons: tuple[int, ...], device: str = "cpu"
+    release: ReplayInputs, first: int, updates: Sequence[int], numerics: Numerics, device: str
 ) -> list[Setting]:
     """The comparison from step `first`; where the moments must be burned in, a second one from half way too.
 
     Raises `RecipeMismatch` when the release has nothing to replay from, or to compare with.
     """
+    horizons = available_horizons(release, updates, first)
     if first not in release.steps:
         raise RecipeMismatch(f"no checkpoint of step {first} is published")
     if not horizons:
         raise RecipeMismatch(f"no later checkpoint near step {first} is published")
-    moments = release.moments(first)
-    earlier = burn_in_start(release.steps, first)
+    moments, earlier = release.moments(first), burn_in_start(release.steps, first)
     if moments is None and earlier is None:
         raise RecipeMismatch(
             f"neither the optimizer state of step {first} nor a checkpoint {SHORTEST_BURN_IN} updates or more before it is "
             "published"
         )
-    probe = None
-    if release.losses is None:
-        size = release.recipe.batch_size
-        probe = release.tokens.items(horizons[-1] * size, min(PROBE_SEQUENCES, PROBE_BATCHES * size))
-    start = release.weights(first)
-    common: dict[str, Any] = {
-        "first": first, "horizons": horizons, "start": start, "stored": release.stored, "device": device,
-        "probe_items": probe, "probe_recipe": release.recipe, "loss_window": release.loss_window,
-        "logged": logged_of(release, first),
-    }  # fmt: skip
+    setting = Setting(
+        release=release, first=first, horizons=horizons, start=release.weights(first), numerics=numerics, device=device,
+        probe_items=probe_items(release, horizons[-1]), moments=moments,
+    )  # fmt: skip
     if moments is not None or earlier is None:
-        published = any(step in release.steps for step in horizons)
-        return [Setting(**common, moments=moments, compare_weights=published)]
-    begins = (earlier, release.weights(earlier)), ((earlier + first) // 2, _between(release, earlier, first))
-    return [Setting(**common, burn_in=begin, compare_weights=False) for begin in begins]
-
-
-def _between(release: ReplayInputs, earlier: int, later: int) -> Weights:
-    """Half way between two checkpoints."""
-    one, other = release.weights(earlier), release.weights(later)
-    return {name: (np.asarray(one[name], np.float32) + np.asarray(other[name], np.float32)) / 2 for name in one}
+        return [setting]
+    before = {name: np.asarray(value, np.float32) for name, value in release.weights(earlier).items()}
+    half_way = {name: (value + np.asarray(setting.start[name], np.float32)) / 2 for name, value in before.items()}
+    burn_ins = (earlier, before), ((earlier + first) // 2, half_way)
+    return [replace(setting, burn_in=burn_in) for burn_in in burn_ins]

@@ -1,21 +1,19 @@
-"""What does an update see of its items? Spans are masked as T5 does, and sequences that bear no loss are told."""
+"""What an update sees of its items: spans are masked as T5 does, and sequences that bear no loss are told."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from openassay.training.language import LanguageRecipe
 from openassay.training.mismatch import RecipeMismatch
+from openassay.training.numerics import Items
 
-Ids = NDArray[np.integer[Any]]
 OF_SPANS = ("mean_noise_span", "first_sentinel")
 
 
 def check_items(recipe: LanguageRecipe) -> None:
-    """Do the lengths and the objective fit the network? `RecipeMismatch` if not."""
+    """Raise `RecipeMismatch` where the lengths or the objective do not fit the network."""
     data, length = recipe.data, recipe.data.sequence_length
     if recipe.architecture.family == "t5":
         _check_pairs(recipe)
@@ -24,9 +22,7 @@ def check_items(recipe: LanguageRecipe) -> None:
         if getattr(data, name) is not None:
             raise RecipeMismatch(f"data.{name}: it belongs to an encoder and decoder, not to a language model")
     if not length <= data.item_length <= length + 1:
-        raise RecipeMismatch(
-            f"data.item_length: expected {length} or {length + 1} tokens for sequences of {length}, found {data.item_length}"
-        )
+        raise RecipeMismatch(f"data.item_length: expected {length} or {length + 1} tokens, found {data.item_length}")
 
 
 def _check_pairs(recipe: LanguageRecipe) -> None:
@@ -37,22 +33,23 @@ def _check_pairs(recipe: LanguageRecipe) -> None:
     for name in ("target_length", "pad_token_id", *(("eos_token_id", *OF_SPANS) if masks else ())):
         if getattr(data, name) is None:
             raise RecipeMismatch(
-                f"data.{name}: training an encoder and decoder needs it, and the release does not say it"
+                f"data.{name}: an encoder and decoder cannot be trained without it, and the release does not state it"
             )
-    if odd := [name for name in OF_SPANS if not masks and getattr(data, name) is not None]:
-        raise RecipeMismatch(f"data.{odd[0]}: spans are masked only where data.noise_density says how much")
-    length, targets = data.sequence_length, data.target_length or 0
-    expected = (length + targets, targets)
+    for name in () if masks else OF_SPANS:
+        if getattr(data, name) is not None:
+            raise RecipeMismatch(f"data.{name}: spans are masked only where data.noise_density says how much")
+    length, found = data.sequence_length, (data.item_length, data.target_length or 0)
+    expected = (length + found[1], found[1])
     if masks:
         expected = text_length(length, data.noise_density or 0.0, data.mean_noise_span or 1.0)
-    if (data.item_length, targets) != expected:
+    if found != expected:
         raise RecipeMismatch(
             f"data.item_length and data.target_length: expected {expected[0]} and {expected[1]} for inputs of {length} tokens, "
-            f"found {data.item_length} and {targets}"
+            f"found {found[0]} and {found[1]}"
         )
 
 
-def seen(recipe: LanguageRecipe, items: Ids, first: int, seed: int) -> Ids:
+def seen(recipe: LanguageRecipe, items: Items, first: int, seed: int) -> Items:
     """Items as the network gets them: an encoder-decoder's are inputs and targets, one after another.
 
     Where spans are masked, each sequence has its own generator, of the seed and of its place in the training. The published masks
@@ -64,14 +61,11 @@ def seen(recipe: LanguageRecipe, items: Ids, first: int, seed: int) -> Ids:
     assert data.mean_noise_span and data.first_sentinel and data.target_length  # noqa: S101, PT018 - check_items has looked
     found = np.full((len(items), data.sequence_length + data.target_length), data.pad_token_id, np.int64)
     for at, row in enumerate(items):
-        mask = noise_mask(
-            len(row), data.noise_density, data.mean_noise_span, np.random.default_rng((seed, first + at))
-        )  # fmt: skip
-        inputs, targets = (
-            np.append(with_sentinels(row, part, data.first_sentinel), data.eos_token_id or 0) for part in (mask, ~mask)
-        )
-        found[at, : len(inputs)] = inputs
-        found[at, data.sequence_length :][: len(targets)] = targets
+        rng = np.random.default_rng((seed, first + at))
+        mask = noise_mask(len(row), data.noise_density, data.mean_noise_span, rng)
+        for begin, part in ((0, mask), (data.sequence_length, ~mask)):
+            kept = np.append(with_sentinels(row, part, data.first_sentinel), data.eos_token_id or 0)
+            found[at, begin:][: len(kept)] = kept
     return found
 
 
@@ -97,7 +91,7 @@ def text_length(inputs: int, density: float, mean_span: float) -> tuple[int, int
 
 
 def noise_mask(length: int, density: float, mean_span: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Which tokens are masked: spans of random lengths whose numbers are fixed, kept and masked in turn, the kept first.
+    """The tokens to mask, True for each: spans of random lengths and fixed numbers, kept and masked in turn, the kept first.
 
     T5's `random_spans_noise_mask`; all masks with these numbers are equally likely.
     """
@@ -114,15 +108,15 @@ def noise_mask(length: int, density: float, mean_span: float, rng: np.random.Gen
     return np.repeat(np.tile([False, True], spans), np.stack([kept, masked], axis=1).ravel())
 
 
-def with_sentinels(tokens: Ids, mask: NDArray[np.bool_], first: int) -> Ids:
+def with_sentinels(tokens: Items, mask: NDArray[np.bool_], first: int) -> Items:
     """Each masked span replaced by one sentinel, counted down from `first`. T5's `noise_span_to_unique_sentinel`."""
     begins = mask & ~np.append(False, mask[:-1])
-    found: Ids = np.where(begins, first + 1 - np.cumsum(begins), tokens)[begins | ~mask]
+    found: Items = np.where(begins, first + 1 - np.cumsum(begins), tokens)[begins | ~mask]
     return found
 
 
-def bears_loss(recipe: LanguageRecipe, items: Ids) -> NDArray[np.bool_] | None:
-    """Which sequences bear loss, by OLMo's filter of repetitions; None where the recipe has none.
+def bears_loss(recipe: LanguageRecipe, items: Items) -> NDArray[np.bool_] | None:
+    """The sequences that bear loss by OLMo's filter of repetitions, True for each; None where the recipe has none.
 
     The same as `find_periodic_sequences` of olmo/data/util.py, held against it on 20,000 random sequences.
     """

@@ -1,4 +1,4 @@
-"""How is one training spread over several devices? A process each: weights, gradients and moments are sharded (FSDP2).
+"""One training spread over several devices, a process each: weights, gradients and moments are sharded (FSDP2).
 
 Each device takes its part of every batch and gradients are averaged, so that the training is the one-device one up to rounding.
 The processes are ours: they begin with the training and end with it, and speak with this one through pipes.
@@ -10,11 +10,10 @@ import multiprocessing
 import os
 import socket
 import weakref
-from collections.abc import Callable, Collection
 from datetime import timedelta
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -30,7 +29,7 @@ from openassay.training.language import LanguageRecipe
 from openassay.training.lm import LanguageTraining, Log
 from openassay.training.mismatch import RecipeMismatch
 from openassay.training.network import build
-from openassay.training.numerics import Moments, Tokens, Weights
+from openassay.training.numerics import Items, Moments, Tokens, Weights
 
 LARGE_BATCH = 2**18
 """Tokens of an update from which several devices are worth their processes."""
@@ -51,7 +50,7 @@ def train_on(
 
 
 def gpus_for(recipe: LanguageRecipe, weights: Weights) -> int:
-    """How many of this machine's GPUs a training of this recipe should take."""
+    """The number of this machine's GPUs that a training of this recipe should take."""
     most = next(n for n in range(max(1, torch.cuda.device_count()), 0, -1) if recipe.batch_size % n == 0)
     if most == 1:
         return 1
@@ -85,63 +84,45 @@ class ShardedTraining:
             theirs.close()
             self._pipes.append(ours)
             self._processes.append(process)
-        given = {name: np.asarray(value) for name, value in weights.items()}
-        self._ask("begin", recipe, given, options)
+        self._ask("begin", recipe, _arrays(weights), options)
 
-    def advance(
-        self,
-        tokens: Tokens,
-        to: int,
-        *,
-        keep: Collection[int] = (),
-        visit: Callable[[int, Weights], None] = lambda _step, _weights: None,
-    ) -> None:
-        """As `LanguageTraining.advance`: this process reads the tokens, and gets the weights of the steps to keep."""
-        kept = {step for step in keep if self.step <= step <= to}
-        if self.step in kept:
-            visit(self.step, self.weights())
+    def advance(self, tokens: Tokens, to: int) -> None:
+        """As `LanguageTraining.advance`: this process reads the tokens."""
         while self.step < to:
             self._ask("update", tokens.items(self.step * self.recipe.batch_size, self.recipe.batch_size))
             self.step += 1
-            if self.step in kept:
-                visit(self.step, self.weights())
 
     def put(self, weights: Weights) -> None:
         """As `LanguageTraining.put`."""
-        self._ask("put", {name: np.asarray(value) for name, value in weights.items()})
+        self._ask("put", _arrays(weights))
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """All weights as they are now (copies)."""
-        found: dict[str, NDArray[np.float32]] = self._ask("weights")
-        return found
+        return cast("dict[str, NDArray[np.float32]]", self._ask("weights"))
 
     def moments(self) -> Moments:
         """As `LanguageTraining.moments`."""
-        found: Moments = self._ask("moments")
-        return found
+        return cast("Moments", self._ask("moments"))
 
     def log(self) -> Log:
         """As `LanguageTraining.log`."""
-        found: Log = self._ask("log")
-        return found
+        return cast("Log", self._ask("log"))
 
     @property
     def num_skipped(self) -> int:
-        """Updates that fp16 left out."""
-        found: int = self._ask("skipped")
-        return found
+        """The number of updates that fp16 left out."""
+        return cast("int", self._ask("num_skipped"))
 
-    def sequence_losses(self, items: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+    def sequence_losses(self, items: Items) -> NDArray[np.float64]:
         """As `LanguageTraining.sequence_losses`."""
-        found: NDArray[np.float64] = self._ask("sequence_losses", np.asarray(items))
-        return found
+        return cast("NDArray[np.float64]", self._ask("sequence_losses", np.asarray(items)))
 
     def close(self) -> None:
         """End the processes; done by itself when the training is no longer used."""
         self._end()
 
     def _ask(self, what: str, *given: Any) -> Any:
-        """Every device does it; the first one's answer."""
+        """Let every device call this method of its part, or read this value; returns the first one's answer."""
         answers: dict[Connection, Any] = {}
         try:
             for pipe in self._pipes:
@@ -156,13 +137,17 @@ class ShardedTraining:
         except (EOFError, OSError):
             self.close()
             raise Fault(
-                "a device's process ended while it trained, out of memory or ended from outside; run the same command again with "
-                "fewer processes on this machine"
+                "a device's process ended while it trained: it had too little memory, or was ended from outside. Stop other "
+                "processes on this machine, then run the command again"
             ) from None
         except Exception:  # the others wait for the one that failed
             self.close()
             raise
         return answers[self._pipes[0]]
+
+
+def _arrays(weights: Weights) -> dict[str, NDArray[Any]]:
+    return {name: np.asarray(value) for name, value in weights.items()}
 
 
 def _end(pipes: list[Connection], processes: list[BaseProcess]) -> None:
@@ -178,8 +163,7 @@ def _end(pipes: list[Connection], processes: list[BaseProcess]) -> None:
 def _free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
-        number: int = one.getsockname()[1]
-        return number
+        return int(one.getsockname()[1])
 
 
 # In a device's process ------------------------------------------------------------------------------------------------
@@ -189,8 +173,7 @@ class _Shard(LanguageTraining):
     """One device's part of a training."""
 
     def __init__(self, rank: int, mesh: DeviceMesh, recipe: LanguageRecipe, weights: Weights, **options: Any) -> None:
-        self._mesh = mesh
-        self._place = rank, mesh.size()
+        self._mesh, self.rank, self.num_devices = mesh, rank, mesh.size()
         super().__init__(recipe, weights, **options)
 
     def _model(self, weights: Weights) -> Any:
@@ -218,16 +201,6 @@ class _Shard(LanguageTraining):
         return whole / self.num_devices
 
 
-class _Given:
-    """The tokens of one update, as they came through the pipe."""
-
-    def __init__(self, items: NDArray[np.integer[Any]]) -> None:
-        self._items = items
-
-    def items(self, _first: int, _count: int) -> NDArray[np.integer[Any]]:
-        return self._items
-
-
 def _serve(rank: int, size: int, device: str, port: int, pipe: Connection) -> None:
     """Do what the pipe asks for, until it is closed."""
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": str(size)}
@@ -237,6 +210,7 @@ def _serve(rank: int, size: int, device: str, port: int, pipe: Connection) -> No
     dist.init_process_group("nccl" if kind == "cuda" else "gloo", rank=rank, world_size=size, timeout=PATIENCE)
     mesh = init_device_mesh(kind, (size,))
     training: _Shard | None = None
+    answer: Any
     while True:
         try:
             what, given = pipe.recv()
@@ -245,21 +219,12 @@ def _serve(rank: int, size: int, device: str, port: int, pipe: Connection) -> No
         try:
             if what == "begin":
                 recipe, weights, options = given
-                training = _Shard(rank, mesh, recipe, weights, device=device, **options)
-                answer: Any = None
+                training, answer = _Shard(rank, mesh, recipe, weights, device=device, **options), None
+                torch.set_num_threads(training.numerics.threads)
             else:
-                assert training is not None  # noqa: S101 - it begins first
-                answer = _answer(training, what, given)
+                part = getattr(training, what)
+                answer = part(*given) if callable(part) else part
         except Exception as problem:  # noqa: BLE001 - whatever it is, the other process says it
             answer = problem if isinstance(problem, RecipeMismatch) else RuntimeError(f"on {device}: {problem}")
         pipe.send(answer if rank == 0 or isinstance(answer, Exception) else None)
     dist.destroy_process_group()
-
-
-def _answer(training: _Shard, what: str, given: tuple[Any, ...]) -> Any:
-    if what == "update":
-        training.advance(_Given(given[0]), training.step + 1)
-        return None
-    if what == "skipped":
-        return training.num_skipped
-    return getattr(training, what)(*given)

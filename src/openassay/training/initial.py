@@ -1,4 +1,4 @@
-"""How should the weights of step 0 be spread? The stated initialisation, one parameter at a time. Names are transformers'."""
+"""How the weights of step 0 are spread: the stated initialisation, one parameter at a time. Names are transformers'."""
 
 from __future__ import annotations
 
@@ -23,15 +23,13 @@ def stated_std(recipe: LanguageRecipe, name: str, num_dimensions: int) -> float 
     small = math.sqrt(2 / (5 * architecture.hidden_size))  # Nguyen and Salazar (2019)
     wang = 2 / (architecture.num_layers * math.sqrt(architecture.hidden_size))  # Wang and Komatsuzaki (2021)
     formulas = {"small_init": small, "wang_init": wang}
-    ordinary = initial.std if initial.std is not None else formulas.get(initial.method)
+    std = initial.std if initial.std is not None else formulas.get(initial.method)
     if name.endswith(EMBEDDINGS) and initial.embedding_std is not None:
-        std: float | None = initial.embedding_std
+        std = initial.embedding_std
     elif name.endswith(OUTPUTS) and initial.output_std is not None:
         std = initial.output_std
     elif name.endswith(OUTPUTS) and initial.output_method is not None:
         std = formulas.get(initial.output_method)
-    else:
-        std = ordinary
     if std is not None and initial.truncated_at is not None:
         std *= float(stats.truncnorm(-initial.truncated_at, initial.truncated_at).std())
     return std

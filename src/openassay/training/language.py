@@ -1,4 +1,4 @@
-"""How is a language model trained? The canonical recipe that every published format is read into.
+"""How a language model is trained: the canonical recipe that every published format is read into.
 
 Units: lengths and counts in tokens, sequences or updates; learning rates as the optimizer gets them; an update is counted from 0,
 so that update k makes the checkpoint of step k + 1. `None` is "the release does not say", and then the trainer refuses to guess.
@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+ADAM = ("adamw", "adam_l2")
+"""The optimizers that are Adam, and so have its moments."""
 Family = Literal["gpt_neox", "olmo", "olmo2", "llama", "t5", "gpt2"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """Which network? Everything that changes its function or its number of parameters."""
+    """The network: everything that changes its function or its number of parameters."""
 
     family: Family
     vocab_size: int
@@ -54,7 +56,7 @@ class Architecture:
 
 @dataclass(frozen=True, kw_only=True)
 class Initialisation:
-    """How do the weights begin? Needed only where no step 0 is published; checked against it where one is."""
+    """How the weights begin. Needed only where no step 0 is published; checked against it where one is."""
 
     method: str
     """As the release calls it."""
@@ -70,7 +72,7 @@ class Initialisation:
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageOptimizer:
-    """How are the weights changed?"""
+    """How the weights are changed."""
 
     name: Literal["adamw", "adam_l2", "adafactor", "lion", "sgd"]
     """`adamw` and `lion` decay the weights beside the update, `adam_l2` and `sgd` (without momentum) through the gradient."""
@@ -89,7 +91,7 @@ class LanguageOptimizer:
 
 @dataclass(frozen=True, kw_only=True)
 class LearningRate:
-    """Which learning rate does update k get?
+    """The learning rate of each update k.
 
     - `cosine_to_min`: linear warm-up to the peak, then half a cosine down to `minimum` at update `decay_steps`.
     - `cosine_clamped`: GPT-NeoX's form. After the warm-up the cosine has its full length `decay_steps`, counted from the
@@ -115,7 +117,7 @@ class LearningRate:
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageData:
-    """Which tokens, in which order?"""
+    """The tokens and their order."""
 
     sequence_length: int
     """Tokens that the model sees."""
@@ -175,7 +177,7 @@ class LanguageRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Where does one value of a recipe come from?"""
+    """Where one value of a recipe comes from."""
 
     kind: Literal["stated", "derived", "code default", "unstated"]
     """`stated` in the published file; `derived` from stated values; a `code default` at a pinned commit; or `unstated`: then it

@@ -1,4 +1,4 @@
-"""How is a language model trained, update by update? A short torch loop with every choice in our hands.
+"""The training of a language model, update by update: a short torch loop with every choice in our hands.
 
 Given the same recipe, weights, tokens, numerics and machine it gives the same bits. An update is counted from 0; the weights
 after update k are those of step k + 1. `Numerics` is what may differ between two faithful trainings, and all that may.
@@ -7,7 +7,7 @@ after update k are those of step k + 1. `Numerics` is what may differ between tw
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,11 @@ from torch import Tensor, nn
 
 from openassay.training.batch import bears_loss, check_items, seen
 from openassay.training.initial import stated_std
-from openassay.training.language import LanguageRecipe
+from openassay.training.language import ADAM, LanguageRecipe
 from openassay.training.mismatch import RecipeMismatch
 from openassay.training.network import build
-from openassay.training.numerics import Moments, Numerics, Precision, Tokens, Weights
-from openassay.training.optimizers import ADAM, make_optimizer
+from openassay.training.numerics import Items, Moments, Numerics, Precision, Tokens, Weights
+from openassay.training.optimizers import make_optimizer
 from openassay.training.schedule import clip_norm, learning_rate
 
 LOGGED_TOGETHER = 64
@@ -36,12 +36,9 @@ IGNORED = -100
 WITHOUT_EFFECT = {
     "steps": "how long a training lasts is said to `advance`",
     "tokens_total": "as `steps`",
-    "checkpoints": "what is kept is said to `advance`",
+    "checkpoints": "as `steps`",
     "initialisation.*": "the weights are given; `initial_weights` draws them",
-    "data.files": "the tokens are given, in their order",
-    "data.order": "the tokens are given, in their order",
-    "data.seed": "the tokens are given, in their order",
-    "data.split": "the tokens are given, in their order",
+    **dict.fromkeys(("data.files", "data.order", "data.seed", "data.split"), "the tokens are given, in their order"),
     "data.token_type": "the tokens are given",
     "data.eos_token_id": "the tokens hold it; only where spans are masked is it put at their end",
     "data.pad_token_id": "whole sequences have none; only an encoder and decoder is told",
@@ -85,9 +82,8 @@ def initial_weights(recipe: LanguageRecipe, seed: int) -> dict[str, NDArray[np.f
         elif std is None:
             raise RecipeMismatch(f"initialisation: the recipe does not say how {name} begins")
         elif cut is not None:
-            wide = stated_std(recipe, name, parameter.ndim) or 0.0
             values = nn.init.trunc_normal_(torch.empty(parameter.shape), std=1.0, a=-cut, b=cut, generator=generator)
-            values *= wide / float(values.std())
+            values *= std / float(values.std())
         else:
             values = torch.randn(parameter.shape, generator=generator) * std
         found[name] = values.numpy()
@@ -117,7 +113,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, NDArray[np.float32]], Precis
 class LanguageTraining:
     """A training under way: weights, moments, schedule and log."""
 
-    _place = 0, 1
+    rank, num_devices = 0, 1
     """Which device of how many."""
 
     def __init__(
@@ -132,15 +128,14 @@ class LanguageTraining:
         loss_factor: float = 1.0,
         left_out: Collection[int] = (),
     ) -> None:
-        """`moments` are those of `step`. Two things no recipe has: `loss_factor` multiplies the loss that gradients are taken of;
-        updates `left_out` see their batch and change nothing, as when fp16 overflows.
+        """Begin at `step` with these weights and its `moments`. Two things no recipe has: `loss_factor` multiplies the loss that
+        gradients are taken of; updates `left_out` see their batch and change nothing, as when fp16 overflows.
         """
         check_items(recipe)
         self.recipe, self.numerics, self.device, self.step = recipe, numerics, device, step
-        self.rank, self.num_devices = self._place
-        self._kind = device.split(":", maxsplit=1)[0]
         self.loss_factor, self.left_out = loss_factor, frozenset(left_out)
         self.precision: Precision = numerics.precision or recipe.precision
+        self._kind = device.split(":", maxsplit=1)[0]
         self.model = self._model(weights)
         self.optimizer = self._make_optimizer(moments)
         initial_scale = recipe.loss_scale or 2.0**16
@@ -168,8 +163,8 @@ class LanguageTraining:
         extra = sorted(name for name in weights if name not in parameters and name not in shared)
         if missing or extra:
             raise RecipeMismatch(
-                f"the published weights and the recipe's architecture do not fit: {len(missing)} parameters are missing"
-                f"{_first_of(missing)}, {len(extra)} are not the recipe's{_first_of(extra)}"
+                "the published weights and the recipe's architecture do not fit: "
+                f"{_listed(missing)} parameters are missing, {_listed(extra)} are not the recipe's"
             )
         with torch.no_grad():
             for name, parameter in parameters.items():
@@ -195,33 +190,21 @@ class LanguageTraining:
                 found[name] = first.numpy().copy(), second.numpy().copy()
         return found
 
-    def advance(
-        self,
-        tokens: Tokens,
-        to: int,
-        *,
-        keep: Collection[int] = (),
-        visit: Callable[[int, Weights], None] = lambda _step, _weights: None,
-    ) -> None:
-        """Train up to step `to`; `visit` gets the weights of every step in `keep`, the present one included."""
+    def advance(self, tokens: Tokens, to: int) -> None:
+        """Train up to step `to`."""
         with _threads(self.numerics.threads):
-            if self.step in keep:
-                visit(self.step, self.weights())
             while self.step < to:
-                self._update(tokens)
-                if self.step in keep:
-                    visit(self.step, self.weights())
+                self.update(tokens.items(self.step * self.recipe.batch_size, self.recipe.batch_size))
         self._flush()
 
     def log(self) -> Log:
         """Everything seen since the training began."""
         self._flush()
         seen = np.array(self._seen, dtype=float).reshape(-1, 2)
-        return Log(
-            first=self._first, losses=seen[:, 0], gradient_norms=seen[:, 1], learning_rates=np.array(self._rates)
-        )
+        rates = np.array(self._rates)
+        return Log(first=self._first, losses=seen[:, 0], gradient_norms=seen[:, 1], learning_rates=rates)
 
-    def sequence_losses(self, items: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+    def sequence_losses(self, items: Items) -> NDArray[np.float64]:
         """Mean cross-entropy of each sequence under the present weights, without dropout; shape (sequences,)."""
         found = []
         self.model.eval()
@@ -236,10 +219,10 @@ class LanguageTraining:
         self.model.train()
         return np.concatenate(found)
 
-    def _update(self, tokens: Tokens) -> None:
+    def update(self, items: Items) -> None:
+        """Train one update, on its whole batch."""
         recipe, numerics, update = self.recipe, self.numerics, self.step
-        size = recipe.batch_size
-        items = np.asarray(tokens.items(update * size, size))
+        size, items = recipe.batch_size, np.asarray(items)
         if items.shape != (size, recipe.data.item_length):
             raise RecipeMismatch(
                 f"the tokens of update {update} have the shape {items.shape}, the recipe {(size, recipe.data.item_length)}"
@@ -270,53 +253,36 @@ class LanguageTraining:
         if len(self._waiting) >= LOGGED_TOGETHER:
             self._flush()
 
-    def _backward(self, items: NDArray[np.integer[Any]]) -> Tensor:
-        """Gradients of the batch's mean loss; gives that loss. Several devices take a part each, and gradients are averaged."""
-        kept = bears_loss(self.recipe, items)
-        if kept is not None or self.recipe.loss_divisor == "tokens" or self.recipe.architecture.family == "t5":
-            return self._backward_by_sum(items, kept)
-        own = self._part(torch.from_numpy(items.astype(np.int64)))
-        size = len(own)
-        total = torch.zeros((), device=self.device)
-        for rows in own.split(min(self.numerics.micro_batch or size, self._at_once())):
-            share = len(rows) / size
-            inputs, labels = self._split(rows.to(self.device, non_blocking=True))
+    def _backward(self, items: Items) -> Tensor:
+        """Take the gradients of the batch's mean loss, and return that loss. Several devices take a part each, and average.
+
+        Where all labels bear loss and it is divided by their number, the parts are means by torch; elsewhere sums by the divisor.
+        """
+        rows, is_t5 = torch.from_numpy(items.astype(np.int64)), self.recipe.architecture.family == "t5"
+        labels, kept = self._split(rows)[1], bears_loss(self.recipe, items)
+        if kept is not None:
+            labels = labels.masked_fill(~torch.from_numpy(kept)[:, None], IGNORED)
+        by_tokens = self.recipe.loss_divisor == "tokens"
+        counted = (labels if is_t5 else rows).numel() if by_tokens else max(1, int((labels != IGNORED).sum()))
+        means = kept is None and not by_tokens and not is_t5
+        divisor = 1.0 if means else counted / self.num_devices
+        rows, labels = (of.chunk(self.num_devices)[self.rank] for of in (rows, labels))
+        total, size = torch.zeros((), device=self.device), len(rows)
+        micro = min(self.numerics.micro_batch or size, self._at_once())
+        for own, wanted in zip(rows.split(micro), labels.split(micro), strict=True):
             with self._autocast():
-                logits = self._logits(inputs)
-            logits = logits.float().flatten(0, 1)
-            loss = nn.functional.cross_entropy(logits, labels.flatten())
+                logits = self._logits(self._split(own.to(self.device, non_blocking=True))[0])
+            logits, flat = logits.float().flatten(0, 1), wanted.to(self.device, non_blocking=True).flatten()
+            share = len(own) / size if means else 1.0
+            reduction = "mean" if means else "sum"
+            loss = nn.functional.cross_entropy(logits, flat, reduction=reduction, ignore_index=IGNORED) / divisor
             total += loss.detach() * share
             if self.recipe.z_loss:
-                loss = loss + self.recipe.z_loss * logits.logsumexp(1).pow(2).mean()
+                squares = logits.logsumexp(1).pow(2)
+                whole = squares.mean() if means else (squares * (flat != IGNORED)).sum()
+                loss = loss + self.recipe.z_loss * whole / divisor
             self.scaler.scale(loss * (share * self.loss_factor)).backward()
         return total
-
-    def _backward_by_sum(self, items: NDArray[np.integer[Any]], kept: NDArray[np.bool_] | None) -> Tensor:
-        """The same where not every label bears loss, or where the sum is divided by another number than theirs."""
-        rows = torch.from_numpy(items.astype(np.int64))
-        labels = self._split(rows)[1].clone()
-        if kept is not None:
-            labels[~torch.from_numpy(kept)] = IGNORED
-        by_tokens = self.recipe.loss_divisor == "tokens"
-        positions = labels.numel() if self.recipe.architecture.family == "t5" else rows.numel()
-        divisor = (positions if by_tokens else max(1, int((labels != IGNORED).sum()))) / self.num_devices
-        total = torch.zeros((), device=self.device)
-        micro = min(self.numerics.micro_batch or len(rows), self._at_once())
-        for own, wanted in zip(self._part(rows).split(micro), self._part(labels).split(micro), strict=True):
-            inputs, _ = self._split(own.to(self.device, non_blocking=True))
-            with self._autocast():
-                logits = self._logits(inputs)
-            logits, flat = logits.float().flatten(0, 1), wanted.to(self.device).flatten()
-            loss = nn.functional.cross_entropy(logits, flat, reduction="sum", ignore_index=IGNORED) / divisor
-            total += loss.detach()
-            if self.recipe.z_loss:
-                squares = logits.logsumexp(1).pow(2) * (flat != IGNORED)
-                loss = loss + self.recipe.z_loss * squares.sum() / divisor
-            self.scaler.scale(loss * self.loss_factor).backward()
-        return total
-
-    def _part(self, rows: Tensor) -> Tensor:
-        return rows.chunk(self.num_devices)[self.rank]
 
     def _at_once(self) -> int:
         """Sequences of one pass that fit into memory: about three copies of the logits and 17 of each layer's width a token."""
@@ -392,8 +358,8 @@ class LanguageTraining:
             self._waiting.clear()
 
 
-def _first_of(names: list[str]) -> str:
-    return f" ({names[0]})" if names else ""
+def _listed(names: list[str]) -> str:
+    return f"{len(names)} ({names[0]})" if names else "0"
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Which network does a recipe describe? transformers' model of its family; every value bears on it or is refused."""
+"""The network that a recipe describes: transformers' model of its family; every value bears on it or is refused."""
 
 from __future__ import annotations
 

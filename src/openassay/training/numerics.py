@@ -1,4 +1,4 @@
-"""What do two faithful trainings share, and in what may they differ? Tokens, weights and numerics, without torch."""
+"""What two faithful trainings share, and in what they may differ: tokens, weights and numerics, without torch."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ Weights = Mapping[str, NDArray[np.floating[Any]]]
 Precision = Literal["fp32", "bf16", "fp16"]
 Moments = dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
 """Adam's first and second moment of each parameter."""
+Items = NDArray[np.integer[Any]]
+"""Token ids; shape (sequences, tokens of an item)."""
 
 
 class Tokens(Protocol):
     """The sequences of a training, in its order."""
 
-    def items(self, first: int, count: int) -> NDArray[np.integer[Any]]:
+    def items(self, first: int, count: int) -> Items:
         """Sequences `first` to `first + count - 1` of the training; shape (count, item_length)."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Numerics:
-    """How is the arithmetic done? None of it may matter to a faithful replay, beyond rounding."""
+    """How the arithmetic is done. None of it may matter to a faithful replay, beyond rounding."""
 
     precision: Precision | None = None
     """None for the recipe's."""
@@ -46,13 +48,13 @@ class Numerics:
 class ContiguousTokens:
     """Sequences cut one after another from one long array of tokens, which may be a memory map."""
 
-    tokens: NDArray[np.integer[Any]]
+    tokens: Items
     item_length: int
     stride: int
     """Tokens from one sequence's start to the next one's: the item's length, or one less where inputs and labels overlap."""
     offset: int = 0
 
-    def items(self, first: int, count: int) -> NDArray[np.integer[Any]]:
+    def items(self, first: int, count: int) -> Items:
         """Sequences `first` to `first + count - 1`; `RecipeMismatch` beyond the end."""
         begin = self.offset + first * self.stride
         if begin + (count - 1) * self.stride + self.item_length > len(self.tokens):

@@ -1,4 +1,4 @@
-"""Which moments had Adam at a published step? Optimizer states as releases publish them, without running a pickle's code.
+"""Adam's moments at a published step, from optimizer states as releases publish them, without running a pickle's code.
 
 Three forms are read: safetensors with `<parameter>.exp_avg` and `<parameter>.exp_avg_sq`; OLMo's safetensors, in which each name
 is the base64 of a pickled `(("state", <parameter>, "exp_avg"), False)` (olmo/safetensors_util.py of allenai/OLMo); and what
@@ -13,7 +13,7 @@ import base64
 import binascii
 import pickletools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from openassay.training.language import Architecture, LanguageRecipe
+from openassay.training.language import ADAM, Architecture, LanguageRecipe
 from openassay.training.lm import current_name
-from openassay.training.mismatch import RecipeMismatch
+from openassay.training.mismatch import RecipeMismatch, first_line
 from openassay.training.network import build
 from openassay.training.numerics import Moments
 
@@ -40,7 +40,7 @@ Found = dict[str, dict[str, torch.Tensor]]
 
 def read_moments(path: Path, recipe: LanguageRecipe, step: int) -> Moments:
     """The moments of every parameter of the recipe's model. `RecipeMismatch` says what does not fit."""
-    if recipe.optimizer.name not in {"adamw", "adam_l2"}:
+    if recipe.optimizer.name not in ADAM:
         raise RecipeMismatch(
             f"{path.name}: the recipe's optimizer is {recipe.optimizer.name}, which has no such moments"
         )
@@ -48,58 +48,55 @@ def read_moments(path: Path, recipe: LanguageRecipe, step: int) -> Moments:
         raise RecipeMismatch(f"{path.name} of an optimizer state is not in its artifact")
     shapes = {name: tuple(p.shape) for name, p in build(recipe.architecture).named_parameters()}
     try:
-        found = dict(_safetensors(path)) if path.suffix == ".safetensors" else _torch(path, tuple(shapes))
-    except (RecipeMismatch, OSError, MemoryError):
-        raise
-    except Exception as problem:  # noqa: BLE001 - the parsers raise nearly anything on hostile bytes
-        line = (str(problem) or type(problem).__name__).splitlines()[0][:200]
-        raise RecipeMismatch(
-            f"{path.name} is no optimizer state that can be read without running its code: {line}"
-        ) from None
-    named = _by_transformers_names(found, recipe.architecture)
-    moments: Moments = {}
-    for name, shape in shapes.items():
-        if name not in named:
-            raise RecipeMismatch(f"{path.name}: the optimizer state has nothing for {name}")
-        of = named[name]
-        if "max_exp_avg_sq" in of:
-            raise RecipeMismatch(f"{path.name}: {name} has max_exp_avg_sq: it is AMSGrad's state, not the recipe's")
-        if "step" in of and (of["step"].numel() != 1 or of["step"].item() != step):
-            at = f"after {of['step'].item():g} updates" if of["step"].numel() == 1 else "of no one step"
-            raise RecipeMismatch(f"{path.name}: it is the state {at}, not that of step {step}")
-        first, second = (_array(of, part, name, shape, path) for part in ("exp_avg", "exp_avg_sq"))
-        if second.size and second.min() < 0:
-            raise RecipeMismatch(f"{path.name}: exp_avg_sq of {name} is negative, which no mean of squares is")
-        moments[name] = (first, second)
-    if extra := sorted(set(named) - set(shapes)):
-        raise RecipeMismatch(f"{path.name}: it has a state of {extra[0][:100]}, which the recipe's model has not")
+        named = _by_transformers_names(_read(path, tuple(shapes)), recipe.architecture)
+        moments = {name: _of_parameter(name, named.get(name), shape, step) for name, shape in shapes.items()}
+        if extra := sorted(set(named) - set(shapes)):
+            raise RecipeMismatch(f"it has a state of {extra[0][:100]}, which the recipe's model does not have")
+    except RecipeMismatch as problem:
+        raise RecipeMismatch(f"{path.name}: {problem}") from None
     return moments
 
 
-def _array(
-    of: Mapping[str, torch.Tensor], part: str, name: str, shape: tuple[int, ...], path: Path
-) -> NDArray[np.float32]:
-    if part not in of:
-        raise RecipeMismatch(f"{path.name}: {name} has no {part}")
-    if tuple(of[part].shape) != shape:
-        raise RecipeMismatch(
-            f"{path.name}: {part} of {name} has the shape {tuple(of[part].shape)}, the parameter {shape}"
-        )
-    if of[part].dtype not in {
-        torch.float32,
-        torch.float64,
-    }:  # rounding is no part of the floor, and small squares become 0
-        kind = str(of[part].dtype).removeprefix("torch.")
-        raise RecipeMismatch(
-            f"{path.name}: {part} of {name} is stored as {kind}; moments are gone on from in float32 only"
-        )
-    value: NDArray[np.float32] = of[part].detach().float().numpy()
-    if not np.isfinite(value).all():
-        raise RecipeMismatch(f"{path.name}: {part} of {name} holds numbers that are not finite")
-    return value
+def _read(path: Path, parameters: tuple[str, ...]) -> Found:
+    try:
+        return _safetensors(path) if path.suffix == ".safetensors" else _torch(path, parameters)
+    except (RecipeMismatch, OSError, MemoryError):
+        raise
+    except Exception as problem:  # noqa: BLE001 - the parsers raise nearly anything on hostile bytes
+        line = first_line(problem)[:200]
+        raise RecipeMismatch(f"no optimizer state that can be read without running its code: {line}") from None
 
 
-def _safetensors(path: Path) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
+def _of_parameter(
+    name: str, of: Mapping[str, torch.Tensor] | None, shape: tuple[int, ...], step: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The moments of one parameter, as finite numbers of its shape, the second not negative."""
+    if of is None:
+        raise RecipeMismatch(f"the optimizer state has nothing for {name}")
+    if "max_exp_avg_sq" in of:
+        raise RecipeMismatch(f"{name} has max_exp_avg_sq: it is AMSGrad's state, not the recipe's")
+    if "step" in of and (of["step"].numel() != 1 or of["step"].item() != step):
+        found = f"step {of['step'].item():g}" if of["step"].numel() == 1 else "no single step"
+        raise RecipeMismatch(f"expected the state of step {step}, found that of {found}")
+    for part in ("exp_avg", "exp_avg_sq"):
+        if part not in of:
+            raise RecipeMismatch(f"{name} has no {part}")
+        if tuple(of[part].shape) != shape:
+            raise RecipeMismatch(f"{part} of {name} has the shape {tuple(of[part].shape)}, the parameter {shape}")
+        if of[part].dtype not in {
+            torch.float32,
+            torch.float64,
+        }:  # rounding is no part of the floor, and small squares become 0
+            kind = str(of[part].dtype).removeprefix("torch.")
+            raise RecipeMismatch(f"{part} of {name} is stored as {kind}; expected float32 or float64")
+        if not of[part].float().isfinite().all():
+            raise RecipeMismatch(f"{part} of {name} holds numbers that are not finite")
+    if (of["exp_avg_sq"].float() < 0).any():
+        raise RecipeMismatch(f"exp_avg_sq of {name} has negative numbers; expected means of squares")
+    return of["exp_avg"].detach().float().numpy(), of["exp_avg_sq"].detach().float().numpy()
+
+
+def _safetensors(path: Path) -> Found:
     found: Found = {}
     with safe_open(path, framework="pt") as file:
         for key in file.keys():  # noqa: SIM118 - not a mapping
@@ -109,8 +106,8 @@ def _safetensors(path: Path) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
             if name and part in PARTS:
                 found.setdefault(name, {})[part] = file.get_tensor(key)
     if not found:
-        raise RecipeMismatch(f"{path.name}: no tensor is called PARAMETER.exp_avg, as in an optimizer state")
-    yield from found.items()
+        raise RecipeMismatch("expected tensors called PARAMETER.exp_avg, as in an optimizer state, found none")
+    return found
 
 
 def _olmo_key(key: str) -> tuple[str, str]:
@@ -138,31 +135,27 @@ def _torch(path: Path, parameters: tuple[str, ...]) -> Found:
     if isinstance(loaded, dict) and "state" not in loaded and isinstance(loaded.get("optimizer"), dict):
         loaded = loaded["optimizer"]
     if not isinstance(loaded, dict) or not isinstance(loaded.get("state"), dict):
-        raise RecipeMismatch(f'{path.name}: no optimizer\'s state_dict: it has no "state"')
-    names = _names(path, loaded, parameters)
+        raise RecipeMismatch('no optimizer\'s state_dict: it has no "state"')
+    names = _names(loaded, parameters)
     found: Found = {}
     for key, of in loaded["state"].items():
         name = key if isinstance(key, str) else names.get(key)
         if name is None or not isinstance(of, dict):
-            raise RecipeMismatch(f"{path.name}: it has a state of parameter {str(key)[:50]}, which no group names")
+            raise RecipeMismatch(f"it has a state of parameter {str(key)[:50]}, which no group names")
         found[name] = {
             part: value if isinstance(value, torch.Tensor) else torch.tensor(float(value))
             for part, value in of.items()
             if part in PARTS
         }
         for part, value in found[name].items():
-            if (
-                value.layout is not torch.strided
-                or value.is_quantized
-                or value.device.type != "cpu"
-                or value.is_complex()
-            ):
-                raise RecipeMismatch(f"{path.name}: {part} of {name[:100]} is no plain tensor")
+            on_cpu = value.device.type == "cpu"
+            if value.layout is not torch.strided or value.is_quantized or value.is_complex() or not on_cpu:
+                raise RecipeMismatch(f"{part} of {name[:100]} is not a plain tensor")
     return found
 
 
-def _names(path: Path, loaded: Mapping[str, Any], parameters: tuple[str, ...]) -> dict[int, str]:
-    """What are the state's numbers of parameters the numbers of?"""
+def _names(loaded: Mapping[str, Any], parameters: tuple[str, ...]) -> dict[int, str]:
+    """The parameters' names by the numbers that the state gives them; none where it has names itself."""
     if all(isinstance(key, str) for key in loaded["state"]):
         return {}
     groups = loaded.get("param_groups") or []
@@ -175,7 +168,7 @@ def _names(path: Path, loaded: Mapping[str, Any], parameters: tuple[str, ...]) -
     numbers = [number for group in groups for number in group["params"]]
     if len(groups) != 1 or numbers != list(range(len(parameters))):
         raise RecipeMismatch(
-            f"{path.name}: {len(numbers)} parameters in {len(groups)} groups, by numbers without names; only one group of all "
+            f"{len(numbers)} parameters in {len(groups)} groups, by numbers without names; only one group of all "
             f"{len(parameters)} parameters has a known order"
         )
     return dict(enumerate(parameters))
@@ -190,14 +183,13 @@ def _by_transformers_names(found: Found, architecture: Architecture) -> Found:
     if not any(name.startswith("transformer.") for name in found):
         return {current_name(name): of for name, of in found.items()}
     kv = architecture.hidden_size * (architecture.num_kv_heads or architecture.num_heads) // architecture.num_heads
-    queries = [architecture.hidden_size, kv, kv]
-    both = [architecture.intermediate_size] * 2
-    blocks: dict[str, tuple[tuple[str, ...], list[int]]] = {
-        "att_proj": (("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), queries),
-        "ff_proj": (("mlp.up_proj", "mlp.gate_proj"), both),
-        "attn_out": (("self_attn.o_proj",), []), "ff_out": (("mlp.down_proj",), []),
-        "q_norm": (("self_attn.q_norm",), []), "k_norm": (("self_attn.k_norm",), []),
-        "attn_norm": (("post_attention_layernorm",), []), "ff_norm": (("post_feedforward_layernorm",), []),
+    joined = {
+        "att_proj": {"self_attn.q_proj": architecture.hidden_size, "self_attn.k_proj": kv, "self_attn.v_proj": kv},
+        "ff_proj": {"mlp.up_proj": architecture.intermediate_size, "mlp.gate_proj": architecture.intermediate_size},
+    }
+    single = {
+        "attn_out": "self_attn.o_proj", "ff_out": "mlp.down_proj", "q_norm": "self_attn.q_norm", "k_norm": "self_attn.k_norm",
+        "attn_norm": "post_attention_layernorm", "ff_norm": "post_feedforward_layernorm",
     }  # fmt: skip
     tops = {
         "transformer.wte.weight": "model.embed_tokens.weight", "transformer.ff_out.weight": "lm_head.weight",
@@ -206,15 +198,17 @@ def _by_transformers_names(found: Found, architecture: Architecture) -> Found:
     named: Found = {}
     for name, of in found.items():
         block = _BLOCK.match(name)
-        if block is None or block[2] not in blocks:
+        if block and block[2] in single:
+            named[f"model.layers.{block[1]}.{single[block[2]]}.{block[3]}"] = of
+        elif block and block[2] in joined:
+            sizes = joined[block[2]]
+            for at, part in enumerate(sizes):
+                named[f"model.layers.{block[1]}.{part}.{block[3]}"] = {
+                    kind: value if kind == "step" else _rows(name, value, list(sizes.values()), at)
+                    for kind, value in of.items()
+                }
+        else:
             named[tops.get(name, name)] = of
-            continue
-        parts, sizes = blocks[block[2]]
-        for at, part in enumerate(parts):
-            named[f"model.layers.{block[1]}.{part}.{block[3]}"] = {
-                kind: value if kind == "step" or not sizes else _rows(name, value, sizes, at)
-                for kind, value in of.items()
-            }
     return named
 
 

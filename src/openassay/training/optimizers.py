@@ -1,4 +1,4 @@
-"""How are the weights changed? The recipe's optimizer over the network's parameters, each kind with its own decay and rate."""
+"""The recipe's optimizer over the network's parameters, each kind with its own decay and rate."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from torch import Tensor, nn
 from transformers.optimization import Adafactor
 
 from openassay.training.initial import EMBEDDINGS
-from openassay.training.language import LanguageOptimizer
+from openassay.training.language import ADAM, LanguageOptimizer
 from openassay.training.mismatch import RecipeMismatch
-
-ADAM = ("adamw", "adam_l2")
 
 
 def make_optimizer(stated: LanguageOptimizer, model: nn.Module) -> torch.optim.Optimizer:
@@ -53,7 +51,7 @@ def _check(stated: LanguageOptimizer) -> None:
     needed = [key for key, names in has.items() if stated.name in names]
     if any(getattr(stated, key) is None for key in needed):
         raise RecipeMismatch(
-            f"optimizer: the release does not say {' or '.join(needed)}, and the trainer does not guess them"
+            f"optimizer: the release does not state {' or '.join(needed)}, and the trainer does not guess them"
         )
     if odd := [key for key, names in has.items() if stated.name not in names and getattr(stated, key) is not None]:
         raise RecipeMismatch(

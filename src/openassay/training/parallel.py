@@ -1,4 +1,4 @@
-"""How are several trainings done in one computation? Those that differ only in their seed, data and a few numbers.
+"""Several trainings in one computation: those that differ only in their seed, data and a few numbers.
 
 A member has the initial weights, batches and settings that `trainer.train` would give it, and the same numbers but for rounding:
 its sums are added in another order. See docs/decisions/0012.
@@ -12,17 +12,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from openassay.metrics import METRICS
 from openassay.training import trainer
-from openassay.training.mismatch import RecipeMismatch, TimeLimit
+from openassay.training.mismatch import RecipeMismatch, TimeLimit, mismatches
 from openassay.training.recipe import Optimizer, Schedule, TrainingRecipe
 from openassay.training.stacked import Layers, Weight
-from openassay.training.trainer import NotWorthwhile, Training
+from openassay.training.trainer import Curve, NotWorthwhile, PreparedArrays, Progress, Training
 
 MEASURED_AT_ONCE = 1000
 """Test examples of each member that go through the layers at a time: the room for them is kept."""
@@ -33,9 +30,9 @@ class SeedTraining:
     """One of the trainings, as `trainer.train` takes it."""
 
     recipe: TrainingRecipe
-    data: dict[str, NDArray[np.generic]]
+    data: PreparedArrays
     seed: int
-    is_doomed: Callable[[list[tuple[int, float]]], str] | None = None
+    is_doomed: Callable[[Curve], str] | None = None
 
 
 Ended = Training | NotWorthwhile | TimeLimit
@@ -49,19 +46,19 @@ def train_together(
 
     Raises `RecipeMismatch` when data, layers and loss do not fit each other, or the members one another.
     """
-    with trainer.mismatches(), torch.no_grad():
-        return _Group(members, device, threads).run(time.monotonic() + timeout_s)
+    deadline = time.monotonic() + timeout_s
+    with mismatches(), torch.no_grad():
+        trainer.be_deterministic(threads)
+        return _Group(members, device).run(deadline)
 
 
 def _common(recipe: TrainingRecipe) -> TrainingRecipe:
-    """What the members of a group must have in common."""
+    """The recipe without what the members of a group may have of their own."""
     return replace(recipe, optimizer=Optimizer(name="sgd", learning_rate=1.0), schedule=Schedule(), clip_norm=None)
 
 
 class _Group:
-    def __init__(self, members: Sequence[SeedTraining], device: str, threads: int) -> None:
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(True, warn_only=True)
+    def __init__(self, members: Sequence[SeedTraining], device: str) -> None:
         self.members = members
         self.recipe = recipe = members[0].recipe
         if any(_common(member.recipe) != _common(recipe) for member in members):
@@ -69,21 +66,18 @@ class _Group:
                 "trainings that are done together may differ in seed, data, optimizer, schedule and clip_norm only"
             )
         models, counts = zip(*(trainer.initial(recipe, member.seed) for member in members), strict=True)
-        self.num_parameters: int = counts[0]
         weights = zip(*(model.parameters() for model in models), strict=True)
         self.weights: list[Weight] = [(of, torch.zeros_like(of)) for of in (torch.stack(w).to(device) for w in weights)]
         self.layers = Layers(recipe.model, iter(self.weights))
         given = [trainer.tensors(member.recipe, member.data, device) for member in members]
         self.x, self.y, self.x_test = (_of_all([of[i] for of in given]) for i in range(3))
-        self.y_test = [of[3] for of in given]
+        self.progress = [
+            Progress(recipe=recipe, y_test=of[3], num_parameters=counts[0], is_doomed=member.is_doomed)
+            for member, of in zip(members, given, strict=True)
+        ]
         self.optimizers = self._optimizers()
-        limits = [member.recipe.clip_norm for member in members]
-        self.limits = (
-            None if limits == [None] * len(limits) else torch.tensor([x or math.inf for x in limits]).to(device)
-        )
-        self.metric_curves: list[list[tuple[int, float]]] = [[] for _ in members]
-        self.loss_curves: list[list[tuple[int, float]]] = [[] for _ in members]
-        self.ended: dict[int, Ended] = {}
+        limits = [member.recipe.clip_norm or math.inf for member in members]
+        self.limits = torch.tensor(limits).to(device) if min(limits) < math.inf else None
 
     def _optimizers(self) -> list[tuple[torch.optim.Optimizer, float, Callable[[int], float]]]:
         """One for each run of members with the same settings, its learning rate and the factor on that at each update."""
@@ -100,7 +94,7 @@ class _Group:
         return found
 
     def _rows(self) -> Iterator[slice | tuple[Tensor, Tensor]]:
-        """Which examples each member takes, for ever."""
+        """Yield the examples that each member takes, for ever."""
         size = self.x.shape[1]
         of_members = [trainer.batches(self.recipe.batching, size, member.seed) for member in self.members]
         each = torch.arange(len(self.members)).unsqueeze(1)
@@ -112,7 +106,7 @@ class _Group:
         recipe = self.recipe
         for step, rows in zip(range(recipe.steps), self._rows(), strict=False):
             if time.monotonic() > deadline:
-                return [self.ended.get(number, TimeLimit()) for number in range(len(self.members))]
+                return [progress.ended or TimeLimit() for progress in self.progress]
             x, y = (of[:, rows] if isinstance(rows, slice) else of[rows] for of in (self.x, self.y))
             given = self.layers.forward(x)
             if step == 0:
@@ -125,9 +119,9 @@ class _Group:
                 optimizer.step()
             if step % recipe.evaluation.every == 0:
                 self._evaluate(step, _losses(given, y, recipe.loss).tolist())
-                if len(self.ended) == len(self.members):
+                if all(progress.ended for progress in self.progress):
                     break
-        return [self.ended.get(number) or self._result(number) for number in range(len(self.members))]
+        return [progress.ended or progress.result() for progress in self.progress]
 
     def _clip(self) -> None:
         """As torch's clip_grad_norm_, for each member by itself."""
@@ -139,27 +133,11 @@ class _Group:
             grad.mul_(factors.view(-1, *[1] * (grad.ndim - 1)))
 
     def _evaluate(self, step: int, losses: list[float]) -> None:
-        metric = METRICS[self.recipe.evaluation.metric]
         parts = [self.layers.forward(part).float().cpu().clone() for part in self.x_test.split(MEASURED_AT_ONCE, 1)]
         predicted = torch.cat(parts, 1).numpy()
-        for number, member in enumerate(self.members):
-            if number in self.ended:
-                continue
-            if not math.isfinite(losses[number]):
-                self.ended[number] = self._result(number, math.nan)
-                continue
-            curve = self.metric_curves[number]
-            curve.append((step, metric(predicted[number], self.y_test[number])))
-            self.loss_curves[number].append((step, losses[number]))
-            if member.is_doomed and (why := member.is_doomed(curve)):
-                self.ended[number] = NotWorthwhile(why, curve)
-
-    def _result(self, number: int, value: float | None = None) -> Training:
-        curve = self.metric_curves[number]
-        return Training(
-            value=dict(curve)[self.recipe.evaluation.at_step] if value is None else value, metric_curve=tuple(curve),
-            loss_curve=tuple(self.loss_curves[number]), num_parameters=self.num_parameters,
-        )  # fmt: skip
+        for progress, loss, of_member in zip(self.progress, losses, predicted, strict=True):
+            if not progress.ended:
+                progress.add(step, loss, of_member)
 
 
 def _of_all(tensors: list[Tensor]) -> Tensor:

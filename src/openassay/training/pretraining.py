@@ -1,4 +1,4 @@
-"""How is a language model trained whole, from first weights of its own, and what does it reach on items held out?"""
+"""A language model's whole training, from first weights of its own, and what it reaches on items held out."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from openassay.training.language import LanguageRecipe
 from openassay.training.lm import LanguageTraining
-from openassay.training.mismatch import RecipeMismatch, TimeLimit
-from openassay.training.numerics import Numerics, Tokens, Weights
-from openassay.training.sequences import Items
+from openassay.training.mismatch import TimeLimit, mismatches
+from openassay.training.numerics import Items, Numerics, Tokens, Weights
 
 TOGETHER = 64
 """Updates between two looks at the clock."""
@@ -44,7 +42,7 @@ def pretrain(
 
     Raises `TimeLimit` after `deadline` (of `time.monotonic`), `TooLarge`, or `RecipeMismatch` where recipe and tokens do not fit.
     """
-    try:
+    with mismatches("recipe and tokens", TooLarge):
         training = LanguageTraining(recipe, weights, numerics=numerics, device=device)
         reached = []
         for point in points:
@@ -55,31 +53,17 @@ def pretrain(
             if not np.isfinite(training.log().losses[-LOST:]).any():
                 break
             if held_out is not None:
-                reached.append((point, mean_loss(training, held_out)))
+                reached.append((point, _mean_loss(training, held_out)))
         return Pretraining(losses=training.log().losses, held_out=tuple(reached))
-    except torch.OutOfMemoryError as error:
-        raise TooLarge(_first_line(error)) from None
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:  # as torch and transformers say it
-        raise RecipeMismatch(f"recipe and tokens do not fit each other: {_first_line(error)}") from None
 
 
 def loss_of(recipe: LanguageRecipe, weights: Weights, items: Items, *, numerics: Numerics, device: str) -> float:
-    """Mean cross-entropy of a token under given weights, in nats."""
-    try:
-        return mean_loss(LanguageTraining(recipe, weights, numerics=numerics, device=device), items)
-    except torch.OutOfMemoryError as error:
-        raise TooLarge(_first_line(error)) from None
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        raise RecipeMismatch(f"weights and items do not fit each other: {_first_line(error)}") from None
+    """Mean cross-entropy of a token under given weights, in nats. Raises as `pretrain`."""
+    with mismatches("weights and items", TooLarge):
+        return _mean_loss(LanguageTraining(recipe, weights, numerics=numerics, device=device), items)
 
 
-def mean_loss(training: LanguageTraining, items: Items) -> float:
-    """Mean cross-entropy of a token under the present weights, in nats."""
+def _mean_loss(training: LanguageTraining, items: Items) -> float:
     size = training.numerics.micro_batch or training.recipe.batch_size
-    return float(
-        np.concatenate([training.sequence_losses(items[at : at + size]) for at in range(0, len(items), size)]).mean()
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+    losses = [training.sequence_losses(items[at : at + size]) for at in range(0, len(items), size)]
+    return float(np.concatenate(losses).mean())

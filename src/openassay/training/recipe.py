@@ -1,4 +1,4 @@
-"""What is a declarative recipe? Data, layers, loss, optimizer, batching and steps, as plain values."""
+"""A declarative recipe: data, layers, loss, optimizer, batching and steps, as plain values."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ Layer = Annotated[Linear | Conv1d | Gru | Activation | Reshape | Residual, Discr
 
 @dataclass(frozen=True, kw_only=True)
 class Arrays:
-    """Which arrays of the prepared `data.npz` are the inputs and the targets?"""
+    """The arrays of the prepared `data.npz` that are the inputs and the targets."""
 
     x: str
     y: str
@@ -82,7 +82,7 @@ class Arrays:
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """How are the weights changed? Defaults that are not given are torch's."""
+    """How the weights are changed. Defaults that are not given are torch's."""
 
     name: Literal["sgd", "adam", "adamw"]
     learning_rate: PositiveNumber
@@ -95,7 +95,7 @@ class Optimizer:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """How does the learning rate change? The factor goes 0 to 1 over `warmup_steps`, then stays or falls to 0 at the end."""
+    """The factor on the learning rate: 0 to 1 over `warmup_steps`, then it stays or falls to 0 at the end."""
 
     name: Literal["constant", "cosine", "linear"] = "constant"
     warmup_steps: Annotated[int, Field(ge=0)] = 0
@@ -103,7 +103,7 @@ class Schedule:
 
 @dataclass(frozen=True, kw_only=True)
 class Batching:
-    """Which examples make a batch?"""
+    """The examples of a batch."""
 
     size: Positive
     order: Literal["sequential", "shuffled"]
@@ -112,7 +112,7 @@ class Batching:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """When is the model measured, and by what?"""
+    """When the model is measured, and by what."""
 
     metric: MetricName
     every: Positive
@@ -149,7 +149,7 @@ SMALL = 2_500_000
 
 
 def gains_together(recipe: TrainingRecipe) -> bool:
-    """Is a training so small that the time goes into starting kernels, and several together cost less than one by one?"""
+    """Whether a training is so small that the time goes into starting kernels: several together cost less than one by one."""
     return num_weights(recipe.model) * recipe.batching.size <= SMALL
 
 

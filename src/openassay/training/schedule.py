@@ -1,4 +1,4 @@
-"""Which learning rate does an update get, and where are its gradients clipped?"""
+"""The learning rate of an update, and where its gradients are clipped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def learning_rate(schedule: LearningRate, update: int) -> float:
     if schedule.form == "constant":
         return peak
     if schedule.decay_steps is None:
-        raise RecipeMismatch("learning_rate.decay_steps: the schedule needs it, and the release does not say it")
+        raise RecipeMismatch("learning_rate.decay_steps: the schedule needs it, and the release does not state it")
     if schedule.form == "cosine_clamped":
         done = min(1.0, (k - warmup) / schedule.decay_steps)
         return max(least, peak * (1 + math.cos(math.pi * done)) / 2)

@@ -1,31 +1,44 @@
-"""Which sequences does a training see, and in which order? Changes of both, and a search for what it should not see."""
+"""The sequences of a training: changes of their order and content, and a search for those that it should not see."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from openassay.training.numerics import Tokens
-
-Items = NDArray[np.integer[Any]]
+from openassay.training.numerics import Items, Tokens
 
 RUN = 4
 """A run of tokens as long as an item's RUN-th part is no chance."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reordered:
-    """The same sequences in another order."""
+@dataclass(frozen=True)
+class Rearranged(ABC):
+    """The same sequences at other places."""
 
     tokens: Tokens
-    order: NDArray[np.integer[Any]]
+
+    @abstractmethod
+    def place(self, at: int) -> int:
+        """Which of `tokens` is sequence `at`."""
 
     def items(self, first: int, count: int) -> Items:
         """As `Tokens.items`."""
-        return np.concatenate([self.tokens.items(int(at), 1) for at in self.order[first : first + count]])
+        return np.concatenate([self.tokens.items(self.place(at), 1) for at in range(first, first + count)])
+
+
+@dataclass(frozen=True)
+class Reordered(Rearranged):
+    """The same sequences in the given order."""
+
+    order: NDArray[np.integer[Any]]
+
+    def place(self, at: int) -> int:
+        """As `Rearranged.place`."""
+        return int(self.order[at])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +54,7 @@ class Scrambled:
 
 
 def trained_on(held_out: Items, tokens: Tokens, num_items: int, at_once: int) -> int | None:
-    """Which held-out item is among the `num_items` sequences that a training sees? None for none.
+    """The first held-out item that is among the `num_items` sequences of a training; None for none.
 
     One counts when half of its tokens or more stand in runs of a quarter item that are trained on, wherever these begin: an item
     that was cut elsewhere from the same text is found, and a boilerplate paragraph is no hit.

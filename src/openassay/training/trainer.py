@@ -1,4 +1,4 @@
-"""How is a declarative recipe trained? A short torch loop with the order of the data and the randomness in our hands.
+"""The training of a declarative recipe: a short torch loop with the order of the data and the randomness in our hands.
 
 Given the same recipe, data, seed and machine it gives the same numbers: one thread, seeded generators, deterministic
 algorithms. Step `k` is measured after update number `k` (counted from 0), from weights in evaluation mode.
@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from openassay.metrics import METRICS
-from openassay.training.mismatch import RecipeMismatch, TimeLimit
+from openassay.training.mismatch import RecipeMismatch, TimeLimit, mismatches
 from openassay.training.recipe import (
     Activation,
     Batching,
@@ -33,11 +32,16 @@ from openassay.training.recipe import (
     TrainingRecipe,
 )
 
+PreparedArrays = dict[str, NDArray[np.generic]]
+"""The prepared arrays by name."""
+Curve = list[tuple[int, float]]
+"""(step, value) at the evaluated steps."""
+
 
 class NotWorthwhile(Exception):
     """The training was not finished, for the reason that it gives."""
 
-    def __init__(self, why: str, curve: list[tuple[int, float]]) -> None:
+    def __init__(self, why: str, curve: Curve) -> None:
         super().__init__(why)
         self.curve = curve
 
@@ -54,6 +58,36 @@ class Training:
     num_parameters: int
 
 
+@dataclass(kw_only=True)
+class Progress:
+    """A training's curves so far, and what became of it where it has ended before its last update."""
+
+    recipe: TrainingRecipe
+    y_test: NDArray[np.generic]
+    num_parameters: int
+    is_doomed: Callable[[Curve], str] | None
+    metric_curve: Curve = field(default_factory=list)
+    loss_curve: Curve = field(default_factory=list)
+    ended: Training | NotWorthwhile | None = None
+
+    def add(self, step: int, loss: float, predicted: NDArray[np.generic]) -> None:
+        """Note a step's loss and the predictions' metric. A loss that is not finite ends the training, and so may `is_doomed`."""
+        if not math.isfinite(loss):
+            self.ended = self.result(math.nan)
+            return
+        self.metric_curve.append((step, METRICS[self.recipe.evaluation.metric](predicted, self.y_test)))
+        self.loss_curve.append((step, loss))
+        if self.is_doomed and (why := self.is_doomed(self.metric_curve)):
+            self.ended = NotWorthwhile(why, self.metric_curve)
+
+    def result(self, value: float | None = None) -> Training:
+        """The training as finished; `value` instead of the metric at the step that the recipe names."""
+        return Training(
+            value=dict(self.metric_curve)[self.recipe.evaluation.at_step] if value is None else value,
+            metric_curve=tuple(self.metric_curve), loss_curve=tuple(self.loss_curve), num_parameters=self.num_parameters,
+        )  # fmt: skip
+
+
 def pick_device(wanted: str) -> str:
     """`cpu`, or `cuda` when it is asked for or there (`auto`)."""
     if wanted == "auto":
@@ -65,13 +99,13 @@ def pick_device(wanted: str) -> str:
 
 def train(
     recipe: TrainingRecipe,
-    data: dict[str, NDArray[np.generic]],
+    data: PreparedArrays,
     *,
     seed: int,
     device: str = "cpu",
     threads: int = 1,
     timeout_s: float = math.inf,
-    is_doomed: Callable[[list[tuple[int, float]]], str] | None = None,
+    is_doomed: Callable[[Curve], str] | None = None,
 ) -> Training:
     """Train once from scratch. `data` holds the arrays that the recipe names; stops early when the loss is not finite.
 
@@ -79,71 +113,46 @@ def train(
 
     Raises `RecipeMismatch` when data, layers and loss do not fit each other, `TimeLimit` after `timeout_s`, and `NotWorthwhile`.
     """
+    deadline = time.monotonic() + timeout_s
     with mismatches():
-        return _train(recipe, data, seed, device, threads, time.monotonic() + timeout_s, is_doomed)
+        be_deterministic(threads)
+        model, num_parameters = initial(recipe, seed)
+        model.to(device)
+        x, y, x_test, y_test = tensors(recipe, data, device)
+        criterion = nn.functional.cross_entropy if recipe.loss == "cross_entropy" else nn.functional.mse_loss
+        optimizer = make_optimizer(recipe.optimizer, model.parameters())
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor(recipe.schedule, recipe.steps))
+        progress = Progress(recipe=recipe, y_test=y_test, num_parameters=num_parameters, is_doomed=is_doomed)
+        for step, rows in zip(range(recipe.steps), batches(recipe.batching, len(x), seed), strict=False):
+            if time.monotonic() > deadline:
+                raise TimeLimit
+            given = model(x[rows])
+            if step == 0:
+                check_targets(given, y, recipe.loss)
+            loss = criterion(given, y[rows])
+            loss.backward()
+            if recipe.clip_norm is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+            optimizer.step()
+            optimizer.zero_grad()
+            scheduler.step()
+            if step % recipe.evaluation.every == 0:
+                model.eval()
+                with torch.no_grad():
+                    predicted = model(x_test).float().cpu().numpy()
+                model.train()
+                progress.add(step, loss.item(), predicted)
+                if isinstance(progress.ended, NotWorthwhile):
+                    raise progress.ended
+                if progress.ended:
+                    return progress.ended
+        return progress.result()
 
 
-@contextmanager
-def mismatches() -> Iterator[None]:
-    """What torch and the metrics say of data, layers and loss that do not fit each other, as `RecipeMismatch`."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise RecipeMismatch(f"the training does not fit into the memory of the device: {_first_line(error)}") from None
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        raise RecipeMismatch(
-            f"the recipe's data, layers and loss do not fit each other: {_first_line(error)}"
-        ) from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
-
-
-def _train(
-    recipe: TrainingRecipe, data: dict[str, NDArray[np.generic]], seed: int, device: str, threads: int, deadline: float,
-    is_doomed: Callable[[list[tuple[int, float]]], str] | None,
-) -> Training:  # fmt: skip
+def be_deterministic(threads: int) -> None:
+    """Set the number of torch's threads, and its deterministic algorithms wherever it has them."""
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    model, num_parameters = initial(recipe, seed)
-    model.to(device)
-    x, y, x_test, y_test = tensors(recipe, data, device)
-    criterion: Callable[[Tensor, Tensor], Tensor] = (
-        nn.functional.cross_entropy if recipe.loss == "cross_entropy" else nn.functional.mse_loss
-    )
-    optimizer = make_optimizer(recipe.optimizer, model.parameters())
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_factor(recipe.schedule, recipe.steps))
-    metric = METRICS[recipe.evaluation.metric]
-    metric_curve: list[tuple[int, float]] = []
-    loss_curve: list[tuple[int, float]] = []
-    for step, rows in zip(range(recipe.steps), batches(recipe.batching, len(x), seed), strict=False):
-        if time.monotonic() > deadline:
-            raise TimeLimit
-        given = model(x[rows])
-        if step == 0:
-            check_targets(given, y, recipe.loss)
-        loss = criterion(given, y[rows])
-        loss.backward()
-        if recipe.clip_norm is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-        optimizer.step()
-        optimizer.zero_grad()
-        scheduler.step()
-        if step % recipe.evaluation.every == 0:
-            train_loss = loss.item()
-            if not math.isfinite(train_loss):
-                return _result(math.nan, metric_curve, loss_curve, num_parameters)
-            model.eval()
-            with torch.no_grad():
-                predicted = model(x_test).float().cpu().numpy()
-            model.train()
-            metric_curve.append((step, metric(predicted, y_test)))
-            loss_curve.append((step, train_loss))
-            if is_doomed and (why := is_doomed(metric_curve)):
-                raise NotWorthwhile(why, metric_curve)
-    value = dict(metric_curve)[recipe.evaluation.at_step]
-    return _result(value, metric_curve, loss_curve, num_parameters)
 
 
 def initial(recipe: TrainingRecipe, seed: int) -> tuple[nn.Sequential, int]:
@@ -159,20 +168,32 @@ def initial(recipe: TrainingRecipe, seed: int) -> tuple[nn.Sequential, int]:
 
 
 def tensors(
-    recipe: TrainingRecipe, data: dict[str, NDArray[np.generic]], device: str
+    recipe: TrainingRecipe, data: PreparedArrays, device: str
 ) -> tuple[Tensor, Tensor, Tensor, NDArray[np.generic]]:
     """Inputs and targets to train on, the inputs of the test set, and its targets."""
-    targets = torch.int64 if recipe.loss == "cross_entropy" else torch.float32
+
+    def array(name: str) -> NDArray[np.generic]:
+        if name not in data:
+            raise RecipeMismatch(f"the prepared data has no array {name!r}; it has {', '.join(sorted(data))}")
+        return data[name]
+
+    def tensor(name: str, kind: torch.dtype = torch.float32) -> Tensor:
+        return torch.as_tensor(np.ascontiguousarray(array(name))).to(device=device, dtype=kind)
+
     x, y = (
-        _tensor(data, name, kind, device) for name, kind in ((recipe.train.x, torch.float32), (recipe.train.y, targets))
+        tensor(recipe.train.x),
+        tensor(recipe.train.y, torch.int64 if recipe.loss == "cross_entropy" else torch.float32),
     )
     if not len(x) == len(y) > 0:
         raise RecipeMismatch(f"there are {len(x)} examples and {len(y)} targets to train on")
-    return x, y, _tensor(data, recipe.test.x, torch.float32, device), np.asarray(_array(data, recipe.test.y))
+    return x, y, tensor(recipe.test.x), np.asarray(array(recipe.test.y))
 
 
 def check_targets(given: Tensor, y: Tensor, loss: str) -> None:
-    """Can the targets be those of such outputs? A GPU says so too late, and the squared error stretches shapes until they fit."""
+    """Raise `RecipeMismatch` where the targets cannot be those of such outputs.
+
+    A GPU says so too late, and the squared error stretches shapes until they fit.
+    """
     if loss == "mean_squared_error" and given.shape[1:] != y.shape[1:]:
         raise RecipeMismatch(
             f"an example's output has the shape {tuple(given.shape[1:])}, its target {tuple(y.shape[1:])}"
@@ -181,24 +202,6 @@ def check_targets(given: Tensor, y: Tensor, loss: str) -> None:
         raise RecipeMismatch(
             f"the targets are classes {y.min()} to {y.max()}, the outputs of one example have the shape {tuple(given.shape[1:])}"
         )
-
-
-def _result(
-    value: float, metric_curve: list[tuple[int, float]], loss_curve: list[tuple[int, float]], num_parameters: int
-) -> Training:
-    return Training(
-        value=value, metric_curve=tuple(metric_curve), loss_curve=tuple(loss_curve), num_parameters=num_parameters
-    )
-
-
-def _array(data: dict[str, NDArray[np.generic]], name: str) -> NDArray[np.generic]:
-    if name not in data:
-        raise RecipeMismatch(f"the prepared data has no array {name!r}; it has {', '.join(sorted(data))}")
-    return data[name]
-
-
-def _tensor(data: dict[str, NDArray[np.generic]], name: str, kind: torch.dtype, device: str) -> Tensor:
-    return torch.as_tensor(np.ascontiguousarray(_array(data, name))).to(device=device, dtype=kind)
 
 
 def batches(batching: Batching, num_examples: int, seed: int) -> Iterator[slice | Tensor]:

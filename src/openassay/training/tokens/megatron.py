@@ -14,6 +14,7 @@ import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +22,12 @@ import numpy.typing as npt
 
 from openassay.training.tokens.ranges import (
     BadTokens,
+    Batches,
     ByteRange,
     Bytes,
     Parts,
     Tokens,
-    check_span,
     in_parts,
-    joined,
     local,
     size_of,
     tokens_from,
@@ -54,27 +54,40 @@ class Index:
     """Tokens of each sequence."""
     pointers: npt.NDArray[np.int64]
     """Bytes from the `.bin`'s start."""
-    documents: npt.NDArray[np.int64]
-    """Boundaries: document k is sequences [k, k + 1)."""
 
     @property
-    def num_tokens(self) -> int:
-        """Of all sequences."""
-        return int(self.sizes.sum(dtype=np.int64))
-
-    @property
-    def bin_bytes(self) -> int:
-        """Where the last sequence ends: the least size of the `.bin`."""
-        if not len(self.sizes):
-            return 0
-        return int((self.pointers + self.sizes.astype(np.int64) * self.dtype.itemsize).max())
+    def ends(self) -> npt.NDArray[np.int64]:
+        """The end of each sequence in the `.bin`, in bytes."""
+        return self.pointers + self.sizes.astype(np.int64) * self.dtype.itemsize
 
 
-def read_header(data: bytes, name: str) -> tuple[np.dtype[np.generic], int, int]:
+def read_index(path: Path, bin_bytes: int | None = None) -> Index:
+    """Read an `.idx` file. Raises `BadTokens` where it contradicts itself, or the size of its `.bin` if that is given."""
+    name, size = path.name, size_of(path.parent, path.name)
+    dtype, sequences, boundaries = _read_header(local(path.parent)(ByteRange(name, 0, min(size, HEADER.size))), name)
+    needed = HEADER.size + sequences * 12 + boundaries * 8
+    if size != needed:
+        raise BadTokens(
+            f"{name}: expected {needed} bytes for {sequences} sequences and {boundaries} boundaries, found {size}"
+        )
+    sizes = np.fromfile(path, "<i4", sequences, offset=HEADER.size)
+    pointers = np.fromfile(path, "<i8", sequences, offset=HEADER.size + sequences * 4)
+    documents = np.fromfile(path, "<i8", boundaries, offset=HEADER.size + sequences * 12)
+    _check(name, sizes, sizes < 0, "a size of 0 or more")
+    _check(name, pointers, (pointers < 0) | (pointers > 2**62), "an offset into the .bin")
+    index = Index(name=name, dtype=dtype, sizes=sizes, pointers=pointers)
+    if bin_bytes is not None:
+        _check(name, index.ends, index.ends > bin_bytes, f"an end up to byte {bin_bytes}, the .bin's last")
+    if len(documents) and (documents[0] < 0 or documents[-1] > sequences or (np.diff(documents) < 0).any()):
+        raise BadTokens(f"{name}: expected document boundaries from 0 up to {sequences}, found others")
+    return index
+
+
+def _read_header(data: bytes, name: str) -> tuple[np.dtype[np.generic], int, int]:
     """Token type, number of sequences, number of boundaries; from the first 34 bytes."""
     if len(data) < HEADER.size:
         raise BadTokens(f"{name}: expected a header of {HEADER.size} bytes, found {len(data)}")
-    magic, version, code, sequences, boundaries = HEADER.unpack(data[: HEADER.size])
+    magic, version, code, sequences, boundaries = HEADER.unpack(data)
     if magic != MAGIC:
         raise BadTokens(f"{name}: expected the magic {MAGIC!r}, found {magic!r}")
     if version != 1:
@@ -83,58 +96,21 @@ def read_header(data: bytes, name: str) -> tuple[np.dtype[np.generic], int, int]
         raise BadTokens(f"{name}: expected a token type from 1 to 8, found the code {code}")
     if TYPES[code].kind == "f":
         raise BadTokens(f"{name}: expected token ids, found the type {TYPES[code].name}")
-    if sequences > MOST_SEQUENCES or boundaries > MOST_SEQUENCES:
+    if max(sequences, boundaries) > MOST_SEQUENCES:
         raise BadTokens(f"{name}: expected at most {MOST_SEQUENCES} sequences, found {max(sequences, boundaries)}")
     return TYPES[code], sequences, boundaries
 
 
-def index_ranges(header: bytes, name: str) -> ByteRange:
-    """The whole `.idx` file, whose size follows from its header."""
-    _, sequences, boundaries = read_header(header, name)
-    return ByteRange(name, 0, HEADER.size + sequences * 12 + boundaries * 8)
-
-
-def read_index(path: Path, bin_bytes: int | None = None) -> Index:
-    """An `.idx` file; `BadTokens` for one that contradicts itself, or the size of its `.bin` where that is given."""
-    read, name = local(path.parent), path.name
-    size = size_of(path.parent, name)
-    dtype, sequences, boundaries = read_header(read(ByteRange(name, 0, min(size, HEADER.size))), name)
-    needed = HEADER.size + sequences * 12 + boundaries * 8
-    if size != needed:
-        raise BadTokens(
-            f"{name}: expected {needed} bytes for {sequences} sequences and {boundaries} boundaries, found {size}"
-        )
-    at = HEADER.size
-    sizes = np.fromfile(path, "<i4", sequences, offset=at)
-    pointers = np.fromfile(path, "<i8", sequences, offset=at + sequences * 4)
-    documents = np.fromfile(path, "<i8", boundaries, offset=at + sequences * 12)
-    index = Index(name=name, dtype=dtype, sizes=sizes, pointers=pointers, documents=documents)
-    _check(index, bin_bytes)
-    return index
-
-
-def _check(index: Index, bin_bytes: int | None) -> None:
-    if len(index.sizes):
-        if index.sizes.min() < 0:
-            at = int(index.sizes.argmin())
-            raise BadTokens(f"{index.name}: sequence {at}: expected a size of 0 or more, found {index.sizes[at]}")
-        if index.pointers.min() < 0 or index.pointers.max() > 2**62:
-            at = int(index.pointers.argmin() if index.pointers.min() < 0 else index.pointers.argmax())
-            raise BadTokens(
-                f"{index.name}: sequence {at}: expected an offset into the .bin, found {index.pointers[at]}"
-            )
-        if bin_bytes is not None and index.bin_bytes > bin_bytes:
-            ends = index.pointers + index.sizes.astype(np.int64) * index.dtype.itemsize
-            at = int((ends > bin_bytes).argmax())
-            raise BadTokens(f"{index.name}: sequence {at}: ends at byte {ends[at]}, beyond the .bin's {bin_bytes}")
-    boundaries = index.documents
-    if len(boundaries) and (boundaries[0] < 0 or boundaries[-1] > len(index.sizes) or (np.diff(boundaries) < 0).any()):
-        raise BadTokens(f"{index.name}: expected document boundaries from 0 up to {len(index.sizes)}, found others")
+def _check(name: str, values: npt.NDArray[np.generic], wrong: npt.NDArray[np.bool_], expected: str) -> None:
+    """Raise `BadTokens` for the first sequence whose value is wrong."""
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise BadTokens(f"{name}: sequence {at}: expected {expected}, found {values[at]}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """Which tokens make which sample, in the order of training."""
+    """The tokens of each sample, in the order of training."""
 
     documents: npt.NDArray[np.int32]
     """All epochs' documents, shuffled together."""
@@ -159,63 +135,48 @@ class Order:
         return found
 
 
-def num_epochs(tokens: int, sequence_length: int, samples: int) -> int:
-    """Passes over the documents until there are so many samples."""
-    if tokens < 1:
-        raise BadTokens("expected documents with tokens, found none")
-    return max(1, -(-(samples * sequence_length + 1) // tokens))
-
-
 def shuffled(
-    sizes: npt.NDArray[np.int32],
-    documents: npt.NDArray[np.int32] | Sequence[int],
-    *,
-    sequence_length: int,
-    num_samples: int,
-    seed: int,
+    sizes: npt.NDArray[np.int32], documents: Sequence[int], *, sequence_length: int, num_samples: int, seed: int
 ) -> Order:
     """GPT-NeoX's order. `num_samples` is what the trainer asked for: it sets the number of epochs, and so the whole shuffle."""
     chosen = np.asarray(documents, dtype=np.int32)
     tokens = int(sizes[chosen].sum(dtype=np.int64))
-    epochs = num_epochs(tokens, sequence_length, num_samples)
+    if tokens < 1:
+        raise BadTokens("expected documents with tokens, found none")
+    epochs = max(1, -(-(num_samples * sequence_length + 1) // tokens))
     generator = np.random.RandomState(seed=seed)
     order = np.tile(chosen, epochs)
     generator.shuffle(order)
     starts = np.zeros(len(order) + 1, dtype=np.int64)
     np.cumsum(sizes[order], out=starts[1:])
     total = (epochs * tokens - 1) // sequence_length
-    kind = np.int64 if total >= np.iinfo(np.uint32).max - 1 else np.uint32
-    samples = np.arange(total, dtype=kind)
+    samples = np.arange(total, dtype=np.int64 if total >= np.iinfo(np.uint32).max - 1 else np.uint32)
     generator.shuffle(samples)
     return Order(documents=order, starts=starts, samples=samples.astype(np.int64), sequence_length=sequence_length)
 
 
-def samples_asked(steps: int, batch_size: int, *, by_paths: bool, weight: float = 1.0) -> int:
+def samples_asked(steps: int, batch_size: int, *, by_paths: bool) -> int:
     """Samples that GPT-NeoX v1.0 asks of a data set: with `train-data-paths` half a per cent more than are trained on."""
     wanted = steps * batch_size
-    return math.ceil(wanted * weight * 1.005) if by_paths else wanted
+    return math.ceil(wanted * 1.005) if by_paths else wanted
 
 
 def split_documents(split: str, num_documents: int) -> tuple[int, int, int, int]:
     """Where training, validation and test documents begin and end, from shares such as `969, 30, 1`."""
-    parts = split.replace("/", ",").split(",")
     try:
-        shares = ([float(part) for part in parts] + [0.0, 0.0])[:3]
+        shares = [*map(float, split.replace("/", ",").split(",")), 0.0, 0.0][:3]
     except ValueError:
         raise BadTokens(f"split: expected shares such as 969, 30, 1, found {split[:60]!r}") from None
     total = sum(shares)
     if not total > 0 or min(shares) < 0 or not math.isfinite(total):
         raise BadTokens(f"split: expected shares that are not all 0, found {split[:60]!r}")
-    ends = [0]
-    for share in shares:
-        ends.append(ends[-1] + round(share / total * num_documents))
-    off = ends[-1] - num_documents
-    ends = [0, *(end - off for end in ends[1:])]
-    return ends[0], ends[1], ends[2], ends[3]
+    ends = list(accumulate(round(share / total * num_documents) for share in shares))
+    off = ends[-1] - num_documents  # of rounding
+    return 0, ends[0] - off, ends[1] - off, num_documents
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shuffled:
+class Shuffled(Batches):
     """Batches in GPT-NeoX's order over a `.bin`, which may be published in parts."""
 
     index: Index
@@ -224,38 +185,26 @@ class Shuffled:
     read: Bytes
     parts: Parts
 
-    @property
-    def num_batches(self) -> int:
-        """Whole batches."""
-        return len(self.order.samples) // self.batch_size
+    def __len__(self) -> int:
+        return len(self.order.samples)
 
-    def _pieces(self, sample: int) -> list[tuple[int, int]]:
-        width = self.index.dtype.itemsize
-        found = []
-        for sequence, first, size in self.order.pieces(sample):
-            start = int(self.index.pointers[sequence]) + first * width
-            found.append((start, start + size * width))
-        return found
+    def places(self, item: int) -> list[ByteRange]:
+        """The bytes of a sample, from one document or several."""
+        width, pointers = self.index.dtype.itemsize, self.index.pointers
+        return [
+            part
+            for sequence, first, size in self.order.pieces(item)
+            for start in [int(pointers[sequence]) + first * width]
+            for part in in_parts(self.parts, start, start + size * width)
+        ]
 
-    def ranges(self, first: int, stop: int) -> list[ByteRange]:
-        """The bytes that batches [first, stop) need."""
-        check_span(first, stop, self.num_batches)
-        samples = range(first * self.batch_size, stop * self.batch_size)
-        spans = (span for sample in samples for span in self._pieces(sample))
-        return joined(part for start, end in spans for part in in_parts(self.parts, start, end))
-
-    def batch(self, index: int) -> Tokens:
-        """(batch_size, sequence_length + 1) token ids."""
-        check_span(index, index + 1, self.num_batches)
-        rows = []
-        for sample in range(index * self.batch_size, (index + 1) * self.batch_size):
-            parts = (part for start, end in self._pieces(sample) for part in in_parts(self.parts, start, end))
-            rows.append(tokens_from(b"".join(self.read(part) for part in parts), self.index.dtype))
-        return np.stack(rows)
+    def row(self, item: int) -> Tokens:
+        """The `sequence_length` + 1 token ids of a sample."""
+        return tokens_from(b"".join(map(self.read, self.places(item))), self.index.dtype)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preshuffled:
+class Preshuffled(Batches):
     """Items of equal length in the order of training: batch k is items [k x batch, (k + 1) x batch).
 
     Pythia's have 2,049 uint16 tokens. The file may be cut into parts, each named with its size in bytes, in order; an item, or a
@@ -267,42 +216,35 @@ class Preshuffled:
     batch_size: int
     read: Bytes
     dtype: np.dtype[np.generic] = UINT16
-    num_items: int | None = None
-    """As an `.idx` says; None for as many as there are bytes for."""
+    num_items: int
+    """As an `.idx` says, or as many as there are bytes for."""
 
     def __post_init__(self) -> None:
-        size, item = sum(size for _, size in self.parts), self.item_length * self.dtype.itemsize
-        if self.num_items is None and size % item:
-            raise BadTokens(
-                f"{self._names()}: expected items of {self.item_length} tokens ({item} bytes), found {size} bytes"
-            )
-        if self.num_items is not None and self.num_items * item > size:
-            raise BadTokens(
-                f"{self._names()}: expected {self.num_items} items ({self.num_items * item} bytes), found {size} bytes"
-            )
-
-    def _names(self) -> str:
-        first, last = self.parts[0][0] if self.parts else "no file", self.parts[-1][0] if self.parts else ""
-        return first if len(self.parts) < 2 else f"{first} to {last}"
+        size, needed = sum(size for _, size in self.parts), self.num_items * self._width
+        if needed > size:
+            names = " to ".join(dict.fromkeys([self.parts[0][0], self.parts[-1][0]])) if self.parts else "no file"
+            raise BadTokens(f"{names}: expected {self.num_items} items ({needed} bytes), found {size} bytes")
 
     @property
-    def num_batches(self) -> int:
-        """Whole batches."""
-        items = self.num_items
-        if items is None:
-            items = sum(size for _, size in self.parts) // (self.item_length * self.dtype.itemsize)
-        return items // self.batch_size
+    def _width(self) -> int:
+        """Bytes of an item."""
+        return self.item_length * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return self.num_items
+
+    def places(self, item: int) -> list[ByteRange]:
+        """The bytes of an item, cut at the parts' ends."""
+        return in_parts(self.parts, item * self._width, (item + 1) * self._width)
+
+    def row(self, item: int) -> Tokens:
+        """The `item_length` token ids of an item."""
+        return tokens_from(b"".join(map(self.read, self.places(item))), self.dtype)
 
     def ranges(self, first: int, stop: int) -> list[ByteRange]:
         """The bytes that batches [first, stop) need: one run, cut at the parts' ends."""
-        check_span(first, stop, self.num_batches)
-        width = self.batch_size * self.item_length * self.dtype.itemsize
-        return in_parts(self.parts, first * width, stop * width)
-
-    def batch(self, index: int) -> Tokens:
-        """(batch_size, item_length) token ids."""
-        data = b"".join(self.read(part) for part in self.ranges(index, index + 1))
-        return tokens_from(data, self.dtype).reshape(self.batch_size, self.item_length)
+        items = self._items(first, stop)
+        return in_parts(self.parts, items.start * self._width, items.stop * self._width)
 
 
 def preshuffled(index: Index, parts: Parts, batch_size: int, read: Bytes) -> Preshuffled:

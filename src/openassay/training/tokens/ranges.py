@@ -1,4 +1,4 @@
-"""Which bytes of which published files does a part of a training need, and where do they come from?
+"""Byte ranges of published files: which ones a part of a training needs, and where they come from.
 
 A plan of byte ranges is computed before any token is fetched; a reader then asks for exactly those. `Bytes` answers: from local
 files here, from a hub or a web server through whatever the caller gives.
@@ -7,13 +7,12 @@ files here, from a hub or a web server through whatever the caller gives.
 from __future__ import annotations
 
 import glob
-import hashlib
 import re
+from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +21,7 @@ Tokens = npt.NDArray[np.int64]
 
 
 class BadTokens(Exception):
-    """A published token file is not what it says it is: a finding about the release, in one line."""
+    """A published token file is not what it should be: a finding about the release, in one line."""
 
 
 @dataclass(frozen=True, order=True)
@@ -47,27 +46,48 @@ Bytes = Callable[[ByteRange], bytes]
 """Gives exactly the bytes of a range, or raises BadTokens when the file ends before."""
 
 
-class Batches(Protocol):
-    """A training's batches in their published order."""
+class Batches(ABC):
+    """A training's batches in their published order. A layout says where each item lies, and reads it."""
+
+    batch_size: int
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of items."""
+
+    @abstractmethod
+    def places(self, item: int) -> list[ByteRange]:
+        """The bytes of an item of the training, in the order of its tokens."""
+
+    @abstractmethod
+    def row(self, item: int) -> Tokens:
+        """The token ids of an item of the training. Raises `BadTokens` where the file holds something else."""
 
     @property
     def num_batches(self) -> int:
-        """Whole batches."""
+        """The number of whole batches."""
+        return len(self) // self.batch_size
 
     def ranges(self, first: int, stop: int) -> list[ByteRange]:
         """The bytes that batches [first, stop) need, joined where they touch, in the files' order."""
+        return joined(place for item in self._items(first, stop) for place in self.places(item))
 
     def batch(self, index: int) -> Tokens:
         """Token ids, (sequences, tokens of an item), in the order in which they are trained on."""
+        return np.stack([self.row(item) for item in self._items(index, index + 1)])
+
+    def _items(self, first: int, stop: int) -> range:
+        if not 0 <= first <= stop <= self.num_batches:  # our caller's slip, not the release's
+            raise ValueError(f"batches [{first}, {stop}) of {self.num_batches}")
+        return range(first * self.batch_size, stop * self.batch_size)
 
 
 def local(folder: Path) -> Bytes:
-    """Bytes of files under a folder. A file may be sparse, with only the ranges that were fetched at their places."""
+    """A reader of files under a folder. A file may be sparse, with only the ranges that were fetched at their places."""
 
     def read(wanted: ByteRange) -> bytes:
-        path = folder / wanted.file
         try:
-            with path.open("rb") as file:
+            with (folder / wanted.file).open("rb") as file:
                 file.seek(wanted.start)
                 found = file.read(wanted.size)
         except OSError as error:
@@ -82,14 +102,14 @@ def local(folder: Path) -> Bytes:
 
 
 def spans(folder: Path) -> Bytes:
-    """Bytes of files of which only spans are under a folder: `NAME` from its start, `NAME.bytes-START-STOP` from there."""
+    """A reader of files of which only spans are under a folder: `NAME` from its start, `NAME.bytes-START-STOP` from there."""
     here: dict[str, list[tuple[int, int, str]]] = {}
 
     def found(name: str) -> list[tuple[int, int, str]]:
         if name not in here:
-            beside = (folder / name).parent
-            listed = sorted(beside.glob(f"{glob.escape(Path(name).name)}*")) if beside.is_dir() else []
-            here[name] = sorted(filter(None, (_span(Path(name).name, path) for path in listed)))
+            path = folder / name
+            listed = path.parent.glob(f"{glob.escape(path.name)}*") if path.parent.is_dir() else []
+            here[name] = sorted(filter(None, (_span(path.name, beside) for beside in listed)))
         return here[name]
 
     def read(wanted: ByteRange) -> bytes:
@@ -112,21 +132,19 @@ def _span(name: str, path: Path) -> tuple[int, int, str] | None:
 
 
 def size_of(folder: Path, name: str) -> int:
-    """Bytes of a file under a folder."""
+    """The size of a file under a folder, in bytes."""
     try:
         return (folder / name).stat().st_size
     except OSError as error:
         raise BadTokens(f"{name}: cannot be read: {error.strerror}") from None
 
 
-def joined(ranges: Iterable[ByteRange], gap: int = 0) -> list[ByteRange]:
-    """The same bytes in fewer ranges: sorted, without overlap, joined where at most `gap` bytes lie between."""
+def joined(ranges: Iterable[ByteRange]) -> list[ByteRange]:
+    """The same bytes in fewer ranges: sorted, without overlap, joined where they touch."""
     found: list[ByteRange] = []
-    for one in sorted(ranges):
-        if one.size == 0:
-            continue
+    for one in sorted(of for of in ranges if of.size):
         last = found[-1] if found else None
-        if last and last.file == one.file and one.start <= last.stop + gap:
+        if last and last.file == one.file and one.start <= last.stop:
             found[-1] = ByteRange(last.file, last.start, max(last.stop, one.stop))
         else:
             found.append(one)
@@ -155,30 +173,3 @@ def in_parts(parts: Parts, start: int, stop: int) -> list[ByteRange]:
 def tokens_from(data: bytes, dtype: np.dtype[np.generic]) -> Tokens:
     """Stored token ids, little-endian, as int64."""
     return np.frombuffer(data, dtype=dtype.newbyteorder("<")).astype(np.int64)
-
-
-def check_span(first: int, stop: int, num_batches: int) -> None:
-    """Our caller's slip, not the release's."""
-    if not 0 <= first <= stop <= num_batches:
-        raise ValueError(f"batches [{first}, {stop}) of {num_batches}")
-
-
-def in_order(batches: Batches, first: int, stop: int) -> Iterator[Tokens]:
-    """Batches [first, stop)."""
-    check_span(first, stop, batches.num_batches)
-    for index in range(first, stop):
-        yield batches.batch(index)
-
-
-def order_witness(batches: Iterable[Tokens]) -> str:
-    """A fingerprint of an order: sha256 over the batches' token ids, one after another, as little-endian uint32.
-
-    Two readers of the same release that agree on it have read the same tokens in the same order; it does not depend on how the
-    tokens are stored. Shapes are no part of it: only the flow of tokens is.
-    """
-    digest = hashlib.sha256()
-    for batch in batches:
-        if batch.size and (batch.min() < 0 or batch.max() > 0xFFFFFFFF):
-            raise BadTokens(f"expected token ids from 0 to {0xFFFFFFFF}, found {batch.min()} to {batch.max()}")
-        digest.update(np.ascontiguousarray(batch, dtype="<u4").tobytes())
-    return digest.hexdigest()

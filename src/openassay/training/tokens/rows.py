@@ -1,21 +1,23 @@
-"""Rows of token ids in JSON lines and Parquet (Amber's chunks), and a hub's data set read as a stream.
+"""Rows of token ids in JSON lines and Parquet (Amber's chunks).
 
-A Parquet file's footer says where each group of rows lies, so that a part is fetched without the rest. JSON lines have no index:
-a prefix is read from the start, until it is whole; `line_ranges` indexes what is here.
+A Parquet file's footer says where each group of rows lies, so that a part can be fetched without the rest. JSON lines have no
+index: `line_ranges` makes one of what is here.
 """
 
 from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from openassay.training.tokens.ranges import BadTokens, ByteRange, Bytes, Tokens, check_span, joined
+from openassay.training.tokens.ranges import BadTokens, Batches, ByteRange, Bytes, Tokens
 
 COLUMN = "token_ids"
 MAX_LINE = 64 << 20
@@ -23,83 +25,57 @@ MAX_TOKEN = 2**32 - 1
 
 
 def checked(row: object, where: str, item_length: int) -> Tokens:
-    """A row's token ids; `BadTokens` when they are not so many whole numbers."""
-    if not isinstance(row, (list, tuple, np.ndarray)):
+    """A row's token ids. `BadTokens` unless they are `item_length` whole numbers from 0 to `MAX_TOKEN`."""
+    if not isinstance(row, list):
         raise BadTokens(f"{where}: expected a list of {item_length} token ids, found {type(row).__name__}")
     if len(row) != item_length:
         raise BadTokens(f"{where}: expected {item_length} token ids, found {len(row)}")
-    if not all(
-        type(token) is int and 0 <= token <= MAX_TOKEN
-        for token in (row.tolist() if isinstance(row, np.ndarray) else row)
-    ):
+    if not all(type(token) is int and 0 <= token <= MAX_TOKEN for token in row):
         raise BadTokens(f"{where}: expected whole numbers from 0 to {MAX_TOKEN}, found others")
     return np.asarray(row, dtype=np.int64)
 
 
-def parse_line(line: bytes, where: str, item_length: int, column: str = COLUMN) -> Tokens:
-    """One JSON line."""
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        raise BadTokens(f"{where}: expected a line of JSON, found what is none") from None
-    if not isinstance(row, dict) or column not in row:
-        raise BadTokens(f"{where}: expected an object with {column}, found none")
-    return checked(row[column], where, item_length)
-
-
-def line_ranges(path: Path, name: str | None = None, most: int | None = None) -> list[ByteRange]:
-    """Where each line lies, without its end; of the first `most` lines only, so that a prefix needs no more than itself."""
+def line_ranges(path: Path, name: str) -> list[ByteRange]:
+    """Where each line of a file lies, without its end."""
     found: list[ByteRange] = []
     at = 0
     with path.open("rb") as file:
-        while most is None or len(found) < most:
-            line = file.readline(MAX_LINE + 1)
-            if not line:
-                break
+        while line := file.readline(MAX_LINE + 1):
             if len(line) > MAX_LINE:
-                raise BadTokens(
-                    f"{name or path.name}: line {len(found) + 1}: expected at most {MAX_LINE} bytes, found more"
-                )
-            found.append(ByteRange(name or path.name, at, at + len(line.rstrip(b"\r\n"))))
+                raise BadTokens(f"{name}: line {len(found) + 1}: expected at most {MAX_LINE} bytes, found more")
+            found.append(ByteRange(name, at, at + len(line.rstrip(b"\r\n"))))
             at += len(line)
     return found
 
 
 @dataclass(frozen=True, kw_only=True)
-class JsonLines:
-    """Batches over JSON lines, in the order of `lines`, or in `order`'s where one is given."""
+class JsonLines(Batches):
+    """Batches over JSON lines, in their order."""
 
     lines: Sequence[ByteRange]
     item_length: int
     batch_size: int
     read: Bytes
     column: str = COLUMN
-    order: Sequence[int] | None = None
 
-    @property
-    def num_batches(self) -> int:
-        """Whole batches."""
-        return len(self.lines if self.order is None else self.order) // self.batch_size
+    def __len__(self) -> int:
+        return len(self.lines)
 
-    def _lines(self, first: int, stop: int) -> list[tuple[int, ByteRange]]:
-        rows = range(first * self.batch_size, stop * self.batch_size)
-        numbers = rows if self.order is None else [self.order[row] for row in rows]
-        return [(number, self.lines[number]) for number in numbers]
+    def places(self, item: int) -> list[ByteRange]:
+        """The line of an item."""
+        return [self.lines[item]]
 
-    def ranges(self, first: int, stop: int) -> list[ByteRange]:
-        """The bytes that batches [first, stop) need."""
-        check_span(first, stop, self.num_batches)
-        return joined(line for _, line in self._lines(first, stop))
-
-    def batch(self, index: int) -> Tokens:
-        """(batch_size, item_length) token ids."""
-        check_span(index, index + 1, self.num_batches)
-        return np.stack(
-            [
-                parse_line(self.read(line), f"{line.file}: line {number + 1}", self.item_length, self.column)
-                for number, line in self._lines(index, index + 1)
-            ]
-        )
+    def row(self, item: int) -> Tokens:
+        """The `item_length` token ids of a line."""
+        line = self.lines[item]
+        where = f"{line.file}: line {item + 1}"
+        try:
+            found = json.loads(self.read(line))
+        except (ValueError, RecursionError):
+            raise BadTokens(f"{where}: expected a line of JSON, found none") from None
+        if not isinstance(found, dict) or self.column not in found:
+            raise BadTokens(f"{where}: expected an object with {self.column}, found none")
+        return checked(found[self.column], where, self.item_length)
 
 
 # Parquet ---------------------------------------------------------------------------------------------------------------
@@ -115,15 +91,23 @@ class RowGroup:
     column: ByteRange
 
 
-def row_groups(path: Path, name: str | None = None, column: str = COLUMN) -> list[RowGroup]:
-    """What the footer says: the file may be sparse, with the footer alone in its place."""
-    import pyarrow  # noqa: PLC0415 - a large library, for this form only
-    import pyarrow.parquet as pq  # noqa: PLC0415 - a large library, for this form only
+@contextmanager
+def _pyarrow(where: str) -> Iterator[Any]:
+    """pyarrow.parquet, a large library for this form only; what it raises within, as `BadTokens`."""
+    import pyarrow  # noqa: PLC0415
+    import pyarrow.parquet  # noqa: PLC0415
 
-    name = name or path.name
     try:
-        footer = pq.read_metadata(path)
-        found = []
+        yield pyarrow.parquet
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise BadTokens(f"{where}: {str(error).splitlines()[0][:120]}") from None
+
+
+def row_groups(path: Path, name: str, column: str = COLUMN) -> list[RowGroup]:
+    """The groups of rows that the footer names. The file may be sparse, with the footer alone in its place."""
+    found = []
+    with _pyarrow(f"{name}: expected a Parquet file, found none") as parquet:
+        footer = parquet.read_metadata(path)
         for number in range(footer.num_row_groups):
             group = footer.row_group(number)
             chunks = [group.column(at) for at in range(group.num_columns)]
@@ -135,15 +119,11 @@ def row_groups(path: Path, name: str | None = None, column: str = COLUMN) -> lis
                 start = min(start, chunk.dictionary_page_offset)
             span = ByteRange(name, start, start + chunk.total_compressed_size)
             found.append(RowGroup(file=name, number=number, rows=group.num_rows, column=span))
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise BadTokens(
-            f"{name}: expected a Parquet file, found what is none: {str(error).splitlines()[0][:120]}"
-        ) from None
     return found
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parquet:
+class Parquet(Batches):
     """Batches over the rows of Parquet files, in the files' order. `paths` may be sparse: only the asked ranges are read."""
 
     groups: Sequence[RowGroup]
@@ -151,62 +131,28 @@ class Parquet:
     item_length: int
     batch_size: int
     column: str = COLUMN
-    _ends: list[int] = field(init=False, repr=False)
+    _ends: list[int] = field(init=False, repr=False, default_factory=list)
+    """Rows up to the end of each group."""
     _held: dict[int, Any] = field(init=False, repr=False, default_factory=dict)
-    """The last group that was read, by its place: groups are large, and asked for row by row."""
+    """The token column of the last group that was read, by its place: groups are large, and asked for row by row."""
 
     def __post_init__(self) -> None:
-        ends, total = [], 0
-        for group in self.groups:
-            total += group.rows
-            ends.append(total)
-        object.__setattr__(self, "_ends", ends)
+        self._ends.extend(accumulate(group.rows for group in self.groups))
 
-    @property
-    def num_batches(self) -> int:
-        """Whole batches."""
-        return (self._ends[-1] if self._ends else 0) // self.batch_size
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
 
-    def _groups(self, first: int, stop: int) -> range:
-        if first == stop:
-            return range(0)
-        return range(
-            bisect_right(self._ends, first * self.batch_size), bisect_right(self._ends, stop * self.batch_size - 1) + 1
-        )
+    def places(self, item: int) -> list[ByteRange]:
+        """The whole group of an item's row, since its rows are compressed together."""
+        return [self.groups[bisect_right(self._ends, item)].column]
 
-    def ranges(self, first: int, stop: int) -> list[ByteRange]:
-        """The bytes that batches [first, stop) need: whole groups of rows, for they are compressed together."""
-        check_span(first, stop, self.num_batches)
-        return joined(self.groups[at].column for at in self._groups(first, stop))
-
-    def batch(self, index: int) -> Tokens:
-        """(batch_size, item_length) token ids."""
-        check_span(index, index + 1, self.num_batches)
-        wanted = range(index * self.batch_size, (index + 1) * self.batch_size)
-        rows: list[Tokens] = []
-        for at in self._groups(index, index + 1):
-            group, before = self.groups[at], self._ends[at - 1] if at else 0
-            low, high = max(wanted.start - before, 0), min(wanted.stop - before, group.rows)
-            rows.extend(
-                checked(value, f"{group.file}: row {before + low + number}", self.item_length)
-                for number, value in enumerate(self._read(at).slice(low, high - low).to_pylist())
-            )
-        return np.stack(rows)
-
-    def _read(self, at: int) -> Any:
-        """The token column of a group."""
-        import pyarrow  # noqa: PLC0415 - a large library, for this form only
-        import pyarrow.parquet as pq  # noqa: PLC0415 - a large library, for this form only
-
+    def row(self, item: int) -> Tokens:
+        """The `item_length` token ids of a row."""
+        at = bisect_right(self._ends, item)
+        group, number = self.groups[at], item - (self._ends[at - 1] if at else 0)
         if at not in self._held:
-            group = self.groups[at]
-            try:
-                table = pq.ParquetFile(self.paths[group.file]).read_row_group(group.number, columns=[self.column])
-            except (pyarrow.ArrowException, OSError, ValueError) as error:
-                raise BadTokens(f"{group.file}: row group {group.number}: {str(error).splitlines()[0][:120]}") from None
+            with _pyarrow(f"{group.file}: row group {group.number}") as parquet:
+                table = parquet.ParquetFile(self.paths[group.file]).read_row_group(group.number, columns=[self.column])
             self._held.clear()
             self._held[at] = table.column(self.column)
-        return self._held[at]
-
-
-# A hub's data set as a stream ------------------------------------------------------------------------------------------
+        return checked(self._held[at][number].as_py(), f"{group.file}: row {item}", self.item_length)
