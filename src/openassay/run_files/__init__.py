@@ -49,7 +49,7 @@ def _one_run_a_file(files: Sequence[tuple[str, Path]], asked: Options, *, each_f
     """The runs of several files, which must hold one each and agree in what they measure; and the first file."""
     patterns = [condition.removeprefix("file=") for condition in asked.where if condition.startswith("file=")]
     names = [name for name, _ in files if all(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
-    for word in {*asked.drop_rows, *asked.diverged} - set(names):
+    for word in sorted({*asked.drop_rows, *asked.diverged} - set(names)):
         refuse(f"no file is called {word!r}; they are {shown(names)}")
     kept = [(name, path) for name, path in files if name in names and name not in asked.drop_rows]
     if len(splits := {name.rsplit("/", 1)[-1] for name, _ in kept} & _SPLITS) > 1:

@@ -208,7 +208,7 @@ def _dropped(table: Table, asked: Options, notes: list[str], place: int) -> Tabl
         return table
     labels = [_labels(table, row, place) for row in table.rows]
     words = {word.casefold() for word in asked.drop_rows}
-    for word in words - set().union(*labels):
+    for word in sorted(words - set().union(*labels)):
         table.refuse(f"--drop-rows {word}: no row has it")
     kept = [i for i, label in enumerate(labels) if not label & words]
     notes.append(f"{len(labels) - len(kept)} row(s) left out as asked: {shown(asked.drop_rows)}")
