@@ -1,6 +1,6 @@
-"""What can be studied and modified of a release? Two axes beside the verdict, never averaged into it.
+"""Two axes beside the verdict, never averaged into it: what can be studied of a release, and what modified.
 
-Study: could everything be fetched, found, prepared and matched? Modify: does a changed recipe change the result as predicted?
+Study: what could be fetched, found, prepared and matched. Modify: whether a changed recipe changes the result as predicted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NEEDED = ("datasets", "data_preprocessing_code", "training_code", "recipe", "par
 
 
 def study(fetched: FetchRecord, inspected: InspectRecord, prepared: PrepareRecord) -> tuple[StudyCheck, ...]:
-    """What could be fetched, found, prepared and matched? Unknown where nobody has looked."""
+    """What could be fetched, found, prepared and matched; unknown where nobody has looked."""
     missing = [artifact.name for artifact in fetched.artifacts if not artifact.fetched]
     checks = [_check("artifacts are there", bool(missing), bool(fetched.artifacts), ", ".join(missing))]
     for name in NEEDED:
@@ -49,7 +49,7 @@ def probe(
     *, arm: str, of: str, metric: str, expects: Literal["lower", "higher"], changed: tuple[float | None, ...],
     faithful: tuple[float | None, ...], alpha: float,
 ) -> ProbeOutcome:  # fmt: skip
-    """Does a changed recipe change the metric as predicted? A one-sided paired t-test over the seeds that both were run on."""
+    """Whether a changed recipe changes the metric as predicted: a one-sided paired t-test over the seeds of both."""
     pairs = [a - b for a, b in zip(changed, faithful, strict=False) if a is not None and b is not None]
     sign = 1 if expects == "higher" else -1
     outcome: Literal["as predicted", "opposite", "not shown"] = "not shown"

@@ -1,4 +1,4 @@
-"""Is a licence open? SPDX expressions, told by published lists; for terms that are not, which clause refuses which freedom.
+"""Whether a licence is open: SPDX expressions, told by published lists; for terms that are not, the clauses that refuse.
 
 The lists are facts of others (`licences.json` says whose, and when): nothing here judges a text. What stands on no list is
 `unknown`, never open.
@@ -47,9 +47,9 @@ class LicenceTerms:
     text: str | None
     """As stated; none for no licence."""
     osi: Answer
-    """Is it approved by the Open Source Initiative?"""
+    """Whether the Open Source Initiative has approved it."""
     open: Answer
-    """Is it on any list of open licences: OSI, FSF, open data and documents, open models?"""
+    """Whether it is on any list of open licences: OSI, FSF, open data and documents, open models."""
     fits: tuple[Content, ...]
     """Kinds of content that the Model Openness Tool calls it type-appropriate for."""
     clauses: tuple[Clause, ...]
@@ -123,7 +123,7 @@ def some(answers: list[Answer]) -> Answer:
 
 
 def terms_of(text: str | None, *, exact: bool = False) -> LicenceTerms:
-    """What do the lists say of this licence? `exact`: as in the Model Openness Tool, only SPDX's own spelling counts."""
+    """What the lists say of a licence. `exact`: as in the Model Openness Tool, only SPDX's own spelling counts."""
     plain = (text or "").strip()
     if plain.lower() in _NONE:
         return _terms(None, "fails", "fails", reason="no licence: nothing is permitted beyond what the law permits")

@@ -1,4 +1,4 @@
-"""Figures that stand beside a verdict and never decide it: how plausible is the published value, given the reruns?
+"""Figures that stand beside a verdict and never decide it: how plausible the published value is, given the reruns.
 
 `d` is the reruns' mean minus the published value, `variance` the seed variance on `df` degrees of freedom, `n` the reruns.
 """

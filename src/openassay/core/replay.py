@@ -1,4 +1,4 @@
-"""Does a replay of a training's first updates follow the published one? Statistics of paired trainings, and their verdict.
+"""Statistics of paired trainings, and their verdict: whether a replay of a training's first updates follows the published one.
 
 A replay has the release's first weights, data and order, so nothing is left to chance but the rounding of the arithmetic. How
 much that is, the auditor's machine shows: *replicas* of the replay that differ from it in numerics only (rows of a batch
@@ -45,7 +45,7 @@ FEWEST_REPLICAS = 3
 
 
 class Standing(StrEnum):
-    """How does a replay stand to the release?"""
+    """How a replay stands to the release."""
 
     MATCHES = "MATCHES"
     DIFFERS = "DIFFERS"
@@ -179,7 +179,7 @@ def largest_in_floors(values: Statistics, floor: Statistics) -> tuple[float, tup
 
 
 def has_evidence(key: tuple[Statistic, int], floor: Statistics) -> bool:
-    """Does a statistic say anything at this horizon? Not where the floor is of the size of the first updates themselves."""
+    """Whether a statistic says anything at this horizon: not where the floor is of the size of the first updates themselves."""
     statistic, horizon = key
     if statistic == "loss_rms":
         return math.isfinite(floor[key])

@@ -655,10 +655,10 @@ def score(stopped: Stopped, batch: Batch) -> tuple[Floats, Floats, Floats]:
     margin it is 1/2 at most. For one-sided claims only the shortfall counts.
     """
     asked = asked_interval(stopped, batch)
-    theta = np.full((len(batch.margin), len(_NODES)), np.nan)
+    theta = np.full((len(batch.margin), len(NODES)), np.nan)
     known = np.flatnonzero(stopped.known)
     dfs, which = np.unique(stopped.df[known], return_inverse=True)
-    quantiles = scipy.special.stdtrit(dfs[:, None], _NODES)[which]
+    quantiles = scipy.special.stdtrit(dfs[:, None], NODES)[which]
     theta[known] = stopped.estimate[known, None] + asked.se[known, None] * quantiles
     value = credit_of(theta, batch.margin[:, None], batch.direction[:, None]).mean(axis=1)
     least = np.minimum(*(credit_of(end, batch.margin, batch.direction) for end in (asked.low, asked.high)))
@@ -673,7 +673,8 @@ def score(stopped: Stopped, batch: Batch) -> tuple[Floats, Floats, Floats]:
     return np.where(diverged, 0.0, value), np.where(diverged, 0.0, least), np.where(diverged, 0.5, most)
 
 
-_NODES = (np.arange(100) + 0.5) / 100
+NODES = (np.arange(100) + 0.5) / 100
+"""Quantiles at which a score averages its credit."""
 
 
 def credit_of(theta: Floats, margin: ArrayLike, direction: ArrayLike) -> Floats:

@@ -28,7 +28,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Citation:
-    """Where does a published fact stand? In a file of a fetched artifact, or at an address."""
+    """Where a published fact stands: in a file of a fetched artifact, or at an address."""
 
     quote: str | None = None
     """The words or the table row, as published."""
@@ -115,7 +115,7 @@ class Gap:
 
 @dataclass(frozen=True, kw_only=True)
 class MofResult:
-    """Which class of the Model Openness Framework does a release reach?"""
+    """The class of the Model Openness Framework that a release reaches."""
 
     mof_class: Literal[0, 1, 2, 3]
     """1 open science, 2 open tooling, 3 open model, 0 none: what is certain. What is unknown counts as missing."""
@@ -151,7 +151,7 @@ class OsaidResult:
 
 @dataclass(frozen=True, kw_only=True)
 class FreedomResult:
-    """Can everybody exercise one of the four freedoms?"""
+    """Whether everybody can exercise one of the four freedoms."""
 
     freedom: Freedom
     outcome: Answer
@@ -161,7 +161,7 @@ class FreedomResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Openness:
-    """How open is a release: by the Open Source AI Definition, freedom by freedom, and by the Model Openness Framework?"""
+    """How open a release is: by the Open Source AI Definition, freedom by freedom, and by the Model Openness Framework."""
 
     osaid: OsaidResult
     """Edition 1.0."""
@@ -256,13 +256,13 @@ class Family:
 
 @dataclass(frozen=True, kw_only=True)
 class SuccessRule:
-    """When does a training count as a success? For claims on the share of trainings that succeed."""
+    """When a training counts as a success, for claims on the share of trainings that succeed."""
 
     at_least: float | None = None
     at_most: float | None = None
 
     def holds(self, value: float | None) -> bool:
-        """Is this a success? A rerun without a finite value is none."""
+        """Whether a value is a success; a rerun without a finite value is none."""
         if value is None or (self.at_least is not None and value < self.at_least):
             return False
         return self.at_most is None or value <= self.at_most
@@ -286,7 +286,7 @@ class CurveScatter:
 
 @dataclass(frozen=True, kw_only=True)
 class Tolerance:
-    """How far may the reruns' mean lie from the published value, declared before anything runs?"""
+    """How far the reruns' mean may lie from the published value, declared before anything runs."""
 
     margin: float
     """In the claim's unit, > 0. The claim is reproduced when the difference is shown to lie within +- margin."""
@@ -319,7 +319,7 @@ class Claim:
     divergence_rate: float = 0.0
     """Share of trainings that the release says diverge."""
     deterministic: bool = False
-    """Is the recipe declared to give the same value every time? Then two equal reruns decide; unequal ones are a finding."""
+    """The recipe is declared to give the same value every time: two equal reruns decide, unequal ones are a finding."""
     resolution: float = 0.0
     """The smallest step that the metric can take (1/num_examples for an accuracy). The noise is never taken as less."""
     bounds: tuple[float | None, float | None] = (None, None)
@@ -330,8 +330,8 @@ class Claim:
     weight: float = 1.0
     """In the release's score, relative to its other claims; > 0."""
     paired: bool = False
-    """Does rerun i have the seed, the initial weights and the data order of published training i? Then the differences are
-    judged, seed by seed; it needs `published.values` and `published.seeds`."""
+    """Rerun i has the seed, the initial weights and the data order of published training i: the differences are judged, seed by
+    seed. It needs `published.values` and `published.seeds`."""
     success: SuccessRule | None = None
     """The claim is on the share of trainings that succeed, `published.value` of `num_runs`: an exact test, for a metric that
     falls in two groups or takes few values."""
@@ -390,7 +390,7 @@ class Artifact:
 
 @dataclass(frozen=True, kw_only=True)
 class FetchRecord:
-    """`fetch/record.json`: can what was published be had, and is it what was pinned?"""
+    """`fetch/record.json`: whether what was published can be had, and is what was pinned."""
 
     artifacts: tuple[Artifact, ...]
     findings: tuple[Finding, ...]
@@ -482,7 +482,7 @@ class CheckAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class InspectRecord:
-    """`inspect/record.json`: which components are there, under which terms, and do the published facts agree with each other?"""
+    """`inspect/record.json`: the components that are there, their terms, and whether the published facts agree."""
 
     components: tuple[ComponentFound, ...]
     detected: tuple[ComponentDetected, ...]
@@ -518,7 +518,7 @@ class CheckFound:
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareRecord:
-    """`prepare/record.json`: does the published data preparation run, and does it give the published data?"""
+    """`prepare/record.json`: whether the published data preparation runs, and gives the published data."""
 
     status: Literal["done", "failed", "none"]
     reason: str
@@ -534,7 +534,7 @@ class PrepareRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateRecord:
-    """`evaluate/record.json`: what does the released model score under our evaluator?"""
+    """`evaluate/record.json`: what the released model scores under our evaluator."""
 
     status: Literal["done", "failed", "none"]
     reason: str
@@ -560,7 +560,7 @@ class Measurement:
 
 
 class RerunStatus(StrEnum):
-    """How did a rerun end?"""
+    """How a rerun ended."""
 
     FINISHED = "finished"
     DIVERGED = "diverged"
@@ -619,7 +619,7 @@ class ReplayStatistic:
 
 @dataclass(frozen=True, kw_only=True)
 class Exercise:
-    """Would a replay have noticed another value of one field of the recipe?"""
+    """Whether a replay would have noticed another value of one field of the recipe."""
 
     field: str
     change: str
@@ -639,7 +639,7 @@ class Exercise:
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayRecord:
-    """`replay.json` beside a rerun: do published checkpoints follow from an earlier one by the published recipe?"""
+    """`replay.json` beside a rerun: whether published checkpoints follow from an earlier one by the published recipe."""
 
     standing: Literal["MATCHES", "DIFFERS", "INCONCLUSIVE"]
     reasons: tuple[str, ...]
@@ -684,7 +684,7 @@ class CheckpointOddity:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointsRecord:
-    """`checkpoints.json` beside a rerun: what do the published checkpoints say by themselves, without any training?"""
+    """`checkpoints.json` beside a rerun: what the published checkpoints say by themselves, without any training."""
 
     looks: tuple[CheckpointLook, ...]
     oddities: tuple[CheckpointOddity, ...]
@@ -707,7 +707,7 @@ class PlannedRuns:
     most: int
     """The profile's largest N, or the target's."""
     expensive: bool
-    """Does one take so long that an audit without prospects stops before its planned end?"""
+    """Whether one takes so long that an audit without prospects stops before its planned end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -733,7 +733,7 @@ class RerunsRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class ControlOutcome:
-    """Was a deliberately broken recipe caught? If not, the audit's test has no power."""
+    """Whether a deliberately broken recipe was caught. If not, the audit's test has no power."""
 
     arm: str
     of: str
@@ -741,9 +741,9 @@ class ControlOutcome:
     runs: tuple[float | None, ...]
     outcome: Outcome
     caught: bool
-    """Is it shown not to reproduce the claim?"""
+    """It is shown not to reproduce the claim."""
     differs_from_faithful: bool
-    """Is it shown to differ from the faithful reruns? If not, whatever broke the control may have broken them too."""
+    """It is shown to differ from the faithful reruns; if not, what broke the control may have broken them too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -769,7 +769,7 @@ class QuestionAnswer:
     interval: tuple[float, float]
     """Of the difference, in the claim's unit; each end errs with at most `alpha`, over all looks together."""
     standing: Literal["within", "outside", "open"]
-    """Is the difference shown to lie within the tolerance, or outside?"""
+    """Whether the difference is shown to lie within the tolerance, or outside."""
 
 
 Why = Literal[
@@ -852,7 +852,7 @@ class Verdict:
 
 
 class CurveOutcome(StrEnum):
-    """What can be said of a curve?"""
+    """What can be said of a curve."""
 
     AGREES = "AGREES"
     """Every point is shown to lie within its margin."""
@@ -907,7 +907,7 @@ class StudyCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeOutcome:
-    """Did a changed recipe change the result as predicted?"""
+    """Whether a changed recipe changed the result as predicted."""
 
     arm: str
     of: str
@@ -923,7 +923,7 @@ class ProbeOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """How well does the release reproduce? Never to be quoted without its coverage."""
+    """How well the release reproduces. Never to be quoted without its coverage."""
 
     value: float | None
     """0 to 1; 0.5 is a difference as large as the tolerance. Null when nothing was tested."""
@@ -936,7 +936,7 @@ class Score:
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Who ran what, where and when?"""
+    """Who ran what, where and when."""
 
     openassay: str
     git_commit: str | None
@@ -970,13 +970,13 @@ class ReleaseVerdict:
     claims: tuple[Verdict, ...]
     controls: tuple[ControlOutcome, ...]
     curves: tuple[CurveVerdict, ...]
-    """Secondary claims: do the reruns follow the published curves?"""
+    """Secondary claims: whether the reruns follow the published curves."""
     openness: Openness
     """By the Open Source AI Definition and the Model Openness Framework, from what is declared and found."""
     study: tuple[StudyCheck, ...]
-    """What could be fetched, found, prepared and matched?"""
+    """What could be fetched, found, prepared and matched."""
     modify: tuple[ProbeOutcome, ...]
-    """Does a changed recipe change the result as predicted?"""
+    """Whether a changed recipe changes the result as predicted."""
     findings: tuple[Finding, ...]
     provenance: Provenance
 
