@@ -90,11 +90,8 @@ class Reference:
             raise ValueError("with values, sd and n follow from them")
         if self.sd_is == "over_units" and (self.sd is None or self.units < 2):
             raise ValueError("sd_is over_units needs sd, and units of 2 or more")
-        if (
-            self.sd is not None
-            and (self.n or 1) < 2
-            and self.sd_is in {"sd", "standard_error", "confidence_interval_95"}
-        ):
+        over_trainings = self.sd_is in {"sd", "standard_error", "confidence_interval_95"}
+        if self.sd is not None and (self.n or 1) < 2 and over_trainings:
             raise ValueError("sd needs n of 2 or more: a spread over trainings")
         if self.best_of not in {None, 1} and self.better is None:
             raise ValueError("best_of needs better: higher or lower")
@@ -230,14 +227,12 @@ def judge(scenarios: list[Scenario], *, look_often: bool = False) -> list[dict[s
             answer["reason"] = f"{runs_used - num_values} of {runs_used} runs diverged, more than chance allows"
             continue
         if stop is Stop.EQUAL:
-            answer["why"] = "equal_runs"
-            answer["reason"] = (
-                "equal runs: nothing says how large the seed noise is; declare the recipe deterministic if it is"
-            )
+            known_noise = "nothing says how large the seed noise is; declare the recipe deterministic if it is"
+            answer |= {"why": "equal_runs", "reason": f"equal runs: {known_noise}"}
             continue
         if not has_interval:
-            answer["why"], answer["more_runs_needed"] = "more_runs", 2 - num_values
-            answer["reason"] = "fewer than two runs gave a value"
+            few = "fewer than two runs gave a value"
+            answer |= {"why": "more_runs", "reason": few, "more_runs_needed": 2 - num_values}
             continue
         seen = Seen(
             stop=stop, estimand=claim.estimand, margin=claim.tolerance, direction=SIDES[claim.direction], difference=d,
@@ -260,8 +255,7 @@ def judge(scenarios: list[Scenario], *, look_often: bool = False) -> list[dict[s
         elif stop is Stop.OUTSIDE:
             answer["reason"] = reasons.not_reproduced(seen)
         else:
-            found = reasons.still_open(seen)
-            answer |= {"why": found.why, "reason": found.reason, "more_runs_needed": found.more_runs_needed}
+            answer |= reasons.still_open(seen)._asdict()
     return answers
 
 

@@ -22,6 +22,7 @@ from openassay.core.sequential import (
     Stopped,
     Terms,
     are_equal,
+    shortfall,
     to_batch,
 )
 from openassay.core.types import (
@@ -338,7 +339,7 @@ class Evidence:
         if interval.se[0] == 0:
             return 0.0 if (self.answer("recipe") or self.answers[0]).standing == "outside" else 1.0
         se = (float(interval.high[0] - interval.low[0]) / 2 - printed) / float(interval.critical[0])
-        beyond = ({0: abs(d), 1: -d, -1: d}[direction] - printed - margin) / se
+        beyond = (shortfall(d, direction) - printed - margin) / se
         v, d0 = float(batch.v[0]), float(batch.prior_df[0])
         found = boundary(int(batch.max_runs[0]), v, d0, float(batch.alpha_outside[0])).p_value(n, beyond)
         far = 0.0 if direction else float(scipy.special.stdtr(df, -(abs(d) + margin) / se))

@@ -26,7 +26,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from openassay.core.types import LARGEST, Outcome, ReplayStatistic
+from openassay.core.types import LARGEST, ReplayStatistic
 
 Floats = NDArray[np.float64]
 Array = NDArray[np.generic]
@@ -59,15 +59,6 @@ class ReplayVerdict:
     standing: Standing
     reasons: tuple[str, ...]
     statistics: tuple[ReplayStatistic, ...]
-
-    @property
-    def outcome(self) -> Outcome:
-        """The verdict on the claim "these checkpoints follow from step 0 by the published recipe", and on nothing more."""
-        return {
-            Standing.MATCHES: Outcome.REPRODUCED,
-            Standing.DIFFERS: Outcome.NOT_REPRODUCED,
-            Standing.INCONCLUSIVE: Outcome.INCONCLUSIVE,
-        }[self.standing]
 
 
 def finite(value: float) -> float:
@@ -206,8 +197,7 @@ def judge_replay(
             statistic=key[0], horizon=key[1], value=finite(values[key]), floor=finite(floor[key]), limit=LIMITS[key[0]],
             in_floors=finite(in_floors(values[key], floor[key], LIMITS[key[0]])), used=has_evidence(key, floor),
         )
-        for key in sorted(values, key=lambda key: (key[1], key[0]))
-        if key in floor
+        for key in sorted(values, key=lambda key: (key[1], key[0])) if key in floor
     )  # fmt: skip
     used = [one for one in judged if one.used]
     reasons: list[str] = []
@@ -220,15 +210,11 @@ def judge_replay(
     elif not used:
         reasons.append("at no horizon can the release be told from rounding: the floor is too high")
     elif differing:
-        differing.sort(key=lambda one: -one.in_floors)
-        reasons += [_say(one) for one in differing]
-        assumed = tuple(assumed)
-        if assumed:
-            reasons.insert(
-                0, f"the replay differs, but the release does not state {', '.join(assumed)}: it may be our guess"
-            )
+        if guessed := ", ".join(assumed):
+            reasons.append(f"the replay differs, but the release does not state {guessed}: it may be our guess")
         else:
             standing = Standing.DIFFERS
+        reasons += [_say(one) for one in sorted(differing, key=lambda one: -one.in_floors)]
     elif above:
         reasons.append("more than this machine's rounding, less than what other hardware's arithmetic may give:")
         reasons += [_say(one) for one in above]
@@ -240,15 +226,12 @@ def judge_replay(
         standing = Standing.MATCHES
         closest = max(used, key=lambda one: one.value / one.floor if one.floor else 0.0)
         reasons.append(f"nothing is beyond {FACTOR:g} floors; the largest: {_say(closest)}")
-    skipped = sorted({one.horizon for one in judged if not one.used})
-    if skipped:
-        steps = ", ".join(map(str, skipped))
+    if steps := ", ".join(map(str, sorted({one.horizon for one in judged if not one.used}))):
         reasons.append(f"weights at step {steps} say nothing: what storage and numerics do is as large as the updates")
     return ReplayVerdict(standing=standing, reasons=tuple(reasons), statistics=judged)
 
 
 def _say(one: ReplayStatistic) -> str:
     times = f", {one.value / one.floor:.3g} floors" if one.floor > 0 else ""
-    return (
-        f"{one.statistic} at step {one.horizon} is {one.value:.3g}{times} (floor {one.floor:.2g}, limit {one.limit:g})"
-    )
+    beside = f"(floor {one.floor:.2g}, limit {one.limit:g})"
+    return f"{one.statistic} at step {one.horizon} is {one.value:.3g}{times} {beside}"

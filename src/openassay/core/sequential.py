@@ -103,6 +103,11 @@ def are_equal(least: ArrayLike, most: ArrayLike, margin: ArrayLike) -> Bools:
     return np.asarray(most - least <= np.minimum(SAME * np.maximum(largest, margin), margin / 1000))
 
 
+def shortfall(difference: float, direction: int) -> float:
+    """How far a difference lies on the side that speaks against a claim of this direction; on either side of a two-sided one."""
+    return {0: abs(difference), 1: -difference, -1: difference}[direction]
+
+
 def family_prior_df(df: float) -> float:
     """Degrees of freedom for which a family's seed noise counts that was measured on `df`."""
     return min(df, PRIOR_DF if df >= MANY_DF else PRIOR_DF_FEW)

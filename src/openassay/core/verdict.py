@@ -118,8 +118,7 @@ def within_tolerance(evidence: Evidence) -> Decision | None:
 
 def still_open(evidence: Evidence) -> Decision:
     """Neither is shown; the printed number may be shown not to be reached."""
-    found = reasons.still_open(evidence.seen)
-    return _open(found.why, found.reason, found.more_runs_needed)
+    return _open(*reasons.still_open(evidence.seen))
 
 
 Rule = Callable[[Evidence], Decision | None]
