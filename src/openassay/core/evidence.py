@@ -12,19 +12,7 @@ import scipy
 from openassay.core import plausibility, sequential, shares
 from openassay.core.boundaries import boundary
 from openassay.core.reasons import Seen
-from openassay.core.sequential import (
-    BEST_OF_ALPHA,
-    DIVERGENCE_RATE,
-    SCORE_HIGH_ALPHA,
-    SIDES,
-    Batch,
-    Stop,
-    Stopped,
-    Terms,
-    are_equal,
-    shortfall,
-    to_batch,
-)
+from openassay.core.sequential import SIDES, Batch, Stop, Stopped, Terms
 from openassay.core.types import (
     LARGEST,
     Claim,
@@ -184,7 +172,7 @@ class Evidence:
         at_end = first is not None and any(same((first, end), self.claim.tolerance.margin) for end in ends)
         # Equal reruns are no sign of a lost seed where the metric has reached its end; but a few of them show little.
         asked = terms_of(self.claim, self.design, at_end_of_range=at_end and self.claim.resolution > 0)
-        return to_batch([asked] * len(prefixes), prefixes)
+        return sequential.to_batch([asked] * len(prefixes), prefixes)
 
     @functools.cached_property
     def share(self) -> shares.ShareTerms:
@@ -291,7 +279,7 @@ class Evidence:
             return None
         nodes = self.difference + self._of_share.se_of(self.estimand) * scipy.special.ndtri(sequential.NODES)
         value = float(sequential.credit_of(nodes, margin, direction).mean())
-        wide = self._of_share.interval(self.share, self.estimand, self.design.alpha * SCORE_HIGH_ALPHA)
+        wide = self._of_share.interval(self.share, self.estimand, self.design.alpha * sequential.SCORE_HIGH_ALPHA)
         least = float(sequential.credit_of(np.array(self.interval), margin, direction).min())
         most = float(sequential.credit_of(np.array(wide), margin, direction).max())
         most = 1.0 if wide[0] <= 0 <= wide[1] else most
@@ -339,11 +327,11 @@ class Evidence:
         if interval.se[0] == 0:
             return 0.0 if (self.answer("recipe") or self.answers[0]).standing == "outside" else 1.0
         se = (float(interval.high[0] - interval.low[0]) / 2 - printed) / float(interval.critical[0])
-        beyond = (shortfall(d, direction) - printed - margin) / se
+        beyond = (sequential.shortfall(d, direction) - printed - margin) / se
         v, d0 = float(batch.v[0]), float(batch.prior_df[0])
         found = boundary(int(batch.max_runs[0]), v, d0, float(batch.alpha_outside[0])).p_value(n, beyond)
         far = 0.0 if direction else float(scipy.special.stdtr(df, -(abs(d) + margin) / se))
-        share = BEST_OF_ALPHA if self.claim.published.best_of > 1 else 1.0
+        share = sequential.BEST_OF_ALPHA if self.claim.published.best_of > 1 else 1.0
         return min(1.0, (found + far) / share)
 
     def looks(self) -> tuple[Look, ...]:
@@ -379,12 +367,12 @@ def _number(value: np.float64) -> float | None:
 
 def p_of_lost(lost: int, n: int, declared_rate: float = 0.0) -> float:
     """P(at least `lost` of `n` reruns give no value) for a recipe that diverges one time in ten, or as often as declared."""
-    return float(sequential.at_least(lost, n, max(DIVERGENCE_RATE, declared_rate)))
+    return float(sequential.at_least(lost, n, max(sequential.DIVERGENCE_RATE, declared_rate)))
 
 
 def same(values: tuple[float, ...], margin: float) -> bool:
     """Whether these values are equal, but for the arithmetic's own error."""
-    return bool(are_equal(min(values), max(values), margin))
+    return bool(sequential.are_equal(min(values), max(values), margin))
 
 
 def values_of(runs: tuple[Rerun, ...], metric: str) -> tuple[float | None, ...]:

@@ -60,12 +60,6 @@ class LicenceTerms:
 
 
 @dataclass(frozen=True)
-class _Custom:
-    match: re.Pattern[str]
-    clauses: tuple[Clause, ...]
-
-
-@dataclass(frozen=True)
 class _Lists:
     osi: frozenset[str]
     open: frozenset[str]
@@ -74,7 +68,8 @@ class _Lists:
     """Lower case to the identifier as SPDX writes it."""
     exceptions: frozenset[str]
     fits: dict[str, tuple[Content, ...]]
-    custom: tuple[_Custom, ...]
+    custom: tuple[tuple[re.Pattern[str], tuple[Clause, ...]], ...]
+    """What matches a text in small letters, and the clauses of such terms that refuse a freedom."""
 
 
 @cache
@@ -84,22 +79,17 @@ def _lists() -> _Lists:
     is_open = approved.union(data["fsf_libre"], data["open_data"], data["open_model"])
     known = is_open.union(data["known_not_open"])
     fits = {name: tuple(kind for kind in KINDS if name in data["type_appropriate"][kind]) for name in known}
-    custom = tuple(
-        _Custom(
-            re.compile(entry["match"]),
-            tuple(
-                Clause(
-                    clause=clause["clause"], effect=clause["effect"], hinders=tuple(clause["hinders"]),
-                    source=entry["source"] + ("" if entry["read"] == "yes" else f" (text read: {entry['read']})"),
-                )
-                for clause in entry["clauses"]
-            ),
+    custom = []
+    for entry in data["custom"]:
+        source = entry["source"] + ("" if entry["read"] == "yes" else f" (text read: {entry['read']})")
+        clauses = (
+            Clause(clause=of["clause"], effect=of["effect"], hinders=tuple(of["hinders"]), source=source)
+            for of in entry["clauses"]
         )
-        for entry in data["custom"]
-    )  # fmt: skip
+        custom.append((re.compile(entry["match"]), tuple(clauses)))
     return _Lists(
         osi=approved, open=is_open, known=known, spelling={name.lower(): name for name in known},
-        exceptions=frozenset(name.lower() for name in data["exceptions"]), fits=fits, custom=custom,
+        exceptions=frozenset(name.lower() for name in data["exceptions"]), fits=fits, custom=tuple(custom),
     )  # fmt: skip
 
 
@@ -151,7 +141,7 @@ def terms_of(text: str | None, *, exact: bool = False) -> LicenceTerms:
 
 def _unlisted(text: str, reason: str) -> LicenceTerms:
     """LicenceTerms that SPDX does not list: refused where we know a clause that refuses, else unknown."""
-    clauses = tuple(c for custom in _lists().custom if custom.match.search(text.lower()) for c in custom.clauses)
+    clauses = tuple(c for match, of in _lists().custom if match.search(text.lower()) for c in of)
     if not clauses:
         return LicenceTerms(text, "unknown", "unknown", reason=reason)
     named = "; ".join(f"{clause.clause}: {clause.effect}" for clause in clauses)

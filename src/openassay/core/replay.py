@@ -79,13 +79,11 @@ def round_to(values: ArrayLike, stored: Stored) -> NDArray[np.float32]:
     values = np.asarray(values, dtype=np.float32)
     if stored == "fp16":
         with np.errstate(over="ignore"):
-            half: NDArray[np.float32] = values.astype(np.float16).astype(np.float32)
-        return half
+            return np.asarray(values.astype(np.float16).astype(np.float32))
     if stored == "bf16":
         bits = values.view(np.uint32)
         rounded = ((bits + (0x7FFF + ((bits >> 16) & 1))) & np.uint32(0xFFFF0000)).astype(np.uint32)
-        kept: NDArray[np.float32] = np.where(np.isfinite(values), rounded.view(np.float32), values)
-        return kept
+        return np.where(np.isfinite(values), rounded.view(np.float32), values)
     return values
 
 
@@ -93,14 +91,11 @@ def spacing(values: ArrayLike, stored: Stored) -> NDArray[np.float32]:
     """Distance to the next number that a file of that precision can hold."""
     values = np.abs(np.asarray(values, dtype=np.float32))
     if stored == "fp16":
-        half: NDArray[np.float32] = np.spacing(values.astype(np.float16)).astype(np.float32)
-        return half
+        return np.asarray(np.spacing(values.astype(np.float16)).astype(np.float32))
     if stored == "bf16":
         _, exponent = np.frexp(values)
-        step: NDArray[np.float32] = np.ldexp(np.float32(1), np.maximum(exponent, -125) - 8).astype(np.float32)
-        return step
-    plain: NDArray[np.float32] = np.spacing(values)
-    return plain
+        return np.asarray(np.ldexp(np.float32(1), np.maximum(exponent, -125) - 8).astype(np.float32))
+    return np.asarray(np.spacing(values))
 
 
 def before_rounding(values: ArrayLike, stored: Stored, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -108,10 +103,7 @@ def before_rounding(values: ArrayLike, stored: Stored, rng: np.random.Generator)
     values = np.asarray(values, dtype=np.float32)
     if stored == "fp32" or values.size == 0 or values.min() == values.max():
         return values
-    displaced: NDArray[np.float32] = values + (rng.random(values.shape, dtype=np.float32) - np.float32(0.5)) * spacing(
-        values, stored
-    )
-    return displaced
+    return np.asarray(values + (rng.random(values.shape, dtype=np.float32) - np.float32(0.5)) * spacing(values, stored))
 
 
 def loss_rms(ours: ArrayLike, theirs: ArrayLike) -> float:

@@ -191,8 +191,7 @@ class Published:
     num_runs: int = 1
     """Trainings behind the value. 1 when the release does not say."""
     sd: float | None = None
-    """The spread that is printed beside the value, if any; `sd_is` says of what. It is taken to be printed to the same digit as
-    the value: half a unit of rounding is added to it."""
+    """The spread that is printed beside the value, if any; `sd_is` says of what. Half a unit of rounding is added to it."""
     sd_is: Spread = "sd"
     """`sd`: standard deviation over training runs (ddof=1). `standard_error`: of the mean over them.
     `confidence_interval_95`: half the width of its interval. `over_units`: standard deviation over the `units` that one value
@@ -333,8 +332,7 @@ class Claim:
     """Rerun i has the seed, the initial weights and the data order of published training i: the differences are judged, seed by
     seed. It needs `published.values` and `published.seeds`."""
     success: SuccessRule | None = None
-    """The claim is on the share of trainings that succeed, `published.value` of `num_runs`: an exact test, for a metric that
-    falls in two groups or takes few values."""
+    """The claim is on the share of trainings that succeed, `published.value` of `num_runs`: an exact test."""
     curve: tuple[tuple[int, float], ...] | None = None
     """(step, value) along the published training, its end included: one secondary claim, judged when the value is reproduced."""
     curve_scatter: CurveScatter | None = None
@@ -582,8 +580,7 @@ class Rerun:
     identity: str
     """sha256 of recipe, data, code, environment and seed. A finished rerun with the same identity is never run again."""
     registered: dict[str, str]
-    """Digests of what bears on the verdict, as it stood when this rerun was made: `claims`, `controls`, `judge` and `seeds`. A
-    later change of a tolerance shows."""
+    """Digests of `claims`, `controls`, `judge` and `seeds` as they stood when this rerun was made: a later change shows."""
     status: RerunStatus
     reason: str
     measurements: tuple[Measurement, ...]
@@ -597,8 +594,8 @@ class Rerun:
     duration_s: float
     cpu_s: float
     together: tuple[int, ...]
-    """Seeds of this arm that were trained in one computation with it, its own among them: the times are its share of that
-    computation's. Empty when it was trained by itself. Part of the identity."""
+    """Seeds of this arm that were trained in one computation with it, its own among them, and shared its times. Empty when it
+    was trained by itself. Part of the identity."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -800,8 +797,7 @@ class Plausibility:
     luck: float | None
     """P(a published value at least so far out, on its side), if the published recipe is the one that was rerun."""
     fewest_tried: int | None
-    """The least K for which the published value, as the best of K trainings, would be within the tolerance; 1 when it is
-    anyway, null when no K up to 100 will do."""
+    """The least K for which the published value, as the best of K trainings, is within the tolerance; null when above 100."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -820,8 +816,7 @@ class Verdict:
     estimand: Estimand
     """The question that REPRODUCED answers, and that difference, interval and score are of."""
     runs: tuple[float | None, ...]
-    """One value a rerun, in the order of the seeds; null for a rerun without a finite value. For a claim with a baseline,
-    differences."""
+    """One value a rerun, in the order of the seeds; null without a finite value. For a claim with a baseline, differences."""
     runs_used: int
     """The first so many decided; later ones were made at the same time, and were not looked at."""
     max_runs: int | None
@@ -832,8 +827,7 @@ class Verdict:
     """Interval of that difference; each end errs with at most `alpha`, over all looks together."""
     outcome: Outcome
     shown: tuple[Estimand, ...]
-    """Of a REPRODUCED claim: which differences are shown to lie within the tolerance. Empty for a replay, which asks its own
-    question."""
+    """Of a REPRODUCED claim: the differences shown to lie within the tolerance. Empty for a replay, which asks otherwise."""
     why: Why | None
     """Of an INCONCLUSIVE claim; null otherwise."""
     answers: tuple[QuestionAnswer, ...]
