@@ -121,35 +121,29 @@ def shown(component: str) -> str:
     return words.get(component, component.replace("_", " "))
 
 
-def _presence(part: Part) -> tuple[Answer, str]:
-    if part.published == "no":
-        return "fails", "not published"
-    if part.published == "partly":
-        return "unknown", "published in part only"
-    if part.published != "yes":
-        return "unknown", "not known whether it is published"
-    return (
-        ("unknown", "declared as published, but not found where it was looked for") if part.absent else ("passes", "")
-    )
+_NOT_KNOWN: tuple[Answer, str] = ("unknown", "not known whether it is published")
+_PUBLISHED: dict[str, tuple[Answer, str]] = {
+    "yes": ("passes", ""), "partly": ("unknown", "published in part only"), "no": ("fails", "not published"),
+}  # fmt: skip
+"""What a declaration says of presence, and why it does not pass."""
 
 
 def _judge(parts: Iterable[Part], *, exact: bool, complete: bool) -> dict[str, tuple[_Judged, ...]]:
     """Every component of the framework, and those two of ours that are declared."""
     judged: dict[str, tuple[_Judged, ...]] = {}
     for part in parts:
-        presence, said = _presence(part)
+        presence, said = _PUBLISHED.get(part.published, _NOT_KNOWN)
+        if part.absent and presence == "passes":
+            presence, said = "unknown", "declared as published, but not found where it was looked for"
         note = f" ({part.note})" if said and part.note else ""
         reason = f"{shown(part.component)}: {said}{note}" if said else ""
         terms = terms_of(part.licence, exact=exact)
         one = _Judged(component=part.component, presence=presence, presence_reason=reason, terms=terms)
         judged[part.component] = (*judged.get(part.component, ()), one)
-    for name in MOF_COMPONENTS:
-        said = "not in the record" if complete else "not known whether it is published"
-        nothing = _Judged(
-            component=name, presence="fails" if complete else "unknown", presence_reason=f"{shown(name)}: {said}",
-            terms=terms_of("unknown"),
-        )  # fmt: skip
-        judged.setdefault(name, (nothing,))
+    presence, said = ("fails", "not in the record") if complete else _NOT_KNOWN
+    for name in set(MOF_COMPONENTS) - set(judged):
+        reason, terms = f"{shown(name)}: {said}", terms_of("unknown")
+        judged[name] = (_Judged(component=name, presence=presence, presence_reason=reason, terms=terms),)
     return judged
 
 
@@ -242,12 +236,9 @@ def _code(judged: dict[str, tuple[_Judged, ...]]) -> Element:
 def _duty(name: str, duty: Duty, *, read_only: bool = False) -> tuple[Answer, str]:
     """Whether a duty is met, and why not. `read_only`: whatever the terms of what is published."""
     what = DUTIES[name]
-    note = f" ({duty.note})" if duty.note else ""
-    if duty.published == "no":
-        return "fails", f"{what}: not published{note}"
-    if duty.published != "yes":
-        word = "published in part only" if duty.published == "partly" else "not known whether it is published"
-        return "unknown", f"{what}: {word}{note}"
+    answer, said = _PUBLISHED.get(duty.published, _NOT_KNOWN)
+    if said:
+        return answer, f"{what}: {said}" + (f" ({duty.note})" if duty.note else "")
     if read_only:
         return "passes", ""
     terms = terms_of(duty.licence)

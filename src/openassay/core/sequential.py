@@ -128,6 +128,7 @@ class Terms:
     published_df: int | None = None
     """Degrees of freedom of `published_sd`; num_published - 1 when left out."""
     rounding: float = 0.0
+    """Unit of the published value's last digit: it errs by half of it at most, with variance rounding^2/12."""
     extra_sd: float = 0.0
     """Standard deviation of what else keeps the published value from the recipe's mean."""
     best_of: int = 1
@@ -202,7 +203,7 @@ def best_of(k: int) -> tuple[float, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Claims with their reruns, in the order in which they were offered."""
+    """Claims with their reruns, in the order in which they were offered. What has no words here is as in `Terms`."""
 
     runs: Floats
     """Shape (claims, most reruns); NaN where a rerun gave no value."""
@@ -226,13 +227,10 @@ class Batch:
     prior_df: Floats
     """d0: its degrees of freedom; 0 for none."""
     floor_variance: Floats
-    """The seed variance is never taken as less: (step)^2/4, that of a mean half-way between two values, or (printed
-    unit)^2/12."""
+    """The seed variance is never taken as less: step^2/4, that of a mean half-way between two values, or rounding^2/12."""
     rounding: Floats
-    """Unit of the published value's last digit: it errs by half of it at most, with variance unit^2/12."""
     margin: Floats
     direction: Ints
-    """0 two-sided, +1 the recipe gives at least the published value, -1 at most."""
     alpha: Floats
     """Of REPRODUCED; for the best of K a share of what was asked for."""
     alpha_outside: Floats
@@ -240,9 +238,7 @@ class Batch:
     divergence_rate: Floats
     deterministic: Bools
     equal_decides: Bools
-    """Whether equal reruns may decide, with the prior or the floor as their noise."""
     equal_decides_last: Bools
-    """Whether they may at the last planned rerun."""
     futility: Floats
 
     def at(self, rows: Ints) -> Batch:

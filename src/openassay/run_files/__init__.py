@@ -71,7 +71,7 @@ def _one_run_a_file(files: Sequence[tuple[str, Path]], asked: Options, *, each_f
             refuse(f"{path}: {len(one.values)} runs, and {expected}")
         tables.append(table)
     if not tables:
-        refuse(f"none of {len(files)} files is left to read; mend --where, --drop-rows or --count-as-diverged")
+        refuse(f"none of {len(files)} files is left to read; correct --where, --drop-rows or --count-as-diverged")
     found = list(read.values())
     settings = [t.settings.get(of.column.rpartition("/")[0], "") for t, of in zip(tables, found, strict=True)]
     _agree(tables, "are of different formats", [table.format for table in tables])
@@ -124,7 +124,7 @@ def check_scale(found: RunValues, published: float, unit: Unit | None = None) ->
     if unit is None and low >= 0 and high <= 100 and 0 < published <= 100:
         small, large = [value for value in values if 0 < value <= 1], [value for value in values if value > 1]
         if not found.percent and small and large and abs(median(large) / median(small) - 100) < 25:
-            todo = "mend the file, or say --unit same if not"
+            todo = "correct the file, or say --unit same if not"
             refuse(f"{found.column!r}: {seen}: fractions and per cents in one column? {todo}")
         likely = ""
         if (found.percent or low > 1) and published <= 1 and middle > 3 * published:

@@ -246,7 +246,7 @@ def _no_summaries(table: Table, asked: Options, place: int) -> None:
         if found and not (len(cells) > 1 and len(set(cells)) == 1 and i not in names):
             word = repr(cells[found[0]].casefold())
             todo = f"say --drop-rows {word}, or --keep-rows {word} if it is a run"
-            table.refuse(f"{table.places[found[0]]}: {word} sums up runs and is none; {todo}")
+            table.refuse(f"{table.places[found[0]]}: {word} sums up runs and is not one; {todo}")
         if i in names and i != place and "" in cells and any(cells):
             where = table.places[cells.index("")]
             table.refuse(f"{where}: no {table.header[i]}, as in a row of means; name the run, or delete the row")
@@ -288,7 +288,9 @@ def _numbers(table: Table, place: int, asked: Options) -> tuple[list[float | Non
             signs.setdefault(text.endswith("%"), where)
             numbers.append(value if abs(value := float(bare)) <= LARGEST else math.nan)
     if len(signs) > 1:
-        table.refuse(f"{name!r} has a per cent sign in {signs[True]} and none in {signs[False]}; write all one way")
+        table.refuse(
+            f"{name!r} has a per cent sign in {signs[True]} and none in {signs[False]}; write all values in one way"
+        )
     return numbers, True in signs
 
 
@@ -441,7 +443,7 @@ def _point(
     for step, i in curve:
         if repr(numbers[j := here.setdefault(step, i)]) != repr(numbers[i]):
             both = f"{table.places[j]} and {table.places[i]}"
-            table.refuse(f"{run}: two values at step {step:g}, {both}; say --run COLUMN to part runs")
+            table.refuse(f"{run}: two values at step {step:g}, {both}; say --run COLUMN to tell runs apart")
     if by_best:
         return _best(table, by_best[1], by_best[2], rows, numbers, run, asked), "best"
     end = float(wanted) if is_step else max(here)

@@ -85,7 +85,7 @@ class Table:
     def the(self, name: str, option: str) -> int:
         """The place of the only column of this name, which an option asks for."""
         if self.header.count(name) != 1:
-            self.refuse(f"{option}: no one column {name!r}; it has {shown(self.header)}")
+            self.refuse(f"{option}: there is no single column {name!r}; it has {shown(self.header)}")
         return self.header.index(name)
 
     def cells(self, place: int) -> list[str]:
@@ -269,7 +269,7 @@ def _delimiter(lines: Sequence[str], path: Path, asked: Options) -> str:
     best = [mark for mark, fit in fits.items() if fit == max(fits.values()) > 0]
     if len(best) > 1 and fits[best[0]] == 2:
         names = " or ".join(_DELIMITERS[mark] for mark in best)
-        refuse(f"{path}: are cells parted by {names}? say --delimiter and the sign")
+        refuse(f"{path}: are cells separated by {names}? say --delimiter and the sign")
     return best[0] if best else ";" if asked.decimal == "," else ","
 
 
@@ -299,8 +299,12 @@ def _csv(text: str, path: Path, asked: Options) -> Table:
     for number, row in rows:
         cells = len(_trimmed(row, len(header)))
         decimal = delimiter == "," and all(map(is_number, _trimmed(row)))
-        hint = "if the comma is the decimal sign, say --decimal ," if decimal else "mend the row, or quote its cells"
-        hint += ", and part the cells by semicolons" if decimal and len(header) > 1 else ""
+        hint = (
+            "if the comma is the decimal sign, say --decimal ,"
+            if decimal
+            else "correct the row, or put its cells in quotes"
+        )
+        hint += ", and separate the cells by semicolons" if decimal and len(header) > 1 else ""
         if cells != len(header):
             words = f"{len(header)} cell(s) expected, as in the first row, found {cells}"
             refuse(f"{path}: line {number}: {words}; {hint}")
@@ -469,7 +473,7 @@ def _tensorboard(path: Path) -> Table:
     points: dict[int, dict[str, float]] = {}
     for tag, (step, value) in [(tag, point) for tag, curve in series.items() for point in curve]:
         if repr(points.setdefault(step, {}).setdefault(tag, value)) != repr(value):
-            words = "stands twice, as after a restart or with two runs in a folder; part them"
+            words = "stands twice, as after a restart or with two runs in a folder; separate them"
             refuse(f"{path}: step {step} of {tag!r} {words}")
     if not points:
         refuse(f"{path}: no scalars in its event files")
