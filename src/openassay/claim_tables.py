@@ -44,20 +44,19 @@ def claims_of(table: ClaimTable, where: str) -> list[dict[str, Any]]:
         raise BadInput(f"{where}.columns: {min(unknown)!r} cannot be read from a column; known: {known}")
     header, *rows = list(_rows(table.text, where))
     for key, column in table.columns.items():
-        if header.count(column) != 1:
-            raise BadInput(
-                f"{where}.columns.{key}: {header.count(column)} columns are called {column!r}; there are: {', '.join(header)}"
-            )
+        if (count := header.count(column)) != 1:
+            found = f"{count} columns are called {column!r}; there are: {', '.join(header)}"
+            raise BadInput(f"{where}.columns.{key}: {found}")
     if len(rows) > MOST_ROWS:
         raise BadInput(f"{where}.text: {len(rows)} rows, more than {MOST_ROWS}")
-    found = []
+    claims = []
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
             raise BadInput(f"{where}.text: row {number}: {len(header)} cells are needed, found {len(row)}")
         cells = dict(zip(header, row, strict=True))
         if cells[table.columns["published.value"]].lower() not in _NOTHING:
-            found.append(_claim(table, cells, f"{where}.text: row {number}"))
-    return found
+            claims.append(_claim(table, cells, f"{where}.text: row {number}"))
+    return claims
 
 
 def _rows(text: str, where: str) -> Iterator[list[str]]:
@@ -92,12 +91,8 @@ def _claim(table: ClaimTable, cells: dict[str, str], where: str) -> dict[str, An
             continue
         number, unit = _number(text, at)
         _put(claim, key, int(number) if key == "published.num_runs" else number, where)
-        if (
-            key == "published.value"
-            and "rounding" not in claim["published"]
-            and "published.rounding" not in table.columns
-        ):
-            claim["published"]["rounding"] = unit
+        if key == "published.value" and "published.rounding" not in table.columns:
+            claim["published"].setdefault("rounding", unit)
     return claim
 
 

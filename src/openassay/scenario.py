@@ -1,4 +1,4 @@
-"""What does a claim come out as, from its numbers alone? Scenarios: a published value, a tolerance, and reruns in order.
+"""Verdicts on claims by their numbers alone. A scenario: a published value, a tolerance, and reruns in order.
 
 `openassay judge` reads them as JSON, one or one a line; this is where they become arrays for `sequential` and its answers become
 records again. A finished sample is looked at once; `sequential` looks after each run, as an audit does.
@@ -17,11 +17,11 @@ import numpy as np
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from openassay.core import boundaries, plausibility, reasons, sequential
-from openassay.core.evidence import FUTILE, QUESTIONS
+from openassay.core.evidence import QUESTIONS, Design, terms_of
 from openassay.core.quality import warnings
 from openassay.core.reasons import Seen, Standing
 from openassay.core.sequential import SEQUENTIAL_RUNS, SIDES, Stop, Terms, to_batch
-from openassay.core.types import LARGEST, Estimand, Spread, seed_sd
+from openassay.core.types import LARGEST, Citation, Claim, Estimand, Family, Published, Spread, Tolerance
 from openassay.faults import BadInput
 from openassay.records import problems_of
 
@@ -44,7 +44,7 @@ LEAST_ALPHA, LARGEST_ALPHA = 0.001, 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """What is measured?"""
+    """What is measured."""
 
     name: str = ""
     type: Literal["loss", "accuracy", "other"] = "other"
@@ -55,7 +55,7 @@ class Metric:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What is claimed, and how sure must the answer be?"""
+    """What is claimed, and how sure the answer must be."""
 
     tolerance: Positive
     direction: Literal["two-sided", "at_least", "at_most"] = "two-sided"
@@ -90,11 +90,8 @@ class Reference:
             raise ValueError("with values, sd and n follow from them")
         if self.sd_is == "over_units" and (self.sd is None or self.units < 2):
             raise ValueError("sd_is over_units needs sd, and units of 2 or more")
-        if (
-            self.sd is not None
-            and (self.n or 1) < 2
-            and self.sd_is in {"sd", "standard_error", "confidence_interval_95"}
-        ):
+        over_trainings = self.sd_is in {"sd", "standard_error", "confidence_interval_95"}
+        if self.sd is not None and (self.n or 1) < 2 and over_trainings:
             raise ValueError("sd needs n of 2 or more: a spread over trainings")
         if self.best_of not in {None, 1} and self.better is None:
             raise ValueError("best_of needs better: higher or lower")
@@ -133,7 +130,7 @@ class Scenario:
     max_runs: Annotated[int, Field(ge=2, le=MOST_RUNS)] | None = None
     """Most runs that may be used; of a sequential test the number that is planned, SEQUENTIAL_RUNS when left out."""
     expensive: bool = False
-    """Does a sequential test stop when a decision within its runs has become unlikely?"""
+    """Whether a sequential test stops when a decision within its runs has become unlikely."""
 
     def __post_init__(self) -> None:
         if self.paired and len(self.runs) > len(self.published.values or ()):
@@ -145,30 +142,27 @@ class Scenario:
 
 
 def terms(scenario: Scenario) -> Terms:
-    """What a scenario says of its claim."""
-    published, question, metric, family = scenario.published, scenario.claim, scenario.metric, scenario.family
-    values, k = published.values, published.count
-    mean = published.mean if published.mean is not None else float(np.mean(values or ()))
-    if values is not None:
-        sd = float(np.std(values, ddof=1)) + (published.rounding or 0.0) / 2 if k > 1 else None
-    else:
-        printed = None if published.sd is None else published.sd + (published.rounding or 0.0) / 2
-        sd = None if printed is None else seed_sd(printed, published.sd_is, k, published.units)
-    items = metric.test_n if metric.type == "accuracy" and metric.test_n else 0
+    """What a scenario says of its claim: as an audit's claim and design do, and whether equal runs decide."""
+    published, question, family = scenario.published, scenario.claim, scenario.family
+    values, rounding = published.values, published.rounding or 0.0
+    items = scenario.metric.test_n if scenario.metric.type == "accuracy" else None
     step = 1 / items if items else 0.0
     # Equal differences, seed by seed, from values that are not equal: then the seeds have arrived, and nothing else is random.
-    follows_seeds = bool(scenario.paired) and len(set(values or ())) > 1 and not (step or published.rounding)
-    found = Terms(
-        published=0.0 if scenario.paired else mean, margin=question.tolerance, estimand=question.estimand, num_published=k,
-        published_sd=sd, published_df=published.units - 1 if published.sd_is == "over_units" else k - 1,
-        rounding=published.rounding or 0.0, extra_sd=published.extra_sd or 0.0, best_of=published.best_of or 1,
-        higher_is_better=published.better != "lower", family_sd=family.sd if family else None,
-        family_df=family.df if family else 0.0, step=step,
-        direction=SIDES[question.direction], alpha=question.alpha,
-        divergence_rate=scenario.declared_divergence_rate or 0.0,
-        deterministic=bool(scenario.deterministic) or follows_seeds, paired=bool(scenario.paired),
-        max_runs=scenario.max_runs or MOST_RUNS, futility=FUTILE if scenario.expensive else 0.0,
+    follows_seeds = bool(scenario.paired) and len(set(values or ())) > 1 and not (step or rounding)
+    claim = Claim(
+        id="", metric="", cited_at=Citation(), tolerance=Tolerance(margin=question.tolerance, rationale=""),
+        published=Published(
+            value=float(np.mean(values or ())) if published.mean is None else published.mean, rounding=rounding,
+            num_runs=published.count, sd=published.sd, sd_is=published.sd_is, units=published.units, values=values,
+            best_of=published.best_of or 1, better=published.better or "higher", extra_sd=published.extra_sd or 0.0,
+        ),
+        direction=question.direction, family=Family(sd=family.sd, df=family.df, cited_at="") if family else None,
+        divergence_rate=scenario.declared_divergence_rate or 0.0, resolution=step, paired=bool(scenario.paired),
+        deterministic=bool(scenario.deterministic) or follows_seeds,
     )  # fmt: skip
+    found = terms_of(claim, Design(
+        alpha=question.alpha, max_runs=scenario.max_runs or MOST_RUNS, estimand=question.estimand, expensive=scenario.expensive,
+    ))  # fmt: skip
     return replace(found, equal_decides=step > 0 or found.prior()[1] > 0 or _as_coarse(scenario))
 
 
@@ -233,14 +227,12 @@ def judge(scenarios: list[Scenario], *, look_often: bool = False) -> list[dict[s
             answer["reason"] = f"{runs_used - num_values} of {runs_used} runs diverged, more than chance allows"
             continue
         if stop is Stop.EQUAL:
-            answer["why"] = "equal_runs"
-            answer["reason"] = (
-                "equal runs: nothing says how large the seed noise is; declare the recipe deterministic if it is"
-            )
+            known_noise = "nothing says how large the seed noise is; declare the recipe deterministic if it is"
+            answer |= {"why": "equal_runs", "reason": f"equal runs: {known_noise}"}
             continue
         if not has_interval:
-            answer["why"], answer["more_runs_needed"] = "more_runs", 2 - num_values
-            answer["reason"] = "fewer than two runs gave a value"
+            few = "fewer than two runs gave a value"
+            answer |= {"why": "more_runs", "reason": few, "more_runs_needed": 2 - num_values}
             continue
         seen = Seen(
             stop=stop, estimand=claim.estimand, margin=claim.tolerance, direction=SIDES[claim.direction], difference=d,
@@ -263,8 +255,7 @@ def judge(scenarios: list[Scenario], *, look_often: bool = False) -> list[dict[s
         elif stop is Stop.OUTSIDE:
             answer["reason"] = reasons.not_reproduced(seen)
         else:
-            found = reasons.still_open(seen)
-            answer |= {"why": found.why, "reason": found.reason, "more_runs_needed": found.more_runs_needed}
+            answer |= reasons.still_open(seen)._asdict()
     return answers
 
 

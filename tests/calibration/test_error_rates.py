@@ -109,9 +109,9 @@ def test_one_look_is_the_textbook_s_two_one_sided_tests(num_runs: int, published
             estimand=estimand, k=k, noise=noise, max_runs=num_runs, one_look=True, published_sd=published_sd
         )
         batch = simulate(rng_of(num_runs, noise, k, estimand, theta), setting, theta, 500).batch
-        sd = np.sqrt(batch.prior_variance) if published_sd else None
+        known = {"prior_sd": np.sqrt(batch.prior_variance), "prior_df": k - 1} if published_sd else {}
         tests = {
-            question: difference(batch.runs, batch.published, num_runs=trainings, published_sd=sd)
+            question: difference(batch.runs, batch.published, num_runs=trainings, **known)
             for question, trainings in (("recipe", k), ("number", k if published_sd else np.inf))
         }
         if published_sd:  # against an exact value, with the published spread pooled

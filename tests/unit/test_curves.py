@@ -18,8 +18,6 @@ from statsmodels.stats.multitest import multipletests
 
 from openassay.core.boundaries import critical_value
 from openassay.core.curves import (
-    SPEEDRUN_SHARES,
-    SPEEDRUN_WITH_FINAL,
     Correlation,
     Curve,
     CurveFamily,
@@ -32,10 +30,8 @@ from openassay.core.curves import (
     judge_curve,
     largest_deviation,
     log_spaced_steps,
-    markov_correlation,
     null_of_largest,
     p_of_largest,
-    prefix_noise,
     values_at,
 )
 from openassay.core.equivalence import Difference, difference
@@ -45,6 +41,18 @@ Floats = NDArray[np.float64]
 EVERY_250 = range(0, 6001, 250)
 STEPS = log_spaced_steps(6000)
 INDEPENDENT: Correlation = tuple(tuple(float(i == j) for j in range(5)) for i in range(5))
+SPEEDRUN_SHARES = (0.3, 0.45, 0.6, 0.75, 0.9, 1.0)
+SPEEDRUN_WITH_FINAL = (0.55, 0.68, 0.86, 0.93, 0.99, 1.0)
+"""Correlation of the validation loss at these shares with the final one, over seeds of the same recipe: 647 public curves of 44
+recipes for language models of GPT-2's size with a cooldown."""
+
+
+def markov_correlation(with_final: Sequence[float]) -> Correlation:
+    """r_i / r_j for i before j: of a process whose future depends on its past through the present alone."""
+    r = np.array(with_final)
+    return tuple(map(tuple, (np.minimum.outer(r, r) / np.maximum.outer(r, r)).tolist()))
+
+
 SPEEDRUN = markov_correlation(np.interp(np.array(STEPS) / 6000, SPEEDRUN_SHARES, SPEEDRUN_WITH_FINAL).tolist())
 
 
@@ -72,14 +80,12 @@ def judged(
 def test_points_are_log_spaced_from_45_percent_to_the_end() -> None:
     assert STEPS == (2700, 3297, 4025, 4915, 6000)
     assert np.diff(np.log(STEPS)) == pytest.approx(math.log(1 / 0.45) / 4, abs=1e-3)
-    assert log_spaced_steps(1000, num_points=2, start=0.3) == (300, 1000)
     assert log_spaced_steps(3) == (2, 3)  # a short training has few whole steps
 
 
-@pytest.mark.parametrize(("last", "num", "start"), [(1, 5, 0.45), (100, 1, 0.45), (100, 5, 0.0), (100, 5, 1.0)])
-def test_points_that_make_no_curve_are_refused(last: int, num: int, start: float) -> None:
-    with pytest.raises(ValueError, match="two points at least"):
-        log_spaced_steps(last, num_points=num, start=start)
+def test_a_training_of_one_step_makes_no_curve() -> None:
+    with pytest.raises(ValueError, match="two steps at least"):
+        log_spaced_steps(1)
 
 
 def test_values_go_linearly_between_recorded_steps() -> None:
@@ -153,15 +159,6 @@ def test_every_point_is_judged_as_a_final_value_would_be_and_leading_axes_broadc
     assert differs_at(found, np.ones(5), 0.05).shape == (4, 3, 5)
 
 
-def test_the_markov_correlation_by_hand() -> None:
-    found = np.array(markov_correlation([0.5, 0.8, 1.0]))
-    assert found == pytest.approx(np.array([[1, 0.625, 0.5], [0.625, 1, 0.8], [0.5, 0.8, 1]]))
-    assert np.linalg.eigvalsh(np.array(SPEEDRUN)).min() > 0
-    for wrong in ((), (0.0, 1.0), (0.9, 0.8), (0.5, 1.1)):
-        with pytest.raises(ValueError, match="must increase"):
-            markov_correlation(wrong)
-
-
 def test_the_null_of_one_point_is_students_t() -> None:
     for n, prior_df in ((3, 0.0), (5, 4.0)):
         null = null_of_largest(n, prior_df, ((1.0,),))
@@ -191,7 +188,8 @@ def test_a_p_value_counts_the_draws() -> None:
     assert p_of_largest([0.0, 2.0, 3.0, 9.0], null).tolist() == [1.0, 4 / 5, 2 / 5, 1 / 5]
 
 
-def test_points_outside_are_those_of_holms_procedure() -> None:
+def test_points_outside_are_those_of_holms_procedure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gc.collect", lambda: 0)  # statsmodels calls it each time
     rng = np.random.default_rng(3)
     found = Difference(estimate=rng.normal(0, 3, (25, 5)), se=np.full((25, 5), 0.5), df=np.full((25, 5), 6.0))
     by_holm = [multipletests(p, 0.05, method="holm")[0].tolist() for p in found.p_not_within(1.0)]
@@ -395,14 +393,16 @@ def test_reruns_that_a_sequential_test_has_ended_keep_the_rate_at_its_last_looks
     batch = to_batch(terms, reruns[:, :, -1].tolist())
     stopped = run(batch)
     passed = {"same alpha": 0, "and final value reproduced": 0, "last look's level": 0}
-    for row in range(num):
-        n = stopped.runs_used[row]
-        found = compare(reruns[row, :n], published[row], num_published=k, prior_sds=sds[row], prior_df=float(prior_df))
+    for n in np.unique(stopped.runs_used).tolist():
+        of = stopped.runs_used == n
+        found = compare(
+            reruns[of, :n], published[of], num_published=k, prior_sds=sds[of, None], prior_df=float(prior_df)
+        )
         level = float(stats.t.sf(critical_value(n, 10, 1 / k, prior_df, 0.05), prior_df + n - 1))
-        within = bool(agrees(found, margin, 0.05))
-        passed["same alpha"] += within
-        passed["and final value reproduced"] += within and bool(stopped.reproduced[row])
-        passed["last look's level"] += bool(agrees(found, margin, level))
+        within = agrees(found, margin, 0.05)
+        passed["same alpha"] += within.sum()
+        passed["and final value reproduced"] += (within & stopped.reproduced[of]).sum()
+        passed["last look's level"] += agrees(found, margin, level).sum()
     for name, promised in (("same alpha", 0.07), ("and final value reproduced", 0.05), ("last look's level", 0.05)):
         assert passed[name] <= stats.binom.ppf(0.999, num, promised), name
 
@@ -423,7 +423,7 @@ def test_three_reruns_notice_a_difference_in_any_place_after_45_percent(shape: s
     assert rejected(found, design, assumed=SPEEDRUN) > least + 0.08  # a known correlation is worth having
 
 
-# Doomed reruns and prefixes.
+# Doomed reruns.
 
 SCATTER = family_of(shares=SPEEDRUN_SHARES, sds=(1.0,) * 6)
 
@@ -458,13 +458,19 @@ def test_false_alarms_of_the_doomed_rule_are_rare(df: float, most: float) -> Non
     num = 3000 if df == math.inf else 6000
     root = np.linalg.cholesky(np.array(markov_correlation(SPEEDRUN_WITH_FINAL)))
     steps = [round(share * 6000) for share in SPEEDRUN_SHARES]
-    alarms = 0
-    for _ in range(num):
-        one, other = rng.standard_normal((2, 6)) @ root.T
-        measured = math.sqrt(rng.chisquare(df) / df) if df < math.inf else 1.0
-        family = dataclasses.replace(SCATTER, sds=(measured,) * 6)
-        alarms += doomed(curve_of(one, steps), 1, curve_of(other, steps), family) is not None
-    assert alarms <= stats.binom.ppf(0.999, num, most)
+    one, other = rng.standard_normal((2, num, 6)) @ root.T
+    measured = np.sqrt(rng.chisquare(df, num) / df) if df < math.inf else np.ones(num)
+    farthest = np.abs(one - other).max(axis=1) / (measured * math.sqrt(2))
+    rows = [*np.flatnonzero(farthest > 3), *range(100)]  # asked one by one; the others are far from an alarm
+    alarms = {
+        row: doomed(
+            curve_of(one[row], steps), 1, curve_of(other[row], steps),
+            dataclasses.replace(SCATTER, sds=(measured[row],) * 6),
+        )
+        for row in rows
+    }  # fmt: skip
+    assert all((found is not None) == (farthest[row] > 6) for row, found in alarms.items())
+    assert sum(found is not None for found in alarms.values()) <= stats.binom.ppf(0.999, num, most)
 
 
 def test_a_slower_recipe_is_doomed_by_60_percent_of_the_training() -> None:
@@ -479,17 +485,6 @@ def test_a_slower_recipe_is_doomed_by_60_percent_of_the_training() -> None:
             for a, b in 0.0004 * rng.standard_normal((50, 2))
         ]
         assert np.mean(hits) == expected
-
-
-def test_a_prefix_leaves_open_what_its_correlation_with_the_end_leaves_open() -> None:
-    assert prefix_noise([0.45, 0.6, 0.75, 0.9, 1.0]).tolist() == [0.71, 0.49, 0.36, 0.15, 0.0]
-    assert float(prefix_noise(0.675)) == pytest.approx(0.425)
-    unexplained = np.sqrt(1 - np.array(SPEEDRUN_WITH_FINAL[1:]) ** 2)
-    assert prefix_noise(SPEEDRUN_SHARES[1:]) == pytest.approx(unexplained, abs=0.03)
-    assert (np.diff(prefix_noise(np.linspace(0.45, 1, 50))) < 0).all()
-    for share in (0.449, 1.01, math.nan):
-        with pytest.raises(ValueError, match="45 %"):
-            prefix_noise([0.5, share])
 
 
 def test_a_family_is_read_between_its_shares() -> None:

@@ -22,7 +22,6 @@ from openassay.core.replay import (
     weight_statistics,
     with_rounding_of_log,
 )
-from openassay.core.types import Outcome
 
 FLOOR: Statistics = {("distance", 64): 0.016, ("log_norm_ratio", 64): 1e-4, ("loss_rms", 64): 2e-4}
 WRONG = {"learning rate x1.1": {("loss_rms", 64): 0.1}}
@@ -39,14 +38,12 @@ def scaled(factor: float) -> Statistics:
 def test_a_replay_within_the_floor_matches() -> None:
     found = verdict(scaled(1.0))
     assert found.standing is Standing.MATCHES
-    assert found.outcome is Outcome.REPRODUCED
 
 
 @pytest.mark.parametrize("statistic", ["distance", "log_norm_ratio", "loss_rms"])
 def test_one_statistic_beyond_floor_and_limit_is_enough_to_differ(statistic: str) -> None:
     found = verdict({**scaled(1.0), (statistic, 64): 3.5 * max(FLOOR[statistic, 64], LIMITS[statistic] / 3)})
     assert found.standing is Standing.DIFFERS
-    assert found.outcome is Outcome.NOT_REPRODUCED
     assert found.reasons[0].startswith(statistic)
 
 

@@ -195,7 +195,10 @@ def test_the_score_interval_says_what_the_verdict_says(kind: str, seed: int, the
 def test_many_are_judged_as_one_by_one(look_often: bool) -> None:
     """Also their reasons: what one row says does not depend on its neighbours."""
     rng = np.random.default_rng(3)
-    data = [ADAPTER.validate_python(make(rng, theta)) for make in (KINDS | INFEASIBLE).values() for theta in (0.0, 1.0)]
+    data = [
+        ADAPTER.validate_python(make(rng, theta) | {"max_runs": 15})
+        for make in (KINDS | INFEASIBLE).values() for theta in (0.0, 1.0)
+    ]  # fmt: skip
     together = judge(data, look_often=look_often)
     for one, scenario in zip(together, data, strict=True):
         alone = judge([scenario], look_often=look_often)[0]

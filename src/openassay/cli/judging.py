@@ -141,7 +141,7 @@ def judge(
     data["deterministic"] = deterministic
     parse(scenario.Scenario, data, "judge")
     found = read_runs(
-        runs, column=column, delimiter=delimiter, decimal=decimal, header=header, at=at, run=run, where=where or (),  # type: ignore[arg-type]
+        runs, column=column, delimiter=delimiter, decimal=decimal, header=header, at=at, run=run, where=where or (),
         drop_rows=_words(drop_rows), keep_rows=_words(keep_rows), diverged=_words(count_as_diverged),
         each_file=each_file_is_a_run,
     )  # fmt: skip

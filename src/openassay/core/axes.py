@@ -1,6 +1,6 @@
-"""What can be studied and modified of a release? Two axes beside the verdict, never averaged into it.
+"""Two axes beside the verdict, never averaged into it: what can be studied of a release, and what modified.
 
-Study: could everything be fetched, found, prepared and matched? Modify: does a changed recipe change the result as predicted?
+Study: what could be fetched, found, prepared and matched. Modify: whether a changed recipe changes the result as predicted.
 """
 
 from __future__ import annotations
@@ -17,30 +17,29 @@ NEEDED = ("datasets", "data_preprocessing_code", "training_code", "recipe", "par
 
 
 def study(fetched: FetchRecord, inspected: InspectRecord, prepared: PrepareRecord) -> tuple[StudyCheck, ...]:
-    """What could be fetched, found, prepared and matched? Unknown where nobody has looked."""
-    missing = [artifact.name for artifact in fetched.artifacts if not artifact.fetched]
-    checks = [_check("artifacts are there", bool(missing), bool(fetched.artifacts), ", ".join(missing))]
-    for name in NEEDED:
-        of = [component for component in inspected.components if component.component == name]
-        absent = [component for component in of if component.found == "absent" or component.published == "no"]
-        looked = [component for component in of if component.found == "found" or component in absent]
-        checks.append(_check(f"published: {name.replace('_', ' ')}", bool(absent), bool(looked), ""))
-    absent_quotes = [citation.claim for citation in inspected.citations if citation.found == "absent"]
-    looked_up = [citation for citation in inspected.citations if citation.found != "not fetched"]
-    checks.append(
-        _check("claims stand where they are cited", bool(absent_quotes), bool(looked_up), ", ".join(absent_quotes))
-    )
-    checks.append(
-        _check("data preparation runs", prepared.status == "failed", prepared.status != "none", prepared.reason)
-    )
+    """What could be fetched, found, prepared and matched; unknown where nobody has looked."""
+    absent = [artifact.name for artifact in fetched.artifacts if not artifact.fetched]
+    uncited = [citation.claim for citation in inspected.citations if citation.found == "absent"]
+    looked_up = any(citation.found != "not fetched" for citation in inspected.citations)
     differ = [check.array for check in prepared.checks if not check.passed]
-    checks.append(
-        _check("prepared data are the published data", bool(differ), bool(prepared.checks), ", ".join(differ))
+    return (
+        _check("artifacts are there", absent, fetched.artifacts, ", ".join(absent)),
+        *(_published(name, inspected) for name in NEEDED),
+        _check("claims stand where they are cited", uncited, looked_up, ", ".join(uncited)),
+        _check("data preparation runs", prepared.status == "failed", prepared.status != "none", prepared.reason),
+        _check("prepared data are the published data", differ, prepared.checks, ", ".join(differ)),
     )
-    return tuple(checks)
 
 
-def _check(name: str, failed: bool, known: bool, detail: str) -> StudyCheck:
+def _published(name: str, inspected: InspectRecord) -> StudyCheck:
+    of = [component for component in inspected.components if component.component == name]
+    absent = [component.found == "absent" or component.published == "no" for component in of]
+    return _check(
+        f"published: {name.replace('_', ' ')}", any(absent), any(absent) or any(c.found == "found" for c in of), ""
+    )
+
+
+def _check(name: str, failed: object, known: object, detail: str) -> StudyCheck:
     outcome: Literal["pass", "fail", "unknown"] = "unknown" if not known else "fail" if failed else "pass"
     return StudyCheck(check=name, outcome=outcome, detail=detail if failed else "")
 
@@ -49,7 +48,7 @@ def probe(
     *, arm: str, of: str, metric: str, expects: Literal["lower", "higher"], changed: tuple[float | None, ...],
     faithful: tuple[float | None, ...], alpha: float,
 ) -> ProbeOutcome:  # fmt: skip
-    """Does a changed recipe change the metric as predicted? A one-sided paired t-test over the seeds that both were run on."""
+    """Whether a changed recipe changes the metric as predicted: a one-sided paired t-test over the seeds of both."""
     pairs = [a - b for a, b in zip(changed, faithful, strict=False) if a is not None and b is not None]
     sign = 1 if expects == "higher" else -1
     outcome: Literal["as predicted", "opposite", "not shown"] = "not shown"

@@ -1,4 +1,4 @@
-"""Was a deliberately broken recipe caught? If not, the audit's test has no power."""
+"""Negative controls: whether deliberately broken recipes were caught. If not, the audit's test has no power."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from openassay.core.types import Claim, ControlOutcome, Outcome, ReplayRecord, R
 
 
 def judge_replay_controls(claim: Claim, found: ReplayRecord) -> tuple[ControlOutcome, ...]:
-    """Which deliberately wrong replays were noticed?"""
+    """Which deliberately wrong replays were noticed."""
     return tuple(
         ControlOutcome(
             arm=of.change, of=claim.arm, claim=claim.id, runs=(of.in_floors,),
@@ -61,10 +61,9 @@ def _control_outcome(claim: Claim, broken: Evidence, faithful: tuple[float | Non
         return Outcome.INCONCLUSIVE
     published, margin = claim.published, claim.tolerance.margin
     theirs = [value for value in faithful if value is not None]
-    luck = {"num_runs": published.num_runs} if question == "recipe" else {"num_runs": np.inf}
     found = difference(
-        finite, published.value, rounding=published.rounding, resolution=claim.resolution,
-        published_recipe=theirs if len(theirs) >= 2 else None, **luck,
+        finite, published.value, num_runs=published.num_runs if question == "recipe" else np.inf, rounding=published.rounding,
+        resolution=claim.resolution, published_recipe=theirs if len(theirs) >= 2 else None,
     )  # fmt: skip
     wrong_side = {"two-sided": True, "at_least": found.estimate < 0, "at_most": found.estimate > 0}[claim.direction]
     if wrong_side and found.differs(margin, alpha):
@@ -73,7 +72,7 @@ def _control_outcome(claim: Claim, broken: Evidence, faithful: tuple[float | Non
 
 
 def _differ(control: tuple[float | None, ...], faithful: tuple[float | None, ...], claim: Claim, alpha: float) -> bool:
-    """Are the control's reruns shown to differ from the faithful ones? By Welch's test of means, or because only one diverges."""
+    """Whether the control's reruns are shown to differ from the faithful ones: by Welch's test, or because only one diverges."""
     if claim.success:
         won, theirs_won = (sum(map(claim.success.holds, values)) for values in (control, faithful))
         return bool(shares.p_equal(won, len(control), theirs_won, len(faithful)) <= alpha)

@@ -1,8 +1,8 @@
-"""How far from the published value is the recipe's mean, and how sure is that?
+"""The difference between the reruns' mean and the published value, with its standard error and tests.
 
-The estimand is theta = mean of the reruns' distribution minus mean of the published recipe's distribution. The published
-value is one draw, or a mean of few, so its own noise belongs in the interval; treating it as exact accepts false recipes
-more often the more reruns are made.
+It estimates theta = mean of the reruns' distribution - mean of the published recipe's. The published value is one draw, or a
+mean of few, so its own noise belongs in the interval; treating it as exact accepts false recipes more often the more reruns are
+made.
 
 Functions broadcast over leading axes: runs have shape (..., n), results have shape (...).
 """
@@ -36,16 +36,6 @@ class Difference:
         half = scipy.special.stdtrit(self.df, 1 - alpha) * self.se
         return self.estimate - half, self.estimate + half
 
-    def probability_within(self, margin: ArrayLike) -> Floats:
-        """P(|theta| <= margin), reading the t distribution around the estimate as a confidence distribution."""
-        margin = np.asarray(margin, dtype=float)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            upper = (margin - self.estimate) / self.se
-            lower = (-margin - self.estimate) / self.se
-            spread = scipy.special.stdtr(self.df, upper) - scipy.special.stdtr(self.df, lower)
-        certain = (np.abs(self.estimate) <= margin).astype(float)
-        return np.asarray(np.where(self.se > 0, spread, certain))
-
     def p_not_within(self, margin: ArrayLike) -> Floats:
         """p-value of the hypothesis |theta| <= margin, at its edge; small is evidence that the recipe differs.
 
@@ -60,33 +50,29 @@ class Difference:
         return np.asarray(np.where(self.se > 0, np.minimum(p, 1.0), (distance <= margin).astype(float)))
 
     def agrees(self, margin: ArrayLike, alpha: float) -> NDArray[np.bool_]:
-        """Is theta shown to lie within ± margin? Wrong with probability `alpha` at most, wherever theta lies outside."""
-        return lies_within(*self.interval(alpha), margin)
+        """Whether theta is shown to lie within ± margin; wrong with probability `alpha` at most, wherever theta lies outside."""
+        low, high = self.interval(alpha)
+        edge = np.asarray(margin, dtype=float) * (1 + 1e-9)  # the arithmetic's own error, far below any tolerance
+        return np.asarray((low >= -edge) & (high <= edge))
 
     def differs(self, margin: ArrayLike, alpha: float) -> NDArray[np.bool_]:
-        """Is theta shown to lie outside ± margin? Wrong with probability `alpha` at most, wherever theta lies within."""
+        """Whether theta is shown to lie outside ± margin; wrong with probability `alpha` at most, wherever theta lies within."""
         return np.asarray(self.p_not_within(margin) <= alpha)
 
 
 def difference(
-    runs: ArrayLike,
-    published: ArrayLike,
-    *,
-    num_runs: ArrayLike = 1,
-    published_sd: ArrayLike | None = None,
-    rounding: ArrayLike = 0.0,
-    resolution: ArrayLike = 0.0,
-    published_recipe: ArrayLike | None = None,
-) -> Difference:
+    runs: ArrayLike, published: ArrayLike, *, num_runs: ArrayLike = 1, prior_sd: ArrayLike = 0.0, prior_df: ArrayLike = 0.0,
+    rounding: ArrayLike = 0.0, resolution: ArrayLike = 0.0, published_recipe: ArrayLike | None = None,
+) -> Difference:  # fmt: skip
     """Reruns minus the published value, with its standard error.
 
-        se^2 = s^2 (1/n + 1/k) + rounding^2 / 12
+        se^2 = s~^2 (1/n + 1/k) + rounding^2/12,   s~^2 = (d0 s0^2 + (n-1) s^2) / (d0 + n - 1)
 
-    runs: shape (..., n), n >= 2, finite. published: the published value, a mean over `num_runs` = k trainings. published_sd:
-    its standard deviation over those trainings (ddof=1), printed to the same digit, so up to half a unit larger; pooled with
-    ours at k-1 degrees of freedom. rounding: the unit of the last digit; a uniform error of variance rounding^2/12.
-    resolution: the smallest step of the metric; s is never taken
-    below resolution/sqrt(12), nor below rounding/sqrt(12), so that equal reruns do not pass for a noiseless recipe.
+    runs: shape (..., n), n >= 2, finite; else ValueError. published: the published value, a mean over `num_runs` = k trainings.
+    prior_sd: s0, a standard deviation over seeds that is known from elsewhere and counts for d0 = `prior_df` degrees of freedom
+    (Smyth 2004). rounding: unit of the published value's last digit, a uniform error of variance rounding^2/12. resolution:
+    smallest step of the metric; s~ is never taken below resolution/sqrt(12), nor below rounding/sqrt(12), so that equal reruns
+    do not pass for a noiseless recipe.
 
     published_recipe: values of shape (..., m), m >= 2, that show the published recipe's seed noise when `runs` are of another
     recipe (a control); then se^2 = s^2/n + s_p^2/k + rounding^2/12 with Welch and Satterthwaite's degrees of freedom.
@@ -97,32 +83,19 @@ def difference(
     n = runs.shape[-1]
     if n < 2:
         raise ValueError(f"two reruns at least are needed, found {n}")
-    k = np.asarray(num_runs, dtype=float)
-    rounding = np.asarray(rounding, dtype=float)
+    k, rounding, df = (np.asarray(of, dtype=float) for of in (num_runs, rounding, prior_df))
     mean = runs.mean(axis=-1)
     squares = ((runs - mean[..., None]) ** 2).sum(axis=-1)
-    df = np.asarray(n - 1, dtype=float)
-    if published_sd is not None:
-        squares = squares + (k - 1) * (np.asarray(published_sd, dtype=float) + rounding / 2) ** 2
-        df = df + (k - 1)
     floor = np.maximum(np.asarray(resolution, dtype=float), rounding) ** 2 / 12
-    estimate = mean - np.asarray(published, dtype=float)
-    variance = np.maximum(squares / df, floor)
+    variance = np.maximum((df * np.asarray(prior_sd, dtype=float) ** 2 + squares) / (df + n - 1), floor)
+    df = df + n - 1
+    total = variance * (1 / n + 1 / k)
     if published_recipe is not None:
         theirs = np.asarray(published_recipe, dtype=float)
-        ours_of_mean = variance / n
-        theirs_of_mean = np.maximum(theirs.var(axis=-1, ddof=1), floor) / k
+        ours_of_mean, theirs_of_mean = variance / n, np.maximum(theirs.var(axis=-1, ddof=1), floor) / k
         total = ours_of_mean + theirs_of_mean
         with np.errstate(invalid="ignore"):
-            df = total**2 / (ours_of_mean**2 / (n - 1) + theirs_of_mean**2 / (theirs.shape[-1] - 1))
-        df = np.where(total > 0, df, n - 1)
-        se = np.sqrt(total + rounding**2 / 12)
-    else:
-        se = np.sqrt(variance * (1 / n + 1 / k) + rounding**2 / 12)
-    return Difference(estimate=np.asarray(estimate), se=np.asarray(se), df=np.broadcast_to(df, se.shape))
-
-
-def lies_within(low: ArrayLike, high: ArrayLike, margin: ArrayLike) -> NDArray[np.bool_]:
-    """Is the whole interval within ± margin? Then the claim is reproduced."""
-    edge = np.asarray(margin, dtype=float) * (1 + 1e-9)  # the arithmetic's own error, far below any tolerance
-    return np.asarray((np.asarray(low) >= -edge) & (np.asarray(high) <= edge))
+            welch = total**2 / (ours_of_mean**2 / (n - 1) + theirs_of_mean**2 / (theirs.shape[-1] - 1))
+        df = np.where(total > 0, welch, n - 1)
+    se = np.asarray(np.sqrt(total + rounding**2 / 12))
+    return Difference(estimate=np.asarray(mean - published), se=se, df=np.broadcast_to(df, se.shape))

@@ -12,18 +12,7 @@ import scipy
 from openassay.core import plausibility, sequential, shares
 from openassay.core.boundaries import boundary
 from openassay.core.reasons import Seen
-from openassay.core.sequential import (
-    BEST_OF_ALPHA,
-    DIVERGENCE_RATE,
-    SCORE_HIGH_ALPHA,
-    SIDES,
-    Batch,
-    Stop,
-    Stopped,
-    Terms,
-    are_equal,
-    to_batch,
-)
+from openassay.core.sequential import SIDES, Batch, Stop, Stopped, Terms
 from openassay.core.types import (
     LARGEST,
     Claim,
@@ -61,7 +50,7 @@ class Design:
     estimand: Estimand = "number"
     """The question of a claim that names none."""
     expensive: bool = False
-    """Does an audit without prospects stop before its planned end?"""
+    """Whether an audit without prospects stops before its planned end."""
 
 
 def terms_of(claim: Claim, design: Design, *, at_end_of_range: bool = False) -> Terms:
@@ -183,7 +172,7 @@ class Evidence:
         at_end = first is not None and any(same((first, end), self.claim.tolerance.margin) for end in ends)
         # Equal reruns are no sign of a lost seed where the metric has reached its end; but a few of them show little.
         asked = terms_of(self.claim, self.design, at_end_of_range=at_end and self.claim.resolution > 0)
-        return to_batch([asked] * len(prefixes), prefixes)
+        return sequential.to_batch([asked] * len(prefixes), prefixes)
 
     @functools.cached_property
     def share(self) -> shares.ShareTerms:
@@ -197,8 +186,7 @@ class Evidence:
 
     @property
     def _successes(self) -> tuple[bool, ...]:
-        rule = self.claim.success
-        return tuple(rule is not None and rule.holds(value) for value in self.values)
+        return tuple(self.claim.success is not None and self.claim.success.holds(value) for value in self.values)
 
     @property
     def difference(self) -> float | None:
@@ -208,9 +196,8 @@ class Evidence:
         found = float(self._of_means[1].estimate[0])
         if np.isfinite(found):
             return found
-        return (
-            float(np.mean(self.finite)) - self.claim.published.value if self.finite and not self.claim.paired else None
-        )
+        lone = self.finite and not self.claim.paired
+        return float(np.mean(self.finite)) - self.claim.published.value if lone else None
 
     @functools.cached_property
     def answers(self) -> tuple[QuestionAnswer, ...]:
@@ -251,8 +238,7 @@ class Evidence:
     def num_needed(self) -> int | None:
         """Values in all, of the same mean and standard deviation, that would decide; None where none up to MOST_NEEDED would."""
         if self.claim.success:
-            successes = sum(self._successes[: self.num_used])
-            return shares.runs_needed(self.share, successes, self.num_used) if self.num_used else None
+            return shares.runs_needed(self.share, self._of_share.successes, self.num_used) if self.num_used else None
         batch, stopped = self._of_means
         return int(sequential.runs_needed(stopped, batch)[0]) or None
 
@@ -262,8 +248,9 @@ class Evidence:
         if self.claim.success:
             luck = np.inf if self.estimand == "recipe" else 0.0
             return luck, 0.0, luck
-        by_luck, rest, both = sequential.remains(self._of_means[1], self._of_means[0])
-        return float(by_luck[0]), float(rest[0]), float(both[0])
+        batch, stopped = self._of_means
+        luck, rest, both = (float(of[0]) for of in sequential.remains(stopped, batch))
+        return luck, rest, both
 
     @functools.cached_property
     def seen(self) -> Seen:
@@ -290,13 +277,11 @@ class Evidence:
             return value, least, most
         if not self.answers or self.difference is None:
             return None
-        se = self._of_share.se if self.estimand == "number" else self._of_share.recipe_se
-        nodes = self.difference + se * scipy.special.ndtri((np.arange(100) + 0.5) / 100)
+        nodes = self.difference + self._of_share.se_of(self.estimand) * scipy.special.ndtri(sequential.NODES)
         value = float(sequential.credit_of(nodes, margin, direction).mean())
-        low, high = self.interval or (np.nan, np.nan)
-        wide = self._of_share.interval(self.share, self.estimand, self.design.alpha * SCORE_HIGH_ALPHA)
-        least = min(float(sequential.credit_of(np.array(end), margin, direction)) for end in (low, high))
-        most = max(float(sequential.credit_of(np.array(end), margin, direction)) for end in wide)
+        wide = self._of_share.interval(self.share, self.estimand, self.design.alpha * sequential.SCORE_HIGH_ALPHA)
+        least = float(sequential.credit_of(np.array(self.interval), margin, direction).min())
+        most = float(sequential.credit_of(np.array(wide), margin, direction).max())
         most = 1.0 if wide[0] <= 0 <= wide[1] else most
         return value, least, min(most, 0.5) if self.stop is Stop.OUTSIDE else most
 
@@ -306,8 +291,7 @@ class Evidence:
             return None
         margin, direction, d = self.claim.tolerance.margin, SIDES[self.claim.direction], self.difference
         if self.claim.success:
-            test, won = self._of_share, sum(self._successes[: self.num_used])
-            se = test.se if self.estimand == "number" else test.recipe_se
+            won, se = self._of_share.successes, self._of_share.se_of(self.estimand)
             return Plausibility(
                 within_flat=plausibility.within_flat(d, se, np.inf, margin, direction),
                 within_sceptical=plausibility.within_sceptical(d, se, 1e6, margin, direction), share_within=None,
@@ -316,15 +300,14 @@ class Evidence:
             )  # fmt: skip
         batch, stopped = self._of_means
         df, variance, n = float(stopped.df[0]), float(stopped.variance[0]), int(stopped.num_values[0])
-        se = float(sequential.interval(stopped, batch, self.estimand).se[0])
-        recipe_se = float(sequential.interval(stopped, batch, "recipe").se[0])
+        se, recipe_se = (float(sequential.interval(stopped, batch, of).se[0]) for of in (self.estimand, "recipe"))
+        luck = plausibility.luck(d, recipe_se, df) if recipe_se > 0 else None
         lone = not self.claim.paired and self.claim.published.best_of == 1 and self.claim.published.num_runs == 1
         return Plausibility(
             within_flat=plausibility.within_flat(d, se, df, margin, direction),
             within_sceptical=plausibility.within_sceptical(d, se, df, margin, direction),
             share_within=plausibility.share_within(d, variance, df, n, margin, direction),
-            one_more_draw_p=2 * plausibility.luck(d, recipe_se, df) if recipe_se > 0 else None,
-            luck=plausibility.luck(d, recipe_se, df) if recipe_se > 0 else None,
+            one_more_draw_p=None if luck is None else 2 * luck, luck=luck,
             fewest_tried=plausibility.fewest_tried(d, variance, margin, direction) if lone else None,
         )  # fmt: skip
 
@@ -336,7 +319,7 @@ class Evidence:
         if not self.answers or self.difference is None:
             return None
         if self.claim.success:
-            return shares.p_outside(self.share, sum(self._successes[: self.num_used]), self.num_used)
+            return shares.p_outside(self.share, self._of_share.successes, self.num_used)
         batch, stopped = self._of_means
         margin, d, direction = self.claim.tolerance.margin, self.difference, SIDES[self.claim.direction]
         interval, df = sequential.interval(stopped, batch, "recipe"), float(stopped.df[0])
@@ -344,30 +327,28 @@ class Evidence:
         if interval.se[0] == 0:
             return 0.0 if (self.answer("recipe") or self.answers[0]).standing == "outside" else 1.0
         se = (float(interval.high[0] - interval.low[0]) / 2 - printed) / float(interval.critical[0])
-        beyond = ({0: abs(d), 1: -d, -1: d}[direction] - printed - margin) / se
+        beyond = (sequential.shortfall(d, direction) - printed - margin) / se
         v, d0 = float(batch.v[0]), float(batch.prior_df[0])
         found = boundary(int(batch.max_runs[0]), v, d0, float(batch.alpha_outside[0])).p_value(n, beyond)
         far = 0.0 if direction else float(scipy.special.stdtr(df, -(abs(d) + margin) / se))
-        share = BEST_OF_ALPHA if self.claim.published.best_of > 1 else 1.0
+        share = sequential.BEST_OF_ALPHA if self.claim.published.best_of > 1 else 1.0
         return min(1.0, (found + far) / share)
 
     def looks(self) -> tuple[Look, ...]:
         """Every look, up to the one that decided."""
         if self.num_used < 2:
             return ()
-        found = []
+        counts = range(2, self.num_used + 1)
         if self.claim.success:
-            for n in range(2, self.num_used + 1):
-                test = shares.run(self.share, self._successes[:n])
-                interval = test.interval(self.share, self.estimand, self.design.alpha)
-                found.append(
-                    Look(
-                        num_runs=n, difference=test.difference, interval=interval, critical_value=None,
-                        stop=test.stop.name.lower(),
-                    )
-                )  # fmt: skip
-            return tuple(found)
-        batch = self._batch(*(self.compared[:n] for n in range(2, self.num_used + 1)))
+            tests = [shares.run(self.share, self._successes[:n]) for n in counts]
+            return tuple(
+                Look(
+                    num_runs=of.num_used, difference=of.difference, critical_value=None, stop=of.stop.name.lower(),
+                    interval=of.interval(self.share, self.estimand, self.design.alpha),
+                )
+                for of in tests
+            )  # fmt: skip
+        batch = self._batch(*(self.compared[:n] for n in counts))
         stopped = sequential.run(batch)
         asked = sequential.asked_interval(stopped, batch)
         return tuple(
@@ -376,7 +357,7 @@ class Evidence:
                 interval=(float(asked.low[i]), float(asked.high[i])) if stopped.known[i] else None,
                 stop=Stop(int(stopped.stop[i])).name.lower(),
             )
-            for i, n in enumerate(range(2, self.num_used + 1))
+            for i, n in enumerate(counts)
         )  # fmt: skip
 
 
@@ -386,20 +367,18 @@ def _number(value: np.float64) -> float | None:
 
 def p_of_lost(lost: int, n: int, declared_rate: float = 0.0) -> float:
     """P(at least `lost` of `n` reruns give no value) for a recipe that diverges one time in ten, or as often as declared."""
-    return float(sequential.at_least(lost, n, max(DIVERGENCE_RATE, declared_rate)))
+    return float(sequential.at_least(lost, n, max(sequential.DIVERGENCE_RATE, declared_rate)))
 
 
 def same(values: tuple[float, ...], margin: float) -> bool:
     """Whether these values are equal, but for the arithmetic's own error."""
-    return bool(are_equal(min(values), max(values), margin))
+    return bool(sequential.are_equal(min(values), max(values), margin))
 
 
 def values_of(runs: tuple[Rerun, ...], metric: str) -> tuple[float | None, ...]:
     """The value of a metric in each rerun, None where it gave none that is finite."""
-    return tuple(
-        found.value if found and found.value is not None and abs(found.value) <= LARGEST else None
-        for found in (_measurement(run, metric) for run in runs)
-    )
+    values = [found.value if (found := _measurement(run, metric)) else None for run in runs]
+    return tuple(None if value is None or not abs(value) <= LARGEST else value for value in values)
 
 
 def statuses_of(runs: tuple[Rerun, ...], metric: str) -> tuple[RerunStatus, ...]:

@@ -1,4 +1,4 @@
-"""Is a licence open? SPDX expressions, told by published lists; for terms that are not, which clause refuses which freedom.
+"""Whether a licence is open: SPDX expressions, told by published lists; for terms that are not, the clauses that refuse.
 
 The lists are facts of others (`licences.json` says whose, and when): nothing here judges a text. What stands on no list is
 `unknown`, never open.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -19,6 +19,7 @@ from license_expression import ExpressionError, LicenseExpression, LicenseSymbol
 from openassay.core.types import Answer, Clause
 
 Content = Literal["code", "data", "document"]
+KINDS: tuple[Content, ...] = ("code", "data", "document")
 
 MAX_CHARACTERS = 500
 """Of a licence's name or expression; longer texts are not read."""
@@ -40,28 +41,22 @@ _FORMER = {
 """Identifiers that SPDX has replaced: the same terms under another name, on which OSI's approval is listed."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class LicenceTerms:
     """What the published lists say of one licence or expression."""
 
     text: str | None
     """As stated; none for no licence."""
     osi: Answer
-    """Is it approved by the Open Source Initiative?"""
+    """Whether the Open Source Initiative has approved it."""
     open: Answer
-    """Is it on any list of open licences: OSI, FSF, open data and documents, open models?"""
-    fits: tuple[Content, ...]
+    """Whether it is on any list of open licences: OSI, FSF, open data and documents, open models."""
+    fits: tuple[Content, ...] = ()
     """Kinds of content that the Model Openness Tool calls it type-appropriate for."""
-    clauses: tuple[Clause, ...]
+    clauses: tuple[Clause, ...] = ()
     """What refuses a freedom, where it is not open and we know the terms."""
-    reason: str
+    reason: str = ""
     """Why it is not (known to be) open; empty where it is."""
-
-
-@dataclass(frozen=True)
-class _Custom:
-    match: re.Pattern[str]
-    clauses: tuple[Clause, ...]
 
 
 @dataclass(frozen=True)
@@ -73,7 +68,8 @@ class _Lists:
     """Lower case to the identifier as SPDX writes it."""
     exceptions: frozenset[str]
     fits: dict[str, tuple[Content, ...]]
-    custom: tuple[_Custom, ...]
+    custom: tuple[tuple[re.Pattern[str], tuple[Clause, ...]], ...]
+    """What matches a text in small letters, and the clauses of such terms that refuse a freedom."""
 
 
 @cache
@@ -82,24 +78,18 @@ def _lists() -> _Lists:
     approved = frozenset(data["osi_approved"])
     is_open = approved.union(data["fsf_libre"], data["open_data"], data["open_model"])
     known = is_open.union(data["known_not_open"])
-    kinds: tuple[Content, ...] = ("code", "data", "document")
-    fits = {name: tuple(kind for kind in kinds if name in data["type_appropriate"][kind]) for name in known}
-    custom = tuple(
-        _Custom(
-            re.compile(entry["match"]),
-            tuple(
-                Clause(
-                    clause=clause["clause"], effect=clause["effect"], hinders=tuple(clause["hinders"]),
-                    source=entry["source"] + ("" if entry["read"] == "yes" else f" (text read: {entry['read']})"),
-                )
-                for clause in entry["clauses"]
-            ),
+    fits = {name: tuple(kind for kind in KINDS if name in data["type_appropriate"][kind]) for name in known}
+    custom = []
+    for entry in data["custom"]:
+        source = entry["source"] + ("" if entry["read"] == "yes" else f" (text read: {entry['read']})")
+        clauses = (
+            Clause(clause=of["clause"], effect=of["effect"], hinders=tuple(of["hinders"]), source=source)
+            for of in entry["clauses"]
         )
-        for entry in data["custom"]
-    )  # fmt: skip
+        custom.append((re.compile(entry["match"]), tuple(clauses)))
     return _Lists(
         osi=approved, open=is_open, known=known, spelling={name.lower(): name for name in known},
-        exceptions=frozenset(name.lower() for name in data["exceptions"]), fits=fits, custom=custom,
+        exceptions=frozenset(name.lower() for name in data["exceptions"]), fits=fits, custom=tuple(custom),
     )  # fmt: skip
 
 
@@ -123,14 +113,16 @@ def some(answers: list[Answer]) -> Answer:
 
 
 def terms_of(text: str | None, *, exact: bool = False) -> LicenceTerms:
-    """What do the lists say of this licence? `exact`: as in the Model Openness Tool, only SPDX's own spelling counts."""
+    """What the lists say of a licence. `exact`: as in the Model Openness Tool, only SPDX's own spelling counts."""
     plain = (text or "").strip()
     if plain.lower() in _NONE:
-        return _terms(None, "fails", "fails", reason="no licence: nothing is permitted beyond what the law permits")
+        return LicenceTerms(
+            None, "fails", "fails", reason="no licence: nothing is permitted beyond what the law permits"
+        )
     if plain.lower() in _UNKNOWN:
-        return _terms(text, "unknown", "unknown", reason="its terms are not known")
+        return LicenceTerms(text, "unknown", "unknown", reason="its terms are not known")
     if len(plain) > MAX_CHARACTERS:
-        return _terms(text, "unknown", "unknown", reason="its terms are a long text and stand on no list")
+        return LicenceTerms(text, "unknown", "unknown", reason="its terms are a long text and stand on no list")
     try:
         tree = Licensing().parse(plain)
     except (ExpressionError, ParseError):
@@ -143,24 +135,17 @@ def terms_of(text: str | None, *, exact: bool = False) -> LicenceTerms:
     # A sentence with `and` or `or` in it is no expression: of "not MIT or Apache-2.0" no part says what it grants.
     whole = _unlisted(plain, f"{plain!r} is no SPDX expression, and stands on no list that we know")
     if whole.open == "fails" and found.open != "fails":
-        return _terms(text, "unknown", "unknown", reason=f"{plain!r} is no SPDX expression, and may be a choice")
+        return LicenceTerms(text, "unknown", "unknown", reason=f"{plain!r} is no SPDX expression, and may be a choice")
     return whole
-
-
-def _terms(
-    text: str | None, osi: Answer, is_open: Answer, *, reason: str = "", fits: tuple[Content, ...] = (),
-    clauses: tuple[Clause, ...] = (),
-) -> LicenceTerms:  # fmt: skip
-    return LicenceTerms(text=text, osi=osi, open=is_open, fits=fits, clauses=clauses, reason=reason)
 
 
 def _unlisted(text: str, reason: str) -> LicenceTerms:
     """LicenceTerms that SPDX does not list: refused where we know a clause that refuses, else unknown."""
-    clauses = tuple(c for custom in _lists().custom if custom.match.search(text.lower()) for c in custom.clauses)
+    clauses = tuple(c for match, of in _lists().custom if match.search(text.lower()) for c in of)
     if not clauses:
-        return _terms(text, "unknown", "unknown", reason=reason)
+        return LicenceTerms(text, "unknown", "unknown", reason=reason)
     named = "; ".join(f"{clause.clause}: {clause.effect}" for clause in clauses)
-    return _terms(text, "fails", "fails", clauses=clauses, reason=f"{text} is not open ({named})")
+    return LicenceTerms(text, "fails", "fails", clauses=clauses, reason=f"{text} is not open ({named})")
 
 
 def _of_tree(tree: LicenseExpression, exact: bool) -> LicenceTerms:
@@ -168,8 +153,8 @@ def _of_tree(tree: LicenseExpression, exact: bool) -> LicenceTerms:
         base = _of_identifier(str(tree.license_symbol.key), exact)
         exception = str(tree.exception_symbol.key)
         if exception.lower() in _lists().exceptions or base.open != "passes":
-            return _renamed(base, f"{base.text} WITH {exception}")
-        return _terms(
+            return replace(base, text=f"{base.text} WITH {exception}")
+        return LicenceTerms(
             f"{base.text} WITH {exception}", "unknown", "unknown", reason=f"SPDX lists no exception {exception}"
         )
     if isinstance(tree, LicenseSymbol):
@@ -179,9 +164,8 @@ def _of_tree(tree: LicenseExpression, exact: bool) -> LicenceTerms:
     combine = some if either else every
     is_open = combine([part.open for part in parts])
     used = [part for part in parts if not either or part.open == is_open]  # of a choice, the better sides
-    kinds: tuple[Content, ...] = ("code", "data", "document")
-    fits = tuple(k for k in kinds if (any if either else all)(k in part.fits for part in used))
-    return _terms(
+    fits = tuple(k for k in KINDS if (any if either else all)(k in part.fits for part in used))
+    return LicenceTerms(
         f" {'OR' if either else 'AND'} ".join(_bracketed(part.text or "") for part in parts),
         combine([part.osi for part in parts]), is_open, fits=fits,
         clauses=() if is_open == "passes" else tuple(dict.fromkeys(c for part in used for c in part.clauses)),
@@ -193,10 +177,6 @@ def _bracketed(text: str) -> str:
     return f"({text})" if " OR " in text or " AND " in text else text
 
 
-def _renamed(terms: LicenceTerms, text: str) -> LicenceTerms:
-    return _terms(text, terms.osi, terms.open, reason=terms.reason, fits=terms.fits, clauses=terms.clauses)
-
-
 def _of_identifier(name: str, exact: bool) -> LicenceTerms:
     lists = _lists()
     for candidate in (name, name.removesuffix("+")):
@@ -204,20 +184,20 @@ def _of_identifier(name: str, exact: bool) -> LicenceTerms:
         if listed not in lists.known:
             continue
         if not exact and listed in _FORMER:
-            return _renamed(terms_of(_FORMER[listed]), name)
+            return replace(terms_of(_FORMER[listed]), text=name)
         if listed in lists.open:
             approved: Answer = "passes" if listed in lists.osi else "fails"
-            return _terms(name, approved, "passes", fits=lists.fits[listed])
+            return LicenceTerms(name, approved, "passes", fits=lists.fits[listed])
         refused = _unlisted(name, f"{name} is on no list of open licences")
         # not approved is a fact; not open is one only where we know what it refuses
-        return _terms(
+        return LicenceTerms(
             name, "fails", refused.open, fits=lists.fits[listed], clauses=refused.clauses, reason=refused.reason
         )  # fmt: skip
     if lists.spelling.get(name.lower()):
         proper = lists.spelling[name.lower()]
         if proper not in lists.open:  # not open in any spelling
             return _of_identifier(proper, exact)
-        return _terms(name, "unknown", "unknown", reason=f"{name!r} is not how SPDX spells it ({proper})")
+        return LicenceTerms(name, "unknown", "unknown", reason=f"{name!r} is not how SPDX spells it ({proper})")
     if name.lower() in _NONE | _UNKNOWN:
         return terms_of(name)
     return _unlisted(name, f"{name} is no SPDX licence, and its terms stand on no list that we know")

@@ -1,4 +1,4 @@
-"""How open is a release? The Open Source AI Definition element by element and freedom by freedom, and the class of the Model
+"""How open a release is: the Open Source AI Definition element by element and freedom by freedom, and the class of the Model
 Openness Framework.
 
 Pure functions of components, licences and what was found of them. `unknown` never counts as a yes. The rules, their sources,
@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from openassay.core.licences import Content, LicenceTerms, every, some, terms_of
 from openassay.core.types import (
     Answer,
     ComponentFound,
-    ComponentName,
     DataInformation,
     Duty,
     Element,
@@ -82,8 +81,10 @@ NOTE_0_0_8 = "the required parts of this draft's checklist are recalled, not rea
 class Part:
     """One component as far as it is known."""
 
-    component: ComponentName
-    published: Literal["yes", "no", "partly", "unknown"]
+    component: str
+    """A `ComponentName`."""
+    published: str
+    """`yes`, `no` or `partly`; any other word says that it is not known."""
     licence: str | None
     """As stated; none for no licence."""
     absent: bool = False
@@ -95,19 +96,9 @@ class Part:
 def part_of(found: ComponentFound) -> Part:
     """The component as `inspect` recorded it."""
     return Part(
-        component=_name(found.component), published=_published(found.published), licence=found.licence,
-        absent=found.found == "absent", where=found.where, note=found.note,
+        component=found.component, published=found.published, licence=found.licence, absent=found.found == "absent",
+        where=found.where, note=found.note,
     )  # fmt: skip
-
-
-def _name(name: str) -> ComponentName:
-    known: dict[str, ComponentName] = {known: known for known in get_args(ComponentName)}
-    return known[name]
-
-
-def _published(word: str) -> Literal["yes", "no", "partly", "unknown"]:
-    known: dict[str, Literal["yes", "no", "partly", "unknown"]] = {"yes": "yes", "no": "no", "partly": "partly"}
-    return known.get(word, "unknown")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,69 +111,55 @@ class _Judged:
     terms: LicenceTerms
 
     def under(self, answer: Answer) -> Answer:
-        """Is it there, under terms whose answer is this?"""
+        """Whether it is there, under terms whose answer is this."""
         return every([self.presence, answer])
-
-
-_WORDS = {"params_final": "final parameters", "params_intermediate": "intermediate parameters"}
 
 
 def shown(component: str) -> str:
     """A component's name in words."""
-    return _WORDS.get(component, component.replace("_", " "))
+    words = {"params_final": "final parameters", "params_intermediate": "intermediate parameters"}
+    return words.get(component, component.replace("_", " "))
 
 
-def _presence(part: Part) -> tuple[Answer, str]:
-    if part.published == "no":
-        return "fails", "not published"
-    if part.published == "partly":
-        return "unknown", "published in part only"
-    if part.published == "unknown":
-        return "unknown", "not known whether it is published"
-    if part.absent:
-        return "unknown", "declared as published, but not found where it was looked for"
-    return "passes", ""
+_NOT_KNOWN: tuple[Answer, str] = ("unknown", "not known whether it is published")
+_PUBLISHED: dict[str, tuple[Answer, str]] = {
+    "yes": ("passes", ""), "partly": ("unknown", "published in part only"), "no": ("fails", "not published"),
+}  # fmt: skip
+"""What a declaration says of presence, and why it does not pass."""
 
 
 def _judge(parts: Iterable[Part], *, exact: bool, complete: bool) -> dict[str, tuple[_Judged, ...]]:
     """Every component of the framework, and those two of ours that are declared."""
-    judged: dict[str, list[_Judged]] = {}
+    judged: dict[str, tuple[_Judged, ...]] = {}
     for part in parts:
-        presence, said = _presence(part)
+        presence, said = _PUBLISHED.get(part.published, _NOT_KNOWN)
+        if part.absent and presence == "passes":
+            presence, said = "unknown", "declared as published, but not found where it was looked for"
         note = f" ({part.note})" if said and part.note else ""
         reason = f"{shown(part.component)}: {said}{note}" if said else ""
-        judged.setdefault(part.component, []).append(
-            _Judged(
-                component=part.component, presence=presence, presence_reason=reason,
-                terms=terms_of(part.licence, exact=exact),
-            )
-        )  # fmt: skip
-    for name in MOF_COMPONENTS:
-        said = "not in the record" if complete else "not known whether it is published"
-        nothing = _Judged(
-            component=name, presence="fails" if complete else "unknown", presence_reason=f"{shown(name)}: {said}",
-            terms=terms_of("unknown"),
-        )  # fmt: skip
-        judged.setdefault(name, [nothing])
-    return {name: tuple(found) for name, found in judged.items()}
+        terms = terms_of(part.licence, exact=exact)
+        one = _Judged(component=part.component, presence=presence, presence_reason=reason, terms=terms)
+        judged[part.component] = (*judged.get(part.component, ()), one)
+    presence, said = ("fails", "not in the record") if complete else _NOT_KNOWN
+    for name in set(MOF_COMPONENTS) - set(judged):
+        reason, terms = f"{shown(name)}: {said}", terms_of("unknown")
+        judged[name] = (_Judged(component=name, presence=presence, presence_reason=reason, terms=terms),)
+    return judged
 
 
 def classify(parts: Iterable[Part], *, record: bool = False) -> MofResult:
-    """Which class of the Model Openness Framework is reached, and what is missing for the next ones?
+    """The class of the Model Openness Framework that is reached, and what is missing for the next ones.
 
     Presence and openness of each required component, class by class: a component counts under any open licence, with a note
     where the licence is not made for its kind of content. `record`: by the Model Openness Tool's rules for its own records:
     what is not listed is not there, and licences count only as SPDX spells them.
     """
     judged = _judge(parts, exact=record, complete=record)
-    answers: dict[str, Answer] = {
-        name: every([item.under(item.terms.open) for item in judged[name]]) for name in MOF_COMPONENTS
-    }
+    answers = {name: _open(judged[name]) for name in MOF_COMPONENTS}
     answers["technical_report"] = some([answers["technical_report"], answers["research_paper"]])
     reached = _reached(answers, {"passes"})
-    possible = _reached(answers, {"passes", "unknown"})
     return MofResult(
-        mof_class=reached, label=LABELS[reached], if_unknown_pass=possible,
+        mof_class=reached, label=LABELS[reached], if_unknown_pass=_reached(answers, {"passes", "unknown"}),
         missing=tuple(_gaps(judged, answers, reached)),
         conditional=tuple(
             name for name in MOF_COMPONENTS if answers[name] == "passes"
@@ -191,14 +168,14 @@ def classify(parts: Iterable[Part], *, record: bool = False) -> MofResult:
     )  # fmt: skip
 
 
+def _open(items: Iterable[_Judged]) -> Answer:
+    """Whether all parts of a component are there under open terms."""
+    return every([item.under(item.terms.open) for item in items])
+
+
 def _reached(answers: dict[str, Answer], enough: set[Answer]) -> Literal[0, 1, 2, 3]:
-    best: Literal[0, 1, 2, 3] = 0
-    levels: tuple[Literal[3], Literal[2], Literal[1]] = (3, 2, 1)
-    for level in levels:
-        if any(answers[name] not in enough for name in CLASS_NEEDS[level]):
-            break
-        best = level
-    return best
+    model, tooling, science = (all(answers[name] in enough for name in CLASS_NEEDS[level]) for level in (3, 2, 1))
+    return 0 if not model else 3 if not tooling else 2 if not science else 1
 
 
 def _gaps(judged: dict[str, tuple[_Judged, ...]], answers: dict[str, Answer], reached: int) -> Iterable[Gap]:
@@ -208,14 +185,11 @@ def _gaps(judged: dict[str, tuple[_Judged, ...]], answers: dict[str, Answer], re
         for name in CLASS_NEEDS[level]:
             if answers[name] == "passes":
                 continue
-            worst = min(
-                judged[name], key=lambda item: ("fails", "unknown", "passes").index(item.under(item.terms.open))
-            )
+            worst = min(judged[name], key=lambda item: ("fails", "unknown", "passes").index(_open([item])))
             problem, reason = _problem(worst)
             if name == "technical_report":
                 reason += "; an open research paper would do as well"
-            needed = tuple(needs for needs in (3, 2, 1) if needs <= level)
-            yield Gap(component=name, classes=needed, problem=problem, reason=reason)
+            yield Gap(component=name, classes=tuple(range(level, 0, -1)), problem=problem, reason=reason)
 
 
 def _problem(item: _Judged) -> tuple[Literal["absent", "in part", "unknown", "licence"], str]:
@@ -238,42 +212,33 @@ def _reason(item: _Judged, answer: Answer, asked: str) -> str:
     return f"{shown(item.component)}: {item.terms.reason or f'{item.terms.text} is not {asked}'}"
 
 
-def _element(
-    element: Literal["data_information", "code", "parameters"], asked: list[tuple[Answer, str]]
-) -> Element:  # fmt: skip
-    """An element from what is asked for it: every part must pass; what fails is said first."""
+def _reasons(asked: list[tuple[Answer, str]]) -> tuple[str, ...]:
+    """What fails, then what is unknown, each reason once."""
     reasons = [reason for wanted in ("fails", "unknown") for answer, reason in asked if answer == wanted and reason]
-    return Element(
-        element=element, outcome=every([answer for answer, _ in asked]), reasons=tuple(dict.fromkeys(reasons))
-    )
+    return tuple(dict.fromkeys(reasons))
+
+
+def _element(element: Literal["data_information", "code", "parameters"], asked: list[tuple[Answer, str]]) -> Element:
+    """An element from what is asked for it: every part must pass."""
+    return Element(element=element, outcome=every([answer for answer, _ in asked]), reasons=_reasons(asked))
 
 
 def _code(judged: dict[str, tuple[_Judged, ...]]) -> Element:
-    wanted = [*CODE, *(["recipe"] if "recipe" in judged else [])]
     asked = []
-    for name in wanted:
-        for item in judged[name]:
+    for name in (*CODE, "recipe"):
+        for item in judged.get(name, ()):
             # the settings may stand in a paper: the definition asks that they are told, not for a licence of code
             terms: Answer = "passes" if name == "recipe" else item.terms.osi
             asked.append((item.under(terms), _reason(item, terms, "OSI-approved")))
     return _element("code", asked)
 
 
-def _parameters(judged: dict[str, tuple[_Judged, ...]]) -> Element:
-    items = judged["params_final"]
-    asked = [(item.under(item.terms.open), _reason(item, item.terms.open, "open")) for item in items]
-    return _element("parameters", asked)
-
-
 def _duty(name: str, duty: Duty, *, read_only: bool = False) -> tuple[Answer, str]:
-    """Is a duty met? `read_only`: whatever the terms of what is published."""
+    """Whether a duty is met, and why not. `read_only`: whatever the terms of what is published."""
     what = DUTIES[name]
-    note = f" ({duty.note})" if duty.note else ""
-    if duty.published == "no":
-        return "fails", f"{what}: not published{note}"
-    if duty.published != "yes":
-        word = "published in part only" if duty.published == "partly" else "not known whether it is published"
-        return "unknown", f"{what}: {word}{note}"
+    answer, said = _PUBLISHED.get(duty.published, _NOT_KNOWN)
+    if said:
+        return answer, f"{what}: {said}" + (f" ({duty.note})" if duty.note else "")
     if read_only:
         return "passes", ""
     terms = terms_of(duty.licence)
@@ -286,28 +251,21 @@ def _asked_of_data(
     """Edition 1.0's three duties, where the release's statement of them is known; else what the components tell."""
     if info is not None:
         return [_duty(name, getattr(info, name), read_only=read_only) for name in DUTIES]
-    there = some([every([item.presence for item in judged[name]]) for name in DOCUMENTS])
-    if there == "fails":
-        return [
-            ("fails", "neither training data nor any paper, report or data card that could describe it is published")
-        ]
-    reason = (
+    if some([every([item.presence for item in judged[name]]) for name in DOCUMENTS]) == "fails":
+        described = "neither training data nor any paper, report or data card that could describe it is published"
+        return [("fails", described)]
+    told = (
         "components alone do not tell whether all training data is described and listed (the definition's three duties)"
     )
-    return [("unknown", reason)]
+    return [("unknown", told)]
 
 
 def _documents(judged: dict[str, tuple[_Judged, ...]]) -> Element:
     """Edition 0.0.9: one of four kinds of documents at least, under open terms."""
-    answers = {name: every([item.under(item.terms.open) for item in judged[name]]) for name in DOCUMENTS}
-    outcome = some(list(answers.values()))
-    reasons = [
-        _reason(item, item.terms.open, "open") for name in answers for item in judged[name]
-    ]  # fmt: skip
-    return Element(
-        element="data_information", outcome=outcome,
-        reasons=() if outcome == "passes" else tuple(reason for reason in reasons if reason),
-    )  # fmt: skip
+    outcome = some([_open(judged[name]) for name in DOCUMENTS])
+    reasons = [_reason(item, item.terms.open, "open") for name in DOCUMENTS for item in judged[name]]
+    lacking = () if outcome == "passes" else tuple(reason for reason in reasons if reason)
+    return Element(element="data_information", outcome=outcome, reasons=lacking)
 
 
 def _description(judged: dict[str, tuple[_Judged, ...]], info: DataInformation | None) -> Element:
@@ -342,19 +300,13 @@ TERMS_FOR: dict[Freedom, tuple[str, ...]] = {
 """Whose terms may refuse a freedom. What is published can be read, whatever its terms."""
 
 
-def _freedom(
-    freedom: Freedom, judged: dict[str, tuple[_Judged, ...]], data: list[tuple[Answer, str]]
-) -> FreedomResult:  # fmt: skip
-    asked: list[tuple[Answer, str]] = []
-    for name in NEEDED_FOR[freedom]:
-        asked += [(item.presence, item.presence_reason) for item in judged[name]]
+def _freedom(freedom: Freedom, judged: dict[str, tuple[_Judged, ...]], data: list[tuple[Answer, str]]) -> FreedomResult:
+    needed = [item for name in NEEDED_FOR[freedom] for item in judged[name]]
+    asked = [(item.presence, item.presence_reason) for item in needed]
     if freedom in {"study", "modify"}:
-        asked += data
-        asked += [(item.presence, item.presence_reason) for item in judged.get("recipe", ())]
+        asked += [*data, *((item.presence, item.presence_reason) for item in judged.get("recipe", ()))]
     asked += _refusals(freedom, [item for name in TERMS_FOR[freedom] for item in judged[name]])
-    outcome = every([answer for answer, _ in asked])
-    obstacles = [reason for wanted in ("fails", "unknown") for answer, reason in asked if answer == wanted and reason]
-    return FreedomResult(freedom=freedom, outcome=outcome, obstacles=tuple(dict.fromkeys(obstacles)))
+    return FreedomResult(freedom=freedom, outcome=every([answer for answer, _ in asked]), obstacles=_reasons(asked))
 
 
 def _refusals(freedom: Freedom, items: list[_Judged]) -> list[tuple[Answer, str]]:
@@ -394,16 +346,17 @@ def openness(
     parts = tuple(parts)
     judged = _judge(parts, exact=False, complete=record)
     data = _asked_of_data(judged, info)
-    information, code, parameters = _element("data_information", data), _code(judged), _parameters(judged)
+    final = judged["params_final"]
+    asked = [(item.under(item.terms.open), _reason(item, item.terms.open, "open")) for item in final]
+    information, code, parameters = _element("data_information", data), _code(judged), _element("parameters", asked)
     readable = _asked_of_data(judged, info, read_only=True)
-    freedoms: tuple[Freedom, ...] = get_args(Freedom)
     return Openness(
         osaid=_edition("1.0", SOURCE_1_0, (information, code, parameters), NOTE_RECORD if record else None),
         earlier=(
             _edition("0.0.9", SOURCE_0_0_9, (_documents(judged), code, parameters)),
             _edition("0.0.8", SOURCE_0_0_8, (_description(judged, info), code, parameters), NOTE_0_0_8),
         ),
-        freedoms=tuple(_freedom(freedom, judged, readable) for freedom in freedoms),
+        freedoms=tuple(_freedom(freedom, judged, readable) for freedom in NEEDED_FOR),
         mof=classify(parts, record=record), to_release=_to_release(judged, info), reviews=reviews,
     )  # fmt: skip
 
@@ -413,14 +366,13 @@ def _to_release(judged: dict[str, tuple[_Judged, ...]], info: DataInformation | 
     todo = []
     if info is not None:
         for name, what in DUTIES.items():
-            answer, _ = _duty(name, getattr(info, name))
-            if answer == "fails":
-                lacking = getattr(info, name).published == "no"
-                todo.append(f"publish {what}" if lacking else f"put under open terms: {what}")
+            duty = getattr(info, name)
+            if _duty(name, duty)[0] == "fails":
+                todo.append(f"publish {what}" if duty.published == "no" else f"put under open terms: {what}")
     elif every([answer for answer, _ in _asked_of_data(judged, None)]) == "fails":
         todo += [f"publish {what}" for what in DUTIES.values()]
-    for name in [*CODE, *(["recipe"] if "recipe" in judged else []), "params_final"]:
-        for item in judged[name]:
+    for name in (*CODE, "recipe", "params_final"):
+        for item in judged.get(name, ()):
             answer = item.terms.open if name in {"params_final", "recipe"} else item.terms.osi
             if item.presence == "fails":
                 todo.append(f"publish the {shown(name)}")

@@ -1,4 +1,4 @@
-"""Figures that stand beside a verdict and never decide it: how plausible is the published value, given the reruns?
+"""Figures that stand beside a verdict and never decide it: how plausible the published value is, given the reruns.
 
 `d` is the reruns' mean minus the published value, `variance` the seed variance on `df` degrees of freedom, `n` the reruns.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import scipy
 
-from openassay.core.sequential import Floats, best_of, log_density
+from openassay.core.sequential import Floats, best_of, log_density, shortfall
 
 SCEPTICAL_SD = 1.482602218505602
 """Of the sceptical prior, in margins: normal around no difference, half of it within the margin and half outside. One over the
@@ -70,7 +70,7 @@ def fewest_tried(d: float, variance: float, margin: float, direction: int) -> in
 
     1 where the reruns' mean itself is; None where not even the best of MOST_TRIED is expected to come so near.
     """
-    sd, short = float(np.sqrt(variance)), {0: abs(d), 1: -d, -1: d}[direction]
+    sd, short = float(np.sqrt(variance)), shortfall(d, direction)
     return next((k for k in range(1, MOST_TRIED + 1) if short - best_of(k)[0] * sd <= margin), None)
 
 

@@ -1,4 +1,4 @@
-"""How good is the record that a verdict rests on? Warnings: they never decide, and are never left out."""
+"""Warnings about the record that a verdict rests on: they never decide, and are never left out."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def warnings(terms: Terms, values: Sequence[float | None]) -> list[tuple[str, st
 
 
 def two_groups(values: Sequence[float]) -> tuple[float, float] | None:
-    """Do runs fall in two groups, of two or more each? The largest of the lower and the least of the upper one, else None.
+    """The largest of the lower and the least of the upper group, where runs fall in two groups of two or more; else None.
 
     When the best split leaves less of their sum of squares within the groups than TWO_GROUPS of normal samples do (by 20,000
     simulated ones; four values at least, for fewer show nothing).
@@ -105,7 +105,7 @@ def _two_sided_p(ratio: float, df: float, other_df: float) -> float:
 
 
 def shared_shift(differences: Sequence[float]) -> float | None:
-    """p-value of the sign test: do the claims of a release differ in the same direction? None below six differences."""
+    """p-value of the sign test that the claims of a release differ in the same direction; None below six differences."""
     signs = [difference > 0 for difference in differences if difference != 0]
     if len(signs) < 6:
         return None

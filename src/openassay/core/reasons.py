@@ -4,9 +4,9 @@ arithmetic."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from openassay.core.sequential import MOST_NEEDED, Stop
+from openassay.core.sequential import MOST_NEEDED, Stop, shortfall
 from openassay.core.types import Estimand, Why
 
 Standing = Literal["within", "outside", "open"]
@@ -46,7 +46,7 @@ class Seen:
     @property
     def distance(self) -> float:
         """How far the difference lies from the tolerance's edge, on either side."""
-        return abs({0: abs(self.difference), 1: -self.difference, -1: self.difference}[self.direction] - self.margin)
+        return abs(shortfall(self.difference, self.direction) - self.margin)
 
     @property
     def more(self) -> int | None:
@@ -54,8 +54,7 @@ class Seen:
         return None if self.needed is None else max(1, self.needed - self.num_values)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Open:
+class Open(NamedTuple):
     """Why a claim is open."""
 
     why: Why
@@ -97,9 +96,7 @@ def still_open(seen: Seen) -> Open:
         return _number_not_reached(seen)
     words = f"{interval(seen, seen.estimand)}, "
     if seen.stop is Stop.ROUNDING:
-        return Open(
-            why="rounding", reason=f"{words}partly within {tolerance(seen)}: the published value's rounding decides"
-        )
+        return Open("rounding", f"{words}partly within {tolerance(seen)}: the published value's rounding decides")
     if asked == "within":  # and yet not accepted
         return _may_diverge(seen, f"{words}within {tolerance(seen)}, but ")
     words += _place(seen) + tolerance(seen)
@@ -107,29 +104,26 @@ def still_open(seen: Seen) -> Open:
         return _nothing_decides(seen, words)
     if seen.more > FAR and seen.distance < NEAR * seen.margin:
         edge = f"the difference is nearly as large as the tolerance: {_reruns(seen.more)} would decide"
-        return Open(why="at_the_edge", reason=f"{words}; {edge}", more_runs_needed=seen.more)
-    spent = seen.runs_used >= seen.max_runs
-    futile = seen.stop is Stop.FUTILE
-    state = f"{seen.runs_used} of {seen.max_runs} planned reruns are made"
+        return Open("at_the_edge", f"{words}; {edge}", seen.more)
+    why: Why = "budget"
     if not seen.sequential:
-        state = f"all {seen.runs_used} runs are used"
-    elif spent:
+        why, state = "more_runs", f"all {seen.runs_used} runs are used"
+    elif seen.runs_used >= seen.max_runs:
         state = f"all {seen.max_runs} planned reruns are made"
-    elif futile:
+    elif seen.stop is Stop.FUTILE:
         state = f"stopped after {seen.runs_used} reruns: the chance of a decision by the {seen.max_runs} planned is below 1 %"
-    why: Why = "budget" if seen.sequential and (spent or futile) else "more_runs"
-    return Open(why=why, reason=f"{words}; {state}; {_reruns(seen.more)} would decide", more_runs_needed=seen.more)
+    else:
+        why, state = "more_runs", f"{seen.runs_used} of {seen.max_runs} planned reruns are made"
+    return Open(why, f"{words}; {state}; {_reruns(seen.more)} would decide", seen.more)
 
 
 def _place(seen: Seen) -> str:
     """Where the interval lies, of a claim that is open all the same."""
     low, high = seen.intervals[seen.estimand]
-    accused = seen.standings["recipe"] == "outside" and seen.num_claims > 1
-    if accused:
+    if seen.standings["recipe"] == "outside" and seen.num_claims > 1:
         return f"not surely enough for one of {seen.num_claims} claims outside "
-    beyond = {0: low > seen.margin or high < -seen.margin, 1: high < -seen.margin, -1: low > seen.margin}[
-        seen.direction
-    ]
+    too_high, too_low = low > seen.margin, high < -seen.margin
+    beyond = {0: too_high or too_low, 1: too_low, -1: too_high}[seen.direction]
     inside = {0: max(-low, high), 1: -low, -1: high}[seen.direction] <= seen.margin
     return "not surely enough outside " if beyond else "not surely enough within " if inside else "partly within "
 
@@ -138,41 +132,35 @@ def _number_not_reached(seen: Seen) -> Open:
     words = f"number not reached: {interval(seen, 'number')}, outside {tolerance(seen)}"
     if seen.luck is not None:
         words += f"; by luck, a published value would lie so far out with probability {seen.luck:.2g}"
-    tell = (
-        "no number of reruns would tell whether the published recipe was another: its own luck remains"
-        if seen.more is None
-        else f"{_reruns(seen.more)} would show that the published recipe was another"
-    )
-    return Open(why="number_not_reached", reason=f"{words}; {tell}", more_runs_needed=seen.more)
+    tell = "no number of reruns would tell whether the published recipe was another: its own luck remains"
+    if seen.more is not None:
+        tell = f"{_reruns(seen.more)} would show that the published recipe was another"
+    return Open("number_not_reached", f"{words}; {tell}", seen.more)
 
 
 def _may_diverge(seen: Seen, words: str) -> Open:
-    lost = seen.runs_used - seen.num_values
-    found = (
-        f"{lost} of {seen.runs_used} reruns diverged"
-        if lost
-        else f"{seen.runs_used} reruns do not show that it rarely diverges"
-    )
+    if lost := seen.runs_used - seen.num_values:
+        why: Why = "divergence"
+        found = f"{lost} of {seen.runs_used} reruns diverged"
+    else:
+        why = "budget" if seen.runs_used >= seen.max_runs else "more_runs"
+        found = f"{seen.runs_used} reruns do not show that it rarely diverges"
     todo = "no number of reruns makes up for it"
     if seen.more is not None:
         todo = f"{_reruns(seen.more)}, none of them diverged, would decide"
-    why: Why = "divergence" if lost else "budget" if seen.runs_used >= seen.max_runs else "more_runs"
-    return Open(why=why, reason=f"{words}{found}; {todo}", more_runs_needed=seen.more)
+    return Open(why, f"{words}{found}; {todo}", seen.more)
 
 
 def _nothing_decides(seen: Seen, words: str) -> Open:
     """The published value's own noise remains, or the difference is as large as the tolerance."""
     if seen.remains <= seen.distance or seen.remains == 0:
         edge = f"the difference is as large as the tolerance, as far as {MOST_NEEDED:,} reruns could tell"
-        return Open(why="at_the_edge", reason=f"{words}; {edge}")
-    noise = f"{words}; no number of reruns decides"
+        return Open("at_the_edge", f"{words}; {edge}")
+    why: Why = "rounding"
+    noise = "the published value's rounding, and what else is unknown of it, is too coarse"
     if seen.luck_remains > seen.rest_remains:
-        return Open(
-            why="published_noise", reason=f"{noise}: the published trainings' own luck is too large for this tolerance"
-        )
-    return Open(
-        why="rounding", reason=f"{noise}: the published value's rounding, and what else is unknown of it, is too coarse"
-    )
+        why, noise = "published_noise", "the published trainings' own luck is too large for this tolerance"
+    return Open(why, f"{words}; no number of reruns decides: {noise}")
 
 
 def _reruns(more: int) -> str:

@@ -1,4 +1,4 @@
-"""Does a replay of a training's first updates follow the published one? Statistics of paired trainings, and their verdict.
+"""Statistics of paired trainings, and their verdict: whether a replay of a training's first updates follows the published one.
 
 A replay has the release's first weights, data and order, so nothing is left to chance but the rounding of the arithmetic. How
 much that is, the auditor's machine shows: *replicas* of the replay that differ from it in numerics only (rows of a batch
@@ -26,7 +26,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from openassay.core.types import LARGEST, Outcome, ReplayStatistic
+from openassay.core.types import LARGEST, ReplayStatistic
 
 Floats = NDArray[np.float64]
 Array = NDArray[np.generic]
@@ -45,7 +45,7 @@ FEWEST_REPLICAS = 3
 
 
 class Standing(StrEnum):
-    """How does a replay stand to the release?"""
+    """How a replay stands to the release."""
 
     MATCHES = "MATCHES"
     DIFFERS = "DIFFERS"
@@ -59,15 +59,6 @@ class ReplayVerdict:
     standing: Standing
     reasons: tuple[str, ...]
     statistics: tuple[ReplayStatistic, ...]
-
-    @property
-    def outcome(self) -> Outcome:
-        """The verdict on the claim "these checkpoints follow from step 0 by the published recipe", and on nothing more."""
-        return {
-            Standing.MATCHES: Outcome.REPRODUCED,
-            Standing.DIFFERS: Outcome.NOT_REPRODUCED,
-            Standing.INCONCLUSIVE: Outcome.INCONCLUSIVE,
-        }[self.standing]
 
 
 def finite(value: float) -> float:
@@ -88,13 +79,11 @@ def round_to(values: ArrayLike, stored: Stored) -> NDArray[np.float32]:
     values = np.asarray(values, dtype=np.float32)
     if stored == "fp16":
         with np.errstate(over="ignore"):
-            half: NDArray[np.float32] = values.astype(np.float16).astype(np.float32)
-        return half
+            return np.asarray(values.astype(np.float16).astype(np.float32))
     if stored == "bf16":
         bits = values.view(np.uint32)
         rounded = ((bits + (0x7FFF + ((bits >> 16) & 1))) & np.uint32(0xFFFF0000)).astype(np.uint32)
-        kept: NDArray[np.float32] = np.where(np.isfinite(values), rounded.view(np.float32), values)
-        return kept
+        return np.where(np.isfinite(values), rounded.view(np.float32), values)
     return values
 
 
@@ -102,14 +91,11 @@ def spacing(values: ArrayLike, stored: Stored) -> NDArray[np.float32]:
     """Distance to the next number that a file of that precision can hold."""
     values = np.abs(np.asarray(values, dtype=np.float32))
     if stored == "fp16":
-        half: NDArray[np.float32] = np.spacing(values.astype(np.float16)).astype(np.float32)
-        return half
+        return np.asarray(np.spacing(values.astype(np.float16)).astype(np.float32))
     if stored == "bf16":
         _, exponent = np.frexp(values)
-        step: NDArray[np.float32] = np.ldexp(np.float32(1), np.maximum(exponent, -125) - 8).astype(np.float32)
-        return step
-    plain: NDArray[np.float32] = np.spacing(values)
-    return plain
+        return np.asarray(np.ldexp(np.float32(1), np.maximum(exponent, -125) - 8).astype(np.float32))
+    return np.asarray(np.spacing(values))
 
 
 def before_rounding(values: ArrayLike, stored: Stored, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -117,10 +103,7 @@ def before_rounding(values: ArrayLike, stored: Stored, rng: np.random.Generator)
     values = np.asarray(values, dtype=np.float32)
     if stored == "fp32" or values.size == 0 or values.min() == values.max():
         return values
-    displaced: NDArray[np.float32] = values + (rng.random(values.shape, dtype=np.float32) - np.float32(0.5)) * spacing(
-        values, stored
-    )
-    return displaced
+    return np.asarray(values + (rng.random(values.shape, dtype=np.float32) - np.float32(0.5)) * spacing(values, stored))
 
 
 def loss_rms(ours: ArrayLike, theirs: ArrayLike) -> float:
@@ -179,7 +162,7 @@ def largest_in_floors(values: Statistics, floor: Statistics) -> tuple[float, tup
 
 
 def has_evidence(key: tuple[Statistic, int], floor: Statistics) -> bool:
-    """Does a statistic say anything at this horizon? Not where the floor is of the size of the first updates themselves."""
+    """Whether a statistic says anything at this horizon: not where the floor is of the size of the first updates themselves."""
     statistic, horizon = key
     if statistic == "loss_rms":
         return math.isfinite(floor[key])
@@ -206,8 +189,7 @@ def judge_replay(
             statistic=key[0], horizon=key[1], value=finite(values[key]), floor=finite(floor[key]), limit=LIMITS[key[0]],
             in_floors=finite(in_floors(values[key], floor[key], LIMITS[key[0]])), used=has_evidence(key, floor),
         )
-        for key in sorted(values, key=lambda key: (key[1], key[0]))
-        if key in floor
+        for key in sorted(values, key=lambda key: (key[1], key[0])) if key in floor
     )  # fmt: skip
     used = [one for one in judged if one.used]
     reasons: list[str] = []
@@ -220,15 +202,11 @@ def judge_replay(
     elif not used:
         reasons.append("at no horizon can the release be told from rounding: the floor is too high")
     elif differing:
-        differing.sort(key=lambda one: -one.in_floors)
-        reasons += [_say(one) for one in differing]
-        assumed = tuple(assumed)
-        if assumed:
-            reasons.insert(
-                0, f"the replay differs, but the release does not state {', '.join(assumed)}: it may be our guess"
-            )
+        if guessed := ", ".join(assumed):
+            reasons.append(f"the replay differs, but the release does not state {guessed}: it may be our guess")
         else:
             standing = Standing.DIFFERS
+        reasons += [_say(one) for one in sorted(differing, key=lambda one: -one.in_floors)]
     elif above:
         reasons.append("more than this machine's rounding, less than what other hardware's arithmetic may give:")
         reasons += [_say(one) for one in above]
@@ -240,15 +218,12 @@ def judge_replay(
         standing = Standing.MATCHES
         closest = max(used, key=lambda one: one.value / one.floor if one.floor else 0.0)
         reasons.append(f"nothing is beyond {FACTOR:g} floors; the largest: {_say(closest)}")
-    skipped = sorted({one.horizon for one in judged if not one.used})
-    if skipped:
-        steps = ", ".join(map(str, skipped))
+    if steps := ", ".join(map(str, sorted({one.horizon for one in judged if not one.used}))):
         reasons.append(f"weights at step {steps} say nothing: what storage and numerics do is as large as the updates")
     return ReplayVerdict(standing=standing, reasons=tuple(reasons), statistics=judged)
 
 
 def _say(one: ReplayStatistic) -> str:
     times = f", {one.value / one.floor:.3g} floors" if one.floor > 0 else ""
-    return (
-        f"{one.statistic} at step {one.horizon} is {one.value:.3g}{times} (floor {one.floor:.2g}, limit {one.limit:g})"
-    )
+    beside = f"(floor {one.floor:.2g}, limit {one.limit:g})"
+    return f"{one.statistic} at step {one.horizon} is {one.value:.3g}{times} {beside}"

@@ -1,4 +1,4 @@
-"""How well does the release reproduce, between 0 and 1? A score whose one half is the tolerance itself.
+"""How well a release reproduces, between 0 and 1: a score whose one half is the tolerance itself.
 
 With u = theta/margin the credit is c(u) = 2^-(u^2): 1 for no difference, 1/2 for a difference as large as the tolerance. The
 score is its mean over what is known of theta, and the interval is the difference's interval mapped through c; so the whole

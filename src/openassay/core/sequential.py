@@ -1,4 +1,4 @@
-"""Is a claim reproduced? The equivalence test of two questions, for many claims at once: sequential, or by one look.
+"""The equivalence test of two questions, for many claims at once: sequential, or by one look.
 
 Of n reruns with mean m there is, for each question, one interval:
 
@@ -69,7 +69,7 @@ BEST_OF_DF = 4
 
 
 class Stop(IntEnum):
-    """Why did an audit of a claim stop?"""
+    """Why an audit of a claim stopped."""
 
     WITHIN = 0
     """The interval of the claim's question lies within the margin: reproduced."""
@@ -103,6 +103,11 @@ def are_equal(least: ArrayLike, most: ArrayLike, margin: ArrayLike) -> Bools:
     return np.asarray(most - least <= np.minimum(SAME * np.maximum(largest, margin), margin / 1000))
 
 
+def shortfall(difference: float, direction: int) -> float:
+    """How far a difference lies on the side that speaks against a claim of this direction; on either side of a two-sided one."""
+    return {0: abs(difference), 1: -difference, -1: difference}[direction]
+
+
 def family_prior_df(df: float) -> float:
     """Degrees of freedom for which a family's seed noise counts that was measured on `df`."""
     return min(df, PRIOR_DF if df >= MANY_DF else PRIOR_DF_FEW)
@@ -123,6 +128,7 @@ class Terms:
     published_df: int | None = None
     """Degrees of freedom of `published_sd`; num_published - 1 when left out."""
     rounding: float = 0.0
+    """Unit of the published value's last digit: it errs by half of it at most, with variance rounding^2/12."""
     extra_sd: float = 0.0
     """Standard deviation of what else keeps the published value from the recipe's mean."""
     best_of: int = 1
@@ -140,11 +146,11 @@ class Terms:
     divergence_rate: float = 0.0
     deterministic: bool = False
     equal_decides: bool = False
-    """May equal reruns decide, though the recipe is not deterministic?"""
+    """Whether equal reruns may decide, though the recipe is not deterministic."""
     equal_decides_last: bool = False
-    """May they at least when all planned reruns are equal?"""
+    """Whether they may at least when all planned reruns are equal."""
     paired: bool = False
-    """Are the reruns differences from published values of the same seeds?"""
+    """Whether the reruns are differences from published values of the same seeds."""
     luck: float = 1.0
     """How many times the variance of our values one published value's luck has, at most."""
     max_runs: int = SEQUENTIAL_RUNS
@@ -197,7 +203,7 @@ def best_of(k: int) -> tuple[float, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Claims with their reruns, in the order in which they were offered."""
+    """Claims with their reruns, in the order in which they were offered. What has no words here is as in `Terms`."""
 
     runs: Floats
     """Shape (claims, most reruns); NaN where a rerun gave no value."""
@@ -206,7 +212,7 @@ class Batch:
     max_runs: Ints
     """Most reruns that may be used: N of the sequential test."""
     asks_recipe: Bools
-    """Is REPRODUCED an answer to `recipe`, and not to `number`?"""
+    """Whether REPRODUCED answers `recipe`, and not `number`."""
     published: Floats
     v: Floats
     """Variance of the published value in units of the seed variance: 1/k for a mean over k trainings. For `recipe` only."""
@@ -221,13 +227,10 @@ class Batch:
     prior_df: Floats
     """d0: its degrees of freedom; 0 for none."""
     floor_variance: Floats
-    """The seed variance is never taken as less: (step)^2/4, that of a mean half-way between two values, or (printed
-    unit)^2/12."""
+    """The seed variance is never taken as less: step^2/4, that of a mean half-way between two values, or rounding^2/12."""
     rounding: Floats
-    """Unit of the published value's last digit: it errs by half of it at most, with variance unit^2/12."""
     margin: Floats
     direction: Ints
-    """0 two-sided, +1 the recipe gives at least the published value, -1 at most."""
     alpha: Floats
     """Of REPRODUCED; for the best of K a share of what was asked for."""
     alpha_outside: Floats
@@ -235,14 +238,12 @@ class Batch:
     divergence_rate: Floats
     deterministic: Bools
     equal_decides: Bools
-    """May equal reruns decide, with the prior or the floor as their noise?"""
     equal_decides_last: Bools
-    """May they at the last planned rerun?"""
     futility: Floats
 
     def at(self, rows: Ints) -> Batch:
         """Some of the claims."""
-        return Batch(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+        return Batch(**{name: of[rows] for name, of in vars(self).items()})
 
     def luck(self, question: Estimand) -> Floats:
         """v of a question: the published trainings' luck counts for `recipe` only."""
@@ -251,7 +252,7 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class Stopped:
-    """Where each audit stopped, and what its values say."""
+    """Where each audit stopped, and what its values say. The looks fill its arrays."""
 
     stop: Ints
     """A `Stop`."""
@@ -260,7 +261,7 @@ class Stopped:
     estimate: Floats
     """d: mean of the values minus the published value; NaN without two values."""
     variance: Floats
-    """s~^2."""
+    """s~^2; NaN like `df` for equal reruns that decide nothing, whose noise is not known."""
     df: Floats
     exact: Bools
     """Equal values of a recipe that is deterministic: the interval is the rounding's."""
@@ -268,23 +269,22 @@ class Stopped:
 
     @property
     def known(self) -> Bools:
-        """Which claims have an interval?"""
+        """Which claims have an interval."""
         return np.asarray(np.isfinite(self.df))
 
     @property
     def reproduced(self) -> Bools:
-        """Which claims are reproduced?"""
+        """Which claims are reproduced."""
         return np.asarray(self.stop == Stop.WITHIN)
 
     @property
     def not_reproduced(self) -> Bools:
-        """Which claims are not reproduced?"""
+        """Which claims are not reproduced."""
         return np.asarray((self.stop == Stop.OUTSIDE) | (self.stop == Stop.DIVERGED))
 
     def at(self, rows: Ints) -> Stopped:
         """Some of the claims."""
-        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Stopped(**{name: of if name == "sequential" else of[rows] for name, of in arrays.items()})
+        return Stopped(**{name: of if name == "sequential" else of[rows] for name, of in vars(self).items()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,43 +297,47 @@ class Interval:
     high: Floats
 
 
+_KINDS = {"Floats": float, "Ints": int, "Bools": bool}
+
+
 def to_batch(terms: Sequence[Terms], runs: Sequence[Sequence[float | None]]) -> Batch:
     """Claims and their reruns (None for one that gave no value) as arrays."""
-    most = max([1, *(len(of) for of in runs)])
-    values = np.full((len(terms), most), np.nan)
-    rows = []
+    values = np.full((len(terms), max([1, *map(len, runs)])), np.nan)
+    rows: list[dict[str, float]] = []
     for row, (claim, of) in enumerate(zip(terms, runs, strict=True)):
         values[row, : len(of)] = [np.nan if value is None else value for value in of]
         shift, spread = best_of(claim.best_of)
         share = 1.0 if claim.best_of == 1 else BEST_OF_ALPHA
         alpha_outside = claim.alpha if claim.alpha_outside is None else claim.alpha_outside
-        rows.append((
-            len(of), max(claim.max_runs, 2), claim.estimand == "recipe", claim.published,
-            0.0 if claim.paired else claim.luck * spread / claim.num_published, claim.extra_sd**2, shift,
-            1.0 if claim.higher_is_better else -1.0, *claim.prior(), max(claim.step**2 / 4, claim.rounding**2 / 12),
-            claim.rounding, claim.margin, claim.direction, share * claim.alpha, share * alpha_outside,
-            DIVERGENCE_ALPHA * alpha_outside, claim.divergence_rate, claim.deterministic, claim.equal_decides,
-            claim.equal_decides_last, claim.futility,
-        ))  # fmt: skip
-    names = (
-        "num_runs", "max_runs", "asks_recipe", "published", "v", "extra_variance", "best_of", "better", "prior_variance",
-        "prior_df", "floor_variance", "rounding", "margin", "direction", "alpha", "alpha_outside", "alpha_diverged",
-        "divergence_rate", "deterministic", "equal_decides", "equal_decides_last", "futility",
-    )  # fmt: skip
-    kinds = {"num_runs": int, "max_runs": int, "direction": int} | dict.fromkeys(
-        ("asks_recipe", "deterministic", "equal_decides", "equal_decides_last"), bool
-    )
-    table = np.array(rows, dtype=float).reshape(len(terms), len(names))
-    arrays: dict[str, Any] = {name: table[:, i].astype(kinds.get(name, float)) for i, name in enumerate(names)}
+        prior_variance, prior_df = claim.prior()
+        made = {
+            "num_runs": len(of), "max_runs": max(claim.max_runs, 2), "asks_recipe": claim.estimand == "recipe",
+            "v": 0.0 if claim.paired else claim.luck * spread / claim.num_published, "extra_variance": claim.extra_sd**2,
+            "best_of": shift, "better": 1.0 if claim.higher_is_better else -1.0, "prior_variance": prior_variance,
+            "prior_df": prior_df, "floor_variance": max(claim.step**2 / 4, claim.rounding**2 / 12),
+            "alpha": share * claim.alpha, "alpha_outside": share * alpha_outside,
+            "alpha_diverged": DIVERGENCE_ALPHA * alpha_outside,
+        }  # fmt: skip
+        rows.append(vars(claim) | made)
+    arrays: dict[str, Any] = {
+        of.name: np.array([row[of.name] for row in rows], dtype=_KINDS[str(of.type)])
+        for of in fields(Batch) if of.name != "runs"
+    }  # fmt: skip
     return Batch(runs=values, **arrays)
 
 
 class _Test:
-    """A test of a batch: the critical values of its looks, sequential or of one look at all."""
+    """A test of a batch, sequential or of one look at all: the critical values of its looks, and where each claim stopped."""
 
     def __init__(self, batch: Batch, *, sequential: bool) -> None:
+        size = len(batch.margin)
         self.batch, self.sequential = batch, sequential
         self.tables: dict[tuple[Estimand, str], tuple[Ints, Floats]] = {}
+        self.stopped = Stopped(
+            stop=np.full(size, Stop.NEEDS_RUNS), runs_used=np.zeros(size, dtype=int), num_values=np.zeros(size, dtype=int),
+            estimate=np.full(size, np.nan), variance=np.full(size, np.nan), df=np.full(size, np.nan),
+            exact=np.zeros(size, dtype=bool), sequential=sequential,
+        )  # fmt: skip
 
     def critical(self, question: Estimand, alpha: Literal["alpha", "alpha_outside"], rows: Ints, m: Ints) -> Floats:
         """c at the look of m values of some claims."""
@@ -355,7 +359,8 @@ class _Test:
 def run(batch: Batch) -> Stopped:
     """Look at each claim's reruns one after another, and stop where the test says so."""
     size = len(batch.margin)
-    test, state = _Test(batch, sequential=True), _begin(size)
+    test = _Test(batch, sequential=True)
+    s = test.stopped
     mean, squares = np.zeros(size), np.zeros(size)
     least, most = np.full(size, np.inf), np.full(size, -np.inf)
     going = np.ones(size, dtype=bool)
@@ -364,61 +369,47 @@ def run(batch: Batch) -> Stopped:
         rows = np.flatnonzero(going)
         if not len(rows):
             break
-        value = batch.runs[rows, n - 1]
-        state["runs_used"][rows] = n
-        came = rows[np.isfinite(value)]
-        value = value[np.isfinite(value)]
-        state["num_values"][came] += 1
+        s.runs_used[rows] = n
+        came = rows[np.isfinite(batch.runs[rows, n - 1])]
+        value = batch.runs[came, n - 1]
+        s.num_values[came] += 1
         change = value - mean[came]
-        mean[came] += change / state["num_values"][came]
+        mean[came] += change / s.num_values[came]
         squares[came] += change * (value - mean[came])
         least[came], most[came] = np.minimum(least[came], value), np.maximum(most[came], value)
         if n >= 2:
             # A rerun that gave no value can speak against the release; the interval is as it was.
-            _look(test, state, rows, mean, squares, are_equal(least, most, batch.margin), rows_with_news=came)
-        going[rows] = np.isin(state["stop"][rows], (Stop.NEEDS_RUNS, Stop.EQUAL))
-    ended = going & (state["runs_used"] == batch.max_runs)
-    state["stop"][ended & (state["stop"] == Stop.NEEDS_RUNS)] = Stop.SPENT
-    return _stopped(state, sequential=True)
+            _look(test, rows, mean, squares, are_equal(least, most, batch.margin), rows_with_news=came)
+        going[rows] = np.isin(s.stop[rows], (Stop.NEEDS_RUNS, Stop.EQUAL))
+    s.stop[going & (s.runs_used == batch.max_runs) & (s.stop == Stop.NEEDS_RUNS)] = Stop.SPENT
+    return _ended(s)
 
 
 def look_once(batch: Batch) -> Stopped:
     """Look once at all reruns of each claim, up to its `max_runs`: their order does not matter."""
-    size, most = batch.runs.shape
-    test, state = _Test(batch, sequential=False), _begin(size)
-    state["runs_used"] = np.minimum(batch.num_runs, batch.max_runs)
-    there = np.isfinite(batch.runs) & (np.arange(most) < state["runs_used"][:, None])
-    state["num_values"] = there.sum(axis=1)
+    test = _Test(batch, sequential=False)
+    s = test.stopped
+    s.runs_used[:] = np.minimum(batch.num_runs, batch.max_runs)
+    there = np.isfinite(batch.runs) & (np.arange(batch.runs.shape[1]) < s.runs_used[:, None])
+    s.num_values[:] = there.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         # Sorted, so that a sum is the same in any order of the rows.
         values = np.sort(np.where(there, batch.runs, np.nan), axis=1)
-        mean = np.nansum(values, axis=1) / state["num_values"]
+        mean = np.nansum(values, axis=1) / s.num_values
         squares = np.nansum((values - mean[:, None]) ** 2, axis=1)
-    least, greatest = (
-        fill(np.where(there, batch.runs, sign * np.inf), axis=1) for fill, sign in ((np.min, 1), (np.max, -1))
-    )
-    rows = np.flatnonzero(state["runs_used"] >= 2)
-    equal = np.zeros(size, dtype=bool)
-    some = state["num_values"] >= 1
-    equal[some] = are_equal(least[some], greatest[some], batch.margin[some])
-    _look(test, state, rows, mean, squares, equal, rows_with_news=rows)
-    state["stop"][rows[state["stop"][rows] == Stop.NEEDS_RUNS]] = Stop.SPENT
-    return _stopped(state, sequential=False)
+    some = s.num_values >= 1
+    equal = np.zeros(len(some), dtype=bool)
+    equal[some] = are_equal(np.nanmin(values[some], axis=1), np.nanmax(values[some], axis=1), batch.margin[some])
+    rows = np.flatnonzero(s.runs_used >= 2)
+    _look(test, rows, mean, squares, equal, rows_with_news=rows)
+    s.stop[rows[s.stop[rows] == Stop.NEEDS_RUNS]] = Stop.SPENT
+    return _ended(s)
 
 
-def _begin(size: int) -> dict[str, Any]:
-    return {
-        "stop": np.full(size, Stop.NEEDS_RUNS), "runs_used": np.zeros(size, dtype=int), "num_values": np.zeros(size, dtype=int),
-        "exact": np.zeros(size, dtype=bool), **{name: np.full(size, np.nan) for name in ("estimate", "variance", "df")},
-    }  # fmt: skip
-
-
-def _stopped(state: dict[str, Any], *, sequential: bool) -> Stopped:
-    """Where each audit stopped. Equal reruns that decide nothing have no interval: their noise is not known."""
-    equal = state["stop"] == Stop.EQUAL
-    for name in ("variance", "df"):
-        state[name] = np.where(equal, np.nan, state[name])
-    return Stopped(**state, sequential=sequential)
+def _ended(stopped: Stopped) -> Stopped:
+    for array in (stopped.variance, stopped.df):
+        array[stopped.stop == Stop.EQUAL] = np.nan
+    return stopped
 
 
 def may_accept(n: ArrayLike, lost: ArrayLike, declared: ArrayLike, *, sequential: bool) -> Bools:
@@ -435,70 +426,63 @@ def may_accept(n: ArrayLike, lost: ArrayLike, declared: ArrayLike, *, sequential
     return np.asarray(fits & (few | ((lost == 0) & (n == 2) & (not sequential))))
 
 
-def _look(
-    test: _Test, state: dict[str, Any], rows: Ints, mean: Floats, squares: Floats, equal: Bools, *, rows_with_news: Ints
-) -> None:
+def _look(test: _Test, rows: Ints, mean: Floats, squares: Floats, equal: Bools, *, rows_with_news: Ints) -> None:
     """One look at the claims `rows`: whether they stop, and why."""
-    batch = test.batch
-    n, lost = state["runs_used"][rows], state["runs_used"][rows] - state["num_values"][rows]
+    batch, s = test.batch, test.stopped
+    n = s.runs_used[rows]
+    lost = n - s.num_values[rows]
     some_lost = lost > 0
-    diverged = np.zeros(len(rows), dtype=bool)
     declared = np.maximum(batch.divergence_rate[rows], DIVERGENCE_RATE)
     tail = at_least(lost[some_lost], n[some_lost], declared[some_lost])
     level = batch.alpha_diverged[rows][some_lost]
     if test.sequential:  # rarer later on, so that all looks together err with alpha / 2 at most
         level = level * np.minimum(1.0, DIVERGENCE_LOOKS / n[some_lost]) ** 2
+    diverged = np.zeros(len(rows), dtype=bool)
     diverged[some_lost] = tail <= level * (1 + SAME)
-    state["stop"][rows[diverged]] = Stop.DIVERGED
+    s.stop[rows[diverged]] = Stop.DIVERGED
     rows = np.intersect1d(rows_with_news, rows[~diverged], assume_unique=True)
-    rows = rows[state["num_values"][rows] >= 2]
+    rows = rows[s.num_values[rows] >= 2]
     if not len(rows):
         return
-    b, m, n = batch.at(rows), state["num_values"][rows], state["runs_used"][rows]
+    b, m, n, equal = batch.at(rows), s.num_values[rows], s.runs_used[rows], equal[rows]
     df = b.prior_df + m - 1
     variance = np.maximum((b.prior_df * b.prior_variance + squares[rows]) / df, b.floor_variance)
     estimate = mean[rows] - (b.published - b.better * b.best_of * np.sqrt(variance))
-    exact = b.deterministic & equal[rows] & (b.best_of == 0)
-    for name, found in (("estimate", estimate), ("variance", variance), ("df", df), ("exact", exact)):
-        state[name][rows] = found
+    exact = b.deterministic & equal & (b.best_of == 0)
+    s.estimate[rows], s.variance[rows], s.df[rows], s.exact[rows] = estimate, variance, df, exact
 
-    def interval(question: Estimand, alpha: Literal["alpha", "alpha_outside"]) -> Interval:
+    def at(question: Estimand, alpha: Literal["alpha", "alpha_outside"]) -> Interval:
         return _interval(b, estimate, variance, df, m, exact, question, test.critical(question, alpha, rows, m))
 
-    asked = interval("number", "alpha")
+    asked = at("number", "alpha")
     if b.asks_recipe.any():
-        of_recipe = interval("recipe", "alpha")
-        asked = _choose(b.asks_recipe, of_recipe, asked)
-    within = inside = _is_within(asked, b)
-    outside = _is_outside(estimate, interval("recipe", "alpha_outside"), df, b)
+        asked = _choose(b.asks_recipe, at("recipe", "alpha"), asked)
+    inside = _is_within(asked, b)
+    outside = _is_outside(estimate, at("recipe", "alpha_outside"), df, b)
     at_last = n >= b.max_runs if test.sequential else np.ones(len(rows), dtype=bool)
-    blind = equal[rows] & ~exact & ~b.equal_decides & ~(b.equal_decides_last & at_last)
+    decides = b.equal_decides_last & at_last
+    blind = equal & ~exact & ~b.equal_decides & ~decides
     unsure = blind | ((b.best_of > 0) & (df < BEST_OF_DF))
-    within = (
-        inside & ~unsure & ((exact & (n == m)) | may_accept(n, n - m, b.divergence_rate, sequential=test.sequential))
-    )
+    accepted = (exact & (n == m)) | may_accept(n, n - m, b.divergence_rate, sequential=test.sequential)
+    within = inside & ~unsure & accepted
     # Equal reruns accuse nobody whose recipe is not declared deterministic: the seeds may never have arrived.
-    outside &= ~unsure & (~equal[rows] | exact | (b.equal_decides_last & at_last))
-    blind |= equal[rows] & ~exact & ~within & ~outside
-    futile = ~exact & ~within & ~outside & (df >= FUTILE_DF) & (n < b.max_runs) & (variance > 0) & (b.futility > 0)
-    where = np.flatnonzero(futile & test.sequential)
-    futile[:] = False
-    if len(where):
-        number_out = _is_outside(estimate, interval("number", "alpha"), df, b)
-        futile[where] = _chance(test, rows[where], estimate, variance, df, m, number_out, where) < b.futility[where]
-    stop = np.full(len(rows), Stop.NEEDS_RUNS)
-    stop[blind] = Stop.EQUAL
-    stop[exact & ~inside] = Stop.ROUNDING
-    stop[futile & ~blind] = Stop.FUTILE
-    stop[outside] = Stop.OUTSIDE
-    stop[within] = Stop.WITHIN
-    state["stop"][rows] = stop
+    outside &= ~unsure & (~equal | exact | decides)
+    undecided = ~exact & ~within & ~outside
+    blind |= equal & undecided
+    futile = undecided & (df >= FUTILE_DF) & (n < b.max_runs) & (variance > 0) & (b.futility > 0) & test.sequential
+    if futile.any():
+        where = np.flatnonzero(futile)
+        number_out = _is_outside(estimate, at("number", "alpha"), df, b)[where]
+        known = estimate[where], variance[where], df[where], m[where]
+        futile[where] = _chance(test, rows[where], *known, number_out) < b.futility[where]
+    s.stop[rows] = np.select(
+        [within, outside, futile & ~blind, exact & ~inside, blind],
+        [Stop.WITHIN, Stop.OUTSIDE, Stop.FUTILE, Stop.ROUNDING, Stop.EQUAL], Stop.NEEDS_RUNS,
+    )  # fmt: skip
 
 
 def _choose(which: Bools, these: Interval, others: Interval) -> Interval:
-    return Interval(
-        **{f.name: np.where(which, getattr(these, f.name), getattr(others, f.name)) for f in fields(Interval)}
-    )
+    return Interval(**{name: np.where(which, of, vars(others)[name]) for name, of in vars(these).items()})
 
 
 def half_width(
@@ -515,15 +499,8 @@ def half_width(
 
 
 def _interval(
-    b: Batch,
-    estimate: Floats,
-    variance: Floats,
-    df: Floats,
-    m: Ints,
-    exact: Bools,
-    question: Estimand,
-    critical: Floats,
-) -> Interval:
+    b: Batch, estimate: Floats, variance: Floats, df: Floats, m: Ints, exact: Bools, question: Estimand, critical: Floats
+) -> Interval:  # fmt: skip
     half, se = half_width(b, variance, df, m, question, critical)
     extra = np.where(b.extra_variance > 0, critical * np.sqrt(b.extra_variance), 0.0)
     half = np.where(exact, extra + b.rounding / 2, half)
@@ -532,19 +509,13 @@ def _interval(
 
 def interval(stopped: Stopped, batch: Batch, question: Estimand, *, share: float = 1.0) -> Interval:
     """The interval of a question where each audit stopped: each end errs with `share` of alpha at most, over all looks."""
-    b = batch
-    critical = np.full(len(b.margin), np.nan)
-    rows = np.flatnonzero(stopped.known)
-    m = stopped.num_values[rows]
-    if stopped.sequential:
-        critical[rows] = critical_value(
-            m, b.max_runs[rows], b.luck(question)[rows], b.prior_df[rows], share * b.alpha[rows]
-        )
+    s, critical, rows = stopped, np.full(len(batch.margin), np.nan), np.flatnonzero(stopped.known)
+    b, m = batch.at(rows), s.num_values[rows]
+    if s.sequential:
+        critical[rows] = critical_value(m, b.max_runs, b.luck(question), b.prior_df, share * b.alpha)
     else:
-        critical[rows] = -scipy.special.stdtrit(stopped.df[rows], share * b.alpha[rows])
-    return _interval(
-        b, stopped.estimate, stopped.variance, stopped.df, stopped.num_values, stopped.exact, question, critical
-    )
+        critical[rows] = -scipy.special.stdtrit(s.df[rows], share * b.alpha)
+    return _interval(batch, s.estimate, s.variance, s.df, s.num_values, s.exact, question, critical)
 
 
 def asked_interval(stopped: Stopped, batch: Batch, *, share: float = 1.0) -> Interval:
@@ -568,33 +539,31 @@ def is_missed(stopped: Stopped, batch: Batch) -> Bools:
 
 
 def _is_within(found: Interval, b: Batch) -> Bools:
-    """Is the difference shown to lie within the margin? One-sided claims have one edge."""
+    """Whether the difference is shown to lie within the margin. One-sided claims have one edge."""
     edge = b.margin * (1 + SAME)
     above, below = found.low >= -edge, found.high <= edge
     return np.asarray(np.where(b.direction > 0, above, np.where(b.direction < 0, below, above & below)))
 
 
 def _is_outside(estimate: Floats, found: Interval, df: Floats, b: Batch) -> Bools:
-    """Is the difference shown to lie outside the margin?"""
+    """Whether the difference is shown to lie outside the margin."""
     edge = b.margin * (1 + SAME)
     too_low, too_high = found.high < -edge, found.low > edge
     # Both tails count: where the noise is large against the margin, an interval that merely misses it accuses too often.
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = ((found.high - found.low) / 2 - b.rounding / 2) / found.critical
         near, far = (abs(estimate) - b.rounding / 2 - b.margin) / scale, (abs(estimate) + b.margin) / scale
-        rare = scipy.special.stdtr(df, -near) + scipy.special.stdtr(df, -far) <= scipy.special.stdtr(
-            df, -found.critical
-        )
+        both = scipy.special.stdtr(df, -near) + scipy.special.stdtr(df, -far)
+        rare = both <= scipy.special.stdtr(df, -found.critical)
     two_sided = (too_low | too_high) & (rare | (found.se == 0))
     return np.asarray(np.where(b.direction > 0, too_low, np.where(b.direction < 0, too_high, two_sided)))
 
 
 def _chance(
-    test: _Test, rows: Ints, estimate: Floats, variance: Floats, df: Floats, m: Ints, number_out: Bools, where: Ints
+    test: _Test, rows: Ints, estimate: Floats, variance: Floats, df: Floats, m: Ints, number_out: Bools
 ) -> Floats:
     """P(another finding by the last planned rerun), if the reruns go on like these: reproduced, not reproduced or not reached."""
     b = test.batch.at(rows)
-    estimate, variance, df, m = estimate[where], variance[where], df[where], m[where]
     last = b.max_runs
     spread = np.sqrt(variance * (1 / m - 1 / last))
 
@@ -607,7 +576,7 @@ def _chance(
     number = half("number", "alpha")
     asked = np.where(b.asks_recipe, half("recipe", "alpha"), number) if b.asks_recipe.any() else number
     out = half("recipe", "alpha_outside")
-    out = np.where(number_out[where] | b.asks_recipe, out, np.minimum(out, number))
+    out = np.where(number_out | b.asks_recipe, out, np.minimum(out, number))
     room = b.margin - asked  # below 0: no sample of this size brings REPRODUCED
     inside = np.where(room > 0, below(room) - below(-room), 0.0)
     low_out, high_out = below(-b.margin - out), 1 - below(b.margin + out)
@@ -653,14 +622,11 @@ def runs_needed(stopped: Stopped, batch: Batch) -> Ints:
         estimate = s.estimate + shift * (np.sqrt(variance) - np.sqrt(s.variance))
 
         def at(question: Estimand, alpha: Floats) -> Interval:
+            level = alpha
             if s.sequential:
-                at_look = np.minimum(total, b.max_runs)
-                level = scipy.special.stdtr(
-                    b.prior_df + at_look - 1,
-                    -critical_value(at_look, b.max_runs, b.luck(question), b.prior_df, alpha),
-                )
-            else:
-                level = alpha
+                look = np.minimum(total, b.max_runs)
+                planned = critical_value(look, b.max_runs, b.luck(question), b.prior_df, alpha)
+                level = scipy.special.stdtr(b.prior_df + look - 1, -planned)
             return _interval(b, estimate, variance, df, total, s.exact, question, -scipy.special.stdtrit(df, level))
 
         number, recipe = at("number", b.alpha), at("recipe", b.alpha)
@@ -668,10 +634,8 @@ def runs_needed(stopped: Stopped, batch: Batch) -> Ints:
         lost = s.runs_used - s.num_values
         within &= may_accept(total + lost, lost, b.divergence_rate, sequential=s.sequential)
         outside = _is_outside(estimate, at("recipe", b.alpha_outside), df, b)
-        return np.asarray(
-            (within | outside | (_is_outside(estimate, number, df, b) & ~missed))
-            & ((b.best_of == 0) | (df >= BEST_OF_DF))
-        )
+        not_reached = _is_outside(estimate, number, df, b) & ~missed
+        return np.asarray((within | outside | not_reached) & ((b.best_of == 0) | (df >= BEST_OF_DF)))
 
     low, high = s.num_values.astype(int), np.full(len(rows), MOST_NEEDED)
     reachable = decided(high)
@@ -692,10 +656,10 @@ def score(stopped: Stopped, batch: Batch) -> tuple[Floats, Floats, Floats]:
     margin it is 1/2 at most. For one-sided claims only the shortfall counts.
     """
     asked = asked_interval(stopped, batch)
-    theta = np.full((len(batch.margin), len(_NODES)), np.nan)
+    theta = np.full((len(batch.margin), len(NODES)), np.nan)
     known = np.flatnonzero(stopped.known)
     dfs, which = np.unique(stopped.df[known], return_inverse=True)
-    quantiles = scipy.special.stdtrit(dfs[:, None], _NODES)[which]
+    quantiles = scipy.special.stdtrit(dfs[:, None], NODES)[which]
     theta[known] = stopped.estimate[known, None] + asked.se[known, None] * quantiles
     value = credit_of(theta, batch.margin[:, None], batch.direction[:, None]).mean(axis=1)
     least = np.minimum(*(credit_of(end, batch.margin, batch.direction) for end in (asked.low, asked.high)))
@@ -710,7 +674,8 @@ def score(stopped: Stopped, batch: Batch) -> tuple[Floats, Floats, Floats]:
     return np.where(diverged, 0.0, value), np.where(diverged, 0.0, least), np.where(diverged, 0.5, most)
 
 
-_NODES = (np.arange(100) + 0.5) / 100
+NODES = (np.arange(100) + 0.5) / 100
+"""Quantiles at which a score averages its credit."""
 
 
 def credit_of(theta: Floats, margin: ArrayLike, direction: ArrayLike) -> Floats:

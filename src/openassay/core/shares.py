@@ -1,4 +1,4 @@
-"""Is the share of trainings that succeed the published one? Exact tests, for metrics of which a mean says little.
+"""Exact tests of the share of trainings that succeed, for metrics of which a mean says little.
 
 A reward that is 500 or 9, an accuracy that is either chance or 98 %: there the t-test of means has no ground, and the honest
 claim is "9 of 10 trainings reach 475". For x successes of n reruns against y of k published trainings, the intervals of the
@@ -27,7 +27,7 @@ from openassay.core.types import Estimand
 
 @dataclass(frozen=True, kw_only=True)
 class ShareTerms:
-    """What is known of a claim on a share, before its first rerun?"""
+    """What is known of a claim on a share before its first rerun."""
 
     successes: int
     """Published trainings that succeeded, of `num_published`."""
@@ -70,6 +70,10 @@ class ShareStopped:
     successes: int
     left: int
     """Planned reruns that were not made."""
+
+    def se_of(self, question: Estimand) -> float:
+        """The standard error of a question's difference."""
+        return self.se if question == "number" else self.recipe_se
 
     def interval(self, terms: ShareTerms, question: Estimand, alpha: float) -> tuple[float, float]:
         """Interval of a question's difference, over all that the reruns that are left may give."""
@@ -114,9 +118,8 @@ def answer(terms: ShareTerms, successes: int, num_runs: int) -> Stop | None:
     """WITHIN, OUTSIDE, or None for neither, after all planned reruns."""
     if is_within(terms, terms.interval(successes, num_runs, terms.alpha, terms.estimand)):
         return Stop.WITHIN
-    return (
-        Stop.OUTSIDE if is_outside(terms, terms.interval(successes, num_runs, terms.alpha_outside, "recipe")) else None
-    )
+    outside = is_outside(terms, terms.interval(successes, num_runs, terms.alpha_outside, "recipe"))
+    return Stop.OUTSIDE if outside else None
 
 
 def is_within(terms: ShareTerms, interval: tuple[float, float]) -> bool:

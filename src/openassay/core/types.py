@@ -28,7 +28,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Citation:
-    """Where does a published fact stand? In a file of a fetched artifact, or at an address."""
+    """Where a published fact stands: in a file of a fetched artifact, or at an address."""
 
     quote: str | None = None
     """The words or the table row, as published."""
@@ -115,7 +115,7 @@ class Gap:
 
 @dataclass(frozen=True, kw_only=True)
 class MofResult:
-    """Which class of the Model Openness Framework does a release reach?"""
+    """The class of the Model Openness Framework that a release reaches."""
 
     mof_class: Literal[0, 1, 2, 3]
     """1 open science, 2 open tooling, 3 open model, 0 none: what is certain. What is unknown counts as missing."""
@@ -151,7 +151,7 @@ class OsaidResult:
 
 @dataclass(frozen=True, kw_only=True)
 class FreedomResult:
-    """Can everybody exercise one of the four freedoms?"""
+    """Whether everybody can exercise one of the four freedoms."""
 
     freedom: Freedom
     outcome: Answer
@@ -161,7 +161,7 @@ class FreedomResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Openness:
-    """How open is a release: by the Open Source AI Definition, freedom by freedom, and by the Model Openness Framework?"""
+    """How open a release is: by the Open Source AI Definition, freedom by freedom, and by the Model Openness Framework."""
 
     osaid: OsaidResult
     """Edition 1.0."""
@@ -191,8 +191,7 @@ class Published:
     num_runs: int = 1
     """Trainings behind the value. 1 when the release does not say."""
     sd: float | None = None
-    """The spread that is printed beside the value, if any; `sd_is` says of what. It is taken to be printed to the same digit as
-    the value: half a unit of rounding is added to it."""
+    """The spread that is printed beside the value, if any; `sd_is` says of what. Half a unit of rounding is added to it."""
     sd_is: Spread = "sd"
     """`sd`: standard deviation over training runs (ddof=1). `standard_error`: of the mean over them.
     `confidence_interval_95`: half the width of its interval. `over_units`: standard deviation over the `units` that one value
@@ -256,13 +255,13 @@ class Family:
 
 @dataclass(frozen=True, kw_only=True)
 class SuccessRule:
-    """When does a training count as a success? For claims on the share of trainings that succeed."""
+    """When a training counts as a success, for claims on the share of trainings that succeed."""
 
     at_least: float | None = None
     at_most: float | None = None
 
     def holds(self, value: float | None) -> bool:
-        """Is this a success? A rerun without a finite value is none."""
+        """Whether a value is a success; a rerun without a finite value is none."""
         if value is None or (self.at_least is not None and value < self.at_least):
             return False
         return self.at_most is None or value <= self.at_most
@@ -286,7 +285,7 @@ class CurveScatter:
 
 @dataclass(frozen=True, kw_only=True)
 class Tolerance:
-    """How far may the reruns' mean lie from the published value, declared before anything runs?"""
+    """How far the reruns' mean may lie from the published value, declared before anything runs."""
 
     margin: float
     """In the claim's unit, > 0. The claim is reproduced when the difference is shown to lie within +- margin."""
@@ -319,7 +318,7 @@ class Claim:
     divergence_rate: float = 0.0
     """Share of trainings that the release says diverge."""
     deterministic: bool = False
-    """Is the recipe declared to give the same value every time? Then two equal reruns decide; unequal ones are a finding."""
+    """The recipe is declared to give the same value every time: two equal reruns decide, unequal ones are a finding."""
     resolution: float = 0.0
     """The smallest step that the metric can take (1/num_examples for an accuracy). The noise is never taken as less."""
     bounds: tuple[float | None, float | None] = (None, None)
@@ -330,11 +329,10 @@ class Claim:
     weight: float = 1.0
     """In the release's score, relative to its other claims; > 0."""
     paired: bool = False
-    """Does rerun i have the seed, the initial weights and the data order of published training i? Then the differences are
-    judged, seed by seed; it needs `published.values` and `published.seeds`."""
+    """Rerun i has the seed, the initial weights and the data order of published training i: the differences are judged, seed by
+    seed. It needs `published.values` and `published.seeds`."""
     success: SuccessRule | None = None
-    """The claim is on the share of trainings that succeed, `published.value` of `num_runs`: an exact test, for a metric that
-    falls in two groups or takes few values."""
+    """The claim is on the share of trainings that succeed, `published.value` of `num_runs`: an exact test."""
     curve: tuple[tuple[int, float], ...] | None = None
     """(step, value) along the published training, its end included: one secondary claim, judged when the value is reproduced."""
     curve_scatter: CurveScatter | None = None
@@ -390,7 +388,7 @@ class Artifact:
 
 @dataclass(frozen=True, kw_only=True)
 class FetchRecord:
-    """`fetch/record.json`: can what was published be had, and is it what was pinned?"""
+    """`fetch/record.json`: whether what was published can be had, and is what was pinned."""
 
     artifacts: tuple[Artifact, ...]
     findings: tuple[Finding, ...]
@@ -482,7 +480,7 @@ class CheckAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class InspectRecord:
-    """`inspect/record.json`: which components are there, under which terms, and do the published facts agree with each other?"""
+    """`inspect/record.json`: the components that are there, their terms, and whether the published facts agree."""
 
     components: tuple[ComponentFound, ...]
     detected: tuple[ComponentDetected, ...]
@@ -518,7 +516,7 @@ class CheckFound:
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareRecord:
-    """`prepare/record.json`: does the published data preparation run, and does it give the published data?"""
+    """`prepare/record.json`: whether the published data preparation runs, and gives the published data."""
 
     status: Literal["done", "failed", "none"]
     reason: str
@@ -534,7 +532,7 @@ class PrepareRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateRecord:
-    """`evaluate/record.json`: what does the released model score under our evaluator?"""
+    """`evaluate/record.json`: what the released model scores under our evaluator."""
 
     status: Literal["done", "failed", "none"]
     reason: str
@@ -560,7 +558,7 @@ class Measurement:
 
 
 class RerunStatus(StrEnum):
-    """How did a rerun end?"""
+    """How a rerun ended."""
 
     FINISHED = "finished"
     DIVERGED = "diverged"
@@ -582,8 +580,7 @@ class Rerun:
     identity: str
     """sha256 of recipe, data, code, environment and seed. A finished rerun with the same identity is never run again."""
     registered: dict[str, str]
-    """Digests of what bears on the verdict, as it stood when this rerun was made: `claims`, `controls`, `judge` and `seeds`. A
-    later change of a tolerance shows."""
+    """Digests of `claims`, `controls`, `judge` and `seeds` as they stood when this rerun was made: a later change shows."""
     status: RerunStatus
     reason: str
     measurements: tuple[Measurement, ...]
@@ -597,8 +594,8 @@ class Rerun:
     duration_s: float
     cpu_s: float
     together: tuple[int, ...]
-    """Seeds of this arm that were trained in one computation with it, its own among them: the times are its share of that
-    computation's. Empty when it was trained by itself. Part of the identity."""
+    """Seeds of this arm that were trained in one computation with it, its own among them, and shared its times. Empty when it
+    was trained by itself. Part of the identity."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -619,7 +616,7 @@ class ReplayStatistic:
 
 @dataclass(frozen=True, kw_only=True)
 class Exercise:
-    """Would a replay have noticed another value of one field of the recipe?"""
+    """Whether a replay would have noticed another value of one field of the recipe."""
 
     field: str
     change: str
@@ -639,7 +636,7 @@ class Exercise:
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayRecord:
-    """`replay.json` beside a rerun: do published checkpoints follow from an earlier one by the published recipe?"""
+    """`replay.json` beside a rerun: whether published checkpoints follow from an earlier one by the published recipe."""
 
     standing: Literal["MATCHES", "DIFFERS", "INCONCLUSIVE"]
     reasons: tuple[str, ...]
@@ -684,7 +681,7 @@ class CheckpointOddity:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointsRecord:
-    """`checkpoints.json` beside a rerun: what do the published checkpoints say by themselves, without any training?"""
+    """`checkpoints.json` beside a rerun: what the published checkpoints say by themselves, without any training."""
 
     looks: tuple[CheckpointLook, ...]
     oddities: tuple[CheckpointOddity, ...]
@@ -707,7 +704,7 @@ class PlannedRuns:
     most: int
     """The profile's largest N, or the target's."""
     expensive: bool
-    """Does one take so long that an audit without prospects stops before its planned end?"""
+    """Whether one takes so long that an audit without prospects stops before its planned end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -733,7 +730,7 @@ class RerunsRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class ControlOutcome:
-    """Was a deliberately broken recipe caught? If not, the audit's test has no power."""
+    """Whether a deliberately broken recipe was caught. If not, the audit's test has no power."""
 
     arm: str
     of: str
@@ -741,9 +738,9 @@ class ControlOutcome:
     runs: tuple[float | None, ...]
     outcome: Outcome
     caught: bool
-    """Is it shown not to reproduce the claim?"""
+    """It is shown not to reproduce the claim."""
     differs_from_faithful: bool
-    """Is it shown to differ from the faithful reruns? If not, whatever broke the control may have broken them too."""
+    """It is shown to differ from the faithful reruns; if not, what broke the control may have broken them too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -769,7 +766,7 @@ class QuestionAnswer:
     interval: tuple[float, float]
     """Of the difference, in the claim's unit; each end errs with at most `alpha`, over all looks together."""
     standing: Literal["within", "outside", "open"]
-    """Is the difference shown to lie within the tolerance, or outside?"""
+    """Whether the difference is shown to lie within the tolerance, or outside."""
 
 
 Why = Literal[
@@ -800,8 +797,7 @@ class Plausibility:
     luck: float | None
     """P(a published value at least so far out, on its side), if the published recipe is the one that was rerun."""
     fewest_tried: int | None
-    """The least K for which the published value, as the best of K trainings, would be within the tolerance; 1 when it is
-    anyway, null when no K up to 100 will do."""
+    """The least K for which the published value, as the best of K trainings, is within the tolerance; null when above 100."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -821,8 +817,7 @@ class Verdict:
     estimand: Estimand
     """The question that REPRODUCED answers, and that difference, interval and score are of."""
     runs: tuple[float | None, ...]
-    """One value a rerun, in the order of the seeds; null for a rerun without a finite value. For a claim with a baseline,
-    differences."""
+    """One value a rerun, in the order of the seeds; null without a finite value. For a claim with a baseline, differences."""
     runs_used: int
     """The first so many decided; later ones were made at the same time, and were not looked at."""
     max_runs: int | None
@@ -833,8 +828,7 @@ class Verdict:
     """Interval of that difference; each end errs with at most `alpha`, over all looks together."""
     outcome: Outcome
     shown: tuple[Estimand, ...]
-    """Of a REPRODUCED claim: which differences are shown to lie within the tolerance. Empty for a replay, which asks its own
-    question."""
+    """Of a REPRODUCED claim: the differences shown to lie within the tolerance. Empty for a replay, which asks otherwise."""
     why: Why | None
     """Of an INCONCLUSIVE claim; null otherwise."""
     answers: tuple[QuestionAnswer, ...]
@@ -853,7 +847,7 @@ class Verdict:
 
 
 class CurveOutcome(StrEnum):
-    """What can be said of a curve?"""
+    """What can be said of a curve."""
 
     AGREES = "AGREES"
     """Every point is shown to lie within its margin."""
@@ -908,7 +902,7 @@ class StudyCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeOutcome:
-    """Did a changed recipe change the result as predicted?"""
+    """Whether a changed recipe changed the result as predicted."""
 
     arm: str
     of: str
@@ -924,7 +918,7 @@ class ProbeOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """How well does the release reproduce? Never to be quoted without its coverage."""
+    """How well the release reproduces. Never to be quoted without its coverage."""
 
     value: float | None
     """0 to 1; 0.5 is a difference as large as the tolerance. Null when nothing was tested."""
@@ -937,7 +931,7 @@ class Score:
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Who ran what, where and when?"""
+    """Who ran what, where and when."""
 
     openassay: str
     git_commit: str | None
@@ -971,13 +965,13 @@ class ReleaseVerdict:
     claims: tuple[Verdict, ...]
     controls: tuple[ControlOutcome, ...]
     curves: tuple[CurveVerdict, ...]
-    """Secondary claims: do the reruns follow the published curves?"""
+    """Secondary claims: whether the reruns follow the published curves."""
     openness: Openness
     """By the Open Source AI Definition and the Model Openness Framework, from what is declared and found."""
     study: tuple[StudyCheck, ...]
-    """What could be fetched, found, prepared and matched?"""
+    """What could be fetched, found, prepared and matched."""
     modify: tuple[ProbeOutcome, ...]
-    """Does a changed recipe change the result as predicted?"""
+    """Whether a changed recipe changes the result as predicted."""
     findings: tuple[Finding, ...]
     provenance: Provenance
 

@@ -1,4 +1,4 @@
-"""What do the reruns say of each claim, and of the release? An ordered tuple of rules: the first that answers decides.
+"""What the reruns say of each claim, and of the release: the first of an ordered tuple of rules that answers decides.
 
 The numbers are judged by the equivalence test of two questions (`sequential`): an interval lies within the tolerance, outside, or
 straddles an edge, and each wrong verdict has probability `alpha` at most at the edge, over all looks together. The rules
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -115,8 +116,7 @@ def within_tolerance(evidence: Evidence) -> Decision | None:
 
 def still_open(evidence: Evidence) -> Decision:
     """Neither is shown; the printed number may be shown not to be reached."""
-    found = reasons.still_open(evidence.seen)
-    return _open(found.why, found.reason, found.more_runs_needed)
+    return _open(*reasons.still_open(evidence.seen))
 
 
 Rule = Callable[[Evidence], Decision | None]
@@ -150,12 +150,17 @@ def shown(evidence: Evidence) -> tuple[Estimand, ...]:
     return tuple(of.estimand for of in evidence.answers if of.standing == "within")
 
 
+def _of(claim: Claim) -> dict[str, Any]:
+    return {
+        key: getattr(claim, key) for key in ("id", "metric", "unit", "weight", "published", "tolerance", "cited_at")
+    }
+
+
 def judge_claim(evidence: Evidence, *, driver: str, protocol: str) -> Verdict:
     """What the reruns say of a claim."""
     decision, claim, score = decide(evidence), evidence.claim, evidence.score()
     return Verdict(
-        id=claim.id, metric=claim.metric, unit=claim.unit, weight=claim.weight, published=claim.published,
-        tolerance=claim.tolerance, cited_at=claim.cited_at, driver=driver, protocol=protocol, estimand=evidence.estimand,
+        **_of(claim), driver=driver, protocol=protocol, estimand=evidence.estimand,
         runs=evidence.values, runs_used=evidence.num_used, max_runs=evidence.design.max_runs if evidence.values else None,
         difference=evidence.difference, interval=evidence.interval, outcome=decision.outcome,
         shown=shown(evidence) if decision.outcome is Outcome.REPRODUCED else (), why=decision.why, answers=evidence.answers,
@@ -173,13 +178,12 @@ def headline(verdict: Verdict) -> str:
 
 
 def judge_replay(claim: Claim, found: ReplayRecord, *, protocol: str) -> Verdict:
-    """What does a replay say of the claim that published checkpoints follow from an earlier one by the published recipe?
+    """What a replay says of the claim that published checkpoints follow from an earlier one by the published recipe.
 
     Its own rule decides (`core/replay.py`): a statistic beyond three floors, or none and the controls seen. The value is the
     largest statistic in floors.
     """
-    used = [of.in_floors for of in found.statistics if of.used]
-    value = max(used) if used else None
+    value = max((of.in_floors for of in found.statistics if of.used), default=None)
     outcome, rule = {
         "MATCHES": (Outcome.REPRODUCED, "replay_matches"), "DIFFERS": (Outcome.NOT_REPRODUCED, "replay_differs"),
         "INCONCLUSIVE": (Outcome.INCONCLUSIVE, "replay_open"),
@@ -190,8 +194,7 @@ def judge_replay(claim: Claim, found: ReplayRecord, *, protocol: str) -> Verdict
     if outcome is Outcome.REPRODUCED and found.exercise:
         reason += f"; {len(found.exercise) - not_seen} of {len(found.exercise)} changes of the recipe would have shown"
     return Verdict(
-        id=claim.id, metric=claim.metric, unit=claim.unit, weight=claim.weight, published=claim.published,
-        tolerance=claim.tolerance, cited_at=claim.cited_at, driver="replay", protocol=protocol, estimand="recipe",
+        **_of(claim), driver="replay", protocol=protocol, estimand="recipe",
         runs=(value,), runs_used=1, max_runs=1, difference=value, interval=None, outcome=outcome, shown=(),
         why="control" if outcome is Outcome.INCONCLUSIVE else None, answers=(), looks=(), plausibility=None,
         p_not_reproduced=None, more_runs_needed=None, score=score,
@@ -200,7 +203,7 @@ def judge_replay(claim: Claim, found: ReplayRecord, *, protocol: str) -> Verdict
 
 
 def judge_release(verdicts: tuple[Verdict, ...]) -> tuple[Outcome, str]:
-    """What do the claims say together?
+    """What the claims say together.
 
     REPRODUCED when every claim is (an intersection-union test: no correction needed). NOT_REPRODUCED when a claim is: each is
     called so at alpha divided by the number of claims, the first step of Holm's correction for having looked at several.
@@ -208,17 +211,16 @@ def judge_release(verdicts: tuple[Verdict, ...]) -> tuple[Outcome, str]:
     """
     if not verdicts:
         return Outcome.NOT_ATTEMPTED, "the release makes no claim that a rerun could test"
-    tested = [verdict for verdict in verdicts if verdict.outcome is not Outcome.NOT_ATTEMPTED]
-    if not tested:
+    outcomes = [verdict.outcome for verdict in verdicts]
+    if set(outcomes) == {Outcome.NOT_ATTEMPTED}:
         return Outcome.NOT_ATTEMPTED, "no claim could be tested: " + verdicts[0].reason
-    by_rule = [v for v in tested if v.outcome is Outcome.NOT_REPRODUCED]
-    if by_rule:
-        return Outcome.NOT_REPRODUCED, "not reproduced: " + ", ".join(verdict.id for verdict in by_rule)
-    if all(verdict.outcome is Outcome.REPRODUCED for verdict in verdicts):
+    if accused := [verdict.id for verdict in verdicts if verdict.outcome is Outcome.NOT_REPRODUCED]:
+        return Outcome.NOT_REPRODUCED, "not reproduced: " + ", ".join(accused)
+    if set(outcomes) == {Outcome.REPRODUCED}:
         return Outcome.REPRODUCED, "every claim is reproduced"
     if len(verdicts) == 1:
         return Outcome.INCONCLUSIVE, verdicts[0].reason
-    reproduced = sum(verdict.outcome is Outcome.REPRODUCED for verdict in verdicts)
+    reproduced = outcomes.count(Outcome.REPRODUCED)
     return Outcome.INCONCLUSIVE, f"{reproduced} of {len(verdicts)} claims are reproduced, the others are open"
 
 
@@ -235,30 +237,27 @@ def score_release(verdicts: tuple[Verdict, ...]) -> Score:
     return Score(value=value, interval=(low, high), coverage=coverage, bounds=bounds)
 
 
+def _finding(kind: str, message: str) -> Finding:
+    return Finding(stage="judge", kind=kind, message=message)
+
+
 def unequal_deterministic(evidence: Evidence) -> Finding | None:
     """A recipe that is declared deterministic gave different values."""
-    values = set(evidence.finite)
-    if evidence.claim.deterministic and values and not same(tuple(values), evidence.claim.tolerance.margin):
-        return Finding(
-            stage="judge", kind="not_deterministic",
-            message=f"{evidence.claim.id}: declared deterministic, but the reruns give {len(values)} different values, "
-            f"{min(values):g} to {max(values):g}; judged as noisy",
-        )  # fmt: skip
-    return None
+    values, claim = set(evidence.finite), evidence.claim
+    if not claim.deterministic or not values or same(tuple(values), claim.tolerance.margin):
+        return None
+    seen = f"the reruns give {len(values)} different values, {min(values):g} to {max(values):g}"
+    return _finding("not_deterministic", f"{claim.id}: declared deterministic, but {seen}; judged as noisy")
 
 
 def equal_reruns(evidence: Evidence) -> Finding | None:
     """Equal reruns of a recipe that is not declared deterministic: what they leave open."""
-    values = evidence.finite
-    claim = evidence.claim
+    values, claim = evidence.finite, evidence.claim
     if claim.deterministic or claim.success or len(values) < 2 or not same(values, claim.tolerance.margin):
         return None
-    share = 1 - evidence.design.alpha ** (1 / len(values))
-    return Finding(
-        stage="judge", kind="equal_reruns",
-        message=f"{evidence.claim.id}: all {len(values)} reruns give {values[0]:g}; up to {100 * share:.0f} % of seeds may still "
-        "give something else",
-    )  # fmt: skip
+    share = 100 * (1 - evidence.design.alpha ** (1 / len(values)))
+    left = f"up to {share:.0f} % of seeds may still give something else"
+    return _finding("equal_reruns", f"{claim.id}: all {len(values)} reruns give {values[0]:g}; {left}")
 
 
 def record_quality(evidence: Evidence) -> list[Finding]:
@@ -267,24 +266,20 @@ def record_quality(evidence: Evidence) -> list[Finding]:
     used = evidence.compared[: evidence.num_used]
     found = warnings(terms_of(claim, evidence.design), used) if used and not claim.success else []
     if claim.published.sd is not None and claim.published.seed_sd() is None:
-        found.append(
-            (
-                "spread_not_over_trainings",
-                f"the published spread is {claim.published.sd_is.replace('_', ' ')}: not used",
-            )
-        )
-    return [Finding(stage="judge", kind=kind, message=f"{claim.id}: {words}") for kind, words in found]
+        spread = claim.published.sd_is.replace("_", " ")
+        found.append(("spread_not_over_trainings", f"the published spread is {spread}: not used"))
+    return [_finding(kind, f"{claim.id}: {words}") for kind, words in found]
 
 
 def claims_shift_together(verdicts: tuple[Verdict, ...]) -> Finding | None:
-    """Do many claims of one release differ in the same direction? One cause may lie behind them."""
+    """Many claims of one release differ in the same direction: one cause may lie behind them."""
     differences = [verdict.difference for verdict in verdicts if verdict.difference is not None]
     p = shared_shift(differences)
     if p is None or p > SHARED_SHIFT:
         return None
     above = sum(difference > 0 for difference in differences)
-    return Finding(
-        stage="judge", kind="claims_shift_together",
-        message=f"the reruns lie above the published value in {above} of {len(differences)} claims (sign test p = {p:.2g}): "
+    return _finding(
+        "claims_shift_together",
+        f"the reruns lie above the published value in {above} of {len(differences)} claims (sign test p = {p:.2g}): "
         "one cause may lie behind them, such as changed data or another version of a library",
-    )  # fmt: skip
+    )

@@ -1,4 +1,4 @@
-"""How well do predictions fit? Each metric is one function on arrays, chosen by name in METRICS.
+"""How well predictions fit: each metric is one function on arrays, chosen by name in METRICS.
 
 To add a metric: one file, its name in the dict, one test. A metric's name records what influences it.
 """

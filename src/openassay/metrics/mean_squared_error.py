@@ -1,4 +1,4 @@
-"""Mean squared error: how far are the predictions from the values, on average of squares?"""
+"""Mean squared error of predictions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which rows of a table are training runs, and which value did each give? What could be meant in two ways is refused."""
+"""Which rows of a table are training runs, and the value that each gave. What could be meant in two ways is refused."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from openassay.core.types import LARGEST, Json
-from openassay.run_files.tables import MISSING, NOT_FINITE, NUMBER, Asked, Table, is_number, refuse, shown, text_of
+from openassay.run_files.tables import MISSING, NOT_FINITE, NUMBER, Options, Table, is_number, refuse, shown, text_of
 
 _RUN = {
     "run", "run id", "run_id", "run name", "run_name", "name", "seed", "random_seed", "trial", "replicate", "replica", "rep",
@@ -33,6 +33,7 @@ _STEP = re.compile(
 )
 _FINEST_FIRST = ("step", "Step", "_step", "global_step", "trainer/global_step", "train/global_step")
 _AXIS = re.compile(r".*(time|hours|minutes|seconds|elapsed|flops|samples|examples|images)", re.IGNORECASE)
+_BANDS = ("__MIN", "__MAX")
 SUMMARY = re.compile(
     r"mean|std|avg|average|avg\d+|median|mittelwert|moyenne|media|best|all|\d\d? ?%|sd|total|min|max|sem|stderr|stdev|"
     r"std[ .]*(dev|err)\w*|var(iance)?|count|sum|overall|(95%? ?)?ci|(mean|average|avg|std)[ (/±+].*|.*(±|\+/-|\\pm).*|"
@@ -49,51 +50,58 @@ _THOUSANDS = re.compile(r"[-+]?\d{1,3}([ ,'\u00a0\u202f]\d{3})+(\.\d*)?|[-+]?\d{
 
 
 @dataclass(frozen=True, kw_only=True)
-class Taken:
-    """The runs of one table."""
+class RunValues:
+    """The values of one metric, one a training run."""
 
-    values: list[float | None]
-    names: list[str]
-    steps: list[str]
-    """The step at which each was taken, where it is a point of a curve."""
-    percent: bool
+    values: tuple[float | None, ...]
+    """In the file's order, or that of the runs' starts where the file says when; None for one that gave no finite value."""
+    names: tuple[str, ...]
     column: str
-    notes: list[str]
+    format: str
+    notes: tuple[str, ...] = ()
+    """What was left out, reordered or converted, and why."""
+    percent: bool = False
+    """The file has a per cent sign on each value."""
+    steps: tuple[str, ...] = ()
+    """Where each value was taken of a curve; empty texts for values that are none."""
 
 
-def take(table: Table, asked: Asked) -> Taken:
+def take(table: Table, asked: Options) -> RunValues:
     """The runs of a table: rows that are none are left out or refused, and each run gives one value."""
-    table, asked, called = _of_metric(table, asked)
-    table = _where(table, asked)
-    place = _exact(table, asked.column) if asked.column is not None else None
+    table, asked, column = _of_metric(table, asked)
+    for condition in asked.where:
+        name, _, pattern = condition.partition("=")
+        cells = table.cells(table.the(name, f"--where {condition}"))
+        kept = [i for i, cell in enumerate(cells) if fnmatch.fnmatchcase(cell, pattern)]
+        if not kept:
+            table.refuse(f"--where {condition}: no such row; the column has {shown(dict.fromkeys(cells))}")
+        table = table.only(kept)
+    place = None if asked.column is None else _exact(table, asked.column)
     if place is None and asked.column is not None and re.search(r"[*?\[]", asked.column):
-        called = asked.column
-        table, place = _wide(table, asked.column), 1
-    if place is None:
-        place = _find(table, asked.column)
+        table, place, column = _wide(table, asked.column), 1, asked.column
+    place = _find(table, asked.column) if place is None else place
     notes = list(table.notes)
     table = _dropped(table, asked, notes, place)
     table, lost = _states(table, asked, notes)
     if not table.rows:
-        refuse(f"{table.where}: no run is left: {'; '.join(notes) or 'no rows'}")
+        table.refuse(f"no run is left: {'; '.join(notes) or 'no rows'}")
     _no_summaries(table, asked, place)
     _one_recipe(table, asked, notes)
     numbers, percent = _numbers(table, place, asked)
     chosen, names, steps = _runs(table, place, numbers, asked, notes)
     for word in asked.diverged:
         if word not in names and not any(word.casefold() in _labels(table, row, place) for row in table.rows):
-            refuse(f"{table.where}: --count-as-diverged {word}: no run has this name or state; they are {shown(names)}")
+            table.refuse(f"--count-as-diverged {word}: no run has this name or state; they are {shown(names)}")
     lost |= {i for i, name in zip(chosen, names, strict=True) if name in asked.diverged}
     # An empty cell is no divergence: a run that was logged without this metric accuses nobody.
     there = [k for k, i in enumerate(chosen) if i in lost or numbers[i] is not None]
     if left_out := [name for k, name in enumerate(names) if k not in set(there)]:
-        notes.append(
-            f"{len(left_out)} run(s) without a value left out: {shown(left_out, 5)}; write nan, or say --count-as-diverged, for "
-            "those that diverged"
-        )
-    return Taken(
-        values=[None if (i := chosen[k]) in lost else _finite(numbers[i]) for k in there], names=[names[k] for k in there],
-        steps=[steps[k] for k in there], percent=percent, column=called or table.header[place], notes=notes,
+        words = "write nan, or say --count-as-diverged, for those that diverged"
+        notes.append(f"{len(left_out)} run(s) without a value left out: {shown(left_out, 5)}; {words}")
+    return RunValues(
+        values=tuple(None if (i := chosen[k]) in lost else _finite(numbers[i]) for k in there), format=table.format,
+        names=tuple(names[k] for k in there), steps=tuple(steps[k] for k in there), percent=percent,
+        column=column or table.header[place], notes=tuple(notes),
     )  # fmt: skip
 
 
@@ -101,81 +109,67 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _columns(table: Table, names: Iterable[str]) -> list[int]:
-    wanted = set(names)
-    return [i for i, name in enumerate(table.header) if name.casefold() in wanted]
-
-
-def _only(table: Table, kept: Sequence[int]) -> Table:
-    return replace(table, rows=[table.rows[i] for i in kept], places=[table.places[i] for i in kept])
-
-
-def _cells(table: Table, place: int) -> list[str]:
-    return [text_of(row[place]) for row in table.rows]
-
-
 # Which column?
 
 
-def _of_metric(table: Table, asked: Asked) -> tuple[Table, Asked, str | None]:
+def _of_metric(table: Table, asked: Options) -> tuple[Table, Options, str | None]:
     """A table of many metrics, one a row (MLflow's histories), as one of the asked metric, and the metric's name."""
-    keys = _columns(table, {"metric", "key"})
+    keys = table.columns({"metric", "key"})
     if not keys or table.header.count("value") != 1 or asked.column is None or asked.column in table.header:
         return table, asked, None
-    found = _cells(table, keys[0])
+    found = table.cells(keys[0])
     if asked.column not in found:
         names = shown(dict.fromkeys(found))
-        refuse(f"{table.where}: no metric {asked.column!r} in the column {table.header[keys[0]]!r}; it has {names}")
+        table.refuse(f"no metric {asked.column!r} in the column {table.header[keys[0]]!r}; it has {names}")
     kept = [i for i, name in enumerate(found) if name == asked.column]
-    return _only(table, kept), replace(asked, column="value"), asked.column
+    return table.only(kept), replace(asked, column="value"), asked.column
 
 
 def _exact(table: Table, name: str) -> int | None:
     """The place of the column of that name, as the format writes names; None if there is none."""
     for option in (name, f"metrics.{name}"):
         if (count := table.header.count(option)) > 1:
-            refuse(f"{table.where}: {count} columns are called {option!r}; rename one")
+            table.refuse(f"{count} columns are called {option!r}; rename one")
         if count:
             return table.header.index(option)
     if table.format != "lm-evaluation-harness":
         return None
     if "_stderr" in name:
-        refuse(f"{table.where}: {name!r} is an error over a task's items, not a run's value; name the metric itself")
-    options = [i for i, option in enumerate(table.header) if option.rpartition(",")[0] == name]
+        table.refuse(f"{name!r} is an error over a task's items, not a run's value; name the metric itself")
+    options = [option for option in table.header if option.rpartition(",")[0] == name]
     if len(options) > 1:
-        names = shown(table.header[i] for i in options)
-        refuse(f"{table.where}: {name!r} exists under several filters; say --column with one of {names}")
-    return options[0] if options else None
+        table.refuse(f"{name!r} exists under several filters; say --column with one of {shown(options)}")
+    return table.header.index(options[0]) if options else None
 
 
 def _find(table: Table, asked: str | None) -> int:
     """The place of the only column that can be the metric; refuses with what there is."""
     names = [name for name in table.header if name]
     if asked is not None:
-        ends = ("/" + asked, "." + asked)
-        near = [name for name in names if name.casefold() == asked.casefold() or name.endswith(ends)]
+        near = [n for n in names if n.casefold() == asked.casefold() or n.endswith(("/" + asked, "." + asked))]
         near += [name for name in difflib.get_close_matches(asked, names) if name not in near]
         hint = f"; did you mean {shown(map(repr, near), 3)}?" if near else ""
-        if any(cell.startswith("{") for i in _columns(table, {"summary"}) for cell in _cells(table, i)):
+        if any(cell.startswith("{") for i in table.columns({"summary"}) for cell in table.cells(i)):
             hint = "; the column 'summary' holds Python dicts: write each of their keys as a column of its own"
-        refuse(f"{table.where}: there is no column {asked!r}{hint}; it has {shown(names)}")
+        table.refuse(f"there is no column {asked!r}{hint}; it has {shown(names)}")
     if len(table.header) == 1:
         return 0
-    aside = set(_columns(table, _RUN | _TIMES | _RECIPE | _STATE | {""}))
-    bands = ("__MIN", "__MAX")
-    free = [i for i, n in enumerate(table.header) if i not in aside and not _STEP.fullmatch(n) and n != table.step]
-    free = [i for i in free if not table.header[i].endswith(bands)]
+    aside = set(table.columns(_RUN | _TIMES | _RECIPE | _STATE | {""}))
+    free = [
+        i for i, name in enumerate(table.header)
+        if i not in aside and not _STEP.fullmatch(name) and name != table.step and not name.endswith(_BANDS)
+    ]  # fmt: skip
     if len(free) != 1:
-        numeric = [n for i in free if all(map(_is_cell, _cells(table, i))) and (n := table.header[i])]
+        numeric = [n for i in free if all(map(_is_cell, table.cells(i))) and (n := table.header[i])]
         stems = {re.sub(r"\d+", "*", name) for name in numeric}
         if len(table.rows) == 1 and len(numeric) > 1 and len(stems) == 1 and not any(map(is_number, numeric)):
-            refuse(f'{table.where}: one row with {shown(numeric, 4)}; if each is a run, say --column "{stems.pop()}"')
-        refuse(f"{table.where}: it has {len(table.header)} columns; name one by --column: {shown(numeric or names)}")
+            table.refuse(f'one row with {shown(numeric, 4)}; if each is a run, say --column "{stems.pop()}"')
+        table.refuse(f"it has {len(table.header)} columns; name one by --column: {shown(numeric or names)}")
     return free[0]
 
 
 def _is_cell(text: str) -> bool:
-    """Can it stand in a column of numbers?"""
+    """Whether a cell can stand in a column of numbers."""
     return is_number(text) or text.casefold() in MISSING or bool(_COMMA.fullmatch(text))
 
 
@@ -184,14 +178,14 @@ def _wide(table: Table, pattern: str) -> Table:
     places = [i for i, name in enumerate(table.header) if fnmatch.fnmatchcase(name, pattern)]
     names = [table.header[i] for i in places]
     if not names or table.tasks or table.runs is not None:
-        refuse(f"{table.where}: there are no columns with a run each called {pattern!r}; it has {shown(table.header)}")
+        table.refuse(f"there are no columns with a run each called {pattern!r}; it has {shown(table.header)}")
     if len({re.sub(r"\d+", "", name) for name in names}) > 1:
-        refuse(f"{table.where}: the columns {shown(names)} differ in more than a number; make {pattern!r} narrower")
+        table.refuse(f"the columns {shown(names)} differ in more than a number; make {pattern!r} narrower")
     if len(set(names)) < len(names):
-        refuse(f"{table.where}: two of the columns {shown(names)} have one name; rename one")
+        table.refuse(f"two of the columns {shown(names)} have one name; rename one")
     if len(table.rows) != 1:
         rows = f"one row is expected where each column is a run, found {len(table.rows)}"
-        refuse(f'{table.where}: --column "{pattern}": {rows}; say --where "COLUMN=NAME"')
+        table.refuse(f'--column "{pattern}": {rows}; say --where "COLUMN=NAME"')
     return replace(
         table, header=["run", "value"], rows=[[name, table.rows[0][i]] for name, i in zip(names, places, strict=True)],
         places=[f"{table.places[0]}, column {name}" for name in names],
@@ -201,93 +195,72 @@ def _wide(table: Table, pattern: str) -> Table:
 # Which rows?
 
 
-def _where(table: Table, asked: Asked) -> Table:
-    for condition in asked.where:
-        name, _, pattern = condition.partition("=")
-        if table.header.count(name) != 1:
-            refuse(f"{table.where}: --where {condition}: no one column {name!r}; it has {shown(table.header)}")
-        cells = _cells(table, table.header.index(name))
-        kept = [i for i, cell in enumerate(cells) if fnmatch.fnmatchcase(cell, pattern)]
-        if not kept:
-            refuse(f"{table.where}: --where {condition}: no such row; the column has {shown(dict.fromkeys(cells))}")
-        table = _only(table, kept)
-    return table
-
-
 def _labels(table: Table, row: list[Json], place: int) -> set[str]:
     """The words in a row that name it, in small letters: text, and what stands in a column of runs."""
-    named = set(_columns(table, _RUN))
+    named = set(table.columns(_RUN))
     cells = {i: text_of(cell).strip(" .:").casefold() for i, cell in enumerate(row) if i != place}
     return {cell for i, cell in cells.items() if cell and (i in named or not is_number(cell))}
 
 
-def _dropped(table: Table, asked: Asked, notes: list[str], place: int) -> Table:
+def _dropped(table: Table, asked: Options, notes: list[str], place: int) -> Table:
+    """The table without the rows that the user leaves out."""
     if not asked.drop_rows:
         return table
     labels = [_labels(table, row, place) for row in table.rows]
     words = {word.casefold() for word in asked.drop_rows}
-    for word in words - set().union(*labels):
-        refuse(f"{table.where}: --drop-rows {word}: no row has it")
+    for word in sorted(words - set().union(*labels)):
+        table.refuse(f"--drop-rows {word}: no row has it")
     kept = [i for i, label in enumerate(labels) if not label & words]
     notes.append(f"{len(labels) - len(kept)} row(s) left out as asked: {shown(asked.drop_rows)}")
-    return _only(table, kept)
+    return table.only(kept)
 
 
-def _states(table: Table, asked: Asked, notes: list[str]) -> tuple[Table, set[int]]:
+def _states(table: Table, asked: Options, notes: list[str]) -> tuple[Table, set[int]]:
     """The table without the runs that did not end, and which of its rows count as diverged by their state."""
     counted = {word.casefold() for word in asked.diverged} | {"diverged"}
-    for place in _columns(table, _STATE):
-        name, states = table.header[place], [cell.casefold() for cell in _cells(table, place)]
+    for place in table.columns(_STATE):
+        name, states = table.header[place], [cell.casefold() for cell in table.cells(place)]
         if not set(states) & (_ENDED | _CUT_SHORT | {"diverged"}):
             continue  # not a run's state: "CA", "open"
         for state, where in zip(states, table.places, strict=True):
             if state not in _ENDED | _CUT_SHORT | counted:
-                refuse(
-                    f'{table.where}: {where}: the {name} {state!r} is unknown; say --where "{name}=..." for runs that ended'
-                )
+                table.refuse(f'{where}: the {name} {state!r} is unknown; say --where "{name}=..." for runs that ended')
         out = Counter(state for state in states if state in _CUT_SHORT - counted)
-        notes += [
-            f"{count} row(s) with the {name} {state} left out; --count-as-diverged {state} counts them as runs without a value"
-            for state, count in out.items()
-        ]
+        for state, count in out.items():
+            words = f"--count-as-diverged {state} counts them as runs without a value"
+            notes.append(f"{count} row(s) with the {name} {state} left out; {words}")
         kept = [i for i, state in enumerate(states) if state not in out]
-        return _only(table, kept), {row for row, i in enumerate(kept) if states[i] in counted}
+        return table.only(kept), {row for row, i in enumerate(kept) if states[i] in counted}
     return table, set()
 
 
-def _no_summaries(table: Table, asked: Asked, place: int) -> None:
+def _no_summaries(table: Table, asked: Options, place: int) -> None:
     """Refuses a row that sums up others: a mean is no run."""
     keep = {word.casefold() for word in asked.keep_rows}
-    names = set(_columns(table, _RUN))
+    names = set(table.columns(_RUN))
     # A table of runs has many settings as text, such as pooling=mean.
-    looked_at = names if _columns(table, _STATE) else set(range(len(table.header))) - {place}
+    looked_at = names if table.columns(_STATE) else set(range(len(table.header))) - {place}
     for i in sorted(looked_at):
-        cells = [cell.strip(" .:") for cell in _cells(table, i)]
+        cells = [cell.strip(" .:") for cell in table.cells(i)]
         found = [row for row, cell in enumerate(cells) if cell.casefold() not in keep and SUMMARY.fullmatch(cell)]
         if found and not (len(cells) > 1 and len(set(cells)) == 1 and i not in names):
-            word, where = cells[found[0]].casefold(), table.places[found[0]]
-            refuse(
-                f"{table.where}: {where}: {word!r} sums up runs and is none; say --drop-rows {word!r}, "
-                f"or --keep-rows {word!r} if it is a run"
-            )
+            word = repr(cells[found[0]].casefold())
+            todo = f"say --drop-rows {word}, or --keep-rows {word} if it is a run"
+            table.refuse(f"{table.places[found[0]]}: {word} sums up runs and is not one; {todo}")
         if i in names and i != place and "" in cells and any(cells):
             where = table.places[cells.index("")]
-            refuse(
-                f"{table.where}: {where}: no {table.header[i]}, as in a row of means; name the run, or delete the row"
-            )
+            table.refuse(f"{where}: no {table.header[i]}, as in a row of means; name the run, or delete the row")
 
 
-def _one_recipe(table: Table, asked: Asked, notes: list[str]) -> None:
+def _one_recipe(table: Table, asked: Options, notes: list[str]) -> None:
     """Refuses rows of several models, tasks and the like; notes other parameters that differ."""
     for i, name in enumerate(table.header):
-        found = dict.fromkeys(_cells(table, i)) if name.casefold() in _RECIPE or name.startswith("params.") else {}
+        found = dict.fromkeys(table.cells(i)) if name.casefold() in _RECIPE or name.startswith("params.") else {}
         if len(found) < 2 or any(condition.startswith(f"{name}=") for condition in asked.where):
             continue
         if name.casefold() in _RECIPE:
-            refuse(
-                f"{table.where}: the column {name!r} has {shown(found, 4)}, and runs of one recipe are expected; say --where "
-                f'"{name}=NAME", or "{name}=*" if they are'
-            )
+            todo = f'say --where "{name}=NAME", or "{name}=*" if they are'
+            table.refuse(f"the column {name!r} has {shown(found, 4)}, and runs of one recipe are expected; {todo}")
         if "seed" not in name:
             notes.append(f"{name} has {len(found)} values over these runs: {shown(found, 4)}")
 
@@ -295,33 +268,28 @@ def _one_recipe(table: Table, asked: Asked, notes: list[str]) -> None:
 # Which numbers?
 
 
-def _numbers(table: Table, place: int, asked: Asked) -> tuple[list[float | None], bool]:
-    """The numbers of a column, None for no value and nan for one that is not finite; do they have per cent signs?"""
-    texts = _cells(table, place)
+def _numbers(table: Table, place: int, asked: Options) -> tuple[list[float | None], bool]:
+    """The numbers of a column, None for no value and nan for one that is not finite; and whether they have per cent signs."""
+    texts, name = table.cells(place), table.header[place]
     comma = _decimal_comma(table, place, texts, asked)
     numbers: list[float | None] = []
     signs: dict[bool, str] = {}
     for text, row, where in zip(texts, table.rows, table.places, strict=True):
         bare = text.removesuffix("%").strip().replace("\u2212", "-")
         bare = bare.replace(",", ".") if comma else bare
+        quoted = table.typed and isinstance(row[place], str)
         if text.casefold() in MISSING:
             numbers.append(None)
         elif NOT_FINITE.fullmatch(bare):
             numbers.append(math.nan)
+        elif quoted or not NUMBER.fullmatch(bare):
+            table.refuse(f"{where}: a number is needed in {name!r}, found {text[:40]!r}; {_hint(text, quoted=quoted)}")
         else:
-            quoted = table.typed and isinstance(row[place], str)
-            if quoted or not NUMBER.fullmatch(bare):
-                hint = _hint(text, quoted=quoted)
-                refuse(
-                    f"{table.where}: {where}: a number is needed in {table.header[place]!r}, found {text[:40]!r}; {hint}"
-                )
             signs.setdefault(text.endswith("%"), where)
-            value = float(bare)
-            numbers.append(value if abs(value) <= LARGEST else math.nan)
+            numbers.append(value if abs(value := float(bare)) <= LARGEST else math.nan)
     if len(signs) > 1:
-        name = table.header[place]
-        refuse(
-            f"{table.where}: {name!r} has a per cent sign in {signs[True]} and none in {signs[False]}; write all one way"
+        table.refuse(
+            f"{name!r} has a per cent sign in {signs[True]} and none in {signs[False]}; write all values in one way"
         )
     return numbers, True in signs
 
@@ -338,36 +306,27 @@ def _hint(text: str, *, quoted: bool) -> str:
     return "leave it empty for a run without a value, or write nan for one that diverged"
 
 
-def _decimal_comma(table: Table, place: int, texts: Sequence[str], asked: Asked) -> bool:
-    """Are the commas in a column decimal signs? Refuses where they could part thousands."""
-    name = table.header[place]
+def _decimal_comma(table: Table, place: int, texts: Sequence[str], asked: Options) -> bool:
+    """Whether the commas in a column are decimal signs; refuses where they could part thousands."""
     bare = [text.removesuffix("%").strip() for text in texts]
     commas = [(i, match) for i, text in enumerate(bare) if (match := _COMMA.fullmatch(text))]
     points = [i for i, text in enumerate(bare) if "." in text and NUMBER.fullmatch(text)]
     if asked.decimal == ",":
         if points and not table.typed:
-            refuse(
-                f"{table.where}: {table.places[points[0]]}: --decimal , was asked, and {bare[points[0]]!r} has a point"
-            )
+            table.refuse(f"{table.places[points[0]]}: --decimal , was asked, and {bare[points[0]]!r} has a point")
         return True
     if asked.decimal == "." or not commas:
-        others = (cell for i in range(len(table.header)) if i != place for cell in _cells(table, i))
-        if (
-            asked.decimal is None
-            and points
-            and not table.comma
-            and not table.typed
-            and any(map(_COMMA.fullmatch, others))
-        ):
-            refuse(f"{table.where}: {name!r} has points and another column commas; say --decimal . or --decimal ,")
+        others = (cell for i in range(len(table.header)) if i != place for cell in table.cells(i))
+        unclear = asked.decimal is None and points and not table.comma and not table.typed
+        if unclear and any(map(_COMMA.fullmatch, others)):
+            name = table.header[place]
+            table.refuse(f"{name!r} has points and another column commas; say --decimal . or --decimal ,")
         return False
     unsure = [i for i, match in commas if match[1].strip("0") and len(match[2]) == 3]
     if points or unsure:
         i = (unsure or [commas[0][0]])[0]
-        refuse(
-            f"{table.where}: {table.places[i]}: is the comma in {bare[i]!r} a decimal sign? say --decimal , if it is, else "
-            "write numbers without thousands separators"
-        )
+        todo = "say --decimal , if it is, else write numbers without thousands separators"
+        table.refuse(f"{table.places[i]}: is the comma in {bare[i]!r} a decimal sign? {todo}")
     return True
 
 
@@ -375,12 +334,12 @@ def _decimal_comma(table: Table, place: int, texts: Sequence[str], asked: Asked)
 
 
 def _runs(
-    table: Table, place: int, numbers: Sequence[float | None], asked: Asked, notes: list[str]
+    table: Table, place: int, numbers: Sequence[float | None], asked: Options, notes: list[str]
 ) -> tuple[list[int], list[str], list[str]]:
     """The row of each run's value, the runs' names, and the steps where they are points of curves."""
     by = _run_columns(table, place, asked)
     keys = [tuple(text_of(row[i]) for i in by or ()) for row in table.rows]
-    steps = [i for i, n in enumerate(table.header) if i != place and (n == table.step or _STEP.fullmatch(n))]
+    steps = [n for i, n in enumerate(table.header) if i != place and (n == table.step or _STEP.fullmatch(n))]
     if asked.at is not None and asked.run == "row":
         refuse(f"--at {asked.at} is for curves, and --run row says that each row is a run; leave one of them out")
     if asked.at is not None:
@@ -392,23 +351,23 @@ def _runs(
             _point(table, place, numbers, rows, name, steps, asked)
             for name, rows in zip(names, groups.values(), strict=True)
         ]
-        same_end(asked, [(name, step) for name, (_, step) in zip(names, points, strict=True)], table.where)
+        ends = [step for _, step in points]
+        same_end(asked, list(zip(names, ends, strict=True)), table.where)
         if by is None and len(table.rows) > 1:
             notes.append(f"all {len(table.rows)} rows were read as the curve of one run")
-        return [i for i, _ in points], names, [step for _, step in points]
+        return [i for i, _ in points], names, ends
     if asked.run != "row":
         _a_row_a_run(table, place, by, keys, steps, asked)
     names = [_name(key, table) if key else where for key, where in zip(keys, table.places, strict=True)]
-    for i in _columns(table, {_MLFLOW_NAME}):
-        names = [cell or name for cell, name in zip(_cells(table, i), names, strict=True)]
+    for i in table.columns({_MLFLOW_NAME}):
+        names = [cell or name for cell, name in zip(table.cells(i), names, strict=True)]
     order = list(range(len(table.rows)))
-    for i in _columns(table, _STARTED)[:1]:
-        stamps = _cells(table, i)
+    for i in table.columns(_STARTED)[:1]:
+        stamps = table.cells(i)
         if all(re.match(r"\d{4}-\d\d-\d\d", stamp) for stamp in stamps) and stamps != sorted(stamps):
             order.sort(key=stamps.__getitem__)
-            notes.append(
-                f"the runs are taken in the order of {table.header[i]!r}, the oldest first; the file has another"
-            )
+            words = "the oldest first; the file has another"
+            notes.append(f"the runs are taken in the order of {table.header[i]!r}, {words}")
     return order, [names[i] for i in order], [""] * len(order)
 
 
@@ -416,65 +375,62 @@ def _name(key: tuple[str, ...], table: Table) -> str:
     return "/".join(dict.fromkeys(part for part in key if part)) or Path(table.where).stem
 
 
-def _run_columns(table: Table, place: int, asked: Asked) -> list[int] | None:
+def _run_columns(table: Table, place: int, asked: Options) -> list[int] | None:
     """The columns that tell runs apart: [] if the table is one run, None if nothing tells."""
     if asked.run == "row":
         return None
     if asked.run is not None:
         names = [asked.run] if asked.run in table.header else asked.run.split(",")
-        if odd := [name for name in names if table.header.count(name) != 1]:
-            refuse(f"{table.where}: --run {asked.run}: no one column {odd[0]!r}; it has {shown(table.header)}")
-        return [table.header.index(name) for name in names]
+        return [table.the(name, f"--run {asked.run}") for name in names]
     if table.runs is not None:
         return [table.header.index(name) for name in table.runs]
-    finest = [i for i in _columns(table, {"run_id", "run id"}) if i != place]
-    return finest or [i for i in _columns(table, _RUN) if i != place] or None
+    finest = [i for i in table.columns({"run_id", "run id"}) if i != place]
+    return finest or [i for i in table.columns(_RUN) if i != place] or None
 
 
 def _a_row_a_run(
-    table: Table, place: int, by: list[int] | None, keys: Sequence[tuple[str, ...]], steps: Sequence[int], asked: Asked
+    table: Table,
+    place: int,
+    by: list[int] | None,
+    keys: Sequence[tuple[str, ...]],
+    steps: Sequence[str],
+    asked: Options,
 ) -> None:
     """Refuses rows that are points of curves, or several rows of one run."""
     count = Counter(keys)
     repeated = next((key for key, rows in count.items() if rows > 1), None) if by is not None else None
-    varied = next((table.header[i] for i in steps if len(set(_cells(table, i)) - {""}) > 1), None)
+    varied = next((name for name in steps if len(set(table.cells(table.header.index(name))) - {""}) > 1), None)
     if by is None and not varied and len(keys) > 3:
-        varied = next(
-            (n for i, n in enumerate(table.header) if _AXIS.fullmatch(n) and i != place and _rises(table, i)), None
-        )
+        axes = [(i, name) for i, name in enumerate(table.header) if _AXIS.fullmatch(name) and i != place]
+        varied = next((name for i, name in axes if _rises(table.cells(i))), None)
     options = "say --at last, --at STEP or --at max:COLUMN"
     if repeated is not None and (len(count) > 1 or not varied):
         rows = f"{count[repeated]} rows of run {_name(repeated, table)!r}"
         if varied:
-            refuse(f"{table.where}: {rows}, by {varied!r}: points of a curve are not runs; {options}")
-        refuse(f'{table.where}: {rows}; say --where "COLUMN=NAME" to take one, or --run row if each row is a run')
+            table.refuse(f"{rows}, by {varied!r}: points of a curve are not runs; {options}")
+        table.refuse(f'{rows}; say --where "COLUMN=NAME" to take one, or --run row if each row is a run')
     if varied and (repeated is not None or by is None):
-        refuse(
-            f"{table.where}: {len(keys)} points of one training's curve (by {varied!r}) are one run; {options}, --run COLUMN to "
-            "tell runs apart, or --run row if each row is a run"
-        )
-    if varied and asked.run is None and not _columns(table, _STATE):
-        refuse(
-            f"{table.where}: {varied!r} differs from row to row: points of a curve? {options}, or --run row if each is a run"
-        )
+        what = f"{len(keys)} points of one training's curve (by {varied!r}) are one run"
+        table.refuse(f"{what}; {options}, --run COLUMN to tell runs apart, or --run row if each row is a run")
+    if varied and asked.run is None and not table.columns(_STATE):
+        what = f"{varied!r} differs from row to row: points of a curve?"
+        table.refuse(f"{what} {options}, or --run row if each is a run")
 
 
-def _rises(table: Table, place: int) -> bool:
-    cells = _cells(table, place)
-    numbers = [float(cell) for cell in cells if NUMBER.fullmatch(cell)]
-    return len(numbers) == len(cells) and all(a < b for a, b in itertools.pairwise(numbers))
+def _rises(cells: Sequence[str]) -> bool:
+    return all(map(NUMBER.fullmatch, cells)) and all(float(a) < float(b) for a, b in itertools.pairwise(cells))
 
 
 def _point(
-    table: Table, place: int, numbers: Sequence[float | None], rows: Sequence[int], name: str, steps: Sequence[int], asked: Asked
+    table: Table, place: int, numbers: Sequence[float | None], rows: Sequence[int], name: str, steps: Sequence[str],
+    asked: Options,
 ) -> tuple[int, str]:  # fmt: skip
     """The row of a run's curve that `--at` names, and its step."""
-    at, metric, where = asked.at or "", table.header[place], f"{table.where}: run {name!r}"
+    at, metric, run = asked.at or "", table.header[place], f"run {name!r}"
     logged = [i for i in rows if numbers[i] is not None]
     if not logged:
-        refuse(
-            f"{where}: no {metric!r} at any step; say --drop-rows NAME if it crashed, --count-as-diverged NAME if it diverged"
-        )
+        todo = "say --drop-rows NAME if it crashed, --count-as-diverged NAME if it diverged"
+        table.refuse(f"{run}: no {metric!r} at any step; {todo}")
     by_best = re.fullmatch(r"(max|min):(.+)", at)
     column, _, wanted = at.rpartition("=")
     is_step = bool(NUMBER.fullmatch(wanted))
@@ -482,80 +438,68 @@ def _point(
         refuse(f"--at {at}: last, last:each, STEP, COLUMN=STEP, max:COLUMN or min:COLUMN is expected")
     curve = _curve(table, logged, steps, column if is_step else "", asked)
     if not curve and not by_best:
-        refuse(f"{table.where}: --at {at}: no column of steps or epochs; it has {shown(table.header)}")
+        table.refuse(f"--at {at}: no column of steps or epochs; it has {shown(table.header)}")
     here: dict[float, int] = {}
     for step, i in curve:
         if repr(numbers[j := here.setdefault(step, i)]) != repr(numbers[i]):
-            refuse(
-                f"{where}: two values at step {step:g}, {table.places[j]} and {table.places[i]}; say --run COLUMN to part runs"
-            )
+            both = f"{table.places[j]} and {table.places[i]}"
+            table.refuse(f"{run}: two values at step {step:g}, {both}; say --run COLUMN to tell runs apart")
     if by_best:
-        return _best(table, by_best[1], by_best[2], rows, numbers, where, asked), "best"
+        return _best(table, by_best[1], by_best[2], rows, numbers, run, asked), "best"
     end = float(wanted) if is_step else max(here)
     if end not in here:
-        refuse(f"{where}: no value at step {end:g}; its steps are {min(here):g} to {max(here):g}")
+        table.refuse(f"{run}: no value at step {end:g}; its steps are {min(here):g} to {max(here):g}")
     row = here[end]
-    finite = {step for step, i in curve if _finite(numbers[i]) is not None}
-    if _finite(numbers[row]) is None and any(
-        step < max(finite, default=step) for step, i in curve if step not in finite
-    ):
-        refuse(
-            f"{where}: nan among the numbers of {metric!r}: not logged, or diverged? leave cells empty that were not logged"
-        )
-    bands = [table.header.index(name) for name in (f"{metric}__MIN", f"{metric}__MAX") if name in table.header]
+    finite = [step for step, i in curve if _finite(numbers[i]) is not None]
+    if _finite(numbers[row]) is None and any(step < max(finite, default=step) for step in set(here) - set(finite)):
+        todo = "not logged, or diverged? leave cells empty that were not logged"
+        table.refuse(f"{run}: nan among the numbers of {metric!r}: {todo}")
+    bands = [table.header.index(metric + end) for end in _BANDS if metric + end in table.header]
     band = [text_of(table.rows[row][i]) for i in bands]
     if len(set(band)) > 1:
         mean = f"{table.places[row]} is a mean of points from {band[0]} to {band[1]}"
-        refuse(f"{where}: {mean}; export W&B's table of runs, or the chart ungrouped and unsmoothed")
+        table.refuse(f"{run}: {mean}; export W&B's table of runs, or the chart ungrouped and unsmoothed")
     return row, f"{end:g}"
 
 
 def _curve(
-    table: Table, rows: Sequence[int], steps: Sequence[int], column: str, asked: Asked
+    table: Table, rows: Sequence[int], steps: Sequence[str], column: str, asked: Options
 ) -> list[tuple[float, int]]:
     """The step of each row, by the asked column or the finest one; empty if the table has none."""
-    names = [table.header[i] for i in steps]
-    if column and table.header.count(column) != 1:
-        refuse(f"{table.where}: --at {asked.at}: no one column {column!r}; it has {shown(table.header)}")
-    asked_bare = not column and NUMBER.fullmatch(asked.at or "")
-    if asked_bare and len(names) > 1:
-        refuse(f"{table.where}: --at {asked.at}: a step in which of {shown(names)}? say --at {names[0]}={asked.at}")
-    options = [column] if column else [name for name in (table.step, *_FINEST_FIRST, *names) if name in names]
+    if column:
+        table.the(column, f"--at {asked.at}")
+    elif NUMBER.fullmatch(asked.at or "") and len(steps) > 1:
+        table.refuse(f"--at {asked.at}: a step in which of {shown(steps)}? say --at {steps[0]}={asked.at}")
+    options = [column] if column else [name for name in (table.step, *_FINEST_FIRST, *steps) if name in steps]
     if not options:
         return []
-    found, _ = _numbers(_only(table, rows), table.header.index(options[0] or ""), asked)
+    found, _ = _numbers(table.only(rows), table.header.index(options[0] or ""), asked)
     for step, i in zip(found, rows, strict=True):
         if step is None or math.isnan(step):
-            refuse(f"{table.where}: {table.places[i]}: no step in {options[0]!r}")
+            table.refuse(f"{table.places[i]}: no step in {options[0]!r}")
     return [(step, i) for step, i in zip(found, rows, strict=True) if step is not None]
 
 
 def _best(
-    table: Table, kind: str, column: str, rows: Sequence[int], numbers: Sequence[float | None], where: str, asked: Asked
+    table: Table, kind: str, column: str, rows: Sequence[int], numbers: Sequence[float | None], run: str, asked: Options
 ) -> int:  # fmt: skip
     """The first row with a run's best value of the validation metric."""
-    if table.header.count(column) != 1:
-        refuse(f"{table.where}: --at {asked.at}: no one column {column!r}; it has {shown(table.header)}")
-    found, _ = _numbers(_only(table, rows), table.header.index(column), asked)
-    scored = [(value, i) for value, i in zip(found, rows, strict=True) if _finite(value) is not None]
+    found, _ = _numbers(table.only(rows), table.the(column, f"--at {asked.at}"), asked)
+    scored = [(value, i) for value, i in zip(found, rows, strict=True) if value is not None and math.isfinite(value)]
     if not scored:
         if all(_finite(numbers[i]) is None for i in rows):
             return rows[-1]
-        refuse(f"{where}: no finite {column!r} to choose by; say --drop-rows NAME or --count-as-diverged NAME")
-    best = (max if kind == "max" else min)(value or 0.0 for value, _ in scored)
-    row = next(i for value, i in scored if value == best)
+        table.refuse(f"{run}: no finite {column!r} to choose by; say --drop-rows NAME or --count-as-diverged NAME")
+    _, row = (max if kind == "max" else min)(scored, key=lambda pair: pair[0])
     if numbers[row] is None:
-        refuse(
-            f"{where}: {table.places[row]} has the best {column!r} and no value beside it; both must stand in one row"
-        )
+        where = f"{table.places[row]} has the best {column!r}"
+        table.refuse(f"{run}: {where} and no value beside it; both must stand in one row")
     return row
 
 
-def same_end(asked: Asked, ends: Sequence[tuple[str, str]], where: str) -> None:
+def same_end(asked: Options, ends: Sequence[tuple[str, str]], where: str) -> None:
     """Refuses `--at last` where runs end at different steps: the last of a run that was cut short is not its end."""
     other = next((end for end in ends if end[1] != ends[0][1]), None)
     if asked.at == "last" and other:
-        refuse(
-            f"{where}: run {ends[0][0]!r} ends at step {ends[0][1]} and run {other[0]!r} at {other[1]}; say --at STEP, or --at "
-            "last:each if each was trained to its end"
-        )
+        what = f"run {ends[0][0]!r} ends at step {ends[0][1]} and run {other[0]!r} at {other[1]}"
+        refuse(f"{where}: {what}; say --at STEP, or --at last:each if each was trained to its end")

@@ -1,10 +1,11 @@
-"""What does a file hold, as rows of cells? One function a format, and none of them knows what a run is."""
+"""Files of results as tables of cells: one reader a format, and none of them knows what a run is."""
 
 from __future__ import annotations
 
 import csv
 import importlib
 import io
+import itertools
 import json
 import os
 import re
@@ -12,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from openassay.core.types import Json
 from openassay.faults import BadInput, printable
@@ -21,19 +22,28 @@ MOST_BYTES = 50_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """The options of `read_runs`."""
+class Options:
+    """How files are read, as `openassay judge --runs` is told."""
 
-    column: str | None
-    delimiter: str | None
-    decimal: str | None
-    header: bool | None
-    at: str | None
-    run: str | None
-    where: tuple[str, ...]
-    drop_rows: tuple[str, ...]
-    keep_rows: tuple[str, ...]
-    diverged: tuple[str, ...]
+    column: str | None = None
+    """The metric, or a pattern for the columns of one row with a run each."""
+    delimiter: str | None = None
+    """Between cells; `tab` for a tab."""
+    decimal: Literal[".", ","] | None = None
+    header: bool | None = None
+    at: str | None = None
+    """One point of each curve: `last` (the same step in all runs), `last:each`, a step, `COLUMN=STEP`, or `max:COLUMN` or
+    `min:COLUMN` for each run's best row by a validation metric."""
+    run: str | None = None
+    """The columns that tell runs apart, or `row`."""
+    where: Sequence[str] = ()
+    """Keep rows by `COLUMN=PATTERN`, and files by `file=PATTERN`."""
+    drop_rows: Sequence[str] = ()
+    """Leave out what has one of these names, states or words."""
+    keep_rows: Sequence[str] = ()
+    """Words of a summary that are names here."""
+    diverged: Sequence[str] = ()
+    """Runs of these names or states count as without a value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +73,32 @@ class Table:
     """How each task was evaluated: runs are comparable under one setting."""
     notes: tuple[str, ...] = ()
 
+    def refuse(self, words: str) -> NoReturn:
+        """End the reading in one line that names the file."""
+        refuse(f"{self.where}: {words}")
+
+    def columns(self, names: Iterable[str]) -> list[int]:
+        """The places of the columns of these names, in small letters."""
+        wanted = set(names)
+        return [i for i, name in enumerate(self.header) if name.casefold() in wanted]
+
+    def the(self, name: str, option: str) -> int:
+        """The place of the only column of this name, which an option asks for."""
+        if self.header.count(name) != 1:
+            self.refuse(f"{option}: there is no single column {name!r}; it has {shown(self.header)}")
+        return self.header.index(name)
+
+    def cells(self, place: int) -> list[str]:
+        """A column as text."""
+        return [text_of(row[place]) for row in self.rows]
+
+    def only(self, kept: Sequence[int]) -> Table:
+        """The table with some of its rows."""
+        return replace(self, rows=[self.rows[i] for i in kept], places=[self.places[i] for i in kept])
+
 
 def refuse(words: str) -> NoReturn:
-    """Ends the reading in one line."""
+    """End the reading in one line."""
     raise BadInput(printable(words)) from None
 
 
@@ -82,23 +115,22 @@ def text_of(cell: Json) -> str:
 
 # Files and folders
 
-_EVENTS = re.compile(r".*\.tfevents\..*")
-_KINDS = (
-    ("TensorBoard", _EVENTS), ("wandb-summary.json", re.compile(r"wandb-summary\.json")),
-    ("lm-evaluation-harness", re.compile(r"results(_.*)?\.json")),
-)  # fmt: skip
+_SUMMARY = "wandb-summary.json"
+_IN_FOLDERS = {
+    "TensorBoard": re.compile(r".*\.tfevents\..*"), _SUMMARY: re.compile(re.escape(_SUMMARY)),
+    "lm-evaluation-harness": re.compile(r"results(_.*)?\.json"),
+}  # fmt: skip
+"""The formats of which a folder may be named, and the names of their files."""
 
 
 def files_of(paths: Sequence[Path]) -> tuple[list[tuple[str, Path]], list[str]]:
     """A name and a path for each file, or for each folder of TensorBoard's event files, in order; and notes."""
-    found: list[tuple[str, Path]] = []
+    once: dict[Path, tuple[str, Path]] = {}
+    notes = []
     try:
-        for path in paths:
-            is_summary = path.name == "wandb-summary.json"
-            found += _folder(path) if path.is_dir() else [(_run_of(path) if is_summary else path.name, path)]
-        once: dict[Path, tuple[str, Path]] = {}
-        notes = []
-        for name, path in found:
+        for name, path in [
+            pair for of in paths for pair in (_folder(of) if of.is_dir() else [(_name(of, of.parent), of)])
+        ]:
             if (real := path.resolve()) in once:
                 notes.append(f"{path} is {once[real][1]} by another name; it counts once")
             else:
@@ -107,31 +139,26 @@ def files_of(paths: Sequence[Path]) -> tuple[list[tuple[str, Path]], list[str]]:
         refuse(f"{paths[0]}: cannot be read: {error}")
     if not once:
         refuse("no file of runs was named")
-    repeated = {name for name, count in Counter(name for name, _ in once.values()).items() if count > 1}
-    return [(str(path) if name in repeated else name, path) for name, path in once.values()], notes
+    count = Counter(name for name, _ in once.values())
+    return [(str(path) if count[name] > 1 else name, path) for name, path in once.values()], notes
 
 
-def _natural(text: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", text)]
-
-
-def _run_of(path: Path) -> str:
-    """The name of the run's folder around a wandb-summary.json."""
-    folder = path.absolute().parent
-    return folder.parent.name if folder.name == "files" else folder.name
+def _name(path: Path, folder: Path) -> str:
+    """A file's name inside the folder that was asked for; of a W&B summary the name of its run's folder."""
+    if path.name == _SUMMARY:
+        parent = path.absolute().parent
+        return parent.parent.name if parent.name == "files" else parent.name
+    inside = path.relative_to(folder).as_posix()
+    return path.absolute().name if inside == "." else inside
 
 
 def _folder(folder: Path) -> list[tuple[str, Path]]:
     found: dict[str, dict[Path, str]] = {}
     for root, _, names in os.walk(folder):
-        for name in names:
-            for kind, pattern in _KINDS:
-                if pattern.fullmatch(name):
-                    path = Path(root) if kind == "TensorBoard" else Path(root, name)
-                    inside = path.relative_to(folder).as_posix()
-                    is_summary = kind == "wandb-summary.json"
-                    shown_as = _run_of(path) if is_summary else path.absolute().name if inside == "." else inside
-                    found.setdefault(kind, {})[path] = shown_as
+        for name, (kind, pattern) in itertools.product(names, _IN_FOLDERS.items()):
+            if pattern.fullmatch(name):
+                path = Path(root) if kind == "TensorBoard" else Path(root, name)
+                found.setdefault(kind, {})[path] = _name(path, folder)
     if not found:
         refuse(
             f"{folder}: a folder without wandb-summary.json, results_*.json of lm-evaluation-harness or TensorBoard's event "
@@ -142,13 +169,17 @@ def _folder(folder: Path) -> list[tuple[str, Path]]:
     return sorted(((name, path) for path, name in found.popitem()[1].items()), key=lambda pair: _natural(pair[0]))
 
 
-def read_table(path: Path, asked: Asked) -> Table:
+def _natural(text: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", text)]
+
+
+def read_table(path: Path, asked: Options) -> Table:
     """The table that a file holds, by what is in it; its name counts only for TensorBoard and W&B's summaries."""
-    if _EVENTS.fullmatch(path.name) or path.is_dir():
+    if _IN_FOLDERS["TensorBoard"].fullmatch(path.name) or path.is_dir():
         return _tensorboard(path)
-    text, note = _text(path)
+    text, notes = _text(path)
     table = _json(text, path) if text.lstrip()[0] in "{[" else _csv(text, path, asked)
-    return replace(table, notes=(*table.notes, note)) if note else table
+    return replace(table, notes=(*table.notes, *notes))
 
 
 _MAGIC = {
@@ -158,9 +189,10 @@ _MAGIC = {
     b"\x93NUMPY": "a NumPy array", b"\x89PNG": "a picture", b"\xff\xd8\xff": "a picture", b"\x80\x02": "a Python pickle",
     b"\x80\x03": "a Python pickle", b"\x80\x04": "a Python pickle", b"\x80\x05": "a Python pickle",
 }  # fmt: skip
+_MARKS = {b"\xff\xfe\x00\x00": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
-def _text(path: Path) -> tuple[str, str]:
+def _text(path: Path) -> tuple[str, list[str]]:
     """The text of a file, and a note if its encoding had to be guessed."""
     try:
         with path.open("rb") as stream:
@@ -173,20 +205,19 @@ def _text(path: Path) -> tuple[str, str]:
         refuse(f"{path}: larger than {MOST_BYTES // 1_000_000} MB; keep one row a run, with its final value")
     if looks := next((words for magic, words in _MAGIC.items() if data.startswith(magic)), None):
         refuse(f"{path}: looks like {looks}; export it as CSV with one row a run")
-    marks = {b"\xff\xfe\x00\x00": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-    encoding = next((name for mark, name in marks.items() if data.startswith(mark)), "utf-8-sig")
-    note = ""
+    notes = []
     try:
-        text = data.decode(encoding)
+        text = data.decode(next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8-sig"))
     except UnicodeDecodeError:
-        text, note = data.decode("cp1252", errors="replace"), f"{path.name} is not UTF-8; it was read as Windows-1252"
+        text = data.decode("cp1252", errors="replace")
+        notes.append(f"{path.name} is not UTF-8; it was read as Windows-1252")
     if re.search(r"[\x00-\x08\x0e-\x1f\x7f\ufffd]", text):
         refuse(f"{path}: not text but binary data, or text in an unknown encoding; export it as CSV in UTF-8")
     if not text.strip():
         refuse(f"{path}: there is nothing in it")
     if re.match(r"\s*<(!doctype|html|\?xml|table)", text, re.IGNORECASE):
         refuse(f"{path}: looks like a web page or XML; export the table as CSV")
-    return text, note
+    return text, notes
 
 
 # Tables of text
@@ -198,13 +229,13 @@ _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
 
 def is_number(text: str) -> bool:
-    """Is it a number with a decimal point, or nan or inf?"""
+    """Whether a text is a number with a decimal point, or nan or inf."""
     text = text.removesuffix("%").strip()
     return bool(NUMBER.fullmatch(text) or NOT_FINITE.fullmatch(text))
 
 
 def _like_number(text: str) -> bool:
-    """Is it a number in any writing that a column may have: a decimal comma, a typographic minus?"""
+    """Whether a text is a number in any writing that a column may have: a decimal comma, a typographic minus."""
     return is_number(re.sub(r"^([-+]?\d*),(\d+%?)$", r"\1.\2", text.replace("\u2212", "-").strip()))
 
 
@@ -222,7 +253,7 @@ def _trimmed(row: list[str], width: int = 1) -> list[str]:
 
 
 def _fit(lines: Sequence[str], delimiter: str) -> int:
-    """How well does a delimiter fit? 0: the first row has none of it, 1: rows of unequal length, 2: all of one length."""
+    """How well a delimiter fits: 0, the first row has none of it; 1, rows of unequal length; 2, all of one length."""
     try:
         rows = [row for _, row in _split(lines[:5000], delimiter)]
     except csv.Error:
@@ -233,17 +264,16 @@ def _fit(lines: Sequence[str], delimiter: str) -> int:
     return 1 + all(len(_trimmed(row)) <= width <= len(row) for row in rows)
 
 
-def _delimiter(lines: Sequence[str], path: Path, asked: Asked) -> str:
+def _delimiter(lines: Sequence[str], path: Path, asked: Options) -> str:
     fits = {mark: _fit(lines, mark) for mark in _DELIMITERS if mark != asked.decimal}
     best = [mark for mark, fit in fits.items() if fit == max(fits.values()) > 0]
     if len(best) > 1 and fits[best[0]] == 2:
-        refuse(
-            f"{path}: are cells parted by {' or '.join(_DELIMITERS[mark] for mark in best)}? say --delimiter and the sign"
-        )
+        names = " or ".join(_DELIMITERS[mark] for mark in best)
+        refuse(f"{path}: are cells separated by {names}? say --delimiter and the sign")
     return best[0] if best else ";" if asked.decimal == "," else ","
 
 
-def _csv(text: str, path: Path, asked: Asked) -> Table:
+def _csv(text: str, path: Path, asked: Options) -> Table:
     """The table in a text file with delimiters."""
     lines: list[str] = []
     numbers: list[int] = []
@@ -257,7 +287,8 @@ def _csv(text: str, path: Path, asked: Asked) -> Table:
         numbers.append(number)
     sign = re.fullmatch(r"sep=(.)\s*", lines[0], re.IGNORECASE) if lines else None  # as Excel writes it
     lines, numbers = (lines[1:], numbers[1:]) if sign else (lines, numbers)
-    delimiter = asked.delimiter or (sign[1] if sign else _delimiter(lines, path, asked))
+    given = "\t" if asked.delimiter in {"tab", "\\t"} else asked.delimiter
+    delimiter = given or (sign[1] if sign else _delimiter(lines, path, asked))
     try:
         rows = [(numbers[last - 1], row) for last, row in _split(lines, delimiter)]
     except (csv.Error, TypeError) as error:
@@ -266,14 +297,17 @@ def _csv(text: str, path: Path, asked: Asked) -> Table:
         refuse(f"{path}: there is nothing in it but comments")
     header, rows = _header(rows, path, asked)
     for number, row in rows:
-        cells = _trimmed(row, len(header))
-        decimal = delimiter == "," and all(is_number(cell) for cell in _trimmed(row))
-        hint = "if the comma is the decimal sign, say --decimal ," if decimal else "mend the row, or quote its cells"
-        hint += ", and part the cells by semicolons" if decimal and len(header) > 1 else ""
-        if len(cells) != len(header):
-            refuse(
-                f"{path}: line {number}: {len(header)} cell(s) expected, as in the first row, found {len(cells)}; {hint}"
-            )
+        cells = len(_trimmed(row, len(header)))
+        decimal = delimiter == "," and all(map(is_number, _trimmed(row)))
+        hint = (
+            "if the comma is the decimal sign, say --decimal ,"
+            if decimal
+            else "correct the row, or put its cells in quotes"
+        )
+        hint += ", and separate the cells by semicolons" if decimal and len(header) > 1 else ""
+        if cells != len(header):
+            words = f"{len(header)} cell(s) expected, as in the first row, found {cells}"
+            refuse(f"{path}: line {number}: {words}; {hint}")
         if any(cell and not name for cell, name in list(zip(row, header, strict=False))[1:]):
             refuse(f"{path}: line {number}: a value in a column without a name; name the column, or {hint}")
     notes = [f"{comments} line(s) that start with # are comments and no runs"] if comments else []
@@ -292,7 +326,7 @@ def _csv(text: str, path: Path, asked: Asked) -> Table:
 
 
 def _header(
-    rows: list[tuple[int, list[str]]], path: Path, asked: Asked
+    rows: list[tuple[int, list[str]]], path: Path, asked: Options
 ) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The names of the columns, or their numbers where there are none, and the other rows."""
     number, first = rows[0][0], _trimmed(rows[0][1])
@@ -300,17 +334,15 @@ def _header(
     if has is None:
         values = [_like_number(cell) or (len(first) == 1 and cell.casefold() in MISSING) for cell in first if cell]
         has = not all(values) or (len(first) > 1 and not first[0])
-        others = [
-            row[0] for _, row in rows[1:] if row[0].casefold() not in MISSING and not NOT_FINITE.fullmatch(row[0])
-        ]
+    if not has and asked.header is None:
+        others = [row[0] for _, row in rows[1:] if not (row[0].casefold() in MISSING or NOT_FINITE.fullmatch(row[0]))]
         like_a_name = len(first) == 1 and first[0].isdecimal() and others and not any(map(str.isdecimal, others))
-        if not has and (like_a_name or asked.column in first):
+        if like_a_name or asked.column in first:
             cell = asked.column if asked.column in first else first[0]
             refuse(f"{path}: line {number}: {cell}: a column's name or a value? say --header or --no-header")
-        if not has and len(first) > 1 and not (asked.column or "").isdecimal():
-            hint = (
-                ", or --decimal , if the comma is the decimal sign" if len(first) == 2 and asked.decimal is None else ""
-            )
+        if len(first) > 1 and not (asked.column or "").isdecimal():
+            comma = len(first) == 2 and asked.decimal is None
+            hint = ", or --decimal , if the comma is the decimal sign" if comma else ""
             refuse(f"{path}: no header above {shown(first, 4)}; say --column and a number from 1 to {len(first)}{hint}")
     if not has:
         return [str(i) for i in range(1, len(first) + 1)], rows
@@ -327,21 +359,16 @@ def _chart(table: Table) -> Table:
     if not pairs or len(pairs) != len(table.header) - 1 or not (bands or table.header[0] in {"Step", "_step"}):
         return table
     if grouped := next((run for _, run, _ in pairs if run.startswith("Group: ")), None):
-        refuse(
-            f"{table.where}: {grouped!r} is the mean of a group, not a run; ungroup the runs in W&B and export again"
-        )
+        table.refuse(f"{grouped!r} is the mean of a group, not a run; ungroup the runs in W&B and export again")
     places = {(run, metric): i for i, run, metric in pairs}
     if len(places) < len(pairs):
-        refuse(
-            f"{table.where}: two runs have one name; rename them in W&B and export again, or export its table of runs"
-        )
-    runs, metrics = list(dict.fromkeys(run for run, _ in places)), list(dict.fromkeys(metric for _, metric in places))
+        table.refuse("two runs have one name; rename them in W&B and export again, or export its table of runs")
+    runs, metrics = (list(dict.fromkeys(key[part] for key in places)) for part in (0, 1))
     axis = table.header[0] or "Step"
     rows = [
         [run, row[0], *(row[places[run, name]] if (run, name) in places else None for name in metrics)]
-        for run in runs
-        for row in table.rows
-    ]
+        for run in runs for row in table.rows
+    ]  # fmt: skip
     return replace(
         table, format="W&B chart", header=["run", axis, *metrics], rows=rows, places=table.places * len(runs),
         runs=("run",), step=axis,
@@ -370,13 +397,14 @@ def _json(text: str, path: Path) -> Table:
             _pairs(list(_flat(record)) if isinstance(record, dict) else [])
     except (ValueError, RecursionError) as error:
         refuse(f"{path}: not JSON: {error}")
-    if isinstance(data, dict) and isinstance(results := data.get("results"), dict) and results:
-        return _lm_eval(data, results, path)
-    is_summary = path.name == "wandb-summary.json" or (isinstance(data, dict) and "_wandb" in data)
-    one_run = is_summary
+    is_summary = path.name == _SUMMARY
+    one_run = False
     if isinstance(data, dict):
+        if isinstance(results := data.get("results"), dict) and results:
+            return _lm_eval(data, results, path)
+        is_summary = is_summary or "_wandb" in data
         key = next((key for key in ("runs", "log_history", "metrics") if isinstance(data.get(key), list)), None)
-        one_run = one_run or key == "log_history"
+        one_run = key == "log_history"
         data = data[key] if key else [data]
     if not data or data == [{}]:
         refuse(f"{path}: no runs in it")
@@ -389,9 +417,9 @@ def _json(text: str, path: Path) -> Table:
     else:
         refuse(f"{path}: a list of numbers, or of objects with a run each, is expected; found lists or a mixture")
     return Table(
-        where=str(path), format="wandb-summary.json" if is_summary else "JSON", header=header, rows=rows, typed=True,
-        places=[f"record {i}" for i in range(1, len(rows) + 1)], runs=() if one_run else None, tasks=is_summary,
-        stamped=is_summary, notes=("wandb-summary.json does not say whether the run finished",) if is_summary else (),
+        where=str(path), format=_SUMMARY if is_summary else "JSON", header=header, rows=rows, typed=True,
+        places=[f"record {i}" for i in range(1, len(rows) + 1)], runs=() if one_run or is_summary else None, tasks=is_summary,
+        stamped=is_summary, notes=(f"{_SUMMARY} does not say whether the run finished",) if is_summary else (),
     )  # fmt: skip
 
 
@@ -406,16 +434,14 @@ def _flat(record: dict[str, Json], before: str = "") -> Iterator[tuple[str, Json
 def _lm_eval(data: dict[str, Json], results: dict[str, Json], path: Path) -> Table:
     """The results of lm-evaluation-harness as one row, with a column `TASK/METRIC,FILTER` for each value but the errors."""
     cells: dict[str, Json] = {}
+    asides = {"alias", "name", "sample_len", "sample_count"}
     for task, values in results.items():
         if not isinstance(values, dict):
             refuse(f"{path}: results.{task}: the task's metrics are expected, as lm-evaluation-harness writes them")
-        asides = {"alias", "name", "sample_len", "sample_count"}
-        cells |= {
-            f"{task}/{key}": v for key, v in values.items() if key.split(",")[0] not in asides and "_stderr" not in key
-        }
-    config, shots, versions = (
-        part if isinstance(part := data.get(k), dict) else {} for k in ("config", "n-shot", "versions")
-    )
+        kept = [key for key in values if key.split(",")[0] not in asides and "_stderr" not in key]
+        cells |= {f"{task}/{key}": values[key] for key in kept}
+    parts = [data.get(key) for key in ("config", "n-shot", "versions")]
+    config, shots, versions = (part if isinstance(part, dict) else {} for part in parts)
     limit, model = config.get("limit"), data.get("model_name") or config.get("model_args")
     notes = ["the harness's stderr is over the items of a task, not over trainings; it is not used"]
     notes += [f"{path.name}: evaluated on a part of the items, limit {limit}"] if limit is not None else []
@@ -433,9 +459,8 @@ def _tensorboard(path: Path) -> Table:
         reader: Any = importlib.import_module("tensorboard.backend.event_processing.event_accumulator")
         tensors: Any = importlib.import_module("tensorboard.util.tensor_util")
     except ImportError:
-        refuse(
-            f"{path}: TensorBoard's event files need its reader: pip install tensorboard, or export the scalars as CSV"
-        )
+        todo = "pip install tensorboard, or export the scalars as CSV"
+        refuse(f"{path}: TensorBoard's event files need its reader: {todo}")
     try:
         events = reader.EventAccumulator(str(path), size_guidance={"scalars": 0, "tensors": 0}).Reload()
         series = {tag: [(point.step, point.value) for point in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
@@ -446,12 +471,10 @@ def _tensorboard(path: Path) -> Table:
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         refuse(f"{path}: TensorBoard cannot read it: {error}")
     points: dict[int, dict[str, float]] = {}
-    for tag, curve in series.items():
-        for step, value in curve:
-            if repr(points.setdefault(step, {}).setdefault(tag, value)) != repr(value):
-                refuse(
-                    f"{path}: step {step} of {tag!r} stands twice, as after a restart or with two runs in a folder; part them"
-                )
+    for tag, (step, value) in [(tag, point) for tag, curve in series.items() for point in curve]:
+        if repr(points.setdefault(step, {}).setdefault(tag, value)) != repr(value):
+            words = "stands twice, as after a restart or with two runs in a folder; separate them"
+            refuse(f"{path}: step {step} of {tag!r} {words}")
     if not points:
         refuse(f"{path}: no scalars in its event files")
     return Table(
