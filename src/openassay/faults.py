@@ -1,4 +1,4 @@
-"""When is it our fault, or the user's, and not a finding about the release? Faults stop a stage with one clear line.
+"""Faults: ours, the machine's or the user's, not findings about the release. They stop a stage with one clear line.
 
 A fault says *where: expected, found; what to do*. The release's own failures are findings, never faults.
 """
@@ -34,8 +34,13 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " if letter.isspace() else "" for letter in text)
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: `1 claim`, `2 claims`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """What to say of a name that is not known: the one that is meant, or all that there are."""
+    """What to say of a name that is not known: the one that may be meant, or all that there are."""
     there = list(known)
     near = difflib.get_close_matches(name, there, n=1)
     return f"did you mean {near[0]}?" if near else f"there are: {', '.join(there) or 'none'}"
@@ -43,7 +48,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 @contextmanager
 def faults_in_one_line() -> Iterator[None]:
-    """How does a command end when something is wrong? With one line on stderr and 2 (mend the input) or 3 (try again)."""
+    """End a command in which something goes wrong with one line on stderr and 2 (mend the input) or 3 (try again)."""
     try:
         yield
     except Fault as fault:
@@ -54,7 +59,7 @@ def faults_in_one_line() -> Iterator[None]:
         status = BadInput.exit_code if error.errno == errno.ENAMETOOLONG else Fault.exit_code
         _end(f"{str(error.filename or 'this machine')[-300:]}: {error.strerror or error}", status)
     except KeyboardInterrupt:
-        print("\nstopped; finished reruns are kept, the same command goes on from here", file=sys.stderr)
+        print("\nStopped. Finished reruns are kept. Run the same command again to resume.", file=sys.stderr)
         sys.exit(130)
 
 

@@ -30,7 +30,6 @@ from openassay.pipeline import note_audits, refresh_code, reproduce
 from openassay.plan import Target, make_plan, read_target
 from openassay.provenance import now
 from openassay.records import BrokenRecord, digest, parse, read_record, to_plain, write_text
-from openassay.sources import upstream
 from openassay.sources.fetched import Unavailable
 
 RANK = {
@@ -181,7 +180,7 @@ def marks_of(target: Target) -> dict[str, str]:
 
     def ask(name: str) -> str:
         try:
-            return upstream(target.artifacts[name].sources[0])
+            return target.artifacts[name].sources[0].upstream()
         except Unavailable as problem:
             return problem.kind
         except Exception as problem:  # noqa: BLE001 - whatever a server says, the audit itself will tell

@@ -140,7 +140,7 @@ def test_settings_that_an_index_does_not_name_are_ours(project: Path) -> None:
         ({"source": "local:" + "n/" * 5000}, "does not exist"),
         ({"source": "ftp:x"}, "unknown kind 'ftp'"),
         ({"source": "pypi:../x==1"}, "is not the name of a project"),
-        ({"source": "pypi:demo==9"}, "pypi:demo==9: not on the index; there is: 1.0"),
+        ({"source": "pypi:demo==9"}, "pypi:demo==9.version: demo 9 is not on the index; it has 1.0"),
         ({"source": "pypi:secret==1"}, "pypi:secret==1: HTTP 403 from the package index"),
     ],
 )

@@ -50,21 +50,16 @@ def pin(
 
 def _pin_pypi(rest: str, source: str) -> list[dict[str, str]]:
     from openassay.records import parse
-    from openassay.sources.pypi import PypiSource, ask_every_index, project_files
+    from openassay.sources.pypi import PypiSource, files_of
 
     package, _, version = rest.partition("==")
     parse(PypiSource, {"kind": "pypi", "package": package, "version": version}, source)
-    files = project_files(package)
-    if not (found := [link for known, link in files if known == version]):
-        ask_every_index(package)
-        known = ", ".join(dict.fromkeys(v for v, _ in files)) or "no such project"
-        raise BadInput(f"{source}: not on the index; there is: {known[:300]}")
     return [
         {
             "kind": "pypi", "package": package, "version": version, "file": link.filename,
             "sha256": (link.hashes or {}).get("sha256", "unknown: the index does not say"),
         }
-        for link in found
+        for link in files_of(package, version, source)
     ]  # fmt: skip
 
 
