@@ -171,7 +171,7 @@ def test_a_damaged_or_lost_file_of_a_folder_is_brought_again_and_no_other(hub: H
     blob = store.blob(sha256_of(Made(2 * MB, seed=1)))
     blob.chmod(0o644)
     blob.write_bytes(b"x")
-    with pytest.raises(Fault, match="damaged, removed; run the same command again"):
+    with pytest.raises(Fault, match="damaged, removed. Run the command again"):
         store.tree(fetched.sha256, fetched.filename)
     hub.requests.clear()
     assert source.fetch(store, WHERE).sha256 == fetched.sha256
