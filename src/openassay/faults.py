@@ -51,20 +51,21 @@ def faults_in_one_line() -> Iterator[None]:
     """End a command in which something goes wrong with one line on stderr and 2 (mend the input) or 3 (try again)."""
     try:
         yield
-    except Fault as fault:
-        _end(str(fault), fault.exit_code)
-    except OSError as error:
-        # A full disk or a folder without permission is the machine's, not the release's.
-        # A name that is too long stands in a file that the user can mend.
-        status = BadInput.exit_code if error.errno == errno.ENAMETOOLONG else Fault.exit_code
-        _end(f"{str(error.filename or 'this machine')[-300:]}: {error.strerror or error}", status)
+    except (Fault, OSError) as problem:
+        message, status = message_and_status(problem)
+        print(f"error: {message}", file=sys.stderr)
+        if path := os.environ.get(STATUS_VARIABLE):
+            Path(path).write_text(f"{status}\n{message}\n", encoding="utf-8")
+        sys.exit(status)
     except KeyboardInterrupt:
         print("\nStopped. Finished reruns are kept. Run the same command again to resume.", file=sys.stderr)
         sys.exit(130)
 
 
-def _end(message: str, status: int) -> None:
-    print(f"error: {printable(message)}", file=sys.stderr)
-    if path := os.environ.get(STATUS_VARIABLE):
-        Path(path).write_text(f"{status}\n{printable(message)}\n", encoding="utf-8")
-    sys.exit(status)
+def message_and_status(problem: Fault | OSError) -> tuple[str, int]:
+    """What to say of a fault, or of a full disk or a closed folder, in one line, and the exit status that it calls for."""
+    if isinstance(problem, Fault):
+        return printable(str(problem)), problem.exit_code
+    # A name that is too long stands in a file that the user can mend; all else is the machine's, not the release's.
+    status = BadInput.exit_code if problem.errno == errno.ENAMETOOLONG else Fault.exit_code
+    return printable(f"{str(problem.filename or 'this machine')[-300:]}: {problem.strerror or problem}"), status

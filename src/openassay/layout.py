@@ -1,4 +1,4 @@
-"""Where does each thing lie? The one place that spells paths."""
+"""The paths of a project. No other module spells them."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ _NAME = re.compile(r"[a-z0-9_]{1,64}\Z")
 
 
 def checked_name(name: str, where: str) -> str:
-    """Is this a name that may enter a path and a shell line? `[a-z0-9_]`, at most 64; returned as it is."""
+    """The name, if it may stand in a path and on a shell line (`[a-z0-9_]`, at most 64); `BadInput` otherwise."""
     if not _NAME.match(name):
         raise BadInput(f"{where}: {name!r} is not a name; use a-z, 0-9 and _ (at most 64)")
     return name
 
 
 def is_path(reference: str) -> bool:
-    """Whether a target is meant by the path of its file, not by its name."""
+    """Whether a target is given by the path of its file, not by its name."""
     return "/" in reference or reference.endswith((".yaml", ".yml"))
 
 
 def cache_home() -> Path:
-    """Where do downloads and built environments live? `$OPENASSAY_CACHE`, or `~/.cache/openassay`."""
+    """The folder of downloads and built environments: `$OPENASSAY_CACHE`, or `~/.cache/openassay`."""
     if given := os.environ.get("OPENASSAY_CACHE"):
         return Path(given).absolute()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "openassay"
 
 
 def find_root(start: Path | None = None) -> Path:
-    """Where is the project? The nearest folder upwards that holds `dvc.yaml` and `conf/pipeline.yaml`."""
+    """The project's folder: the nearest one upwards that holds `dvc.yaml` and `conf/pipeline.yaml`."""
     here = (start or Path.cwd()).absolute()
     for folder in (here, *here.parents):
         if (folder / "dvc.yaml").is_file() and (folder / "conf" / "pipeline.yaml").is_file():
@@ -51,7 +51,7 @@ def find_root(start: Path | None = None) -> Path:
 def named_target(argv: list[str]) -> Layout:
     """The target that a stage's script was called for: the first word of its command line."""
     if len(argv) < 2:
-        raise BadInput("which target? Give its name, catalogue:NAME or the path of its file")
+        raise BadInput("no target is given; give its name, catalogue:NAME or the path of its file")
     root = find_root()
     link = root / ".openassay" / "conf"
     if link.is_symlink() and link.readlink() != OUR_CONF.absolute():
@@ -73,7 +73,7 @@ class Layout:
 
     @classmethod
     def named(cls, root: Path, reference: str) -> Layout:
-        """The target that `NAME`, `catalogue:NAME` or the path of a file means in a project, whether it is there or not."""
+        """The layout of the target that `NAME`, `catalogue:NAME` or the path of a file means, whether it is there or not."""
         if reference.startswith(CATALOGUE):
             name = checked_name(reference.removeprefix(CATALOGUE), "target")
             return cls(root, name, OUR_CONF / "target" / f"{name}.yaml")
@@ -85,7 +85,7 @@ class Layout:
 
     @property
     def reference(self) -> str:
-        """The shortest words by which `named` finds this target again."""
+        """The shortest text by which `named` finds this target again."""
         if self.file is None:
             return self.target
         ours = self.file == OUR_CONF / "target" / f"{self.target}.yaml"
@@ -102,7 +102,7 @@ class Layout:
         return self.target_file.parent / "glue"
 
     def shown(self, path: Path) -> str:
-        """A path as messages name it: from the project's root where it lies below it."""
+        """A path as messages show it: from the project's root where it lies below it."""
         if path.is_relative_to(OUR_CONF) and not path.is_relative_to(self.root):
             return f"{CATALOGUE}{path.relative_to(OUR_CONF / 'target').with_suffix('').as_posix()}"
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)

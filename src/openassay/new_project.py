@@ -1,4 +1,4 @@
-"""How does a lab get a project of its own? `openassay init` makes one; and its records are published when it asks for it."""
+"""Makes a project of a lab's own (`openassay init`), and keeps its records for others (`openassay publish`)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ IF_NONE = {"README.md": "README.md", ".gitignore": "gitignore"}
 
 
 def init(folder: Path) -> list[str]:
-    """Make a project in a folder, which may be a git repository; gives the files that were written.
+    """Make a project in a folder, which may be a git repository; returns the files that were written.
 
     Raises `BadInput`, before anything is written, inside a project and where a file of a project's lies already.
     """
@@ -59,7 +59,10 @@ def init(folder: Path) -> list[str]:
 
 
 def write_files(folder: Path, top: Path | None = None) -> list[str]:
-    """Write a project's files, and those that a folder has none of yet; gives their names. `top`: of its git repository."""
+    """Write a project's files, and some that a folder may have already; returns the names of those that were written.
+
+    top: the top folder of its git repository, where it has one.
+    """
     written = {name: of for name, of in (FILES | IF_NONE).items() if not (folder / name).exists()}
     if top is not None and top.resolve() != folder.resolve():
         del written[WORKFLOW]  # only those of a repository's top folder are run
@@ -98,10 +101,7 @@ def init_dvc(folder: Path, top: Path | None) -> None:
     with repo.config.edit("repo") as config:
         config["core"]["analytics"] = False
     ignored = folder / ".dvcignore"
-    write_text(
-        ignored,
-        ignored.read_text(encoding="utf-8") + "".join(f"{name}/\n" for name in (".venv", "venv", "__pycache__")),
-    )
+    write_text(ignored, ignored.read_text(encoding="utf-8") + ".venv/\nvenv/\n__pycache__/\n")
 
 
 def project_for(references: Sequence[str]) -> Path:
@@ -117,12 +117,12 @@ def project_for(references: Sequence[str]) -> Path:
         init(root)
     # its own folder is what the file may take local files from
     os.environ[ALLOWED_VARIABLE] = f"{path.parent}:{os.environ.get(ALLOWED_VARIABLE, '')}"
-    print(f"outside of a project: the records are kept in {root}", file=sys.stderr)
+    print(f"Outside of a project: the records are kept in {root}.", file=sys.stderr)
     return root
 
 
 def publish(layout: Layout) -> Path:
-    """Keep the records of a target's last audit where they are committed; gives the folder."""
+    """Copy the records of a target's last audit to where they are committed; returns the folder."""
     if not layout.verdict.is_file():
         raise BadInput(f"{layout.target}: not audited yet; run `openassay audit {layout.target}` first")
     if read_plan(layout).digest != read_record(layout.verdict, ReleaseVerdict).plan_digest:

@@ -1,4 +1,4 @@
-"""Who ran what, where and when? Values of the machine and the moment: they are evidence, never identity."""
+"""Who ran what, where and when: values of the machine and the moment. They are evidence, never identity."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def git_state(root: Path) -> tuple[str | None, bool | None]:
 
 
 def git(root: Path, *arguments: str) -> str | None:
-    """What git says in a folder; None where it fails, or is not there."""
+    """The output of git in a folder; None where it fails, or is not installed."""
     try:
         done = subprocess.run(
             ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False, timeout=30

@@ -253,7 +253,10 @@ def test_two_audits_of_one_target_at_once_end_in_a_verdict_and_a_clear_line(spac
     ended = sorted((process.returncode, *said) for process in running if (said := process.communicate(timeout=300)))
     assert [status for status, *_ in ended] == [0, 3], ended
     assert "REPRODUCED" in ended[0][1]
-    assert ended[1][1:] == ("", "error: twice: another audit of it is running; wait for its end, then the same again\n")
+    assert ended[1][1:] == (
+        "",
+        "error: twice: another audit of it is running in this project. Wait for its end, then run the command again.\n",
+    )
 
 
 def test_a_folder_of_records_that_cannot_be_written_is_named(spacious: Path) -> None:

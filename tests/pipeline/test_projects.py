@@ -127,7 +127,7 @@ def test_a_file_outside_of_any_project_is_audited(
     asked = ("profile=smoke", "tracking=none", "execution=cpu")
     done = installed.run(target.parent, "openassay", "audit", "./wandering.yaml", *asked)
     assert "REPRODUCED wandering" in done.stdout
-    assert "outside of a project: the records are kept in" in done.stderr
+    assert "Outside of a project: the records are kept in" in done.stderr
     assert sorted(path.name for path in target.parent.iterdir()) == ["wandering.yaml"]
 
 

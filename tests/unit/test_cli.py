@@ -177,7 +177,7 @@ def script(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_script_without_a_target_says_how_one_is_named(project: Path, stage: str) -> None:
-    says = "error: which target? Give its name, catalogue:NAME or the path of its file\n"
+    says = "error: no target is given; give its name, catalogue:NAME or the path of its file\n"
     name = "inspect_" if stage == "inspect" else stage
     for called in (["-m", f"openassay.pipelines.{name}"], [str(REPO / "pipelines" / f"{name}.py")]):
         done = script(project, *called)
@@ -199,14 +199,16 @@ def test_a_script_with_a_broken_plan_says_how_to_mend_it(project: Path, text: st
 
 
 def test_a_second_audit_of_a_target_at_the_same_time_is_told_so_and_one_of_another_is_not(project: Path) -> None:
-    with schedule.alone(project, "honest", "busy"):
-        with schedule.alone(project, "inflated", "busy"):
+    with schedule.alone(project, "honest"):
+        with schedule.alone(project, "inflated"):
             pass
         done = subprocess.run(
             [str(Path(sys.executable).with_name("openassay")), "audit", "honest"],
             cwd=project, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
-    said = "error: honest: another audit of it is running; wait for its end, then the same again\n"
+    said = (
+        "error: honest: another audit of it is running in this project. Wait for its end, then run the command again.\n"
+    )
     assert (done.returncode, done.stdout, done.stderr) == (3, "", said)
-    with schedule.alone(project, "honest", "busy"):  # and it is free again
+    with schedule.alone(project, "honest"):  # and it is free again
         pass

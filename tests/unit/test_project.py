@@ -369,7 +369,7 @@ def test_a_file_outside_of_a_project_gets_a_project_in_the_cache(
         monkeypatch.chdir(tmp_path / name)
         Path("mini.yaml").write_text(yaml.safe_dump(data | {"name": "mini"}))
         root = project_for(["mini.yaml"])
-        assert f"outside of a project: the records are kept in {root}\n" == capsys.readouterr().err
+        assert f"Outside of a project: the records are kept in {root}.\n" == capsys.readouterr().err
         assert project_for(["./mini.yaml"]) == root  # found again
         capsys.readouterr()
         assert root.parent == tmp_path / "cache" / "projects"

@@ -17,6 +17,7 @@ from openassay.layout import Layout
 from openassay.plan import read_target
 from openassay.records import to_plain
 from openassay.schedule import PastAudit, audit_all, history, marks_of, parse_age, write_history
+from openassay.sources.local import LocalSource
 
 SETTINGS = ("profile=smoke", "judge=default", "tracking=none", "execution=cpu")
 ENTRY = PastAudit(
@@ -91,7 +92,7 @@ def test_a_source_that_fails_in_an_odd_way_is_unknown(project: Path, monkeypatch
     def odd(_: object) -> str:
         raise UnicodeError("label too long")
 
-    monkeypatch.setattr(schedule, "upstream", odd)
+    monkeypatch.setattr(LocalSource, "upstream", odd)
     assert set(marks_of(read_target(Layout(project, "one"))).values()) == {"unknown: label too long"}
 
 

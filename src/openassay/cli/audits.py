@@ -69,10 +69,9 @@ def audit(
     if named and due is None:
         for layout in chosen:  # what can be said before anything runs is said now
             read_target(layout)
-    busy = "another round of audits is running in this project; wait for its end, then the same again"
     with ExitStack() as held:
         if every or due is not None:
-            held.enter_context(schedule.alone(root, "schedule", busy, exit_code=2))
+            held.enter_context(schedule.alone(root, None))
         summary = schedule.audit_all(
             root, chosen, asked, age=age, ask_upstream=due is not None, force=force, indexed=indexed
         )

@@ -43,7 +43,7 @@ def publish(
     from openassay.schedule import alone
 
     for layout in layouts(find_root(), targets):
-        with alone(layout.root, layout.target, f"{layout.target}: an audit of it is running; wait for its end"):
+        with alone(layout.root, layout.target):
             print(publish(layout))
 
 
