@@ -36,7 +36,10 @@ def cache_home() -> Path:
     """The folder of downloads and built environments: `$OPENASSAY_CACHE`, or `~/.cache/openassay`."""
     if given := os.environ.get("OPENASSAY_CACHE"):
         return Path(given).absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "openassay"
+    home = os.path.expanduser("~")
+    if not (users := os.environ.get("XDG_CACHE_HOME")) and home == "~":
+        raise BadInput("this user has no home folder: set OPENASSAY_CACHE, or HOME, to a folder for downloads")
+    return Path(users or f"{home}/.cache").absolute() / "openassay"
 
 
 def find_root(start: Path | None = None) -> Path:

@@ -91,9 +91,14 @@ def write_text(path: Path, text: str) -> None:
         raise
 
 
+def to_json(record: object, *, ascii_only: bool = False) -> str:
+    """A record as readable JSON."""
+    return json.dumps(to_plain(record), indent=2, ensure_ascii=ascii_only, allow_nan=False)
+
+
 def write_record(path: Path, record: object) -> None:
     """Write a record as readable JSON."""
-    write_text(path, json.dumps(to_plain(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, to_json(record) + "\n")
 
 
 @functools.cache

@@ -29,7 +29,7 @@ from openassay.layout import Layout, cache_home
 from openassay.pipeline import note_audits, refresh_code, reproduce
 from openassay.plan import Target, make_plan, read_target
 from openassay.provenance import now
-from openassay.records import BrokenRecord, digest, parse, read_record, to_plain, write_text
+from openassay.records import BrokenRecord, digest, parse, read_record, to_plain, write_record, write_text
 from openassay.sources.fetched import Unavailable
 
 RANK = {
@@ -342,7 +342,7 @@ def write_summary(root: Path, summary: Summary) -> tuple[Path, Path]:
     paths = root / "experiments" / "summary.md", root / "experiments" / "summary.json"
     paths[0].parent.mkdir(exist_ok=True)
     write_text(paths[0], markdown)
-    write_text(paths[1], json.dumps(to_plain(summary), indent=2, ensure_ascii=False) + "\n")
+    write_record(paths[1], summary)
     if page := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(page).open("a", encoding="utf-8") as file:
             file.write(markdown)

@@ -14,6 +14,7 @@ from openassay.cli.recipes import checkpoints, explain, recipe, tokens
 from openassay.cli.sources import pin, schema
 from openassay.cli.targets import check, list_, plan_runs
 from openassay.faults import faults_in_one_line
+from openassay.provenance import name_user
 
 
 def _say_version(asked: bool) -> None:
@@ -53,5 +54,6 @@ for command in (
 
 def main() -> None:
     """Entry point: faults end in one line and exit status 2 or 3, never in a traceback."""
+    name_user()
     with faults_in_one_line():
         app()

@@ -1,4 +1,4 @@
-"""Arguments that several commands take."""
+"""Arguments and options that several commands take."""
 
 from __future__ import annotations
 
@@ -19,7 +19,20 @@ def complete_targets(incomplete: str) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.yaml") if path.stem.startswith(incomplete))
 
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON")]
+Age = Annotated[
+    str | None,
+    typer.Option(
+        metavar="AGE",
+        help="Only, or say, what is due: never audited, or AGE (12h, 30d, 4w) ago; `audit` also asks whether the plan or the "
+        "sources have changed",
+    ),
+]
 TargetName = Annotated[str, typer.Argument(help="Name of a target", autocompletion=complete_targets)]
+ReplayName = Annotated[
+    str,
+    typer.Argument(help="Name of a target with the driver `replay`, fetched before", autocompletion=complete_targets),
+]
 OptionalTargets = Annotated[
     list[str] | None,
     typer.Argument(

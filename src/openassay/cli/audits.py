@@ -1,4 +1,4 @@
-"""Audits: run them, and show what came of them."""
+"""Runs audits, and shows what came of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from openassay.cli.arguments import OptionalTargets, TargetName, complete_targets
+from openassay.cli.arguments import Age, AsJson, OptionalTargets, TargetName, complete_targets
 from openassay.faults import BadInput, printable
 from openassay.layout import Layout, find_root
 
@@ -30,13 +30,7 @@ def audit(
     ] = None,
     *,
     every: Annotated[bool, typer.Option("--all", help="Every target of conf/target/")] = False,
-    due: Annotated[
-        str | None,
-        typer.Option(
-            metavar="AGE",
-            help="Only what is due: never audited, older than AGE (12h, 30d, 4w), or its plan or its sources have changed",
-        ),
-    ] = None,
+    due: Age = None,
     profile: Annotated[str | None, typer.Option(help="The same as the setting profile=NAME")] = None,
     force: Annotated[
         bool, typer.Option(help="Run every stage again, even if nothing changed; reruns are kept")
@@ -101,9 +95,9 @@ def audit(
 def history(
     target: TargetName,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON record a line")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Show the outcomes of all audits of a target, the oldest first."""
+    """Show the outcomes of all audits of a target, the oldest first. As JSON, each is a record on a line of its own."""
     from openassay import schedule
     from openassay.cli import terminal
     from openassay.cli.terminal import plain, styled
@@ -115,18 +109,17 @@ def history(
         for entry in entries:
             print(json.dumps(to_plain(entry), ensure_ascii=False))
         return
-    console = terminal.console(120)
+    if not entries:
+        print(f"{target}: not audited yet")
+        return
     table = terminal.table("finished", "outcome", "score", "why", "worse than before")
     for before, entry in zip([None, *entries], entries, strict=False):
         worse = schedule.got_worse(before, entry) if before else []
         table.add_row(
-            entry.finished_at, styled(entry.outcome),
-            "–" if entry.score is None else f"{entry.score:.2f}", plain(entry.why), plain("; ".join(worse)),
+            entry.finished_at, styled(entry.outcome), terminal.number(entry.score, ".2f"), plain(entry.why),
+            plain("; ".join(worse)),
         )  # fmt: skip
-    if entries:
-        console.print(table)
-    else:
-        print(f"{target}: not audited yet")
+    terminal.console(120).print(table)
 
 
 def show(targets: OptionalTargets = None) -> None:
@@ -156,20 +149,18 @@ def _show(layouts: list[Layout]) -> None:
             continue
         verdict = read_record(path, ReleaseVerdict)
         for claim in verdict.claims:
-            given = sum(value is not None for value in claim.runs[: claim.runs_used])
-            interval = f", {claim.interval[0]:+.3g} to {claim.interval[1]:+.3g}" if claim.interval else ""
-            tested = claim.difference is not None
-            table.add_row(
-                name, plain(claim.id), f"{claim.published.value:g} ± {claim.tolerance.margin:g}",
-                f"{claim.published.value + claim.difference:.5g} of {given}" if claim.difference is not None else "–",
-                f"{claim.difference:+.3g}{interval}" if tested else "–",
-                styled(claim.outcome, headline(claim)),
-            )  # fmt: skip
+            mean = difference = "–"
+            if claim.difference is not None:
+                given = sum(value is not None for value in claim.runs[: claim.runs_used])
+                mean = f"{claim.published.value + claim.difference:.5g} of {given}"
+                interval = f", {claim.interval[0]:+.3g} to {claim.interval[1]:+.3g}" if claim.interval else ""
+                difference = f"{claim.difference:+.3g}{interval}"
+            published = f"{claim.published.value:g} ± {claim.tolerance.margin:g}"
+            table.add_row(name, plain(claim.id), published, mean, difference, styled(claim.outcome, headline(claim)))
         if not verdict.claims:
             table.add_row(name, "–", "–", "–", "–", styled(verdict.outcome))
-        score = "–" if verdict.score.value is None else f"{verdict.score.value:.2f}"
         lines.append(
-            f"{styled(verdict.outcome)} {name}: {plain(verdict.reason)}; score {score} at "
+            f"{styled(verdict.outcome)} {name}: {plain(verdict.reason)}; score {terminal.number(verdict.score.value, '.2f')} at "
             f"{100 * verdict.score.coverage:.0f} % coverage\n  report: {plain(str(layout.latest(layout.report)))}"
         )
     if table.row_count:
@@ -205,7 +196,7 @@ def sweep(
     *,
     runs: Annotated[int, typer.Option(help="Seeds at each point")] = 3,
     of: Annotated[str, typer.Option(help="The arm that is changed")] = "faithful",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the values as JSON")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Rerun an audited target's recipe with other values, and show what they change: the freedom to modify, used.
 
@@ -216,13 +207,13 @@ def sweep(
     from openassay.cli import terminal
     from openassay.cli.terminal import plain
     from openassay.project import layouts
-    from openassay.records import to_plain
+    from openassay.records import to_json
     from openassay.sweep import sweep
 
     with redirect_stdout(sys.stderr):
         found = sweep(layouts(find_root(), [target])[0], changes, runs, of)
     if as_json:
-        print(json.dumps(to_plain(found), indent=2))
+        print(to_json(found, ascii_only=True))
         return
     console = terminal.console(120)
     table = terminal.table("changed", "metric", "mean", f"{of}, same seeds", "difference ± standard error")
@@ -256,20 +247,8 @@ def dashboard(
         if layout.verdict.is_file() and (experiment := tracking.experiment_id(root, None, layout.target)) is not None:
             audit = tracking.audit_name(read_record(layout.verdict, ReleaseVerdict))
             print(f"{layout.target}: http://127.0.0.1:{port}{tracking.chart_path(experiment, audit)}", flush=True)
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--backend-store-uri",
-        uri,
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-    ]
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
     variables = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
     os.chdir(root)
     os.execve(command[0], command, variables)  # noqa: S606 - the server takes this process's place, and its signals

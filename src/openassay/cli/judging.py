@@ -1,4 +1,4 @@
-"""Numbers alone: judge runs without a pipeline."""
+"""Judges numbers alone, without a pipeline."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import Annotated, Any, get_args
 
 import typer
 
+from openassay.cli.arguments import AsJson
 from openassay.faults import BadInput
 
 
 def judge(
+    context: typer.Context,
     *,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="One scenario a line, one verdict a line")] = False,
     sequential: Annotated[
@@ -30,7 +32,7 @@ def judge(
             help="Exit with status 1 for these, comma between: not_reproduced, inconclusive, or a reason, as number_not_reached",
         ),
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON, also for --runs")] = False,
+    as_json: AsJson = False,
     runs: Annotated[
         list[Path] | None,
         typer.Option(
@@ -71,7 +73,7 @@ def judge(
     ] = None,
     decimal: Annotated[str | None, typer.Option(help="Decimal sign of the file: . or ,")] = None,
     delimiter: Annotated[str | None, typer.Option(help="Sign between the file's cells, or `tab`")] = None,
-    header: Annotated[bool | None, typer.Option(help="Is the file's first row names?")] = None,
+    header: Annotated[bool | None, typer.Option(help="Whether the file's first row holds names")] = None,
     each_file_is_a_run: Annotated[
         bool, typer.Option(help="Files that evaluate a model of one name are trainings of their own")
     ] = False,
@@ -100,27 +102,14 @@ def judge(
     Exit status: 0 judged; 1 the verdict is one of --fail-on; 2 the input cannot be read.
     """
     from openassay import scenario
-    from openassay.records import parse
+    from openassay.records import parse, to_json
     from openassay.run_files import Unit, check_scale, read_runs
 
     failing = _verdicts(fail_on)
     if runs is None:
-        typed = {
-            published,
-            tolerance,
-            column,
-            at,
-            run,
-            *(where or ()),
-            unit,
-            decimal,
-            delimiter,
-            header,
-            sd,
-            max_runs,
-        } - {None}
-        settings = (trainings, units, rounding, direction, estimand, alpha, sd_is, deterministic)
-        if typed or settings != (1, 1, 0.0, "two-sided", "number", 0.05, "sd", False):
+        ours = {"jsonl", "sequential", "fail_on", "as_json"}
+        sources = [context.get_parameter_source(name) for name in set(context.params) - ours]
+        if any(source is not None and source.name == "COMMANDLINE" for source in sources):
             raise BadInput("judge: a scenario on standard input says all of this itself; options are for --runs FILE")
         raise typer.Exit(int(_judge_scenarios(failing, jsonl=jsonl, sequential=sequential)))
     if jsonl:
@@ -137,8 +126,9 @@ def judge(
             raise BadInput(f"judge: --{option}: a finite number is needed, found {number}")
     claim = {"tolerance": tolerance, "direction": direction, "alpha": alpha, "estimand": estimand}
     reference = {"mean": published, "n": trainings, "sd": sd, "sd_is": sd_is, "units": units, "rounding": rounding}
-    data: dict[str, Any] = {"claim": claim, "published": reference, "runs": [], "max_runs": max_runs}
-    data["deterministic"] = deterministic
+    data: dict[str, Any] = {
+        "claim": claim, "published": reference, "runs": [], "max_runs": max_runs, "deterministic": deterministic,
+    }  # fmt: skip
     parse(scenario.Scenario, data, "judge")
     found = read_runs(
         runs, column=column, delimiter=delimiter, decimal=decimal, header=header, at=at, run=run, where=where or (),  # type: ignore[arg-type]
@@ -146,11 +136,10 @@ def judge(
         each_file=each_file_is_a_run,
     )  # fmt: skip
     found = check_scale(found, published, unit)  # type: ignore[arg-type]
-    verdict = scenario.judge(
-        [parse(scenario.Scenario, data | {"runs": list(found.values)}, "judge")], look_often=sequential
-    )[0]
+    asked = parse(scenario.Scenario, data | {"runs": list(found.values)}, "judge")
+    verdict = scenario.judge([asked], look_often=sequential)[0]
     if as_json:
-        print(json.dumps(verdict | {"notes": list(found.notes), "runs": list(found.values)}, indent=2))
+        print(to_json(verdict | {"notes": found.notes, "runs": found.values}, ascii_only=True))
     else:
         print(scenario.in_words(verdict, len(found.values)))
         for note in found.notes:
@@ -161,11 +150,12 @@ def judge(
 def _judge_scenarios(failing: frozenset[str], *, jsonl: bool, sequential: bool) -> bool:
     """Whether a verdict on the scenarios of standard input is one of those that fail; prints them."""
     from openassay import scenario
+    from openassay.records import to_json
 
     if not jsonl:
         asked = scenario.read(sys.stdin.buffer.read(), "standard input")
         verdict = scenario.judge([asked], look_often=sequential)[0]
-        print(json.dumps(verdict, indent=2))
+        print(to_json(verdict, ascii_only=True))
         return _fails(verdict, failing)
     failed = False
     for line in scenario.judge_lines(sys.stdin.buffer, look_often=sequential):

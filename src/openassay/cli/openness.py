@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from openassay.faults import BadInput
+from openassay.cli.arguments import AsJson
+from openassay.faults import BadInput, counted
 from openassay.layout import cache_home, find_root, is_path
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def classify(
     from openassay.core import licences
     from openassay.core.openness import CONTENT, Part, openness
     from openassay.plan import Target
-    from openassay.records import parse, to_plain
+    from openassay.records import parse, to_json, to_plain
     from openassay.yaml_loader import parse_yaml
 
     where, text = _read_declaration(file)
@@ -47,14 +48,8 @@ def classify(
         target: Target = parse(Target, data, where)
         name, kind = target.name, "target"
         parts = tuple(
-            Part(
-                component=part.component,
-                published=part.published,
-                licence=part.licence,
-                where=part.where,
-                note=part.note,
-            )
-            for part in target.components
+            Part(component=of.component, published=of.published, licence=of.licence, where=of.where, note=of.note)
+            for of in target.components
         )
         found = openness(parts, target.data_information, target.reviews)
     else:
@@ -77,7 +72,7 @@ def classify(
         "freedoms": plain["freedoms"], "to_release": plain["to_release"], "reviews": plain["reviews"],
         "components": components, "warnings": [*warnings, *_spelling(parts, kind)],
     }  # fmt: skip
-    print(json.dumps(answer, indent=2))
+    print(to_json(answer, ascii_only=True))
 
 
 def _spelling(parts: tuple[Part, ...], kind: str) -> list[str]:
@@ -123,7 +118,7 @@ def inspect_(
         str, typer.Argument(help="A folder, a file or an archive of any release; or a target that was fetched")
     ],
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON: components, checks, evidence")] = False,
+    as_json: AsJson = False,
     links: Annotated[bool, typer.Option("--links", help="Also ask the addresses that the READMEs name")] = False,
     every: Annotated[bool, typer.Option("--all", help="Also show the checks that cannot be asked, and why")] = False,
 ) -> None:
@@ -131,11 +126,11 @@ def inspect_(
     from openassay.checks.inspection import place
     from openassay.cli import terminal
     from openassay.cli.terminal import plain
-    from openassay.records import to_plain
+    from openassay.records import to_json
 
     seen = _inspected(what, links=links)
     if as_json:
-        print(json.dumps(to_plain(seen), indent=2, ensure_ascii=False))
+        print(to_json(seen))
         return
     console = terminal.console(160)
     components = terminal.table("component", "declared", "found", "reachable", "evidence")
@@ -162,13 +157,10 @@ def inspect_(
         console.print(f"not read: {plain(path)}: {plain(why)}", soft_wrap=True)
     if (more := len(seen.unreadable) - 20) > 0:
         console.print(f"and {more} more that were not read (--json lists them)")
-    counts = {
-        outcome: sum(check.outcome == outcome for check in seen.checks)
-        for outcome in ("fail", "pass", "cannot be asked")
-    }
+    counts = Counter(check.outcome for check in seen.checks)
     console.print(
-        f"{plain(seen.name)}: {seen.num_files} files; {counts['fail']} checks found something, {counts['pass']} pass, "
-        f"{counts['cannot be asked']} cannot be asked of these files",
+        f"{plain(seen.name)}: {counted(seen.num_files, 'file')}; {counted(counts['fail'], 'check')} found something, "
+        f"{counts['pass']} pass, {counts['cannot be asked']} cannot be asked of these files",
         soft_wrap=True,
     )
 
