@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from releases.commands import LONG_S
 from releases.miniature import REPO, add_release, make_project
 
 BIN = Path(sys.executable).parent
@@ -42,7 +43,7 @@ class Installed:
         environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(self.site)}
         done = subprocess.run(
             [sys.executable, "-P", "-m", *arguments], cwd=project, env=environment, capture_output=True, text=True,
-            timeout=300, check=False,
+            timeout=LONG_S, check=False,
         )  # fmt: skip
         assert done.returncode == expect, done.stdout + done.stderr
         return done

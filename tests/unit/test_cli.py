@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import pwd
 import re
 import subprocess
 import sys
@@ -16,9 +19,10 @@ from releases.stages import audit
 
 from openassay import cli, schedule
 from openassay.faults import BadInput, Fault, faults_in_one_line, printable
-from openassay.layout import GROUPS, Layout
+from openassay.layout import GROUPS, Layout, cache_home
 from openassay.plan import compose
 from openassay.project import index as index_of
+from openassay.provenance import name_user
 from openassay.records import write_record
 from openassay.stage_code import STAGES
 
@@ -193,6 +197,23 @@ def test_a_script_with_a_broken_plan_says_how_to_mend_it(project: Path, text: st
     assert done.returncode == 2
     said = r"error: experiments/honest/plan\.yaml: .*; run `openassay audit --force honest`\n"
     assert re.fullmatch(said, done.stderr)
+
+
+def test_a_user_without_an_entry_in_the_list_of_users_gets_a_name_and_needs_a_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def absent(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr(pwd, "getpwuid", absent)
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "")
+    name_user()
+    assert getpass.getuser() == f"uid-{os.getuid()}"
+    for name in ("HOME", "OPENASSAY_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(BadInput, match="set OPENASSAY_CACHE, or HOME"):
+        cache_home()
 
 
 # Two at once
