@@ -62,6 +62,16 @@ def named_target(argv: list[str]) -> Layout:
     return Layout.named(root, argv[1])
 
 
+class _Below:
+    """A path below a target's folder."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, layout: Layout, owner: type[Layout]) -> Path:
+        return layout.folder / self.name
+
+
 @dataclass(frozen=True)
 class Layout:
     """The paths of one target's audit below a project's root."""
@@ -70,6 +80,25 @@ class Layout:
     target: str
     file: Path | None = None
     """The target's file, where it is not conf/target/TARGET.yaml of the project."""
+
+    plan = _Below("plan.yaml")
+    """The frozen plan."""
+    data = _Below("prepare/data")
+    """What the published preparation made."""
+    pipeline = _Below("dvc.yaml")
+    """The DVC pipeline of this target alone."""
+    published = _Below("published")
+    """The records that are shown to others: an audit never writes here, `openassay publish` does."""
+    verdict = _Below("verdict.json")
+    """The record that others rely on."""
+    metrics = _Below("metrics.json")
+    """The verdict's few numbers, for `dvc metrics show`."""
+    runs = _Below("runs.csv")
+    """One row a rerun and claim, for `dvc plots show`."""
+    history = _Below("history.jsonl")
+    """One line an audit, the oldest first."""
+    report = _Below("report.html")
+    """The page for people."""
 
     def __post_init__(self) -> None:
         checked_name(self.target, "target")
@@ -115,19 +144,9 @@ class Layout:
         """All records of this target."""
         return self.root / "experiments" / self.target
 
-    @property
-    def plan(self) -> Path:
-        """The frozen plan."""
-        return self.folder / "plan.yaml"
-
     def record(self, stage: str) -> Path:
         """A stage's record (`fetch`, `inspect`, `prepare`, `evaluate`, `rerun`)."""
         return self.folder / stage / "record.json"
-
-    @property
-    def data(self) -> Path:
-        """What the published preparation made."""
-        return self.folder / "prepare" / "data"
 
     def rerun(self, arm: str, seed: int) -> Path:
         """The folder of one rerun."""
@@ -150,41 +169,6 @@ class Layout:
         """Digests of the sections of the plan that a stage reads."""
         return self.folder / "inputs" / f"{stage}.json"
 
-    @property
-    def pipeline(self) -> Path:
-        """The DVC pipeline of this target alone."""
-        return self.folder / "dvc.yaml"
-
-    @property
-    def published(self) -> Path:
-        """The records that are shown to others: an audit never writes here, `openassay publish` does."""
-        return self.folder / "published"
-
     def latest(self, path: Path) -> Path:
         """A record of this machine's last audit, or the one that was published where this machine has made none."""
         return path if path.is_file() or not self.published.is_dir() else self.published / path.name
-
-    @property
-    def verdict(self) -> Path:
-        """The record that others rely on."""
-        return self.folder / "verdict.json"
-
-    @property
-    def metrics(self) -> Path:
-        """The verdict's few numbers, for `dvc metrics show`."""
-        return self.folder / "metrics.json"
-
-    @property
-    def runs(self) -> Path:
-        """One row a rerun and claim, for `dvc plots show`."""
-        return self.folder / "runs.csv"
-
-    @property
-    def history(self) -> Path:
-        """One line an audit, the oldest first."""
-        return self.folder / "history.jsonl"
-
-    @property
-    def report(self) -> Path:
-        """The page for people."""
-        return self.folder / "report.html"

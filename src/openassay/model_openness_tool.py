@@ -1,4 +1,4 @@
-"""Which components does a record of the Model Openness Tool declare, and under which terms?
+"""Reads a record of the Model Openness Tool: the components that it declares, and under which terms.
 
 The format as published in github.com/lfai/model_openness_tool (schema/mof_schema.json, models/*.yml) in its two editions:
 since April 2025 (`license`, and licences for the whole release), and before (`license_name`, all seventeen components listed).
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from openassay.core.openness import CONTENT, Part
 from openassay.core.types import ComponentName, Json
@@ -41,10 +42,9 @@ class Record:
 
 
 def is_record(data: Json) -> bool:
-    """Does it look like a record of the Model Openness Tool?"""
-    return isinstance(data, dict) and (
-        "framework" in data or _mapping(data.get("release")).get("components") is not None
-    )
+    """Whether it looks like a record of the Model Openness Tool."""
+    found = _mapping(data)
+    return "framework" in found or _mapping(found.get("release")).get("components") is not None
 
 
 def read(data: Json, where: str) -> Record:
@@ -128,11 +128,11 @@ def _licence(
 
 def _part(component: ComponentName, licence: str | None, entry: dict[str, Json]) -> Part:
     where = entry.get("component_path") or entry.get("location")
-    place = where if isinstance(where, str) else None
-    if licence and _NOT_INCLUDED.match(
-        licence
-    ):  # the tool counts it as there, under a licence of that name; not open either way
-        return Part(component=component, published="no", licence=licence, where=place)
-    if licence and licence.lower() == "pending evaluation":
-        return Part(component=component, published="unknown", licence=licence, where=place)
-    return Part(component=component, published="yes", licence=licence, where=place)
+    published: Literal["yes", "no", "unknown"] = "yes"
+    if licence and _NOT_INCLUDED.match(licence):  # the tool counts it as there, under a licence of that name; not open
+        published = "no"
+    elif licence and licence.lower() == "pending evaluation":
+        published = "unknown"
+    return Part(
+        component=component, published=published, licence=licence, where=where if isinstance(where, str) else None
+    )

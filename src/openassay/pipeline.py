@@ -1,4 +1,4 @@
-"""How does DVC run a target's audit? By a pipeline of its own, `experiments/TARGET/dvc.yaml`, one stage after another.
+"""Runs a target's audit by DVC, by a pipeline of its own, `experiments/TARGET/dvc.yaml`, one stage after another.
 
 Every target has its own `dvc.yaml` and `dvc.lock`, so that what one audit costs does not grow with the number of targets. What is
 asked for on the command line stands in the plan's command, and so in the lock: what ran is what is recorded.
@@ -48,7 +48,7 @@ _HEAD = """\
 
 
 def write_pipeline(layout: Layout, target: Target, asked: tuple[str, ...] = ()) -> bool:
-    """Write a target's dvc.yaml, unless it is there as it should be; gives whether. `asked` are overrides of the settings."""
+    """Write a target's dvc.yaml, unless it is there as it should be; returns whether. `asked`: overrides of the settings."""
     driver = target.rerun.driver if target.rerun else "none"
     words = {
         "target": _word(_reference(layout)), "asked": " ".join(map(_word, asked)), "code": f"{_UP}/.openassay/code/{driver}",
@@ -82,16 +82,13 @@ def write_pipeline(layout: Layout, target: Target, asked: tuple[str, ...] = ()) 
 
 def without_target(root: Path) -> list[str]:
     """Folders of experiments/ with a pipeline whose target is no longer there."""
+    called = re.compile(rf"-m {re.escape(stage_code.script('fetch'))} (.*)")
     found = []
     for path in sorted((root / "experiments").glob("*/dvc.yaml")):
-        words = re.search(
-            rf"-m {re.escape(stage_code.script('fetch'))} (.*)", path.read_text(encoding="utf-8", errors="replace")
-        )
+        words = called.search(path.read_text(encoding="utf-8", errors="replace"))
         reference = shlex.split(words[1])[0] if words else path.parent.name
-        target_file = (
-            path.parent / reference if reference.startswith(_UP) else Layout.named(root, reference).target_file
-        )
-        if not target_file.is_file():
+        own = path.parent / reference if reference.startswith(_UP) else Layout.named(root, reference).target_file
+        if not own.is_file():
             found.append(f"experiments/{path.parent.name}")
     return found
 
@@ -117,13 +114,13 @@ def _word(text: str) -> str:
 
 
 def _in_one_place(root: Path, group: str) -> bool:
-    """Do all options of a group lie in one folder, so that a dependency may name the one that conf/pipeline.yaml chooses?"""
+    """Whether all options of a group lie in one folder: then a dependency may name the one that conf/pipeline.yaml chooses."""
     own = root / "conf" / group
     return not own.is_dir() or own.resolve() == (OUR_CONF / group).resolve()
 
 
 def _reference(layout: Layout) -> str:
-    """What the stages call a target by: they run in its folder."""
+    """The name by which the stages, which run in a target's folder, call the target."""
     inside = layout.file is not None and layout.file.is_relative_to(layout.root)
     return _from_folder(layout.target_file, layout.root) if inside else layout.reference
 
@@ -134,17 +131,13 @@ def _from_folder(path: Path, root: Path) -> str:
         return f"{_UP}/{path.relative_to(root).as_posix()}"
     if path.is_relative_to(OUR_CONF):
         return f"{_UP}/.openassay/conf/{path.relative_to(OUR_CONF).as_posix()}"
-    return _plain_path(path)
-
-
-def _plain_path(path: Path) -> str:
     if "${" in str(path):
         raise BadInput(f"{path}: a path without ${{ is needed; move the file")
     return str(path)
 
 
 def link_package(root: Path) -> None:
-    """Let the project's `.openassay/` lead to the settings, targets and code digests of the package that runs now.
+    """Link the project's `.openassay/` to the settings, targets and code digests of the package that runs now.
 
     Where another version is installed in its place, the links lead to that one: DVC then sees what has changed.
     """
@@ -163,9 +156,10 @@ def _holds_our_source(root: Path) -> bool:
 
 
 def _link(link: Path, to: Path) -> None:
-    if link.is_dir() and not link.is_symlink():  # what the stage `code` of a source checkout has written
-        return
-    if link.is_symlink() and Path(os.readlink(link)) == to:
+    here = (
+        link.readlink() == to if link.is_symlink() else link.is_dir()
+    )  # a folder: from the stage `code` of a checkout
+    if here:
         return
     temporary = link.with_name(f".{link.name}.{os.getpid()}")
     temporary.symlink_to(to)
@@ -185,7 +179,7 @@ def _digests_of_checkout() -> Path:
 
 
 def reproduce(layout: Layout, target: Target, asked: tuple[str, ...] = (), *, force: bool) -> tuple[int, str]:
-    """Run a target's audit by DVC; gives the exit status and what its fault said.
+    """Run a target's audit by DVC; returns the exit status and the fault's message.
 
     force: run every stage, also one whose inputs have not changed.
     """
@@ -207,7 +201,7 @@ def reproduce(layout: Layout, target: Target, asked: tuple[str, ...] = (), *, fo
 
 
 def note_audits(root: Path, targets: Collection[str]) -> None:
-    """Let DVC know that the project's own dvc.yaml has seen the verdicts of these targets: one lock, written once for a round."""
+    """Note for DVC that the project's own dvc.yaml has seen the verdicts of these targets: one lock, written once a round."""
     noted: dict[str, Any] = {}
     with suppress(OSError, yaml.YAMLError, AttributeError):  # not there, or broken, which DVC then says
         noted = yaml.load((root / "dvc.lock").read_bytes(), Loader=QUICK).get("stages") or {}  # noqa: S506 - it is a safe one
@@ -218,7 +212,7 @@ def note_audits(root: Path, targets: Collection[str]) -> None:
 
 
 def _is_noted(root: Path, entry: Any) -> bool:
-    """Has a stage of the project's dvc.lock seen its inputs as they are now?"""
+    """Whether a stage of the project's dvc.lock has seen its inputs as they are now."""
     try:
         return all(
             hashlib.md5((root / of["path"]).read_bytes(), usedforsecurity=False).hexdigest() == of["md5"]
@@ -254,7 +248,7 @@ class _Dvc:
             raise BadInput(f"{root}: DVC does not start here: {printable(str(problem))}; mend .dvc/config") from None
 
     def run(self, address: str, *, force: bool = False) -> str:
-        """Run a stage if it is stale; gives what went wrong, or nothing."""
+        """Run a stage if it is stale; returns what went wrong, or an empty text."""
         return self._ask(lambda: self.repo.reproduce(address, single_item=True, force=force))
 
     def take_over(self, file: str, names: Collection[str]) -> str:
@@ -312,14 +306,13 @@ class _Told(logging.Handler):
 @contextmanager
 def _environment(status: Path) -> Iterator[None]:
     """What the stages' processes get: this interpreter as `python`, and where a fault is told."""
-    given = {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+    before = dict(os.environ)
+    os.environ |= {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{before.get('PATH', '')}",
         "DVC_NO_ANALYTICS": "1", STATUS_VARIABLE: str(status),
     }  # fmt: skip
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
     try:
         yield
     finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        os.environ.clear()
+        os.environ.update(before)

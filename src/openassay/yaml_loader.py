@@ -40,13 +40,18 @@ def load_yaml(path: Path, where: str | None = None) -> Json:
     """A YAML file as values of JSON's types; `BadInput` names the file (as `where`), the line and what to do."""
     where = where or str(path)
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            return parse_bytes(file.read(MAX_BYTES + 1), where)
     except FileNotFoundError:
         raise BadInput(f"{where}: there is no such file") from None
     except IsADirectoryError:
         raise BadInput(f"{where}: it is a folder; give a file") from None
+
+
+def parse_bytes(data: bytes, where: str) -> Json:
+    """YAML as values of JSON's types, as by `load_yaml`, from bytes; `where` names them in messages."""
     if len(data) > MAX_BYTES:
-        raise BadInput(f"{where}: {len(data)} bytes; a target file has at most {MAX_BYTES}")
+        raise BadInput(f"{where}: more than {MAX_BYTES} bytes, the most that such a file may have")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -186,7 +186,7 @@ def test_a_file_of_the_greatest_size_is_read_and_one_byte_more_is_refused(tmp_pa
     path.write_text("a: " + "x" * (MAX_BYTES - 4) + "\n")
     assert load_yaml(path) == {"a": "x" * (MAX_BYTES - 4)}
     path.write_text("a: " + "x" * (MAX_BYTES - 3) + "\n")
-    with pytest.raises(BadInput, match=f"{MAX_BYTES + 1} bytes; a target file has at most {MAX_BYTES}"):
+    with pytest.raises(BadInput, match=f"more than {MAX_BYTES} bytes"):
         load_yaml(path)
 
 

@@ -33,10 +33,8 @@ def classify(
     from openassay.core.openness import CONTENT, Part, openness
     from openassay.plan import Target
     from openassay.records import parse, to_json, to_plain
-    from openassay.yaml_loader import parse_yaml
 
-    where, text = _read_declaration(file)
-    data = parse_yaml(text, where)
+    data, where = _read_declaration(file)
     warnings: tuple[str, ...] = ()
     licence_from: dict[str, str] = {}
     if model_openness_tool.is_record(data):
@@ -86,31 +84,15 @@ def _spelling(parts: tuple[Part, ...], kind: str) -> list[str]:
     ]  # fmt: skip
 
 
-def _read_declaration(file: str) -> tuple[str, str]:
-    """The text that `classify` was given, and how messages call it."""
+def _read_declaration(file: str) -> tuple[Any, str]:
+    """What the file says that `classify` was given, and how messages call it."""
     from openassay.project import meant
-    from openassay.yaml_loader import MAX_BYTES
+    from openassay.yaml_loader import MAX_BYTES, load_yaml, parse_bytes
 
     if file == "-":
-        where, data = "standard input", sys.stdin.buffer.read(MAX_BYTES + 1)
-    else:
-        path = Path(file)
-        if not path.exists():
-            if is_path(file):
-                raise BadInput(f"{file}: there is no such file")
-            path = meant([file])[0].target_file
-        where = file
-        try:
-            with path.open("rb") as opened:
-                data = opened.read(MAX_BYTES + 1)
-        except OSError as error:
-            raise BadInput(f"{where}: cannot be read: {error.strerror}") from None
-    if len(data) > MAX_BYTES:
-        raise BadInput(f"{where}: more than {MAX_BYTES} bytes; a record or a target file has at most so many")
-    try:
-        return where, data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{where}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
+        return parse_bytes(sys.stdin.buffer.read(MAX_BYTES + 1), "standard input"), "standard input"
+    path = Path(file)
+    return load_yaml(path if path.exists() or is_path(file) else meant([file])[0].target_file, file), file
 
 
 def inspect_(
