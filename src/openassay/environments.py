@@ -240,9 +240,9 @@ def _raise_for(stderr: str, where: str) -> None:
     said = said.replace(str(cache_home()), "{cache}")
     own = _LOG.split(said, maxsplit=1)[0]  # after it comes what a build script said
     if any(word in own for word in _NETWORK):
-        raise UvFault(f"the environment could not be built, the package index does not answer: {own[:300]}")
+        raise UvFault(f"the environment could not be built: the package index does not answer: {own[:300]}")
     if any(word in own for word in _UNSOLVABLE):
-        raise BadInput(f"{where}.requirements: they cannot be met together: {own[:400]}")
+        raise BadInput(f"{where}.requirements: they contradict each other: {own[:400]}")
     if any(word in own for word in _NO_PACKAGE):
         raise NotBuilt(said[:600])
     raise UvFault(f"uv failed: {own[:400]}")

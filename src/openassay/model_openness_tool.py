@@ -69,7 +69,7 @@ def read(data: Json, where: str) -> Record:
         component = NAMES.get(str(entry["name"]))
         if component is None:
             warnings.append(
-                f"components.{i}: {str(entry['name'])[:60]!r} is none of the framework's seventeen; left out"
+                f"components.{i}: {str(entry['name'])[:60]!r} is not one of the framework's seventeen components; left out"
             )
             continue
         if component in parts:

@@ -78,7 +78,7 @@ def git_top(folder: Path) -> Path | None:
     there = next(above for above in (folder, *folder.parents) if above.is_dir())
     inside = git(there, "rev-parse", "--is-inside-work-tree")
     if inside == "false":
-        raise BadInput(f"{folder}: it lies in a git repository, yet not in its working tree; choose another folder")
+        raise BadInput(f"{folder}: it is inside a git repository, but not in its working tree; choose another folder")
     return Path(git(there, "rev-parse", "--show-toplevel") or there) if inside else None
 
 

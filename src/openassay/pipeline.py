@@ -245,7 +245,7 @@ class _Dvc:
         except NotDvcRepoError:
             raise BadInput(f"{root}: DVC is not set up here; run `dvc init`, with --no-scm outside of git") from None
         except DvcException as problem:
-            raise BadInput(f"{root}: DVC does not start here: {printable(str(problem))}; mend .dvc/config") from None
+            raise BadInput(f"{root}: DVC does not start here: {printable(str(problem))}; correct .dvc/config") from None
 
     def run(self, address: str, *, force: bool = False) -> str:
         """Run a stage if it is stale; returns what went wrong, or an empty text."""

@@ -67,7 +67,7 @@ def layouts(root: Path, references: Iterable[str]) -> list[Layout]:
         twice = found.get(layout.target, layout) != layout
         if twice or (layout.file and own.is_file() and own.resolve() != layout.file.resolve()):
             raise BadInput(
-                f"{reference}: another target is called {layout.target} here; rename one, since records lie by name"
+                f"{reference}: another target is called {layout.target} here; rename one, because records are stored by name"
             )
         found[layout.target] = layout
     return list(found.values())

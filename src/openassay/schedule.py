@@ -109,7 +109,7 @@ def history(layout: Layout) -> list[PastAudit]:
                 if datetime.fromisoformat(entry.finished_at).tzinfo is None:
                     raise BadInput(f"{where}: finished_at: a time with its zone is needed, found {entry.finished_at!r}")
             except (ValueError, RecursionError):  # a line that was cut off by a full disk, a date that is none
-                raise BadInput(f"{where}: it is no entry; remove the line") from None
+                raise BadInput(f"{where}: it is not an entry of a history; remove the line") from None
             entries.append(entry)
     try:
         last = entry_of(layout, why="run by hand", duration_s=None, marks=None)

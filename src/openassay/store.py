@@ -149,7 +149,7 @@ class Store:
         return self.folder / folder / hashlib.sha256(key.encode()).hexdigest()
 
     def add(self, path: Path, sha256: str | None = None) -> str:
-        """Take a finished file into the store (it is moved); gives its sha256, which the caller may know already."""
+        """Take a finished file into the store (it is moved); returns its sha256, which the caller may know already."""
         sha256 = sha256 or file_digest(path)
         blob = self.blob(sha256)
         blob.parent.mkdir(parents=True, exist_ok=True)
@@ -161,7 +161,7 @@ class Store:
         return sha256
 
     def add_folder(self, files: Iterable[FolderFile], left_out: Iterable[LeftOut] = ()) -> str:
-        """Take a folder whose files are in the store already; gives the sha256 of its manifest. Raises `RefusedArchive`."""
+        """Take a folder whose files are in the store already; returns the sha256 of its manifest. Raises `RefusedArchive`."""
         manifest = Manifest(
             files=tuple(sorted(files, key=lambda file: file.path)),
             left_out=tuple(sorted(left_out, key=lambda out: out.path)),

@@ -299,7 +299,7 @@ def test_a_target_that_is_not_there_is_named(
 def test_one_name_is_one_target_since_records_lie_by_name(tmp_path: Path) -> None:
     root = make_project(tmp_path / "project")
     write_target(root, target(add_release(root, "honest", "elsewhere").root, "elsewhere", 0.9) | {"name": "grok1"})
-    says = "another target is called grok1 here; rename one, since records lie by name"
+    says = "another target is called grok1 here; rename one, because records are stored by name"
     assert layouts(root, ["grok1"]) == [Layout(root, "grok1")]
     with pytest.raises(BadInput, match=f"^catalogue:grok1: {says}"):
         layouts(root, ["catalogue:grok1"])
@@ -681,6 +681,6 @@ def test_init_where_git_cannot_be_used_writes_nothing(where: str, tmp_path: Path
     subprocess.run(["git", "init", "-q", *bare, str(tmp_path / "repository")], check=True)
     folder = tmp_path / "repository" / ("" if bare else ".git")
     before = sorted(path.name for path in folder.iterdir())
-    with pytest.raises(BadInput, match="it lies in a git repository, yet not in its working tree"):
+    with pytest.raises(BadInput, match="it is inside a git repository, but not in its working tree"):
         init(folder)
     assert sorted(path.name for path in folder.iterdir()) == before

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from openassay.cli.arguments import Age, AsJson, OptionalTargets, TargetName, complete_targets
 from openassay.faults import BadInput, printable
@@ -21,7 +22,7 @@ from openassay.layout import Layout, find_root
 def audit(
     targets: Annotated[
         list[str] | None,
-        typer.Argument(
+        Argument(
             metavar="[TARGET|SETTING]...",
             help="Targets: a name of conf/target/, catalogue:NAME for one of OpenAssay's own, or the path of a file. Settings, "
             "as on Hydra's command line: judge=strict, profile.runs=50",
@@ -29,14 +30,12 @@ def audit(
         ),
     ] = None,
     *,
-    every: Annotated[bool, typer.Option("--all", help="Every target of conf/target/")] = False,
+    every: Annotated[bool, Option("--all", help="Every target of conf/target/")] = False,
     due: Age = None,
-    profile: Annotated[str | None, typer.Option(help="The same as the setting profile=NAME")] = None,
-    force: Annotated[
-        bool, typer.Option(help="Run every stage again, even if nothing changed; reruns are kept")
-    ] = False,
+    profile: Annotated[str | None, Option(help="The same as the setting profile=NAME")] = None,
+    force: Annotated[bool, Option(help="Run every stage again, even if nothing changed; reruns are kept")] = False,
     publish: Annotated[
-        bool, typer.Option(help="Then keep the records in experiments/TARGET/published/, to be committed")
+        bool, Option(help="Then keep the records in experiments/TARGET/published/, to be committed")
     ] = False,
 ) -> None:
     """Audit releases: run the pipeline for them, as `dvc repro -s experiments/TARGET/dvc.yaml` does, and show the verdicts.
@@ -54,7 +53,7 @@ def audit(
     named = [word for word in targets or [] if "=" not in word]
     asked = tuple(word for word in targets or [] if "=" in word) + ((f"profile={profile}",) if profile else ())
     if bool(named) == every and (named or due is None):
-        raise BadInput("audit: name targets, or give --all, or --due 30d; either names or --all")
+        raise BadInput("audit: give names of targets, or --all, or --due 30d; not both names and --all")
     root = project_for(named)
     indexed = index(root)
     compose(root, asked)
@@ -187,15 +186,15 @@ def sweep(
     target: TargetName,
     changes: Annotated[
         list[str],
-        typer.Argument(
+        Argument(
             metavar="KEY=V1,V2...",
             help="Values of the recipe in Hydra's grammar: fields of a declarative recipe (optimizer.learning_rate=0.001,0.01), "
             "or parameters of the published run. Several keys: every combination",
         ),
     ],
     *,
-    runs: Annotated[int, typer.Option(help="Seeds at each point")] = 3,
-    of: Annotated[str, typer.Option(help="The arm that is changed")] = "faithful",
+    runs: Annotated[int, Option(help="Seeds at each point")] = 3,
+    of: Annotated[str, Option(help="The arm that is changed")] = "faithful",
     as_json: AsJson = False,
 ) -> None:
     """Rerun an audited target's recipe with other values, and show what they change: the freedom to modify, used.
@@ -231,9 +230,9 @@ def sweep(
 
 def dashboard(
     target: Annotated[
-        str | None, typer.Argument(help="Print the link to this target's chart", autocompletion=complete_targets)
+        str | None, Argument(help="Print the link to this target's chart", autocompletion=complete_targets)
     ] = None,
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1")] = 5000,
+    port: Annotated[int, Option(help="Port on 127.0.0.1")] = 5000,
 ) -> None:
     """Start MLflow's server on this machine and print links that open each target's chart view."""
     from openassay import tracking

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from openassay.cli.arguments import AsJson
 from openassay.faults import BadInput, counted
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 def classify(
     file: Annotated[
         str,
-        typer.Argument(
-            help="A record of the Model Openness Tool, a target file, a target's name, or - for standard input"
-        ),
+        Argument(help="A record of the Model Openness Tool, a target file, a target's name, or - for standard input"),
     ],
 ) -> None:
     """Say how open a release is, by what its record or target file declares: the framework's class, and the definition."""
@@ -96,13 +94,11 @@ def _read_declaration(file: str) -> tuple[Any, str]:
 
 
 def inspect_(
-    what: Annotated[
-        str, typer.Argument(help="A folder, a file or an archive of any release; or a target that was fetched")
-    ],
+    what: Annotated[str, Argument(help="A folder, a file or an archive of any release; or a target that was fetched")],
     *,
     as_json: AsJson = False,
-    links: Annotated[bool, typer.Option("--links", help="Also ask the addresses that the READMEs name")] = False,
-    every: Annotated[bool, typer.Option("--all", help="Also show the checks that cannot be asked, and why")] = False,
+    links: Annotated[bool, Option("--links", help="Also ask the addresses that the READMEs name")] = False,
+    every: Annotated[bool, Option("--all", help="Also show the checks that cannot be asked, and why")] = False,
 ) -> None:
     """Find what is wrong with a release, as far as its own files tell: components, and files that contradict each other."""
     from openassay.checks.inspection import place
@@ -162,7 +158,7 @@ def _inspected(what: str, *, links: bool) -> Inspection:
     except OSError:
         there = False
     if not what.isprintable():
-        raise BadInput(f"{what[:100]!r} is no path")
+        raise BadInput(f"{what[:100]!r} is not a path")
     if there:
         if not (path.is_dir() or path.is_file()):
             raise BadInput(f"{what}: neither a regular file nor a folder")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument
 
 from openassay.cli.arguments import complete_targets
 from openassay.layout import find_root
@@ -15,7 +15,7 @@ MORE = {".gitignore": "; let it name .venv/, mlflow.db* and mlartifacts/"}
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(help="An empty folder or a git repository")] = Path(),
+    folder: Annotated[Path, Argument(help="An empty folder or a git repository")] = Path(),
 ) -> None:
     """Make a project: settings, an index of targets, the pipeline and a CI workflow. Nothing that is there is overwritten.
 
@@ -24,7 +24,7 @@ def init(
     from openassay.new_project import IF_NONE, WORKFLOW, init
 
     written = init(folder)
-    print(f"a project in {folder.absolute()}: {', '.join(written)}")
+    print(f"created a project in {folder.absolute()}: {', '.join(written)}")
     for name in IF_NONE:
         if name not in written:
             print(f"{name} was there and is left as it is{MORE.get(name, '')}")
@@ -35,7 +35,7 @@ def init(
 
 
 def publish(
-    targets: Annotated[list[str], typer.Argument(help="Names of targets", autocompletion=complete_targets)],
+    targets: Annotated[list[str], Argument(help="Names of targets", autocompletion=complete_targets)],
 ) -> None:
     """Keep the records of the last audits in experiments/TARGET/published/, to be committed: an audit never writes there."""
     from openassay.new_project import publish
@@ -59,4 +59,4 @@ def sync() -> None:
         if write_pipeline(layout, read_target(layout)):
             print(f"written: {layout.shown(layout.pipeline)}")
     for path in without_target(root):
-        print(f"{path}: its target is gone; delete this folder, or plain `dvc repro` stumbles over it")
+        print(f"{path}: its target is gone. Delete this folder: plain `dvc repro` fails on it")

@@ -10,7 +10,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
 
 from openassay.cli.arguments import AsJson, ReplayName
 from openassay.faults import BadInput, printable
@@ -24,11 +24,9 @@ if TYPE_CHECKING:
 def recipe(
     files: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="FILE...", help="a published recipe: YAML, JSON, gin, or Amber's main.py; several are joined"
-        ),
+        Argument(metavar="FILE...", help="a published recipe: YAML, JSON, gin, or Amber's main.py; several are joined"),
     ],
-    format: Annotated[str | None, typer.Option(help="the first file's, where it is not recognised")] = None,  # noqa: A002 - the word
+    format: Annotated[str | None, Option(help="the first file's, where it is not recognised")] = None,  # noqa: A002 - the word
     as_json: AsJson = False,
 ) -> None:
     """Print the canonical recipe of a published training recipe: each value with the line or the code it comes from."""
@@ -76,9 +74,7 @@ def _brief(value: object) -> str:
 def explain(
     target: ReplayName,
     *,
-    updates: Annotated[
-        list[int] | None, typer.Option(help="Horizons, in updates; those of the target when left out")
-    ] = None,
+    updates: Annotated[list[int] | None, Option(help="Horizons, in updates; those of the target when left out")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say why a replay does not match: standard and declared alternatives, ranked by how much of the difference each removes."""
@@ -167,9 +163,7 @@ def _fetched_replay(target: str) -> tuple[Plan, ReplayRecipe, dict[str, str]]:
 def tokens(
     target: ReplayName,
     *,
-    updates: Annotated[
-        int | None, typer.Option(help="So many updates; the target's last horizon when left out")
-    ] = None,
+    updates: Annotated[int | None, Option(help="So many updates; the target's last horizon when left out")] = None,
 ) -> None:
     """Print which bytes of the published token files a replay reads, ready to be pasted into the target.
 
@@ -196,7 +190,7 @@ def tokens(
     rerun, name = plan.rerun, plan.rerun.tokens.artifact
     source = plan.artifacts[name].sources[0]
     if not isinstance(source, HfSource):
-        raise BadInput(f"{where}: artifacts.{name}.sources.0: only of files on a hub single bytes can be asked for")
+        raise BadInput(f"{where}: artifacts.{name}.sources.0: single bytes can be asked for only from a hub")
     steps = max(rerun.updates) if updates is None else updates
     if steps < 1:
         raise BadInput(f"--updates: at least 1, found {updates}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from openassay.faults import BadInput
 from openassay.layout import cache_home
@@ -14,17 +14,17 @@ from openassay.layout import cache_home
 def pin(
     source: Annotated[
         str,
-        typer.Argument(
+        Argument(
             help="pypi:NAME==VERSION, debian:PACKAGE, local:PATH, git:URL[@REF], hf:[datasets/]OWNER/NAME[@REVISION] or https://..."
         ),
     ],
     include: Annotated[
         str,
-        typer.Option(
+        Option(
             help="Glob of the files that a payload pin covers; of a hub's files, those to fetch; a path of a git repository"
         ),
     ] = "*",
-    root: Annotated[str, typer.Option(help="Folder inside the archive that counts as its top")] = "",
+    root: Annotated[str, Option(help="Folder inside the archive that counts as its top")] = "",
 ) -> None:
     """Look a source up and print it with its sha256, ready to paste into a target file."""
     import yaml
@@ -110,7 +110,7 @@ def _pin_payload(kind: str, rest: str, source: str, include: str, root: str) -> 
 
 def schema(
     record: Annotated[
-        str, typer.Argument(help="verdict, target (files in conf/target/) or scenario (for judge)")
+        str, Argument(help="verdict, target (files in conf/target/) or scenario (for judge)")
     ] = "verdict",
 ) -> None:
     """Print the JSON Schema of verdict.json, of a target file, or of a scenario."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Option
 
 from openassay.cli.arguments import Age, AsJson, TargetsOrFiles
 from openassay.faults import BadInput, counted, printable
@@ -132,7 +133,7 @@ def _why_due(finished_at: str | None, age: timedelta) -> str:
 def plan_runs(
     targets: TargetsOrFiles = None,
     *,
-    profile: Annotated[str, typer.Option(help="Profile, for the most reruns of an arm")] = "cpu",
+    profile: Annotated[str, Option(help="Profile, for the most reruns of an arm")] = "cpu",
 ) -> None:
     """Say before any run whether each tolerance can be decided, and how many reruns to expect."""
     from openassay.cli import terminal

@@ -247,7 +247,7 @@ def _one_try(wanted: Wanted, part: Path) -> None:
         if reply.status_code == 206:
             total = _check_piece(reply, part, first + have, version)
         elif first:
-            raise Unavailable(f"{wanted.shown}: the server gives no byte ranges", "refused")
+            raise Unavailable(f"{wanted.shown}: the server does not support byte ranges", "refused")
         else:
             have, total = 0, _length(reply)
         if total is not None:
@@ -279,7 +279,7 @@ def _check_total(wanted: Wanted, total: int) -> None:
     if wanted.span and total < wanted.span[1]:
         raise _another(f"{wanted.shown}: it ends at byte {total}, before byte {wanted.span[1]}")
     if not wanted.span and total > wanted.most_bytes:
-        raise Unavailable(f"{wanted.shown}: it has {total} bytes; at most {wanted.most_bytes} are taken", "refused")
+        raise Unavailable(f"{wanted.shown}: it has {total} bytes; at most {wanted.most_bytes} are accepted", "refused")
 
 
 def _length(reply: httpx.Response) -> int | None:
@@ -312,7 +312,7 @@ def _receive(reply: httpx.Response, part: Path, wanted: Wanted, have: int, end: 
             bar.update(len(piece))
             if have > wanted.most_bytes:
                 drop(part)
-                most = f"more than {wanted.most_bytes} bytes, the most that are taken"
+                most = f"more than {wanted.most_bytes} bytes, the most that are accepted"
                 raise Unavailable(f"{wanted.shown}: it sends {most}", "refused")
             came += len(chunk)
             if have == end and came != length:

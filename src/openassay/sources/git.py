@@ -165,7 +165,7 @@ class GitSource(FolderSource):
             except _RefusesSha as refused:
                 raise Unavailable(str(refused), "gone") from None
         if not _has_commit(clone, self.commit):
-            raise Unavailable(f"{self.url}: commit {self.commit} is not there (any more)", "gone")
+            raise Unavailable(f"{self.url}: commit {self.commit} is not there, or no longer there", "gone")
 
     def _entries(self, clone: Path, where: str) -> tuple[list[tuple[str, str]], list[LeftOut]]:
         """The files that are wanted, as (path, blob), and what is no file."""
@@ -293,7 +293,7 @@ def _protocol(url: str) -> str:
     scheme = led_to.partition("://")[0] if "://" in led_to else "file" if led_to.startswith("/") else "ssh"
     if scheme not in _PROTOCOLS or "::" in led_to.partition("/")[0]:
         raise BadInput(
-            f"git's setting insteadOf leads {url} to {without_credentials(led_to)}: that protocol is not taken"
+            f"git's setting insteadOf leads {url} to {without_credentials(led_to)}: that protocol is not allowed"
         )
     return scheme
 

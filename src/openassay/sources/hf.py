@@ -145,7 +145,7 @@ class HfSource(FolderSource):
         """The commit that the revision names now."""
         found = str(self._info(self.revision or self.commit or "main", files=False, tries=tries).sha)
         if not COMMIT.match(found):
-            raise Unreachable(f"{self.label()}: the hub names no commit; is {endpoint()} a hub?")
+            raise Unreachable(f"{self.label()}: the hub names no commit; check that {endpoint()} is a hub")
         return found
 
     def sizes(self, store: Store, paths: Sequence[str]) -> tuple[int, ...]:
@@ -170,7 +170,9 @@ class HfSource(FolderSource):
                 for file in info.siblings or ()
             }
             if not all(isinstance(size, int) and size >= 0 for size, _, _ in rows.values()):
-                raise Unreachable(f"{self.label()}: the hub's list of files has no sizes; is {endpoint()} a hub?")
+                raise Unreachable(
+                    f"{self.label()}: the hub's list of files has no sizes; check that {endpoint()} is a hub"
+                )
             write_text(kept, json.dumps(rows, indent=1, sort_keys=True))
         rows = json.loads(kept.read_text(encoding="utf-8"))
         return {path: Listed(size_bytes=size, sha256=sha256, blob=blob) for path, (size, sha256, blob) in rows.items()}

@@ -33,7 +33,7 @@ class HttpSource(Origin):
         if not PurePosixPath(urlsplit(self.url).path).name:
             raise ValueError(f"url: {self.url[:200]!r} names no file: its last part is empty")
         if self.filename in {"", ".", ".."} or not self.filename.isprintable():
-            raise ValueError(f"url: {self.url[:200]!r}: its last part is no name that a file can have")
+            raise ValueError(f"url: {self.url[:200]!r}: its last part cannot be the name of a file")
 
     @property
     def filename(self) -> str:
@@ -87,9 +87,9 @@ def check_address(url: str) -> None:
         pieces = urlsplit(url)
         _ = pieces.port
     except ValueError:
-        raise ValueError(f"url: {url[:200]!r} is no address") from None
+        raise ValueError(f"url: {url[:200]!r} is not an address") from None
     if pieces.scheme not in {"http", "https"} or not pieces.hostname or any(c <= " " or c == "\x7f" for c in url):
-        raise ValueError(f"url: {url[:200]!r} is no address that starts with https:// or http://")
+        raise ValueError(f"url: {url[:200]!r} is not an address that starts with https:// or http://")
     if "@" in pieces.netloc:
         raise ValueError("url: an address with a name or a password in it; put them into ~/.netrc")
     if pieces.fragment or "\\" in url:

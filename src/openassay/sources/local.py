@@ -43,7 +43,7 @@ class LocalSource(Origin):
         files = list(files_below(path)) if path.is_dir() else [path]
         if sum(file.stat().st_size for file in files) > MAX_UNPACKED_BYTES:
             raise WrongPin(
-                f"{where}.path: {self.path!r} is larger than {MAX_UNPACKED_BYTES} bytes, the most that is taken"
+                f"{where}.path: {self.path!r} is larger than {MAX_UNPACKED_BYTES} bytes, the most that is accepted"
             )
         part = store.part(str(path))
         if path.is_dir():
