@@ -7,7 +7,7 @@ import os
 import shlex
 import shutil
 import sys
-from contextlib import ExitStack
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -62,13 +62,12 @@ def audit(
     if named and due is None:
         for layout in chosen:  # what can be said before anything runs is said now
             read_target(layout)
-    with ExitStack() as held:
-        if every or due is not None:
-            held.enter_context(schedule.alone(root, None))
+    rounds = every or due is not None
+    with schedule.alone(root, None) if rounds else nullcontext():
         summary = schedule.audit_all(
             root, chosen, asked, age=age, ask_upstream=due is not None, force=force, indexed=indexed
         )
-        scheduled = every or due is not None or len(chosen) > 1
+        scheduled = rounds or len(chosen) > 1
         markdown = None
         try:
             markdown = schedule.write_summary(root, summary)[0] if scheduled else None
@@ -201,8 +200,6 @@ def sweep(
 
     It bears on no verdict. Its reruns lie in experiments/TARGET/sweep/ and are kept: a longer sweep makes only what is new.
     """
-    from contextlib import redirect_stdout
-
     from openassay.cli import terminal
     from openassay.cli.terminal import plain
     from openassay.project import layouts

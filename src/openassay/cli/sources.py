@@ -1,4 +1,4 @@
-"""Sources: look them up and pin them; and the schemas of our files."""
+"""Looks sources up and pins them; prints the schemas of our files."""
 
 from __future__ import annotations
 
@@ -38,11 +38,7 @@ def pin(
     except ValueError as error:
         raise BadInput(f"--include: {error}") from None
     try:
-        entries: Any
-        if kind in {"git", "hf", "http", "https"}:
-            entries = [_pin_remote(kind, rest, source, include, root)]
-        else:
-            entries = _pin_pypi(rest, source) if kind == "pypi" else _pin_payload(kind, rest, source, include, root)
+        entries = _pin_pypi(rest, source) if kind == "pypi" else _pin(kind, rest, source, include, root)
     except (Unavailable, RefusedArchive) as problem:
         raise BadInput(f"{source}: {problem}") from None
     print(yaml.safe_dump(entries, sort_keys=False), end="")
@@ -63,46 +59,39 @@ def _pin_pypi(rest: str, source: str) -> list[dict[str, str]]:
     ]  # fmt: skip
 
 
-def _pin_remote(kind: str, rest: str, source: str, include: str, root: str) -> dict[str, Any]:
-    """An entry of `sources` with what fixes it: a commit, or the digest of the file, which is downloaded for that."""
+def _pin(kind: str, rest: str, source: str, include: str, root: str) -> Any:
+    """`sources` with what fixes the one that is asked for, a commit or the digest of what it gives; else an artifact."""
     from openassay.plan import ArtifactSpec
     from openassay.records import parse
     from openassay.sources import hf
     from openassay.sources.git import GitSource
     from openassay.sources.http import HttpSource
-    from openassay.store import Store
-
-    name, _, at = rest.partition("@")
-    entry: dict[str, Any] = {"kind": "http", "url": source}
-    if kind == "git":
-        entry = {"kind": "git", "url": name, "commit": "0" * 40}
-        entry.update({"ref": at} if at else {})
-        entry["commit"] = parse(GitSource, entry, source).upstream()
-        entry.update({} if include == "*" else {"paths": [include]})
-    elif kind == "hf":
-        dataset = name.startswith("datasets/")
-        entry = {"kind": "hf", "repo": name.removeprefix("datasets/"), "files": [include]}
-        entry |= ({"repo_type": "dataset"} if dataset else {}) | ({"revision": at} if at else {})
-        files, commit = hf.pin(parse(hf.HfSource, entry, source), include, Store(cache_home()))
-        entry |= {"commit": commit}
-        entry["files"] = [{"path": file.path} | ({"sha256": file.sha256} if file.sha256 else {}) for file in files]
-    else:
-        fetched = parse(HttpSource, entry, source).fetch(Store(cache_home()), source)
-        entry |= {"sha256": fetched.sha256, "bytes": fetched.size_bytes}
-    entry |= {"root": root} if root else {}
-    parse(ArtifactSpec, {"sources": [entry]}, source)
-    return entry
-
-
-def _pin_payload(kind: str, rest: str, source: str, include: str, root: str) -> dict[str, Any]:
-    from openassay.plan import ArtifactSpec
-    from openassay.records import parse
     from openassay.sources.roots import source_root
     from openassay.store import Store, payload_digest
 
-    entry = {"kind": kind, ("path" if kind == "local" else "package"): rest} | ({"root": root} if root else {})
-    spec: ArtifactSpec = parse(ArtifactSpec, {"sources": [entry]}, source)
     store = Store(cache_home())
+    name, _, at = rest.partition("@")
+    entry: dict[str, Any]
+    if kind == "git":
+        entry = {"kind": "git", "url": name, "commit": "0" * 40} | ({"ref": at} if at else {})
+        entry |= {"commit": parse(GitSource, entry, source).upstream()} | (
+            {} if include == "*" else {"paths": [include]}
+        )
+    elif kind == "hf":
+        entry = {"kind": "hf", "repo": name.removeprefix("datasets/"), "files": [include]}
+        entry |= ({"repo_type": "dataset"} if name.startswith("datasets/") else {}) | ({"revision": at} if at else {})
+        files, commit = hf.pin(parse(hf.HfSource, entry, source), include, store)
+        each = [{"path": file.path} | ({"sha256": file.sha256} if file.sha256 else {}) for file in files]
+        entry |= {"commit": commit, "files": each}
+    elif kind in {"http", "https"}:
+        fetched = parse(HttpSource, {"kind": "http", "url": source}, source).fetch(store, source)
+        entry = {"kind": "http", "url": source, "sha256": fetched.sha256, "bytes": fetched.size_bytes}
+    else:
+        entry = {"kind": kind, ("path" if kind == "local" else "package"): rest}
+    entry |= {"root": root} if root else {}
+    spec: ArtifactSpec = parse(ArtifactSpec, {"sources": [entry]}, source)
+    if kind in {"git", "hf", "http", "https"}:
+        return [entry]
     fetched = spec.sources[0].fetch(store, source)
     payload = payload_digest(source_root(store, fetched.sha256, fetched.filename, root), (include,))
     return {"sources": [entry | {"sha256": fetched.sha256}], "payload": {"sha256": payload, "include": [include]}}
