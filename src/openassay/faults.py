@@ -24,7 +24,7 @@ class Fault(Exception):
 
 
 class BadInput(Fault):
-    """A file or an argument that the user can mend."""
+    """A file or an argument that the user can correct."""
 
     exit_code = 2
 
@@ -48,7 +48,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 @contextmanager
 def faults_in_one_line() -> Iterator[None]:
-    """End a command in which something goes wrong with one line on stderr and 2 (mend the input) or 3 (try again)."""
+    """End a command in which something goes wrong with one line on stderr and 2 (correct the input) or 3 (try again)."""
     try:
         yield
     except (Fault, OSError) as problem:
@@ -66,6 +66,6 @@ def message_and_status(problem: Fault | OSError) -> tuple[str, int]:
     """What to say of a fault, or of a full disk or a closed folder, in one line, and the exit status that it calls for."""
     if isinstance(problem, Fault):
         return printable(str(problem)), problem.exit_code
-    # A name that is too long stands in a file that the user can mend; all else is the machine's, not the release's.
+    # A name that is too long stands in a file that the user can correct; all else is the machine's, not the release's.
     status = BadInput.exit_code if problem.errno == errno.ENAMETOOLONG else Fault.exit_code
     return printable(f"{str(problem.filename or 'this machine')[-300:]}: {problem.strerror or problem}"), status

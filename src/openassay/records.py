@@ -156,7 +156,7 @@ def problems_of(error: ValidationError, kind: Any, data: object = None) -> list[
             lost = [name for name in known if (*path, name) in missing]
             near = [word for names in (lost, known) for word in difflib.get_close_matches(str(key), names, n=1)]
             hidden |= {(*path, name) for name in near[:1]}  # what the misspelt key was meant for
-            todo = f"did you mean {near[0]}?" if near else "remove it or mend its spelling"
+            todo = f"did you mean {near[0]}?" if near else "remove it or correct its spelling"
             lines.append(f"{'.'.join(map(str, problem['loc']))}: unknown key; {todo}")
     others = [problem for problem in problems if problem["type"] not in _UNKNOWN and problem["loc"] not in hidden]
     return list(dict.fromkeys([*lines, *map(_in_words, others)]))

@@ -90,11 +90,7 @@ def audit(
         raise typer.Exit(summary.exit_code if scheduled else summary.targets[0].exit_status or summary.exit_code)
 
 
-def history(
-    target: TargetName,
-    *,
-    as_json: AsJson = False,
-) -> None:
+def history(target: TargetName, *, as_json: AsJson = False) -> None:
     """Show the outcomes of all audits of a target, the oldest first. As JSON, each is a record on a line of its own."""
     from openassay import schedule
     from openassay.cli import terminal

@@ -14,9 +14,7 @@ MORE = {".gitignore": "; let it name .venv/, mlflow.db* and mlartifacts/"}
 """What somebody's own file should say too."""
 
 
-def init(
-    folder: Annotated[Path, Argument(help="An empty folder or a git repository")] = Path(),
-) -> None:
+def init(folder: Annotated[Path, Argument(help="An empty folder or a git repository")] = Path()) -> None:
     """Make a project: settings, an index of targets, the pipeline and a CI workflow. Nothing that is there is overwritten.
 
     Its targets are files of conf/target/; settings that it does not name, and options without a file there, are OpenAssay's own.
@@ -34,9 +32,7 @@ def init(
     print("or audit one that comes with OpenAssay: `openassay audit catalogue:mnist1d_logistic`")
 
 
-def publish(
-    targets: Annotated[list[str], Argument(help="Names of targets", autocompletion=complete_targets)],
-) -> None:
+def publish(targets: Annotated[list[str], Argument(help="Names of targets", autocompletion=complete_targets)]) -> None:
     """Keep the records of the last audits in experiments/TARGET/published/, to be committed: an audit never writes there."""
     from openassay.new_project import publish
     from openassay.project import layouts

@@ -104,11 +104,7 @@ def explain(
     print(printable(found.remainder))
 
 
-def checkpoints(
-    target: ReplayName,
-    *,
-    as_json: AsJson = False,
-) -> None:
+def checkpoints(target: ReplayName, *, as_json: AsJson = False) -> None:
     """Look at a release's published checkpoints by themselves, without training: copies, leaps, strangers, the initialisation."""
     from openassay.cli import terminal
     from openassay.protocols.forensics import inspect_checkpoints

@@ -55,11 +55,7 @@ def check(targets: TargetsOrFiles = None) -> None:
         raise typer.Exit(BadInput.exit_code)
 
 
-def list_(
-    *,
-    due: Age = None,
-    as_json: AsJson = False,
-) -> None:
+def list_(*, due: Age = None, as_json: AsJson = False) -> None:
     """List every target of the project: its driver, whether plain `dvc repro` audits it, and what its last audit said."""
     from openassay.project import index, target_names
     from openassay.records import to_json

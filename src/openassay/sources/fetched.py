@@ -1,7 +1,7 @@
 """What can come of asking a source for an artifact, and what every source answers.
 
 `Fetched` when it is here; `Unavailable` when the source does not serve it (a finding about the release, of a kind that
-programs can read); `WrongPin` when the target file names something that never was there (the file's author can mend it);
+programs can read); `WrongPin` when the target file names something that never was there (the file's author can correct it);
 `Unreachable` when nobody answered (a fault: nothing is said about the release).
 """
 
