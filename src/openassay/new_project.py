@@ -126,9 +126,7 @@ def publish(layout: Layout) -> Path:
     if not layout.verdict.is_file():
         raise BadInput(f"{layout.target}: not audited yet; run `openassay audit {layout.target}` first")
     if read_plan(layout).digest != read_record(layout.verdict, ReleaseVerdict).plan_digest:
-        raise BadInput(
-            f"{layout.target}: plan and verdict are of two audits; run `openassay audit {layout.reference}` first"
-        )
+        raise BadInput(f"{layout.target}: plan and verdict differ; run `openassay audit {layout.reference}` first")
     for path in (layout.plan, layout.verdict, layout.metrics, layout.report):
         write_text(layout.published / path.name, path.read_text(encoding="utf-8"))
     return layout.published

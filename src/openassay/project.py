@@ -25,10 +25,9 @@ def check_settings(root: Path) -> None:
             f"{where}: schema_version: expected {SCHEMA_VERSION}, found {version}: another version made this project. Run "
             "`openassay init` in an empty folder and take dvc.yaml, conf/pipeline.yaml and conf/index.yaml over; targets stay"
         )
-    if unknown := set(data) - {"schema_version", *GROUPS}:
-        raise BadInput(
-            f"{where}: {min(unknown)}: unknown key; {did_you_mean(min(unknown), ['schema_version', *GROUPS])}"
-        )
+    known = ["schema_version", *GROUPS]
+    for key in sorted(set(data) - set(known)):
+        raise BadInput(f"{where}: {key}: unknown key; {did_you_mean(key, known)}")
 
 
 def index(root: Path) -> list[str]:

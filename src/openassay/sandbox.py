@@ -76,7 +76,5 @@ def _glue(plan: Plan, layout: Layout) -> Path | None:
         return None
     path = layout.glue_folder / plan.glue.file
     if not path.is_file() or file_digest(path) != plan.glue.sha256:
-        raise BadInput(
-            f"{path}: it is not the file that the plan was made with; run `openassay audit {layout.reference}`"
-        )
+        raise BadInput(f"{path}: changed since the plan was made; run `openassay audit {layout.reference}`")
     return path

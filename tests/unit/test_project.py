@@ -615,7 +615,7 @@ def test_a_plan_and_a_verdict_of_two_audits_are_not_published(tmp_path: Path) ->
     published = Layout(REPO, "mnist1d_logistic").published
     write_plan(layout.plan, make_plan(layout))
     shutil.copy(published / "verdict.json", layout.verdict)
-    with pytest.raises(BadInput, match="plan and verdict are of two audits; run `openassay audit honest` first"):
+    with pytest.raises(BadInput, match="plan and verdict differ; run `openassay audit honest` first"):
         publish(layout)
     layout.verdict.write_text("{")
     with pytest.raises(Fault, match="verdict.json"):

@@ -191,9 +191,8 @@ class GitSource(FolderSource):
                 wanted.append((path, name.decode()))
         for number, each in enumerate(self.paths or ()):
             if each not in found:
-                raise WrongPin(
-                    f"{where}.paths.{number}: {each!r} is not in commit {self.commit[:12]}; a folder ends in /"
-                )
+                said = f"{each!r} is not in commit {self.commit[:12]}; a folder ends in /"
+                raise WrongPin(f"{where}.paths.{number}: {said}")
         check_names([path for path, _ in wanted])
         if any(part.lower() == ".git" for path, _ in wanted for part in path.split("/")):
             raise Unavailable("it holds a folder .git, which no honest commit can", "refused")
@@ -222,9 +221,7 @@ def _export(clone: Path, wanted: list[tuple[str, str]], store: Store) -> tuple[l
     if any(not size.isdigit() for size in sizes):
         raise Unreachable("git did not bring all files of the commit. Run the command again.")
     if sum(map(int, sizes)) > MAX_UNPACKED_BYTES or len(wanted) > MAX_FILES:
-        raise Unavailable(
-            f"its files have more than {MAX_UNPACKED_BYTES} bytes, or are more than {MAX_FILES}", "refused"
-        )
+        raise Unavailable(f"it has more than {MAX_UNPACKED_BYTES} bytes, or than {MAX_FILES} files", "refused")
     contents: dict[str, tuple[str, int]] = {}
     pointers = set()
     with tempfile.TemporaryFile() as questions:
@@ -237,9 +234,7 @@ def _export(clone: Path, wanted: list[tuple[str, str]], store: Store) -> tuple[l
             assert process.stdout is not None  # noqa: S101 - PIPE was asked for
             for name, size in zip(names, map(int, sizes), strict=True):
                 if (head := process.stdout.readline()) != f"{name} blob {size}\n".encode():
-                    raise Fault(
-                        f"git cat-file: expected {name}, found {head!r:.100}; remove the folder git in the store"
-                    )
+                    raise Fault(f"git cat-file: expected {name}, found {head!r:.100}; remove {clone}")
                 part = store.part(f"git object {os.getpid()} {name}")
                 _copy(process.stdout, part, size)
                 process.stdout.read(1)
@@ -292,9 +287,8 @@ def _protocol(url: str) -> str:
     led_to = _leads_to(url)
     scheme = led_to.partition("://")[0] if "://" in led_to else "file" if led_to.startswith("/") else "ssh"
     if scheme not in _PROTOCOLS or "::" in led_to.partition("/")[0]:
-        raise BadInput(
-            f"git's setting insteadOf leads {url} to {without_credentials(led_to)}: that protocol is not allowed"
-        )
+        led_to = without_credentials(led_to)
+        raise BadInput(f"git's setting insteadOf leads {url} to {led_to}: that protocol is not allowed")
     return scheme
 
 

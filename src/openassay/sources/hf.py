@@ -170,9 +170,7 @@ class HfSource(FolderSource):
                 for file in info.siblings or ()
             }
             if not all(isinstance(size, int) and size >= 0 for size, _, _ in rows.values()):
-                raise Unreachable(
-                    f"{self.label()}: the hub's list of files has no sizes; check that {endpoint()} is a hub"
-                )
+                raise Unreachable(f"{self.label()}: the hub lists no sizes; check that {endpoint()} is a hub")
             write_text(kept, json.dumps(rows, indent=1, sort_keys=True))
         rows = json.loads(kept.read_text(encoding="utf-8"))
         return {path: Listed(size_bytes=size, sha256=sha256, blob=blob) for path, (size, sha256, blob) in rows.items()}

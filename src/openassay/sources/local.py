@@ -43,7 +43,7 @@ class LocalSource(Origin):
         files = list(files_below(path)) if path.is_dir() else [path]
         if sum(file.stat().st_size for file in files) > MAX_UNPACKED_BYTES:
             raise WrongPin(
-                f"{where}.path: {self.path!r} is larger than {MAX_UNPACKED_BYTES} bytes, the most that is accepted"
+                f"{where}.path: {self.path!r} is larger than {MAX_UNPACKED_BYTES} bytes, the largest allowed"
             )
         part = store.part(str(path))
         if path.is_dir():
@@ -76,9 +76,8 @@ class LocalSource(Origin):
                 f"folder of {ALLOWED_VARIABLE}"
             )
         if not any(path.is_relative_to(folder) for folder in allowed):
-            raise WrongPin(
-                f"{where}.path: {self.path!r} lies outside the project; to allow it, name its folder in {ALLOWED_VARIABLE}"
-            )
+            allow = f"to allow it, name its folder in {ALLOWED_VARIABLE}"
+            raise WrongPin(f"{where}.path: {self.path!r} lies outside the project; {allow}")
         if not (path.is_file() or path.is_dir()):
             raise WrongPin(f"{where}.path: {self.path!r} is neither a regular file nor a folder")
         return path

@@ -141,8 +141,7 @@ class PypiSource(Origin):
         url, name, listed = link.normalized, link.filename, (link.hashes or {}).get("sha256")
         if self.sha256 and listed and listed != self.sha256:
             raise WrongPin(
-                f"{where}.sha256: expected {self.sha256}, but the index lists {listed} for {name}; "
-                "check the pin against the index"
+                f"{where}.sha256: expected {self.sha256}, but the index lists {listed} for {name}; correct it"
             )
         known = self.sha256 or listed
         if known and ((listed and store.has(known)) or self._gave(store, name, known)):

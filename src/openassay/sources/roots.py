@@ -45,9 +45,7 @@ def artifact_files(store: Store, record: FetchRecord, names: tuple[str, ...]) ->
         if artifact.sha256 is None or artifact.filename is None:
             raise Unavailable(f"the artifact {artifact.name} could not be fetched")
         if archive_kind(artifact.filename) == "folder":
-            raise BadInput(
-                f"environment.install: the artifact {artifact.name} came as a folder, {artifact.filename}; "
-                "name an artifact that is one wheel or sdist"
-            )
+            said = f"{artifact.name} came as a folder, {artifact.filename}; name one that is a wheel or sdist"
+            raise BadInput(f"environment.install: the artifact {said}")
         found[artifact.name] = store.named(artifact.sha256, artifact.filename)
     return found
