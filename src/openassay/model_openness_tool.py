@@ -68,9 +68,8 @@ def read(data: Json, where: str) -> Record:
             raise BadInput(f"{key}: a mapping with a name is needed, found {str(entry)[:60]!r}")
         component = NAMES.get(str(entry["name"]))
         if component is None:
-            warnings.append(
-                f"components.{i}: {str(entry['name'])[:60]!r} is not one of the framework's seventeen components; left out"
-            )
+            found = str(entry["name"])[:60]
+            warnings.append(f"components.{i}: {found!r} is not one of the framework's seventeen; left out")
             continue
         if component in parts:
             raise BadInput(f"{key}: {entry['name']!r} stands twice; remove one")
@@ -99,11 +98,9 @@ def _overall(value: Json, key: str, warnings: list[str]) -> dict[str, str]:
         if kind not in GLOBAL:
             warnings.append(f"license.{kind[:60]}: not one of {', '.join(GLOBAL)}; left out")
             continue
-        if entry is None:
-            continue
-        if not isinstance(entry, dict):
+        if not isinstance(entry, dict | None):
             raise BadInput(f"{key}.{kind}: a mapping with a name is needed, found {str(entry)[:60]!r}")
-        if name := _text(entry.get("name"), f"{key}.{kind}.name"):
+        if name := _text(_mapping(entry).get("name"), f"{key}.{kind}.name"):
             found[kind] = name
     return found
 
@@ -116,14 +113,13 @@ def _text(value: Json, key: str) -> str | None:
 
 def _licence(
     entry: dict[str, Json], component: ComponentName, overall: dict[str, str], key: str
-) -> tuple[str | None, str]:  # fmt: skip
+) -> tuple[str | None, str]:
+    """A component's licence, and where it stands."""
     own = entry.get("license", entry.get("license_name"))
     if (stated := _text(own, f"{key}.license")) is not None:
         return stated or None, "component"
-    for kind in (CONTENT[component], "distribution"):
-        if kind in overall:
-            return overall[kind], kind
-    return None, "none"
+    kind = next((kind for kind in (CONTENT[component], "distribution") if kind in overall), "none")
+    return overall.get(kind), kind
 
 
 def _part(component: ComponentName, licence: str | None, entry: dict[str, Json]) -> Part:

@@ -50,8 +50,10 @@ _HEAD = """\
 def write_pipeline(layout: Layout, target: Target, asked: tuple[str, ...] = ()) -> bool:
     """Write a target's dvc.yaml, unless it is there as it should be; returns whether. `asked`: overrides of the settings."""
     driver = target.rerun.driver if target.rerun else "none"
+    inside = layout.file is not None and layout.file.is_relative_to(layout.root)
+    reference = _from_folder(layout.target_file, layout.root) if inside else layout.reference  # as seen from its folder
     words = {
-        "target": _word(_reference(layout)), "asked": " ".join(map(_word, asked)), "code": f"{_UP}/.openassay/code/{driver}",
+        "target": _word(reference), "asked": " ".join(map(_word, asked)), "code": f"{_UP}/.openassay/code/{driver}",
     }  # fmt: skip
     template = (stage_code.PACKAGE / "pipelines" / "stages.yaml").read_text(encoding="utf-8")
     data = _filled(yaml.load(template, Loader=QUICK), words)  # noqa: S506 - it is a safe one
@@ -65,8 +67,11 @@ def write_pipeline(layout: Layout, target: Target, asked: tuple[str, ...] = ()) 
         path = option_file(layout.root, group, chosen[group])
         if path is None:
             continue
-        dependency = _from_folder(path, layout.root)
-        if group in named and chosen[group] == settings[group] and _in_one_place(layout.root, group):
+        dependency, own = _from_folder(path, layout.root), layout.root / "conf" / group
+        in_one_place = not own.is_dir() or own.resolve() == (OUR_CONF / group).resolve()
+        if (
+            group in named and chosen[group] == settings[group] and in_one_place
+        ):  # it may be the one that is chosen there
             dependency = dependency.replace(f"/{group}/{chosen[group]}.yaml", f"/{group}/${{{group}}}.yaml")
         plan["deps"].append(dependency)
     whole = data
@@ -111,18 +116,6 @@ def _word(text: str) -> str:
     if "${" in text or not text.isprintable():
         raise BadInput(f"{printable(text)!r}: a name without ${{ is needed; rename the file")
     return shlex.quote(text)
-
-
-def _in_one_place(root: Path, group: str) -> bool:
-    """Whether all options of a group lie in one folder: then a dependency may name the one that conf/pipeline.yaml chooses."""
-    own = root / "conf" / group
-    return not own.is_dir() or own.resolve() == (OUR_CONF / group).resolve()
-
-
-def _reference(layout: Layout) -> str:
-    """The name by which the stages, which run in a target's folder, call the target."""
-    inside = layout.file is not None and layout.file.is_relative_to(layout.root)
-    return _from_folder(layout.target_file, layout.root) if inside else layout.reference
 
 
 def _from_folder(path: Path, root: Path) -> str:

@@ -41,8 +41,7 @@ def chart_path(experiment_id: str, audit: str) -> str:
 
 def experiment_id(root: Path, configured: str | None, target: str) -> str | None:
     """The id of a target's experiment; None when it was never tracked."""
-    client = _client(tracking_uri(root, configured))
-    experiment = client.get_experiment_by_name(experiment_name(target))
+    experiment = _client(tracking_uri(root, configured)).get_experiment_by_name(experiment_name(target))
     return None if experiment is None else str(experiment.experiment_id)
 
 
@@ -135,10 +134,8 @@ def _experiment(client: Any, target: str, root: Path, uri: str) -> str:
 def _track_audit(client: Any, experiment: str, verdict: ReleaseVerdict, report: Path, common: dict[str, str]) -> None:
     outcome = verdict.outcome.value
     run = _start(client, experiment, f"audit: {outcome}", common | {"role": "audit", "outcome": outcome})
-    figures = {"coverage": verdict.score.coverage, "cpu_s": verdict.provenance.cpu_s}
-    if verdict.score.value is not None:
-        figures["score"] = verdict.score.value
-    _log(client, run, {key: ((0, value),) for key, value in figures.items()})
+    figures = {"coverage": verdict.score.coverage, "cpu_s": verdict.provenance.cpu_s, "score": verdict.score.value}
+    _log(client, run, {key: ((0, value),) for key, value in figures.items() if value is not None})
     for key, value in (("plan_digest", verdict.plan_digest), ("rules_version", verdict.rules_version)):
         client.log_param(run, key, value)
     client.log_param(run, "reason", verdict.reason[:500])

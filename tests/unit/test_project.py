@@ -89,7 +89,7 @@ def test_the_command_says_what_it_wrote_and_nothing_of_dvc(scm: bool, tmp_path: 
     )
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert lines[0] == f"a project in {tmp_path}: {', '.join(sorted([*FILES, *IF_NONE]))}"
+    assert lines[0] == f"created a project in {tmp_path}: {', '.join(sorted([*FILES, *IF_NONE]))}"
     assert [line.split(" ")[0] for line in lines[1:]] == ["next:", "or"]
 
 
@@ -667,7 +667,7 @@ def test_sync_names_the_pipelines_of_targets_that_are_gone(
     layout.target_file.unlink()
     write_index(root, [])
     sync()
-    assert capsys.readouterr().out.startswith("experiments/honest: its target is gone; delete this folder")
+    assert capsys.readouterr().out.startswith("experiments/honest: its target is gone. Delete this folder")
 
 
 def test_nothing_that_comes_with_the_package_is_a_pipeline_to_dvc() -> None:
