@@ -16,6 +16,7 @@ from openassay.faults import BadInput
 from openassay.layout import Layout, cache_home, checked_name, find_root, is_path
 from openassay.pipeline import link_package
 from openassay.plan import read_plan
+from openassay.project import nearest_root
 from openassay.provenance import git
 from openassay.records import digest, read_record, write_text
 from openassay.sources.local import ALLOWED_VARIABLE
@@ -36,11 +37,7 @@ def init(folder: Path) -> list[str]:
     Raises `BadInput`, before anything is written, inside a project and where a file of a project's lies already.
     """
     folder = folder.absolute()
-    try:
-        root = find_root(folder)
-    except BadInput:
-        pass
-    else:
+    if root := nearest_root(folder):
         raise BadInput(f"{folder}: {root} is an OpenAssay project already; nothing was written")
     if there := [name for name in [*FILES, "conf/target"] if (folder / name).exists()]:
         raise BadInput(f"{folder}: {', '.join(there)} is there already; move it, or choose another folder")
@@ -91,13 +88,8 @@ def init_dvc(folder: Path, top: Path | None) -> None:
         Repo.find_root(str(folder))
         return
     subdir = top is not None and top.resolve() != folder.resolve()
-    logger = logging.getLogger("dvc")
-    level = logger.level
-    logger.setLevel(logging.WARNING)  # without its words on what to do next
-    try:
-        repo = Repo.init(str(folder), no_scm=top is None, subdir=subdir)
-    finally:
-        logger.setLevel(level)
+    logging.getLogger("dvc").setLevel(logging.WARNING)  # without its words on what to do next
+    repo = Repo.init(str(folder), no_scm=top is None, subdir=subdir)
     with repo.config.edit("repo") as config:
         config["core"]["analytics"] = False
     ignored = folder / ".dvcignore"

@@ -94,9 +94,9 @@ def meant(references: list[str] | None) -> list[Layout]:
     ]
 
 
-def nearest_root() -> Path | None:
+def nearest_root(start: Path | None = None) -> Path | None:
     """The project's root, or None outside of a project."""
     try:
-        return find_root()
+        return find_root(start)
     except BadInput:
         return None

@@ -152,14 +152,10 @@ def _inspected(what: str, *, links: bool) -> Inspection:
     from openassay.sources.roots import artifact_roots
     from openassay.store import Store
 
-    try:
-        path = Path(what)
-        there = path.exists()
-    except OSError:
-        there = False
     if not what.isprintable():
         raise BadInput(f"{what[:100]!r} is not a path")
-    if there:
+    path = Path(what)
+    if os.path.exists(path):  # not Path.exists, which raises where a name is too long
         if not (path.is_dir() or path.is_file()):
             raise BadInput(f"{what}: neither a regular file nor a folder")
         with opened(path) as folder:
