@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import huggingface_hub  # the only importer; it loads its parts when they are used
@@ -61,8 +61,7 @@ class HfFile:
         return f"{self.path}.bytes-{start}-{stop}" if start else self.path
 
 
-@dataclass(frozen=True, kw_only=True)
-class Listed:
+class Listed(NamedTuple):
     """One file as the hub lists it: its size, its sha256 where it is kept with LFS, else its git blob."""
 
     size_bytes: int
@@ -163,17 +162,14 @@ class HfSource(FolderSource):
             if info.sha != commit:
                 found = printable(str(info.sha))
                 raise Unavailable(f"{self.repo}: asked for commit {commit}, the hub gives {found}", "changed")
-            rows: dict[str, Any] = {
-                file.rfilename: [file.lfs.size, file.lfs.sha256, file.blob_id]
-                if file.lfs
-                else [file.size, None, file.blob_id]
-                for file in info.siblings or ()
-            }
+            rows: dict[str, Any] = {}
+            for file in info.siblings or ():
+                size, sha256 = (file.lfs.size, file.lfs.sha256) if file.lfs else (file.size, None)
+                rows[file.rfilename] = [size, sha256, file.blob_id]
             if not all(isinstance(size, int) and size >= 0 for size, _, _ in rows.values()):
                 raise Unreachable(f"{self.label()}: the hub lists no sizes; check that {endpoint()} is a hub")
             write_text(kept, json.dumps(rows, indent=1, sort_keys=True))
-        rows = json.loads(kept.read_text(encoding="utf-8"))
-        return {path: Listed(size_bytes=size, sha256=sha256, blob=blob) for path, (size, sha256, blob) in rows.items()}
+        return {path: Listed(*row) for path, row in json.loads(kept.read_text(encoding="utf-8")).items()}
 
     def _list_of(self, store: Store, commit: str) -> Path:
         return store.folder / "listings" / f"{digest([self.repo_type, self.repo, commit])}.json"
