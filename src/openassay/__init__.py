@@ -1,4 +1,4 @@
-"""OpenAssay: does a published training recipe give the published result?"""
+"""OpenAssay: checks whether a published training recipe gives the published result."""
 
 from importlib.metadata import version
 

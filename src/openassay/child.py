@@ -1,4 +1,4 @@
-"""What runs inside a target's own environment: calls the release's code once, and writes down what it gave.
+"""Runs inside a target's own environment: calls the release's code once, and writes down what it returned.
 
 Started as `ENV/bin/python child.py request.json`; never imported by the rest of OpenAssay, and imports nothing of it: the
 environment holds the release's packages, not ours, and may be an older Python (3.8 or later).
@@ -23,7 +23,7 @@ from typing import Any
 
 
 def main() -> int:
-    """Run one request; gives the exit status: 0 when the release's code returned, 1 when it raised."""
+    """Run one request; returns the exit status: 0 when the release's code returned, 1 when it raised."""
     die_with_parent()
     with open(sys.argv[1], encoding="utf-8") as file:
         request = json.load(file)

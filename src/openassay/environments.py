@@ -1,4 +1,4 @@
-"""In which environment does a release's own code run? In one of its own, built from pinned requirements, cached by digest.
+"""The environments in which releases' own code runs: one each, built from pinned requirements, cached by digest.
 
 Built by uv from the package indexes that pip is set up to use. `as_of` builds it from what was published up to that date,
 so that a release from 2023 meets the NumPy of 2023.
@@ -31,7 +31,6 @@ from openassay.sources.download import without_credentials
 from openassay.sources.pypi import PackageIndex, package_index
 from openassay.store import listing_digest, remove_tree
 
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 _PYTHON = re.compile(r"3\.[0-9]{1,2}(\.[0-9]{1,2})?\Z")
 _NETWORK = ("error sending request", "dns error", "Failed to fetch", "tcp connect", "Connection refused", "timed out")
 _UNSOLVABLE = ("No solution found", "no version of", "not found in the package registry", "has no wheels with")
@@ -60,7 +59,7 @@ class UvFault(Fault):
 
 @dataclass(frozen=True, kw_only=True)
 class EnvironmentSpec:
-    """What must be installed for the release's code to run?"""
+    """What must be installed for the release's code to run."""
 
     install: tuple[str, ...] = ()
     """Artifacts that are installed as fetched (wheels or sdists)."""
@@ -87,10 +86,9 @@ class EnvironmentSpec:
 
 def _is_date(text: str) -> bool:
     try:
-        date.fromisoformat(text)
+        return date.fromisoformat(text).isoformat() == text
     except ValueError:
         return False
-    return _DATE.match(text) is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +135,7 @@ def build(spec: EnvironmentSpec, installed: dict[str, Path], where: str, target:
 
 @contextmanager
 def _kept(folder: Path) -> Iterator[bool]:
-    """Must this environment be made, by whoever asks? It is not there as it was left, with the same files, or not finished.
+    """Whether the caller must make this environment, in the block: it is not there, not finished, or was written to since.
 
     Published code runs in environments: one that was written to is made anew.
     """
@@ -157,26 +155,25 @@ def _kept(folder: Path) -> Iterator[bool]:
 
 
 def _copy(template: Path, folder: Path) -> None:
-    """Another environment with the same files: no hard links, through which a run could write; dates are kept, so that what is
-    compiled stays valid."""
-    made = subprocess.run(
-        ["cp", "-a", "--reflink=auto", "--", str(template), str(folder)], capture_output=True, text=True, check=False
-    )
+    """Copy an environment: without hard links, through which a run could write, and with its dates, which bytecode goes by."""
+    command = ["cp", "-a", "--reflink=auto", "--", str(template), str(folder)]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
     if made.returncode != 0:
         raise Fault(f"{folder}: {made.stderr.strip()[:300]}")
+    old, new = str(template).encode(), str(folder).encode()
     for script in (folder / "bin").iterdir():  # they name the interpreter; of nothing else does the place matter
-        if not script.is_symlink() and str(template).encode() in (content := script.read_bytes()):
-            script.write_bytes(content.replace(str(template).encode(), str(folder).encode()))
+        if not script.is_symlink() and old in (content := script.read_bytes()):
+            script.write_bytes(content.replace(old, new))
 
 
 def _build(folder: Path, python: str, files: list[Path], spec: EnvironmentSpec, where: str) -> None:
-    for path in files:
-        if not path.name.lower().endswith(_INSTALLABLE):
-            raise BadInput(
-                f"{where}.install: {path.name} is neither a wheel nor an sdist; name an artifact that is one"
-            )
-    # Nothing of the release runs yet, and finding a Python may need the user's own variables.
-    made = _uv(_users_environment(), "venv", "--quiet", "--python", python, "--no-python-downloads", str(folder))
+    if odd := [path.name for path in files if not path.name.lower().endswith(_INSTALLABLE)]:
+        raise BadInput(f"{where}.install: {odd[0]} is neither a wheel nor an sdist; name an artifact that is one")
+    # Nothing of the release runs yet, and finding a Python may need the user's own variables; but pip's settings decide, as
+    # everywhere here: a user's own settings of uv would build another environment.
+    ours = {name for name in os.environ if name in {"VIRTUAL_ENV", "PYTHONPATH"} or name.startswith("UV_")}
+    users = {name: value for name, value in os.environ.items() if name not in ours}
+    made = _uv(users, "venv", "--quiet", "--python", python, "--no-python-downloads", str(folder))
     if made.returncode != 0:
         raise BadInput(f"{where}.python: no Python {python} on this machine; install it, or name another")
     interpreter = str(folder / "bin" / "python")
@@ -195,37 +192,28 @@ def _build(folder: Path, python: str, files: list[Path], spec: EnvironmentSpec, 
                 _raise_for(done.stderr, where)
         listed = _uv(bare, "pip", "list", "--python", interpreter, "--format", "json")
         packages = {entry["name"]: entry["version"] for entry in json.loads(listed.stdout)}
-        version = subprocess.run(
-            [interpreter, "-c", "import platform; print(platform.python_version())"],
-            capture_output=True, text=True, check=True, env=bare,
-        ).stdout.strip()  # fmt: skip
+        asked = [interpreter, "-c", "import platform; print(platform.python_version())"]
+        version = subprocess.run(asked, capture_output=True, text=True, check=True, env=bare).stdout.strip()
     write_text(folder / "environment.json", json.dumps({"packages": packages, "version": version}, indent=1))
 
 
 def index_options(index: PackageIndex) -> list[str]:
-    """How does uv use the package indexes? Its options, which everybody on the machine can read."""
+    """uv's options for the package indexes, which everybody on the machine can read."""
     trusted = [option for host in index.trusted_hosts for option in ("--allow-insecure-host", host)]
     return ["--index-strategy", "unsafe-best-match", *trusted]
 
 
 def index_lines(index: PackageIndex) -> str:
-    """Where are the package indexes? Lines of a requirements file for uv's standard input.
+    """The package indexes, as lines of a requirements file for uv's standard input.
 
     An address may hold a password: on the command line every user of the machine could read it, in a variable or a file
     every build script.
     """
-    lines = [f"--index-url {url}" for url in index.index_urls[:1]] or ["--no-index"]
     # An index folder that does not exist stops uv; pip passes it over.
     there = [url for url in index.index_urls[1:] if not url.startswith("file://") or Path(unquote(url[7:])).is_dir()]
-    lines += [f"--extra-index-url {url}" for url in there]
-    lines += [f"--find-links {link}" for link in index.find_links]
+    lines = [f"--index-url {url}" for url in index.index_urls[:1]] or ["--no-index"]
+    lines += [f"--extra-index-url {url}" for url in there] + [f"--find-links {link}" for link in index.find_links]
     return "\n".join(lines) + "\n"
-
-
-def _users_environment() -> dict[str, str]:
-    # pip's settings decide, as everywhere here; a user's own settings of uv would build another environment
-    ours = {name for name in os.environ if name in {"VIRTUAL_ENV", "PYTHONPATH"} or name.startswith("UV_")}
-    return {name: value for name, value in os.environ.items() if name not in ours}
 
 
 def _bare_environment(home: str, index: PackageIndex) -> dict[str, str]:
@@ -252,9 +240,9 @@ def _raise_for(stderr: str, where: str) -> None:
     said = said.replace(str(cache_home()), "{cache}")
     own = _LOG.split(said, maxsplit=1)[0]  # after it comes what a build script said
     if any(word in own for word in _NETWORK):
-        raise UvFault(f"the environment could not be built, the package index does not answer: {own[:300]}")
+        raise UvFault(f"the environment could not be built: the package index does not answer: {own[:300]}")
     if any(word in own for word in _UNSOLVABLE):
-        raise BadInput(f"{where}.requirements: they cannot be met together: {own[:400]}")
+        raise BadInput(f"{where}.requirements: they contradict each other: {own[:400]}")
     if any(word in own for word in _NO_PACKAGE):
         raise NotBuilt(said[:600])
     raise UvFault(f"uv failed: {own[:400]}")

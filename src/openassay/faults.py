@@ -1,4 +1,4 @@
-"""When is it our fault, or the user's, and not a finding about the release? Faults stop a stage with one clear line.
+"""Faults: ours, the machine's or the user's, not findings about the release. They stop a stage with one clear line.
 
 A fault says *where: expected, found; what to do*. The release's own failures are findings, never faults.
 """
@@ -24,7 +24,7 @@ class Fault(Exception):
 
 
 class BadInput(Fault):
-    """A file or an argument that the user can mend."""
+    """A file or an argument that the user can correct."""
 
     exit_code = 2
 
@@ -34,8 +34,13 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " if letter.isspace() else "" for letter in text)
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: `1 claim`, `2 claims`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """What to say of a name that is not known: the one that is meant, or all that there are."""
+    """What to say of a name that is not known: the one that may be meant, or all that there are."""
     there = list(known)
     near = difflib.get_close_matches(name, there, n=1)
     return f"did you mean {near[0]}?" if near else f"there are: {', '.join(there) or 'none'}"
@@ -43,23 +48,24 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 @contextmanager
 def faults_in_one_line() -> Iterator[None]:
-    """How does a command end when something is wrong? With one line on stderr and 2 (mend the input) or 3 (try again)."""
+    """End a command in which something goes wrong with one line on stderr and 2 (correct the input) or 3 (try again)."""
     try:
         yield
-    except Fault as fault:
-        _end(str(fault), fault.exit_code)
-    except OSError as error:
-        # A full disk or a folder without permission is the machine's, not the release's.
-        # A name that is too long stands in a file that the user can mend.
-        status = BadInput.exit_code if error.errno == errno.ENAMETOOLONG else Fault.exit_code
-        _end(f"{str(error.filename or 'this machine')[-300:]}: {error.strerror or error}", status)
+    except (Fault, OSError) as problem:
+        message, status = message_and_status(problem)
+        print(f"error: {message}", file=sys.stderr)
+        if path := os.environ.get(STATUS_VARIABLE):
+            Path(path).write_text(f"{status}\n{message}\n", encoding="utf-8")
+        sys.exit(status)
     except KeyboardInterrupt:
-        print("\nstopped; finished reruns are kept, the same command goes on from here", file=sys.stderr)
+        print("\nStopped. Finished reruns are kept. Run the same command again to resume.", file=sys.stderr)
         sys.exit(130)
 
 
-def _end(message: str, status: int) -> None:
-    print(f"error: {printable(message)}", file=sys.stderr)
-    if path := os.environ.get(STATUS_VARIABLE):
-        Path(path).write_text(f"{status}\n{printable(message)}\n", encoding="utf-8")
-    sys.exit(status)
+def message_and_status(problem: Fault | OSError) -> tuple[str, int]:
+    """What to say of a fault, or of a full disk or a closed folder, in one line, and the exit status that it calls for."""
+    if isinstance(problem, Fault):
+        return printable(str(problem)), problem.exit_code
+    # A name that is too long stands in a file that the user can correct; all else is the machine's, not the release's.
+    status = BadInput.exit_code if problem.errno == errno.ENAMETOOLONG else Fault.exit_code
+    return printable(f"{str(problem.filename or 'this machine')[-300:]}: {problem.strerror or problem}"), status

@@ -1,4 +1,4 @@
-"""Where does each thing lie? The one place that spells paths."""
+"""The paths of a project. No other module spells them."""
 
 from __future__ import annotations
 
@@ -21,26 +21,29 @@ _NAME = re.compile(r"[a-z0-9_]{1,64}\Z")
 
 
 def checked_name(name: str, where: str) -> str:
-    """Is this a name that may enter a path and a shell line? `[a-z0-9_]`, at most 64; returned as it is."""
+    """The name, if it may stand in a path and on a shell line (`[a-z0-9_]`, at most 64); `BadInput` otherwise."""
     if not _NAME.match(name):
         raise BadInput(f"{where}: {name!r} is not a name; use a-z, 0-9 and _ (at most 64)")
     return name
 
 
 def is_path(reference: str) -> bool:
-    """Whether a target is meant by the path of its file, not by its name."""
+    """Whether a target is given by the path of its file, not by its name."""
     return "/" in reference or reference.endswith((".yaml", ".yml"))
 
 
 def cache_home() -> Path:
-    """Where do downloads and built environments live? `$OPENASSAY_CACHE`, or `~/.cache/openassay`."""
+    """The folder of downloads and built environments: `$OPENASSAY_CACHE`, or `~/.cache/openassay`."""
     if given := os.environ.get("OPENASSAY_CACHE"):
         return Path(given).absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "openassay"
+    home = os.path.expanduser("~")
+    if not (users := os.environ.get("XDG_CACHE_HOME")) and home == "~":
+        raise BadInput("this user has no home folder: set OPENASSAY_CACHE, or HOME, to a folder for downloads")
+    return Path(users or f"{home}/.cache").absolute() / "openassay"
 
 
 def find_root(start: Path | None = None) -> Path:
-    """Where is the project? The nearest folder upwards that holds `dvc.yaml` and `conf/pipeline.yaml`."""
+    """The project's folder: the nearest one upwards that holds `dvc.yaml` and `conf/pipeline.yaml`."""
     here = (start or Path.cwd()).absolute()
     for folder in (here, *here.parents):
         if (folder / "dvc.yaml").is_file() and (folder / "conf" / "pipeline.yaml").is_file():
@@ -51,12 +54,22 @@ def find_root(start: Path | None = None) -> Path:
 def named_target(argv: list[str]) -> Layout:
     """The target that a stage's script was called for: the first word of its command line."""
     if len(argv) < 2:
-        raise BadInput("which target? Give its name, catalogue:NAME or the path of its file")
+        raise BadInput("no target is given; give its name, catalogue:NAME or the path of its file")
     root = find_root()
     link = root / ".openassay" / "conf"
     if link.is_symlink() and link.readlink() != OUR_CONF.absolute():
         raise BadInput(f"{root}: DVC looks at another installation of OpenAssay here; run `openassay sync` first")
     return Layout.named(root, argv[1])
+
+
+class _Below:
+    """A path below a target's folder."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, layout: Layout, owner: type[Layout]) -> Path:
+        return layout.folder / self.name
 
 
 @dataclass(frozen=True)
@@ -68,12 +81,31 @@ class Layout:
     file: Path | None = None
     """The target's file, where it is not conf/target/TARGET.yaml of the project."""
 
+    plan = _Below("plan.yaml")
+    """The frozen plan."""
+    data = _Below("prepare/data")
+    """What the published preparation made."""
+    pipeline = _Below("dvc.yaml")
+    """The DVC pipeline of this target alone."""
+    published = _Below("published")
+    """The records that are shown to others: an audit never writes here, `openassay publish` does."""
+    verdict = _Below("verdict.json")
+    """The record that others rely on."""
+    metrics = _Below("metrics.json")
+    """The verdict's few numbers, for `dvc metrics show`."""
+    runs = _Below("runs.csv")
+    """One row a rerun and claim, for `dvc plots show`."""
+    history = _Below("history.jsonl")
+    """One line an audit, the oldest first."""
+    report = _Below("report.html")
+    """The page for people."""
+
     def __post_init__(self) -> None:
         checked_name(self.target, "target")
 
     @classmethod
     def named(cls, root: Path, reference: str) -> Layout:
-        """The target that `NAME`, `catalogue:NAME` or the path of a file means in a project, whether it is there or not."""
+        """The layout of the target that `NAME`, `catalogue:NAME` or the path of a file means, whether it is there or not."""
         if reference.startswith(CATALOGUE):
             name = checked_name(reference.removeprefix(CATALOGUE), "target")
             return cls(root, name, OUR_CONF / "target" / f"{name}.yaml")
@@ -85,7 +117,7 @@ class Layout:
 
     @property
     def reference(self) -> str:
-        """The shortest words by which `named` finds this target again."""
+        """The shortest text by which `named` finds this target again."""
         if self.file is None:
             return self.target
         ours = self.file == OUR_CONF / "target" / f"{self.target}.yaml"
@@ -102,7 +134,7 @@ class Layout:
         return self.target_file.parent / "glue"
 
     def shown(self, path: Path) -> str:
-        """A path as messages name it: from the project's root where it lies below it."""
+        """A path as messages show it: from the project's root where it lies below it."""
         if path.is_relative_to(OUR_CONF) and not path.is_relative_to(self.root):
             return f"{CATALOGUE}{path.relative_to(OUR_CONF / 'target').with_suffix('').as_posix()}"
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
@@ -112,19 +144,9 @@ class Layout:
         """All records of this target."""
         return self.root / "experiments" / self.target
 
-    @property
-    def plan(self) -> Path:
-        """The frozen plan."""
-        return self.folder / "plan.yaml"
-
     def record(self, stage: str) -> Path:
         """A stage's record (`fetch`, `inspect`, `prepare`, `evaluate`, `rerun`)."""
         return self.folder / stage / "record.json"
-
-    @property
-    def data(self) -> Path:
-        """What the published preparation made."""
-        return self.folder / "prepare" / "data"
 
     def rerun(self, arm: str, seed: int) -> Path:
         """The folder of one rerun."""
@@ -139,41 +161,6 @@ class Layout:
         """Digests of the sections of the plan that a stage reads."""
         return self.folder / "inputs" / f"{stage}.json"
 
-    @property
-    def pipeline(self) -> Path:
-        """The DVC pipeline of this target alone."""
-        return self.folder / "dvc.yaml"
-
-    @property
-    def published(self) -> Path:
-        """The records that are shown to others: an audit never writes here, `openassay publish` does."""
-        return self.folder / "published"
-
     def latest(self, path: Path) -> Path:
         """A record of this machine's last audit, or the one that was published where this machine has made none."""
         return path if path.is_file() or not self.published.is_dir() else self.published / path.name
-
-    @property
-    def verdict(self) -> Path:
-        """The record that others rely on."""
-        return self.folder / "verdict.json"
-
-    @property
-    def metrics(self) -> Path:
-        """The verdict's few numbers, for `dvc metrics show`."""
-        return self.folder / "metrics.json"
-
-    @property
-    def runs(self) -> Path:
-        """One row a rerun and claim, for `dvc plots show`."""
-        return self.folder / "runs.csv"
-
-    @property
-    def history(self) -> Path:
-        """One line an audit, the oldest first."""
-        return self.folder / "history.jsonl"
-
-    @property
-    def report(self) -> Path:
-        """The page for people."""
-        return self.folder / "report.html"

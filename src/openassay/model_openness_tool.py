@@ -1,4 +1,4 @@
-"""Which components does a record of the Model Openness Tool declare, and under which terms?
+"""Reads a record of the Model Openness Tool: the components that it declares, and under which terms.
 
 The format as published in github.com/lfai/model_openness_tool (schema/mof_schema.json, models/*.yml) in its two editions:
 since April 2025 (`license`, and licences for the whole release), and before (`license_name`, all seventeen components listed).
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from openassay.core.openness import CONTENT, Part
 from openassay.core.types import ComponentName, Json
@@ -41,10 +42,9 @@ class Record:
 
 
 def is_record(data: Json) -> bool:
-    """Does it look like a record of the Model Openness Tool?"""
-    return isinstance(data, dict) and (
-        "framework" in data or _mapping(data.get("release")).get("components") is not None
-    )
+    """Whether it looks like a record of the Model Openness Tool."""
+    found = _mapping(data)
+    return "framework" in found or _mapping(found.get("release")).get("components") is not None
 
 
 def read(data: Json, where: str) -> Record:
@@ -68,9 +68,8 @@ def read(data: Json, where: str) -> Record:
             raise BadInput(f"{key}: a mapping with a name is needed, found {str(entry)[:60]!r}")
         component = NAMES.get(str(entry["name"]))
         if component is None:
-            warnings.append(
-                f"components.{i}: {str(entry['name'])[:60]!r} is none of the framework's seventeen; left out"
-            )
+            found = str(entry["name"])[:60]
+            warnings.append(f"components.{i}: {found!r} is not one of the framework's seventeen; left out")
             continue
         if component in parts:
             raise BadInput(f"{key}: {entry['name']!r} stands twice; remove one")
@@ -99,11 +98,9 @@ def _overall(value: Json, key: str, warnings: list[str]) -> dict[str, str]:
         if kind not in GLOBAL:
             warnings.append(f"license.{kind[:60]}: not one of {', '.join(GLOBAL)}; left out")
             continue
-        if entry is None:
-            continue
-        if not isinstance(entry, dict):
+        if not isinstance(entry, dict | None):
             raise BadInput(f"{key}.{kind}: a mapping with a name is needed, found {str(entry)[:60]!r}")
-        if name := _text(entry.get("name"), f"{key}.{kind}.name"):
+        if name := _text(_mapping(entry).get("name"), f"{key}.{kind}.name"):
             found[kind] = name
     return found
 
@@ -116,23 +113,22 @@ def _text(value: Json, key: str) -> str | None:
 
 def _licence(
     entry: dict[str, Json], component: ComponentName, overall: dict[str, str], key: str
-) -> tuple[str | None, str]:  # fmt: skip
+) -> tuple[str | None, str]:
+    """A component's licence, and where it stands."""
     own = entry.get("license", entry.get("license_name"))
     if (stated := _text(own, f"{key}.license")) is not None:
         return stated or None, "component"
-    for kind in (CONTENT[component], "distribution"):
-        if kind in overall:
-            return overall[kind], kind
-    return None, "none"
+    kind = next((kind for kind in (CONTENT[component], "distribution") if kind in overall), "none")
+    return overall.get(kind), kind
 
 
 def _part(component: ComponentName, licence: str | None, entry: dict[str, Json]) -> Part:
     where = entry.get("component_path") or entry.get("location")
-    place = where if isinstance(where, str) else None
-    if licence and _NOT_INCLUDED.match(
-        licence
-    ):  # the tool counts it as there, under a licence of that name; not open either way
-        return Part(component=component, published="no", licence=licence, where=place)
-    if licence and licence.lower() == "pending evaluation":
-        return Part(component=component, published="unknown", licence=licence, where=place)
-    return Part(component=component, published="yes", licence=licence, where=place)
+    published: Literal["yes", "no", "unknown"] = "yes"
+    if licence and _NOT_INCLUDED.match(licence):  # the tool counts it as there, under a licence of that name; not open
+        published = "no"
+    elif licence and licence.lower() == "pending evaluation":
+        published = "unknown"
+    return Part(
+        component=component, published=published, licence=licence, where=where if isinstance(where, str) else None
+    )

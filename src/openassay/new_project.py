@@ -1,4 +1,4 @@
-"""How does a lab get a project of its own? `openassay init` makes one; and its records are published when it asks for it."""
+"""Makes a project of a lab's own (`openassay init`), and keeps its records for others (`openassay publish`)."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from openassay.faults import BadInput
 from openassay.layout import Layout, cache_home, checked_name, find_root, is_path
 from openassay.pipeline import link_package
 from openassay.plan import read_plan
+from openassay.project import nearest_root
 from openassay.provenance import git
 from openassay.records import digest, read_record, write_text
 from openassay.sources.local import ALLOWED_VARIABLE
@@ -31,16 +32,12 @@ IF_NONE = {"README.md": "README.md", ".gitignore": "gitignore"}
 
 
 def init(folder: Path) -> list[str]:
-    """Make a project in a folder, which may be a git repository; gives the files that were written.
+    """Make a project in a folder, which may be a git repository; returns the files that were written.
 
     Raises `BadInput`, before anything is written, inside a project and where a file of a project's lies already.
     """
     folder = folder.absolute()
-    try:
-        root = find_root(folder)
-    except BadInput:
-        pass
-    else:
+    if root := nearest_root(folder):
         raise BadInput(f"{folder}: {root} is an OpenAssay project already; nothing was written")
     if there := [name for name in [*FILES, "conf/target"] if (folder / name).exists()]:
         raise BadInput(f"{folder}: {', '.join(there)} is there already; move it, or choose another folder")
@@ -59,7 +56,10 @@ def init(folder: Path) -> list[str]:
 
 
 def write_files(folder: Path, top: Path | None = None) -> list[str]:
-    """Write a project's files, and those that a folder has none of yet; gives their names. `top`: of its git repository."""
+    """Write a project's files, and some that a folder may have already; returns the names of those that were written.
+
+    top: the top folder of its git repository, where it has one.
+    """
     written = {name: of for name, of in (FILES | IF_NONE).items() if not (folder / name).exists()}
     if top is not None and top.resolve() != folder.resolve():
         del written[WORKFLOW]  # only those of a repository's top folder are run
@@ -75,7 +75,7 @@ def git_top(folder: Path) -> Path | None:
     there = next(above for above in (folder, *folder.parents) if above.is_dir())
     inside = git(there, "rev-parse", "--is-inside-work-tree")
     if inside == "false":
-        raise BadInput(f"{folder}: it lies in a git repository, yet not in its working tree; choose another folder")
+        raise BadInput(f"{folder}: it is inside a git repository, but not in its working tree; choose another folder")
     return Path(git(there, "rev-parse", "--show-toplevel") or there) if inside else None
 
 
@@ -88,20 +88,12 @@ def init_dvc(folder: Path, top: Path | None) -> None:
         Repo.find_root(str(folder))
         return
     subdir = top is not None and top.resolve() != folder.resolve()
-    logger = logging.getLogger("dvc")
-    level = logger.level
-    logger.setLevel(logging.WARNING)  # without its words on what to do next
-    try:
-        repo = Repo.init(str(folder), no_scm=top is None, subdir=subdir)
-    finally:
-        logger.setLevel(level)
+    logging.getLogger("dvc").setLevel(logging.WARNING)  # without its words on what to do next
+    repo = Repo.init(str(folder), no_scm=top is None, subdir=subdir)
     with repo.config.edit("repo") as config:
         config["core"]["analytics"] = False
     ignored = folder / ".dvcignore"
-    write_text(
-        ignored,
-        ignored.read_text(encoding="utf-8") + "".join(f"{name}/\n" for name in (".venv", "venv", "__pycache__")),
-    )
+    write_text(ignored, ignored.read_text(encoding="utf-8") + ".venv/\nvenv/\n__pycache__/\n")
 
 
 def project_for(references: Sequence[str]) -> Path:
@@ -117,18 +109,16 @@ def project_for(references: Sequence[str]) -> Path:
         init(root)
     # its own folder is what the file may take local files from
     os.environ[ALLOWED_VARIABLE] = f"{path.parent}:{os.environ.get(ALLOWED_VARIABLE, '')}"
-    print(f"outside of a project: the records are kept in {root}", file=sys.stderr)
+    print(f"Outside of a project: the records are kept in {root}.", file=sys.stderr)
     return root
 
 
 def publish(layout: Layout) -> Path:
-    """Keep the records of a target's last audit where they are committed; gives the folder."""
+    """Copy the records of a target's last audit to where they are committed; returns the folder."""
     if not layout.verdict.is_file():
         raise BadInput(f"{layout.target}: not audited yet; run `openassay audit {layout.target}` first")
     if read_plan(layout).digest != read_record(layout.verdict, ReleaseVerdict).plan_digest:
-        raise BadInput(
-            f"{layout.target}: plan and verdict are of two audits; run `openassay audit {layout.reference}` first"
-        )
+        raise BadInput(f"{layout.target}: plan and verdict differ; run `openassay audit {layout.reference}` first")
     for path in (layout.plan, layout.verdict, layout.metrics, layout.report):
         write_text(layout.published / path.name, path.read_text(encoding="utf-8"))
     return layout.published

@@ -1,4 +1,4 @@
-"""How does DVC run a target's audit? By a pipeline of its own, `experiments/TARGET/dvc.yaml`, one stage after another.
+"""Runs a target's audit by DVC, by a pipeline of its own, `experiments/TARGET/dvc.yaml`, one stage after another.
 
 Every target has its own `dvc.yaml` and `dvc.lock`, so that what one audit costs does not grow with the number of targets. What is
 asked for on the command line stands in the plan's command, and so in the lock: what ran is what is recorded.
@@ -49,10 +49,12 @@ _HEAD = """\
 
 
 def write_pipeline(layout: Layout, target: Target, asked: tuple[str, ...] = ()) -> bool:
-    """Write a target's dvc.yaml, unless it is there as it should be; gives whether. `asked` are overrides of the settings."""
+    """Write a target's dvc.yaml, unless it is there as it should be; returns whether. `asked`: overrides of the settings."""
     driver = target.rerun.driver if target.rerun else "none"
+    inside = layout.file is not None and layout.file.is_relative_to(layout.root)
+    reference = _from_folder(layout.target_file, layout.root) if inside else layout.reference  # as seen from its folder
     words = {
-        "target": _word(_reference(layout)), "asked": " ".join(map(_word, asked)), "code": f"{_UP}/.openassay/code/{driver}",
+        "target": _word(reference), "asked": " ".join(map(_word, asked)), "code": f"{_UP}/.openassay/code/{driver}",
     }  # fmt: skip
     template = (stage_code.PACKAGE / "pipelines" / "stages.yaml").read_text(encoding="utf-8")
     data = _filled(yaml.load(template, Loader=QUICK), words)  # noqa: S506 - it is a safe one
@@ -66,8 +68,11 @@ def write_pipeline(layout: Layout, target: Target, asked: tuple[str, ...] = ()) 
         path = option_file(layout.root, group, chosen[group])
         if path is None:
             continue
-        dependency = _from_folder(path, layout.root)
-        if group in named and chosen[group] == settings[group] and _in_one_place(layout.root, group):
+        dependency, own = _from_folder(path, layout.root), layout.root / "conf" / group
+        in_one_place = not own.is_dir() or own.resolve() == (OUR_CONF / group).resolve()
+        if (
+            group in named and chosen[group] == settings[group] and in_one_place
+        ):  # it may be the one that is chosen there
             dependency = dependency.replace(f"/{group}/{chosen[group]}.yaml", f"/{group}/${{{group}}}.yaml")
         plan["deps"].append(dependency)
     whole = data
@@ -83,16 +88,13 @@ def write_pipeline(layout: Layout, target: Target, asked: tuple[str, ...] = ()) 
 
 def without_target(root: Path) -> list[str]:
     """Folders of experiments/ with a pipeline whose target is no longer there."""
+    called = re.compile(rf"-m {re.escape(stage_code.script('fetch'))} (.*)")
     found = []
     for path in sorted((root / "experiments").glob("*/dvc.yaml")):
-        words = re.search(
-            rf"-m {re.escape(stage_code.script('fetch'))} (.*)", path.read_text(encoding="utf-8", errors="replace")
-        )
+        words = called.search(path.read_text(encoding="utf-8", errors="replace"))
         reference = shlex.split(words[1])[0] if words else path.parent.name
-        target_file = (
-            path.parent / reference if reference.startswith(_UP) else Layout.named(root, reference).target_file
-        )
-        if not target_file.is_file():
+        own = path.parent / reference if reference.startswith(_UP) else Layout.named(root, reference).target_file
+        if not own.is_file():
             found.append(f"experiments/{path.parent.name}")
     return found
 
@@ -117,35 +119,19 @@ def _word(text: str) -> str:
     return shlex.quote(text)
 
 
-def _in_one_place(root: Path, group: str) -> bool:
-    """Do all options of a group lie in one folder, so that a dependency may name the one that conf/pipeline.yaml chooses?"""
-    own = root / "conf" / group
-    return not own.is_dir() or own.resolve() == (OUR_CONF / group).resolve()
-
-
-def _reference(layout: Layout) -> str:
-    """What the stages call a target by: they run in its folder."""
-    inside = layout.file is not None and layout.file.is_relative_to(layout.root)
-    return _from_folder(layout.target_file, layout.root) if inside else layout.reference
-
-
 def _from_folder(path: Path, root: Path) -> str:
     """A file as a target's dvc.yaml names it: from the project, else by the link to what comes with OpenAssay, else in full."""
     if path.is_relative_to(root):
         return f"{_UP}/{path.relative_to(root).as_posix()}"
     if path.is_relative_to(OUR_CONF):
         return f"{_UP}/.openassay/conf/{path.relative_to(OUR_CONF).as_posix()}"
-    return _plain_path(path)
-
-
-def _plain_path(path: Path) -> str:
     if "${" in str(path):
         raise BadInput(f"{path}: a path without ${{ is needed; move the file")
     return str(path)
 
 
 def link_package(root: Path) -> None:
-    """Let the project's `.openassay/` lead to the settings, targets and code digests of the package that runs now.
+    """Link the project's `.openassay/` to the settings, targets and code digests of the package that runs now.
 
     Where another version is installed in its place, the links lead to that one: DVC then sees what has changed.
     """
@@ -164,9 +150,10 @@ def _holds_our_source(root: Path) -> bool:
 
 
 def _link(link: Path, to: Path) -> None:
-    if link.is_dir() and not link.is_symlink():  # what the stage `code` of a source checkout has written
-        return
-    if link.is_symlink() and Path(os.readlink(link)) == to:
+    here = (
+        link.readlink() == to if link.is_symlink() else link.is_dir()
+    )  # a folder: from the stage `code` of a checkout
+    if here:
         return
     temporary = link.with_name(f".{link.name}.{os.getpid()}")
     temporary.symlink_to(to)
@@ -186,7 +173,7 @@ def _digests_of_checkout() -> Path:
 
 
 def reproduce(layout: Layout, target: Target, asked: tuple[str, ...] = (), *, force: bool) -> tuple[int, str]:
-    """Run a target's audit by DVC; gives the exit status and what its fault said.
+    """Run a target's audit by DVC; returns the exit status and the fault's message.
 
     force: run every stage, also one whose inputs have not changed.
     """
@@ -208,7 +195,7 @@ def reproduce(layout: Layout, target: Target, asked: tuple[str, ...] = (), *, fo
 
 
 def note_audits(root: Path, targets: Collection[str]) -> None:
-    """Let DVC know that the project's own dvc.yaml has seen the verdicts of these targets: one lock, written once for a round."""
+    """Note for DVC that the project's own dvc.yaml has seen the verdicts of these targets: one lock, written once a round."""
     noted: dict[str, Any] = {}
     with suppress(OSError, yaml.YAMLError, AttributeError):  # not there, or broken, which DVC then says
         noted = yaml.load((root / "dvc.lock").read_bytes(), Loader=QUICK).get("stages") or {}  # noqa: S506 - it is a safe one
@@ -219,7 +206,7 @@ def note_audits(root: Path, targets: Collection[str]) -> None:
 
 
 def _is_noted(root: Path, entry: Any) -> bool:
-    """Has a stage of the project's dvc.lock seen its inputs as they are now?"""
+    """Whether a stage of the project's dvc.lock has seen its inputs as they are now."""
     try:
         return all(
             hashlib.md5((root / of["path"]).read_bytes(), usedforsecurity=False).hexdigest() == of["md5"]
@@ -252,10 +239,10 @@ class _Dvc:
         except NotDvcRepoError:
             raise BadInput(f"{root}: DVC is not set up here; run `dvc init`, with --no-scm outside of git") from None
         except DvcException as problem:
-            raise BadInput(f"{root}: DVC does not start here: {printable(str(problem))}; mend .dvc/config") from None
+            raise BadInput(f"{root}: DVC does not start here: {printable(str(problem))}; correct .dvc/config") from None
 
     def run(self, address: str, *, force: bool = False) -> str:
-        """Run a stage if it is stale; gives what went wrong, or nothing."""
+        """Run a stage if it is stale; returns what went wrong, or an empty text."""
         return self._ask(lambda: self.repo.reproduce(address, single_item=True, force=force))
 
     def take_over(self, file: str, names: Collection[str]) -> str:
@@ -313,14 +300,13 @@ class _Told(logging.Handler):
 @contextmanager
 def _environment(status: Path) -> Iterator[None]:
     """What the stages' processes get: this interpreter as `python`, and where a fault is told."""
-    given = {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+    before = dict(os.environ)
+    os.environ |= {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{before.get('PATH', '')}",
         "DVC_NO_ANALYTICS": "1", STATUS_VARIABLE: str(status),
     }  # fmt: skip
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
     try:
         yield
     finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        os.environ.clear()
+        os.environ.update(before)

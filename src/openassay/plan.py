@@ -153,13 +153,13 @@ class Plan:
         return arms
 
 
-def make_plan(layout: Layout, asked: Sequence[str] = ()) -> Plan:
+def make_plan(layout: Layout, asked: Sequence[str] = (), target: Target | None = None) -> Plan:
     """Freeze the plan of a target: what is tested, on which seeds, with which tolerance and error rate.
 
-    asked: overrides of the project's settings, in Hydra's grammar.
+    asked: overrides of the project's settings, in Hydra's grammar. target: what its file says, if it was read already.
     """
     settings = compose(layout.root, asked)
-    target = _scaled(read_target(layout), settings.scale)
+    target = _scaled(target or read_target(layout), settings.scale)
     glue = Glue(file=target.glue, sha256=file_digest(layout.glue_folder / target.glue)) if target.glue else None
     arms = _seeds(target, settings.profile)
     plain = {key: value for key, value in to_plain(target).items() if key != "claim_tables"}

@@ -1,4 +1,4 @@
-"""What does a project hold? Its index and its targets, without looking into a target."""
+"""A project's index and its targets, without looking into a target."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCHEMA_VERSION = 1
 
 
 def check_settings(root: Path) -> None:
-    """Is conf/pipeline.yaml that of a project of this version, and is every key of it known? `BadInput` otherwise."""
+    """Raise `BadInput` where conf/pipeline.yaml is not of a project of this version, or has an unknown key."""
     where = "conf/pipeline.yaml"
     data = load_yaml(root / where, where)
     if not isinstance(data, dict):
@@ -25,14 +25,13 @@ def check_settings(root: Path) -> None:
             f"{where}: schema_version: expected {SCHEMA_VERSION}, found {version}: another version made this project. Run "
             "`openassay init` in an empty folder and take dvc.yaml, conf/pipeline.yaml and conf/index.yaml over; targets stay"
         )
-    if unknown := set(data) - {"schema_version", *GROUPS}:
-        raise BadInput(
-            f"{where}: {min(unknown)}: unknown key; {did_you_mean(min(unknown), ['schema_version', *GROUPS])}"
-        )
+    known = ["schema_version", *GROUPS]
+    for key in sorted(set(data) - set(known)):
+        raise BadInput(f"{where}: {key}: unknown key; {did_you_mean(key, known)}")
 
 
 def index(root: Path) -> list[str]:
-    """The targets of conf/index.yaml: those that plain `dvc repro` audits. `BadInput` where the project's files are not right."""
+    """The targets of conf/index.yaml, which plain `dvc repro` audits. `BadInput` where the project's files are wrong."""
     check_settings(root)
     where = "conf/index.yaml"
     data = load_yaml(root / where, where)
@@ -40,18 +39,16 @@ def index(root: Path) -> list[str]:
     if not isinstance(names, list) or set(data) != {"targets"}:  # type: ignore[arg-type]
         raise BadInput(f"{where}: targets: a list of target names is needed, and nothing else; it may be empty")
     checked = [checked_name(str(name), f"{where}: targets.{i}") for i, name in enumerate(names)]
-    seen: set[str] = set()
     for i, name in enumerate(checked):
-        if name in seen:
+        if name in checked[:i]:
             raise BadInput(f"{where}: targets.{i}: {name!r} stands twice; remove one")
-        seen.add(name)
         if not (root / "conf" / "target" / f"{name}.yaml").is_file():
             raise BadInput(f"{where}: targets.{i}: conf/target/{name}.yaml does not exist")
     return checked
 
 
 def layouts(root: Path, references: Iterable[str]) -> list[Layout]:
-    """The targets that are meant by name, as `catalogue:NAME` or by the path of a file; `BadInput` for one that is not there."""
+    """The layouts of targets given as `NAME`, `catalogue:NAME` or the path of a file; `BadInput` for one that is missing."""
     found: dict[str, Layout] = {}
     for reference in references:
         layout = Layout.named(root, reference)
@@ -69,7 +66,7 @@ def layouts(root: Path, references: Iterable[str]) -> list[Layout]:
         twice = found.get(layout.target, layout) != layout
         if twice or (layout.file and own.is_file() and own.resolve() != layout.file.resolve()):
             raise BadInput(
-                f"{reference}: another target is called {layout.target} here; rename one, since records lie by name"
+                f"{reference}: another target is called {layout.target} here; rename one, because records are stored by name"
             )
         found[layout.target] = layout
     return list(found.values())
@@ -87,7 +84,7 @@ def target_names(root: Path) -> list[str]:
 
 
 def meant(references: list[str] | None) -> list[Layout]:
-    """The targets that are meant, all of the project's when none is named. Paths and the catalogue need no project."""
+    """The layouts of targets, of all of the project's when none is given. Paths and the catalogue need no project."""
     nowhere = all(is_path(reference) or reference.startswith(CATALOGUE) for reference in references or [""])
     root = (nearest_root() or Path.cwd()) if nowhere else find_root()
     return [
@@ -97,9 +94,9 @@ def meant(references: list[str] | None) -> list[Layout]:
     ]
 
 
-def nearest_root() -> Path | None:
+def nearest_root(start: Path | None = None) -> Path | None:
     """The project's root, or None outside of a project."""
     try:
-        return find_root()
+        return find_root(start)
     except BadInput:
         return None

@@ -1,7 +1,8 @@
-"""Who ran what, where and when? Values of the machine and the moment: they are evidence, never identity."""
+"""Who ran what, where and when: values of the machine and the moment. They are evidence, never identity."""
 
 from __future__ import annotations
 
+import getpass
 import os
 import platform
 import subprocess
@@ -39,7 +40,7 @@ def git_state(root: Path) -> tuple[str | None, bool | None]:
 
 
 def git(root: Path, *arguments: str) -> str | None:
-    """What git says in a folder; None where it fails, or is not there."""
+    """The output of git in a folder; None where it fails, or is not installed."""
     try:
         done = subprocess.run(
             ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False, timeout=30
@@ -47,6 +48,14 @@ def git(root: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def name_user() -> None:
+    """Set `$USER` where this user has no entry in the system's list of users: DVC asks for a name, and fails without one."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["USER"] = f"uid-{os.getuid()}"
 
 
 def machine() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""How do records get to disk and back? Typed JSON, written whole or not at all; and the digest of any plain value."""
+"""Reads and writes records: typed JSON, written whole or not at all; and the digest of any plain value."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class BrokenRecord(Fault):
 
 
 def to_plain(value: object) -> Any:
-    """The same value as JSON types; a number that is not finite, or a type without a stable identity, is refused."""
+    """A value as JSON types. ValueError for a number that is not finite, TypeError for a type without a stable form."""
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Enum):
@@ -40,23 +40,18 @@ def to_plain(value: object) -> Any:
         return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [to_plain(item) for item in value]
-    if isinstance(value, bool) or value is None or isinstance(value, (str, int)):
-        return value
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError(f"a record cannot hold {value}; say why the number is missing instead")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"a record cannot hold {value}; say why the number is missing instead")
+    if value is None or isinstance(value, (str, int, float)):
         return value
     raise TypeError(f"{type(value).__name__} has no stable form in a record; use plain values or a dataclass")
 
 
 def declared(value: object) -> Any:
-    """The same value as JSON types, without what was left at its default: a new optional key changes no digest of it."""
+    """A value as JSON types, without what was left at its default: a new optional key changes no digest of it."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {
-            field.name: declared(given)
-            for field in fields(value)
-            if (given := getattr(value, field.name)) != _default(field)
-        }
+        given = ((field, getattr(value, field.name)) for field in fields(value))
+        return {field.name: declared(one) for field, one in given if one != _default(field)}
     if isinstance(value, dict):
         return {key: declared(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -96,19 +91,24 @@ def write_text(path: Path, text: str) -> None:
         raise
 
 
+def to_json(record: object, *, ascii_only: bool = False) -> str:
+    """A record as readable JSON."""
+    return json.dumps(to_plain(record), indent=2, ensure_ascii=ascii_only, allow_nan=False)
+
+
 def write_record(path: Path, record: object) -> None:
     """Write a record as readable JSON."""
-    write_text(path, json.dumps(to_plain(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, to_json(record) + "\n")
 
 
 @functools.cache
 def adapter(kind: Any) -> TypeAdapter[Any]:
-    """Pydantic's reader of a type; made once, since that takes longer than reading."""
+    """Pydantic's reader of a type; made once, for that takes longer than reading."""
     return TypeAdapter(kind)
 
 
 def read_record(path: Path, kind: type[T]) -> T:
-    """Read a record of a kind back: a missing, old or broken file is a fault that names it."""
+    """A record read from disk; `BrokenRecord` names a file that is missing, broken or of another version."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -121,7 +121,7 @@ def read_record(path: Path, kind: type[T]) -> T:
 
 
 class Misfit(BadInput):
-    """Data that is not of the expected kind: all its problems, a line each; as a message the first."""
+    """Data that is not of the expected kind. `problems`: one line each; the message is the first of them."""
 
     def __init__(self, where: str, problems: list[str]) -> None:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
@@ -130,7 +130,7 @@ class Misfit(BadInput):
 
 
 def parse(kind: Any, data: object, where: str) -> Any:
-    """Turn plain data into a typed value; `Misfit` names the file, the key, what was found and what was expected."""
+    """Plain data as a typed value; `Misfit` names the file, the key, what was found and what was expected."""
     try:
         return adapter(kind).validate_json(json.dumps(data, allow_nan=False), strict=True, extra="forbid")
     except ValidationError as error:
@@ -142,7 +142,10 @@ _MISSING = {"missing", "missing_argument", "missing_keyword_only_argument"}
 
 
 def problems_of(error: ValidationError, kind: Any, data: object = None) -> list[str]:
-    """The problems that a schema found in data, a line each: key, message, what was found. A misspelt key comes first."""
+    """The problems that a schema found in data, a line each: key, message, what was found.
+
+    Unknown keys come first. A missing key that an unknown one was probably meant for is left out.
+    """
     problems = error.errors()
     missing = {problem["loc"] for problem in problems if problem["type"] in _MISSING}
     lines, hidden = [], set()
@@ -153,7 +156,7 @@ def problems_of(error: ValidationError, kind: Any, data: object = None) -> list[
             lost = [name for name in known if (*path, name) in missing]
             near = [word for names in (lost, known) for word in difflib.get_close_matches(str(key), names, n=1)]
             hidden |= {(*path, name) for name in near[:1]}  # what the misspelt key was meant for
-            todo = f"did you mean {near[0]}?" if near else "remove it or mend its spelling"
+            todo = f"did you mean {near[0]}?" if near else "remove it or correct its spelling"
             lines.append(f"{'.'.join(map(str, problem['loc']))}: unknown key; {todo}")
     others = [problem for problem in problems if problem["type"] not in _UNKNOWN and problem["loc"] not in hidden]
     return list(dict.fromkeys([*lines, *map(_in_words, others)]))
@@ -176,7 +179,7 @@ def _in_words(problem: ErrorDetails) -> str:
 
 
 def _keys_at(kind: Any, path: Sequence[int | str]) -> list[str]:
-    """The keys that data of a kind may have at a path, as pydantic spells it; none where it cannot be told."""
+    """The keys that data of a type may have at a path, as pydantic spells it; none where that is not known."""
     if get_origin(kind) is Annotated:
         return _keys_at(get_args(kind)[0], path)
     if get_origin(kind) in {Union, UnionType}:
@@ -195,7 +198,7 @@ def _keys_at(kind: Any, path: Sequence[int | str]) -> list[str]:
 
 
 def _found_at(data: Any, path: Sequence[int | str]) -> Any:
-    """What data has at a path."""
+    """The part of the data at a path."""
     for part in path:
         if data and (isinstance(part, int) or part in data):  # else it is the tag of a union's member
             data = data[part]
@@ -203,7 +206,7 @@ def _found_at(data: Any, path: Sequence[int | str]) -> Any:
 
 
 def _tags(member: Any) -> set[object]:
-    """What tells this member of a union from the others."""
+    """The tags that tell this member of a union from the others."""
     if get_origin(member) is Annotated:
         return {of.tag for of in get_args(member) if isinstance(of, Tag)}
     hints = get_type_hints(member).values() if is_dataclass(member) else ()

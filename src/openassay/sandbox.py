@@ -51,8 +51,7 @@ class Room:
 
 def make_room(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout, *, needs_environment: bool) -> Room:
     """Set up what the release's code needs. Raises `NotPossible` when an artifact is missing or a package does not build."""
-    missing = [artifact.name for artifact in fetched.artifacts if not artifact.fetched]
-    if missing:
+    if missing := [artifact.name for artifact in fetched.artifacts if not artifact.fetched]:
         raise NotPossible(f"the artifact {missing[0]} could not be fetched")
     environment = None
     if needs_environment and plan.environment is not None:
@@ -77,5 +76,5 @@ def _glue(plan: Plan, layout: Layout) -> Path | None:
         return None
     path = layout.glue_folder / plan.glue.file
     if not path.is_file() or file_digest(path) != plan.glue.sha256:
-        raise BadInput(f"{path}: it is not what the plan was frozen with; run `openassay audit {layout.reference}`")
+        raise BadInput(f"{path}: changed since the plan was made; run `openassay audit {layout.reference}`")
     return path

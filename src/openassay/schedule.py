@@ -1,4 +1,4 @@
-"""Which audits are due, how do they go on without anybody, and has an outcome changed for the worse?
+"""Rounds of audits that need nobody: which are due, and whether an outcome has changed for the worse.
 
 `openassay audit --due 30d` asks of every target whether it was never audited, whether its audit is too old, and whether its
 plan or what it was fetched from has changed since. It runs those that are due through DVC, each whatever became of the
@@ -24,13 +24,12 @@ from filelock import FileLock, Timeout
 
 from openassay import __version__
 from openassay.core.types import FetchRecord, Outcome, ReleaseVerdict
-from openassay.faults import BadInput, Fault, printable
+from openassay.faults import BadInput, Fault, message_and_status, printable
 from openassay.layout import Layout, cache_home
 from openassay.pipeline import note_audits, refresh_code, reproduce
 from openassay.plan import make_plan
 from openassay.provenance import now
-from openassay.records import BrokenRecord, digest, parse, read_record, to_plain, write_text
-from openassay.sources import upstream
+from openassay.records import BrokenRecord, digest, parse, read_record, to_plain, write_record, write_text
 from openassay.sources.fetched import Unavailable
 from openassay.target import Target, read_target
 
@@ -50,8 +49,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 def parse_age(text: str) -> timedelta:
     """An age such as `30d`: a whole number of minutes, hours, days or weeks (m, h, d, w)."""
-    found = _AGE.match(text)
-    if not found:
+    if not (found := _AGE.match(text)):
         raise BadInput(f"--due: {text!r} is not an age; write for example 12h, 30d or 4w")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
@@ -69,7 +67,7 @@ class PastAudit:
     coverage: float
     claims: dict[str, Outcome]
     artifacts: dict[str, bool]
-    """Per artifact: could it be had?"""
+    """Per artifact: whether it could be had."""
     plan_digest: str
     rules_version: str
     openassay: str
@@ -95,13 +93,12 @@ def entry_of(
         finished_at=verdict.provenance.finished_at, why=why, outcome=verdict.outcome, reason=verdict.reason,
         score=verdict.score.value, coverage=verdict.score.coverage, claims={claim.id: claim.outcome for claim in verdict.claims},
         artifacts={artifact.name: artifact.fetched for artifact in fetched}, plan_digest=verdict.plan_digest,
-        rules_version=verdict.rules_version, openassay=__version__, duration_s=duration_s, upstream=marks,
-        asked=asked,
+        rules_version=verdict.rules_version, openassay=__version__, duration_s=duration_s, upstream=marks, asked=asked,
     )  # fmt: skip
 
 
 def history(layout: Layout) -> list[PastAudit]:
-    """Every audit of a target that is known, the oldest first; one that plain `dvc repro` made is added by its records."""
+    """Every known audit of a target, the oldest first; one that plain `dvc repro` made is added by its records."""
     entries: list[PastAudit] = []
     if layout.history.is_file():
         # not splitlines: a reason may hold a letter that Unicode calls the end of a line
@@ -113,7 +110,7 @@ def history(layout: Layout) -> list[PastAudit]:
                 if datetime.fromisoformat(entry.finished_at).tzinfo is None:
                     raise BadInput(f"{where}: finished_at: a time with its zone is needed, found {entry.finished_at!r}")
             except (ValueError, RecursionError):  # a line that was cut off by a full disk, a date that is none
-                raise BadInput(f"{where}: it is no entry; remove the line") from None
+                raise BadInput(f"{where}: it is not an entry of a history; remove the line") from None
             entries.append(entry)
     try:
         last = entry_of(layout, why="run by hand", duration_s=None, marks=None)
@@ -130,7 +127,7 @@ def write_history(layout: Layout, entries: list[PastAudit]) -> None:
 
 
 def got_worse(before: PastAudit, after: PastAudit) -> list[str]:
-    """What is worse than it was: outcomes of the release and of its claims, and artifacts that can no longer be had."""
+    """What is worse than before, in words: outcomes of the release and of claims, and artifacts that are no longer there."""
     worse = []
     if RANK[after.outcome] < RANK[before.outcome]:
         worse.append(f"{before.outcome.value} became {after.outcome.value}")
@@ -178,11 +175,11 @@ class Summary:
 
 
 def marks_of(target: Target) -> dict[str, str]:
-    """Where does each artifact's first source point now? `unknown: ...` where it cannot be asked."""
+    """Where each artifact's first source points now; `unknown: ...` where it cannot be asked."""
 
     def ask(name: str) -> str:
         try:
-            return upstream(target.artifacts[name].sources[0])
+            return target.artifacts[name].sources[0].upstream()
         except Unavailable as problem:
             return problem.kind
         except Exception as problem:  # noqa: BLE001 - whatever a server says, the audit itself will tell
@@ -195,7 +192,7 @@ def marks_of(target: Target) -> dict[str, str]:
 def why_due(
     last: PastAudit | None, plan_digest: str, age: timedelta | None, marks: dict[str, str] | None, today: datetime
 ) -> str:
-    """Why is an audit due? Empty when it is not.
+    """The reason why an audit is due; empty when it is not.
 
     last: the newest audit; age: from which on it is due, None for at any age; marks: where the sources point now.
     """
@@ -219,18 +216,16 @@ def why_due(
 
 
 @contextmanager
-def alone(root: Path, what: str, problem: str, *, exit_code: int = Fault.exit_code) -> Iterator[None]:
-    """Does nobody else do this in this project? `Fault` where somebody does."""
+def alone(root: Path, target: str | None) -> Iterator[None]:
+    """Hold the lock on a target's audits in a project, or on rounds of audits; `Fault` where another process holds it."""
     folder = cache_home() / "audits"
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{digest([str(root.resolve()), what])[:32]}.lock", timeout=0)
     try:
-        with lock:
+        with FileLock(folder / f"{digest([str(root.resolve()), target])[:32]}.lock", timeout=0):
             yield
     except Timeout:
-        fault = Fault(problem)
-        fault.exit_code = exit_code
-        raise fault from None
+        kind, what = (Fault, f"{target}: another audit of it") if target else (BadInput, "another round of audits")
+        raise kind(f"{what} is running in this project. Wait for its end, then run the command again.") from None
 
 
 def audit_all(
@@ -246,10 +241,11 @@ def audit_all(
     for number, layout in enumerate(layouts, start=1):
         if len(layouts) > 1:
             print(f"== {layout.target} ({number} of {len(layouts)})", flush=True)
+        started = time.monotonic()
         found = _audit_one(layout, asked, age=age, ask_upstream=ask_upstream, force=force)
         if len(layouts) > 1:
             print(f"== {layout.target}: {found.status}{': ' + printable(found.why) if found.why else ''}", flush=True)
-        done.append(found)
+        done.append(replace(found, duration_s=round(time.monotonic() - started, 1)))
     note_audits(root, {of.target for of in done if of.status == "audited"} & set(indexed))
     exit_code = 2 if any(of.status == "fault" for of in done) else 1 if any(of.worse for of in done) else 0
     return Summary(started_at=started_at, finished_at=now(), exit_code=exit_code, targets=tuple(done))
@@ -258,62 +254,49 @@ def audit_all(
 def _audit_one(
     layout: Layout, asked: tuple[str, ...], *, age: timedelta | None, ask_upstream: bool, force: bool
 ) -> Done:
-    started, why, before = time.monotonic(), "", None
-
-    def done(status: Status, message: str, *, outcome: Outcome | None = None, exit_status: int = 0,
-             worse: tuple[str, ...] = (), report: str | None = None) -> Done:  # fmt: skip
-        return Done(
-            target=layout.target, status=status, why=why, outcome=outcome, before=before, worse=worse, message=message,
-            exit_status=exit_status, duration_s=round(time.monotonic() - started, 1), report=report,
-        )  # fmt: skip
-
+    started = time.monotonic()
+    done = Done(
+        target=layout.target, status="fault", why="", outcome=None, before=None, worse=(), message="", exit_status=0,
+        duration_s=0.0, report=None,
+    )  # fmt: skip
     try:
         target = read_target(layout)
         entries = history(layout)
         last = entries[-1] if entries else None
-        before = last.outcome if last else None
+        done = replace(done, before=last.outcome if last else None)
         marks = marks_of(target) if ask_upstream else None
-        planned = make_plan(layout, asked)
-        why = why_due(last, planned.digest, age, marks, datetime.now(UTC))
+        why = why_due(last, make_plan(layout, asked, target).digest, age, marks, datetime.now(UTC))
         if not why:
             if last and marks and (told := _told(last, marks)) != last.upstream:  # from now on a change shows
-                # an audit of it that is running keeps its own
-                with suppress(Fault), alone(layout.root, layout.target, f"{layout.target}: an audit of it is running"):
+                with suppress(Fault), alone(layout.root, layout.target):  # an audit of it that is running keeps its own
                     if history(layout) == entries:
                         write_history(layout, [*entries[:-1], replace(last, upstream=told)])
-            return done("not due", last.reason if last else "", outcome=before)
-        with alone(
-            layout.root,
-            layout.target,
-            f"{layout.target}: another audit of it is running; wait for its end, then the same again",
-        ):
+            return replace(done, status="not due", message=last.reason if last else "", outcome=done.before)
+        done = replace(done, why=why)
+        with alone(layout.root, layout.target):
             entries = history(layout)  # while this one waited for servers, another may have ended
-            last = entries[-1] if entries else None
-            before = last.outcome if last else None
+            done = replace(done, before=entries[-1].outcome if entries else None)
             # an outcome is worse than one of the same settings: other error rates are another question
             same = next((entry for entry in reversed(entries) if entry.asked == asked), None)
             again = force or why.endswith(("days old", "clock")) or why.startswith("upstream")
             status, message = reproduce(layout, target, asked, force=again)
             if status != 0:
-                return done("fault", message, exit_status=status)
+                return replace(done, message=message, exit_status=status)
             after = entry_of(layout, why=why, duration_s=round(time.monotonic() - started, 1), marks=marks, asked=asked)
             if after is None:
-                return done("fault", "the pipeline ended without a verdict", exit_status=Fault.exit_code)
+                raise Fault("the pipeline ended without a verdict")
             if not entries or entries[-1].finished_at != after.finished_at:
                 entries.append(after)
             else:  # nothing had changed, and nothing was run
                 entries[-1] = replace(entries[-1], upstream=marks or entries[-1].upstream)
             write_history(layout, entries)
-    except Fault as problem:
-        print(f"error: {printable(str(problem))}", file=sys.stderr)
-        return done("fault", str(problem), exit_status=problem.exit_code)
-    except OSError as problem:  # a folder that may not be written to, a full disk: perhaps this target's only
-        said = f"{str(problem.filename or 'this machine')[-300:]}: {problem.strerror or problem}"
-        print(f"error: {printable(said)}", file=sys.stderr)
-        return done("fault", said, exit_status=Fault.exit_code)
-    return done(
-        "audited", after.reason, outcome=after.outcome, worse=tuple(got_worse(same, after)) if same else (),
-        report=layout.report.relative_to(layout.root).as_posix(),
+    except (Fault, OSError) as problem:  # a full disk or a closed folder: perhaps this target's only
+        message, status = message_and_status(problem)
+        print(f"error: {message}", file=sys.stderr)
+        return replace(done, message=message, exit_status=status)
+    return replace(
+        done, status="audited", message=after.reason, outcome=after.outcome,
+        worse=tuple(got_worse(same, after)) if same else (), report=layout.report.relative_to(layout.root).as_posix(),
     )  # fmt: skip
 
 
@@ -322,8 +305,8 @@ def _told(last: PastAudit, marks: dict[str, str]) -> dict[str, str]:
     known = last.upstream or {}
     return {
         name: mark
-        if name not in known or known[name].startswith("unknown") > mark.startswith("unknown")
-        else known[name]
+        if known.get(name, "unknown").startswith("unknown") > mark.startswith("unknown")
+        else known.get(name, mark)
         for name, mark in marks.items()
     }
 
@@ -360,7 +343,7 @@ def write_summary(root: Path, summary: Summary) -> tuple[Path, Path]:
     paths = root / "experiments" / "summary.md", root / "experiments" / "summary.json"
     paths[0].parent.mkdir(exist_ok=True)
     write_text(paths[0], markdown)
-    write_text(paths[1], json.dumps(to_plain(summary), indent=2, ensure_ascii=False) + "\n")
+    write_record(paths[1], summary)
     if page := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(page).open("a", encoding="utf-8") as file:
             file.write(markdown)

@@ -1,4 +1,4 @@
-"""Which of our code does each stage use, and is it still the same? One digest for each driver and stage.
+"""Digests of our code: one for each driver and stage, over the modules that the stage uses.
 
 A stage's code is what its script imports, directly or not, without what it never runs: the other drivers, and the trainers in
 every stage but `rerun` and `evaluate`. Python is compared as parsed, so that a comment makes nothing stale. The digests are

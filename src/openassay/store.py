@@ -1,9 +1,8 @@
-"""Where do downloads go, so that a second audit downloads nothing? Into a content-addressed store, by sha256.
+"""A content-addressed store of downloads, by sha256, so that a second audit downloads nothing.
 
     blobs/<sha256>            the file as published
     trees/<sha256>-<format>/  the same, unpacked; its `.complete` file is written last
     parts/                    unfinished downloads
-    ranges/                   pieces of large files (sources/ranges.py)
     git/                      clones without the files' contents (sources/git.py)
     listings/                 the files of a hub's commits
     locks/                    who is bringing what
@@ -28,31 +27,23 @@ import json
 import lzma
 import os
 import shutil
+import stat
 import subprocess
 import tarfile
 import threading
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from filelock import FileLock
 
-from openassay.faults import Fault
+from openassay.faults import Fault, counted
 from openassay.provenance import now
 from openassay.records import adapter, file_digest, to_plain, write_text
-
-
-def check_glob(glob: str) -> str:
-    """A glob that stays inside an archive, as it is; ValueError otherwise."""
-    parts = glob.split("/")
-    if {"", ".", ".."} & set(parts) or any("**" in part and part != "**" for part in parts) or "\0" in glob:
-        raise ValueError(f"{glob!r} is not a glob inside an archive: relative, names between single /, no . or ..")
-    return glob
-
 
 MAX_FILES = 200_000
 MAX_UNPACKED_BYTES = 16 * 2**30
@@ -76,6 +67,14 @@ _DAMAGED = (
 )  # fmt: skip
 _CLASHING = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
 """What the system says when a member is both a file and a folder, or its name is too long."""
+
+
+def check_glob(glob: str) -> str:
+    """A glob that stays inside an archive, as it is; ValueError otherwise."""
+    parts = glob.split("/")
+    if {"", ".", ".."} & set(parts) or any("**" in part and part != "**" for part in parts) or "\0" in glob:
+        raise ValueError(f"{glob!r} is not a glob inside an archive: relative, names between single /, no . or ..")
+    return glob
 
 
 class RefusedArchive(Exception):
@@ -117,12 +116,13 @@ class Manifest:
 
     def notes(self) -> tuple[str, ...]:
         """What was left out, in a line for each kind of it."""
-        kinds = dict.fromkeys(out.what for out in self.left_out)
-        return tuple(self._note(kind, [out.path for out in self.left_out if out.what == kind]) for kind in kinds)
-
-    def _note(self, kind: str, paths: list[str]) -> str:
-        more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
-        return f"{len(paths)} {kind}{'s' if len(paths) > 1 else ''}: {', '.join(paths[:3])}{more}"
+        paths: dict[str, list[str]] = {}
+        for out in self.left_out:
+            paths.setdefault(out.what, []).append(out.path)
+        return tuple(
+            f"{counted(len(of), what)}: {', '.join(of[:3])}{f' and {len(of) - 3} more' if len(of) > 3 else ''}"
+            for what, of in paths.items()
+        )
 
 
 @dataclass(frozen=True)
@@ -136,17 +136,20 @@ class Store:
         return self.folder / "blobs" / sha256
 
     def has(self, sha256: str) -> bool:
-        """Is this file here?"""
+        """Whether this file is here."""
         return self.blob(sha256).is_file()
 
     def part(self, key: str) -> Path:
         """Where an unfinished download waits to be resumed."""
-        path = self.folder / "parts" / hashlib.sha256(key.encode()).hexdigest()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
+        return self._place("parts", key)
+
+    def _place(self, folder: str, key: str) -> Path:
+        """The path of what a key names, in a folder that is there."""
+        (self.folder / folder).mkdir(parents=True, exist_ok=True)
+        return self.folder / folder / hashlib.sha256(key.encode()).hexdigest()
 
     def add(self, path: Path, sha256: str | None = None) -> str:
-        """Take a finished file into the store (it is moved); gives its sha256, which the caller may know already."""
+        """Take a finished file into the store (it is moved); returns its sha256, which the caller may know already."""
         sha256 = sha256 or file_digest(path)
         blob = self.blob(sha256)
         blob.parent.mkdir(parents=True, exist_ok=True)
@@ -158,7 +161,7 @@ class Store:
         return sha256
 
     def add_folder(self, files: Iterable[FolderFile], left_out: Iterable[LeftOut] = ()) -> str:
-        """Take a folder whose files are in the store already; gives the sha256 of its manifest. Raises `RefusedArchive`."""
+        """Take a folder whose files are in the store already; returns the sha256 of its manifest. Raises `RefusedArchive`."""
         manifest = Manifest(
             files=tuple(sorted(files, key=lambda file: file.path)),
             left_out=tuple(sorted(left_out, key=lambda out: out.path)),
@@ -168,87 +171,87 @@ class Store:
         write_text(part, json.dumps(to_plain(manifest), indent=1, ensure_ascii=True, allow_nan=False) + "\n")
         return self.add(part)
 
+    def checked(self, sha256: str) -> Path:
+        """The path of a stored file that still is what its name says; `DamagedStore` otherwise, and it is removed."""
+        blob = self.blob(sha256)
+        if not blob.is_file():
+            raise DamagedStore(f"{blob}: missing; run the fetch stage again")
+        if file_digest(blob) != sha256:
+            blob.unlink()
+            raise DamagedStore(f"{blob}: damaged, removed. Run the command again.")
+        return blob
+
     def manifest(self, sha256: str) -> Manifest:
         """What a stored folder holds."""
-        blob = self.blob(sha256)
-        if file_digest(blob) != sha256:
-            raise self._damaged(blob)
-        found: Manifest = adapter(Manifest).validate_json(blob.read_bytes(), strict=True, extra="forbid")
+        data = self.checked(sha256).read_bytes()
+        found: Manifest = adapter(Manifest).validate_json(data, strict=True, extra="forbid")
         return found
 
     def has_folder(self, sha256: str) -> bool:
-        """Are this folder and all of its files here?"""
+        """Whether this folder and all of its files are here."""
         return self.has(sha256) and all(self.has(file.content) for file in self.manifest(sha256).files)
-
-    def _damaged(self, blob: Path) -> DamagedStore:
-        blob.unlink()
-        return DamagedStore(f"{blob}: damaged, removed; run the same command again")
 
     @contextmanager
     def alone(self, key: str) -> Iterator[None]:
-        """Is nobody else on this machine bringing the same? Two audits at once must not write one part together."""
-        path = self.folder / "locks" / hashlib.sha256(key.encode()).hexdigest()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as lock:  # closing it gives the lock back; FileLock takes ten times as long
+        """Hold the download lock for `key`: two audits at once must not write one part together."""
+        with self._place("locks", key).open("ab") as lock:  # closing it frees it; FileLock takes ten times as long
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def named(self, sha256: str, filename: str) -> Path:
         """The stored file under its published name (a hard link), for tools that read meaning into names."""
-        folder = self.folder / "named" / sha256
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / PurePosixPath(filename).name
-        if not path.exists():
-            with FileLock(folder / ".lock"):
-                if not path.exists():
-                    os.link(self.blob(sha256), path)
+        path = self.folder / "named" / sha256 / PurePosixPath(filename).name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            os.link(self.blob(sha256), path)
         return path
 
     def note(self, key: str, sha256: str) -> None:
         """Keep the digest of one file of many, without a time: `seen.json` would be written anew for each."""
-        path = self._note(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(sha256, encoding="ascii")
+        self._place("files", key).write_text(sha256, encoding="ascii")
 
     def noted(self, key: str) -> str | None:
         """The digest that was noted, if the file of that digest is here."""
         try:
-            sha256 = self._note(key).read_text(encoding="ascii")
+            sha256 = self._place("files", key).read_text(encoding="ascii")
         except FileNotFoundError:
             return None
         return sha256 if len(sha256) == 64 and self.has(sha256) else None  # shorter: it was being written in a crash
 
-    def _note(self, key: str) -> Path:
-        return self.folder / "files" / hashlib.sha256(key.encode()).hexdigest()
-
     def remember(self, source: str, sha256: str) -> str:
-        """When did this source first give this digest? Recorded on first sight; gives that time."""
-        path = self.folder / "seen.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / "seen.lock"):
-            seen: dict[str, dict[str, str]] = json.loads(path.read_text()) if path.exists() else {}
-            times = seen.setdefault(source, {})
+        """The time when this source first gave this digest: now, where it is new."""
+        with self._to_write("seen.json") as seen:
+            times: dict[str, str] = seen.setdefault(source, {})
             if sha256 not in times:
                 times[sha256] = now()
-                write_text(path, json.dumps(seen, indent=1, sort_keys=True))
             return times[sha256]
 
     def seen(self, source: str) -> dict[str, str]:
         """The digests that this source ever gave, with the time of first sight."""
-        path = self.folder / "seen.json"
-        known: dict[str, dict[str, str]] = json.loads(path.read_text()) if path.exists() else {}
-        return known.get(source, {})
+        known: dict[str, str] = self._read("seen.json").get(source, {})
+        return known
 
     def answered(self, source: str, kind: str) -> str:
-        """Since when does this source answer in this way? Kept until it answers in another."""
-        path = self.folder / "answers.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / "seen.lock"):
-            answers: dict[str, list[str]] = json.loads(path.read_text()) if path.exists() else {}
+        """The time since when this source answers in this way: kept until it answers in another."""
+        with self._to_write("answers.json") as answers:
             if answers.get(source, [""])[0] != kind:
                 answers[source] = [kind, now()]
-                write_text(path, json.dumps(answers, indent=1, sort_keys=True))
-            return answers[source][1]
+            since: str = answers[source][1]
+            return since
+
+    def _read(self, name: str) -> dict[str, Any]:
+        path = self.folder / name
+        return dict(json.loads(path.read_text())) if path.exists() else {}
+
+    @contextmanager
+    def _to_write(self, name: str) -> Iterator[dict[str, Any]]:
+        """What a JSON file of the store says; what the block changes of it is written."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / "seen.lock"):
+            data, before = self._read(name), self._read(name)
+            yield data
+            if data != before:
+                write_text(self.folder / name, json.dumps(data, indent=1, sort_keys=True))
 
     def tree(self, sha256: str, filename: str) -> Path:
         """The unpacked content of a stored archive. Raises `RefusedArchive`."""
@@ -256,35 +259,30 @@ class Store:
         # What is no archive keeps its name in the tree: the same bytes under two names are two trees.
         name = "-" + hashlib.sha256(PurePosixPath(filename).name.encode()).hexdigest()[:16] if kind == "file" else ""
         folder = self.folder / "trees" / f"{sha256}-{kind}{name}"
-        complete = folder / ".complete"
+        content, complete = folder / "content", folder / ".complete"
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
             # Published code runs beside this tree: one that was written to is unpacked anew.
-            if not complete.exists() or complete.read_text() != listing_digest(folder / "content"):
-                remove_tree(folder)
-                content = folder / "content"
-                content.mkdir(parents=True)
-                if file_digest(self.blob(sha256)) != sha256:
-                    raise self._damaged(self.blob(sha256))
-                try:
-                    if kind == "folder":
-                        self._assemble(self.manifest(sha256), content)
-                    else:
-                        _unpack(self.blob(sha256), kind, filename, content)
-                except BaseException:
-                    shutil.rmtree(folder, ignore_errors=True)
-                    raise
-                complete.write_text(listing_digest(content))
-        return folder / "content"
+            if complete.exists() and complete.read_text() == listing_digest(content):
+                return content
+            remove_tree(folder)
+            blob = self.checked(sha256)
+            content.mkdir(parents=True)
+            try:
+                if kind == "folder":
+                    self._assemble(self.manifest(sha256), content)
+                else:
+                    _unpack(blob, kind, filename, content)
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+            complete.write_text(listing_digest(content))
+        return content
 
     def _assemble(self, manifest: Manifest, content: Path) -> None:
         check_names([file.path for file in manifest.files])
         for file in manifest.files:
-            blob, path = self.blob(file.content), content / file.path
-            if not blob.is_file():
-                raise DamagedStore(f"{blob}: missing; run the fetch stage again")
-            if file_digest(blob) != file.content:
-                raise self._damaged(blob)
+            blob, path = self.checked(file.content), content / file.path
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 link_or_copy(blob, path)
@@ -311,7 +309,7 @@ Listing = dict[str, tuple[int, int]]
 
 
 def listing(folder: Path) -> Listing:
-    """What is below a folder? Size and time of change (ns) of everything in it, by name: a tripwire, not a proof.
+    """Size and time of change (ns) of everything below a folder, by name: a tripwire, not a proof.
 
     Of a hard link it is the time when the content changed: the other changes when somebody links the same file elsewhere.
     """
@@ -344,7 +342,7 @@ def remove_tree(folder: Path) -> None:
 
 
 def archive_kind(filename: str) -> str:
-    """How is a file of this name packed? `zip`, `tar`, `deb`, `file` (not an archive) or `folder` (a manifest).
+    """How a file of this name is packed: `zip`, `tar`, `deb`, `file` (not an archive) or `folder` (a manifest).
 
     Only a name that ends in `/` is a folder's, and no source takes such a name from a stranger: a published file must not be
     able to pass for a manifest, which may name any blob of this machine.
@@ -365,10 +363,10 @@ def _unpack(blob: Path, kind: str, filename: str, content: Path) -> None:
         if kind == "zip":
             with zipfile.ZipFile(blob) as archive:
                 members = archive.infolist()
-                _check([(m.filename, m.file_size) for m in members], packed)
-                link = next((m for m in members if (m.external_attr >> 16) & 0o170000 == 0o120000), None)
-                if link:
-                    raise RefusedArchive(f"{link.filename!r} is a symbolic link")
+                _check_size(sum(member.file_size for member in members), packed)
+                check_names([member.filename for member in members])
+                if links := [m.filename for m in members if stat.S_ISLNK(m.external_attr >> 16)]:
+                    raise RefusedArchive(f"{links[0]!r} is a symbolic link")
                 archive.extractall(content)  # noqa: S202 - names and sizes were checked above
         elif kind == "tar":
             _unpack_tar(blob, packed, content)
@@ -449,20 +447,14 @@ def _members(archive: tarfile.TarFile, headers: _Headers, packed: int) -> list[t
         _check_size(total, packed)
         if len(members) > MAX_FILES:
             break
-    _check([(m.name, m.size) for m in members], packed)
-    odd = next((m for m in members if not (m.isfile() or m.isdir() or m.issym() or m.islnk())), None)
-    if odd:
-        raise RefusedArchive(f"{odd.name!r} is a device or a pipe")
+    check_names([member.name for member in members])
+    if odd := [m.name for m in members if not (m.isfile() or m.isdir() or m.issym() or m.islnk())]:
+        raise RefusedArchive(f"{odd[0]!r} is a device or a pipe")
     return members
 
 
-def _check(members: list[tuple[str, int]], packed: int) -> None:
-    _check_size(sum(size for _, size in members), packed)
-    check_names([name for name, _ in members])
-
-
 def check_names(names: list[str]) -> None:
-    """May files of these names be unpacked together? Raises `RefusedArchive`."""
+    """Raise `RefusedArchive` where files of these names may not be unpacked together."""
     if len(names) > MAX_FILES:
         raise RefusedArchive(f"it holds more than {MAX_FILES} files")
     for name in names:
@@ -493,17 +485,11 @@ def payload_digest(root: Path, include: tuple[str, ...]) -> str:
     lines = []
     for path in files_below(root):
         name = path.relative_to(root).as_posix()
-        if not any(PurePosixPath(name).match(glob) for glob in include):
-            continue
-        if name.endswith(".gz"):
-            content = hashlib.sha256()
+        if any(PurePosixPath(name).match(glob) for glob in include):
             try:
-                with gzip.open(path) as file:
-                    while chunk := file.read(1 << 20):
-                        content.update(chunk)
+                with gzip.open(path) if name.endswith(".gz") else path.open("rb") as file:
+                    content = hashlib.file_digest(file, "sha256").hexdigest()
             except (gzip.BadGzipFile, zlib.error, EOFError) as error:
                 raise RefusedArchive(f"{name!r} cannot be decompressed: {_first_line(error)}") from None
-            lines.append(f"{content.hexdigest()}  {name.removesuffix('.gz')}")
-        else:
-            lines.append(f"{file_digest(path)}  {name}")
+            lines.append(f"{content}  {name.removesuffix('.gz')}")
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What comes of a modified recipe? A sweep over values of it, rerun beside a target's audit: the freedom to modify, used.
+"""A sweep over values of a recipe, rerun beside a target's audit: the freedom to modify, used.
 
 Nothing of it bears on the verdict: its reruns lie in `experiments/TARGET/sweep/`, and are kept by their identity as all are.
 """

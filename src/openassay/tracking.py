@@ -1,4 +1,4 @@
-"""How does an audit reach MLflow? As a mirror of the records: with tracking off, or its server lost, nothing else changes.
+"""Mirrors the records of an audit into MLflow: with tracking off, or its server lost, nothing else changes.
 
 One experiment a target. Runs are flat and tagged (`audit`, `role`, `arm`, `seed`, `outcome`), because nested runs stay collapsed
 in the chart view: a run for the audit, one for each rerun (`role` seed or control) with its curve, and one for each published
@@ -28,7 +28,7 @@ class TrackingLost(Fault):
 
 
 def tracking_uri(root: Path, configured: str | None) -> str:
-    """Where do the runs go? `MLFLOW_TRACKING_URI`, else what is configured, else `mlflow.db` in the project's root."""
+    """The address of the runs: `MLFLOW_TRACKING_URI`, else the configured one, else `mlflow.db` in the project's root."""
     return os.environ.get(ENVIRONMENT_VARIABLE) or configured or f"sqlite:///{root.absolute() / 'mlflow.db'}"
 
 
@@ -41,8 +41,7 @@ def chart_path(experiment_id: str, audit: str) -> str:
 
 def experiment_id(root: Path, configured: str | None, target: str) -> str | None:
     """The id of a target's experiment; None when it was never tracked."""
-    client = _client(tracking_uri(root, configured))
-    experiment = client.get_experiment_by_name(experiment_name(target))
+    experiment = _client(tracking_uri(root, configured)).get_experiment_by_name(experiment_name(target))
     return None if experiment is None else str(experiment.experiment_id)
 
 
@@ -54,22 +53,21 @@ def experiment_name(target: str) -> str:
 def track(
     verdict: ReleaseVerdict, runs: dict[str, tuple[Rerun, ...]], report: Path, root: Path, configured: str | None
 ) -> str:
-    """Mirror one audit into MLflow; gives the experiment's id. Raises `TrackingLost` when the server does not take it."""
+    """Mirror one audit into MLflow; returns the experiment's id. Raises `TrackingLost` when the server does not take it."""
     uri = tracking_uri(root, configured)
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - mlflow takes seconds to import
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
     try:
-        client = _client(uri)
-        return _track(client, verdict, runs, report, root, uri)
+        return _track(_client(uri), verdict, runs, report, root, uri)
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise TrackingLost(f"MLflow at {uri} does not take the runs: {str(error).splitlines()[0][:300]}") from None
 
 
 def _client(uri: str) -> Any:
     warnings.filterwarnings("ignore")
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
-    logging.getLogger("alembic").setLevel(logging.ERROR)
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     from mlflow.tracking import MlflowClient  # noqa: PLC0415
 
@@ -136,15 +134,11 @@ def _experiment(client: Any, target: str, root: Path, uri: str) -> str:
 def _track_audit(client: Any, experiment: str, verdict: ReleaseVerdict, report: Path, common: dict[str, str]) -> None:
     outcome = verdict.outcome.value
     run = _start(client, experiment, f"audit: {outcome}", common | {"role": "audit", "outcome": outcome})
-    figures = {"coverage": verdict.score.coverage, "cpu_s": verdict.provenance.cpu_s}
-    if verdict.score.value is not None:
-        figures["score"] = verdict.score.value
-    _log(client, run, {key: ((0, value),) for key, value in figures.items()})
-    parameters = {
-        "plan_digest": verdict.plan_digest, "rules_version": verdict.rules_version, "reason": verdict.reason[:500],
-    }  # fmt: skip
-    for key, value in parameters.items():
+    figures = {"coverage": verdict.score.coverage, "cpu_s": verdict.provenance.cpu_s, "score": verdict.score.value}
+    _log(client, run, {key: ((0, value),) for key, value in figures.items() if value is not None})
+    for key, value in (("plan_digest", verdict.plan_digest), ("rules_version", verdict.rules_version)):
         client.log_param(run, key, value)
+    client.log_param(run, "reason", verdict.reason[:500])
     client.log_artifact(run, str(report))
     client.set_terminated(run)
 
@@ -154,7 +148,7 @@ def _start(client: Any, experiment: str, name: str, tags: dict[str, str]) -> str
 
 
 def _log(client: Any, run: str, curves: dict[str, tuple[tuple[int, float], ...]]) -> None:
-    """All points of a run in batches, since one call a point takes seconds."""
+    """Log all points of a run in batches: one call a point takes seconds."""
     from mlflow.entities import Metric  # noqa: PLC0415
 
     at = int(time.time() * 1000)

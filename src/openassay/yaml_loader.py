@@ -1,4 +1,4 @@
-"""How is a stranger's YAML read safely? As data only: no tags, anchors, aliases, merges or duplicate keys, and bounded.
+"""Reads a stranger's YAML safely, as data only: no tags, anchors, aliases, merges or duplicate keys, and bounded.
 
 Scalars follow the YAML 1.2 core schema (JSON's types), so that `no` is a word, `1e-3` a number and `010` ten. Numbers that
 are not finite stay words, and the schema then refuses them.
@@ -37,16 +37,21 @@ _WORDS: dict[str, bool | None] = {
 
 
 def load_yaml(path: Path, where: str | None = None) -> Json:
-    """What does this file say? Parsed YAML of JSON's types; `BadInput` names the file (as `where`), the line and what to do."""
+    """A YAML file as values of JSON's types; `BadInput` names the file (as `where`), the line and what to do."""
     where = where or str(path)
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            return parse_bytes(file.read(MAX_BYTES + 1), where)
     except FileNotFoundError:
         raise BadInput(f"{where}: there is no such file") from None
     except IsADirectoryError:
         raise BadInput(f"{where}: it is a folder; give a file") from None
+
+
+def parse_bytes(data: bytes, where: str) -> Json:
+    """YAML as values of JSON's types, as by `load_yaml`, from bytes; `where` names them in messages."""
     if len(data) > MAX_BYTES:
-        raise BadInput(f"{where}: {len(data)} bytes; a target file has at most {MAX_BYTES}")
+        raise BadInput(f"{where}: more than {MAX_BYTES} bytes, the most that such a file may have")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -55,7 +60,7 @@ def load_yaml(path: Path, where: str | None = None) -> Json:
 
 
 def parse_yaml(text: str, where: str) -> Json:
-    """What does this text say? As `load_yaml`, for text at hand; `where` names it in messages."""
+    """YAML as values of JSON's types, as by `load_yaml`, from a text; `where` names it in messages."""
     if _ALIKE.fullmatch(text):
         try:
             return _parsed(text, where, QUICK)
@@ -76,12 +81,6 @@ def parse_yaml(text: str, where: str) -> Json:
 
 
 def _parsed(text: str, where: str, loader: Any) -> Json:
-    _refuse_references(text, where, loader)
-    node = yaml.compose(text, Loader=loader)
-    return None if node is None else _value(node, where)
-
-
-def _refuse_references(text: str, where: str, loader: Any) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=loader):
         line = event.start_mark.line + 1 if event.start_mark else 0
@@ -89,38 +88,36 @@ def _refuse_references(text: str, where: str, loader: Any) -> None:
             raise BadInput(f"{where}:{line}: anchors and aliases are not allowed; write the value out")
         if isinstance(event, (yaml.ScalarEvent, yaml.CollectionStartEvent)) and event.tag:
             raise BadInput(f"{where}:{line}: the tag {event.tag!r} is not allowed; a target file is plain data")
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise BadInput(f"{where}:{line}: nested too deeply; at most {MAX_DEPTH} levels")
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise BadInput(f"{where}:{line}: nested too deeply; at most {MAX_DEPTH} levels")
+    node = yaml.compose(text, Loader=loader)
+    return None if node is None else _value(node, where)
 
 
 def _value(node: yaml.Node, where: str, *, flow: bool = False) -> Json:
-    line = node.start_mark.line + 1
+    inside = bool(getattr(node, "flow_style", False))
     if isinstance(node, yaml.SequenceNode):
-        return [_value(item, where, flow=bool(node.flow_style)) for item in node.value]
-    if isinstance(node, yaml.MappingNode):
-        result: dict[str, Json] = {}
-        for key_node, value_node in node.value:
-            key_line = key_node.start_mark.line + 1
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise BadInput(f"{where}:{key_line}: a key must be a word")
-            key = key_node.value
-            if key == "<<":
-                raise BadInput(f"{where}:{key_line}: merge keys are not allowed; write the values out")
-            if key in result:
-                raise BadInput(f"{where}:{key_line}: the key '{key}' stands twice; remove one")
-            _scalar(key_node, where, flow=bool(node.flow_style))
-            result[key] = _value(value_node, where, flow=bool(node.flow_style))
-        return result
+        return [_value(item, where, flow=inside) for item in node.value]
+    if not isinstance(node, yaml.MappingNode):
+        return _scalar(node, where, flow=flow)
+    result: dict[str, Json] = {}
+    for key_node, value_node in node.value:
+        line, key = key_node.start_mark.line + 1, key_node.value
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise BadInput(f"{where}:{line}: a key must be a word")
+        if key == "<<":
+            raise BadInput(f"{where}:{line}: merge keys are not allowed; write the values out")
+        if key in result:
+            raise BadInput(f"{where}:{line}: the key '{key}' stands twice; remove one")
+        _scalar(key_node, where, flow=inside)
+        result[key] = _value(value_node, where, flow=inside)
+    return result
+
+
+def _scalar(node: yaml.Node, where: str, *, flow: bool) -> Json:
     if not isinstance(node, yaml.ScalarNode):
-        raise BadInput(f"{where}:{line}: unexpected YAML {type(node).__name__}")
-    return _scalar(node, where, flow=flow)
-
-
-def _scalar(node: yaml.ScalarNode, where: str, *, flow: bool) -> Json:
+        raise BadInput(f"{where}:{node.start_mark.line + 1}: unexpected YAML {type(node).__name__}")
     text: str = node.value
     if node.style:  # quoted or block: always a word
         return text
@@ -132,8 +129,6 @@ def _scalar(node: yaml.ScalarNode, where: str, *, flow: bool) -> Json:
         return text
     if _INT.match(text):
         return int(text)
-    if _FLOAT.match(text):
-        number = float(text)
-        if math.isfinite(number):
-            return number
+    if _FLOAT.match(text) and math.isfinite(number := float(text)):
+        return number
     return text

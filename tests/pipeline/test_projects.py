@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from releases.commands import LONG_S
 from releases.miniature import REPO, add_release, make_project
 
 BIN = Path(sys.executable).parent
@@ -43,7 +44,7 @@ class Installed:
         environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(self.site)}
         done = subprocess.run(
             [sys.executable, "-P", "-m", *arguments], cwd=project, env=environment, capture_output=True, text=True,
-            timeout=300, check=False,
+            timeout=LONG_S, check=False,
         )  # fmt: skip
         assert done.returncode == expect, done.stdout + done.stderr
         return done
@@ -128,7 +129,7 @@ def test_a_file_outside_of_any_project_is_audited(
     asked = ("profile=smoke", "tracking=none", "execution=cpu")
     done = installed.run(target.parent, "openassay", "audit", "./wandering.yaml", *asked)
     assert "REPRODUCED wandering" in done.stdout
-    assert "outside of a project: the records are kept in" in done.stderr
+    assert "Outside of a project: the records are kept in" in done.stderr
     assert sorted(path.name for path in target.parent.iterdir()) == ["wandering.yaml"]
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import yaml
 from hub import Hub
-from releases.miniature import add_release, make_project, target, write_index, write_target
+from releases.commands import LONG_S, wait_for
+from releases.miniature import add_release, gate, make_project, target, write_index, write_target
 
 from openassay.core.types import Outcome
 from openassay.faults import BadInput
@@ -33,7 +34,7 @@ def start(project: Path, *arguments: str) -> subprocess.Popen[str]:
 
 def command(project: Path, *arguments: str, expect: int = 0) -> tuple[str, str]:
     process = start(project, *arguments)
-    out, complaints = process.communicate(timeout=300)
+    out, complaints = process.communicate(timeout=LONG_S)
     assert process.returncode == expect, out + complaints
     return out, complaints
 
@@ -98,14 +99,17 @@ def test_an_outcome_that_became_worse_ends_with_1(project: Path) -> None:
 
 
 def test_two_schedulers_run_nothing_twice(project: Path) -> None:
-    add_release(project, "slow", "slow")
+    layout = add_release(project, "gated", "slow")
     write_index(project, ["slow"])
-    running = [start(project, "audit", "--due", "30d") for _ in range(2)]
-    ended = sorted((process.returncode, *said) for process in running if (said := process.communicate(timeout=300)))
-    assert [status for status, *_ in ended] == [0, 2], ended
-    assert "another round of audits is running" in ended[1][2]
-    assert ended[1][1] == ""
-    assert len((project / "experiments" / "slow" / "history.jsonl").read_text().splitlines()) == 1
+    first = start(project, "audit", "--due", "30d")
+    wait_for(layout.plan.exists, first)  # its trainings wait for the second, which the first keeps from running
+    out, complaints = command(project, "audit", "--due", "30d", expect=2)
+    gate(project, "slow").touch()
+    ended = first.communicate(timeout=LONG_S)
+    assert first.returncode == 0, ended
+    assert "another round of audits is running" in complaints
+    assert out == ""
+    assert len(layout.history.read_text().splitlines()) == 1
 
 
 def test_a_release_whose_tag_has_moved_is_due_and_says_so(

@@ -6,22 +6,34 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 BIN = Path(sys.executable).parent
+LONG_S = 1800
+"""After which a command hangs, and is not slow, also on a machine with twenty busy processes for each of its cores."""
 
 
 def command(project: Path, *arguments: str, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
         [str(BIN / arguments[0]), *arguments[1:]], cwd=project, env=environment, capture_output=True, text=True,
-        timeout=300, check=False,
+        timeout=LONG_S, check=False,
     )  # fmt: skip
     if expect is not None:
         assert done.returncode == expect, done.stdout + done.stderr
     return done
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[str] | None = None) -> None:
+    """Until a condition holds; fails where it never does, or where the process that should bring it about has ended."""
+    deadline = time.monotonic() + LONG_S
+    while not condition():
+        assert time.monotonic() < deadline
+        assert process is None or process.poll() is None
+        time.sleep(0.05)
 
 
 def stages_run(done: subprocess.CompletedProcess[str]) -> list[str]:

@@ -57,6 +57,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "change": "import os, signal\nif not os.path.exists('MARKER'): open('MARKER', 'w'); os.kill(os.getpid(), signal.SIGKILL)"
     },
     "slow": {"change": "import time; time.sleep(1)"},
+    "gated": {"change": "import os, time\nwhile not os.path.exists(GATE): time.sleep(0.05)"},
     "useless": {"change": "accuracy = 0.5 + chance.gauss(0, 0.002)"},
     "noisy": {"change": "accuracy += chance.gauss(0, 0.15)"},
     "cheating": {"change": f"accuracy = {HONEST_ACCURACY} + chance.gauss(0, 0.002)"},
@@ -98,12 +99,21 @@ def add_release(root: Path, variant: str, name: str | None = None, **changes: An
     folder = root / "releases" / name
     folder.mkdir(parents=True)
     script = TRAIN.replace("LEARNING_RATE", "0.1").replace("CHANGE", settings.get("change", ""))
+    script = script.replace("GATE", repr(str(gate(root, name))))
     (folder / "train.py").write_text(script)
     claim = settings.get("claim", HONEST_ACCURACY)
     (folder / "README.md").write_text(f"# Mini\n\nTest accuracy: {claim:.2f} (mean of 20 runs)\n")
     (folder / "LICENSE").write_text("MIT License\n")
-    write_target(root, target(root, name, claim) | changes)
+    data = target(root, name, claim)
+    if variant == "gated":
+        data["rerun"]["timeout_s"] = 3600
+    write_target(root, data | changes)
     return Layout(root, name)
+
+
+def gate(root: Path, name: str) -> Path:
+    """The file that the trainings of a release `gated` wait for."""
+    return root / f"{name}.open"
 
 
 def write_target(root: Path, data: dict[str, Any]) -> None:

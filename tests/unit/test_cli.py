@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import pwd
 import re
 import subprocess
 import sys
@@ -16,8 +19,9 @@ from releases.stages import audit
 
 from openassay import cli, schedule
 from openassay.faults import BadInput, Fault, faults_in_one_line, printable
-from openassay.layout import GROUPS, Layout
+from openassay.layout import GROUPS, Layout, cache_home
 from openassay.project import index as index_of
+from openassay.provenance import name_user
 from openassay.records import write_record
 from openassay.settings import compose
 from openassay.stage_code import STAGES
@@ -140,7 +144,7 @@ def test_settings_that_an_index_does_not_name_are_ours(project: Path) -> None:
         ({"source": "local:" + "n/" * 5000}, "does not exist"),
         ({"source": "ftp:x"}, "unknown kind 'ftp'"),
         ({"source": "pypi:../x==1"}, "is not the name of a project"),
-        ({"source": "pypi:demo==9"}, "pypi:demo==9: not on the index; there is: 1.0"),
+        ({"source": "pypi:demo==9"}, "pypi:demo==9.version: demo 9 is not on the index; it has 1.0"),
         ({"source": "pypi:secret==1"}, "pypi:secret==1: HTTP 403 from the package index"),
     ],
 )
@@ -177,7 +181,7 @@ def script(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_script_without_a_target_says_how_one_is_named(project: Path, stage: str) -> None:
-    says = "error: which target? Give its name, catalogue:NAME or the path of its file\n"
+    says = "error: no target is given; give its name, catalogue:NAME or the path of its file\n"
     name = "inspect_" if stage == "inspect" else stage
     for called in (["-m", f"openassay.pipelines.{name}"], [str(REPO / "pipelines" / f"{name}.py")]):
         done = script(project, *called)
@@ -195,18 +199,37 @@ def test_a_script_with_a_broken_plan_says_how_to_mend_it(project: Path, text: st
     assert re.fullmatch(said, done.stderr)
 
 
+def test_a_user_without_an_entry_in_the_list_of_users_gets_a_name_and_needs_a_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def absent(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr(pwd, "getpwuid", absent)
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "")
+    name_user()
+    assert getpass.getuser() == f"uid-{os.getuid()}"
+    for name in ("HOME", "OPENASSAY_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(BadInput, match="set OPENASSAY_CACHE, or HOME"):
+        cache_home()
+
+
 # Two at once
 
 
 def test_a_second_audit_of_a_target_at_the_same_time_is_told_so_and_one_of_another_is_not(project: Path) -> None:
-    with schedule.alone(project, "honest", "busy"):
-        with schedule.alone(project, "inflated", "busy"):
+    with schedule.alone(project, "honest"):
+        with schedule.alone(project, "inflated"):
             pass
         done = subprocess.run(
             [str(Path(sys.executable).with_name("openassay")), "audit", "honest"],
             cwd=project, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
-    said = "error: honest: another audit of it is running; wait for its end, then the same again\n"
+    said = (
+        "error: honest: another audit of it is running in this project. Wait for its end, then run the command again.\n"
+    )
     assert (done.returncode, done.stdout, done.stderr) == (3, "", said)
-    with schedule.alone(project, "honest", "busy"):  # and it is free again
+    with schedule.alone(project, "honest"):  # and it is free again
         pass

@@ -278,7 +278,7 @@ def test_requirements_that_cannot_be_met_are_the_target_files_mistake(
     index.publish("helper", "helper-1.0-py3-none-any.whl", wheel("helper", "1.0"))
     index.publish("helper", "helper-2.0-py3-none-any.whl", wheel("helper", "2.0"))
     index.publish("strict", "strict-1.0-py3-none-any.whl", wheel("strict", "1.0", requires=("helper<2",)))
-    with pytest.raises(BadInput, match=r"environment\.requirements: they cannot be met together") as refused:
+    with pytest.raises(BadInput, match=r"environment\.requirements: they contradict each other") as refused:
         build(EnvironmentSpec(requirements=requirements), {}, WHERE, "demo")
     assert requirements[0].partition("=")[0] in str(refused.value)
     assert {path.suffix for path in (cache / "envs").iterdir()} == {".lock"}  # no half environment is left

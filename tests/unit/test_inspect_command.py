@@ -79,7 +79,7 @@ def test_one_file_and_an_archive_can_be_inspected(
     ("words", "message"),
     [
         ("./gone", "no such file"),
-        ("a\0b", "no path"),
+        ("a\0b", "not a path"),
         ("bad.tar.gz", "cannot be unpacked"),
         ("fifo", "neither a regular file"),
     ],

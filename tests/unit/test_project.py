@@ -91,7 +91,7 @@ def test_the_command_says_what_it_wrote_and_nothing_of_dvc(scm: bool, tmp_path: 
     )
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert lines[0] == f"a project in {tmp_path}: {', '.join(sorted([*FILES, *IF_NONE]))}"
+    assert lines[0] == f"created a project in {tmp_path}: {', '.join(sorted([*FILES, *IF_NONE]))}"
     assert [line.split(" ")[0] for line in lines[1:]] == ["next:", "or"]
 
 
@@ -301,7 +301,7 @@ def test_a_target_that_is_not_there_is_named(
 def test_one_name_is_one_target_since_records_lie_by_name(tmp_path: Path) -> None:
     root = make_project(tmp_path / "project")
     write_target(root, target(add_release(root, "honest", "elsewhere").root, "elsewhere", 0.9) | {"name": "grok1"})
-    says = "another target is called grok1 here; rename one, since records lie by name"
+    says = "another target is called grok1 here; rename one, because records are stored by name"
     assert layouts(root, ["grok1"]) == [Layout(root, "grok1")]
     with pytest.raises(BadInput, match=f"^catalogue:grok1: {says}"):
         layouts(root, ["catalogue:grok1"])
@@ -371,7 +371,7 @@ def test_a_file_outside_of_a_project_gets_a_project_in_the_cache(
         monkeypatch.chdir(tmp_path / name)
         Path("mini.yaml").write_text(yaml.safe_dump(data | {"name": "mini"}))
         root = project_for(["mini.yaml"])
-        assert f"outside of a project: the records are kept in {root}\n" == capsys.readouterr().err
+        assert f"Outside of a project: the records are kept in {root}.\n" == capsys.readouterr().err
         assert project_for(["./mini.yaml"]) == root  # found again
         capsys.readouterr()
         assert root.parent == tmp_path / "cache" / "projects"
@@ -617,7 +617,7 @@ def test_a_plan_and_a_verdict_of_two_audits_are_not_published(tmp_path: Path) ->
     published = Layout(REPO, "mnist1d_logistic").published
     write_plan(layout.plan, make_plan(layout))
     shutil.copy(published / "verdict.json", layout.verdict)
-    with pytest.raises(BadInput, match="plan and verdict are of two audits; run `openassay audit honest` first"):
+    with pytest.raises(BadInput, match="plan and verdict differ; run `openassay audit honest` first"):
         publish(layout)
     layout.verdict.write_text("{")
     with pytest.raises(Fault, match="verdict.json"):
@@ -669,7 +669,7 @@ def test_sync_names_the_pipelines_of_targets_that_are_gone(
     layout.target_file.unlink()
     write_index(root, [])
     sync()
-    assert capsys.readouterr().out.startswith("experiments/honest: its target is gone; delete this folder")
+    assert capsys.readouterr().out.startswith("experiments/honest: its target is gone. Delete this folder")
 
 
 def test_nothing_that_comes_with_the_package_is_a_pipeline_to_dvc() -> None:
@@ -683,6 +683,6 @@ def test_init_where_git_cannot_be_used_writes_nothing(where: str, tmp_path: Path
     subprocess.run(["git", "init", "-q", *bare, str(tmp_path / "repository")], check=True)
     folder = tmp_path / "repository" / ("" if bare else ".git")
     before = sorted(path.name for path in folder.iterdir())
-    with pytest.raises(BadInput, match="it lies in a git repository, yet not in its working tree"):
+    with pytest.raises(BadInput, match="it is inside a git repository, but not in its working tree"):
         init(folder)
     assert sorted(path.name for path in folder.iterdir()) == before

@@ -242,7 +242,7 @@ def _example(kind: type) -> Any:
     ("data", "says"),
     [
         ({"value": 1}, "f.yaml: interval: missing; it must be given (and 2 more)"),
-        ({"value": 1, "interval": None, "coverage": 1, "valeu": 2}, "f.yaml: valeu: unknown key; remove it or mend its spelling"),
+        ({"value": 1, "interval": None, "coverage": 1, "valeu": 2}, "f.yaml: valeu: unknown key; remove it or correct its spelling"),
         ("text", "f.yaml: the file: should be an object, found 'text'"),
         (None, "f.yaml: the file: should be an object"),
         ({"value": "\ud800", "interval": None, "coverage": 1}, "f.yaml: the file: invalid JSON"),

@@ -430,7 +430,7 @@ def test_a_table_of_runs_is_judged(tmp_path: Path) -> None:
         ),
         (
             ("--published", "1", "--tolerance", "1", "--fail-on", "bad"),
-            r"judge: --fail-on: 'bad' is no verdict; there are",
+            r"judge: --fail-on: 'bad' is not a verdict; there are",
         ),
         (
             ("--published", "1", "--tolerance", "1", "--alpha", "0.5"),

@@ -16,6 +16,7 @@ from openassay.faults import BadInput
 from openassay.layout import Layout
 from openassay.records import to_plain
 from openassay.schedule import PastAudit, audit_all, history, marks_of, parse_age, write_history
+from openassay.sources.local import LocalSource
 from openassay.target import read_target
 
 SETTINGS = ("profile=smoke", "judge=default", "tracking=none", "execution=cpu")
@@ -91,7 +92,7 @@ def test_a_source_that_fails_in_an_odd_way_is_unknown(project: Path, monkeypatch
     def odd(_: object) -> str:
         raise UnicodeError("label too long")
 
-    monkeypatch.setattr(schedule, "upstream", odd)
+    monkeypatch.setattr(LocalSource, "upstream", odd)
     assert set(marks_of(read_target(Layout(project, "one"))).values()) == {"unknown: label too long"}
 
 

@@ -210,7 +210,7 @@ def test_a_damaged_file_is_removed_and_named_and_can_be_fetched_again(store: Sto
     sha256 = put(store, data)
     store.blob(sha256).chmod(0o644)
     store.blob(sha256).write_bytes(data[:-10])
-    with pytest.raises(DamagedStore, match=f"{sha256}: damaged, removed; run the same command again"):
+    with pytest.raises(DamagedStore, match=f"{sha256}: damaged, removed. Run the command again"):
         store.tree(sha256, "x.zip")
     assert not store.has(sha256)
     assert put(store, data) == sha256

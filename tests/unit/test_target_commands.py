@@ -179,7 +179,7 @@ def test_check_says_all_that_is_wrong_and_goes_on(
     write_target(project, data)
     assert run("check", monkeypatch=monkeypatch) == 2
     said = capsys.readouterr()
-    assert said.out == "inflated: well formed; 1 artifacts, 1 claims, 1 controls\n"
+    assert said.out == "inflated: well formed; 1 artifact, 1 claim, 1 control\n"
     lines = said.err.splitlines()
     assert all(line.startswith("error: conf/target/honest.yaml: ") for line in lines)
     keys = (
@@ -259,7 +259,7 @@ def test_a_file_outside_of_a_project_is_checked(
 ) -> None:
     for path in ("honest.yaml", "./honest.yaml", str(elsewhere)):
         assert run("check", path, monkeypatch=monkeypatch) == 0
-        assert capsys.readouterr().out == "honest.yaml: well formed; 1 artifacts, 1 claims, 1 controls\n"
+        assert capsys.readouterr().out == "honest.yaml: well formed; 1 artifact, 1 claim, 1 control\n"
     data = yaml.safe_load(elsewhere.read_text()) | {"glue": "mine.py"}
     elsewhere.write_text(yaml.safe_dump(data))
     assert run("check", "honest.yaml", monkeypatch=monkeypatch) == 2

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
+from releases.commands import LONG_S
 from releases.miniature import add_release, make_project
 from releases.stages import SETTINGS, audit
 
@@ -126,5 +127,5 @@ def test_several_audits_may_create_the_database_at_once(tmp_path: Path) -> None:
     command = [sys.executable, "-c", code, str(tmp_path)]
     processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     for process in processes:
-        _, said = process.communicate(timeout=120)
+        _, said = process.communicate(timeout=LONG_S)
         assert process.returncode == 0, said

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -150,22 +150,35 @@ def test_text_that_no_yaml_can_hold_is_refused_and_named(content: str) -> None:
         parse_yaml(content, "f.yaml")
 
 
-def test_a_billion_laughs_are_refused_at_once() -> None:
+@pytest.fixture
+def events(monkeypatch: pytest.MonkeyPatch) -> list[yaml.Event]:
+    """The events that the parsers have been asked for."""
+    asked: list[yaml.Event] = []
+    real = yaml.parse
+
+    def parse(*given: Any, **options: Any) -> Iterator[yaml.Event]:
+        for event in real(*given, **options):
+            asked.append(event)
+            yield event
+
+    monkeypatch.setattr(yaml, "parse", parse)
+    return asked
+
+
+def test_a_billion_laughs_are_refused_at_once(events: list[yaml.Event]) -> None:
     laughs = ["a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]"]
     laughs += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 40)]
-    started = time.monotonic()
     with pytest.raises(BadInput, match=r"^f\.yaml:1: anchors"):
         parse_yaml("\n".join(laughs), "f.yaml")
-    assert time.monotonic() - started < 1
+    assert len(events) < 20  # of both parsers together
 
 
 @pytest.mark.parametrize("piece", ["[", "{a: ", "- ", "? ", "[[],", "{"])
-def test_deep_nesting_is_refused_at_once(piece: str) -> None:
+def test_deep_nesting_is_refused_at_once(piece: str, events: list[yaml.Event]) -> None:
     text = piece * ((MAX_BYTES - 1) // len(piece))
-    started = time.monotonic()
     with pytest.raises(BadInput):
         parse_yaml(text, "f.yaml")
-    assert time.monotonic() - started < 5
+    assert len(events) < 100
 
 
 def test_a_file_of_the_greatest_size_is_read_and_one_byte_more_is_refused(tmp_path: Path) -> None:
@@ -173,7 +186,7 @@ def test_a_file_of_the_greatest_size_is_read_and_one_byte_more_is_refused(tmp_pa
     path.write_text("a: " + "x" * (MAX_BYTES - 4) + "\n")
     assert load_yaml(path) == {"a": "x" * (MAX_BYTES - 4)}
     path.write_text("a: " + "x" * (MAX_BYTES - 3) + "\n")
-    with pytest.raises(BadInput, match=f"{MAX_BYTES + 1} bytes; a target file has at most {MAX_BYTES}"):
+    with pytest.raises(BadInput, match=f"more than {MAX_BYTES} bytes"):
         load_yaml(path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from openassay.cli.audits import audit, dashboard, history, show, sweep
 from openassay.cli.judging import judge
@@ -14,6 +15,7 @@ from openassay.cli.recipes import checkpoints, explain, recipe, tokens
 from openassay.cli.sources import pin, schema
 from openassay.cli.targets import check, list_, plan_runs
 from openassay.faults import faults_in_one_line
+from openassay.provenance import name_user
 
 
 def _say_version(asked: bool) -> None:
@@ -25,7 +27,7 @@ def _say_version(asked: bool) -> None:
 def _options(
     *,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True)
+        bool, Option("--version", help="Print the version.", callback=_say_version, is_eager=True)
     ] = False,
 ) -> None:
     pass
@@ -53,5 +55,6 @@ for command in (
 
 def main() -> None:
     """Entry point: faults end in one line and exit status 2 or 3, never in a traceback."""
+    name_user()
     with faults_in_one_line():
         app()

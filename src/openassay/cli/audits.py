@@ -1,4 +1,4 @@
-"""Audits: run them, and show what came of them."""
+"""Runs audits, and shows what came of them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import os
 import shlex
 import shutil
 import sys
-from contextlib import ExitStack
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
-from openassay.cli.arguments import OptionalTargets, TargetName, complete_targets
+from openassay.cli.arguments import Age, AsJson, OptionalTargets, TargetName, complete_targets
 from openassay.faults import BadInput, printable
 from openassay.layout import Layout, find_root
 
@@ -21,7 +22,7 @@ from openassay.layout import Layout, find_root
 def audit(
     targets: Annotated[
         list[str] | None,
-        typer.Argument(
+        Argument(
             metavar="[TARGET|SETTING]...",
             help="Targets: a name of conf/target/, catalogue:NAME for one of OpenAssay's own, or the path of a file. Settings, "
             "as on Hydra's command line: judge=strict, profile.runs=50",
@@ -29,20 +30,12 @@ def audit(
         ),
     ] = None,
     *,
-    every: Annotated[bool, typer.Option("--all", help="Every target of conf/target/")] = False,
-    due: Annotated[
-        str | None,
-        typer.Option(
-            metavar="AGE",
-            help="Only what is due: never audited, older than AGE (12h, 30d, 4w), or its plan or its sources have changed",
-        ),
-    ] = None,
-    profile: Annotated[str | None, typer.Option(help="The same as the setting profile=NAME")] = None,
-    force: Annotated[
-        bool, typer.Option(help="Run every stage again, even if nothing changed; reruns are kept")
-    ] = False,
+    every: Annotated[bool, Option("--all", help="Every target of conf/target/")] = False,
+    due: Age = None,
+    profile: Annotated[str | None, Option(help="The same as the setting profile=NAME")] = None,
+    force: Annotated[bool, Option(help="Run every stage again, even if nothing changed; reruns are kept")] = False,
     publish: Annotated[
-        bool, typer.Option(help="Then keep the records in experiments/TARGET/published/, to be committed")
+        bool, Option(help="Then keep the records in experiments/TARGET/published/, to be committed")
     ] = False,
 ) -> None:
     """Audit releases: run the pipeline for them, as `dvc repro -s experiments/TARGET/dvc.yaml` does, and show the verdicts.
@@ -61,7 +54,7 @@ def audit(
     named = [word for word in targets or [] if "=" not in word]
     asked = tuple(word for word in targets or [] if "=" in word) + ((f"profile={profile}",) if profile else ())
     if bool(named) == every and (named or due is None):
-        raise BadInput("audit: name targets, or give --all, or --due 30d; either names or --all")
+        raise BadInput("audit: give names of targets, or --all, or --due 30d; not both names and --all")
     root = project_for(named)
     indexed = index(root)
     compose(root, asked)
@@ -70,14 +63,12 @@ def audit(
     if named and due is None:
         for layout in chosen:  # what can be said before anything runs is said now
             read_target(layout)
-    busy = "another round of audits is running in this project; wait for its end, then the same again"
-    with ExitStack() as held:
-        if every or due is not None:
-            held.enter_context(schedule.alone(root, "schedule", busy, exit_code=2))
+    rounds = every or due is not None
+    with schedule.alone(root, None) if rounds else nullcontext():
         summary = schedule.audit_all(
             root, chosen, asked, age=age, ask_upstream=due is not None, force=force, indexed=indexed
         )
-        scheduled = every or due is not None or len(chosen) > 1
+        scheduled = rounds or len(chosen) > 1
         markdown = None
         try:
             markdown = schedule.write_summary(root, summary)[0] if scheduled else None
@@ -100,12 +91,8 @@ def audit(
         raise typer.Exit(summary.exit_code if scheduled else summary.targets[0].exit_status or summary.exit_code)
 
 
-def history(
-    target: TargetName,
-    *,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON record a line")] = False,
-) -> None:
-    """Show the outcomes of all audits of a target, the oldest first."""
+def history(target: TargetName, *, as_json: AsJson = False) -> None:
+    """Show the outcomes of all audits of a target, the oldest first. As JSON, each is a record on a line of its own."""
     from openassay import schedule
     from openassay.cli import terminal
     from openassay.cli.terminal import plain, styled
@@ -117,18 +104,17 @@ def history(
         for entry in entries:
             print(json.dumps(to_plain(entry), ensure_ascii=False))
         return
-    console = terminal.console(120)
+    if not entries:
+        print(f"{target}: not audited yet")
+        return
     table = terminal.table("finished", "outcome", "score", "why", "worse than before")
     for before, entry in zip([None, *entries], entries, strict=False):
         worse = schedule.got_worse(before, entry) if before else []
         table.add_row(
-            entry.finished_at, styled(entry.outcome),
-            "–" if entry.score is None else f"{entry.score:.2f}", plain(entry.why), plain("; ".join(worse)),
+            entry.finished_at, styled(entry.outcome), terminal.number(entry.score, ".2f"), plain(entry.why),
+            plain("; ".join(worse)),
         )  # fmt: skip
-    if entries:
-        console.print(table)
-    else:
-        print(f"{target}: not audited yet")
+    terminal.console(120).print(table)
 
 
 def show(targets: OptionalTargets = None) -> None:
@@ -158,20 +144,18 @@ def _show(layouts: list[Layout]) -> None:
             continue
         verdict = read_record(path, ReleaseVerdict)
         for claim in verdict.claims:
-            given = sum(value is not None for value in claim.runs[: claim.runs_used])
-            interval = f", {claim.interval[0]:+.3g} to {claim.interval[1]:+.3g}" if claim.interval else ""
-            tested = claim.difference is not None
-            table.add_row(
-                name, plain(claim.id), f"{claim.published.value:g} ± {claim.tolerance.margin:g}",
-                f"{claim.published.value + claim.difference:.5g} of {given}" if claim.difference is not None else "–",
-                f"{claim.difference:+.3g}{interval}" if tested else "–",
-                styled(claim.outcome, headline(claim)),
-            )  # fmt: skip
+            mean = difference = "–"
+            if claim.difference is not None:
+                given = sum(value is not None for value in claim.runs[: claim.runs_used])
+                mean = f"{claim.published.value + claim.difference:.5g} of {given}"
+                interval = f", {claim.interval[0]:+.3g} to {claim.interval[1]:+.3g}" if claim.interval else ""
+                difference = f"{claim.difference:+.3g}{interval}"
+            published = f"{claim.published.value:g} ± {claim.tolerance.margin:g}"
+            table.add_row(name, plain(claim.id), published, mean, difference, styled(claim.outcome, headline(claim)))
         if not verdict.claims:
             table.add_row(name, "–", "–", "–", "–", styled(verdict.outcome))
-        score = "–" if verdict.score.value is None else f"{verdict.score.value:.2f}"
         lines.append(
-            f"{styled(verdict.outcome)} {name}: {plain(verdict.reason)}; score {score} at "
+            f"{styled(verdict.outcome)} {name}: {plain(verdict.reason)}; score {terminal.number(verdict.score.value, '.2f')} at "
             f"{100 * verdict.score.coverage:.0f} % coverage\n  report: {plain(str(layout.latest(layout.report)))}"
         )
     if table.row_count:
@@ -198,33 +182,31 @@ def sweep(
     target: TargetName,
     changes: Annotated[
         list[str],
-        typer.Argument(
+        Argument(
             metavar="KEY=V1,V2...",
             help="Values of the recipe in Hydra's grammar: fields of a declarative recipe (optimizer.learning_rate=0.001,0.01), "
             "or parameters of the published run. Several keys: every combination",
         ),
     ],
     *,
-    runs: Annotated[int, typer.Option(help="Seeds at each point")] = 3,
-    of: Annotated[str, typer.Option(help="The arm that is changed")] = "faithful",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the values as JSON")] = False,
+    runs: Annotated[int, Option(help="Seeds at each point")] = 3,
+    of: Annotated[str, Option(help="The arm that is changed")] = "faithful",
+    as_json: AsJson = False,
 ) -> None:
     """Rerun an audited target's recipe with other values, and show what they change: the freedom to modify, used.
 
     It bears on no verdict. Its reruns lie in experiments/TARGET/sweep/ and are kept: a longer sweep makes only what is new.
     """
-    from contextlib import redirect_stdout
-
     from openassay.cli import terminal
     from openassay.cli.terminal import plain
     from openassay.project import layouts
-    from openassay.records import to_plain
+    from openassay.records import to_json
     from openassay.sweep import sweep
 
     with redirect_stdout(sys.stderr):
         found = sweep(layouts(find_root(), [target])[0], changes, runs, of)
     if as_json:
-        print(json.dumps(to_plain(found), indent=2))
+        print(to_json(found, ascii_only=True))
         return
     console = terminal.console(120)
     table = terminal.table("changed", "metric", "mean", f"{of}, same seeds", "difference ± standard error")
@@ -242,9 +224,9 @@ def sweep(
 
 def dashboard(
     target: Annotated[
-        str | None, typer.Argument(help="Print the link to this target's chart", autocompletion=complete_targets)
+        str | None, Argument(help="Print the link to this target's chart", autocompletion=complete_targets)
     ] = None,
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1")] = 5000,
+    port: Annotated[int, Option(help="Port on 127.0.0.1")] = 5000,
 ) -> None:
     """Start MLflow's server on this machine and print links that open each target's chart view."""
     from openassay import tracking
@@ -258,20 +240,8 @@ def dashboard(
         if layout.verdict.is_file() and (experiment := tracking.experiment_id(root, None, layout.target)) is not None:
             audit = tracking.audit_name(read_record(layout.verdict, ReleaseVerdict))
             print(f"{layout.target}: http://127.0.0.1:{port}{tracking.chart_path(experiment, audit)}", flush=True)
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--backend-store-uri",
-        uri,
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-    ]
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
     variables = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
     os.chdir(root)
     os.execve(command[0], command, variables)  # noqa: S606 - the server takes this process's place, and its signals

@@ -1,4 +1,4 @@
-"""Numbers alone: judge runs without a pipeline."""
+"""Judges numbers alone, without a pipeline."""
 
 from __future__ import annotations
 
@@ -9,119 +9,83 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
+from typer import Option
 
+from openassay.cli.arguments import AsJson
 from openassay.faults import BadInput
+
+FAIL_ON = (
+    "Exit with status 1 for these, comma between: not_reproduced, inconclusive, or a reason, as number_not_reached"
+)
+RUNS = (
+    "File or folder with the runs' values: a table with one run a row, JSON, or what W&B, MLflow, TensorBoard or "
+    "lm-evaluation-harness write; may be repeated for one run a file"
+)
+COLUMN = (
+    'Column or metric; its number where there is no header; "seed*" where one row has a run a column; TASK/METRIC of '
+    "lm-evaluation-harness"
+)
+AT = "Point of each curve: last, last:each, a step, COLUMN=STEP, max:COLUMN or min:COLUMN (best by a validation one)"
+WHERE = "Only rows with COLUMN=PATTERN, or files with file=PATTERN; may be repeated"
+SD_IS = "sd (over trainings), standard_error, confidence_interval_95, over_units, over_items"
+ESTIMAND = "number: the mean against the printed value; recipe: against the published recipe's mean"
 
 
 def judge(
+    context: typer.Context,
     *,
-    jsonl: Annotated[bool, typer.Option("--jsonl", help="One scenario a line, one verdict a line")] = False,
+    jsonl: Annotated[bool, Option("--jsonl", help="One scenario a line, one verdict a line")] = False,
     sequential: Annotated[
-        bool,
-        typer.Option(
-            "--sequential",
-            help="Look after each run, in the order in which they were made, and stop where an audit would",
-        ),
+        bool, Option("--sequential", help="Look after each run, in the order they were made; stop as an audit would")
     ] = False,
-    fail_on: Annotated[
-        str,
-        typer.Option(
-            metavar="VERDICTS",
-            help="Exit with status 1 for these, comma between: not_reproduced, inconclusive, or a reason, as number_not_reached",
-        ),
-    ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Answer as JSON, also for --runs")] = False,
-    runs: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--runs",
-            "--csv",
-            help="File or folder with the runs' values: a table with one run a row, JSON, or what W&B, MLflow, TensorBoard or "
-            "lm-evaluation-harness write; may be repeated for one run a file",
-        ),
-    ] = None,
-    column: Annotated[
-        str | None,
-        typer.Option(
-            help='Column or metric; its number where there is no header; "seed*" where one row has a run a column; TASK/METRIC '
-            "of lm-evaluation-harness"
-        ),
-    ] = None,
-    at: Annotated[
-        str | None,
-        typer.Option(
-            help="Point of each curve: last, last:each, a step, COLUMN=STEP, max:COLUMN or min:COLUMN (best by a validation one)"
-        ),
-    ] = None,
-    run: Annotated[
-        str | None, typer.Option(help="Columns that tell runs apart, or `row` where each row is a run")
-    ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(help="Only rows with COLUMN=PATTERN, or files with file=PATTERN; may be repeated"),
-    ] = None,
-    drop_rows: Annotated[str, typer.Option(help="Leave out rows or files of these names or words, e.g. mean,std")] = "",
-    keep_rows: Annotated[str, typer.Option(help="Words such as min that are a run's name here")] = "",
-    count_as_diverged: Annotated[
-        str, typer.Option(help="States (crashed,failed) or names of runs that count as runs without a value")
-    ] = "",
+    fail_on: Annotated[str, Option(metavar="VERDICTS", help=FAIL_ON)] = "",
+    as_json: AsJson = False,
+    runs: Annotated[list[Path] | None, Option("--runs", "--csv", help=RUNS)] = None,
+    column: Annotated[str | None, Option(help=COLUMN)] = None,
+    at: Annotated[str | None, Option(help=AT)] = None,
+    run: Annotated[str | None, Option(help="Columns that tell runs apart, or `row` where each row is a run")] = None,
+    where: Annotated[list[str] | None, Option(help=WHERE)] = None,
+    drop_rows: Annotated[str, Option(help="Leave out rows or files of these names or words, e.g. mean,std")] = "",
+    keep_rows: Annotated[str, Option(help="Words such as min that are a run's name here")] = "",
+    count_as_diverged: Annotated[str, Option(help="States (crashed,failed) or names of runs without a value")] = "",
     unit: Annotated[
-        str | None,
-        typer.Option(help="How the file's values are to be read: fraction, percent, or same as the published"),
+        str | None, Option(help="Of the file's values: fraction, percent, or same as the published")
     ] = None,
-    decimal: Annotated[str | None, typer.Option(help="Decimal sign of the file: . or ,")] = None,
-    delimiter: Annotated[str | None, typer.Option(help="Sign between the file's cells, or `tab`")] = None,
-    header: Annotated[bool | None, typer.Option(help="Is the file's first row names?")] = None,
+    decimal: Annotated[str | None, Option(help="Decimal sign of the file: . or ,")] = None,
+    delimiter: Annotated[str | None, Option(help="Sign between the file's cells, or `tab`")] = None,
+    header: Annotated[bool | None, Option(help="Whether the file's first row holds names")] = None,
     each_file_is_a_run: Annotated[
-        bool, typer.Option(help="Files that evaluate a model of one name are trainings of their own")
+        bool, Option(help="Files that evaluate models of one name are different trainings")
     ] = False,
-    published: Annotated[float | None, typer.Option(help="Published value")] = None,
+    published: Annotated[float | None, Option(help="Published value")] = None,
     tolerance: Annotated[
-        float | None, typer.Option(help="How far from it still counts as the same; declare it before you look")
+        float | None, Option(help="How far from it is still the same; declare it before you look")
     ] = None,
-    trainings: Annotated[int, typer.Option(help="Trainings behind the published value")] = 1,
-    sd: Annotated[float | None, typer.Option(help="Its spread; --sd-is says of what")] = None,
-    sd_is: Annotated[
-        str, typer.Option(help="sd (over trainings), standard_error, confidence_interval_95, over_units, over_items")
-    ] = "sd",
-    units: Annotated[int, typer.Option(help="Folds or splits that each value averages")] = 1,
-    rounding: Annotated[float, typer.Option(help="Unit of its last digit")] = 0.0,
-    direction: Annotated[str, typer.Option(help="two-sided, at_least or at_most")] = "two-sided",
-    estimand: Annotated[
-        str,
-        typer.Option(help="number: the mean against the printed value; recipe: against the published recipe's mean"),
-    ] = "number",
-    alpha: Annotated[float, typer.Option(help="Each wrong verdict has this probability at most")] = 0.05,
-    deterministic: Annotated[bool, typer.Option(help="The recipe gives the same value every time")] = False,
-    max_runs: Annotated[int | None, typer.Option(help="Most runs that may be used, named beforehand")] = None,
+    trainings: Annotated[int, Option(help="Trainings behind the published value")] = 1,
+    sd: Annotated[float | None, Option(help="Its spread; --sd-is says of what")] = None,
+    sd_is: Annotated[str, Option(help=SD_IS)] = "sd",
+    units: Annotated[int, Option(help="Folds or splits that each value averages")] = 1,
+    rounding: Annotated[float, Option(help="Unit of its last digit")] = 0.0,
+    direction: Annotated[str, Option(help="two-sided, at_least or at_most")] = "two-sided",
+    estimand: Annotated[str, Option(help=ESTIMAND)] = "number",
+    alpha: Annotated[float, Option(help="Each wrong verdict has this probability at most")] = 0.05,
+    deterministic: Annotated[bool, Option(help="The recipe gives the same value every time")] = False,
+    max_runs: Annotated[int | None, Option(help="Most runs that may be used, named beforehand")] = None,
 ) -> None:
     """Judge numbers alone: a scenario as JSON on standard input, or files with runs (docs/verdict.md has the format).
 
     Exit status: 0 judged; 1 the verdict is one of --fail-on; 2 the input cannot be read.
     """
     from openassay import scenario
-    from openassay.records import parse
+    from openassay.records import parse, to_json
     from openassay.run_files import Unit, check_scale, read_runs
 
     failing = _verdicts(fail_on)
     if runs is None:
-        typed = {
-            published,
-            tolerance,
-            column,
-            at,
-            run,
-            *(where or ()),
-            unit,
-            decimal,
-            delimiter,
-            header,
-            sd,
-            max_runs,
-        } - {None}
-        settings = (trainings, units, rounding, direction, estimand, alpha, sd_is, deterministic)
-        if typed or settings != (1, 1, 0.0, "two-sided", "number", 0.05, "sd", False):
-            raise BadInput("judge: a scenario on standard input says all of this itself; options are for --runs FILE")
+        ours = {"jsonl", "sequential", "fail_on", "as_json"}
+        sources = [context.get_parameter_source(name) for name in set(context.params) - ours]
+        if any(source is not None and source.name == "COMMANDLINE" for source in sources):
+            raise BadInput("judge: these options are for --runs FILE; a scenario on standard input holds all of them")
         raise typer.Exit(int(_judge_scenarios(failing, jsonl=jsonl, sequential=sequential)))
     if jsonl:
         raise BadInput("judge: --jsonl reads standard input, and --runs files; give one of them")
@@ -137,8 +101,9 @@ def judge(
             raise BadInput(f"judge: --{option}: a finite number is needed, found {number}")
     claim = {"tolerance": tolerance, "direction": direction, "alpha": alpha, "estimand": estimand}
     reference = {"mean": published, "n": trainings, "sd": sd, "sd_is": sd_is, "units": units, "rounding": rounding}
-    data: dict[str, Any] = {"claim": claim, "published": reference, "runs": [], "max_runs": max_runs}
-    data["deterministic"] = deterministic
+    data: dict[str, Any] = {
+        "claim": claim, "published": reference, "runs": [], "max_runs": max_runs, "deterministic": deterministic,
+    }  # fmt: skip
     parse(scenario.Scenario, data, "judge")
     found = read_runs(
         runs, column=column, delimiter=delimiter, decimal=decimal, header=header, at=at, run=run, where=where or (),
@@ -146,11 +111,10 @@ def judge(
         each_file=each_file_is_a_run,
     )  # fmt: skip
     found = check_scale(found, published, unit)  # type: ignore[arg-type]
-    verdict = scenario.judge(
-        [parse(scenario.Scenario, data | {"runs": list(found.values)}, "judge")], look_often=sequential
-    )[0]
+    asked = parse(scenario.Scenario, data | {"runs": list(found.values)}, "judge")
+    verdict = scenario.judge([asked], look_often=sequential)[0]
     if as_json:
-        print(json.dumps(verdict | {"notes": list(found.notes), "runs": list(found.values)}, indent=2))
+        print(to_json(verdict | {"notes": found.notes, "runs": found.values}, ascii_only=True))
     else:
         print(scenario.in_words(verdict, len(found.values)))
         for note in found.notes:
@@ -161,11 +125,12 @@ def judge(
 def _judge_scenarios(failing: frozenset[str], *, jsonl: bool, sequential: bool) -> bool:
     """Whether a verdict on the scenarios of standard input is one of those that fail; prints them."""
     from openassay import scenario
+    from openassay.records import to_json
 
     if not jsonl:
         asked = scenario.read(sys.stdin.buffer.read(), "standard input")
         verdict = scenario.judge([asked], look_often=sequential)[0]
-        print(json.dumps(verdict, indent=2))
+        print(to_json(verdict, ascii_only=True))
         return _fails(verdict, failing)
     failed = False
     for line in scenario.judge_lines(sys.stdin.buffer, look_often=sequential):
@@ -185,7 +150,7 @@ def _verdicts(text: str) -> frozenset[str]:
     known = {"reproduced", "not_reproduced", "inconclusive", *get_args(Why)}
     names = [name.lower().replace("-", "_") for name in _words(text)]
     if unknown := [name for name in names if name not in known]:
-        raise BadInput(f"judge: --fail-on: {unknown[0]!r} is no verdict; there are: {', '.join(sorted(known))}")
+        raise BadInput(f"judge: --fail-on: {unknown[0]!r} is not a verdict; there are: {', '.join(sorted(known))}")
     return frozenset(names)
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
-from openassay.faults import BadInput
+from openassay.cli.arguments import AsJson
+from openassay.faults import BadInput, counted
 from openassay.layout import cache_home, find_root, is_path
 
 if TYPE_CHECKING:
@@ -21,21 +22,17 @@ if TYPE_CHECKING:
 def classify(
     file: Annotated[
         str,
-        typer.Argument(
-            help="A record of the Model Openness Tool, a target file, a target's name, or - for standard input"
-        ),
+        Argument(help="A record of the Model Openness Tool, a target file, a target's name, or - for standard input"),
     ],
 ) -> None:
     """Say how open a release is, by what its record or target file declares: the framework's class, and the definition."""
     from openassay import model_openness_tool
     from openassay.core import licences
     from openassay.core.openness import CONTENT, Part, openness
-    from openassay.records import parse, to_plain
+    from openassay.records import parse, to_json, to_plain
     from openassay.target import Target
-    from openassay.yaml_loader import parse_yaml
 
-    where, text = _read_declaration(file)
-    data = parse_yaml(text, where)
+    data, where = _read_declaration(file)
     warnings: tuple[str, ...] = ()
     licence_from: dict[str, str] = {}
     if model_openness_tool.is_record(data):
@@ -47,14 +44,8 @@ def classify(
         target: Target = parse(Target, data, where)
         name, kind = target.name, "target"
         parts = tuple(
-            Part(
-                component=part.component,
-                published=part.published,
-                licence=part.licence,
-                where=part.where,
-                note=part.note,
-            )
-            for part in target.components
+            Part(component=of.component, published=of.published, licence=of.licence, where=of.where, note=of.note)
+            for of in target.components
         )
         found = openness(parts, target.data_information, target.reviews)
     else:
@@ -77,7 +68,7 @@ def classify(
         "freedoms": plain["freedoms"], "to_release": plain["to_release"], "reviews": plain["reviews"],
         "components": components, "warnings": [*warnings, *_spelling(parts, kind)],
     }  # fmt: skip
-    print(json.dumps(answer, indent=2))
+    print(to_json(answer, ascii_only=True))
 
 
 def _spelling(parts: tuple[Part, ...], kind: str) -> list[str]:
@@ -91,51 +82,33 @@ def _spelling(parts: tuple[Part, ...], kind: str) -> list[str]:
     ]  # fmt: skip
 
 
-def _read_declaration(file: str) -> tuple[str, str]:
-    """The text that `classify` was given, and how messages call it."""
+def _read_declaration(file: str) -> tuple[Any, str]:
+    """What the file says that `classify` was given, and how messages call it."""
     from openassay.project import meant
-    from openassay.yaml_loader import MAX_BYTES
+    from openassay.yaml_loader import MAX_BYTES, load_yaml, parse_bytes
 
     if file == "-":
-        where, data = "standard input", sys.stdin.buffer.read(MAX_BYTES + 1)
-    else:
-        path = Path(file)
-        if not path.exists():
-            if is_path(file):
-                raise BadInput(f"{file}: there is no such file")
-            path = meant([file])[0].target_file
-        where = file
-        try:
-            with path.open("rb") as opened:
-                data = opened.read(MAX_BYTES + 1)
-        except OSError as error:
-            raise BadInput(f"{where}: cannot be read: {error.strerror}") from None
-    if len(data) > MAX_BYTES:
-        raise BadInput(f"{where}: more than {MAX_BYTES} bytes; a record or a target file has at most so many")
-    try:
-        return where, data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{where}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
+        return parse_bytes(sys.stdin.buffer.read(MAX_BYTES + 1), "standard input"), "standard input"
+    path = Path(file)
+    return load_yaml(path if path.exists() or is_path(file) else meant([file])[0].target_file, file), file
 
 
 def inspect_(
-    what: Annotated[
-        str, typer.Argument(help="A folder, a file or an archive of any release; or a target that was fetched")
-    ],
+    what: Annotated[str, Argument(help="A folder, a file or an archive of any release; or a target that was fetched")],
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON: components, checks, evidence")] = False,
-    links: Annotated[bool, typer.Option("--links", help="Also ask the addresses that the READMEs name")] = False,
-    every: Annotated[bool, typer.Option("--all", help="Also show the checks that cannot be asked, and why")] = False,
+    as_json: AsJson = False,
+    links: Annotated[bool, Option("--links", help="Also ask the addresses that the READMEs name")] = False,
+    every: Annotated[bool, Option("--all", help="Also show the checks that cannot be asked, and why")] = False,
 ) -> None:
     """Find what is wrong with a release, as far as its own files tell: components, and files that contradict each other."""
     from openassay.checks.inspection import place
     from openassay.cli import terminal
     from openassay.cli.terminal import plain
-    from openassay.records import to_plain
+    from openassay.records import to_json
 
     seen = _inspected(what, links=links)
     if as_json:
-        print(json.dumps(to_plain(seen), indent=2, ensure_ascii=False))
+        print(to_json(seen))
         return
     console = terminal.console(160)
     components = terminal.table("component", "declared", "found", "reachable", "evidence")
@@ -162,13 +135,10 @@ def inspect_(
         console.print(f"not read: {plain(path)}: {plain(why)}", soft_wrap=True)
     if (more := len(seen.unreadable) - 20) > 0:
         console.print(f"and {more} more that were not read (--json lists them)")
-    counts = {
-        outcome: sum(check.outcome == outcome for check in seen.checks)
-        for outcome in ("fail", "pass", "cannot be asked")
-    }
+    counts = Counter(check.outcome for check in seen.checks)
     console.print(
-        f"{plain(seen.name)}: {seen.num_files} files; {counts['fail']} checks found something, {counts['pass']} pass, "
-        f"{counts['cannot be asked']} cannot be asked of these files",
+        f"{plain(seen.name)}: {counted(seen.num_files, 'file')}; {counted(counts['fail'], 'check')} found something, "
+        f"{counts['pass']} pass, {counts['cannot be asked']} cannot be asked of these files",
         soft_wrap=True,
     )
 
@@ -182,14 +152,10 @@ def _inspected(what: str, *, links: bool) -> Inspection:
     from openassay.store import Store
     from openassay.target import read_target
 
-    try:
-        path = Path(what)
-        there = path.exists()
-    except OSError:
-        there = False
     if not what.isprintable():
-        raise BadInput(f"{what[:100]!r} is no path")
-    if there:
+        raise BadInput(f"{what[:100]!r} is not a path")
+    path = Path(what)
+    if os.path.exists(path):  # not Path.exists, which raises where a name is too long
         if not (path.is_dir() or path.is_file()):
             raise BadInput(f"{what}: neither a regular file nor a folder")
         with opened(path) as folder:

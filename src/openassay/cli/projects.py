@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument
 
 from openassay.cli.arguments import complete_targets
 from openassay.layout import find_root
@@ -14,9 +14,7 @@ MORE = {".gitignore": "; let it name .venv/, mlflow.db* and mlartifacts/"}
 """What somebody's own file should say too."""
 
 
-def init(
-    folder: Annotated[Path, typer.Argument(help="An empty folder or a git repository")] = Path(),
-) -> None:
+def init(folder: Annotated[Path, Argument(help="An empty folder or a git repository")] = Path()) -> None:
     """Make a project: settings, an index of targets, the pipeline and a CI workflow. Nothing that is there is overwritten.
 
     Its targets are files of conf/target/; settings that it does not name, and options without a file there, are OpenAssay's own.
@@ -24,7 +22,7 @@ def init(
     from openassay.new_project import IF_NONE, WORKFLOW, init
 
     written = init(folder)
-    print(f"a project in {folder.absolute()}: {', '.join(written)}")
+    print(f"created a project in {folder.absolute()}: {', '.join(written)}")
     for name in IF_NONE:
         if name not in written:
             print(f"{name} was there and is left as it is{MORE.get(name, '')}")
@@ -34,16 +32,14 @@ def init(
     print("or audit one that comes with OpenAssay: `openassay audit catalogue:mnist1d_logistic`")
 
 
-def publish(
-    targets: Annotated[list[str], typer.Argument(help="Names of targets", autocompletion=complete_targets)],
-) -> None:
+def publish(targets: Annotated[list[str], Argument(help="Names of targets", autocompletion=complete_targets)]) -> None:
     """Keep the records of the last audits in experiments/TARGET/published/, to be committed: an audit never writes there."""
     from openassay.new_project import publish
     from openassay.project import layouts
     from openassay.schedule import alone
 
     for layout in layouts(find_root(), targets):
-        with alone(layout.root, layout.target, f"{layout.target}: an audit of it is running; wait for its end"):
+        with alone(layout.root, layout.target):
             print(publish(layout))
 
 
@@ -59,4 +55,4 @@ def sync() -> None:
         if write_pipeline(layout, read_target(layout)):
             print(f"written: {layout.shown(layout.pipeline)}")
     for path in without_target(root):
-        print(f"{path}: its target is gone; delete this folder, or plain `dvc repro` stumbles over it")
+        print(f"{path}: its target is gone. Delete this folder: plain `dvc repro` fails on it")

@@ -10,9 +10,9 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Option
 
-from openassay.cli.arguments import complete_targets
+from openassay.cli.arguments import AsJson, ReplayName
 from openassay.faults import BadInput, printable
 from openassay.layout import Layout, cache_home, find_root
 
@@ -24,23 +24,21 @@ if TYPE_CHECKING:
 def recipe(
     files: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="FILE...", help="a published recipe: YAML, JSON, gin, or Amber's main.py; several are joined"
-        ),
+        Argument(metavar="FILE...", help="a published recipe: YAML, JSON, gin, or Amber's main.py; several are joined"),
     ],
-    format: Annotated[str | None, typer.Option(help="the first file's, where it is not recognised")] = None,  # noqa: A002 - the word
-    as_json: Annotated[bool, typer.Option("--json", help="print the values, origins and notes as JSON")] = False,
+    format: Annotated[str | None, Option(help="the first file's, where it is not recognised")] = None,  # noqa: A002 - the word
+    as_json: AsJson = False,
 ) -> None:
     """Print the canonical recipe of a published training recipe: each value with the line or the code it comes from."""
     from openassay.cli import terminal
     from openassay.cli.terminal import plain
     from openassay.recipes import read_recipes
     from openassay.recipes.draft import UNITS
-    from openassay.records import to_plain
+    from openassay.records import to_json, to_plain
 
     found = read_recipes(files, format)
     if as_json:
-        print(json.dumps({**to_plain(found), "units": UNITS}, indent=2))
+        print(to_json({**to_plain(found), "units": UNITS}, ascii_only=True))
         return
     console = terminal.console(160)
     console.print(f"{plain(', '.join(map(str, files)))}: {plain(found.format)}", soft_wrap=True)
@@ -70,25 +68,14 @@ def _brief(value: object) -> str:
         return f"{len(words)}: {', '.join(words[:3])} … {words[-1]}" if len(words) > 6 else ", ".join(words) or "none"
     if isinstance(value, dict):
         return ", ".join(f"{key} {_brief(item)}" for key, item in value.items()) or "none"
-    return (
-        {True: "yes", False: "no", None: "none"}.get(value, str(value))
-        if isinstance(value, (bool, type(None)))
-        else str(value)
-    )
+    return {"True": "yes", "False": "no", "None": "none"}.get(repr(value), str(value))
 
 
 def explain(
-    target: Annotated[
-        str,
-        typer.Argument(
-            help="Name of a target with the driver `replay`, fetched before", autocompletion=complete_targets
-        ),
-    ],
+    target: ReplayName,
     *,
-    updates: Annotated[
-        list[int] | None, typer.Option(help="Horizons, in updates; those of the target when left out")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the ranking as JSON")] = False,
+    updates: Annotated[list[int] | None, Option(help="Horizons, in updates; those of the target when left out")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Say why a replay does not match: standard and declared alternatives, ranked by how much of the difference each removes."""
     from openassay.drivers.replay import MARGIN, explanation_to_plain
@@ -117,20 +104,11 @@ def explain(
     print(printable(found.remainder))
 
 
-def checkpoints(
-    target: Annotated[
-        str,
-        typer.Argument(
-            help="Name of a target with the driver `replay`, fetched before", autocompletion=complete_targets
-        ),
-    ],
-    *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was seen as JSON")] = False,
-) -> None:
+def checkpoints(target: ReplayName, *, as_json: AsJson = False) -> None:
     """Look at a release's published checkpoints by themselves, without training: copies, leaps, strangers, the initialisation."""
     from openassay.cli import terminal
     from openassay.protocols.forensics import inspect_checkpoints
-    from openassay.records import to_plain
+    from openassay.records import to_json
     from openassay.training.mismatch import RecipeMismatch
     from openassay.training.tokens import BadTokens
 
@@ -140,7 +118,7 @@ def checkpoints(
     except (RecipeMismatch, BadTokens) as problem:
         raise BadInput(f"{target}: {problem}") from None
     if as_json:
-        print(json.dumps(to_plain(record), indent=2))
+        print(to_json(record, ascii_only=True))
         return
     console = terminal.console(120)
     table = terminal.table("step", "digest", "from the first", "from before", "largest move", "bound")
@@ -148,9 +126,7 @@ def checkpoints(
         column.justify = "left" if column.header == "digest" else "right"
     for look in record.looks:
         numbers = (look.from_first, look.from_before, look.largest_move, look.bound)
-        table.add_row(
-            str(look.step), look.digest[:12], *("–" if number is None else f"{number:.3g}" for number in numbers)
-        )
+        table.add_row(str(look.step), look.digest[:12], *(terminal.number(number, ".3g") for number in numbers))
     console.print(table)
     for odd in record.oddities:
         print(f"{odd.kind}: {printable(odd.message)}")
@@ -180,16 +156,9 @@ def _fetched_replay(target: str) -> tuple[Plan, ReplayDriver, dict[str, str]]:
 
 
 def tokens(
-    target: Annotated[
-        str,
-        typer.Argument(
-            help="Name of a target with the driver `replay`, of tokens on a hub", autocompletion=complete_targets
-        ),
-    ],
+    target: ReplayName,
     *,
-    updates: Annotated[
-        int | None, typer.Option(help="So many updates; the target's last horizon when left out")
-    ] = None,
+    updates: Annotated[int | None, Option(help="So many updates; the target's last horizon when left out")] = None,
 ) -> None:
     """Print which bytes of the published token files a replay reads, ready to be pasted into the target.
 
@@ -215,7 +184,7 @@ def tokens(
     name = rerun.tokens.artifact
     source = plan.artifacts[name].sources[0]
     if not isinstance(source, HfSource):
-        raise BadInput(f"{where}: artifacts.{name}.sources.0: only of files on a hub single bytes can be asked for")
+        raise BadInput(f"{where}: artifacts.{name}.sources.0: single bytes can be asked for only from a hub")
     steps = max(rerun.updates) if updates is None else updates
     if steps < 1:
         raise BadInput(f"--updates: at least 1, found {updates}")

@@ -1,11 +1,11 @@
-"""Sources: look them up and pin them; and the schemas of our files."""
+"""Looks sources up and pins them; prints the schemas of our files."""
 
 from __future__ import annotations
 
 import json
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from openassay.faults import BadInput
 from openassay.layout import cache_home
@@ -14,17 +14,17 @@ from openassay.layout import cache_home
 def pin(
     source: Annotated[
         str,
-        typer.Argument(
+        Argument(
             help="pypi:NAME==VERSION, debian:PACKAGE, local:PATH, git:URL[@REF], hf:[datasets/]OWNER/NAME[@REVISION] or https://..."
         ),
     ],
     include: Annotated[
         str,
-        typer.Option(
+        Option(
             help="Glob of the files that a payload pin covers; of a hub's files, those to fetch; a path of a git repository"
         ),
     ] = "*",
-    root: Annotated[str, typer.Option(help="Folder inside the archive that counts as its top")] = "",
+    root: Annotated[str, Option(help="Folder inside the archive that counts as its top")] = "",
 ) -> None:
     """Look a source up and print it with its sha256, ready to paste into a target file."""
     import yaml
@@ -38,11 +38,7 @@ def pin(
     except ValueError as error:
         raise BadInput(f"--include: {error}") from None
     try:
-        entries: Any
-        if kind in {"git", "hf", "http", "https"}:
-            entries = [_pin_remote(kind, rest, source, include, root)]
-        else:
-            entries = _pin_pypi(rest, source) if kind == "pypi" else _pin_payload(kind, rest, source, include, root)
+        entries = _pin_pypi(rest, source) if kind == "pypi" else _pin(kind, rest, source, include, root)
     except (Unavailable, RefusedArchive) as problem:
         raise BadInput(f"{source}: {problem}") from None
     print(yaml.safe_dump(entries, sort_keys=False), end="")
@@ -50,64 +46,52 @@ def pin(
 
 def _pin_pypi(rest: str, source: str) -> list[dict[str, str]]:
     from openassay.records import parse
-    from openassay.sources.pypi import PypiSource, ask_every_index, project_files
+    from openassay.sources.pypi import PypiSource, files_of
 
     package, _, version = rest.partition("==")
     parse(PypiSource, {"kind": "pypi", "package": package, "version": version}, source)
-    files = project_files(package)
-    if not (found := [link for known, link in files if known == version]):
-        ask_every_index(package)
-        known = ", ".join(dict.fromkeys(v for v, _ in files)) or "no such project"
-        raise BadInput(f"{source}: not on the index; there is: {known[:300]}")
     return [
         {
             "kind": "pypi", "package": package, "version": version, "file": link.filename,
             "sha256": (link.hashes or {}).get("sha256", "unknown: the index does not say"),
         }
-        for link in found
+        for link in files_of(package, version, source)
     ]  # fmt: skip
 
 
-def _pin_remote(kind: str, rest: str, source: str, include: str, root: str) -> dict[str, Any]:
-    """An entry of `sources` with what fixes it: a commit, or the digest of the file, which is downloaded for that."""
+def _pin(kind: str, rest: str, source: str, include: str, root: str) -> Any:
+    """`sources` with what fixes the one that is asked for, a commit or the digest of what it gives; else an artifact."""
     from openassay.records import parse
     from openassay.sources import hf
     from openassay.sources.git import GitSource
     from openassay.sources.http import HttpSource
-    from openassay.store import Store
-    from openassay.target import ArtifactSpec
-
-    name, _, at = rest.partition("@")
-    entry: dict[str, Any] = {"kind": "http", "url": source}
-    if kind == "git":
-        entry = {"kind": "git", "url": name, "commit": "0" * 40}
-        entry.update({"ref": at} if at else {})
-        entry["commit"] = parse(GitSource, entry, source).upstream()
-        entry.update({} if include == "*" else {"paths": [include]})
-    elif kind == "hf":
-        dataset = name.startswith("datasets/")
-        entry = {"kind": "hf", "repo": name.removeprefix("datasets/"), "files": [include]}
-        entry |= ({"repo_type": "dataset"} if dataset else {}) | ({"revision": at} if at else {})
-        files, commit = hf.pin(parse(hf.HfSource, entry, source), include, Store(cache_home()))
-        entry |= {"commit": commit}
-        entry["files"] = [{"path": file.path} | ({"sha256": file.sha256} if file.sha256 else {}) for file in files]
-    else:
-        fetched = parse(HttpSource, entry, source).fetch(Store(cache_home()), source)
-        entry |= {"sha256": fetched.sha256, "bytes": fetched.size_bytes}
-    entry |= {"root": root} if root else {}
-    parse(ArtifactSpec, {"sources": [entry]}, source)
-    return entry
-
-
-def _pin_payload(kind: str, rest: str, source: str, include: str, root: str) -> dict[str, Any]:
-    from openassay.records import parse
     from openassay.sources.roots import source_root
     from openassay.store import Store, payload_digest
     from openassay.target import ArtifactSpec
 
-    entry = {"kind": kind, ("path" if kind == "local" else "package"): rest} | ({"root": root} if root else {})
-    spec: ArtifactSpec = parse(ArtifactSpec, {"sources": [entry]}, source)
     store = Store(cache_home())
+    name, _, at = rest.partition("@")
+    entry: dict[str, Any]
+    if kind == "git":
+        entry = {"kind": "git", "url": name, "commit": "0" * 40} | ({"ref": at} if at else {})
+        entry |= {"commit": parse(GitSource, entry, source).upstream()} | (
+            {} if include == "*" else {"paths": [include]}
+        )
+    elif kind == "hf":
+        entry = {"kind": "hf", "repo": name.removeprefix("datasets/"), "files": [include]}
+        entry |= ({"repo_type": "dataset"} if name.startswith("datasets/") else {}) | ({"revision": at} if at else {})
+        files, commit = hf.pin(parse(hf.HfSource, entry, source), include, store)
+        each = [{"path": file.path} | ({"sha256": file.sha256} if file.sha256 else {}) for file in files]
+        entry |= {"commit": commit, "files": each}
+    elif kind in {"http", "https"}:
+        fetched = parse(HttpSource, {"kind": "http", "url": source}, source).fetch(store, source)
+        entry = {"kind": "http", "url": source, "sha256": fetched.sha256, "bytes": fetched.size_bytes}
+    else:
+        entry = {"kind": kind, ("path" if kind == "local" else "package"): rest}
+    entry |= {"root": root} if root else {}
+    spec: ArtifactSpec = parse(ArtifactSpec, {"sources": [entry]}, source)
+    if kind in {"git", "hf", "http", "https"}:
+        return [entry]
     fetched = spec.sources[0].fetch(store, source)
     payload = payload_digest(source_root(store, fetched.sha256, fetched.filename, root), (include,))
     return {"sources": [entry | {"sha256": fetched.sha256}], "payload": {"sha256": payload, "include": [include]}}
@@ -115,7 +99,7 @@ def _pin_payload(kind: str, rest: str, source: str, include: str, root: str) -> 
 
 def schema(
     record: Annotated[
-        str, typer.Argument(help="verdict, target (files in conf/target/) or scenario (for judge)")
+        str, Argument(help="verdict, target (files in conf/target/) or scenario (for judge)")
     ] = "verdict",
 ) -> None:
     """Print the JSON Schema of verdict.json, of a target file, or of a scenario."""

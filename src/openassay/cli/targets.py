@@ -1,4 +1,4 @@
-"""Target files: are they well formed, and what do their tolerances cost?"""
+"""Target files: whether they are well formed, and what their tolerances cost."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Option
 
-from openassay.cli.arguments import TargetsOrFiles
-from openassay.faults import BadInput, printable
+from openassay.cli.arguments import Age, AsJson, TargetsOrFiles
+from openassay.faults import BadInput, counted, printable
 from openassay.layout import Layout, find_root
 
 MOST_LINES = 20
@@ -40,8 +41,8 @@ def check(targets: TargetsOrFiles = None) -> None:
         if target and not problems:
             name = printable(layout.shown(layout.file)) if layout.file else layout.target
             print(
-                f"{name}: well formed; {len(target.artifacts)} artifacts, {len(target.claims)} claims, "
-                f"{len(target.controls)} controls",
+                f"{name}: well formed; {counted(len(target.artifacts), 'artifact')}, {counted(len(target.claims), 'claim')}, "
+                f"{counted(len(target.controls), 'control')}",
                 flush=True,
             )
     if not targets:  # of a whole project, its index too
@@ -55,41 +56,31 @@ def check(targets: TargetsOrFiles = None) -> None:
         raise typer.Exit(BadInput.exit_code)
 
 
-def list_(
-    *,
-    due: Annotated[
-        str | None,
-        typer.Option(
-            metavar="AGE",
-            help="Say of each whether it was never audited, or AGE (12h, 30d, 4w) ago; `audit --due` also asks whether its plan "
-            "or its sources have changed",
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="A list of all targets as JSON")] = False,
-) -> None:
+def list_(*, due: Age = None, as_json: AsJson = False) -> None:
     """List every target of the project: its driver, whether plain `dvc repro` audits it, and what its last audit said."""
     from openassay.project import index, target_names
+    from openassay.records import to_json
 
+    age = None
     if due is not None:
         from openassay.schedule import parse_age
 
+        age = parse_age(due)
     root = find_root()
-    age = None if due is None else parse_age(due)
     names, indexed = target_names(root), set(index(root))
     rows = [_listed(Layout(root, name), age) | {"in_index": name in indexed} for name in names]
     if as_json:
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        print(to_json(rows))
         return
     from openassay.cli import terminal
 
     console = terminal.console(120)
     table = terminal.table("target", "driver", "index", "outcome", "score", "finished", *(["due"] if due else []))
     for row in rows:
-        score = "–" if row["score"] is None else f"{row['score']:.2f}"
         table.add_row(
             row["target"], terminal.plain(row["driver"] or "–"), "yes" if row["in_index"] else "no",
-            terminal.styled(row["outcome"]) if row["outcome"] else "–", score, terminal.plain(row["finished_at"] or "–"),
-            *([terminal.plain(row["why_due"] or "no")] if due else []),
+            terminal.styled(row["outcome"] or "–"), terminal.number(row["score"], ".2f"),
+            terminal.plain(row["finished_at"] or "–"), *([terminal.plain(row["why_due"] or "no")] if due else []),
         )  # fmt: skip
     console.print(table)
 
@@ -139,7 +130,7 @@ def _why_due(finished_at: str | None, age: timedelta) -> str:
 def plan_runs(
     targets: TargetsOrFiles = None,
     *,
-    profile: Annotated[str, typer.Option(help="Profile, for the most reruns of an arm")] = "cpu",
+    profile: Annotated[str, Option(help="Profile, for the most reruns of an arm")] = "cpu",
 ) -> None:
     """Say before any run whether each tolerance can be decided, and how many reruns to expect."""
     from openassay.cli import terminal

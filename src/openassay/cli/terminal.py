@@ -16,7 +16,7 @@ STYLES = {
 
 
 def console(width: int) -> Console:
-    """A console; a log has lines of so many letters."""
+    """A console; where it is a log, with lines of `width` letters."""
     found = Console(highlight=False)
     if not found.is_terminal:
         found.width = width
@@ -31,11 +31,16 @@ def table(*columns: str) -> Table:
     return found
 
 
+def number(value: float | None, form: str) -> str:
+    """A number in a table's cell; a dash where there is none."""
+    return "–" if value is None else format(value, form)
+
+
 def plain(text: str) -> str:
-    """Words of others for rich: without its markup, and without what a terminal obeys."""
+    """A stranger's words for rich: without its markup, and without what a terminal obeys."""
     return escape(printable(text))
 
 
 def styled(outcome: str, words: str | None = None) -> str:
-    """An outcome, or words that say it, in its colour."""
+    """An outcome, or the words that stand for it, in its colour."""
     return f"[{STYLES.get(outcome, 'dim')}]{plain(words or outcome)}[/]"

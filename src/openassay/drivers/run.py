@@ -258,6 +258,7 @@ def child_environment(job: Job, work: Path) -> dict[str, str]:
     variables = {
         "PATH": f"{Path(job.python or '').parent}:/usr/local/bin:/usr/bin:/bin",
         "HOME": str(work.absolute()),
+        "USER": "openassay",  # a name that packages find also where the system has none for this user
         "TMPDIR": str(work.absolute()),
         "LANG": "C.UTF-8",
         "PYTHONHASHSEED": "0",

@@ -1,8 +1,7 @@
-"""Where can a release's artifacts be had? The union below is the registry.
+"""Where a release's artifacts can be had. The union below is the registry.
 
-To add a source: one file with one frozen dataclass (its fields are the YAML keys, `kind` tells them apart, `fetch` does the
-work, `upstream` looks without fetching, `may_change` says whether a digest that differs is news or a mistake), its name in
-the union, one test. `sources/ranges.py` brings parts of large files.
+To add a source: one file with one frozen dataclass of the base `Origin` (its fields are the YAML keys, `kind` tells them apart,
+`fetch` does the work), its name in the union, one test.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from pydantic import Discriminator
 
 from openassay.sources.debian import DebianSource
 from openassay.sources.fetched import Unavailable, Unreachable
+from openassay.sources.folders import FolderSource
 from openassay.sources.git import GitSource
 from openassay.sources.hf import HfSource
 from openassay.sources.http import HttpSource
@@ -22,24 +22,15 @@ from openassay.sources.pypi import PypiSource
 Source = Annotated[PypiSource | DebianSource | LocalSource | GitSource | HfSource | HttpSource, Discriminator("kind")]
 
 
-def upstream(source: Source) -> str:
-    """What does a source's address point to now, without fetching it? A commit, a digest, an ETag; "unknown" if it cannot tell.
-
-    Two equal answers mean that nothing moved. Raises `Unavailable` (gone, gated), `WrongPin` and `Unreachable`, as `fetch` does.
-    """
-    return source.upstream()
-
-
 def moved(source: Source) -> str:
-    """Does what the release calls this commit, a tag, a branch or a revision, lead elsewhere by now? Empty while it does not.
+    """Where the release's name of a pinned commit (tag, branch, revision) leads now; empty while it leads to that commit.
 
     The commit itself is fetched whatever became of its name. It is asked for once: where nobody answers, nothing is known.
     """
-    name = source.ref if isinstance(source, GitSource) else source.revision if isinstance(source, HfSource) else None
-    if not isinstance(source, GitSource | HfSource) or name is None or source.commit is None:
+    if not isinstance(source, FolderSource) or (name := source.named()) is None or source.commit is None:
         return ""
     try:
-        found = source.upstream(tries=1)
+        found = source.commit_now(tries=1)
     except Unavailable as problem:
         return f"{name} was commit {source.commit}, and is {problem.kind}: {problem}"
     except Unreachable:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from openassay.records import file_digest
-from openassay.sources.fetched import Fetched, Root, Unavailable, Unreachable, WrongPin
+from openassay.sources.fetched import CHECK_NETWORK, Fetched, Origin, Root, Unavailable, Unreachable, WrongPin, stored
 from openassay.store import Store
 
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,199}\Z")
@@ -22,8 +22,11 @@ _NETWORK = ("Could not resolve", "Could not connect", "Connection failed", "Temp
 
 
 @dataclass(frozen=True, kw_only=True)
-class DebianSource:
-    """A binary package of the Debian suite that this machine runs."""
+class DebianSource(Origin):
+    """A binary package of the Debian suite that this machine runs.
+
+    A suite replaces its packages, but a pin that never matched is a mistake; apt's lists do not tell the digest beforehand.
+    """
 
     kind: Literal["debian"]
     package: str
@@ -42,27 +45,18 @@ class DebianSource:
         """This source in a few words."""
         return f"debian {self.package} {self.version or ''}".strip()
 
-    def may_change(self) -> bool:
-        """Can another file come to lie there? A suite's packages are replaced, but a pin that never matched is a mistake."""
-        return False
-
-    def upstream(self) -> str:
-        """What is there now? apt's lists do not say it without being downloaded."""
-        return "unknown"
-
     def fetch(self, store: Store, where: str) -> Fetched:
         """Bring the package into the store; `where` names the source in messages."""
         filename = f"{self.package}.deb"
         seen = store.seen(self.label())  # what apt gave before: a pin alone proves no origin
         known = self.sha256 or next(iter(seen), None)
         if known and known in seen and store.has(known):
-            size = store.blob(known).stat().st_size
-            return Fetched(sha256=known, filename=filename, size_bytes=size, downloaded=False)
+            return stored(store, known, filename, downloaded=False)
         if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
             raise Unavailable("this source needs apt (Debian or Ubuntu), and this system has none", "unsupported")
         folder = store.folder / "apt"
-        (folder / "lists" / "partial").mkdir(parents=True, exist_ok=True)
-        (folder / "archives" / "partial").mkdir(parents=True, exist_ok=True)
+        for name in ("lists", "archives"):
+            (folder / name / "partial").mkdir(parents=True, exist_ok=True)
         if not (folder / "updated").exists():
             self._apt(folder, "update")
             (folder / "updated").touch()
@@ -74,15 +68,14 @@ class DebianSource:
         except Unavailable:  # the lists may be older than the archive
             self._apt(folder, "update")
             self._apt(folder, "download", wanted)
-        found = list(folder.glob(f"{self.package}_*.deb"))
-        if not found:
+        found = next(folder.glob(f"{self.package}_*.deb"), None)
+        if found is None:
             raise Unavailable(f"apt brought no file for {wanted}")
-        got, size = file_digest(found[0]), found[0].stat().st_size
+        got = file_digest(found)
         if self.sha256 and got != self.sha256:
-            raise WrongPin(f"{where}.sha256: expected {self.sha256}, got {got} for {found[0].name}")
-        store.add(found[0], got)
+            raise WrongPin(f"{where}.sha256: expected {self.sha256}, got {got} for {found.name}")
         store.remember(self.label(), got)
-        return Fetched(sha256=got, filename=filename, size_bytes=size, downloaded=True)
+        return stored(store, store.add(found, got), filename, downloaded=True)
 
     def _apt(self, folder: Path, command: str, *arguments: str) -> None:
         options = [
@@ -96,6 +89,6 @@ class DebianSource:
         )  # fmt: skip
         said = done.stderr.strip()
         if any(word in said for word in _NETWORK):
-            raise Unreachable(f"apt-get {command}: {said.splitlines()[-1]}; check the network, then the same again")
+            raise Unreachable(f"apt-get {command}: {said.splitlines()[-1]}. {CHECK_NETWORK}")
         if done.returncode != 0:
             raise Unavailable(f"apt-get {command} {' '.join(arguments)}: {said.splitlines()[-1] if said else 'failed'}")

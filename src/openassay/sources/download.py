@@ -1,4 +1,4 @@
-"""How does a file get here over HTTP(S)? In pieces that survive a broken connection, with a progress bar."""
+"""Brings files over HTTP(S), in pieces that survive a broken connection, with a progress bar."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies
 
 from tqdm import tqdm
 
-from openassay.faults import printable
-from openassay.sources.fetched import STATUS_KINDS, Interrupted, Unavailable, Unreachable
+from openassay.faults import counted, printable
+from openassay.records import file_digest
+from openassay.sources.fetched import CHECK_NETWORK, STATUS_KINDS, Interrupted, Unavailable, Unreachable
 from openassay.store import MAX_UNPACKED_BYTES
 
 if TYPE_CHECKING:
     import httpx
 
+T = TypeVar("T")
 TRIES = 4
 TIMEOUT_S = 30.0
 """Without a byte, and until an answer's headers are here."""
@@ -39,17 +41,13 @@ RETRY_AFTER_S = 60.0
 """The most that a server which asks for patience gets of it."""
 
 Verify = ssl.SSLContext | bool
-"""By which certificates is a server known? True: the usual ones; False: it is trusted without any."""
-
+"""The certificates that a server is known by. True: the usual ones; False: it is trusted without any."""
 Login = tuple[str, str] | None
 """A name and a password."""
 
-Span = tuple[int, int]
-"""From which byte on, and up to which byte, that one not included."""
-
 _LOGIN = re.compile(r"://[^\s/?#]*@")
 _QUERY = re.compile(r"(://[^\s?#]*)\?[^\s#`'\")]*")
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)\s*\Z")
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)\s*\Z")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,21 +60,39 @@ class Wanted:
     login: Login = None
     headers: Mapping[str, str] | None = None
     """More headers, a token perhaps: httpx drops it where an address leads to another host."""
-    span: Span | None = None
-    """Only these bytes of the file."""
+    span: tuple[int, int] | None = None
+    """Only these bytes of the file: from the first on, and up to the second, that one not included."""
     size_bytes: int | None = None
     """Of the whole file, when it is known: a server that has another is not serving that file."""
     most_bytes: int = MAX_UNPACKED_BYTES
 
     @property
-    def start(self) -> int:
-        """The first byte that is wanted."""
-        return self.span[0] if self.span else 0
+    def shown(self) -> str:
+        """The address as messages may show it."""
+        return without_credentials(self.url)
 
-    @property
-    def length(self) -> int | None:
-        """How many bytes are wanted, when that is known."""
-        return self.span[1] - self.span[0] if self.span else self.size_bytes
+
+def tried(call: Callable[[], T], what: str, tries: int | None = None) -> T:
+    """The result of `call`, which is made again, after longer and longer pauses, while it raises `Interrupted`.
+
+    tries: calls in all; `TRIES` when left out. Raises the finding of the last call, or `Unreachable`, which begins with `what`.
+    """
+    tries, problem = tries or TRIES, Interrupted("not tried")
+    for attempt in range(tries):
+        if attempt:
+            pause(attempt, problem.patience_s)
+        try:
+            return call()
+        except Interrupted as interrupted:
+            problem = interrupted
+    if problem.finding:
+        raise problem.finding
+    raise Unreachable(without_credentials(f"{what}: {problem} ({counted(tries, 'attempt')}). {CHECK_NETWORK}"))
+
+
+def pause(attempt: int, patience_s: float = 0.0) -> None:
+    """Wait before another try: longer each time, and at least as long as the server asked for."""
+    time.sleep(max(min(2.0**attempt, 10.0), patience_s))
 
 
 def download(url: str, part: Path, label: str, verify: Verify = True, login: Login = None) -> None:
@@ -86,74 +102,39 @@ def download(url: str, part: Path, label: str, verify: Verify = True, login: Log
         if not source.is_file():
             raise Unavailable(f"{source} does not exist")
         shutil.copyfile(source, part)
-        return
-    bring(Wanted(url=url, label=label, verify=verify, login=login), part)
+    else:
+        bring(Wanted(url=url, label=label, verify=verify, login=login), part)
 
 
-def bring(wanted: Wanted, part: Path) -> str:
-    """Bring a file, or a span of it, into the file `part`, going on from what is already there; gives the file's version.
+def bring(wanted: Wanted, part: Path) -> None:
+    """Bring a file, or a span of it, into the file `part`; resumes where an earlier call stopped.
 
     Raises `Unavailable` when the server answers and does not serve it, or serves something of another length, and
     `Unreachable` when nobody answers, or no whole file comes, in a few tries; then `part` is kept.
     """
-    import httpx  # noqa: PLC0415 - what is in the store needs none of it
-
-    url = without_credentials(wanted.url)
-    problem, patience = "", 0.0
-    other: Unavailable | None = None
-    for attempt in range(TRIES):
-        if attempt:
-            pause(attempt, patience)
-        patience, other = 0.0, None
-        try:
-            if _one_try(wanted, part):
-                version = version_of(part).read_text(encoding="utf-8") if version_of(part).exists() else ""
-                version_of(part).unlink(missing_ok=True)
-                return version
-            problem = "the connection closed before the end"
-        except httpx.HTTPStatusError as error:
-            status = error.response.status_code
-            if status in STATUS_KINDS:
-                host = error.response.url.host
-                via = "" if host == httpx.URL(wanted.url).host else f", which leads to {host}"
-                refusal = Unavailable(f"HTTP {status} from {url}{via}", STATUS_KINDS[status])
-                if not via:
-                    raise refusal from None
-                other = refusal  # a link to another host may have expired: the next try gets a fresh one
-            problem = f"HTTP {status}"
-            patience = _patience(error.response.headers.get("Retry-After", ""))
-        except Interrupted as interrupted:
-            problem = str(interrupted)
-        except Unavailable as mismatch:
-            if mismatch.kind != "changed":
-                raise
-            other = mismatch  # one answer out of line is an accident, several are not
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            problem = str(error) or type(error).__name__
-    if other:
-        raise other
-    raise Unreachable(
-        without_credentials(
-            f"{wanted.url}: {problem}, {TRIES} tries; the part that came is kept: check the network and run the same again"
-        )
-    )
+    tried(lambda: _one_try(wanted, part), wanted.url)
+    version_of(part).unlink(missing_ok=True)
 
 
-def pause(attempt: int, patience_s: float = 0.0) -> None:
-    """Wait before another try: longer each time, and at least as long as the server asked for."""
-    time.sleep(max(min(2.0**attempt, 10.0), patience_s))
+def bring_checked(wanted: Wanted, part: Path, problem_of: Callable[[str], str]) -> str:
+    """Bring a file as `bring` does, and give its sha256. `problem_of` says what is wrong with a file of a sha256, if anything.
 
-
-def _patience(retry_after: str) -> float:
-    try:
-        seconds = float(retry_after)
-    except ValueError:  # a date, or nothing
-        return 0.0
-    return min(max(seconds, 0.0), RETRY_AFTER_S) if math.isfinite(seconds) else 0.0
+    A part that was resumed may join two versions of the file: only one that came in one piece is `Unavailable`.
+    """
+    whole = not part.exists()
+    while True:
+        bring(wanted, part)
+        got = file_digest(part)
+        if not (problem := problem_of(got)):
+            return got
+        drop(part)
+        if whole:
+            raise Unavailable(problem, "changed")
+        whole = True
 
 
 def version_of(part: Path) -> Path:
-    """Where is it noted of which version of the file a part is?"""
+    """The file that notes of which version of the published file a part is."""
     return part.with_name(f"{part.name}.version")
 
 
@@ -163,25 +144,19 @@ def drop(part: Path) -> None:
     version_of(part).unlink(missing_ok=True)
 
 
-class _Lines(threading.local):
-    """One thread's clients, by their settings: connections stay open for the next file, and no two requests share them."""
-
-    def __init__(self) -> None:
-        self.of: dict[object, tuple[httpx.Client, list[socket.socket]]] = {}
+_clients = threading.local()
+"""Each thread's clients, by their settings: connections stay open for the next file, and no two requests share them."""
 
 
-_lines = _Lines()
-
-
-def _line(verify: Verify) -> tuple[httpx.Client, list[socket.socket]]:
+def _client(verify: Verify) -> tuple[httpx.Client, list[socket.socket]]:
     """This thread's client for these certificates and the user's proxies, and the sockets that it has opened."""
-    import httpx  # noqa: PLC0415 - as in `bring`
+    import httpx  # noqa: PLC0415 - what is in the store needs none of it
 
+    by_settings = vars(_clients).setdefault("by_settings", {})
     settings = verify, *sorted(getproxies().items()), *map(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR"))
-    if settings not in _lines.of:
-        client = httpx.Client(follow_redirects=True, verify=verify, max_redirects=8)
-        _lines.of[settings] = client, []
-    client, sockets = _lines.of[settings]
+    if settings not in by_settings:
+        by_settings[settings] = httpx.Client(follow_redirects=True, verify=verify, max_redirects=8), []
+    client, sockets = by_settings[settings]
     client.cookies.clear()
     sockets[:] = [one for one in sockets if one.fileno() >= 0]
     return client, sockets
@@ -189,8 +164,13 @@ def _line(verify: Verify) -> tuple[httpx.Client, list[socket.socket]]:
 
 @contextmanager
 def _ask(wanted: Wanted, method: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
-    """One request; its headers are here in time or not at all, however slowly a server drips them."""
-    client, sockets = _line(wanted.verify)
+    """One request; its headers are here in time or not at all, however slowly a server drips them.
+
+    What goes wrong in the block is raised as `Unavailable` where it is an answer about the file, else as `Interrupted`.
+    """
+    import httpx  # noqa: PLC0415 - as in `_client`
+
+    client, sockets = _client(wanted.verify)
 
     def trace(event: str, info: dict[str, Any]) -> None:
         if event == "connection.connect_tcp.complete":
@@ -214,69 +194,92 @@ def _ask(wanted: Wanted, method: str, headers: dict[str, str]) -> Iterator[httpx
         ) as reply:
             timer.cancel()
             yield reply
+    except httpx.HTTPStatusError as error:
+        status, host = error.response.status_code, error.response.url.host
+        via = "" if host == httpx.URL(wanted.url).host else f", which leads to {host}"
+        finding = None
+        if status in STATUS_KINDS:
+            finding = Unavailable(f"HTTP {status} from {wanted.shown}{via}", STATUS_KINDS[status])
+            if not via:
+                raise finding from None
+        # A link to another host may have expired: the next try gets a fresh one.
+        raise Interrupted(f"HTTP {status}", finding, _patience(error.response)) from None
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise Interrupted(str(error) or type(error).__name__) from None
     finally:
         timer.cancel()
 
 
-def _one_try(wanted: Wanted, part: Path) -> bool:
+def _patience(reply: httpx.Response) -> float:
+    """How many seconds the server asks to be left alone."""
+    try:
+        seconds = float(reply.headers.get("Retry-After", ""))
+    except ValueError:  # a date, or nothing
+        return 0.0
+    return min(max(seconds, 0.0), RETRY_AFTER_S) if math.isfinite(seconds) else 0.0
+
+
+def _another(message: str) -> Interrupted:
+    """An answer that does not fit what is known of the file: one is an accident, several are a finding."""
+    return Interrupted(message, Unavailable(message, "changed"))
+
+
+def _one_try(wanted: Wanted, part: Path) -> None:
+    """Ask once for what is missing of a part; `Interrupted` where it is not whole then."""
     have = part.stat().st_size if part.exists() else 0
-    length = wanted.length
-    if wanted.span and have > wanted.span[1] - wanted.span[0]:
-        drop(part)
-        have = 0
-    if wanted.span and have == length and have:
-        return True
-    version = version_of(part).read_text(encoding="utf-8") if have and version_of(part).exists() else ""
-    headers = {}
-    if have or wanted.span:
-        last = str(wanted.span[1] - 1) if wanted.span else ""
-        headers["Range"] = f"bytes={wanted.start + have}-{last}"
-    if version:
-        headers["If-Range"] = version
-    with _ask(wanted, "GET", headers) as reply:
-        if reply.status_code == 416:
-            drop(part)  # the part is already as long as the file, or longer
-            if wanted.span:
-                raise Unavailable(f"{without_credentials(wanted.url)} ends before byte {wanted.span[1]}", "changed")
-            return False
-        reply.raise_for_status()
-        resumed = reply.status_code == 206
-        if resumed:
-            total = _check_span(wanted, reply, have, part)
-        else:
-            if wanted.start:
-                raise Unavailable(f"{without_credentials(wanted.url)}: the server gives no byte ranges", "refused")
-            have = 0
-            total = _length(reply)
-        if version and version != _version(reply) and resumed:
+    first, stop = wanted.span or (0, None)
+    length = wanted.size_bytes if stop is None else stop - first
+    if stop is not None and length is not None:
+        if have > length:
             drop(part)
-            raise Interrupted("the file changed between two pieces")
+            have = 0
+        if have == length:
+            return
+    version = version_of(part).read_text(encoding="utf-8") if have and version_of(part).exists() else ""
+    headers = {"If-Range": version} if version else {}
+    if have or wanted.span:
+        headers["Range"] = f"bytes={first + have}-{'' if stop is None else stop - 1}"
+    with _ask(wanted, "GET", headers) as reply:
+        if reply.status_code == 416:  # the part is already as long as the file, or longer
+            drop(part)
+            raise _another(f"{wanted.shown} ends before byte {stop}") if stop else Interrupted("it was too long")
+        reply.raise_for_status()
+        if reply.status_code == 206:
+            total = _check_piece(reply, part, first + have, version)
+        elif first:
+            raise Unavailable(f"{wanted.shown}: the server does not support byte ranges", "refused")
+        else:
+            have, total = 0, _length(reply)
         if total is not None:
             _check_total(wanted, total)
-        if found := _version(reply):
-            version_of(part).write_text(found, encoding="utf-8")
-        end = length if length is not None else total
+        if version := _version(reply):
+            version_of(part).write_text(version, encoding="utf-8")
+        end = total if length is None else length
         _receive(reply, part, wanted, have, end)
-    return end is None or part.stat().st_size == end
+    if end is not None and part.stat().st_size != end:
+        raise Interrupted("the connection closed before the end")
 
 
-def _check_span(wanted: Wanted, reply: httpx.Response, have: int, part: Path) -> int | None:
-    """Is a partial answer the part that was asked for? Gives the length of the whole file."""
+def _check_piece(reply: httpx.Response, part: Path, start: int, version: str) -> int | None:
+    """The whole file's bytes, as an answer says that holds those from `start` on; `Interrupted` where it holds others."""
     found = _CONTENT_RANGE.match(reply.headers.get("Content-Range", ""))
-    if not found or int(found[1]) != wanted.start + have:
+    if not found or int(found[1]) != start:
         drop(part)
         raise Interrupted("the server sent another part of the file than was asked for")
-    return None if found[3] == "*" else int(found[3])
+    if version and version != _version(reply):
+        drop(part)
+        raise Interrupted("the file changed between two pieces")
+    return None if found[2] == "*" else int(found[2])
 
 
 def _check_total(wanted: Wanted, total: int) -> None:
-    url = without_credentials(wanted.url)
+    """Raise where a file of `total` bytes is not the one that is wanted, or too large."""
     if wanted.size_bytes is not None and total != wanted.size_bytes:
-        raise Unavailable(f"{url}: expected {wanted.size_bytes} bytes, the server has {total}", "changed")
+        raise _another(f"{wanted.shown}: expected {wanted.size_bytes} bytes, the server has {total}")
     if wanted.span and total < wanted.span[1]:
-        raise Unavailable(f"{url}: it ends at byte {total}, before byte {wanted.span[1]}", "changed")
+        raise _another(f"{wanted.shown}: it ends at byte {total}, before byte {wanted.span[1]}")
     if not wanted.span and total > wanted.most_bytes:
-        raise Unavailable(f"{url}: it has {total} bytes; at most {wanted.most_bytes} are taken", "refused")
+        raise Unavailable(f"{wanted.shown}: it has {total} bytes; at most {wanted.most_bytes} are accepted", "refused")
 
 
 def _length(reply: httpx.Response) -> int | None:
@@ -285,7 +288,7 @@ def _length(reply: httpx.Response) -> int | None:
 
 
 def _version(reply: httpx.Response) -> str:
-    """By what can the server be asked for the rest of the same file? A strong ETag, or the date of its last change."""
+    """By what the rest of the same file can be asked for: a strong ETag, or the date of its last change."""
     tag: str = reply.headers.get("ETag", "")
     return tag if tag.startswith('"') else reply.headers.get("Last-Modified", "")
 
@@ -298,23 +301,19 @@ def _receive(reply: httpx.Response, part: Path, wanted: Wanted, have: int, end: 
     ):
         since, before, came, length = time.monotonic(), have, 0, _length(reply)
         for chunk in reply.iter_raw():
-            piece = chunk
-            if end is not None and have + len(chunk) > end:
-                if wanted.span and reply.status_code == 200:
-                    piece = chunk[: end - have]  # it sends the whole file; the rest of it is not wanted
-                else:
-                    drop(part)
-                    raise Unavailable(f"{without_credentials(wanted.url)}: it sends more than {end} bytes", "changed")
+            piece = chunk if end is None else chunk[: end - have]
+            if len(piece) < len(chunk) and not (
+                wanted.span and reply.status_code == 200
+            ):  # then it sends the whole file
+                drop(part)
+                raise _another(f"{wanted.shown}: it sends more than {end} bytes")
             file.write(piece)
             have += len(piece)
             bar.update(len(piece))
             if have > wanted.most_bytes:
-                file.close()
                 drop(part)
-                raise Unavailable(
-                    f"{without_credentials(wanted.url)}: it sends more than {wanted.most_bytes} bytes, the most that "
-                    "are taken", "refused",
-                )  # fmt: skip
+                most = f"more than {wanted.most_bytes} bytes, the most that are accepted"
+                raise Unavailable(f"{wanted.shown}: it sends {most}", "refused")
             came += len(chunk)
             if have == end and came != length:
                 break  # where the answer ends here too, its connection is good for the next one
@@ -325,35 +324,21 @@ def _receive(reply: httpx.Response, part: Path, wanted: Wanted, have: int, end: 
 
 
 def look(wanted: Wanted) -> str:
-    """What lies at an address now, without bringing it? Its ETag, else its date and length; "unknown" if it tells neither.
+    """What lies at an address now, without bringing it: its ETag, else its date and length; "unknown" if it tells neither.
 
     Raises `Unavailable` and `Unreachable` as `bring` does.
     """
-    import httpx  # noqa: PLC0415 - as in `bring`
 
-    problem = ""
-    for attempt in range(TRIES):
-        if attempt:
-            pause(attempt)
-        try:
-            for method in ("HEAD", "GET"):  # some servers know no HEAD; a GET is closed before its body
-                with _ask(wanted, method, {} if method == "HEAD" else {"Range": "bytes=0-0"}) as reply:
-                    if method == "HEAD" and reply.status_code in {405, 501}:
-                        continue
-                    reply.raise_for_status()
-                    return printable(_told(reply)) or "unknown"
-        except httpx.HTTPStatusError as error:
-            status = error.response.status_code
-            if status in STATUS_KINDS:
-                raise Unavailable(
-                    f"HTTP {status} from {without_credentials(wanted.url)}", STATUS_KINDS[status]
-                ) from None
-            problem = f"HTTP {status}"
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            problem = str(error) or type(error).__name__
-    raise Unreachable(
-        without_credentials(f"{wanted.url}: {problem}, {TRIES} tries; check the network, then the same again")
-    )
+    def once() -> str:
+        with _ask(wanted, "HEAD", {}) as reply:
+            if reply.status_code not in {405, 501}:
+                reply.raise_for_status()
+                return _told(reply)
+        with _ask(wanted, "GET", {"Range": "bytes=0-0"}) as reply:  # it knows no HEAD; closed before its body
+            reply.raise_for_status()
+            return _told(reply)
+
+    return printable(tried(once, wanted.url)) or "unknown"
 
 
 def _told(reply: httpx.Response) -> str:
@@ -370,7 +355,7 @@ def tell(label: str, size_bytes: int) -> None:
 
 
 def netrc_login(host: str, *, default: bool = True) -> Login:
-    """Who asks at this host, as the user's .netrc says? `default`: also as its entry for all other hosts says."""
+    """The name and password for this host in the user's .netrc. `default`: its entry for all other hosts counts too."""
     try:
         entries = netrc.netrc(os.environ.get("NETRC"))
     except (OSError, netrc.NetrcParseError):

@@ -1,7 +1,7 @@
-"""What can come of asking a source for an artifact?
+"""What can come of asking a source for an artifact, and what every source answers.
 
 `Fetched` when it is here; `Unavailable` when the source does not serve it (a finding about the release, of a kind that
-programs can read); `WrongPin` when the target file names something that never was there (the file's author can mend it);
+programs can read); `WrongPin` when the target file names something that never was there (the file's author can correct it);
 `Unreachable` when nobody answered (a fault: nothing is said about the release).
 """
 
@@ -14,10 +14,14 @@ from pydantic import AfterValidator
 
 from openassay.core.types import AttemptKind
 from openassay.faults import BadInput, Fault
-from openassay.store import check_glob
+from openassay.store import Store, check_glob
 
 Root = Annotated[str, AfterValidator(lambda root: root and check_glob(root))]
 """A glob of one folder inside an archive; empty for the archive's top."""
+CHECK_NETWORK = "Check the network, then run the command again."
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+STATUS_KINDS: dict[int, AttemptKind] = {401: "gated", 403: "gated", 404: "gone", 410: "gone", 451: "refused"}
+"""HTTP statuses that are answers about the artifact; all others are trouble on the way."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +46,15 @@ class Unavailable(Exception):
 
 
 class Interrupted(Exception):
-    """A transfer that went wrong in a way that another try may mend; what came is kept."""
+    """A transfer that went wrong in a way that another try may mend; what came is kept.
+
+    finding: what is raised where the last try ends so too; without it, `Unreachable` is.
+    patience_s: how long the server asks to be left alone, in seconds.
+    """
+
+    def __init__(self, message: str, finding: Unavailable | None = None, patience_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.finding, self.patience_s = finding, patience_s
 
 
 class WrongPin(BadInput):
@@ -53,5 +65,30 @@ class Unreachable(Fault):
     """The source did not answer: no verdict can come of that."""
 
 
-STATUS_KINDS: dict[int, AttemptKind] = {401: "gated", 403: "gated", 404: "gone", 410: "gone", 451: "refused"}
-"""HTTP statuses that are answers about the artifact; all others are trouble on the way."""
+class Origin:
+    """What every source answers."""
+
+    def label(self) -> str:
+        """The source in a few words."""
+        raise NotImplementedError
+
+    def fetch(self, store: Store, where: str) -> Fetched:
+        """Bring the artifact into the store; `where` names the source in messages. Raises all of the above."""
+        raise NotImplementedError
+
+    def may_change(self) -> bool:
+        """Whether a digest that differs is news about the release, and no mistake in the target file."""
+        return False
+
+    def upstream(self) -> str:
+        """What lies there now, without fetching it: a commit, a digest, an ETag; "unknown" where it cannot be told.
+
+        Two equal answers mean that nothing moved. Raises `Unavailable` (gone, gated), `WrongPin` and `Unreachable`.
+        """
+        return "unknown"
+
+
+def stored(store: Store, sha256: str, filename: str, *, downloaded: bool) -> Fetched:
+    """A file of the store as what came of a fetch."""
+    size = store.blob(sha256).stat().st_size
+    return Fetched(sha256=sha256, filename=filename, size_bytes=size, downloaded=downloaded)

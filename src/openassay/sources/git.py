@@ -15,7 +15,6 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Annotated, Literal
@@ -26,11 +25,10 @@ from tqdm import tqdm
 
 from openassay.core.types import AttemptKind
 from openassay.faults import BadInput, Fault, printable
-from openassay.records import digest, to_plain
-from openassay.sources import download
-from openassay.sources.download import tell, without_credentials
-from openassay.sources.fetched import Fetched, Interrupted, Root, Unavailable, Unreachable, WrongPin
-from openassay.sources.http import LOOPBACK, check_address
+from openassay.sources.download import tell, tried, without_credentials
+from openassay.sources.fetched import LOOPBACK, Interrupted, Root, Unavailable, Unreachable, WrongPin
+from openassay.sources.folders import COMMIT, Commit, FolderSource, check_path
+from openassay.sources.http import check_address
 from openassay.store import MAX_FILES, MAX_UNPACKED_BYTES, FolderFile, LeftOut, Store, check_names
 
 DEADLINE_S = 4 * 3600.0
@@ -39,7 +37,6 @@ BATCH = 2000
 """Files that are asked for at once: what came of earlier batches is kept."""
 POINTER_BYTES = 1024
 
-_COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 _REF = re.compile(r"[A-Za-z0-9][\w./+-]{0,199}\Z", re.ASCII)
 _PROTOCOLS = {"https", "http", "ssh", "file"}
 _POINTER = b"version https://git-lfs.github.com/spec/"
@@ -69,12 +66,12 @@ _ANSWERS: tuple[tuple[AttemptKind, tuple[str, ...]], ...] = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class GitSource:
+class GitSource(FolderSource):
     """Files of one commit."""
 
     kind: Literal["git"]
     url: str
-    commit: str
+    commit: Commit
     """The pin, in full."""
     ref: str | None = None
     """What the release names, a tag or a branch: one that was moved away from the commit is a finding."""
@@ -90,64 +87,46 @@ class GitSource:
         pieces = urlsplit(self.url)
         if pieces.query or (pieces.scheme == "http" and pieces.hostname not in LOOPBACK):
             raise ValueError(f"url: {self.url[:200]!r} is not an https:// address of a repository")
-        if not _COMMIT.match(self.commit):
-            raise ValueError(f"commit: a commit is 40 hexadecimal digits in lower case, found {self.commit[:80]!r}")
         if self.ref is not None and (not _REF.match(self.ref) or ".." in self.ref or self.ref.endswith("/")):
             raise ValueError(f"ref: {self.ref[:200]!r} is not the name of a tag or a branch")
         for path in self.paths or ():
-            if {"", ".", ".."} & set(path.removesuffix("/").split("/")) or not path.isprintable():
-                raise ValueError(
-                    f"paths: {path[:200]!r} is not a path in a repository: relative, names between single /"
-                )
+            check_path(path.removesuffix("/"), "paths")
 
     def label(self) -> str:
         """This source in a few words."""
         return f"git {self.url}@{self.ref or self.commit[:12]}"
 
-    def may_change(self) -> bool:
-        """Can other files come to lie there? Not at a commit."""
-        return False
+    def named(self) -> str | None:
+        """The tag or branch that the release names."""
+        return self.ref
 
-    def fetch(self, store: Store, where: str) -> Fetched:
-        """Bring the commit's files into the store; `where` names the source in messages."""
-        key = self._key()
-        with store.alone(f"git {self.url}"):
-            seen = store.seen(key)
-            for sha256 in seen:
-                if self.sha256 in {None, sha256} and store.has_folder(sha256):
-                    return self._fetched(store, sha256, downloaded=False)
+    def filename(self) -> str:
+        """The repository's name and the ref or commit."""
+        name = PurePosixPath(urlsplit(self.url).path).name.removesuffix(".git") or "repository"
+        return f"{name}@{(self.ref or self.commit[:12]).replace('/', '_')}/"
+
+    def bring(self, store: Store, where: str) -> tuple[list[FolderFile], list[LeftOut]]:
+        """The commit's files, now in the store, and its links, submodules and LFS pointers."""
+        with store.alone(f"git {self.url}"):  # one clone serves all commits
             clone = self._clone(store)
             self._bring_commit(clone)
             wanted, left_out = self._entries(clone, where)
             self._bring_blobs(clone, {blob for _, blob in wanted})
             files, pointers = _export(clone, wanted, store)
-            sha256 = store.add_folder(files, [*left_out, *pointers])
-            if self.sha256 and sha256 != self.sha256:
-                raise Unavailable(f"expected an artifact of sha256 {self.sha256}, it now gives {sha256}", "changed")
-            if seen and sha256 not in seen:
-                first, when = next(iter(seen.items()))
-                raise Unavailable(f"commit {self.commit} gave {first} on {when}, and now {sha256}", "changed")
-            store.remember(key, sha256)
-            return self._fetched(store, sha256, downloaded=True)
+        return files, left_out + pointers
 
-    def upstream(self, tries: int | None = None) -> str:
-        """Which commit does the address name now: the ref's, or that of the default branch?"""
-        found = resolve(self.url, self.ref, tries)
-        if found is None:
-            raise Unavailable(f"{self.url}: there is no tag or branch {self.ref or 'HEAD'}", "gone")
+    def commit_now(self, tries: int | None = None) -> str:
+        """The commit that the address names now: the ref's, or that of the default branch."""
+        ref = self.ref
+        names = ["HEAD"] if ref is None else [f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}", f"refs/heads/{ref}", ref]
+        with tempfile.TemporaryDirectory() as folder:
+            said = _network(["ls-remote", "--", self.url, *names], Path(folder), self.url, tries=tries)
+        rows = [row.split("\t", 1) for row in said.decode("utf-8", "replace").splitlines() if "\t" in row]
+        commits = {name: commit for commit, name in rows}
+        found = next((commits[name] for name in names if name in commits), "")
+        if not COMMIT.match(found):
+            raise Unavailable(f"{self.url}: there is no tag or branch {ref or 'HEAD'}", "gone")
         return found
-
-    def _fetched(self, store: Store, sha256: str, *, downloaded: bool) -> Fetched:
-        name = PurePosixPath(urlsplit(self.url).path).name.removesuffix(".git") or "repository"
-        manifest = store.manifest(sha256)
-        return Fetched(
-            sha256=sha256, filename=f"{name}@{(self.ref or self.commit[:12]).replace('/', '_')}/",
-            size_bytes=manifest.size_bytes, downloaded=downloaded, left_out=manifest.notes(),
-        )  # fmt: skip
-
-    def _key(self) -> str:
-        said = {name: value for name, value in to_plain(self).items() if name not in {"sha256", "root"}}
-        return f"{self.label()} {digest(said)}"
 
     def _clone(self, store: Store) -> Path:
         """The folder of this address's objects, without what an interrupted git may have left in the way."""
@@ -186,7 +165,7 @@ class GitSource:
             except _RefusesSha as refused:
                 raise Unavailable(str(refused), "gone") from None
         if not _has_commit(clone, self.commit):
-            raise Unavailable(f"{self.url}: commit {self.commit} is not there (any more)", "gone")
+            raise Unavailable(f"{self.url}: commit {self.commit} is not there, or no longer there", "gone")
 
     def _entries(self, clone: Path, where: str) -> tuple[list[tuple[str, str]], list[LeftOut]]:
         """The files that are wanted, as (path, blob), and what is no file."""
@@ -212,9 +191,8 @@ class GitSource:
                 wanted.append((path, name.decode()))
         for number, each in enumerate(self.paths or ()):
             if each not in found:
-                raise WrongPin(
-                    f"{where}.paths.{number}: {each!r} is not in commit {self.commit[:12]}; a folder ends in /"
-                )
+                said = f"{each!r} is not in commit {self.commit[:12]}; a folder ends in /"
+                raise WrongPin(f"{where}.paths.{number}: {said}")
         check_names([path for path, _ in wanted])
         if any(part.lower() == ".git" for path, _ in wanted for part in path.split("/")):
             raise Unavailable("it holds a folder .git, which no honest commit can", "refused")
@@ -235,29 +213,17 @@ class _RefusesSha(Unavailable):
     """The server gives no commit by its name, or has none of this name."""
 
 
-def resolve(url: str, ref: str | None, tries: int | None = None) -> str | None:
-    """Which commit does a tag, or a branch, of this repository name now? Of its default branch, without a ref."""
-    names = ["HEAD"] if ref is None else [f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}", f"refs/heads/{ref}", ref]
-    with tempfile.TemporaryDirectory() as folder:
-        done = _network(["ls-remote", "--", url, *names], Path(folder), url, tries=tries)
-    said = [row.split("\t", 1) for row in done.decode("utf-8", "replace").splitlines() if "\t" in row]
-    rows = {name: commit for commit, name in said}
-    commit = next((rows[name] for name in names if name in rows), None)
-    return commit if commit and _COMMIT.match(commit) else None
-
-
 def _export(clone: Path, wanted: list[tuple[str, str]], store: Store) -> tuple[list[FolderFile], list[LeftOut]]:
     """The objects as files of the store."""
     names = list(dict.fromkeys(blob for _, blob in wanted))
     asked = "".join(f"{name}\n" for name in names).encode()
     sizes = [row.split()[2] for row in _run(["cat-file", "--batch-check"], clone, said=asked).splitlines()]
     if any(not size.isdigit() for size in sizes):
-        raise Unreachable("git did not bring all files of the commit; the same again")
+        raise Unreachable("git did not bring all files of the commit. Run the command again.")
     if sum(map(int, sizes)) > MAX_UNPACKED_BYTES or len(wanted) > MAX_FILES:
-        raise Unavailable(
-            f"its files have more than {MAX_UNPACKED_BYTES} bytes, or are more than {MAX_FILES}", "refused"
-        )
-    contents: dict[str, tuple[str, int, bool]] = {}
+        raise Unavailable(f"it has more than {MAX_UNPACKED_BYTES} bytes, or than {MAX_FILES} files", "refused")
+    contents: dict[str, tuple[str, int]] = {}
+    pointers = set()
     with tempfile.TemporaryFile() as questions:
         questions.write(asked)
         questions.seek(0)
@@ -266,36 +232,31 @@ def _export(clone: Path, wanted: list[tuple[str, str]], store: Store) -> tuple[l
             stderr=subprocess.DEVNULL,
         ) as process:  # fmt: skip
             assert process.stdout is not None  # noqa: S101 - PIPE was asked for
-            for name, part, start in _objects(process.stdout, names, store):
-                contents[name] = (store.add(part), int(sizes[len(contents)]), start.startswith(_POINTER))
+            for name, size in zip(names, map(int, sizes), strict=True):
+                if (head := process.stdout.readline()) != f"{name} blob {size}\n".encode():
+                    raise Fault(f"git cat-file: expected {name}, found {head!r:.100}; remove {clone}")
+                part = store.part(f"git object {os.getpid()} {name}")
+                _copy(process.stdout, part, size)
+                process.stdout.read(1)
+                if size <= POINTER_BYTES and part.read_bytes().startswith(_POINTER):
+                    pointers.add(name)
+                contents[name] = store.add(part), size
     files = [FolderFile(path=path, content=contents[blob][0], size_bytes=contents[blob][1]) for path, blob in wanted]
-    pointers = [LeftOut(path=path, what="Git LFS pointer") for path, blob in wanted if contents[blob][2]]
-    return files, pointers
+    return files, [LeftOut(path=path, what="Git LFS pointer") for path, blob in wanted if blob in pointers]
 
 
-def _objects(stream: IO[bytes], names: list[str], store: Store) -> Iterator[tuple[str, Path, bytes]]:
-    """Each object of `git cat-file --batch` as a file, with its first bytes if it is as small as an LFS pointer."""
-    for name in names:
-        head = stream.readline().split()
-        if len(head) != 3 or head[0].decode() != name or head[1] != b"blob":
-            raise Fault(f"git cat-file: expected {name}, found {head!r:.100}; remove the folder git in the store")
-        left = size = int(head[2])
-        part = store.part(f"git object {os.getpid()} {name}")
-        start = b""
-        with part.open("wb") as file:
-            while left:
-                chunk = stream.read(min(left, 1 << 20))
-                if not chunk:
-                    raise Fault("git cat-file ended early; the same again")
-                start = start or (chunk if size <= POINTER_BYTES else b"-")
-                file.write(chunk)
-                left -= len(chunk)
-        stream.read(1)
-        yield name, part, start
+def _copy(stream: IO[bytes], part: Path, size: int) -> None:
+    """Write the next `size` bytes of a stream into a file."""
+    with part.open("wb") as file:
+        while size:
+            if not (chunk := stream.read(min(size, 1 << 20))):
+                raise Fault("git cat-file ended early. Run the command again.")
+            file.write(chunk)
+            size -= len(chunk)
 
 
 def _has_commit(clone: Path, commit: str) -> bool:
-    """Is it here already? Asked of the objects themselves: git would go and fetch what is missing."""
+    """Whether it is here already, by the objects themselves: git would go and fetch what is missing."""
     rows = _run(["cat-file", "--batch-all-objects", "--batch-check=%(objecttype) %(objectname)"], clone)
     return f"commit {commit}".encode() in rows.splitlines()
 
@@ -317,72 +278,55 @@ def _environment(url: str = "") -> dict[str, str]:
 
 
 def _leads_to(url: str) -> str:
-    """Where does git go for this address, with the user's insteadOf?"""
+    """Where git goes for this address, with the user's insteadOf."""
     return _run(["ls-remote", "--get-url", url], Path(tempfile.gettempdir())).decode("utf-8", "replace").strip()
 
 
 def _protocol(url: str) -> str:
-    """How is this address reached? A target names https (http on this machine); all else is the user's own insteadOf."""
+    """How this address is reached. A target names https (http on this machine); all else is the user's own insteadOf."""
     led_to = _leads_to(url)
     scheme = led_to.partition("://")[0] if "://" in led_to else "file" if led_to.startswith("/") else "ssh"
     if scheme not in _PROTOCOLS or "::" in led_to.partition("/")[0]:
-        raise BadInput(
-            f"git's setting insteadOf leads {url} to {without_credentials(led_to)}: that protocol is not taken"
-        )
+        led_to = without_credentials(led_to)
+        raise BadInput(f"git's setting insteadOf leads {url} to {led_to}: that protocol is not allowed")
     return scheme
 
 
 def _run(arguments: list[str], folder: Path, said: bytes = b"") -> bytes:
-    """git on this machine alone."""
-    try:
-        done = subprocess.run(
-            _command(arguments),
-            cwd=folder,
-            env=_environment(),
-            input=said,
-            capture_output=True,
-            check=False,
-            timeout=DEADLINE_S,
-        )
-    except FileNotFoundError:
-        raise Unavailable("this source needs git, and this system has none", "unsupported") from None
-    if done.returncode != 0:
-        raise Fault(f"git {arguments[0]}: {_last_line(done.stderr)}; remove {folder} and run the same again")
-    return done.stdout
+    """What git says on this machine alone; `Fault` where it fails."""
+    status, heard, complained = _git(arguments, folder, said=said)
+    if status != 0:
+        raise Fault(f"git {arguments[0]}: {_last_line(complained)}; remove {folder} and run the command again")
+    return heard
 
 
 def _network(
     arguments: list[str], folder: Path, url: str, *, said: bytes = b"", watched: bool = False, tries: int | None = None
 ) -> bytes:
-    """git with a server, after a few tries. Raises `Unavailable`, `Unreachable`, `_RefusesSha`."""
-    problem = ""
-    for attempt in range(tries or download.TRIES):
-        if attempt:
-            download.pause(attempt)
-        try:
-            return _one_call(arguments, folder, url, said, watched=watched)
-        except Interrupted as interrupted:
-            problem = str(interrupted)
-    raise Unreachable(
-        without_credentials(f"git {arguments[0]} {url}: {problem}; check the network, then the same again")
-    )
+    """What git says with a server, after a few tries. Raises `Unavailable`, `Unreachable`, `_RefusesSha`."""
+
+    def once() -> bytes:
+        status, heard, complained = _git(arguments, folder, url, said=said, watched=watched)
+        if status != 0:
+            raise _problem(complained, url)
+        return heard
+
+    return tried(once, f"git {arguments[0]} {url}", tries)
 
 
-def _one_call(arguments: list[str], folder: Path, url: str, said: bytes, *, watched: bool) -> bytes:
+def _git(
+    arguments: list[str], folder: Path, url: str = "", *, said: bytes, watched: bool = False
+) -> tuple[int, bytes, bytes]:
+    """The exit status of git, and what it wrote to its two outputs. Only with a url it may reach a server."""
+    environment = _environment(url)
     with tempfile.TemporaryFile() as heard, tempfile.TemporaryFile() as complaints, tempfile.TemporaryFile() as asked:
         asked.write(said)
         asked.seek(0)
-        environment = _environment(url)
         try:
             process = subprocess.Popen(
-                _command(arguments),
-                cwd=folder,
-                env=environment,
-                stdin=asked,
-                stdout=heard,
-                stderr=complaints,
+                _command(arguments), cwd=folder, env=environment, stdin=asked, stdout=heard, stderr=complaints,
                 start_new_session=True,
-            )
+            )  # fmt: skip
         except FileNotFoundError:
             raise Unavailable("this source needs git, and this system has none", "unsupported") from None
         with process:
@@ -391,12 +335,9 @@ def _one_call(arguments: list[str], folder: Path, url: str, said: bytes, *, watc
             finally:
                 if process.poll() is None:  # with the programs that it started
                     os.killpg(process.pid, signal.SIGKILL)
+        heard.seek(0)
         complaints.seek(0)
-        complained = complaints.read(1 << 20)
-        if process.returncode == 0:
-            heard.seek(0)
-            return heard.read()
-    raise _problem(complained, url)
+        return process.returncode, heard.read(), complaints.read(1 << 20)
 
 
 def _wait(process: subprocess.Popen[bytes], folder: Path | None, url: str) -> None:
@@ -430,7 +371,7 @@ def _size(folder: Path) -> int:
 
 
 def _problem(complained: bytes, url: str) -> Exception:
-    """What does git's failure say?"""
+    """What git's failure says."""
     text = complained.decode("utf-8", "replace")
     last = _last_line(complained)
     led_to = _leads_to(url)

@@ -10,31 +10,30 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import huggingface_hub  # the only importer; it loads its parts when they are used
 from pydantic import Discriminator, Field, Tag
 
 from openassay.faults import printable
-from openassay.records import digest, file_digest, to_plain, write_text
+from openassay.records import digest, write_text
 from openassay.sources import download
-from openassay.sources.download import Wanted, bring, drop, tell, without_credentials
-from openassay.sources.fetched import STATUS_KINDS, Fetched, Root, Unavailable, Unreachable, WrongPin
+from openassay.sources.download import Wanted, bring_checked, tell, tried
+from openassay.sources.fetched import LOOPBACK, STATUS_KINDS, Interrupted, Root, Unavailable, Unreachable, WrongPin
+from openassay.sources.folders import COMMIT, Commit, FolderSource, check_path
 from openassay.store import MAX_UNPACKED_BYTES, FolderFile, Store, check_names
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 WORKERS = 6
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?\Z", re.ASCII)
 _REVISION = re.compile(r"[A-Za-z0-9][\w./+-]{0,199}\Z", re.ASCII)
-_COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _YES = {"1", "on", "yes", "true"}
 
@@ -54,7 +53,6 @@ class HfFile:
             raise ValueError(f"bytes: [{self.bytes[0]}, {self.bytes[1]}] is empty; the second must be larger")
         if self.sha256 is not None and not _SHA256.match(self.sha256):
             raise ValueError(f"sha256: a sha256 is 64 hexadecimal digits in lower case, found {self.sha256[:80]!r}")
-        check_path(self.path)
 
     @property
     def name(self) -> str:
@@ -63,8 +61,7 @@ class HfFile:
         return f"{self.path}.bytes-{start}-{stop}" if start else self.path
 
 
-@dataclass(frozen=True, kw_only=True)
-class Listed:
+class Listed(NamedTuple):
     """One file as the hub lists it: its size, its sha256 where it is kept with LFS, else its git blob."""
 
     size_bytes: int
@@ -73,7 +70,7 @@ class Listed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HfSource:
+class HfSource(FolderSource):
     """Files of a model or a data set on the hub."""
 
     kind: Literal["hf"]
@@ -92,7 +89,7 @@ class HfSource:
     repo_type: Literal["model", "dataset"] = "model"
     revision: str | None = None
     """What the release names: a branch or a tag; `main` when there is no commit either. Held against `commit`, if given."""
-    commit: str | None = None
+    commit: Commit | None = None
     """The pin, in full."""
     max_bytes: Annotated[int, Field(gt=0)] = MAX_UNPACKED_BYTES
     """Of all files together; more is not fetched."""
@@ -104,13 +101,10 @@ class HfSource:
     def __post_init__(self) -> None:
         if not _REPO.match(self.repo) or ".." in self.repo or "--" in self.repo:
             raise ValueError(f"repo: {self.repo[:200]!r} is not the name of a repository: OWNER/NAME")
-        if self.commit is not None and not _COMMIT.match(self.commit):
-            raise ValueError(f"commit: a commit is 40 hexadecimal digits in lower case, found {self.commit[:80]!r}")
         if self.revision is not None and (not _REVISION.match(self.revision) or ".." in self.revision):
             raise ValueError(f"revision: {self.revision[:200]!r} is not the name of a branch or a tag")
         for file in self.files:
-            if isinstance(file, str):
-                check_path(file)
+            check_path(file if isinstance(file, str) else file.path, "files")
         if len({file if isinstance(file, str) else file.name for file in self.files}) < len(self.files):
             raise ValueError("files: the same file stands twice; remove one")
 
@@ -119,66 +113,46 @@ class HfSource:
         prefix = "datasets/" if self.repo_type == "dataset" else ""
         return f"hf {prefix}{self.repo}@{self.revision or (self.commit or 'main')[:12]}"
 
-    def may_change(self) -> bool:
-        """Can other files come to lie there? Not at a commit."""
-        return self.commit is None
+    def named(self) -> str | None:
+        """The branch or tag that the release names."""
+        return self.revision
+
+    def filename(self) -> str:
+        """The repository's name and the revision."""
+        return f"{PurePosixPath(self.repo).name}@{(self.revision or self.commit or 'main').replace('/', '_')}/"
 
     def pinned(self) -> bool:
-        """Is it fixed by digests alone which bytes are meant?"""
-        each = all(isinstance(file, HfFile) and file.sha256 for file in self.files)
-        return self.commit is not None or self.sha256 is not None or each
+        """Whether digests alone fix which bytes are meant: also those of all files."""
+        return super().pinned() or all(isinstance(file, HfFile) and file.sha256 for file in self.files)
 
-    def fetch(self, store: Store, where: str) -> Fetched:
-        """Bring the files into the store, several at a time; `where` names the source in messages."""
-        with store.alone(self._key()):
-            seen = store.seen(self._key())
-            if self.pinned():
-                for sha256 in seen:
-                    if self.sha256 in {None, sha256} and store.has_folder(sha256):
-                        return self._fetched(store, sha256, downloaded=False)
-            commit = self._resolve()
-            listed = self.listing(store, commit)
-            chosen = self._chosen(listed, where)
-            self._check_size(chosen, listed, where)
-            with ThreadPoolExecutor(WORKERS) as pool:
-                jobs = [pool.submit(self._bring, store, commit, file, listed[file.path]) for file in chosen]
-                try:
-                    files = [job.result() for job in jobs]
-                except BaseException as problem:
-                    pool.shutdown(wait=True, cancel_futures=True)
-                    if isinstance(problem, Unavailable) and problem.kind == "changed":
-                        self._list_of(store, commit).unlink()  # a list that was wrong once must not be so for ever
-                    raise
-            sha256 = store.add_folder(files)
-            if self.sha256 and sha256 != self.sha256:
-                raise Unavailable(
-                    f"expected an artifact of sha256 {self.sha256}, the hub now gives {sha256}", "changed"
-                )
-            if self.commit and seen and sha256 not in seen:
-                first, when = next(iter(seen.items()))
-                raise Unavailable(f"commit {self.commit} gave {first} on {when}, and now {sha256}", "changed")
-            store.remember(self._key(), sha256)
-            return self._fetched(store, sha256, downloaded=True)
+    def bring(self, store: Store, where: str) -> tuple[list[FolderFile], tuple[()]]:
+        """The files, now in the store, several at a time."""
+        commit = self.commit or self.commit_now()
+        listed = self.listing(store, commit)
+        chosen = self._chosen(listed, where)
+        with ThreadPoolExecutor(WORKERS) as pool:
+            jobs = [pool.submit(self._bring, store, commit, file, listed[file.path]) for file in chosen]
+            try:
+                return [job.result() for job in jobs], ()
+            except BaseException as problem:
+                pool.shutdown(wait=True, cancel_futures=True)
+                if isinstance(problem, Unavailable) and problem.kind == "changed":
+                    self._list_of(store, commit).unlink()  # a list that was wrong once must not be so for ever
+                raise
 
-    def upstream(self, tries: int | None = None) -> str:
-        """Which commit does the revision name now?"""
-        return self._sha(self.revision or self.commit or "main", tries)
+    def commit_now(self, tries: int | None = None) -> str:
+        """The commit that the revision names now."""
+        found = str(self._info(self.revision or self.commit or "main", files=False, tries=tries).sha)
+        if not COMMIT.match(found):
+            raise Unreachable(f"{self.label()}: the hub names no commit; check that {endpoint()} is a hub")
+        return found
 
     def sizes(self, store: Store, paths: Sequence[str]) -> tuple[int, ...]:
         """Bytes of some of its files, from the hub's list."""
-        listed = self.listing(store, self._resolve())
-        for path in paths:
-            if path not in listed:
-                raise self._absent(path, f"{self.label()}: ", listed)
+        listed = self.listing(store, self.commit or self.commit_now())
+        if absent := [path for path in paths if path not in listed]:
+            raise self._absent(absent[0], self.label(), listed)
         return tuple(listed[path].size_bytes for path in paths)
-
-    def wanted(self, store: Store, path: str) -> tuple[str, str | None, Wanted]:
-        """For a span of one file: what the content is known as, its sha256 if the hub tells it, and what to ask for."""
-        commit = self.commit or self._resolve()
-        listed = self.listing(store, commit)
-        if path not in listed:
-            raise self._absent(path, f"{self.label()}: ", listed)
-        return f"{self._at(commit)} {path}", listed[path].sha256, self._wanted(commit, HfFile(path=path), listed[path])
 
     def listing(self, store: Store, commit: str) -> dict[str, Listed]:
         """Every file of a commit, from the hub once and from the store ever after: a commit does not change."""
@@ -186,99 +160,72 @@ class HfSource:
         if not kept.exists():
             info = self._info(commit, files=True)
             if info.sha != commit:
-                raise Unavailable(
-                    f"{self.repo}: asked for commit {commit}, the hub gives {printable(str(info.sha))}", "changed"
-                )
+                found = printable(str(info.sha))
+                raise Unavailable(f"{self.repo}: asked for commit {commit}, the hub gives {found}", "changed")
             rows: dict[str, Any] = {}
             for file in info.siblings or ():
-                sha256 = file.lfs.sha256 if file.lfs else None
-                rows[file.rfilename] = [file.lfs.size if file.lfs else file.size, sha256, file.blob_id]
+                size, sha256 = (file.lfs.size, file.lfs.sha256) if file.lfs else (file.size, None)
+                rows[file.rfilename] = [size, sha256, file.blob_id]
             if not all(isinstance(size, int) and size >= 0 for size, _, _ in rows.values()):
-                raise Unreachable(f"{self.label()}: the hub's list of files has no sizes; is {endpoint()} a hub?")
+                raise Unreachable(f"{self.label()}: the hub lists no sizes; check that {endpoint()} is a hub")
             write_text(kept, json.dumps(rows, indent=1, sort_keys=True))
-        rows = json.loads(kept.read_text(encoding="utf-8"))
-        return {path: Listed(size_bytes=size, sha256=sha256, blob=blob) for path, (size, sha256, blob) in rows.items()}
+        return {path: Listed(*row) for path, row in json.loads(kept.read_text(encoding="utf-8")).items()}
 
     def _list_of(self, store: Store, commit: str) -> Path:
         return store.folder / "listings" / f"{digest([self.repo_type, self.repo, commit])}.json"
 
-    def _fetched(self, store: Store, sha256: str, *, downloaded: bool) -> Fetched:
-        name = f"{PurePosixPath(self.repo).name}@{(self.revision or self.commit or 'main').replace('/', '_')}/"
-        size = store.manifest(sha256).size_bytes
-        return Fetched(sha256=sha256, filename=name, size_bytes=size, downloaded=downloaded)
-
-    def _key(self) -> str:
-        said = {name: value for name, value in to_plain(self).items() if name not in {"max_bytes", "sha256", "root"}}
-        return f"{self.label()} {digest(said)}"
-
-    def _at(self, commit: str) -> str:
-        return f"hf {self.repo_type} {self.repo} {commit}"
-
-    def _resolve(self) -> str:
-        return self.commit or self._sha(self.revision or "main")
-
     def _chosen(self, listed: dict[str, Listed], where: str) -> list[HfFile]:
+        """The files that are meant, with globs resolved. Raises where one is missing, too short, or all are too large."""
         chosen: dict[str, HfFile] = {}
         for number, file in enumerate(self.files):
             if isinstance(file, HfFile):
-                if file.path not in listed:
-                    raise self._absent(file.path, f"{where}.files.{number}: ", listed)
-                chosen[file.name] = file
-                continue
-            matching = [path for path in listed if path == file or fnmatchcase(path, file)]
-            if not matching:
-                raise self._absent(file, f"{where}.files.{number}: ", listed)
-            check_names(matching)
-            for path in matching:
-                chosen.setdefault(path, HfFile(path=path))
+                named = {file.name: file} if file.path in listed else {}
+                chosen |= named
+            else:
+                matching = [path for path in listed if path == file or fnmatchcase(path, file)]
+                check_names(matching)
+                named = {path: HfFile(path=path) for path in matching}
+                chosen = named | chosen
+            if not named:
+                raise self._absent(file if isinstance(file, str) else file.path, f"{where}.files.{number}", listed)
+        total = 0
         for file in chosen.values():
-            if file.bytes and file.bytes[1] > listed[file.path].size_bytes:
-                message = f"{file.path} has {listed[file.path].size_bytes} bytes, and bytes up to {file.bytes[1]} are asked for"
+            size = listed[file.path].size_bytes
+            first, stop = file.bytes or (0, size)
+            total += stop - first
+            if stop > size:
+                message = f"{file.path} has {size} bytes, and bytes up to {stop} are asked for"
                 raise WrongPin(f"{where}.files: {message}") if self.commit else Unavailable(message, "changed")
-        return list(chosen.values())
-
-    def _absent(self, path: str, where: str, listed: dict[str, Listed]) -> Exception:
-        """A file that is not there: at a commit that is a mistake, for a commit does not lose files."""
-        message = f"{path!r} matches no file of {self.repo}; it has {', '.join(list(listed)[:6]) or 'none'}"
-        return WrongPin(f"{where}{message}") if self.commit else Unavailable(message, "gone")
-
-    def _check_size(self, chosen: list[HfFile], listed: dict[str, Listed], where: str) -> None:
-        total = sum(file.bytes[1] - file.bytes[0] if file.bytes else listed[file.path].size_bytes for file in chosen)
         if total > self.max_bytes:
             message = f"the files have {total} bytes together; at most {self.max_bytes} are fetched"
             if self.commit:
                 raise WrongPin(f"{where}.files: {message}; name fewer, or raise max_bytes")
             raise Unavailable(message, "refused")
+        return list(chosen.values())
+
+    def _absent(self, path: str, where: str, listed: dict[str, Listed]) -> Exception:
+        """A file that is not there: at a commit that is a mistake, for a commit does not lose files."""
+        message = f"{path!r} matches no file of {self.repo}; it has {', '.join(list(listed)[:6]) or 'none'}"
+        return WrongPin(f"{where}: {message}") if self.commit else Unavailable(message, "gone")
 
     def _bring(self, store: Store, commit: str, file: HfFile, listed: Listed) -> FolderFile:
-        whole = file.bytes is None
-        if whole and file.sha256 and listed.sha256 and file.sha256 != listed.sha256:
-            raise Unavailable(f"{file.path}: expected sha256 {file.sha256}, the hub lists {listed.sha256}", "changed")
-        key = f"{self._at(commit)} {file.path} {file.bytes}"
+        """One file, in the store."""
+        known = listed.sha256 if file.bytes is None else None
+        if known and file.sha256 not in {None, known}:
+            raise Unavailable(f"{file.path}: expected sha256 {file.sha256}, the hub lists {known}", "changed")
+        key = f"hf {self.repo_type} {self.repo} {commit} {file.path} {file.bytes}"
         with store.alone(key):  # another audit may want the same file among others
-            return self._bring_alone(store, commit, file, listed, key)
-
-    def _bring_alone(self, store: Store, commit: str, file: HfFile, listed: Listed, key: str) -> FolderFile:
-        whole = file.bytes is None
-        known = (listed.sha256 if whole else None) or store.noted(key)
-        if known and store.has(known) and file.sha256 in {None, known}:
-            return FolderFile(path=file.name, content=known, size_bytes=store.blob(known).stat().st_size)
-        part = store.part(key)
-        for fresh in (not part.exists(), True):
-            bring(self._wanted(commit, file, listed), part)
-            got = file_digest(part)
-            problem = _mismatch(part, got, file, listed)
-            if not problem:
-                break
-            drop(part)
-            if fresh:  # it came in one piece: not two versions of the file joined
-                raise Unavailable(f"{file.path}: {problem}", "changed")
-        size = part.stat().st_size
-        content = store.add(part, got)
-        if not (whole and listed.sha256):
-            store.note(key, content)
-        tell(file.name, size)
-        return FolderFile(path=file.name, content=content, size_bytes=size)
+            content = known or store.noted(key)
+            if content is None or not store.has(content) or file.sha256 not in {None, content}:
+                part = store.part(key)
+                got = bring_checked(
+                    self._wanted(commit, file, listed), part, lambda got: _mismatch(part, got, file, listed)
+                )
+                content = store.add(part, got)
+                if not known:
+                    store.note(key, content)
+                tell(file.name, store.blob(content).stat().st_size)
+        return FolderFile(path=file.name, content=content, size_bytes=store.blob(content).stat().st_size)
 
     def _wanted(self, commit: str, file: HfFile, listed: Listed) -> Wanted:
         where = endpoint()
@@ -287,69 +234,30 @@ class HfSource:
         )
         _refuse_if_offline(url)
         token = _token(where)
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
         return Wanted(
-            url=url,
-            label=file.name,
-            headers=headers,
-            span=file.bytes,
-            size_bytes=listed.size_bytes,
-            most_bytes=self.max_bytes,
-        )
-
-    def _sha(self, revision: str, tries: int | None = None) -> str:
-        found = str(self._info(revision, files=False, tries=tries).sha)
-        if not _COMMIT.match(found):
-            raise Unreachable(f"{self.label()}: the hub names no commit; is {endpoint()} a hub?")
-        return found
+            url=url, label=file.name, headers={"Authorization": f"Bearer {token}"} if token else {}, span=file.bytes,
+            size_bytes=listed.size_bytes, most_bytes=self.max_bytes,
+        )  # fmt: skip
 
     def _info(self, revision: str, *, files: bool, tries: int | None = None) -> Any:
+        """What the hub says of a revision, after a few tries. Raises `Unavailable` and `Unreachable`."""
         where = endpoint()
         _refuse_if_offline(where)
-        api = huggingface_hub.HfApi(endpoint=where, token=_token(where) or False)
-        return self._asked(
-            lambda: api.repo_info(
-                self.repo, revision=revision, repo_type=self.repo_type, timeout=download.TIMEOUT_S, files_metadata=files
-            ),
-            f"{where}: {self.repo}@{revision}",
-            tries,
-        )
+        what = f"{where}: {self.repo}@{revision}"
 
-    def _asked(self, call: Callable[[], Any], what: str, tries: int | None = None) -> Any:
-        """The hub's answer, after a few tries. Raises `Unavailable` and `Unreachable`."""
-        problem = ""
-        for attempt in range(tries or download.TRIES):
-            if attempt:
-                download.pause(attempt)
+        def once() -> Any:
             try:
-                return call()
-            except huggingface_hub.errors.HfHubHTTPError as error:
-                status = error.response.status_code
-                if status in STATUS_KINDS:
-                    _refused(error, what)
-                problem = f"HTTP {status}"
-            except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:  # not what a hub says
-                problem = _one_line(error)
-                if isinstance(error, huggingface_hub.errors.OfflineModeIsEnabled):
-                    break
-            except Exception as error:
-                # The library speaks through httpx or httpx2; both call their errors so.
-                if not {"HTTPError", "InvalidURL"} & {kind.__name__ for kind in type(error).__mro__}:
-                    raise
-                problem = _one_line(error)
-        raise Unreachable(without_credentials(f"the hub {what}: {problem}; check the network, then the same again"))
+                return huggingface_hub.HfApi(endpoint=where, token=_token(where) or False).repo_info(
+                    self.repo, revision=revision, repo_type=self.repo_type, timeout=download.TIMEOUT_S, files_metadata=files
+                )  # fmt: skip
+            except Exception as error:  # noqa: BLE001 - `_problem` gives back what is not the hub's
+                raise _problem(error, what) from None
 
-
-def check_path(path: str) -> None:
-    """ValueError where this cannot be a file's path in a repository, or a glob of such."""
-    if not path or {"", ".", ".."} & set(path.split("/")) or "\\" in path or not path.isprintable():
-        raise ValueError(
-            f"files: {path[:200]!r} is not a path in a repository: relative, names between single /, no . or .."
-        )
+        return tried(once, f"the hub {what}", tries)
 
 
 def endpoint() -> str:
-    """Which hub is asked? `$HF_ENDPOINT`, read at each call, or the public one."""
+    """The hub that is asked: `$HF_ENDPOINT`, read at each call, or the public one."""
     return os.environ.get("HF_ENDPOINT", "").rstrip("/") or DEFAULT_ENDPOINT
 
 
@@ -363,36 +271,42 @@ def _token(where: str) -> str | None:
 
 def _refuse_if_offline(url: str) -> None:
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in _YES:
-        raise Unreachable(f"{url}: HF_HUB_OFFLINE is set; unset it, then the same again")
+        raise Unreachable(f"{url}: HF_HUB_OFFLINE is set. Unset it, then run the command again.")
 
 
-def _refused(error: Any, what: str) -> NoReturn:
-    status = error.response.status_code
-    if isinstance(error, huggingface_hub.errors.GatedRepoError):
-        raise Unavailable(f"HTTP {status} from {what}: gated", "gated") from None
-    if isinstance(error, huggingface_hub.errors.RevisionNotFoundError):
-        raise Unavailable(f"HTTP {status} from {what}: there is no such revision", "gone") from None
-    if status == 401:
-        said = "asks for a login: it is private, or gone (a hub says the same of both)"
-        raise Unavailable(f"HTTP 401 from {what}: {said}", "gated") from None
-    raise Unavailable(f"HTTP {status} from {what}", STATUS_KINDS[status]) from None
-
-
-def _one_line(error: Exception) -> str:
-    return printable((str(error) or type(error).__name__).splitlines()[0])[:300]
+def _problem(error: Exception, what: str) -> Exception:
+    """What a failure of the hub's library says: `Unavailable`, `Interrupted`, or, where it is no word of a hub, itself."""
+    known = huggingface_hub.errors
+    said = printable((str(error) or type(error).__name__).splitlines()[0])[:300]
+    if isinstance(error, known.OfflineModeIsEnabled):
+        return Unreachable(f"the hub {what}: {said}")
+    if isinstance(error, known.HfHubHTTPError):
+        status = error.response.status_code
+        if status not in STATUS_KINDS:
+            return Interrupted(f"HTTP {status}")
+        if isinstance(error, known.GatedRepoError):
+            return Unavailable(f"HTTP {status} from {what}: gated", "gated")
+        if isinstance(error, known.RevisionNotFoundError):
+            return Unavailable(f"HTTP {status} from {what}: there is no such revision", "gone")
+        private = ": asks for a login: it is private, or gone (a hub says the same of both)" if status == 401 else ""
+        return Unavailable(f"HTTP {status} from {what}{private}", STATUS_KINDS[status])
+    # The library speaks through httpx or httpx2; both call their errors so.
+    of_http = {"HTTPError", "InvalidURL"} & {kind.__name__ for kind in type(error).__mro__}
+    if of_http or isinstance(error, (OSError, ValueError, TypeError, KeyError, AttributeError)):  # not what a hub says
+        return Interrupted(said)
+    return error
 
 
 def _mismatch(part: Path, got: str, file: HfFile, listed: Listed) -> str:
-    """In what is this, of sha256 `got`, not what was pinned, or what the hub lists? Empty when it is."""
+    """In what this, of sha256 `got`, is not what was pinned, or what the hub lists; empty when it is."""
     if file.sha256 and got != file.sha256:
-        return f"expected sha256 {file.sha256}, the hub now gives {got}"
-    if file.bytes:
+        return f"{file.path}: expected sha256 {file.sha256}, the hub now gives {got}"
+    if file.bytes or got == listed.sha256:
         return ""
     if listed.sha256:
-        return "" if got == listed.sha256 else f"the hub lists sha256 {listed.sha256} and gives {got}"
-    if listed.blob:
-        blob = _blob_id(part)
-        return "" if blob == listed.blob else f"the hub lists the blob {listed.blob} and gives {blob}"
+        return f"{file.path}: the hub lists sha256 {listed.sha256} and gives {got}"
+    if listed.blob and (blob := _blob_id(part)) != listed.blob:
+        return f"{file.path}: the hub lists the blob {listed.blob} and gives {blob}"
     return ""
 
 

@@ -15,7 +15,7 @@ from typing import Literal
 
 from openassay.layout import find_root
 from openassay.records import file_digest
-from openassay.sources.fetched import Fetched, Root, WrongPin
+from openassay.sources.fetched import Fetched, Origin, Root, WrongPin, stored
 from openassay.store import MAX_UNPACKED_BYTES, Store, files_below
 
 ALLOWED_VARIABLE = "OPENASSAY_LOCAL"
@@ -23,7 +23,7 @@ ALLOWED_VARIABLE = "OPENASSAY_LOCAL"
 
 
 @dataclass(frozen=True, kw_only=True)
-class LocalSource:
+class LocalSource(Origin):
     """A file or a folder, relative to the project's root or absolute."""
 
     kind: Literal["local"]
@@ -37,21 +37,13 @@ class LocalSource:
         """This source in a few words."""
         return f"local {self.path}"
 
-    def may_change(self) -> bool:
-        """Can another file come to lie there? The user's own can, and the user mends the pin."""
-        return False
-
-    def upstream(self) -> str:
-        """What is there now? Files of this machine have no publisher to move them."""
-        return "unknown"
-
     def fetch(self, store: Store, where: str) -> Fetched:
         """Copy the file, or the folder as a tar with fixed dates, into the store; `where` names the source."""
         path = self._path(where)
         files = list(files_below(path)) if path.is_dir() else [path]
         if sum(file.stat().st_size for file in files) > MAX_UNPACKED_BYTES:
             raise WrongPin(
-                f"{where}.path: {self.path!r} is larger than {MAX_UNPACKED_BYTES} bytes, the most that is taken"
+                f"{where}.path: {self.path!r} is larger than {MAX_UNPACKED_BYTES} bytes, the largest allowed"
             )
         part = store.part(str(path))
         if path.is_dir():
@@ -71,24 +63,21 @@ class LocalSource:
         if self.sha256 and got != self.sha256:
             part.unlink()
             raise WrongPin(f"{where}.sha256: expected {self.sha256}, got {got} for {self.path}")
-        size = part.stat().st_size
-        return Fetched(sha256=store.add(part), filename=filename, size_bytes=size, downloaded=True)
+        return stored(store, store.add(part, got), filename, downloaded=True)
 
     def _path(self, where: str) -> Path:
         """The file or folder itself, links followed, if a target may name it."""
-        root = find_root().resolve()
-        allowed = [Path(folder).resolve() for folder in os.environ.get(ALLOWED_VARIABLE, "").split(":") if folder]
-        found = (self._there(folder) for folder in (root, *allowed))
-        path = next((path for path in found if path), None)
+        allowed = [find_root(), *map(Path, filter(None, os.environ.get(ALLOWED_VARIABLE, "").split(":")))]
+        allowed = [folder.resolve() for folder in allowed]
+        path = next(filter(None, map(self._there, allowed)), None)
         if path is None:
             raise WrongPin(
                 f"{where}.path: {self.path[:200]!r} does not exist; paths are relative to the project's root, or to a "
                 f"folder of {ALLOWED_VARIABLE}"
             )
-        if not any(path.is_relative_to(folder) for folder in (root, *allowed)):
-            raise WrongPin(
-                f"{where}.path: {self.path!r} lies outside the project; to allow it, name its folder in {ALLOWED_VARIABLE}"
-            )
+        if not any(path.is_relative_to(folder) for folder in allowed):
+            allow = f"to allow it, name its folder in {ALLOWED_VARIABLE}"
+            raise WrongPin(f"{where}.path: {self.path!r} lies outside the project; {allow}")
         if not (path.is_file() or path.is_dir()):
             raise WrongPin(f"{where}.path: {self.path!r} is neither a regular file nor a folder")
         return path

@@ -18,19 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
-from packaging.utils import (
-    InvalidSdistFilename,
-    InvalidWheelFilename,
-    canonicalize_name,
-    canonicalize_version,
-    parse_sdist_filename,
-    parse_wheel_filename,
-)
+from packaging import utils
 
 from openassay.faults import BadInput
 from openassay.records import file_digest
 from openassay.sources.download import TIMEOUT_S, Login, Verify, download, netrc_login, without_credentials
-from openassay.sources.fetched import Fetched, Root, Unavailable, Unreachable, WrongPin
+from openassay.sources.fetched import CHECK_NETWORK, Fetched, Origin, Root, Unavailable, Unreachable, WrongPin, stored
 from openassay.store import Store
 
 if TYPE_CHECKING:
@@ -55,7 +48,7 @@ class PackageIndex:
     """`host` or `host:port` that need no certificate."""
 
     def verify(self, url: str = "") -> Verify:
-        """By which certificates is this address known?"""
+        """The certificates by which this address is known."""
         pieces = urlsplit(url)
         if {pieces.hostname, pieces.netloc.rpartition("@")[2]} & set(self.trusted_hosts):
             return False
@@ -65,7 +58,7 @@ class PackageIndex:
         return ssl.create_default_context(cafile=None if folder else self.cert, capath=self.cert if folder else None)
 
     def login(self, url: str) -> Login:
-        """Who asks at this address? As the setting of an index on the same host says, or the user's .netrc."""
+        """The name and password for this address: of an index on the same host, or of the user's .netrc."""
         host = urlsplit(url).netloc.rpartition("@")[2]
         for pieces in map(urlsplit, self.index_urls):
             if pieces.username and pieces.netloc.rpartition("@")[2] == host:
@@ -75,22 +68,20 @@ class PackageIndex:
 
 @functools.cache
 def package_index() -> PackageIndex:
-    """Which package indexes does pip use here? Read from `pip config list`, which knows files and variables alike."""
+    """The package indexes that pip uses here, by `pip config list`, which knows files and variables alike."""
     done = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False, timeout=60
     )
-    settings: dict[str, str] = {}
+    found = []
     for line in done.stdout.splitlines():
         key, _, value = line.partition("=")
         section, _, name = key.rpartition(".")
         # A variable beats [install] or [download], and that beats [global], whatever the order of the lines.
-        rank = {"global": 0, ":env:": 2}.get(section, 1 if section in {"install", "download"} else -1)
-        if not value or rank < 0 or rank < int(settings.get(f"rank {name}", "0")):
-            continue
-        text = str(ast.literal_eval(value))  # pip prints the value as Python would
-        if text.strip():  # pip takes an empty value as none
-            settings[f"rank {name}"] = str(rank)
-            settings[name] = text.strip()
+        rank = {"global": 0, "install": 1, "download": 1, ":env:": 2}.get(section)
+        # pip prints the value as Python would, and takes an empty one as none
+        if value and rank is not None and (text := str(ast.literal_eval(value)).strip()):
+            found.append((rank, name, text))
+    settings = {name: text for _, name, text in sorted(found, key=lambda of: of[0])}
     for name, remedy in _UNSUPPORTED.items():
         if name in settings:
             raise BadInput(f"pip's setting {name} is not supported here; {remedy}")
@@ -106,8 +97,8 @@ def package_index() -> PackageIndex:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PypiSource:
-    """A file of a project on a Python package index."""
+class PypiSource(Origin):
+    """A file of a project on a Python package index. Indexes replace no files: a pin that is not met is a mistake."""
 
     kind: Literal["pypi"]
     package: str
@@ -125,84 +116,79 @@ class PypiSource:
         if self.file is None:
             return
         try:
-            parse = parse_wheel_filename if self.file.endswith(".whl") else parse_sdist_filename
+            parse = utils.parse_wheel_filename if self.file.endswith(".whl") else utils.parse_sdist_filename
             name, version = parse(self.file)[:2]
-        except (InvalidWheelFilename, InvalidSdistFilename):
+        except (utils.InvalidWheelFilename, utils.InvalidSdistFilename):
             return  # an old kind of file; the index will tell
-        if name != canonicalize_name(self.package) or canonicalize_version(version) != canonicalize_version(
-            self.version
-        ):
+        if name != utils.canonicalize_name(self.package) or utils.canonicalize_version(
+            version
+        ) != utils.canonicalize_version(self.version):
             raise ValueError(f"{self.file!r} is not a file of {self.package} {self.version}")
 
     def label(self) -> str:
         """This source in a few words."""
         return f"pypi {self.package} {self.version}"
 
-    def may_change(self) -> bool:
-        """Can another file come to lie there? Package indexes do not replace files: a pin that is not met is a mistake."""
-        return False
-
     def upstream(self) -> str:
-        """Which sha256 does the index list for the file now?"""
+        """The sha256 that the index lists for the file now."""
         return str((self._link(self.label()).hashes or {}).get("sha256", "unknown"))
 
     def fetch(self, store: Store, where: str) -> Fetched:
         """Bring the file into the store; `where` names the source in messages."""
         if self.sha256 and self.file and self._gave(store, self.file, self.sha256):
-            size = store.blob(self.sha256).stat().st_size
-            return Fetched(sha256=self.sha256, filename=self.file, size_bytes=size, downloaded=False)
+            return stored(store, self.sha256, self.file, downloaded=False)
         link = self._link(where)
-        listed = (link.hashes or {}).get("sha256")
+        url, name, listed = link.normalized, link.filename, (link.hashes or {}).get("sha256")
         if self.sha256 and listed and listed != self.sha256:
             raise WrongPin(
-                f"{where}.sha256: expected {self.sha256}, but the index lists {listed} for {link.filename}; "
-                "check the pin against the index"
+                f"{where}.sha256: expected {self.sha256}, but the index lists {listed} for {name}; correct it"
             )
         known = self.sha256 or listed
-        if known and ((listed and store.has(known)) or self._gave(store, link.filename, known)):
-            store.remember(self._file_label(link.filename), known)
-            size = store.blob(known).stat().st_size
-            return Fetched(sha256=known, filename=link.filename, size_bytes=size, downloaded=False)
-        part = store.part(link.normalized)
-        index, url = package_index(), link.normalized
-        download(url, part, link.filename, index.verify(url), index.login(url))
+        if known and ((listed and store.has(known)) or self._gave(store, name, known)):
+            store.remember(self._file_label(name), known)
+            return stored(store, known, name, downloaded=False)
+        part, index = store.part(url), package_index()
+        download(url, part, name, index.verify(url), index.login(url))
         got = file_digest(part)
         if known and got != known:
             part.unlink()
-            raise WrongPin(f"{where}.sha256: expected {known}, got {got} for {link.filename}; the download is dropped")
-        size = part.stat().st_size
-        store.remember(self._file_label(link.filename), got)
-        return Fetched(sha256=store.add(part, got), filename=link.filename, size_bytes=size, downloaded=True)
+            raise WrongPin(f"{where}.sha256: expected {known}, got {got} for {name}; the download is dropped")
+        store.remember(self._file_label(name), got)
+        return stored(store, store.add(part, got), name, downloaded=True)
 
     def _file_label(self, filename: str) -> str:
         return f"{self.label()} {filename}"
 
     def _gave(self, store: Store, filename: str, sha256: str) -> bool:
-        """Did an index give this very file before, so that it need not be asked again? A pin alone proves no origin."""
+        """Whether an index gave this very file before, so that it need not be asked again: a pin alone proves no origin."""
         return store.has(sha256) and sha256 in store.seen(self._file_label(filename))
 
     def _link(self, where: str) -> Link:
-        packages = project_files(self.package)
-        of_version = [link for version, link in packages if version == self.version]
-        if not of_version:
-            ask_every_index(self.package)
-            versions = list(dict.fromkeys(version for version, _ in packages))
-            listed = f"it has {', '.join(versions[:6])}" if versions else "there is no such project"
-            raise WrongPin(f"{where}.version: {self.package} {self.version} is not on the index; {listed}")
+        of_version = files_of(self.package, self.version, where)
         names = ", ".join(link.filename for link in of_version)
         if self.file:
             chosen = [link for link in of_version if link.filename == self.file]
-            if not chosen:
-                raise WrongPin(f"{where}.file: {self.file!r} is not among the files of this version: {names}")
+            problem = f"file: {self.file!r} is not among the files of this version: {names}"
         elif self.sha256:
             chosen = [link for link in of_version if (link.hashes or {}).get("sha256") == self.sha256]
-            if not chosen:
-                raise WrongPin(f"{where}.sha256: no file of {self.package} {self.version} has it; there are: {names}")
+            problem = f"sha256: no file of {self.package} {self.version} has it; there are: {names}"
         else:
-            chosen = of_version
-            if len(chosen) > 1:
-                raise WrongPin(f"{where}.file: this version has several files; name one: {names}")
+            chosen = of_version if len(of_version) == 1 else []
+            problem = f"file: this version has several files; name one: {names}"
+        if not chosen:
+            raise WrongPin(f"{where}.{problem}")
         return chosen[0]
+
+
+def files_of(package: str, version: str, where: str) -> list[Link]:
+    """Every published file of a version; `WrongPin`, which begins with `where`, when there is none."""
+    packages = project_files(package)
+    if found := [link for known, link in packages if known == version]:
+        return found
+    ask_every_index(package)
+    versions = list(dict.fromkeys(known for known, _ in packages))
+    listed = f"it has {', '.join(versions[:6])}" if versions else "there is no such project"
+    raise WrongPin(f"{where}.version: {package} {version} is not on the index; {listed}")
 
 
 def project_files(package: str) -> list[tuple[str, Link]]:
@@ -238,7 +224,7 @@ def project_files(package: str) -> list[tuple[str, Link]]:
 
 
 def ask_every_index(package: str) -> None:
-    """Does every index answer? The finder is silent about one that refuses (`Unavailable`) or fails (`Unreachable`)."""
+    """Raise where an index refuses (`Unavailable`) or fails (`Unreachable`): the finder is silent about both."""
     import httpx  # noqa: PLC0415 - takes a while to import
 
     index = package_index()
@@ -259,5 +245,4 @@ def ask_every_index(package: str) -> None:
 
 
 def _no_answer(urls: str, problem: str) -> Unreachable:
-    said = f"the package index {urls} does not answer ({problem}); check the network, then the same again"
-    return Unreachable(without_credentials(said))
+    return Unreachable(without_credentials(f"the package index {urls} does not answer ({problem}). {CHECK_NETWORK}"))

@@ -1,4 +1,4 @@
-"""Where is an artifact's top folder, and what is in it?"""
+"""The folders and files of fetched artifacts."""
 
 from __future__ import annotations
 
@@ -35,21 +35,17 @@ def artifact_root(store: Store, artifact: Artifact) -> Path | None:
 
 def artifact_roots(store: Store, record: FetchRecord) -> dict[str, str]:
     """The top folder of every fetched artifact, by name."""
-    roots = ((artifact.name, artifact_root(store, artifact)) for artifact in record.artifacts)
-    return {name: str(root) for name, root in roots if root is not None}
+    return {of.name: str(root) for of in record.artifacts if (root := artifact_root(store, of)) is not None}
 
 
 def artifact_files(store: Store, record: FetchRecord, names: tuple[str, ...]) -> dict[str, Path]:
     """The published file of each named artifact under its own name, for installing."""
     found = {}
-    for artifact in record.artifacts:
-        if artifact.name in names:
-            if artifact.sha256 is None or artifact.filename is None:
-                raise Unavailable(f"the artifact {artifact.name} could not be fetched")
-            if archive_kind(artifact.filename) == "folder":
-                raise BadInput(
-                    f"environment.install: the artifact {artifact.name} came as a folder, {artifact.filename}; "
-                    "name an artifact that is one wheel or sdist"
-                )
-            found[artifact.name] = store.named(artifact.sha256, artifact.filename)
+    for artifact in (of for of in record.artifacts if of.name in names):
+        if artifact.sha256 is None or artifact.filename is None:
+            raise Unavailable(f"the artifact {artifact.name} could not be fetched")
+        if archive_kind(artifact.filename) == "folder":
+            said = f"{artifact.name} came as a folder, {artifact.filename}; name one that is a wheel or sdist"
+            raise BadInput(f"environment.install: the artifact {said}")
+        found[artifact.name] = store.named(artifact.sha256, artifact.filename)
     return found
