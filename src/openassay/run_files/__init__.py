@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from openassay.faults import printable
 from openassay.run_files.runs import SUMMARY, RunValues, same_end, take
-from openassay.run_files.tables import Options, Table, files_of, read_table, refuse, shown
+from openassay.run_files.tables import ReadOptions, Table, files_of, read_table, refuse, shown
 
 __all__ = ["RunValues", "Unit", "check_scale", "read_runs"]
 
@@ -28,9 +28,9 @@ Unit = Literal["fraction", "percent", "same"]
 def read_runs(paths: Path | Sequence[Path], *, each_file: bool = False, **options: Any) -> RunValues:
     """One value a training run, from a file, a folder, or several files with one run each; `BadInput` says what is unclear.
 
-    each_file: files that evaluate a model of one name are trainings of their own. options: those of `Options`.
+    each_file: files that evaluate a model of one name are trainings of their own. options: those of `ReadOptions`.
     """
-    asked = Options(**options)
+    asked = ReadOptions(**options)
     files, notes = files_of([paths] if isinstance(paths, Path) else paths)
     if len(files) == 1:
         where, found = str(files[0][1]), take(read_table(files[0][1], asked), asked)
@@ -45,7 +45,7 @@ def read_runs(paths: Path | Sequence[Path], *, each_file: bool = False, **option
 _SPLITS = {"train", "training", "val", "valid", "validation", "test", "eval"}
 
 
-def _one_run_a_file(files: Sequence[tuple[str, Path]], asked: Options, *, each_file: bool) -> tuple[str, RunValues]:
+def _one_run_a_file(files: Sequence[tuple[str, Path]], asked: ReadOptions, *, each_file: bool) -> tuple[str, RunValues]:
     """The runs of several files, which must hold one each and agree in what they measure; and the first file."""
     patterns = [condition.removeprefix("file=") for condition in asked.where if condition.startswith("file=")]
     names = [name for name, _ in files if all(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]

@@ -13,7 +13,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from openassay.core.types import LARGEST, Json
-from openassay.run_files.tables import MISSING, NOT_FINITE, NUMBER, Options, Table, is_number, refuse, shown, text_of
+from openassay.run_files.tables import (
+    MISSING,
+    NOT_FINITE,
+    NUMBER,
+    ReadOptions,
+    Table,
+    is_number,
+    refuse,
+    shown,
+    text_of,
+)
 
 _RUN = {
     "run", "run id", "run_id", "run name", "run_name", "name", "seed", "random_seed", "trial", "replicate", "replica", "rep",
@@ -66,7 +76,7 @@ class RunValues:
     """Where each value was taken of a curve; empty texts for values that are none."""
 
 
-def take(table: Table, asked: Options) -> RunValues:
+def take(table: Table, asked: ReadOptions) -> RunValues:
     """The runs of a table: rows that are none are left out or refused, and each run gives one value."""
     table, asked, column = _of_metric(table, asked)
     for condition in asked.where:
@@ -112,7 +122,7 @@ def _finite(value: float | None) -> float | None:
 # Which column?
 
 
-def _of_metric(table: Table, asked: Options) -> tuple[Table, Options, str | None]:
+def _of_metric(table: Table, asked: ReadOptions) -> tuple[Table, ReadOptions, str | None]:
     """A table of many metrics, one a row (MLflow's histories), as one of the asked metric, and the metric's name."""
     keys = table.columns({"metric", "key"})
     if not keys or table.header.count("value") != 1 or asked.column is None or asked.column in table.header:
@@ -202,7 +212,7 @@ def _labels(table: Table, row: list[Json], place: int) -> set[str]:
     return {cell for i, cell in cells.items() if cell and (i in named or not is_number(cell))}
 
 
-def _dropped(table: Table, asked: Options, notes: list[str], place: int) -> Table:
+def _dropped(table: Table, asked: ReadOptions, notes: list[str], place: int) -> Table:
     """The table without the rows that the user leaves out."""
     if not asked.drop_rows:
         return table
@@ -215,7 +225,7 @@ def _dropped(table: Table, asked: Options, notes: list[str], place: int) -> Tabl
     return table.only(kept)
 
 
-def _states(table: Table, asked: Options, notes: list[str]) -> tuple[Table, set[int]]:
+def _states(table: Table, asked: ReadOptions, notes: list[str]) -> tuple[Table, set[int]]:
     """The table without the runs that did not end, and which of its rows count as diverged by their state."""
     counted = {word.casefold() for word in asked.diverged} | {"diverged"}
     for place in table.columns(_STATE):
@@ -234,7 +244,7 @@ def _states(table: Table, asked: Options, notes: list[str]) -> tuple[Table, set[
     return table, set()
 
 
-def _no_summaries(table: Table, asked: Options, place: int) -> None:
+def _no_summaries(table: Table, asked: ReadOptions, place: int) -> None:
     """Refuses a row that sums up others: a mean is no run."""
     keep = {word.casefold() for word in asked.keep_rows}
     names = set(table.columns(_RUN))
@@ -252,7 +262,7 @@ def _no_summaries(table: Table, asked: Options, place: int) -> None:
             table.refuse(f"{where}: no {table.header[i]}, as in a row of means; name the run, or delete the row")
 
 
-def _one_recipe(table: Table, asked: Options, notes: list[str]) -> None:
+def _one_recipe(table: Table, asked: ReadOptions, notes: list[str]) -> None:
     """Refuses rows of several models, tasks and the like; notes other parameters that differ."""
     for i, name in enumerate(table.header):
         found = dict.fromkeys(table.cells(i)) if name.casefold() in _RECIPE or name.startswith("params.") else {}
@@ -268,7 +278,7 @@ def _one_recipe(table: Table, asked: Options, notes: list[str]) -> None:
 # Which numbers?
 
 
-def _numbers(table: Table, place: int, asked: Options) -> tuple[list[float | None], bool]:
+def _numbers(table: Table, place: int, asked: ReadOptions) -> tuple[list[float | None], bool]:
     """The numbers of a column, None for no value and nan for one that is not finite; and whether they have per cent signs."""
     texts, name = table.cells(place), table.header[place]
     comma = _decimal_comma(table, place, texts, asked)
@@ -306,7 +316,7 @@ def _hint(text: str, *, quoted: bool) -> str:
     return "leave it empty for a run without a value, or write nan for one that diverged"
 
 
-def _decimal_comma(table: Table, place: int, texts: Sequence[str], asked: Options) -> bool:
+def _decimal_comma(table: Table, place: int, texts: Sequence[str], asked: ReadOptions) -> bool:
     """Whether the commas in a column are decimal signs; refuses where they could part thousands."""
     bare = [text.removesuffix("%").strip() for text in texts]
     commas = [(i, match) for i, text in enumerate(bare) if (match := _COMMA.fullmatch(text))]
@@ -334,7 +344,7 @@ def _decimal_comma(table: Table, place: int, texts: Sequence[str], asked: Option
 
 
 def _runs(
-    table: Table, place: int, numbers: Sequence[float | None], asked: Options, notes: list[str]
+    table: Table, place: int, numbers: Sequence[float | None], asked: ReadOptions, notes: list[str]
 ) -> tuple[list[int], list[str], list[str]]:
     """The row of each run's value, the runs' names, and the steps where they are points of curves."""
     by = _run_columns(table, place, asked)
@@ -375,7 +385,7 @@ def _name(key: tuple[str, ...], table: Table) -> str:
     return "/".join(dict.fromkeys(part for part in key if part)) or Path(table.where).stem
 
 
-def _run_columns(table: Table, place: int, asked: Options) -> list[int] | None:
+def _run_columns(table: Table, place: int, asked: ReadOptions) -> list[int] | None:
     """The columns that tell runs apart: [] if the table is one run, None if nothing tells."""
     if asked.run == "row":
         return None
@@ -394,7 +404,7 @@ def _a_row_a_run(
     by: list[int] | None,
     keys: Sequence[tuple[str, ...]],
     steps: Sequence[str],
-    asked: Options,
+    asked: ReadOptions,
 ) -> None:
     """Refuses rows that are points of curves, or several rows of one run."""
     count = Counter(keys)
@@ -423,7 +433,7 @@ def _rises(cells: Sequence[str]) -> bool:
 
 def _point(
     table: Table, place: int, numbers: Sequence[float | None], rows: Sequence[int], name: str, steps: Sequence[str],
-    asked: Options,
+    asked: ReadOptions,
 ) -> tuple[int, str]:  # fmt: skip
     """The row of a run's curve that `--at` names, and its step."""
     at, metric, run = asked.at or "", table.header[place], f"run {name!r}"
@@ -463,7 +473,7 @@ def _point(
 
 
 def _curve(
-    table: Table, rows: Sequence[int], steps: Sequence[str], column: str, asked: Options
+    table: Table, rows: Sequence[int], steps: Sequence[str], column: str, asked: ReadOptions
 ) -> list[tuple[float, int]]:
     """The step of each row, by the asked column or the finest one; empty if the table has none."""
     if column:
@@ -481,7 +491,7 @@ def _curve(
 
 
 def _best(
-    table: Table, kind: str, column: str, rows: Sequence[int], numbers: Sequence[float | None], run: str, asked: Options
+    table: Table, kind: str, column: str, rows: Sequence[int], numbers: Sequence[float | None], run: str, asked: ReadOptions
 ) -> int:  # fmt: skip
     """The first row with a run's best value of the validation metric."""
     found, _ = _numbers(table.only(rows), table.the(column, f"--at {asked.at}"), asked)
@@ -497,7 +507,7 @@ def _best(
     return row
 
 
-def same_end(asked: Options, ends: Sequence[tuple[str, str]], where: str) -> None:
+def same_end(asked: ReadOptions, ends: Sequence[tuple[str, str]], where: str) -> None:
     """Refuses `--at last` where runs end at different steps: the last of a run that was cut short is not its end."""
     other = next((end for end in ends if end[1] != ends[0][1]), None)
     if asked.at == "last" and other:

@@ -22,7 +22,7 @@ MOST_BYTES = 50_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class ReadOptions:
     """How files are read, as `openassay judge --runs` is told."""
 
     column: str | None = None
@@ -173,7 +173,7 @@ def _natural(text: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", text)]
 
 
-def read_table(path: Path, asked: Options) -> Table:
+def read_table(path: Path, asked: ReadOptions) -> Table:
     """The table that a file holds, by what is in it; its name counts only for TensorBoard and W&B's summaries."""
     if _IN_FOLDERS["TensorBoard"].fullmatch(path.name) or path.is_dir():
         return _tensorboard(path)
@@ -264,7 +264,7 @@ def _fit(lines: Sequence[str], delimiter: str) -> int:
     return 1 + all(len(_trimmed(row)) <= width <= len(row) for row in rows)
 
 
-def _delimiter(lines: Sequence[str], path: Path, asked: Options) -> str:
+def _delimiter(lines: Sequence[str], path: Path, asked: ReadOptions) -> str:
     fits = {mark: _fit(lines, mark) for mark in _DELIMITERS if mark != asked.decimal}
     best = [mark for mark, fit in fits.items() if fit == max(fits.values()) > 0]
     if len(best) > 1 and fits[best[0]] == 2:
@@ -273,7 +273,7 @@ def _delimiter(lines: Sequence[str], path: Path, asked: Options) -> str:
     return best[0] if best else ";" if asked.decimal == "," else ","
 
 
-def _csv(text: str, path: Path, asked: Options) -> Table:
+def _csv(text: str, path: Path, asked: ReadOptions) -> Table:
     """The table in a text file with delimiters."""
     lines: list[str] = []
     numbers: list[int] = []
@@ -326,7 +326,7 @@ def _csv(text: str, path: Path, asked: Options) -> Table:
 
 
 def _header(
-    rows: list[tuple[int, list[str]]], path: Path, asked: Options
+    rows: list[tuple[int, list[str]]], path: Path, asked: ReadOptions
 ) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The names of the columns, or their numbers where there are none, and the other rows."""
     number, first = rows[0][0], _trimmed(rows[0][1])

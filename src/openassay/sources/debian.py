@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Literal
 
 from openassay.records import file_digest
-from openassay.sources.fetched import CHECK_NETWORK, Fetched, Origin, Root, Unavailable, Unreachable, WrongPin, stored
+from openassay.sources.fetched import (
+    CHECK_NETWORK,
+    AnySource,
+    Fetched,
+    Root,
+    Unavailable,
+    Unreachable,
+    WrongPin,
+    stored,
+)
 from openassay.store import Store
 
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,199}\Z")
@@ -22,7 +31,7 @@ _NETWORK = ("Could not resolve", "Could not connect", "Connection failed", "Temp
 
 
 @dataclass(frozen=True, kw_only=True)
-class DebianSource(Origin):
+class DebianSource(AnySource):
     """A binary package of the Debian suite that this machine runs.
 
     A suite replaces its packages, but a pin that never matched is a mistake; apt's lists do not tell the digest beforehand.

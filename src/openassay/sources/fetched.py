@@ -65,7 +65,7 @@ class Unreachable(Fault):
     """The source did not answer: no verdict can come of that."""
 
 
-class Origin:
+class AnySource:
     """What every source answers."""
 
     def label(self) -> str:

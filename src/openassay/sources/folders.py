@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from openassay.records import digest, to_plain
-from openassay.sources.fetched import Fetched, Origin, Unavailable
+from openassay.sources.fetched import AnySource, Fetched, Unavailable
 from openassay.store import FolderFile, LeftOut, Store
 
 COMMIT = re.compile(r"[0-9a-f]{40}\Z")
@@ -25,7 +25,7 @@ Commit = Annotated[str, AfterValidator(_check_commit)]
 """A commit in full."""
 
 
-class FolderSource(Origin):
+class FolderSource(AnySource):
     """Files at a commit, or at what a branch or a tag names now."""
 
     commit: str | None

@@ -11,12 +11,12 @@ from pydantic import Field
 
 from openassay.records import digest
 from openassay.sources.download import Wanted, bring_checked, look, netrc_login
-from openassay.sources.fetched import LOOPBACK, Fetched, Origin, Root, stored
+from openassay.sources.fetched import LOOPBACK, AnySource, Fetched, Root, stored
 from openassay.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
-class HttpSource(Origin):
+class HttpSource(AnySource):
     """One file, by its address. A name and a password for its host are taken from the user's .netrc."""
 
     kind: Literal["http"]

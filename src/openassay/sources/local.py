@@ -15,7 +15,7 @@ from typing import Literal
 
 from openassay.layout import find_root
 from openassay.records import file_digest
-from openassay.sources.fetched import Fetched, Origin, Root, WrongPin, stored
+from openassay.sources.fetched import AnySource, Fetched, Root, WrongPin, stored
 from openassay.store import MAX_UNPACKED_BYTES, Store, files_below
 
 ALLOWED_VARIABLE = "OPENASSAY_LOCAL"
@@ -23,7 +23,7 @@ ALLOWED_VARIABLE = "OPENASSAY_LOCAL"
 
 
 @dataclass(frozen=True, kw_only=True)
-class LocalSource(Origin):
+class LocalSource(AnySource):
     """A file or a folder, relative to the project's root or absolute."""
 
     kind: Literal["local"]

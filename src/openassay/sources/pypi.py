@@ -23,7 +23,16 @@ from packaging import utils
 from openassay.faults import BadInput
 from openassay.records import file_digest
 from openassay.sources.download import TIMEOUT_S, Login, Verify, download, netrc_login, without_credentials
-from openassay.sources.fetched import CHECK_NETWORK, Fetched, Origin, Root, Unavailable, Unreachable, WrongPin, stored
+from openassay.sources.fetched import (
+    CHECK_NETWORK,
+    AnySource,
+    Fetched,
+    Root,
+    Unavailable,
+    Unreachable,
+    WrongPin,
+    stored,
+)
 from openassay.store import Store
 
 if TYPE_CHECKING:
@@ -97,7 +106,7 @@ def package_index() -> PackageIndex:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PypiSource(Origin):
+class PypiSource(AnySource):
     """A file of a project on a Python package index. Indexes replace no files: a pin that is not met is a mistake."""
 
     kind: Literal["pypi"]
