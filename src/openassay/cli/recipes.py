@@ -135,7 +135,7 @@ def checkpoints(target: ReplayName, *, as_json: AsJson = False) -> None:
 
 def _fetched_replay(target: str) -> tuple[Plan, ReplayDriver, dict[str, str]]:
     """A target's plan and replay, and where its fetched artifacts lie."""
-    from openassay.core.types import FetchRecord
+    from openassay.core.findings import FetchRecord
     from openassay.drivers.replay import replay_of
     from openassay.plan import read_plan
     from openassay.project import layouts

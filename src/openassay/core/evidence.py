@@ -11,19 +11,12 @@ import scipy
 
 from openassay.core import plausibility, sequential, shares
 from openassay.core.boundaries import boundary
+from openassay.core.claims import Claim, Estimand
 from openassay.core.reasons import Seen
+from openassay.core.rerun_records import Measurement, Rerun, RerunStatus
 from openassay.core.sequential import SIDES, Batch, Stop, Stopped, Terms
-from openassay.core.types import (
-    LARGEST,
-    Claim,
-    Estimand,
-    Look,
-    Measurement,
-    Plausibility,
-    QuestionAnswer,
-    Rerun,
-    RerunStatus,
-)
+from openassay.core.types import LARGEST
+from openassay.core.verdict_records import Look, Plausibility, QuestionAnswer
 
 QUESTIONS: tuple[Estimand, ...] = ("number", "recipe")
 

@@ -26,7 +26,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from openassay.core.types import LARGEST, ReplayStatistic
+from openassay.core.replay_records import ReplayStatistic
+from openassay.core.types import LARGEST
 
 Floats = NDArray[np.float64]
 Array = NDArray[np.generic]

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from openassay.core.replay import finite, spacing
-from openassay.core.types import CheckpointLook, CheckpointOddity, CheckpointsRecord
+from openassay.core.replay_records import CheckpointLook, CheckpointOddity, CheckpointsRecord
 from openassay.protocols.prefix import ReplayInputs, Say
 from openassay.training.language import ADAM, LanguageRecipe
 from openassay.training.numerics import Weights

@@ -1,6 +1,6 @@
 """Where a release's artifacts can be had. The union below is the registry.
 
-To add a source: one file with one frozen dataclass of the base `AnySource` (its fields are the YAML keys, `kind` tells them apart,
+To add a source: one file with one frozen dataclass below `AnySource` (its fields are the YAML keys, `kind` tells them apart,
 `fetch` does the work), its name in the union, one test.
 """
 

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from pydantic import Field
 from tqdm import tqdm
 
-from openassay.core.types import AttemptKind
+from openassay.core.findings import AttemptKind
 from openassay.faults import BadInput, Fault, printable
 from openassay.sources.download import tell, tried, without_credentials
 from openassay.sources.fetched import LOOPBACK, Interrupted, Root, Unavailable, Unreachable, WrongPin

@@ -6,7 +6,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from openassay.core.types import EvaluateRecord, FetchRecord, Finding, Measurement, PrepareRecord, RerunStatus
+from openassay.core.findings import FetchRecord, Finding, PrepareRecord
+from openassay.core.rerun_records import EvaluateRecord, Measurement, RerunStatus
 from openassay.drivers.driver import Driver
 from openassay.drivers.job import Arm
 from openassay.drivers.measures import measured

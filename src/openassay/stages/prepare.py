@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from openassay.core.types import ArrayFound, CheckFound, FetchRecord, Finding, PrepareRecord
+from openassay.core.findings import ArrayFound, CheckFound, FetchRecord, Finding, PrepareRecord
 from openassay.drivers.job import DATA_FILE, OUR_FILES, Arm, kind_of, load_arrays
 from openassay.drivers.run import run_once
 from openassay.layout import Layout
