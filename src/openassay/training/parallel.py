@@ -60,8 +60,7 @@ def _common(recipe: TrainingRecipe) -> TrainingRecipe:
 
 class _Group:
     def __init__(self, members: Sequence[Member], device: str, threads: int) -> None:
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        trainer.settle(threads)
         self.members = members
         self.recipe = recipe = members[0].recipe
         if any(_common(member.recipe) != _common(recipe) for member in members):

@@ -7,6 +7,7 @@ algorithms. Step `k` is measured after update number `k` (counted from 0), from 
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -87,6 +88,16 @@ def train(
         return _train(recipe, data, seed, device, threads, time.monotonic() + timeout_s, is_doomed)
 
 
+def settle(threads: int) -> None:
+    """Set this process up so that torch gives the same numbers every time, on a GPU in fp32 as on a CPU."""
+    torch.set_num_threads(threads)
+    os.environ.setdefault(
+        "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+    )  # without it torch warns that cuBLAS may sum in another order
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.allow_tf32 = False  # its own choice: convolutions and recurrent layers in TF32, of 10 bits
+
+
 @contextmanager
 def mismatches() -> Iterator[None]:
     """What torch and the metrics say of data, layers and loss that do not fit each other, as `RecipeMismatch`."""
@@ -108,8 +119,7 @@ def _train(
     recipe: TrainingRecipe, data: dict[str, NDArray[np.generic]], seed: int, device: str, threads: int, deadline: float,
     is_doomed: Callable[[list[tuple[int, float]]], str] | None,
 ) -> Training:  # fmt: skip
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    settle(threads)
     model, num_parameters = initial(recipe, seed)
     model.to(device)
     x, y, x_test, y_test = tensors(recipe, data, device)
