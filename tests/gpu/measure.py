@@ -9,7 +9,6 @@ large matrix product where the board is not known. `--device cpu` rehearses it o
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
 import json
 import math
@@ -43,6 +42,7 @@ from openassay.training.schedule import learning_rate
 
 Row = tuple[str, str]
 ROUNDS = 3
+AS_IT_IS, STRICT, UNFILLED = "as it is", "deterministic algorithms", "the same, new memory not filled"
 
 
 def shape(
@@ -53,7 +53,7 @@ def shape(
     return replace(of, architecture=replace(of.architecture, vocab_size=words, num_layers=layers, num_heads=heads))
 
 
-SHAPES = {"160M": (shape(768, 12, 12), 8), "14M": (shape(128, 6, 4), 16)}
+SHAPES = {"160M": (shape(768, 12, 12), 8), "14M": (shape(128, 6, 4), 8)}
 """Pythia's, by their names: the recipe, and the sequences of a pass that all loops take."""
 TOY = {"toy": (shape(32, 2, 4, length=32, words=512, batch=8), 4)}
 
@@ -342,35 +342,35 @@ def sizes_of_a_pass(on: Card, name: str, recipe: LanguageRecipe) -> Iterator[Row
             del training
 
 
-def equality(on: Card, shapes: dict[str, tuple[LanguageRecipe, int]]) -> Iterator[Row]:
-    """Are two trainings equal? As it is, or where CUBLAS_WORKSPACE_CONFIG is set, with deterministic algorithms."""
-    asked = "CUBLAS_WORKSPACE_CONFIG" in os.environ
-    how = "with deterministic algorithms" if asked else "as it is"
-    torch.use_deterministic_algorithms(asked, warn_only=True)
+def equality(on: Card, shapes: dict[str, tuple[LanguageRecipe, int]], how: str) -> Iterator[Row]:
+    """Are two trainings equal? As they are, or with deterministic algorithms; for these CUBLAS_WORKSPACE_CONFIG must be set."""
+    torch.use_deterministic_algorithms(how != AS_IT_IS)
+    torch.utils.deterministic.fill_uninitialized_memory = how != UNFILLED
     for name, (whole, micro) in shapes.items():
         recipe = replace(whole, batch_size=8)
         weights, tokens = initial_weights(recipe, 0), random_tokens(recipe, 6)
         for precision, attention in (("bf16", "sdpa"), ("fp32", "sdpa"), ("bf16", "eager")):
             found: list[tuple[np.ndarray, dict[str, np.ndarray]]] = []
-            for repeat in range(2):
-                on.clear()
-                numerics = Numerics(micro_batch=min(4, micro), precision=precision, attention=attention)  # type: ignore[arg-type]
-                training = Ours(recipe, weights, numerics=numerics, device=on.device)
-                training.advance(tokens, 2)
-                seconds = on.seconds(partial(training.advance, tokens, 6)) / 4
-                found.append((training.log().losses, training.weights()))
-                del training, repeat
+            numerics = Numerics(micro_batch=min(4, micro), precision=precision, attention=attention)  # type: ignore[arg-type]
+            what = f"{name}, {precision}, {attention}, {how}"
+            try:
+                for _ in range(2):
+                    on.clear()
+                    training = Ours(recipe, weights, numerics=numerics, device=on.device)
+                    training.advance(tokens, 2)
+                    seconds = on.seconds(partial(training.advance, tokens, 6)) / 4
+                    found.append((training.log().losses, training.weights()))
+            except RuntimeError as problem:
+                yield what, f"failed: {str(problem).splitlines()[0][:150]}"
+                continue
             (one_loss, one), (two_loss, two) = found
-            equal = np.array_equal(one_loss, two_loss) and all(np.array_equal(one[key], two[key]) for key in one)
-            digest = hashlib.sha256(b"".join(one[key].tobytes() for key in sorted(one))).hexdigest()[:8]
             apart = max(float(np.abs(one[key] - two[key]).max()) for key in one)
-            said = (
-                f"equal (weights {digest})"
-                if equal
-                else f"differ: losses by {np.abs(one_loss - two_loss).max():.1g}, weights by {apart:.1g}"
-            )
-            yield f"{name}, {precision}, {attention}, {how}", f"{said}; {1000 * seconds:.1f} ms an update"
-    torch.use_deterministic_algorithms(False)
+            if apart == 0 and np.array_equal(one_loss, two_loss):
+                digest = hashlib.sha256(b"".join(one[key].tobytes() for key in sorted(one))).hexdigest()[:8]
+                said = f"equal (weights {digest})"
+            else:
+                said = f"differ: losses by {np.abs(one_loss - two_loss).max():.1g}, weights by {apart:.1g}"
+            yield what, f"{said}; {1000 * seconds:.1f} ms an update"
 
 
 def of_tests(path: Path) -> Iterator[Row]:
@@ -403,7 +403,9 @@ def main() -> None:
         return asked.seconds - (time.monotonic() - started)
 
     if asked.equality_only:
-        print(json.dumps(list(equality(on, shapes))))
+        for how in (STRICT, UNFILLED):
+            for row in equality(on, shapes, how):
+                print(json.dumps(row), flush=True)
         return
     if on.is_gpu and not torch.cuda.is_available():
         sys.exit("error: torch sees no GPU here")
@@ -422,21 +424,14 @@ def main() -> None:
         matmul_rate(on) if on.is_gpu else 1e11
     )
     put(iter([("FLOP/s that MFU is a share of", f"{peak / 1e12:.0f} T")]))
-    for of, (recipe, micro) in shapes.items():
+    for at, (of, (recipe, micro)) in enumerate(shapes.items()):
         if left() > 60:
-            with torch.random.fork_rng(devices=[]):
-                put(throughput(on, of, recipe, micro, peak, left))
+            put(throughput(on, of, recipe, micro, peak, left))
             on.clear()
-    if left() > 40:
-        put(equality(on, shapes))
-    if left() > 40:
-        environment = os.environ | {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
-        command = [sys.executable, __file__, "--equality-only", "--device", asked.device]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        with contextlib.suppress(ValueError, IndexError):
-            put(iter(json.loads(done.stdout.splitlines()[-1])))
-        warned = sorted({line.strip()[:150] for line in done.stderr.splitlines() if "eterministic" in line})
-        put(iter([("torch's warnings of it", "; ".join(warned) or "none")]))
+        if at == 0 and left() > 60:
+            put(equality(on, shapes, AS_IT_IS))
+            put(apart_from_here(asked.device))
+            on.clear()
     for of, (recipe, _) in shapes.items():
         if left() > 15:
             put(sizes_of_a_pass(on, of, recipe))
@@ -444,6 +439,18 @@ def main() -> None:
     print_table(rows)
     if asked.out:
         asked.out.write_text(json.dumps(dict(rows), indent=1))
+
+
+def apart_from_here(device: str) -> Iterator[Row]:
+    """The equality of trainings with deterministic algorithms, in a process that had the setting of cuBLAS from its start."""
+    environment = os.environ | {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+    command = [sys.executable, __file__, "--equality-only", "--device", device]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    for line in done.stdout.splitlines():
+        what, value = json.loads(line)
+        yield what, value
+    if done.returncode:
+        yield "deterministic algorithms", f"failed: {(done.stderr.splitlines() or ['without a word'])[-1][:150]}"
 
 
 def print_table(rows: list[Row]) -> None:

@@ -62,7 +62,9 @@ def same(one: Any, other: Any) -> bool:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_every_family_and_optimizer_trains_as_on_the_cpu(name: str, device: str, figure: Callable[..., None]) -> None:
+def test_every_family_and_optimizer_trains_as_on_the_cpu(
+    name: str, device: str, figure: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     recipe = FAMILIES[name]
     weights, text = initial_weights(recipe, 0), Text(recipe.data.item_length)
     here, there = (LanguageTraining(recipe, weights, device=on) for on in (device, "cpu"))
@@ -74,6 +76,13 @@ def test_every_family_and_optimizer_trains_as_on_the_cpu(name: str, device: str,
     measured = float(np.abs(here.sequence_losses(held_out) - there.sequence_losses(held_out)).max())
     figure(f"{name}, fp32: losses apart from the CPU's, nats", losses)
     figure(f"{name}, fp32: weights apart, share of their way", moved)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    twice = [LanguageTraining(recipe, weights, device=device) for _ in range(2)]
+    for training in twice:
+        training.advance(text, 6)
+        training.sequence_losses(held_out)
+    figure(f"{name}, fp32: two with deterministic algorithms", "equal" if same(*twice) else "differ")
     assert here.log().gradient_norms == pytest.approx(there.log().gradient_norms, rel=1e-3)
     assert max(losses, measured) < 1e-4
     assert moved < 0.02

@@ -29,8 +29,10 @@ from openassay.training.schedule import clip_norm, learning_rate
 
 LOGGED_TOGETHER = 64
 """Updates whose numbers wait on the device, so that a GPU need not stop after each."""
-AT_ONCE = {"cpu": 3 * 2**28, "cuda": 3 * 2**30}
-"""Numbers that one pass may keep for its gradients: three gigabytes of them on a CPU, twelve on a GPU."""
+AT_ONCE = {"cpu": 3 * 2**28}
+"""Numbers that one pass may keep for its gradients: three gigabytes of them."""
+SHARE_OF_GPU = 4
+"""On a GPU, one pass may take one part of so many of its memory."""
 IGNORED = -100
 """The label of a position without loss."""
 WITHOUT_EFFECT = {
@@ -319,12 +321,20 @@ class LanguageTraining:
         return rows.chunk(self.num_devices)[self.rank]
 
     def _at_once(self) -> int:
-        """Sequences of one pass that fit into memory: about three copies of the logits and 17 of each layer's width a token."""
+        """Sequences of one pass that fit into memory: about three copies of the logits and 17 of each layer's width a token; on a
+        GPU, as measured on an H200 (docs/gpu.md), 4 and 21 (12 with autocast), and two of eager attention's squares.
+        """
         data, architecture = self.recipe.data, self.recipe.architecture
         length, targets = data.sequence_length, data.target_length or 0
-        logits = 3 * architecture.vocab_size * (targets or length)
-        layers = 17 * architecture.hidden_size * architecture.num_layers * (length + targets)
-        return max(1, AT_ONCE[self._kind] // (logits + layers))
+        words = architecture.vocab_size * (targets or length)
+        widths = architecture.hidden_size * architecture.num_layers * (length + targets)
+        if self._kind == "cpu":
+            return max(1, AT_ONCE["cpu"] // (3 * words + 17 * widths))
+        squares = architecture.num_heads * architecture.num_layers * (length + targets) ** 2
+        numbers = 4 * words + (21 if self.precision == "fp32" else 12) * widths
+        numbers += 2 * squares if self.numerics.attention == "eager" else 0
+        room: int = torch.cuda.get_device_properties(self.device).total_memory // (4 * SHARE_OF_GPU)
+        return max(1, room // numbers)
 
     def _autocast(self) -> Any:
         if self.precision == "fp32":
