@@ -22,7 +22,9 @@ if [ "$device" = cuda ] && ! "$python" -c 'import sys, torch; sys.exit(not torch
   echo "error: $python has no torch that sees a GPU; name another interpreter: PYTHON=/path/to/python $0" >&2
   exit 2
 fi
-"$python" -m pytest -p no:cacheprovider tests/gpu -W default --durations=8 \
+many=$("$python" -c 'import xdist; print("-n 4")' 2>/dev/null)
+# shellcheck disable=SC2086 # no word or two
+"$python" -m pytest $many -p no:cacheprovider tests/gpu -W default --durations=8 \
   --junitxml="$folder/tests.xml" >"$folder/tests.log" 2>&1
 tests=$?
 tail -n 40 "$folder/tests.log"

@@ -42,7 +42,7 @@ from openassay.training.schedule import learning_rate
 
 Row = tuple[str, str]
 ROUNDS = 3
-AS_IT_IS, STRICT, UNFILLED = "as it is", "deterministic algorithms", "the same, new memory not filled"
+AS_IT_IS, STRICT = "as it is", "deterministic algorithms"
 
 
 def shape(
@@ -345,7 +345,6 @@ def sizes_of_a_pass(on: Card, name: str, recipe: LanguageRecipe) -> Iterator[Row
 def equality(on: Card, shapes: dict[str, tuple[LanguageRecipe, int]], how: str) -> Iterator[Row]:
     """Are two trainings equal? As they are, or with deterministic algorithms; for these CUBLAS_WORKSPACE_CONFIG must be set."""
     torch.use_deterministic_algorithms(how != AS_IT_IS)
-    torch.utils.deterministic.fill_uninitialized_memory = how != UNFILLED
     for name, (whole, micro) in shapes.items():
         recipe = replace(whole, batch_size=8)
         weights, tokens = initial_weights(recipe, 0), random_tokens(recipe, 6)
@@ -403,9 +402,8 @@ def main() -> None:
         return asked.seconds - (time.monotonic() - started)
 
     if asked.equality_only:
-        for how in (STRICT, UNFILLED):
-            for row in equality(on, shapes, how):
-                print(json.dumps(row), flush=True)
+        for row in equality(on, shapes, STRICT):
+            print(json.dumps(row), flush=True)
         return
     if on.is_gpu and not torch.cuda.is_available():
         sys.exit("error: torch sees no GPU here")
@@ -424,18 +422,19 @@ def main() -> None:
         matmul_rate(on) if on.is_gpu else 1e11
     )
     put(iter([("FLOP/s that MFU is a share of", f"{peak / 1e12:.0f} T")]))
-    for at, (of, (recipe, micro)) in enumerate(shapes.items()):
-        if left() > 60:
-            put(throughput(on, of, recipe, micro, peak, left))
-            on.clear()
-        if at == 0 and left() > 60:
-            put(equality(on, shapes, AS_IT_IS))
-            put(apart_from_here(asked.device))
-            on.clear()
-    for of, (recipe, _) in shapes.items():
-        if left() > 15:
-            put(sizes_of_a_pass(on, of, recipe))
-            on.clear()
+    parts: list[tuple[str, float, Callable[[], Iterator[Row]]]] = []
+    for of, (recipe, micro) in shapes.items():
+        parts += [(f"{of}: throughput", 60, partial(throughput, on, of, recipe, micro, peak, left))]
+    parts[1:1] = [
+        ("two trainings as they are", 30, partial(equality, on, shapes, AS_IT_IS)),
+        ("two trainings with deterministic algorithms", 45, partial(apart_from_here, asked.device)),
+    ]
+    parts += [
+        (f"{of}: sizes of a pass", 20, partial(sizes_of_a_pass, on, of, recipe)) for of, (recipe, _) in shapes.items()
+    ]
+    for what, needs, measure in parts:
+        put(measure() if left() > needs else iter([(what, "left out: no time")]))
+        on.clear()
     print_table(rows)
     if asked.out:
         asked.out.write_text(json.dumps(dict(rows), indent=1))

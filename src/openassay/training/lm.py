@@ -1,6 +1,7 @@
 """How is a language model trained, update by update? A short torch loop with every choice in our hands.
 
-Given the same recipe, weights, tokens, numerics and machine it gives the same bits. An update is counted from 0; the weights
+Given the same recipe, weights, tokens, numerics and machine it gives the same bits on a CPU; on a GPU the gradients of `sdpa`
+attention may differ in their rounding (docs/gpu.md). An update is counted from 0; the weights
 after update k are those of step k + 1. `Numerics` is what may differ between two faithful trainings, and all that may.
 """
 
@@ -290,6 +291,7 @@ class LanguageTraining:
             total += loss.detach() * share
             if self.recipe.z_loss:
                 loss = loss + self.recipe.z_loss * logits.logsumexp(1).pow(2).mean()
+            del logits  # the largest tensor of a pass, and not needed any more
             self.scaler.scale(loss * (share * self.loss_factor)).backward()
         return total
 
@@ -314,6 +316,7 @@ class LanguageTraining:
             if self.recipe.z_loss:
                 squares = logits.logsumexp(1).pow(2) * (flat != IGNORED)
                 loss = loss + self.recipe.z_loss * squares.sum() / divisor
+            del logits  # as above
             self.scaler.scale(loss * self.loss_factor).backward()
         return total
 
