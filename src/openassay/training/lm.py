@@ -325,7 +325,7 @@ class LanguageTraining:
 
     def _at_once(self) -> int:
         """Sequences of one pass that fit into memory: about three copies of the logits and 17 of each layer's width a token; on a
-        GPU, as measured on an H200 (docs/gpu.md), 4 and 21 (12 with autocast), and two of eager attention's squares.
+        GPU, as measured (docs/gpu.md), 4 and 21 (12 with autocast), and two of eager attention's squares.
         """
         data, architecture = self.recipe.data, self.recipe.architecture
         length, targets = data.sequence_length, data.target_length or 0
