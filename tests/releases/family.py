@@ -18,7 +18,6 @@ from openassay.store import payload_digest
 from openassay.training.language import LanguageRecipe
 from openassay.training.lm import LanguageTraining, initial_weights
 from openassay.training.numerics import ContiguousTokens, Tokens
-from releases.miniature import write_target
 
 STEPS, BATCH, LENGTH, VOCABULARY, NUM_HELD_OUT = 80, 8, 32, 64, 64
 SETTINGS = {"architecture.vocab_size": VOCABULARY, "batch_size": BATCH}
@@ -78,6 +77,8 @@ def files(folder: Path, steps: int = STEPS) -> tuple[LanguageRecipe, np.ndarray,
 
 def publish(root: Path, name: str, *, peak: float | None = None) -> tuple[Layout, float]:
     """A release and its target; `peak`: the learning rate that it was really trained with. Gives its loss on held-out items, too."""
+    from releases.miniature import write_target  # it imports DVC and all that a project needs
+
     folder = root / "releases" / name
     honest, rows, held_out = files(folder)
     true = honest if peak is None else replace(honest, learning_rate=replace(honest.learning_rate, peak=peak))

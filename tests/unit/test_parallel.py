@@ -264,6 +264,7 @@ def test_targets_of_any_member_are_looked_at(data: dict[str, Any]) -> None:
         train_together([SeedTraining(recipe=recipe(), data=of, seed=0) for of in (data, wrong)])
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 @pytest.mark.parametrize("case", ["mlp", "cnn", "gru", "mlp, clipped"])
 def test_a_gpu_gives_the_same_but_for_rounding(case: str, data: dict[str, Any]) -> None:

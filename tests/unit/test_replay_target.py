@@ -169,6 +169,16 @@ def test_a_gpu_that_is_not_there_is_the_users_to_mend(tmp_path: Path) -> None:
         rerun(tmp_path, publish(tmp_path), "cuda")
 
 
+def test_a_replay_that_does_not_fit_into_memory_accuses_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nMore words")
+
+    monkeypatch.setattr("openassay.recipes.replay.replay_segment", full)
+    with pytest.raises(BadInput, match="does not fit into the memory of the device; .*Tried to allocate 2 GiB") as said:
+        rerun(tmp_path, publish(tmp_path))
+    assert "\n" not in str(said.value)
+
+
 def test_without_an_optimizer_state_losses_alone_are_compared(tmp_path: Path) -> None:
     data = publish(tmp_path)
     (tmp_path / "tokens.bin").write_bytes(items().tobytes())

@@ -148,6 +148,13 @@ class ReplayDriver(PublishedTraining):
             status, reason = RerunStatus.TIMED_OUT, f"stopped after {job.timeout_s:g} s, its time limit"
         except (RecipeMismatch, BadTokens, BadInput) as finding:  # what was published does not fit together
             reason = f"no replay: {finding}"
+        except RuntimeError as error:  # torch's OutOfMemoryError, without importing torch
+            if type(error).__name__ != "OutOfMemoryError":
+                raise
+            raise BadInput(
+                "the replay does not fit into the memory of the device; free some, or use device: cpu "
+                f"({str(error).splitlines()[0]})"
+            ) from None
         measurements: tuple[Measurement, ...] = ()
         if record is not None:
             status = RerunStatus.FINISHED

@@ -1,6 +1,7 @@
 """The training of a language model, update by update: a short torch loop with every choice in our hands.
 
-Given the same recipe, weights, tokens, numerics and machine it gives the same bits. An update is counted from 0; the weights
+Given the same recipe, weights, tokens, numerics and machine it gives the same bits on a CPU; on a GPU the gradients of `sdpa`
+attention may differ in their rounding (docs/gpu.md). An update is counted from 0; the weights
 after update k are those of step k + 1. `Numerics` is what may differ between two faithful trainings, and all that may.
 """
 
@@ -29,8 +30,10 @@ from openassay.training.schedule import clip_norm, learning_rate
 
 LOGGED_TOGETHER = 64
 """Updates whose numbers wait on the device, so that a GPU need not stop after each."""
-AT_ONCE = {"cpu": 3 * 2**28, "cuda": 3 * 2**30}
-"""Numbers that one pass may keep for its gradients: three gigabytes of them on a CPU, twelve on a GPU."""
+AT_ONCE = {"cpu": 3 * 2**28}
+"""Numbers that one pass may keep for its gradients: three gigabytes of them."""
+SHARE_OF_GPU = 4
+"""On a GPU, one pass may take one part of so many of its memory."""
 IGNORED = -100
 """The label of a position without loss."""
 WITHOUT_EFFECT = {
@@ -281,16 +284,25 @@ class LanguageTraining:
                 squares = logits.logsumexp(1).pow(2)
                 whole = squares.mean() if means else (squares * (flat != IGNORED)).sum()
                 loss = loss + self.recipe.z_loss * whole / divisor
+            del logits  # the largest tensor of a pass, and not needed any more
             self.scaler.scale(loss * (share * self.loss_factor)).backward()
         return total
 
     def _at_once(self) -> int:
-        """Sequences of one pass that fit into memory: about three copies of the logits and 17 of each layer's width a token."""
+        """Sequences of one pass that fit into memory: about three copies of the logits and 17 of each layer's width a token; on a
+        GPU, as measured (docs/gpu.md), 4 and 21 (12 with autocast), and two of eager attention's squares.
+        """
         data, architecture = self.recipe.data, self.recipe.architecture
         length, targets = data.sequence_length, data.target_length or 0
-        logits = 3 * architecture.vocab_size * (targets or length)
-        layers = 17 * architecture.hidden_size * architecture.num_layers * (length + targets)
-        return max(1, AT_ONCE[self._kind] // (logits + layers))
+        words = architecture.vocab_size * (targets or length)
+        widths = architecture.hidden_size * architecture.num_layers * (length + targets)
+        if self._kind == "cpu":
+            return max(1, AT_ONCE["cpu"] // (3 * words + 17 * widths))
+        squares = architecture.num_heads * architecture.num_layers * (length + targets) ** 2
+        numbers = 4 * words + (21 if self.precision == "fp32" else 12) * widths
+        numbers += 2 * squares if self.numerics.attention == "eager" else 0
+        room: int = torch.cuda.get_device_properties(self.device).total_memory // (4 * SHARE_OF_GPU)
+        return max(1, room // numbers)
 
     def _autocast(self) -> Any:
         if self.precision == "fp32":
