@@ -36,19 +36,19 @@ COLOURS = {
 }
 
 OPEN: dict[Why, str] = {
-    "number_not_reached": "on average the recipe, rerun, does not give the printed number; that may be the luck of the published "
-    "training, so nothing is said against its recipe",
-    "more_runs": "too few reruns were made to decide; more would",
-    "budget": "the reruns that were planned are spent and do not decide; more would",
-    "at_the_edge": "the difference is about as large as the tolerance: no affordable number of reruns tells on which side",
-    "published_noise": "no number of reruns decides: the luck of the published training is unknown, and may exceed the tolerance",
-    "rounding": "no number of reruns decides: the published number is known too coarsely for this tolerance",
-    "divergence": "the values agree, but it is not shown that the recipe trains reliably: reruns failed to, or too few were "
-    "made to tell",
-    "equal_runs": "all reruns gave the same value, so nothing shows what chance does: the seeds may not have reached the recipe",
-    "control": "it is not shown that this test would notice a recipe that was broken on purpose, so nothing is decided",
-    "data": "the prepared data are not the published ones, so the reruns do not test the published number",
-    "failed_runs": "some reruns broke off, perhaps through no fault of the release: nothing is decided on the others",
+    "number_not_reached": "on average the rerun recipe does not give the printed number. The published training may have "
+    "been lucky, so its recipe is not accused",
+    "more_runs": "too few reruns were made to decide; more reruns would decide",
+    "budget": "all planned reruns were made and do not decide; more reruns would",
+    "at_the_edge": "the difference is about as large as the tolerance: no affordable number of reruns shows on which side it is",
+    "published_noise": "no number of reruns decides: the luck of the published training is unknown and may exceed the tolerance",
+    "rounding": "no number of reruns decides: the published number is not precise enough for this tolerance",
+    "divergence": "the values agree, but it is not shown that the recipe trains reliably: some reruns diverged, or too few were "
+    "made",
+    "equal_runs": "all reruns gave the same value, so the effect of the seed is unknown: the recipe may have ignored the seeds",
+    "control": "it is not shown that this test notices a recipe that was broken on purpose, so it decides nothing",
+    "data": "the prepared data differ from the published data, so the reruns do not test the published number",
+    "failed_runs": "some reruns did not finish, perhaps for a reason outside the release; the other reruns alone decide nothing",
 }
 """Why a claim is INCONCLUSIVE, in one plain sentence."""
 
@@ -57,15 +57,15 @@ SEVERAL = {
     Outcome.REPRODUCED: "for every claim, ", Outcome.NOT_REPRODUCED: "for at least one claim, ",
     Outcome.INCONCLUSIVE: "for the open claims, ", Outcome.NOT_ATTEMPTED: "",
 }  # fmt: skip
-"""Before what the claims of one outcome all say, where a release has several."""
+"""What precedes the sentence that all claims of one outcome share, in a release of several claims."""
 UNLIKE = {
-    Outcome.REPRODUCED: "for every claim, the recipe, rerun, gives what was published within the tolerance declared beforehand; "
-    "whether the number, the recipe behind it or both stands beside each",
-    Outcome.NOT_REPRODUCED: "some claims are shown not to hold; which ones, and how, stands below",
-    Outcome.INCONCLUSIVE: "the evidence does not decide on every claim; why stands beside each",
+    Outcome.REPRODUCED: "for every claim, the rerun recipe gives the published result within the tolerance declared beforehand; "
+    "each claim below says whether the number, the recipe behind it or both are shown",
+    Outcome.NOT_REPRODUCED: "some claims are shown not to hold; see each claim below",
+    Outcome.INCONCLUSIVE: "the evidence does not decide every claim; each claim below gives the reason",
     Outcome.NOT_ATTEMPTED: NOTHING,
 }
-"""What a release's outcome says where its claims do not all say the same."""
+"""What a release's outcome means when its claims differ."""
 WANTED = {
     "two-sided": "the published number", "at_least": "at least the published number", "at_most": "at most the published number",
 }  # fmt: skip
@@ -74,7 +74,7 @@ BARS: dict[Estimand, dict[str, Any]] = {"number": {"lw": 5, "alpha": 0.5}, "reci
 POWER_AT = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
 """True differences, in tolerances, at which the chance of REPRODUCED is shown."""
 FEW = 5
-"""So many claims are shown with all that is known of them; of more, one line each, and the rest on a click."""
+"""Up to this many claims, all details are open; with more claims, each has one line and its details open on a click."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,17 +136,17 @@ def meaning(verdict: Verdict, claim: Claim, driver: Driver | None = None) -> str
     if driver and (own := driver.meaning(verdict)):
         return own
     if verdict.rule == "too_many_runs_diverged":
-        return "the recipe, rerun, fails to train, and more often than chance explains"
+        return "the rerun recipe fails to train more often than chance explains"
     wanted, within = WANTED[claim.direction], "within the tolerance declared beforehand"
     if not reproduced:
-        return f"the recipe, rerun, does not give {wanted} {within}: no luck of the published training explains the difference"
+        return f"the rerun recipe does not give {wanted} {within}: no luck of the published training explains the difference"
     if verdict.shown == ("recipe",):
-        return f"the recipe, rerun, gives on average what the published recipe gives, {within}; the printed number itself is open"
+        return f"the rerun recipe agrees with the published one on average, {within}; the printed number itself is open"
     if "recipe" in verdict.shown:
-        return f"the recipe, rerun, gives {wanted} {within}: the number is reproduced, and so is the recipe behind it"
+        return f"the rerun recipe gives {wanted} {within}: the number is reproduced, and so is the recipe behind it"
     return (
-        f"the recipe, rerun, gives {wanted} {within}; whether the published recipe does so on average is another question, and "
-        "open: its training may have been lucky"
+        f"the rerun recipe gives {wanted} {within}. Whether the published recipe does so on average is not shown: "
+        "its training may have been lucky"
     )
 
 
@@ -178,7 +178,7 @@ def best_of(verdict: Verdict, claim: Claim) -> str:
     fewest = verdict.plausibility.fewest_tried
     words = f"if {number(published.value, 6)} was picked as the {'lowest' if difference > 0 else 'highest'} of K trainings: "
     if fewest == 1:
-        return f"{words}no need, the difference is within the tolerance anyway"
+        return f"{words}not needed, the difference is within the tolerance"
     if fewest is None:
         return f"{words}not even K = {MOST_TRIED} would bring the difference within the tolerance"
     return f"{words}from K = {fewest} on the difference would be within the tolerance"
