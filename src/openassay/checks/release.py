@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -48,10 +49,9 @@ class File(Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Value:
+class Value(Placed):
     """One scalar (or short list) of a settings file, and where it stands."""
 
-    path: str
     line: int | None
     key: str
     """Dotted: `optimizer.params.lr`; a list's items are numbered from 0."""
@@ -118,13 +118,12 @@ class Text(Placed):
         inside, found = "", set()
         for i, line in enumerate(self.lines):
             mark = re.match(r"\s*(```+|~~~+)", line)
+            if inside or mark:
+                found.add(i)
             if mark and not inside:
                 inside = mark.group(1)[:3]
-                found.add(i)
-            elif inside:
-                found.add(i)
-                if mark and mark.group(1).startswith(inside):
-                    inside = ""
+            elif mark and mark.group(1).startswith(inside):
+                inside = ""
         return frozenset(found)
 
     @cached_property
@@ -132,12 +131,10 @@ class Text(Placed):
         """Indexes of the lines inside HTML comments, which no reader sees."""
         inside, found = False, set()
         for i, line in enumerate(self.lines):
-            if not inside and "<!--" in line and i not in self.fenced:
-                inside = True
+            inside = inside or ("<!--" in line and i not in self.fenced)
             if inside:
                 found.add(i)
-                if "-->" in line:
-                    inside = False
+                inside = "-->" not in line
         return frozenset(found)
 
     @cached_property
@@ -214,10 +211,9 @@ class Tokenizer(Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SavedWeights:
+class SavedWeights(Placed):
     """One saved state of the weights."""
 
-    path: str
     family: str
     """Its path with the step left out: checkpoints of one family belong to one training."""
     step: int
@@ -230,7 +226,7 @@ class SavedWeights:
         return excerpt(self.path, f"step {self.step}", value or f"tensors sha256 {self.sha256[:16]}")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Movement:
     """The distance of the weights between two checkpoints that follow each other."""
 
@@ -243,10 +239,9 @@ class Movement:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Items:
+class Items(Placed):
     """A file of tokenised training data."""
 
-    path: str
     format: str
     num_items: int
     length: int | None
@@ -280,29 +275,29 @@ class LinkAsked:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedFiles:
-    """Everything that was read."""
+    """Everything that was read; the reader fills the lists."""
 
     name: str
     files: tuple[File, ...]
-    configs: tuple[Config, ...] = ()
-    texts: tuple[Text, ...] = ()
-    tables: tuple[PublishedTable, ...] = ()
-    code: tuple[Code, ...] = ()
-    hashes: tuple[tuple[Hashed, ...], ...] = ()
-    tokenizers: tuple[Tokenizer, ...] = ()
-    checkpoints: tuple[SavedWeights, ...] = ()
-    movements: tuple[Movement, ...] = ()
-    items: tuple[Items, ...] = ()
+    configs: list[Config] = field(default_factory=list)
+    texts: list[Text] = field(default_factory=list)
+    tables: list[PublishedTable] = field(default_factory=list)
+    code: list[Code] = field(default_factory=list)
+    hashes: list[tuple[Hashed, ...]] = field(default_factory=list)
+    tokenizers: list[Tokenizer] = field(default_factory=list)
+    checkpoints: list[SavedWeights] = field(default_factory=list)
+    movements: list[Movement] = field(default_factory=list)
+    items: list[Items] = field(default_factory=list)
     links: tuple[LinkAsked, ...] | None = None
     """None where nobody asked for them."""
     weights: dict[str, dict[str, tuple[str, tuple[int, ...]]]] = field(default_factory=dict)
     """Per weight file: its tensors' types and shapes."""
-    pointers: frozenset[str] = frozenset()
+    pointers: set[str] = field(default_factory=set)
     """Git LFS pointers: the content is elsewhere."""
     magic: dict[str, str] = field(default_factory=dict)
     """Per file that was looked into without being read: what its first bytes say."""
     unreadable: dict[str, str] = field(default_factory=dict)
-    derived: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    derived: dict[Callable[..., Any], Any] = field(default_factory=dict, compare=False, repr=False)
     """What `derived_once` keeps."""
 
     @cached_property
@@ -334,10 +329,9 @@ def derived_once(derive: Callable[[PublishedFiles], T]) -> Callable[[PublishedFi
 
     @functools.wraps(derive)
     def kept(release: PublishedFiles) -> T:
-        key = f"{derive.__module__}.{derive.__qualname__}"
-        if key not in release.derived:
-            release.derived[key] = derive(release)
-        found: T = release.derived[key]
+        if derive not in release.derived:
+            release.derived[derive] = derive(release)
+        found: T = release.derived[derive]
         return found
 
     return kept
@@ -367,16 +361,11 @@ def tables_of(text: Text) -> list[PublishedTable]:
     prose = dict(text.prose)
     for number, line in prose.items():
         rule = prose.get(number + 1, "")
-        if "|" in line and re.fullmatch(r"\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?\s*", rule) and "|" in rule:
+        if "|" in line and "|" in rule and re.fullmatch(r"\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?\s*", rule):
             columns = _cells(line)
-            rows = []
-            below = number + 2
-            while "|" in prose.get(below, ""):
-                cells = _cells(prose[below])
-                if len(cells) == len(columns):
-                    rows.append(Row(line=below, cells=cells))
-                below += 1
-            found.append(PublishedTable(path=text.path, columns=columns, rows=tuple(rows)))
+            below = itertools.takewhile(lambda at: "|" in prose.get(at, ""), itertools.count(number + 2))
+            rows = tuple(Row(line=at, cells=cells) for at in below if len(cells := _cells(prose[at])) == len(columns))
+            found.append(PublishedTable(path=text.path, columns=columns, rows=rows))
     return found
 
 
