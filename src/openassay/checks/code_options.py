@@ -33,13 +33,13 @@ class Option:
 
 @dataclass
 class Options:
-    """What a script takes. `complete` is False, with the reason, where it may take more than was found."""
+    """What a script takes."""
 
     flags: dict[str, int] = field(default_factory=dict)
     """Option as typed, and its line."""
     kind: str = ""
-    complete: bool = True
     why: str = ""
+    """Why it may take more than was found; empty where these are all."""
     either_dash: bool = False
     """fire: `--a_b` and `--a-b` are one."""
     prefixes: bool = False
@@ -52,7 +52,7 @@ class Options:
 
     def unknown(self, why: str) -> None:
         """Note that there may be more options than were found."""
-        self.complete, self.why = False, self.why or why
+        self.why = self.why or why
 
     def takes(self, flag: str) -> bool:
         """True if this option is accepted."""
@@ -146,7 +146,7 @@ def _is_dataclass(node: ast.ClassDef) -> bool:
 
 def options_of(script: Code, release: PublishedFiles) -> Options:
     """The options that a script takes on its command line, its local imports included."""
-    reached = list(_closure(script, {code.path: code for code in release.code}))
+    reached = list(_closure(script, release.code_by_path))
     options = Options()
     for code in reached:
         _argparse(code, options)

@@ -7,10 +7,11 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check
+from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check, compared
 from openassay.checks.code_options import Options, defaults, options_of
 from openassay.checks.release import Code, PublishedFiles, Text, excerpt
 from openassay.checks.scalars import as_number, number
@@ -37,11 +38,8 @@ _ASIDE = {"third_party", "vendor", "dependencies", "external", "node_modules", "
 
 
 def _documents(release: PublishedFiles) -> list[Text]:
-    return [
-        text
-        for text in release.texts
-        if re.match(r"(?i)readme(\.md|\.markdown)?$", text.name) and not _ASIDE & {*text.path.lower().split("/")}
-    ]
+    named = (text for text in release.texts if re.match(r"(?i)readme(\.md|\.markdown)?$", text.name))
+    return [text for text in named if not _ASIDE & {*text.path.lower().split("/")}]
 
 
 def commands(text: Text, release: PublishedFiles) -> Iterator[Command]:
@@ -135,44 +133,41 @@ def called(command: Command, release: PublishedFiles) -> Call | None:
     if not words:
         return None
     head = words[0].rpartition("/")[2]
-    by_path = {code.path: code for code in release.code}
     if head in _LAUNCHERS:
-        return _launched(words[1:], command, by_path)
+        return _launched(words[1:], command, release)
     if not re.fullmatch(r"python[0-9.]*", head):
-        return _script(words, command, by_path) if head.endswith(".py") else None
-    i = 1
-    while i < len(words) and words[i].startswith("-"):
-        if words[i] == "-m":
-            return _module(words[i + 1 :], command, by_path)
-        if words[i] in {"-c", "-"}:
+        return _script(words, command, release) if head.endswith(".py") else None
+    for i, word in enumerate(words[1:], 1):
+        if word == "-m":
+            return _module(words[i + 1 :], command, release)
+        if word in {"-c", "-"}:
             return None
-        i += 1
-    return _script(words[i:], command, by_path)
-
-
-def _module(words: list[str], command: Command, by_path: dict[str, Code]) -> Call | None:
-    module, rest = words[0] if words else "", words[1:]
-    if module in {"torch.distributed.launch", "torch.distributed.run", "accelerate.commands.launch"}:
-        return _launched(rest, command, by_path)
-    path = module.replace(".", "/")
-    for candidate in (f"{path}.py", f"{path}/__main__.py", f"src/{path}.py", f"src/{path}/__main__.py"):
-        if candidate in by_path:
-            return Call(candidate, by_path[candidate], tuple(rest), True)
+        if not word.startswith("-"):
+            return _script(words[i:], command, release)
     return None
 
 
-def _launched(words: list[str], command: Command, by_path: dict[str, Code]) -> Call | None:
-    at = next((i for i, word in enumerate(words) if word.endswith(".py")), None)
-    return None if at is None else _script(words[at:], command, by_path)
+def _module(words: list[str], command: Command, release: PublishedFiles) -> Call | None:
+    module, rest = words[0] if words else "", words[1:]
+    if module in {"torch.distributed.launch", "torch.distributed.run", "accelerate.commands.launch"}:
+        return _launched(rest, command, release)
+    path = module.replace(".", "/")
+    for candidate in (f"{path}.py", f"{path}/__main__.py", f"src/{path}.py", f"src/{path}/__main__.py"):
+        if script := release.code_by_path.get(candidate):
+            return Call(candidate, script, tuple(rest), True)
+    return None
 
 
-def _script(words: list[str], command: Command, by_path: dict[str, Code]) -> Call | None:
+def _launched(words: list[str], command: Command, release: PublishedFiles) -> Call | None:
+    return _script([*dropwhile(lambda word: not word.endswith(".py"), words)], command, release)
+
+
+def _script(words: list[str], command: Command, release: PublishedFiles) -> Call | None:
     if not words or not words[0].endswith(".py") or re.search(r"[<>{}$*]", words[0]):
         return None
     name = words[0].removeprefix("./")
-    folder = command.text.folder
-    places = [str(PurePosixPath(place)) for place in (f"{folder}/{name}" if folder else name, name)]
-    return Call(name, next((by_path[path] for path in places if path in by_path), None), tuple(words[1:]), False)
+    beside = release.code_by_path.get(str(PurePosixPath(command.text.folder) / name))
+    return Call(name, beside or release.code_by_path.get(str(PurePosixPath(name))), tuple(words[1:]), False)
 
 
 @check(needs="a command in a README that calls a Python script of the release, whose options can be read")
@@ -192,7 +187,7 @@ def flag_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
             seen = command.seen(flag)
             if options.takes(flag):
                 yield Agreement(seen, excerpt(script, flag, options.kind, options.flags.get(flag)))
-            elif not options.complete or not flag.startswith("--"):
+            elif options.why or not flag.startswith("--"):
                 yield NotAsked(f"{script}: {options.why or 'short options are not told apart'}")
             else:
                 close = difflib.get_close_matches(flag, list(options.flags), n=1, cutoff=0.6)
@@ -240,11 +235,8 @@ def default_documented_otherwise(release: PublishedFiles) -> Iterator[Seen]:
             default = as_number(of[0].default) if len({o.default for o in of}) == 1 else None
             if default is None:
                 continue
-            seen = (text.seen(line), of[0].seen())
-            if claimed == default:
-                yield Agreement(*seen)
-            else:
-                yield Contradiction(*seen, place=place, flag=flag, claimed=found.group(2), option=of[0])
+            seen = (text.seen(line), of[0])
+            yield compared(claimed == default, *seen, place=place, flag=flag, claimed=found.group(2), option=of[0])
 
 
 @check(needs="a README with links to files of the release, or commands that start its scripts; not a package's archive")
@@ -278,15 +270,14 @@ def named_file_absent(release: PublishedFiles) -> Iterator[Seen]:
 
 def _absent(text: Text, line: int, name: str, release: PublishedFiles, seen: Excerpt) -> Contradiction:
     near = difflib.get_close_matches(name.rpartition("/")[2], list(release.by_name), n=1, cutoff=0.75)
+    document = f"{text.path}:{line}"
     if near:
-        near = [release.by_name[near[0]]]
-        listing = excerpt(near[0], "present", near[0])
-    else:
-        folder = PurePosixPath(text.folder or ".")
-        there = [file.path for file in release.files if PurePosixPath(file.path).parent == folder][:12]
-        listing = excerpt(str(folder), "present", ", ".join(there))
-    shown = "".join(f"; there is {path}" for path in near)
-    return Contradiction(seen, listing, document=f"{text.path}:{line}", name=name, near=shown)
+        path = release.by_name[near[0]]
+        at = excerpt(path, "present", path)
+        return Contradiction(seen, at, document=document, name=name, near=f"; there is {path}")
+    there = [file.path for file in release.files if file.folder == text.folder][:12]
+    listing = excerpt(text.folder or ".", "present", ", ".join(there))
+    return Contradiction(seen, listing, document=document, name=name, near="")
 
 
 _LINK = re.compile(r"\[[^\[\]]*\]\(\s*<?([^)\s>]{1,1000})>?(?:\s+\"[^\"]*\")?\s*\)")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import PurePosixPath
 
-from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check
+from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check, compared
 from openassay.checks.code_options import Option, defaults
 from openassay.checks.release import Config, PublishedFiles, PublishedTable, Text, Value, excerpt, tables_of
 from openassay.checks.scalars import number
@@ -52,16 +52,16 @@ def _the_one(text: Text, of: list[Recipe]) -> Recipe | None:
     return beside[0] if len(beside) == 1 else None
 
 
-def _compared(name: str, cell: str, at: Excerpt, recipe: Recipe) -> Iterator[Seen]:
+def _stated(name: str, cell: str, at: Excerpt, recipe: Recipe) -> Iterator[Seen]:
     value = recipe.values.get(name)
     written = number(re.sub(r"\s*\(.*\)$", "", cell.strip()).removeprefix("~"))
-    if value is None or written is None or value.number is None:
-        return
-    if _is_same(written, value.number, cell):
-        yield Agreement(at, value.seen())
-    else:
-        seen, first = (at, value.seen()), cell.strip()
-        yield Contradiction(*seen, name=name, place=at.path, first=first, value=value, second=value.text)
+    if value is not None and written is not None and value.number is not None:
+        is_same, first = _is_same(written, value.number, cell), cell.strip()
+        yield compared(is_same, at, value, name=name, place=at.path, first=first, value=value, second=value.text)
+
+
+def _both(is_same: bool, name: str, one: Value, two: Value, second: str) -> Seen:
+    return compared(is_same, one, two, name=name, place=one.path, first=one.text, value=two, second=second)
 
 
 def _is_same(a: float, b: float, written: str) -> bool:
@@ -87,7 +87,7 @@ def _rows_are_models(table: PublishedTable, of: list[Recipe]) -> Iterator[Seen]:
         recipe = subject_of(row.cells[0], of)
         if recipe is not None:
             for i, name in columns:
-                yield from _compared(name, row.cells[i], table.seen(row, i), recipe)
+                yield from _stated(name, row.cells[i], table.seen(row, i), recipe)
 
 
 _NOT_COMPARED = {"tokens", "batch_size", "steps"}
@@ -99,7 +99,7 @@ def _rows_are_settings(table: PublishedTable, recipe: Recipe) -> Iterator[Seen]:
         return
     for row, name in names:
         if name is not None and name not in _NOT_COMPARED:
-            yield from _compared(name, row.cells[1], table.seen(row, 1), recipe)
+            yield from _stated(name, row.cells[1], table.seen(row, 1), recipe)
 
 
 def _bullets(text: Text, recipe: Recipe) -> Iterator[Seen]:
@@ -108,7 +108,7 @@ def _bullets(text: Text, recipe: Recipe) -> Iterator[Seen]:
         found = bullet.match(words)
         name = canonical_header(found.group(1)) if found else None
         if found and name is not None and name not in _NOT_COMPARED:
-            yield from _compared(name, found.group(2), text.seen(line), recipe)
+            yield from _stated(name, found.group(2), text.seen(line), recipe)
 
 
 def _architectures(release: PublishedFiles, training: list[Recipe]) -> Iterator[Seen]:
@@ -125,22 +125,13 @@ def _architectures(release: PublishedFiles, training: list[Recipe]) -> Iterator[
         if len(differ) > 1 or (differ and not _is_one_model(model, training)):
             continue  # another model's settings
         for name in shape:
-            one, two = model[name], recipe.values[name]
-            if name in differ:
-                yield _differing(name, one, two, two.text)
-            else:
-                yield Agreement(one.seen(), two.seen())
+            yield _both(name not in differ, name, model[name], recipe.values[name], recipe.values[name].text)
         yield from _tied(models[0], recipe)
         own, vocabulary = model.get("vocab_size"), recipe.values.get("vocab_size")
         if own is None or vocabulary is None or own.number is None or vocabulary.number is None:
             continue
         if own.number < vocabulary.number:
-            yield _differing("vocab_size", own, vocabulary, f"{vocabulary.text}, which does not fit into it")
-
-
-def _differing(name: str, one: Value, two: Value, second: str) -> Contradiction:
-    seen = (one.seen(), two.seen())
-    return Contradiction(*seen, name=name, place=one.path, first=one.text, value=two, second=second)
+            yield _both(False, "vocab_size", own, vocabulary, f"{vocabulary.text}, which does not fit into it")
 
 
 def _is_one_model(model: dict[str, Value], training: list[Recipe]) -> bool:
@@ -160,12 +151,9 @@ def _tied(model: Config, recipe: Recipe) -> Iterator[Seen]:
     keys = {"share_embedding_weights", "weight_tying", "tie_word_embeddings", "no_weight_tying"}
     tied = [v for v in recipe.config.values if v.word in keys and isinstance(v.value, bool)]
     own = model.by_key.get("tie_word_embeddings")
-    if own is None or not isinstance(own.value, bool) or len(tied) != 1:
-        return
-    if own.value == (tied[0].value != (tied[0].word == "no_weight_tying")):
-        yield Agreement(own.seen(), tied[0].seen())
-    else:
-        yield _differing("tied embeddings", own, tied[0], f"{tied[0].leaf} {tied[0].text}")
+    if own is not None and isinstance(own.value, bool) and len(tied) == 1:
+        is_same = own.value == (tied[0].value != (tied[0].word == "no_weight_tying"))
+        yield _both(is_same, "tied embeddings", own, tied[0], f"{tied[0].leaf} {tied[0].text}")
 
 
 _PART = re.compile(r"vision|text|audio|encoder|decoder|image|speech|teacher|draft|source|target|src|tgt")
@@ -175,13 +163,13 @@ _PART = re.compile(r"vision|text|audio|encoder|decoder|image|speech|teacher|draf
 def vocabulary_stated_twice(release: PublishedFiles) -> Iterator[Seen]:
     """{first.path} gives vocab_size {first.text} and {second.text} for one model"""
     for recipe in recipes(release):
-        values = [v for v in recipe.config.values if v.leaf == "vocab_size" and not _PART.search(v.key)]
-        values = [v for v in values if v.number is not None]
+        stated = (v for v in recipe.config.values if v.leaf == "vocab_size" and not _PART.search(v.key))
+        values = [v for v in stated if v.number is not None]
         other = next((v for v in values if v.number != values[0].number), None)
         if other is not None:
-            yield Contradiction(values[0].seen(), other.seen(), first=values[0], second=other)
+            yield Contradiction(values[0], other, first=values[0], second=other)
         elif len(values) >= 2:
-            yield Agreement(*(v.seen() for v in values[:3]))
+            yield Agreement(*values[:3])
 
 
 ESSENTIAL = ("seed", "adam_eps", "weight_decay", "warmup_steps", "beta1", "clip_norm")
@@ -192,10 +180,9 @@ Options = dict[str, list[Option]]
 def value_unstated(release: PublishedFiles) -> Iterator[Seen]:
     """{path} does not state {value.key}, so the code's default{default} applies; {others} sibling files state it"""
     families: dict[frozenset[str], list[Recipe]] = {}
-    training = recipes(release)
-    for recipe in training:
+    for recipe in recipes(release):
         families.setdefault(_family(recipe, families), []).append(recipe)
-    options = defaults(release) if training else {}
+    options = defaults(release) if families else {}
     for siblings in families.values():
         if len(siblings) >= 4:
             yield from _against_siblings(siblings, options)
@@ -254,9 +241,8 @@ def _against_siblings(siblings: list[Recipe], options: Options) -> Iterator[Seen
             at = next(v for v in example.config.values if _plain(v.key) == key)
             known = found[:1] if len({o.default for o in found}) == 1 else []
             default = "".join(f" ({o.default} in {o.path})" for o in known)
-            others = f"{counts[key]} of its {len(siblings) - 1}"
-            seen = (excerpt(path, at.key, "not stated"), at.seen(), *(o.seen() for o in known))
-            yield Contradiction(*seen, path=path, value=at, default=default, others=others)
+            others, here = f"{counts[key]} of its {len(siblings) - 1}", excerpt(path, at.key, "not stated")
+            yield Contradiction(here, at, *known, path=path, value=at, default=default, others=others)
 
 
 def _is_said_otherwise(key: str, own: set[str], common: list[str]) -> bool:
@@ -333,11 +319,11 @@ def data_of_another_name(release: PublishedFiles) -> Iterator[Seen]:
         for recipe in training:
             path, used = _data_paths(recipe)[0], _in_paths(recipe, word)
             if _has(recipe.name, word) == used:
-                yield Agreement(path.seen())
+                yield Agreement(path)
                 continue
             at = next((p for p in _data_paths(recipe) if _has(p.text, word) == used), path)
+            seen = (excerpt(recipe.config.path, "name", recipe.name), at, _data_paths(having[0])[0])
             with_it = "without" if used else "with"
-            seen = (excerpt(recipe.config.path, "name", recipe.name), at.seen(), _data_paths(having[0])[0].seen())
             yield Contradiction(*seen, recipe=recipe, sibling=having[0], word=word, at=at, with_it=with_it)
 
 
@@ -366,7 +352,7 @@ def key_stands_twice(release: PublishedFiles) -> Iterator[Seen]:
     {second.line}; most readers take the last"""
     for config in release.configs:
         for first, second in config.repeated:
-            yield Contradiction(first.seen(), second.seen(), first=first, second=second)
+            yield Contradiction(first, second, first=first, second=second)
         if not config.repeated and config.values:
             yield Agreement(excerpt(config.path, "", f"{len(config.values)} keys"))
 
@@ -382,14 +368,15 @@ def schedule_longer_than_training(release: PublishedFiles) -> Iterator[Seen]:
         if len(pieces) < 2 or steps is None or steps.number is None:
             continue
         for one, two in pairwise(piece.key.rpartition(".")[0] for piece in pieces):
-            end = config.by_key.get(f"{one}.end_learning_rate")
-            start = config.by_key.get(f"{two}.initial_learning_rate")
+            end, start = (
+                config.by_key.get(f"{one}.end_learning_rate"),
+                config.by_key.get(f"{two}.initial_learning_rate"),
+            )
             if end is not None and start is not None and end.number == start.number:
-                yield Agreement(end.seen(), start.seen())  # a piece begins where the one before it ends
+                yield Agreement(end, start)  # a piece begins where the one before it ends
                 break
         total = sum(v.number or 0 for v in pieces)
-        seen = (*(v.seen() for v in pieces), steps.seen())
-        yield Agreement(*seen) if total == steps.number else Contradiction(*seen, total=total, steps=steps)
+        yield compared(total == steps.number, *pieces, steps, total=total, steps=steps)
 
 
 def _pieces(config: Config) -> list[Value]:

@@ -311,6 +311,11 @@ class PublishedFiles:
         return {file.name: file.path for file in self.files}
 
     @cached_property
+    def code_by_path(self) -> dict[str, Code]:
+        """The Python files by their paths."""
+        return {code.path: code for code in self.code}
+
+    @cached_property
     def folders(self) -> frozenset[str]:
         """Every folder that holds a file, at any depth."""
         return frozenset(str(parent) for file in self.files for parent in PurePosixPath(file.path).parents)
