@@ -40,16 +40,13 @@ Values = dict[str, Any]
 
 def component_absent(inspected: Inspected) -> Iterator[Values]:
     """{component}: declared as published, but not found in the fetched artifact"""
-    for component in inspected.published:
-        if component.found == "absent":
-            yield {"component": component.component}
+    return ({"component": c.component} for c in inspected.published if c.found == "absent")
 
 
 def component_undeclared(inspected: Inspected) -> Iterator[Values]:
     """{component}: declared as not published, but {evidence} is there"""
-    for component in inspected.denied:
-        if component.found == "found":
-            yield {"component": component.component, "evidence": component.evidence[0]}
+    denied = (c for c in inspected.denied if c.found == "found")
+    return ({"component": c.component, "evidence": c.evidence[0]} for c in denied)
 
 
 def component_seen(inspected: Inspected) -> Iterator[Values]:
@@ -83,16 +80,13 @@ def component_not_fetched(inspected: Inspected) -> Iterator[Values]:
 
 def licence_unknown(inspected: Inspected) -> Iterator[Values]:
     """{component}: published, but under terms that are not stated"""
-    for component in inspected.published:
-        if component.licence.lower().startswith(("unknown", "unclear")):
-            yield {"component": component.component}
+    unclear = ("unknown", "unclear")
+    return ({"component": c.component} for c in inspected.published if c.licence.lower().startswith(unclear))
 
 
 def quote_absent(inspected: Inspected) -> Iterator[Values]:
     """claim {citation.claim}: its source {citation.where} does not say {citation.quote!r}"""
-    for citation in inspected.citations:
-        if citation.found == "absent":
-            yield {"citation": citation}
+    return ({"citation": citation} for citation in inspected.citations if citation.found == "absent")
 
 
 def no_claim(inspected: Inspected) -> Iterator[Values]:

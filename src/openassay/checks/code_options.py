@@ -58,7 +58,8 @@ class Options:
         """True if this option is accepted."""
         if flag in self.flags or flag in {"--help", "-h"}:
             return True
-        if self.either_dash and any(_undashed(known) == _undashed(flag) for known in self.flags):
+        spellings = {known.replace("-", "_").lstrip("_") for known in self.flags} if self.either_dash else set()
+        if flag.replace("-", "_").lstrip("_") in spellings:
             return True
         return self.prefixes and flag.startswith("--") and any(known.startswith(flag) for known in self.flags)
 
@@ -76,10 +77,6 @@ def dotted_name(node: ast.AST) -> str:
 def last_name(node: ast.AST) -> str:
     """The last word of a dotted name."""
     return dotted_name(node).rpartition(".")[2]
-
-
-def _undashed(flag: str) -> str:
-    return flag.replace("-", "_").lstrip("_")
 
 
 def _literal(node: ast.AST | None) -> Any:
@@ -111,9 +108,7 @@ def _fields(node: ast.ClassDef) -> Iterator[tuple[str, ast.AnnAssign]]:
 def defaults(release: PublishedFiles) -> dict[str, list[Option]]:
     """The defaults that the code gives to each setting: in argparse options and in fields of dataclasses."""
     found: dict[str, list[Option]] = defaultdict(list)
-    for code in release.code:
-        if {"tests", "test"} & {*code.path.split("/")}:
-            continue
+    for code in (code for code in release.code if not {"tests", "test"} & {*code.path.split("/")}):
         for line, name, node in _given_defaults(code):
             default = _literal(node)
             if isinstance(default, (bool, int, float, str, tuple)):
@@ -122,21 +117,18 @@ def defaults(release: PublishedFiles) -> dict[str, list[Option]]:
     return dict(found)
 
 
-def _given_defaults(code: Code) -> Iterator[tuple[int, str, ast.expr]]:
+def _given_defaults(code: Code) -> Iterator[tuple[int, str, ast.expr | None]]:
     for node in ast.walk(code.tree):
         if isinstance(node, ast.Call) and dotted_name(node.func).endswith("add_argument"):
             names = (arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str))
-            long = next((name for name in names if name.startswith("--")), None)
-            given = _keyword(node, "default")
-            if long and given is not None:
-                yield node.lineno, long.lstrip("-"), given
+            if long := next((name for name in names if name.startswith("--")), None):
+                yield node.lineno, long.lstrip("-"), _keyword(node, "default")
         elif isinstance(node, ast.ClassDef) and _is_dataclass(node):
             for name, item in _fields(node):
                 given = item.value
                 if isinstance(given, ast.Call) and last_name(given.func) in {"field", "Field"}:
                     given = _keyword(given, "default")
-                if given is not None:
-                    yield item.lineno, name, given
+                yield item.lineno, name, given
 
 
 def _is_dataclass(node: ast.ClassDef) -> bool:
@@ -146,8 +138,7 @@ def _is_dataclass(node: ast.ClassDef) -> bool:
 
 def options_of(script: Code, release: PublishedFiles) -> Options:
     """The options that a script takes on its command line, its local imports included."""
-    reached = list(_closure(script, release.code_by_path))
-    options = Options()
+    reached, options = list(_closure(script, release.code_by_path)), Options()
     for code in reached:
         _argparse(code, options)
         if code is script:
@@ -166,7 +157,7 @@ def options_of(script: Code, release: PublishedFiles) -> Options:
 
 def _closure(script: Code, modules: dict[str, Code]) -> Iterator[Code]:
     """The script and the modules of the release that it imports, at most 200."""
-    todo: list[Code] = [script]
+    todo = [script]
     seen: set[str] = set()
     while todo and len(seen) < 200:
         code = todo.pop()
@@ -177,11 +168,9 @@ def _closure(script: Code, modules: dict[str, Code]) -> Iterator[Code]:
         here = PurePosixPath(code.path).parent
         for name in _imported(code, here):
             inside = name.replace(".", "/")
-            for folder in (str(here), ".", "src"):
-                for ending in (f"{inside}.py", f"{inside}/__init__.py"):
-                    path = str(PurePosixPath(folder) / ending)
-                    if path in modules and path not in seen:
-                        todo.append(modules[path])
+            places = (f"{inside}.py", f"{inside}/__init__.py")
+            paths = (str(PurePosixPath(folder) / place) for folder in (here, ".", "src") for place in places)
+            todo.extend(modules[path] for path in paths if path in modules and path not in seen)
 
 
 def _imported(code: Code, here: PurePosixPath) -> Iterator[str]:
@@ -193,7 +182,7 @@ def _imported(code: Code, here: PurePosixPath) -> Iterator[str]:
             head = node.module or ""
             if node.level:
                 base = [here, *here.parents][: node.level][-1]
-                head = ".".join([*(part for part in base.parts if part != "."), *([head] if head else [])])
+                head = ".".join(part for part in (*base.parts, head) if part not in {".", ""})
             yield head
             yield from (f"{head}.{alias.name}" for alias in node.names)
 
@@ -208,18 +197,16 @@ def _argparse(code: Code, options: Options) -> None:
             if _keyword(node, "parents"):
                 options.unknown("its parser has parents")
         elif last in {"add_argument", "add_option"}:
-            words = [_literal(arg) for arg in node.args]
-            if not all(isinstance(word, str) for word in words):
-                options.unknown(f"an option's name in {code.path}:{node.lineno} is computed")
-            count = _keyword(node, "nargs")
-            if count is not None and (dotted_name(count).endswith("REMAINDER") or _literal(count) == "..."):
-                options.unknown("it takes the rest of the line as it is")
-            action = _keyword(node, "action")
-            for word in words:
-                if isinstance(word, str) and word.startswith("-"):
+            count, action = _keyword(node, "nargs"), _keyword(node, "action")
+            for word in map(_literal, node.args):
+                if not isinstance(word, str):
+                    options.unknown(f"an option's name in {code.path}:{node.lineno} is computed")
+                elif word.startswith("-"):
                     options.add(node.lineno, word)
                     if action is not None and "BooleanOptional" in dotted_name(action):
                         options.add(node.lineno, f"--no-{word.lstrip('-')}")
+            if count is not None and (dotted_name(count).endswith("REMAINDER") or _literal(count) == "..."):
+                options.unknown("it takes the rest of the line as it is")
         elif last == "parse_known_args":
             options.unknown("it passes unknown options on")
 
@@ -229,8 +216,7 @@ def _absl(code: Code, options: Options) -> None:
     for node in calls(code):
         if last_name(node.func).startswith("DEFINE_") and node.args:
             options.kind = "absl"
-            word = _literal(node.args[0])
-            if isinstance(word, str):
+            if isinstance(word := _literal(node.args[0]), str):
                 options.add(node.lineno, f"--{word}", f"--no{word}")
             else:
                 options.unknown("a flag's name is computed")
@@ -271,11 +257,10 @@ def _fire(script: Code, options: Options) -> None:
     if function is None:
         options.unknown("the function that it gives to fire is not found")
         return
-    arguments = function.args
-    if arguments.kwarg is not None:
+    given = function.args
+    if given.kwarg is not None:
         options.unknown("its function takes any keyword")
-    for argument in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]:
-        name = argument.arg
+    for name in (argument.arg for argument in (*given.posonlyargs, *given.args, *given.kwonlyargs)):
         options.add(function.lineno, f"--{name}", f"--no{name}", f"-{name[0]}", f"-{name}")
 
 

@@ -166,8 +166,9 @@ def _script(words: list[str], command: Command, release: PublishedFiles) -> Call
     if not words or not words[0].endswith(".py") or re.search(r"[<>{}$*]", words[0]):
         return None
     name = words[0].removeprefix("./")
-    beside = release.code_by_path.get(str(PurePosixPath(command.text.folder) / name))
-    return Call(name, beside or release.code_by_path.get(str(PurePosixPath(name))), tuple(words[1:]), False)
+    places = (str(PurePosixPath(place)) for place in (command.text.folder and f"{command.text.folder}/{name}", name))
+    script = next((code for place in places if (code := release.code_by_path.get(place))), None)
+    return Call(name, script, tuple(words[1:]), False)
 
 
 @check(needs="a command in a README that calls a Python script of the release, whose options can be read")
