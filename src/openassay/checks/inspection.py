@@ -107,12 +107,12 @@ def merge_checks(of: dict[str, tuple[CheckAnswer, ...]]) -> tuple[CheckAnswer, .
             looked_at = tuple(_in(artifact, e) for e in answer.looked_at)
             rows.setdefault(answer.check, []).append(replace(answer, problems=problems, looked_at=looked_at))
     merged = []
-    for check, several in rows.items():
-        outcome = max((answer.outcome for answer in several), key=_OUTCOMES.index)
-        why = "; ".join(dict.fromkeys(answer.why for answer in several if answer.why and answer.outcome == outcome))
+    for several in rows.values():
+        worst = max(several, key=lambda answer: _OUTCOMES.index(answer.outcome))
+        why = "; ".join(dict.fromkeys(a.why for a in several if a.why and a.outcome == worst.outcome))
         problems = tuple(problem for answer in several for problem in answer.problems)
         looked_at = tuple(seen for answer in several for seen in answer.looked_at)[:6]
-        merged.append(CheckAnswer(check=check, outcome=outcome, why=why, problems=problems, looked_at=looked_at))
+        merged.append(replace(worst, why=why, problems=problems, looked_at=looked_at))
     return tuple(merged)
 
 

@@ -219,17 +219,14 @@ def content_digest(headers: list[Header]) -> str:
     whole = hashlib.sha256()
     for header in headers:
         with header.path.open("rb") as file:
-            for name in sorted(header.tensors):
-                dtype, shape, start, length = header.tensors[name]
+            for name, (dtype, shape, start, length) in sorted(header.tensors.items()):
                 whole.update(json.dumps([name, dtype, shape]).encode())
                 file.seek(start)
-                left = length
-                while left:
-                    piece = file.read(min(left, 2**22))
-                    if not piece:
+                for at in range(0, length, 2**22):
+                    size = min(length - at, 2**22)
+                    if len(piece := file.read(size)) < size:
                         raise ValueError("the file is cut off")
                     whole.update(piece)
-                    left -= len(piece)
     return whole.hexdigest()
 
 
@@ -338,8 +335,7 @@ def numpy_items(path: Path, name: str, most: int) -> Items | None:
     with path.open("rb") as file:
         if file.read(6) != b"\x93NUMPY":
             return None
-        version = file.read(2)
-        width = 2 if version[:1] == b"\x01" else 4
+        width = 2 if file.read(2)[:1] == b"\x01" else 4
         raw = file.read(width)
         if len(raw) < width:
             raise Unreadable("a .npy file that is cut off")
@@ -348,8 +344,7 @@ def numpy_items(path: Path, name: str, most: int) -> Items | None:
             raise Unreadable("a .npy file with a header that is too long")
         try:
             header = ast.literal_eval(file.read(length).decode("latin-1"))
-            dtype = np.dtype(header["descr"])
-            shape = tuple(int(n) for n in header["shape"])
+            dtype, shape = np.dtype(header["descr"]), tuple(int(n) for n in header["shape"])
         except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError):
             raise Unreadable("a .npy file with a malformed header") from None
         start = file.tell()
@@ -360,10 +355,9 @@ def numpy_items(path: Path, name: str, most: int) -> Items | None:
             raise Unreadable(f"a .npy file that is cut off: {shape[0]} rows do not fit")
         num_first = min(shape[0], FIRST_ITEMS)
         first = hashlib.sha256(file.read(num_first * row)).hexdigest()
-        whole = None
-        if shape[0] * row <= min(most, MAX_SET):
-            file.seek(start)
-            whole = _set_digest(hashlib.sha256(item).digest() for item in iter(lambda: file.read(row), b""))
+        file.seek(start)
+        digests = (hashlib.sha256(item).digest() for item in iter(lambda: file.read(row), b""))
+        whole = _set_digest(digests) if shape[0] * row <= min(most, MAX_SET) else None
     return Items(
         path=name, format="npy", num_items=shape[0], length=shape[1], first_digest=first, num_first=num_first,
         set_digest=whole,
