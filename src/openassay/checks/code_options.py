@@ -13,22 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from openassay.checks.release import Code, PublishedFiles, derived_once, excerpt
-from openassay.core.findings import Excerpt
-
-
-@dataclass(frozen=True, kw_only=True)
-class Option:
-    """A default that code gives to a setting."""
-
-    path: str
-    line: int
-    name: str
-    default: Any
-
-    def seen(self) -> Excerpt:
-        """Its place, to be cited."""
-        return excerpt(self.path, self.name, f"default {self.default!r}"[:200], self.line)
+from openassay.checks.release import Code, PublishedFiles, Value, derived_once
 
 
 @dataclass
@@ -105,14 +90,14 @@ def _fields(node: ast.ClassDef) -> Iterator[tuple[str, ast.AnnAssign]]:
 
 
 @derived_once
-def defaults(release: PublishedFiles) -> dict[str, list[Option]]:
+def defaults(release: PublishedFiles) -> dict[str, list[Value]]:
     """The defaults that the code gives to each setting: in argparse options and in fields of dataclasses."""
-    found: dict[str, list[Option]] = defaultdict(list)
+    found: dict[str, list[Value]] = defaultdict(list)
     for code in (code for code in release.code if not {"tests", "test"} & {*code.path.split("/")}):
         for line, name, node in _given_defaults(code):
             default = _literal(node)
             if isinstance(default, (bool, int, float, str, tuple)):
-                option = Option(path=code.path, line=line, name=name, default=default)
+                option = Value(path=code.path, line=line, key=name, value=default, text=f"default {default!r}")
                 found[name.lower().replace("-", "_")].append(option)
     return dict(found)
 

@@ -331,7 +331,7 @@ def _pointed_at(component: ComponentName, release: PublishedFiles) -> Iterator[F
         if (component == steps and path.endswith(_WEIGHTS)) or (component == "datasets" and path.endswith(_DATA)):
             yield path, _POINTER
     for hashes in release.hashes if component == "datasets" else ():
-        if any(hashed.name.endswith(_LISTED_DATA) for hashed in hashes):
+        if any(hashed.key.endswith(_LISTED_DATA) for hashed in hashes):
             yield hashes[0].path, f"lists the digests of {len(hashes)} data files"
     for table in release.tables:
         cells = (cell.strip() for row in table.rows[:20] for cell in row.cells)

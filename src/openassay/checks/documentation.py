@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import dropwhile
+from itertools import dropwhile, takewhile
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -45,30 +45,23 @@ def _documents(release: PublishedFiles) -> list[Text]:
 def commands(text: Text, release: PublishedFiles) -> Iterator[Command]:
     """The command lines of a document, joined where a backslash goes on."""
     i, elsewhere = 0, False
-    lines = text.lines
-    while i < len(lines):
-        found = _BLOCK.match(lines[i])
-        if not found or i not in text.fenced:
-            if re.match(r"#{1,2}\s", lines[i]) and i not in text.fenced:
-                elsewhere = False  # a new section begins at the top again
-            i += 1
-            continue
+    while i < len(text.lines):
+        found = _BLOCK.match(text.lines[i]) if i in text.fenced else None
+        if re.match(r"#{1,2}\s", text.lines[i]) and i not in text.fenced:
+            elsewhere = False  # a new section begins at the top again
         i += 1
-        start = i
-        while i < len(lines) and not re.match(r"\s*(```+|~~~+)\s*$", lines[i]):
-            i += 1
-        block = lines[start:i]
-        i += 1
-        is_comment = bool(block) and start in text.commented
-        if is_comment or found.group(1).lower() not in {"", "bash", "sh", "shell", "console", "zsh", "shellsession"}:
+        if not found:
             continue
-        for at, line in _joined(block, start + 1):
+        block = [*takewhile(lambda line: not re.match(r"\s*(```+|~~~+)\s*$", line), text.lines[i:])]
+        is_shell = found.group(1).lower() in {"", "bash", "sh", "shell", "console", "zsh", "shellsession"}
+        for at, line in _joined(block, i + 1) if is_shell and i not in text.commented else ():
             elsewhere = elsewhere or _leads_away(line, release)
             if words := _split(line):
                 yield Command(text, at, words, elsewhere)
+        i += len(block) + 1
 
 
-def _joined(block: tuple[str, ...], first: int) -> list[tuple[int, str]]:
+def _joined(block: list[str], first: int) -> list[tuple[int, str]]:
     """A block's lines with their numbers; one that ends in a backslash goes on in the next."""
     joined: list[tuple[int, str]] = []
     going = False
@@ -221,7 +214,7 @@ _POINTED = re.compile(
 
 @check(needs="a document that gives an option's default, and the one script that declares the option")
 def default_documented_otherwise(release: PublishedFiles) -> Iterator[Seen]:
-    """{place} says that --{flag} is {claimed} by default, {option.path}:{option.line} says {option.default}"""
+    """{place} says that --{flag} is {claimed} by default, {option.path}:{option.line} says {option.value}"""
     # `--lr ... (default: 1e-3)` against the parser's default.
     options = defaults(release)
     for text in _documents(release):
@@ -232,8 +225,8 @@ def default_documented_otherwise(release: PublishedFiles) -> Iterator[Seen]:
                 continue
             flag, place = found.group(1), f"{text.path}:{line}"
             named = options.get(flag.lower().replace("-", "_"), [])
-            of = [o for o in named if isinstance(o.default, (int, float)) and not isinstance(o.default, bool)]
-            default = as_number(of[0].default) if len({o.default for o in of}) == 1 else None
+            of = [o for o in named if isinstance(o.value, (int, float)) and not isinstance(o.value, bool)]
+            default = as_number(of[0].value) if len({o.value for o in of}) == 1 else None
             if default is None:
                 continue
             seen = (text.seen(line), of[0])

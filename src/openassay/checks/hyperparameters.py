@@ -9,8 +9,8 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 
 from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check, compared
-from openassay.checks.code_options import Option, defaults
-from openassay.checks.release import Config, PublishedFiles, PublishedTable, Text, Value, excerpt, tables_of
+from openassay.checks.code_options import defaults
+from openassay.checks.release import Config, PublishedFiles, Text, Value, excerpt, tables_of
 from openassay.checks.scalars import number
 from openassay.checks.stated_recipes import (
     NAMES,
@@ -34,13 +34,14 @@ def value_stated_twice(release: PublishedFiles) -> Iterator[Seen]:
     training = recipes(release)
     for text in documents(release):
         of = [recipe for recipe in training if in_scope(text, recipe)]
-        only = _the_one(text, of)
-        for table in tables_of(text):
-            yield from _rows_are_models(table, of)
-            if only is not None and len(table.columns) == 2:
-                yield from _rows_are_settings(table, only)
-        if only is not None:
-            yield from _bullets(text, only)
+        for recipe, name, cell, at in _statements(text, of):
+            value = recipe.values.get(name)
+            written = number(re.sub(r"\s*\(.*\)$", "", cell.strip()).removeprefix("~"))
+            if value is not None and written is not None and value.number is not None:
+                is_same, first = _is_same(written, value.number, cell), cell.strip()
+                yield compared(
+                    is_same, at, value, name=name, place=at.path, first=first, value=value, second=value.text
+                )
     yield from _architectures(release, training)
 
 
@@ -50,14 +51,6 @@ def _the_one(text: Text, of: list[Recipe]) -> Recipe | None:
         return of[0]
     beside = [recipe for recipe in of if recipe.config.folder == text.folder and text.folder]
     return beside[0] if len(beside) == 1 else None
-
-
-def _stated(name: str, cell: str, at: Excerpt, recipe: Recipe) -> Iterator[Seen]:
-    value = recipe.values.get(name)
-    written = number(re.sub(r"\s*\(.*\)$", "", cell.strip()).removeprefix("~"))
-    if value is not None and written is not None and value.number is not None:
-        is_same, first = _is_same(written, value.number, cell), cell.strip()
-        yield compared(is_same, at, value, name=name, place=at.path, first=first, value=value, second=value.text)
 
 
 def _both(is_same: bool, name: str, one: Value, two: Value, second: str) -> Seen:
@@ -78,37 +71,29 @@ def _is_same(a: float, b: float, written: str) -> bool:
     return fits or abs(a - b) <= 1e-9 * max(abs(a), abs(b))
 
 
-def _rows_are_models(table: PublishedTable, of: list[Recipe]) -> Iterator[Seen]:
-    heads = [(i, canonical_header(column)) for i, column in enumerate(table.columns)][1:]
-    columns = [(i, name) for i, name in heads if name is not None and name not in {"tokens", "batch_size"}]
-    if len(columns) < 2:
-        return
-    for row in table.rows:
-        recipe = subject_of(row.cells[0], of)
-        if recipe is not None:
-            for i, name in columns:
-                yield from _stated(name, row.cells[i], table.seen(row, i), recipe)
-
-
+_BULLET = re.compile(r"\s*[-*]\s+\**`?([A-Za-z][\w \-]{1,30})`?\**\s*[:=]\s*\**\s*`?([\d.,eE+\-]+)`?\s*$")
 _NOT_COMPARED = {"tokens", "batch_size", "steps"}
 
 
-def _rows_are_settings(table: PublishedTable, recipe: Recipe) -> Iterator[Seen]:
-    names = [(row, canonical_header(row.cells[0])) for row in table.rows]
-    if sum(name is not None for _, name in names) < 2:
-        return
-    for row, name in names:
-        if name is not None and name not in _NOT_COMPARED:
-            yield from _stated(name, row.cells[1], table.seen(row, 1), recipe)
-
-
-def _bullets(text: Text, recipe: Recipe) -> Iterator[Seen]:
-    bullet = re.compile(r"\s*[-*]\s+\**`?([A-Za-z][\w \-]{1,30})`?\**\s*[:=]\s*\**\s*`?([\d.,eE+\-]+)`?\s*$")
-    for line, words in text.prose:
-        found = bullet.match(words)
+def _statements(text: Text, of: list[Recipe]) -> Iterator[tuple[Recipe, str, str, Excerpt]]:
+    """(training, setting, what is written, its place): tables of models or of one training's settings, and bullets."""
+    only = _the_one(text, of)
+    for table in tables_of(text):
+        heads = [(i, canonical_header(column)) for i, column in enumerate(table.columns)][1:]
+        columns = [(i, name) for i, name in heads if name is not None and name not in {"tokens", "batch_size"}]
+        for row in table.rows if len(columns) >= 2 else ():
+            if (recipe := subject_of(row.cells[0], of)) is not None:
+                yield from ((recipe, name, row.cells[i], table.seen(row, i)) for i, name in columns)
+        if only is not None and len(table.columns) == 2:
+            names = [(row, canonical_header(row.cells[0])) for row in table.rows]
+            for row, name in names if sum(name is not None for _, name in names) >= 2 else ():
+                if name is not None and name not in _NOT_COMPARED:
+                    yield only, name, row.cells[1], table.seen(row, 1)
+    for line, words in text.prose if only is not None else ():
+        found = _BULLET.match(words)
         name = canonical_header(found.group(1)) if found else None
-        if found and name is not None and name not in _NOT_COMPARED:
-            yield from _stated(name, found.group(2), text.seen(line), recipe)
+        if only is not None and found and name is not None and name not in _NOT_COMPARED:
+            yield only, name, found.group(2), text.seen(line)
 
 
 def _architectures(release: PublishedFiles, training: list[Recipe]) -> Iterator[Seen]:
@@ -173,7 +158,7 @@ def vocabulary_stated_twice(release: PublishedFiles) -> Iterator[Seen]:
 
 
 ESSENTIAL = ("seed", "adam_eps", "weight_decay", "warmup_steps", "beta1", "clip_norm")
-Options = dict[str, list[Option]]
+Options = dict[str, list[Value]]
 
 
 @check(needs="settings files of one family, of which some state what others do not, or the code with its defaults")
@@ -234,13 +219,13 @@ def _against_siblings(siblings: list[Recipe], options: Options) -> Iterator[Seen
             if (
                 _is_said_otherwise(key, own, common)
                 or len({str(v.value) for v in stating[key]}) > 1  # no constant of the family
-                or any(str(o.default) == str(stating[key][0].value) for o in found)
+                or any(str(o.value) == str(stating[key][0].value) for o in found)
             ):
                 continue
             example = next(r for r, of in zip(siblings, keys, strict=True) if key in of)
             at = next(v for v in example.config.values if _plain(v.key) == key)
-            known = found[:1] if len({o.default for o in found}) == 1 else []
-            default = "".join(f" ({o.default} in {o.path})" for o in known)
+            known = found[:1] if len({o.value for o in found}) == 1 else []
+            default = "".join(f" ({o.value} in {o.path})" for o in known)
             others, here = f"{counts[key]} of its {len(siblings) - 1}", excerpt(path, at.key, "not stated")
             yield Contradiction(here, at, *known, path=path, value=at, default=default, others=others)
 
@@ -278,8 +263,8 @@ def _essentials(training: list[Recipe], options: Options) -> Iterator[Seen]:
         found = [option for spelling in NAMES[name] for option in options.get(spelling, [])]
         files = ", ".join(recipe.config.path for recipe in without[:3])
         more = f" and {len(without) - 3} more" if len(without) > 3 else ""
-        known = found[:1] if len({o.default for o in found}) == 1 else []
-        where = "".join(f"; the code's default: {o.default} ({o.path}:{o.line})" for o in known)
+        known = found[:1] if len({o.value for o in found}) == 1 else []
+        where = "".join(f"; the code's default: {o.value} ({o.path}:{o.line})" for o in known)
         yield NotAsked(f"{name} is stated nowhere in {files}{more}{where}")
 
 

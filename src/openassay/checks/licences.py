@@ -65,15 +65,10 @@ def recognise(text: str) -> frozenset[str]:
 
 
 _ALIASES: tuple[tuple[str, str], ...] = (
-    (
-        r"apache[\s-]*(software\s*)?(licen[cs]e)?[\s,-]*(version|v)?[\s.-]*2(\.0)?|apache-2\.0|asl ?2\.0|al2",
-        "Apache-2.0",
-    ),
+    (r"apache[\s-]*(software\s*)?(licen[cs]e)?[\s,-]*(version|v)?[\s.-]*2(\.0)?|asl ?2\.0|al2", "Apache-2.0"),
     (r"the mit licen[cs]e( \(mit\))?|mit( licen[cs]e)?|expat|mit licen[cs]e", "MIT"),
-    (
-        r"(the\s+)?(new|modified|revised|3[\s-]clause)\s+bsd(\s+licen[cs]e)?|bsd[\s-]*3([\s-]clause)?(\s+licen[cs]e)?|bsd-3-clause",
-        "BSD-3-Clause",
-    ),
+    (r"(the\s+)?(new|modified|revised|3[\s-]clause)\s+bsd(\s+licen[cs]e)?", "BSD-3-Clause"),
+    (r"bsd[\s-]*3([\s-]clause)?(\s+licen[cs]e)?", "BSD-3-Clause"),
     (r"(simplified|2[\s-]clause)\s+bsd(\s+licen[cs]e)?|bsd[\s-]*2([\s-]clause)?(\s+licen[cs]e)?", "BSD-2-Clause"),
     (r"(gnu\s+)?a(ffero\s+)?gpl(v|\s|-)*3(\.0)?(-only|-or-later|\+)?|agpl-3\.0.*", "AGPL-3.0"),
     (r"(gnu\s+)?lgpl(v|\s|-)*3(\.0)?(-only|-or-later|\+)?", "LGPL-3.0"),

@@ -9,7 +9,7 @@ from itertools import islice, pairwise
 from pathlib import PurePosixPath
 
 from openassay.checks.check import Agreement, Contradiction, Seen, check, compared
-from openassay.checks.release import Config, Hashed, PublishedFiles, PublishedTable, Row, excerpt, step_of
+from openassay.checks.release import Config, PublishedFiles, PublishedTable, Row, Value, excerpt, step_of
 from openassay.checks.scalars import number
 from openassay.core.findings import Excerpt
 
@@ -23,14 +23,14 @@ EMPTY = {
 
 @check(needs="a list of digests")
 def digest_malformed(release: PublishedFiles) -> Iterator[Seen]:
-    """{odd.path}: the digest of {odd.name} has {length} characters where the others have {usual}"""
+    """{odd.path}: the digest of {odd.key} has {length} characters where the others have {usual}"""
     for hashes in release.hashes:
-        usual, count = Counter(len(hashed.digest) for hashed in hashes).most_common(1)[0]
-        example = next(hashed for hashed in hashes if len(hashed.digest) == usual)
+        usual, count = Counter(len(hashed.value) for hashed in hashes).most_common(1)[0]
+        example = next(hashed for hashed in hashes if len(hashed.value) == usual)
         wrong: list[Seen] = [
-            Contradiction(odd, example, odd=odd, length=len(odd.digest), usual=usual)
+            Contradiction(odd, example, odd=odd, length=len(odd.value), usual=usual)
             for odd in hashes
-            if len(odd.digest) != usual and count > 0.5 * len(hashes)
+            if len(odd.value) != usual and count > 0.5 * len(hashes)
         ]
         yield from wrong or [Agreement(excerpt(hashes[0].path, "", f"{len(hashes)} digests of {usual} characters"))]
 
@@ -40,22 +40,22 @@ def digest_twice(release: PublishedFiles) -> Iterator[Seen]:
     """{path}: {problem}"""
     # Files of one numbered series, or checkpoints of different steps, hold different things.
     for hashes in release.hashes:
-        by_digest: dict[str, list[Hashed]] = defaultdict(list)
-        names: dict[str, Hashed] = {}
-        wrong: list[tuple[Hashed, Hashed, str]] = []
+        by_digest: dict[str, list[Value]] = defaultdict(list)
+        names: dict[str, Value] = {}
+        wrong: list[tuple[Value, Value, str]] = []
         for hashed in hashes:
-            digest = hashed.digest.lower()
+            digest = hashed.value.lower()
             if digest not in EMPTY:
                 by_digest[digest].append(hashed)
-            other = names.setdefault(hashed.name, hashed)
-            if other.digest.lower() != digest:
-                problem = f"{hashed.name} has one digest in line {other.line} and another in line {hashed.line}"
+            other = names.setdefault(hashed.key, hashed)
+            if other.value.lower() != digest:
+                problem = f"{hashed.key} has one digest in line {other.line} and another in line {hashed.line}"
                 wrong.append((other, hashed, problem))
         wrong += [
-            (one, two, f"{one.name} and {two.name} have the same digest")
+            (one, two, f"{one.key} and {two.key} have the same digest")
             for of in by_digest.values()
             for one, two in pairwise(of)
-            if one.name != two.name and re.sub(r"\d+", "#", one.name) == re.sub(r"\d+", "#", two.name)
+            if one.key != two.key and re.sub(r"\d+", "#", one.key) == re.sub(r"\d+", "#", two.key)
         ]
         yield from (Contradiction(one, two, path=one.path, problem=problem) for one, two, problem in wrong)
         if not wrong:
@@ -103,7 +103,7 @@ def _indexed(config: Config) -> list[str]:
 def shard_missing(release: PublishedFiles) -> Iterator[Seen]:
     """{where}: {missing} is missing between {range_of}"""
     # A series must be whole. Only lists and folders that hold some of a series are asked.
-    named = [(hashed.path, hashed.name, hashed.seen()) for hashes in release.hashes for hashed in hashes]
+    named = [(hashed.path, hashed.key, hashed.seen()) for hashes in release.hashes for hashed in hashes]
     for config in release.configs:
         named += [(config.path, name, excerpt(config.path, "weight_map", name)) for name in _indexed(config)]
     named += [("", file.path, excerpt(file.path, "", "present")) for file in release.files]

@@ -24,7 +24,6 @@ from openassay.checks.release import (
     Code,
     Config,
     File,
-    Hashed,
     Movement,
     PublishedFiles,
     PublishedTable,
@@ -300,18 +299,18 @@ def _decoded(data: bytes) -> str:
     return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
 
 
-def _hashes(path: str, lines: Iterable[str]) -> Iterator[tuple[Hashed, ...]]:
+def _hashes(path: str, lines: Iterable[str]) -> Iterator[tuple[Value, ...]]:
     """The file's one list of `name digest` or `digest  name`, if most lines are one."""
-    found: list[Hashed] = []
+    found: list[Value] = []
     others = 0
     for number, words in ((number, line.split()) for number, line in enumerate(lines, 1)):
         if not words or words[0].startswith("#"):
             continue
         if pair := _pair(words):
-            found.append(Hashed(path=path, line=number, name=pair[0], digest=pair[1]))
+            found.append(Value(path=path, line=number, key=pair[0], value=pair[1], text=pair[1][:140]))
         elif (others := others + 1) > max(20, len(found)):
             return
-    whole = sum(len(hashed.digest) in {32, 40, 56, 64, 96, 128} for hashed in found)
+    whole = sum(len(hashed.value) in {32, 40, 56, 64, 96, 128} for hashed in found)
     if len(found) >= 2 and whole > len(found) / 2 and others <= len(found) / 4:
         yield tuple(found)
 
@@ -332,8 +331,8 @@ def _like_digest(word: str) -> bool:
 def _tokenizers(documents: dict[str, Any], configs: list[Config]) -> Iterator[Tokenizer]:
     by_path = {config.path: config for config in configs}
     for path, document in documents.items():
-        folder, _, name = path.rpartition("/")
-        prefix = f"{folder}/" if folder else ""
+        name = path.rpartition("/")[2]
+        prefix = path.removesuffix(name)
         if not isinstance(document, dict):
             continue
         if isinstance(document.get("model"), dict) and isinstance(document["model"].get("vocab"), (dict, list)):
@@ -342,16 +341,13 @@ def _tokenizers(documents: dict[str, Any], configs: list[Config]) -> Iterator[To
             ids, added = {key: value for key, value in document.items() if is_integer(value)}, set()
         else:
             continue
-        if not ids:
-            continue
         names: dict[str, Value] = {}
-        if name in {"tokenizer.json", "vocab.json"}:
-            for other in ("special_tokens_map.json", "tokenizer_config.json"):
-                found = by_path.get(prefix + other)
-                if found is not None:
-                    _add_decoder(found.document.get("added_tokens_decoder"), ids, added)
-                    names |= _special_names(found)
-        yield Tokenizer(path=path, ids=ids, added=frozenset(added), names=names)
+        for other in ("special_tokens_map.json", "tokenizer_config.json") if ids else ():
+            if name in {"tokenizer.json", "vocab.json"} and (found := by_path.get(prefix + other)):
+                _add_decoder(found.document.get("added_tokens_decoder"), ids, added)
+                names |= _special_names(found)
+        if ids:
+            yield Tokenizer(path=path, ids=ids, added=frozenset(added), names=names)
 
 
 def _special_names(config: Config) -> dict[str, Value]:
@@ -362,9 +358,8 @@ def _special_names(config: Config) -> dict[str, Value]:
 
 def _add_decoder(decoder: Any, ids: dict[str, int], added: set[str]) -> None:
     for number, entry in decoder.items() if isinstance(decoder, dict) else ():
-        if not isinstance(entry, dict) or not isinstance(entry.get("content"), str):
-            continue
-        if number.isdecimal() and len(number) < 12:
+        is_token = isinstance(entry, dict) and isinstance(entry.get("content"), str)
+        if is_token and number.isdecimal() and len(number) < 12:
             ids.setdefault(entry["content"], int(number))
             added.add(entry["content"])
 

@@ -50,7 +50,7 @@ class File(Placed):
 
 @dataclass(frozen=True, kw_only=True)
 class Value(Placed):
-    """One scalar (or short list) of a settings file, and where it stands."""
+    """One scalar (or short list) of a settings file or of code, one line of a list of digests, and where it stands."""
 
     line: int | None
     key: str
@@ -78,7 +78,7 @@ class Value(Placed):
 
     def seen(self, value: str | None = None) -> Excerpt:
         """This place, to be cited."""
-        return excerpt(self.path, self.key, (self.text if value is None else value)[:200], self.line)
+        return excerpt(self.path, self.key[:200], (self.text if value is None else value)[:200], self.line)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,20 +186,6 @@ class Code(Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hashed:
-    """One line of a list of digests."""
-
-    path: str
-    line: int
-    name: str
-    digest: str
-
-    def seen(self) -> Excerpt:
-        """This line, to be cited."""
-        return excerpt(self.path, self.name[:200], self.digest[:140], self.line)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Tokenizer(Placed):
     """The tokenizer files of one folder; `path` is the one that the ids come from."""
 
@@ -283,7 +269,8 @@ class PublishedFiles:
     texts: list[Text] = field(default_factory=list)
     tables: list[PublishedTable] = field(default_factory=list)
     code: list[Code] = field(default_factory=list)
-    hashes: list[tuple[Hashed, ...]] = field(default_factory=list)
+    hashes: list[tuple[Value, ...]] = field(default_factory=list)
+    """Lists of digests: a file's name is the key, its digest the value."""
     tokenizers: list[Tokenizer] = field(default_factory=list)
     checkpoints: list[SavedWeights] = field(default_factory=list)
     movements: list[Movement] = field(default_factory=list)
