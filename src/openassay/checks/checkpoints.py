@@ -138,15 +138,8 @@ def checkpoints_claimed_and_saved(release: PublishedFiles) -> Iterator[Seen]:
         right = next((line for claimed, line in claims if abs(claimed - saved) <= 1), None)
         if claims:
             claimed, line = claims[0]
-            yield compared(
-                right is not None,
-                text.seen(right or line),
-                *seen,
-                text=text,
-                claimed=claimed,
-                path=seen[0].path,
-                saved=saved,
-            )
+            at = text.seen(right or line)
+            yield compared(right is not None, at, *seen, text=text, claimed=claimed, path=seen[0].path, saved=saved)
 
 
 _CLAIMED = re.compile(r"(?<![\d,])\b(\d[\d,]{0,11})\s+(?:intermediate\s+|saved\s+|training\s+)*checkpoints\b")

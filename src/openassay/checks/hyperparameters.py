@@ -38,10 +38,8 @@ def value_stated_twice(release: PublishedFiles) -> Iterator[Seen]:
             value = recipe.values.get(name)
             written = number(re.sub(r"\s*\(.*\)$", "", cell.strip()).removeprefix("~"))
             if value is not None and written is not None and value.number is not None:
-                is_same, first = _is_same(written, value.number, cell), cell.strip()
-                yield compared(
-                    is_same, at, value, name=name, place=at.path, first=first, value=value, second=value.text
-                )
+                fits, first = _is_same(written, value.number, cell), cell.strip()
+                yield compared(fits, at, value, name=name, place=at.path, first=first, value=value, second=value.text)
     yield from _architectures(release, training)
 
 
@@ -353,10 +351,8 @@ def schedule_longer_than_training(release: PublishedFiles) -> Iterator[Seen]:
         if len(pieces) < 2 or steps is None or steps.number is None:
             continue
         for one, two in pairwise(piece.key.rpartition(".")[0] for piece in pieces):
-            end, start = (
-                config.by_key.get(f"{one}.end_learning_rate"),
-                config.by_key.get(f"{two}.initial_learning_rate"),
-            )
+            end = config.by_key.get(f"{one}.end_learning_rate")
+            start = config.by_key.get(f"{two}.initial_learning_rate")
             if end is not None and start is not None and end.number == start.number:
                 yield Agreement(end, start)  # a piece begins where the one before it ends
                 break

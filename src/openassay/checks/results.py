@@ -296,9 +296,8 @@ def unequal_results_of_equal_checkpoints(release: PublishedFiles) -> Iterator[Se
     for zero, one in pairs:
         difference = _difference(zero, one)
         if difference is None:
-            yield Agreement(
-                *(s.seen(f"step {s.step}", f"{len(s.results)} numbers, equal at both steps") for s in (zero, one))
-            )
+            seen = (s.seen(f"step {s.step}", f"{len(s.results)} numbers, equal at both steps") for s in (zero, one))
+            yield Agreement(*seen)
             continue
         suite = [other for other in equal if _suite(other.model) == _suite(one.model)]
         if reason := _reason(release, one.model, suite):

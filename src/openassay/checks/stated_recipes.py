@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 from openassay.checks.release import Config, PublishedFiles, Text, Value, derived_once
 from openassay.core.findings import Excerpt
@@ -218,14 +219,10 @@ def subject_of(label: str, training: list[Recipe]) -> Recipe | None:
     words = [(recipe, _words(recipe.name)) for recipe in training if names[recipe.name] == 1]
     counts = Counter(word for _, of in words for word in of)
     is_sized = any(word[0].isdigit() for word in wanted)
-    found = sorted(
-        (
-            (len(of - wanted), recipe)
-            for recipe, of in words
-            if wanted
-            and wanted <= of
-            and (of == wanted or (is_sized and all(counts[word] > 1 for word in of - wanted)))
-        ),
-        key=lambda pair: pair[0],
-    )
-    return found[0][1] if found and (len(found) == 1 or found[0][0] != found[1][0]) else None
+    found = [
+        (len(of - wanted), recipe)
+        for recipe, of in words
+        if of == wanted or (is_sized and wanted <= of and all(counts[word] > 1 for word in of - wanted))
+    ]
+    fewest = [recipe for beyond, recipe in found if beyond == min(found, key=itemgetter(0))[0]]
+    return fewest[0] if wanted and len(fewest) == 1 else None

@@ -14,10 +14,8 @@ _NAMES_TOKENIZER = {"identifier", "encoder_file", "vocab_file", "tokenizer_file"
 
 def _named_tokenizer(config: Config, release: PublishedFiles) -> Tokenizer | None:
     """The tokenizer file that a settings file names, if the release holds exactly one of that name."""
-    named = (
-        v.value.replace("\\", "/") for v in config.values if v.word in _NAMES_TOKENIZER and isinstance(v.value, str)
-    )
-    for path in (name for name in named if name.endswith(".json")):
+    named = (v.value for v in config.values if v.word in _NAMES_TOKENIZER and isinstance(v.value, str))
+    for path in (name.replace("\\", "/") for name in named if name.endswith(".json")):
         base = path.rpartition("/")[2]
         found = [t for t in release.tokenizers if f"/{t.path}".endswith(f"/{path}")]
         if not found and (base != "tokenizer.json" or len(release.tokenizers) == 1):
@@ -60,16 +58,9 @@ def _special_token(kind: str, tokenizer: Tokenizer, beside: list[Config]) -> Ite
     ids = [n for v in given for n in (v.value if isinstance(v.value, tuple) else (v.value,)) if is_integer(n)]
     if ids:
         evidence = given[:1] if found in ids else given
-        at, value = named.seen(f"{named.value} = {found}"), given[0]
+        at, value, token = named.seen(f"{named.value} = {found}"), given[0], named.value
         yield compared(
-            found in ids,
-            *evidence,
-            at,
-            value=value,
-            given=value.text,
-            tokenizer=tokenizer,
-            token=named.value,
-            found=found,
+            found in ids, *evidence, at, value=value, given=value.text, tokenizer=tokenizer, token=token, found=found
         )
 
 
