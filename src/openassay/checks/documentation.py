@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import posixpath
 import re
 import shlex
 from collections.abc import Iterator
@@ -118,11 +119,10 @@ class Call:
 _LAUNCHERS = {"torchrun", "deepspeed", "accelerate", "horovodrun", "mpirun", "colossalai"}
 
 
-def called(command: Command, release: PublishedFiles) -> Call | None:
+def _called(command: Command, release: PublishedFiles) -> Call | None:
     """The script that a command starts; None where it starts none, or where that is not plain."""
-    words = list(command.words)
-    while words and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*=\S*|sudo|time|nohup|env", words[0]):
-        words.pop(0)
+    before = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=\S*|sudo|time|nohup|env")
+    words = [*dropwhile(before.fullmatch, command.words)]
     if not words:
         return None
     head = words[0].rpartition("/")[2]
@@ -164,13 +164,17 @@ def _script(words: list[str], command: Command, release: PublishedFiles) -> Call
     return Call(name, script, tuple(words[1:]), False)
 
 
+def _calls(text: Text, release: PublishedFiles) -> Iterator[tuple[Command, Call]]:
+    """The commands of a document that start a script."""
+    return ((command, call) for command in commands(text, release) if (call := _called(command, release)))
+
+
 @check(needs="a command in a README that calls a Python script of the release, whose options can be read")
 def flag_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
     """{command.text.path}:{command.line} calls {script} with {flag}, which it does not take{near}"""
     known: dict[str, Options] = {}
-    for command in (command for text in _documents(release) for command in commands(text, release)):
-        call = called(command, release)
-        if call is None or call.script is None or command.elsewhere:
+    for command, call in (found for text in _documents(release) for found in _calls(text, release)):
+        if call.script is None or command.elsewhere:
             continue
         script = call.script.path
         flags = [word.partition("=")[0] for word in _own_words(call.words) if re.match(r"--?[A-Za-z]", word)]
@@ -194,12 +198,9 @@ def flag_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
 
 def _own_words(words: tuple[str, ...]) -> tuple[str, ...]:
     """The words that belong to the command itself: a pipe, another command or `--` ends it."""
-    for i, word in enumerate(words):
-        if word in {"--", "|", "||", "&&", ";", "&", ">", ">>", "2>&1", "<"}:
-            return words[:i]
-        if word.endswith(";"):
-            return words[: i + 1]
-    return words
+    ends = {"--", "|", "||", "&&", ";", "&", ">", ">>", "2>&1", "<"}
+    stops = (i if word in ends else i + 1 for i, word in enumerate(words) if word in ends or word.endswith(";"))
+    return words[: next(stops, len(words))]
 
 
 _DEFAULT = re.compile(
@@ -247,18 +248,13 @@ def named_file_absent(release: PublishedFiles) -> Iterator[Seen]:
             yield from _links(text, line, words, release)
             yield from _in_backticks(text, line, words, release)
         addressed = "\n".join(line for line in text.lines if "://" in line)
-        for command in commands(text, release):
-            call = called(command, release)
-            if call is None or call.is_module:
-                continue
-            seen = command.seen(call.name)
-            base = call.name.rpartition("/")[2]
+        for command, call in ((command, call) for command, call in _calls(text, release) if not call.is_module):
+            seen, base = command.seen(call.name), call.name.rpartition("/")[2]
             is_example = "path/to" in call.name.lower() or call.name.startswith(("/", "..", "your"))
+            is_known = base in release.by_name or f"/{base}" in addressed
             if call.script is not None:
                 yield Agreement(seen, excerpt(call.script.path, "", "present"))
-            elif base in release.by_name or f"/{base}" in addressed:
-                continue
-            elif release.code and not command.elsewhere and not is_example:
+            elif release.code and not (is_known or command.elsewhere or is_example):
                 yield _absent(text, command.line, call.name, release, seen)
 
 
@@ -319,15 +315,8 @@ def _in_backticks(text: Text, line: int, words: str, release: PublishedFiles) ->
 
 def _resolved(path: str, folder: str) -> str | None:
     """A relative path from a folder; None where it leads out of the release."""
-    parts: list[str] = []
-    for part in (path if path.startswith("/") else f"{folder}/{path}").split("/"):
-        if part == "..":
-            if not parts:
-                return None
-            parts.pop()
-        elif part not in {"", "."}:
-            parts.append(part)
-    return "/".join(parts) or "."
+    whole = posixpath.normpath((path if path.startswith("/") else f"{folder}/{path}").lstrip("/"))
+    return None if f"{whole}/".startswith("../") else whole
 
 
 @check(needs="to be asked for (--links): addresses are looked up only then")

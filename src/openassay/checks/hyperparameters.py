@@ -111,9 +111,8 @@ def _architectures(release: PublishedFiles, training: list[Recipe]) -> Iterator[
             yield _both(name not in differ, name, model[name], recipe.values[name], recipe.values[name].text)
         yield from _tied(models[0], recipe)
         own, vocabulary = model.get("vocab_size"), recipe.values.get("vocab_size")
-        if own is None or vocabulary is None or own.number is None or vocabulary.number is None:
-            continue
-        if own.number < vocabulary.number:
+        sizes = [value.number for value in (own, vocabulary) if value is not None and value.number is not None]
+        if own is not None and vocabulary is not None and len(sizes) == 2 and sizes[0] < sizes[1]:
             yield _both(False, "vocab_size", own, vocabulary, f"{vocabulary.text}, which does not fit into it")
 
 
@@ -125,9 +124,8 @@ def _is_one_model(model: dict[str, Value], training: list[Recipe]) -> bool:
 
 
 def _is_model(config: Config) -> bool:
-    if config.format != "json" or is_aside(config.path) or "model_type" not in config.by_key:
-        return False
-    return any(canonical(key) == "d_model" for key in config.by_key)
+    is_settings = config.format == "json" and not is_aside(config.path) and "model_type" in config.by_key
+    return is_settings and any(canonical(key) == "d_model" for key in config.by_key)
 
 
 def _tied(model: Config, recipe: Recipe) -> Iterator[Seen]:
@@ -272,9 +270,8 @@ def _has_setting(name: str, recipe: Recipe) -> bool:
     if name in recipe.values or any(canonical(key) == name for key in recipe.config.by_key):
         return True
     if name in {"adam_eps", "beta1"}:
-        return any(key.endswith((".eps", "betas", "epsilon")) or key == "eps" for key in keys) or any(
-            other in str(v.value).lower() for v in recipe.config.values for other in ("adafactor", "sgd")
-        )
+        adaptive = any(other in str(v.value).lower() for v in recipe.config.values for other in ("adafactor", "sgd"))
+        return adaptive or any(key.endswith((".eps", "betas", "epsilon")) or key == "eps" for key in keys)
     parts = {"warmup_steps": ("warmup",), "clip_norm": ("clip", "max_grad")}.get(name, ())
     return any(part in key for key in keys for part in parts)
 
@@ -285,12 +282,8 @@ def data_of_another_name(release: PublishedFiles) -> Iterator[Seen]:
     {sibling.config.path}, have {word!r} in both or in neither"""
     training = [recipe for recipe in recipes(release) if _data_paths(recipe)]
     names = {recipe.name: recipe for recipe in training}
-    words = Counter(
-        longer[len(name) :].strip("-_.")
-        for name in names
-        for longer in names
-        if longer.startswith((f"{name}-", f"{name}_"))
-    )
+    pairs_of = ((name, longer) for name in names for longer in names if longer.startswith((f"{name}-", f"{name}_")))
+    words = Counter(longer[len(name) :].strip("-_.") for name, longer in pairs_of)
     for word, pairs in words.items():
         having = [r for name, r in names.items() if _has(name, word)]
         # The word must be one that the data's paths use as well, and that tells most files apart.

@@ -237,14 +237,11 @@ def _sentences(text: Text) -> Iterator[DeclaredTerms]:
 
 def card_kind(text: Text) -> str:
     """What a README speaks of, by its front matter: `code`, `model` or `data`."""
-    if text.front is None:
-        return "code"
-    keys = {value.key.partition(".")[0] for value in text.front.values}
+    keys = {value.key.partition(".")[0] for value in (text.front.values if text.front is not None else ())}
     if keys & {"task_categories", "size_categories", "dataset_info", "task_ids", "annotations_creators", "configs"}:
         return "data"
-    if keys & {"pipeline_tag", "library_name", "base_model", "model-index", "widget", "inference", "license"}:
-        return "model"
-    return "code"
+    models = {"pipeline_tag", "library_name", "base_model", "model-index", "widget", "inference", "license"}
+    return "model" if keys & models else "code"
 
 
 @check(needs="two places that declare the release's terms")

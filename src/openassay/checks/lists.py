@@ -181,13 +181,15 @@ def step_twice(release: PublishedFiles) -> Iterator[Seen]:
         if not _is_one_training(table, step):
             continue
         count, repeated = _repeated(table, step)
-        wrong = [(one, two) for one, two in repeated if one.cells[column] != two.cells[column]]
-        for one, two in wrong:
-            first, second = one.cells[column].strip(), two.cells[column].strip()
-            values = {"path": table.path, "step": two.cells[step].strip(), "first": first, "second": second}
-            yield Contradiction(table.seen(one), table.seen(two), **values)
-        if not wrong:
-            yield Agreement(excerpt(table.path, table.columns[step], f"{count} different steps"))
+        wrong: list[Seen] = []
+        for one, two in ((one, two) for one, two in repeated if one.cells[column] != two.cells[column]):
+            values = {
+                "step": two.cells[step].strip(),
+                "first": one.cells[column].strip(),
+                "second": two.cells[column].strip(),
+            }
+            wrong.append(Contradiction(table.seen(one), table.seen(two), path=table.path, **values))
+        yield from wrong or [Agreement(excerpt(table.path, table.columns[step], f"{count} different steps"))]
 
 
 @check(needs="a table of steps and addresses that hold the step")

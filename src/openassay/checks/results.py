@@ -131,11 +131,9 @@ def metric_out_of_range(release: PublishedFiles) -> Iterator[Seen]:
         shares = [r.value for r in sheet.results if _UNIT.match(r.metric) and r.value is not None]
         fractions = len(shares) >= 5 and sum(0 <= value <= 1 for value in shares) >= 0.8 * len(shares)
         by_place = {(r.task, r.metric): r.value for r in sheet.results}
-        wrong = [(r, why) for r in sheet.results if (why := _out_of_range(r, by_place, fractions=fractions))]
-        for result, why in wrong:
-            yield Contradiction(result, path=sheet.path, result=result, why=why)
-        if not wrong:
-            yield Agreement(sheet.seen(sheet.model, f"{len(sheet.results)} numbers in their ranges"))
+        found = ((r, _out_of_range(r, by_place, fractions=fractions)) for r in sheet.results)
+        wrong: list[Seen] = [Contradiction(r, path=sheet.path, result=r, why=why) for r, why in found if why]
+        yield from wrong or [Agreement(sheet.seen(sheet.model, f"{len(sheet.results)} numbers in their ranges"))]
 
 
 def _out_of_range(result: Result, by_place: dict[tuple[str, str], float | None], *, fractions: bool) -> str:

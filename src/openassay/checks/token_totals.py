@@ -63,19 +63,18 @@ def amount(text: str, unit: str, about: str, evidence: Excerpt) -> Amount | None
     if value is None or factor is None:
         return None
     digits = text.replace(",", "").lower()
+    last = 1.0
     if "e" in digits:
         last = value * 0.05
     elif "." in digits:
         last = 10.0 ** -len(digits.partition(".")[2])
-    elif factor > 1 or not value:
-        last = 1.0
-    else:  # trailing zeros of a number that is written out may be rounding
+    elif factor == 1 and value:  # trailing zeros of a number that is written out may be rounding
         last = 10.0 ** (len(digits) - len(digits.rstrip("0")))
-    about = about.strip().lower()
-    slack = last * factor
-    if about and not about.startswith(("over", "more", "at least", "up")):
+    about, slack = about.strip().lower(), last * factor
+    is_least = about.startswith(("over", "more", "at least"))
+    if about and not is_least and not about.startswith("up"):
         slack = max(slack, 0.1 * value * factor)
-    return Amount(value * factor, slack, evidence, at_least=about.startswith(("over", "more", "at least")))
+    return Amount(value * factor, slack, evidence, at_least=is_least)
 
 
 def amounts_in(line: str, evidence: Excerpt) -> Iterator[Amount]:
@@ -157,10 +156,9 @@ def _in_documents(release: PublishedFiles, totals: Known) -> Iterator[Seen]:
 
 def _is_about(text: Text, of: Known, release: PublishedFiles) -> bool:
     """True for a document at the top, beside the settings or with a training's name, and in a release of few files."""
-    names, places = {recipe.name for recipe, _ in of}, {recipe.config.folder for recipe, _ in of}
-    if not text.folder or text.folder in places or len(release.files) < 20:
+    if not text.folder or text.folder in {recipe.config.folder for recipe, _ in of} or len(release.files) < 20:
         return True
-    return any(name in "\n".join(text.lines) for name in names)
+    return any(recipe.name in "\n".join(text.lines) for recipe, _ in of)
 
 
 _CELL = re.compile(r"~?\s*([\d.,]+)\s*([kKmMbBtT]|million|billion|trillion)?\s*(tokens)?", re.IGNORECASE)
@@ -174,10 +172,8 @@ def _counts_tokens(head: str) -> bool:
 def _in_tables(text: Text, of: Known) -> Iterator[Seen]:
     for table in tables_of(text):
         at = next((i for i, column in enumerate(table.columns) if _counts_tokens(column)), 0)
-        if at == 0:
-            continue
         unit = re.search(r"\((B|T|M|billions?|trillions?|millions?)\)", table.columns[at], re.IGNORECASE)
-        for row in table.rows:
+        for row in table.rows if at else ():
             recipe = subject_of(row.cells[0], [recipe for recipe, _ in of])
             cell = _CELL.fullmatch(row.cells[at].strip("* "))
             if recipe is None or not cell:
