@@ -127,22 +127,20 @@ def checkpoints_claimed_and_saved(release: PublishedFiles) -> Iterator[Seen]:
     if len({saved for saved, _ in counts}) != 1:
         return
     saved, seen = counts[0]
+    pattern = re.compile(r"(?<![\d,])\b(\d[\d,]{0,11})\s+(?:intermediate\s+|saved\s+|training\s+)*checkpoints\b")
     for text in release.texts:
         if text.folder or not text.path.lower().startswith("readme"):
             continue
         claims = [
             (int(found.group(1).replace(",", "")), line)
             for line, words in text.prose
-            if (found := _CLAIMED.search(words))
+            if (found := pattern.search(words))
         ]
         right = next((line for claimed, line in claims if abs(claimed - saved) <= 1), None)
         if claims:
             claimed, line = claims[0]
             at = text.seen(right or line)
             yield compared(right is not None, at, *seen, text=text, claimed=claimed, path=seen[0].path, saved=saved)
-
-
-_CLAIMED = re.compile(r"(?<![\d,])\b(\d[\d,]{0,11})\s+(?:intermediate\s+|saved\s+|training\s+)*checkpoints\b")
 
 
 def _num_saved(recipe: Recipe) -> tuple[int, tuple[Value, ...]] | None:

@@ -207,23 +207,20 @@ def _absl(code: Code, options: Options) -> None:
                 options.unknown("a flag's name is computed")
 
 
-_CLICK = {"command", "group", "argument", "version_option", "help_option", "pass_context"}
-
-
 def _click(code: Code, options: Options) -> None:
     """click's options; typer's commands are not read."""
+    no_option = {"command", "group", "argument", "version_option", "help_option", "pass_context"}
     functions = (node for node in ast.walk(code.tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
     for decorator in (decorator for node in functions for decorator in node.decorator_list):
         name = dotted_name(decorator)
         if name in {"click.option", "option"} and isinstance(decorator, ast.Call):
             options.kind = "click"
-            for arg in decorator.args:
-                word = _literal(arg)
+            for word in map(_literal, decorator.args):
                 if not isinstance(word, str):
                     options.unknown("an option's name is computed")
                 elif word.startswith("-"):
                     options.add(decorator.lineno, *(part.strip() for part in word.split("/")))
-        elif name.startswith("click.") and last_name(decorator) not in _CLICK:
+        elif name.startswith("click.") and last_name(decorator) not in no_option:
             options.unknown(f"{name} is not known")
         elif name.endswith((".command", ".callback")) and not name.startswith("click"):
             options.unknown("typer-like commands are not read")
@@ -251,14 +248,11 @@ def _fire(script: Code, options: Options) -> None:
 
 def _hf_parser(code: Code, reached: list[Code], options: Options) -> None:
     """HfArgumentParser((A, B)): the fields of those dataclasses, where all of them are here."""
-    for node in calls(code):
-        if last_name(node.func) not in {"HfArgumentParser", "TrlParser", "H4ArgumentParser"}:
-            continue
+    parsers = {"HfArgumentParser", "TrlParser", "H4ArgumentParser"}
+    classes = {item.name: item for other in reached for item in other.tree.body if isinstance(item, ast.ClassDef)}
+    for given in (node.args[:1] for node in calls(code) if last_name(node.func) in parsers):
         options.kind, options.prefixes = "HfArgumentParser", True
-        given = node.args[:1]
-        parts = given[0].elts if given and isinstance(given[0], (ast.Tuple, ast.List)) else given
-        classes = {item.name: item for other in reached for item in other.tree.body if isinstance(item, ast.ClassDef)}
-        for last in map(last_name, parts):
+        for last in map(last_name, given[0].elts if given and isinstance(given[0], (ast.Tuple, ast.List)) else given):
             if last in classes:
                 _dataclass_options(classes[last], classes, options)
             else:
@@ -276,8 +270,8 @@ def _dataclass_options(first: ast.ClassDef, classes: dict[str, ast.ClassDef], op
             elif base not in {"object", "Protocol"}:
                 options.unknown(f"the options of {base} come from another package")
         for name, item in _fields(node):
-            for spelling in (name, name.replace("_", "-")):
-                options.add(item.lineno, f"--{spelling}", f"--no_{spelling}")
+            dashed = name.replace("_", "-")
+            options.add(item.lineno, f"--{name}", f"--no_{name}", f"--{dashed}", f"--no_{dashed}")
 
 
 _OTHERS = (
@@ -291,21 +285,14 @@ def _beyond(reached: list[Code], options: Options) -> None:
     """Note ways of taking options that are not read here, and a parser that is handed to another package's function."""
     local = {f.name for code in reached for f in ast.walk(code.tree) if isinstance(f, (ast.FunctionDef, ast.ClassDef))}
     for code in reached:
-        parsers = {
-            target.id
-            for node in ast.walk(code.tree)
-            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
-            if last_name(node.value.func) in {"ArgumentParser", "add_argument_group", "OptionParser"}
-            for target in node.targets
-            if isinstance(target, ast.Name)
-        }
+        assigned = (n for n in ast.walk(code.tree) if isinstance(n, ast.Assign) and isinstance(n.value, ast.Call))
+        made = (n for n in assigned if last_name(n.value) in {"ArgumentParser", "add_argument_group", "OptionParser"})
+        parsers = {target.id for n in made for target in n.targets if isinstance(target, ast.Name)}
         for node in ast.walk(code.tree):
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 name = " ".join([getattr(node, "module", None) or "", *(alias.name for alias in node.names)])
-            elif isinstance(node, (ast.Call, ast.Attribute)):
-                name = dotted_name(node)
             else:
-                continue
+                name = dotted_name(node) if isinstance(node, (ast.Call, ast.Attribute)) else ""
             if other := next((other for other in _OTHERS if other in name), None):
                 options.unknown(f"it also uses {other}")
             if isinstance(node, ast.Call) and (last := last_name(node.func)) not in local:

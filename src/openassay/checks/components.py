@@ -210,6 +210,8 @@ def model_metadata(release: PublishedFiles) -> Iterator[Found]:
             yield file.path, "is an optimizer's state, by its name"
 
 
+_REPORT = r"(?i)(tech(nical)?[_\- ]?report|whitepaper)[^/]*\.(pdf|md|tex)$"
+_PAPER = r"(?i)(paper|article|arxiv|\d{4}\.\d{4,5})[^/]*\.(pdf|tex)$"
 _OUTPUTS = re.compile(
     r"(?i)(^|/)(sample_outputs?|generations?|generated_samples|model_outputs|outputs?_samples?)(/|[\w-]*\.(jsonl?|txt|md|csv))"
 )
@@ -235,10 +237,6 @@ def _cards(named: str, kind: Literal["model", "data"]) -> Detector:
     return find
 
 
-_REPORT = r"(?i)(tech(nical)?[_\- ]?report|whitepaper)[^/]*\.(pdf|md|tex)$"
-_PAPER = r"(?i)(paper|article|arxiv|\d{4}\.\d{4,5})[^/]*\.(pdf|tex)$"
-
-
 def _document(pattern: str, why: str) -> Detector:
     """Documents by their path; a PDF must be one."""
     return lambda release: (
@@ -250,9 +248,8 @@ def _document(pattern: str, why: str) -> Detector:
 
 def evaluation_results(release: PublishedFiles) -> Iterator[Found]:
     """Measured values: evaluation files, tables of metrics, a card's model-index."""
-    for sheet in sheets(release):
-        if not _is_foreign(sheet.path):
-            yield sheet.path, f"holds {len(sheet.results)} results of {sheet.model}"
+    for sheet in (sheet for sheet in sheets(release) if not _is_foreign(sheet.path)):
+        yield sheet.path, f"holds {len(sheet.results)} results of {sheet.model}"
     for text in release.texts:
         values = text.front.values if text.front is not None else ()
         if any(value.key.startswith("model-index") and value.leaf == "value" for value in values):
@@ -261,9 +258,8 @@ def evaluation_results(release: PublishedFiles) -> Iterator[Found]:
 
 def recipe(release: PublishedFiles) -> Iterator[Found]:
     """Settings files of a training."""
-    for found in recipes(release):
-        if not _is_foreign(found.config.path):
-            yield found.config.path, f"states {', '.join(sorted(found.values)[:5])}"
+    for found in (found for found in recipes(release) if not _is_foreign(found.config.path)):
+        yield found.config.path, f"states {', '.join(sorted(found.values)[:5])}"
     for config in _own(release.configs):
         if config.format == "gin" and config.values:
             yield config.path, f"binds {len(config.values)} settings (gin)"
@@ -313,7 +309,6 @@ DETECTORS: dict[ComponentName, Detector] = {
 assert set(DETECTORS) == set(get_args(ComponentName))  # noqa: S101
 
 
-_POINTER = "is a Git LFS pointer: the file itself is not here"
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".h5")
 _LISTED_DATA = (".bin", ".idx", ".jsonl", ".parquet", ".npy", ".gz", ".zst")
 _ADDRESSES = {
@@ -329,7 +324,7 @@ def _pointed_at(component: ComponentName, release: PublishedFiles) -> Iterator[F
     for path in sorted(release.pointers):
         steps = "params_final" if _step(path) is None else "params_intermediate"
         if (component == steps and path.endswith(_WEIGHTS)) or (component == "datasets" and path.endswith(_DATA)):
-            yield path, _POINTER
+            yield path, "is a Git LFS pointer: the file itself is not here"
     for hashes in release.hashes if component == "datasets" else ():
         if any(hashed.key.endswith(_LISTED_DATA) for hashed in hashes):
             yield hashes[0].path, f"lists the digests of {len(hashes)} data files"

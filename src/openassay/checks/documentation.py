@@ -116,9 +116,6 @@ class Call:
     is_module: bool
 
 
-_LAUNCHERS = {"torchrun", "deepspeed", "accelerate", "horovodrun", "mpirun", "colossalai"}
-
-
 def _called(command: Command, release: PublishedFiles) -> Call | None:
     """The script that a command starts; None where it starts none, or where that is not plain."""
     before = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=\S*|sudo|time|nohup|env")
@@ -126,7 +123,7 @@ def _called(command: Command, release: PublishedFiles) -> Call | None:
     if not words:
         return None
     head = words[0].rpartition("/")[2]
-    if head in _LAUNCHERS:
+    if head in {"torchrun", "deepspeed", "accelerate", "horovodrun", "mpirun", "colossalai"}:
         return _launched(words[1:], command, release)
     if not re.fullmatch(r"python[0-9.]*", head):
         return _script(words, command, release) if head.endswith(".py") else None
@@ -237,7 +234,7 @@ def default_documented_otherwise(release: PublishedFiles) -> Iterator[Seen]:
 @check(needs="a README with links to files of the release, or commands that start its scripts; not a package's archive")
 def named_file_absent(release: PublishedFiles) -> Iterator[Seen]:
     """{document} names {name}, which is not in the release{near}"""
-    if release.is_package:
+    if any(file.name == "PKG-INFO" or file.path.endswith(".dist-info/METADATA") for file in release.files):
         yield NotAsked("a package's archive holds only a part of its repository")
         return
     if len(release.files) < 4 or "." in release.unreadable:

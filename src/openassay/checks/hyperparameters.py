@@ -43,18 +43,6 @@ def value_stated_twice(release: PublishedFiles) -> Iterator[Seen]:
     yield from _architectures(release, training)
 
 
-def _the_one(text: Text, of: list[Recipe]) -> Recipe | None:
-    """The training that a document means when it names none: the only one there is, or the only one beside it."""
-    if len(of) == 1:
-        return of[0]
-    beside = [recipe for recipe in of if recipe.config.folder == text.folder and text.folder]
-    return beside[0] if len(beside) == 1 else None
-
-
-def _both(is_same: bool, name: str, one: Value, two: Value, second: str) -> Seen:
-    return compared(is_same, one, two, name=name, place=one.path, first=one.text, value=two, second=second)
-
-
 def _is_same(a: float, b: float, written: str) -> bool:
     """True if two numbers are equal as far as the digits of a document go: half a unit of the last one."""
     if a == b:
@@ -75,7 +63,9 @@ _NOT_COMPARED = {"tokens", "batch_size", "steps"}
 
 def _statements(text: Text, of: list[Recipe]) -> Iterator[tuple[Recipe, str, str, Excerpt]]:
     """(training, setting, what is written, its place): tables of models or of one training's settings, and bullets."""
-    only = _the_one(text, of)
+    # A document that names no training means the only one there is, or the only one beside it.
+    beside = of if len(of) == 1 else [r for r in of if r.config.folder == text.folder and text.folder]
+    only = beside[0] if len(beside) == 1 else None
     for table in tables_of(text):
         heads = [(i, canonical_header(column)) for i, column in enumerate(table.columns)][1:]
         columns = [(i, name) for i, name in heads if name is not None and name not in {"tokens", "batch_size"}]
@@ -114,6 +104,10 @@ def _architectures(release: PublishedFiles, training: list[Recipe]) -> Iterator[
         sizes = [value.number for value in (own, vocabulary) if value is not None and value.number is not None]
         if own is not None and vocabulary is not None and len(sizes) == 2 and sizes[0] < sizes[1]:
             yield _both(False, "vocab_size", own, vocabulary, f"{vocabulary.text}, which does not fit into it")
+
+
+def _both(is_same: bool, name: str, one: Value, two: Value, second: str) -> Seen:
+    return compared(is_same, one, two, name=name, place=one.path, first=one.text, value=two, second=second)
 
 
 def _is_one_model(model: dict[str, Value], training: list[Recipe]) -> bool:
@@ -192,13 +186,15 @@ def _plain(key: str) -> str:
     return {"gas": "gradient_accumulation_steps", "rotary_percent": "rotary_pct"}.get(plain, plain)
 
 
-def _stated_keys(recipe: Recipe) -> set[str]:
-    given = (key for key, value in recipe.config.by_key.items() if value.value is not None or key in recipe.values)
-    return {_plain(key) for key in given if not in_list(key)}
-
-
 def _against_siblings(siblings: list[Recipe], options: Options) -> Iterator[Seen]:
-    keys = [_stated_keys(recipe) for recipe in siblings]
+    keys = [
+        {
+            _plain(key)
+            for key, v in r.config.by_key.items()
+            if not in_list(key) and (v.value is not None or key in r.values)
+        }
+        for r in siblings
+    ]
     counts = Counter(key for of in keys for key in of)
     common = sorted(key for key, count in counts.items() if count >= 0.75 * len(siblings) and _matters(key))
     stating: dict[str, list[Value]] = defaultdict(list)

@@ -21,6 +21,9 @@ from openassay.store import RefusedArchive, Store, archive_kind
 
 Declared = dict[str, Literal["yes", "no", "partly", "unknown"]]
 Place = TypeVar("Place", Excerpt, FileSeen)
+MAX_FINDINGS = 5
+_OUTCOMES = ("cannot be asked", "pass", "fail")
+_FOUND = ("not seen", "named", "found")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +79,6 @@ def opened(path: Path) -> Iterator[Path]:
             raise BadInput(f"{path}: it cannot be unpacked: {problem}") from None
 
 
-_FOUND = ("not seen", "named", "found")
-
-
 def merge_detected(of: dict[str, tuple[ComponentDetected, ...]]) -> tuple[ComponentDetected, ...]:
     """One row for each component over several artifacts: the most that any of them shows."""
     rows: dict[ComponentName, list[tuple[str, ComponentDetected]]] = {}
@@ -93,9 +93,6 @@ def merge_detected(of: dict[str, tuple[ComponentDetected, ...]]) -> tuple[Compon
         terms = "; ".join(dict.fromkeys(component.terms for _, component in showing if component.terms))
         merged.append(replace(best, files=files[:5], terms=terms))
     return tuple(merged)
-
-
-_OUTCOMES = ("cannot be asked", "pass", "fail")
 
 
 def merge_checks(of: dict[str, tuple[CheckAnswer, ...]]) -> tuple[CheckAnswer, ...]:
@@ -118,9 +115,6 @@ def merge_checks(of: dict[str, tuple[CheckAnswer, ...]]) -> tuple[CheckAnswer, .
 
 def _in(artifact: str, seen: Place) -> Place:
     return replace(seen, path=f"{artifact}: {seen.path}")
-
-
-MAX_FINDINGS = 5
 
 
 def findings_of_checks(answers: tuple[CheckAnswer, ...]) -> tuple[Finding, ...]:

@@ -88,10 +88,8 @@ def _files(top: Path, unreadable: dict[str, str]) -> Iterator[File]:
                 path = path.encode("unicode_escape", "backslashreplace").decode()
                 unreadable[path] = "its name has characters that cannot be printed"
                 continue
-            if entry.is_symlink():
-                continue
             if entry.is_dir(follow_symlinks=False):
-                if entry.name not in SKIPPED and not entry.name.endswith((".egg-info",)):
+                if entry.name not in SKIPPED and not entry.name.endswith(".egg-info"):
                     folders.append((Path(entry.path), path))
             elif entry.is_file(follow_symlinks=False):
                 found += 1
@@ -166,7 +164,7 @@ class _FileReader:
             self._code(file)
         elif suffix in WEIGHTS:
             if header := weights.read_header(path):
-                self.headers[file.path], made.weights[file.path] = header, header.shapes
+                self.headers[file.path], made.weights[file.path] = header, header.tensors
             else:
                 made.magic[file.path] = "unknown"
         elif suffix in ITEMS:

@@ -277,8 +277,8 @@ class PublishedFiles:
     items: list[Items] = field(default_factory=list)
     links: tuple[LinkAsked, ...] | None = None
     """None where nobody asked for them."""
-    weights: dict[str, dict[str, tuple[str, tuple[int, ...]]]] = field(default_factory=dict)
-    """Per weight file: its tensors' types and shapes."""
+    weights: dict[str, dict[str, tuple[str, tuple[int, ...], int, int]]] = field(default_factory=dict)
+    """Per weight file: its tensors' types, shapes, first bytes and numbers of bytes."""
     pointers: set[str] = field(default_factory=set)
     """Git LFS pointers: the content is elsewhere."""
     magic: dict[str, str] = field(default_factory=dict)
@@ -306,14 +306,6 @@ class PublishedFiles:
     def folders(self) -> frozenset[str]:
         """Every folder that holds a file, at any depth."""
         return frozenset(str(parent) for file in self.files for parent in PurePosixPath(file.path).parents)
-
-    @cached_property
-    def is_package(self) -> bool:
-        """True for a Python package's archive, which holds only a part of its repository."""
-        return any(
-            file.name == "PKG-INFO" or (file.name == "METADATA" and file.folder.endswith(".dist-info"))
-            for file in self.files
-        )
 
 
 def derived_once(derive: Callable[[PublishedFiles], T]) -> Callable[[PublishedFiles], T]:

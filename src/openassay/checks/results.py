@@ -204,10 +204,8 @@ def _tables_against_files(known: list[Sheet]) -> Iterator[Seen]:
 def _tables_of_documents(release: PublishedFiles, known: list[Sheet]) -> Iterator[Seen]:
     """A README's table of models and tasks against the files: only a cell that no metric of that task gives is wrong."""
     last: dict[str, Sheet] = {}
-    for sheet in known:
-        name = sheet.model.rpartition("/")[2].lower()
-        if name not in last or (sheet.step or 0) > (last[name].step or 0):
-            last[name] = sheet
+    for sheet in sorted(known, key=lambda sheet: -(sheet.step or 0)):
+        last.setdefault(sheet.model.rpartition("/")[2].lower(), sheet)
     for text in release.texts:
         if not text.name.lower().startswith(("readme", "model_card", "modelcard")):
             continue

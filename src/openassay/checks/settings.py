@@ -160,8 +160,14 @@ def parse_json(text: str) -> tuple[Any, list[str]]:
 def json_config(path: str, text: str, document: dict[str, Any], repeated: list[str]) -> Config:
     """A parsed JSON document as settings. Measured values (`results`) are no settings and are kept as a whole only."""
     values = () if isinstance(document.get("results"), dict) else tuple(_json_values(path, text, document))
-    twice = tuple(pair for key in dict.fromkeys(repeated) if (pair := _json_repeats(path, text, key)))
-    return Config(path=path, format="json", values=values, repeated=twice, document=document)
+    twice = []
+    for key in dict.fromkeys(repeated):
+        found = [*re.finditer(re.escape(json.dumps(key)) + r"\s*:\s*([^,}\n]*)", text)]
+        places = [(at.group(1), text.count("\n", 0, at.start()) + 1) for at in found]
+        stated = [Value(path=path, line=line, key=key, value=value, text=value.strip()) for value, line in places]
+        if len(stated) > 1:
+            twice.append((stated[0], stated[-1]))
+    return Config(path=path, format="json", values=values, repeated=tuple(twice), document=document)
 
 
 def _json_values(path: str, text: str, document: Any) -> Iterator[Value]:
@@ -187,13 +193,6 @@ def _json_values(path: str, text: str, document: Any) -> Iterator[Value]:
             written = repr(item) if isinstance(item, (int, float)) and not isinstance(item, bool) else json.dumps(item)
             value = tuple(item) if isinstance(item, list) else item
             yield Value(path=path, line=line, key=key, value=value, text=written[:500])
-
-
-def _json_repeats(path: str, text: str, key: str) -> tuple[Value, Value] | None:
-    found = [*re.finditer(re.escape(json.dumps(key)) + r"\s*:\s*([^,}\n]*)", text)]
-    places = [(at.group(1), text.count("\n", 0, at.start()) + 1) for at in found]
-    values = [Value(path=path, line=line, key=key, value=value, text=value.strip()) for value, line in places]
-    return (values[0], values[-1]) if len(values) > 1 else None
 
 
 def read_toml(path: str, text: str) -> Config:

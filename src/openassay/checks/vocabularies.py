@@ -64,12 +64,10 @@ def _special_token(kind: str, tokenizer: Tokenizer, beside: list[Config]) -> Ite
         )
 
 
-_END = ("</s>", "<|endoftext|>", "<|end_of_text|>", "<eos>", "[EOS]", "<|eos|>")
-
-
 def _end_of_text(value: Value, tokenizer: Tokenizer) -> Iterator[Seen]:
     """A training's end of text, where its tokenizer file is in the release under the name it gives."""
-    ends = [(token, tokenizer.ids[token]) for token in _END if token in tokenizer.ids]
+    known = ("</s>", "<|endoftext|>", "<|end_of_text|>", "<eos>", "[EOS]", "<|eos|>")
+    ends = [(token, tokenizer.ids[token]) for token in known if token in tokenizer.ids]
     meant = next((token for token, number in tokenizer.ids.items() if number == value.value), None)
     if any(number == value.value for _, number in ends):
         yield Agreement(value, excerpt(tokenizer.path, meant or "", str(value.value)))
@@ -143,7 +141,7 @@ def embedding_of_another_size(release: PublishedFiles) -> Iterator[Seen]:
         for path, tensors in release.weights.items():
             if path.rpartition("/")[0] != config.folder:
                 continue
-            found = [(n, shape) for n, (_, shape) in tensors.items() if _EMBEDDING.search(n) and len(shape) == 2]
+            found = [(n, shape) for n, (_, shape, *_) in tensors.items() if _EMBEDDING.search(n) and len(shape) == 2]
             if len(found) != 1:
                 continue
             name, shape = found[0]

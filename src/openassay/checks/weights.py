@@ -49,11 +49,6 @@ class Header:
     size_bytes: int
     tensors: dict[str, tuple[str, tuple[int, ...], int, int]]
 
-    @property
-    def shapes(self) -> dict[str, tuple[str, tuple[int, ...]]]:
-        """Type and shape of each tensor."""
-        return {name: (dtype, shape) for name, (dtype, shape, _, _) in self.tensors.items()}
-
 
 def is_optimizer(path: str) -> bool:
     """True for the state of an optimizer or a scheduler, and for other files that are no model, by their name."""
