@@ -42,7 +42,7 @@ def digest_twice(release: PublishedFiles) -> Iterator[Seen]:
     for hashes in release.hashes:
         by_digest: dict[str, list[Value]] = defaultdict(list)
         names: dict[str, Value] = {}
-        wrong: list[tuple[Value, Value, str]] = []
+        wrong: list[Seen] = []
         for hashed in hashes:
             digest = hashed.value.lower()
             if digest not in EMPTY:
@@ -50,16 +50,13 @@ def digest_twice(release: PublishedFiles) -> Iterator[Seen]:
             other = names.setdefault(hashed.key, hashed)
             if other.value.lower() != digest:
                 problem = f"{hashed.key} has one digest in line {other.line} and another in line {hashed.line}"
-                wrong.append((other, hashed, problem))
-        wrong += [
-            (one, two, f"{one.key} and {two.key} have the same digest")
-            for of in by_digest.values()
-            for one, two in pairwise(of)
-            if one.key != two.key and re.sub(r"\d+", "#", one.key) == re.sub(r"\d+", "#", two.key)
-        ]
-        yield from (Contradiction(one, two, path=one.path, problem=problem) for one, two, problem in wrong)
-        if not wrong:
-            yield Agreement(excerpt(hashes[0].path, "", f"{len(hashes)} names, {len(by_digest)} different digests"))
+                wrong.append(Contradiction(other, hashed, path=other.path, problem=problem))
+        for one, two in (pair for of in by_digest.values() for pair in pairwise(of)):
+            if one.key != two.key and re.sub(r"\d+", "#", one.key) == re.sub(r"\d+", "#", two.key):
+                problem = f"{one.key} and {two.key} have the same digest"
+                wrong.append(Contradiction(one, two, path=one.path, problem=problem))
+        shown = f"{len(hashes)} names, {len(by_digest)} different digests"
+        yield from wrong or [Agreement(excerpt(hashes[0].path, "", shown))]
     for table in release.tables:
         step = table.column("step", "revision", "branch", "checkpoint")
         column = table.column("sha256", "digest", "hash", "blob", "etag", "md5", "oid")
@@ -72,7 +69,7 @@ def _table_of_digests(table: PublishedTable, step: int, digest: int) -> Iterator
     others = [i for i, name in enumerate(table.columns) if i not in {step, digest} and name.lower() in places]
     rows = [row for row in table.rows if len(cell := row.cells[digest].strip().lower()) >= 24 and cell not in EMPTY]
     first: dict[str, Row] = {}
-    wrong = []
+    wrong: list[Seen] = []
     for row in rows:
         other = first.setdefault(row.cells[digest].strip().lower(), row)
         one, two = other.cells[step].strip(), row.cells[step].strip()
@@ -183,12 +180,9 @@ def step_twice(release: PublishedFiles) -> Iterator[Seen]:
         count, repeated = _repeated(table, step)
         wrong: list[Seen] = []
         for one, two in ((one, two) for one, two in repeated if one.cells[column] != two.cells[column]):
-            values = {
-                "step": two.cells[step].strip(),
-                "first": one.cells[column].strip(),
-                "second": two.cells[column].strip(),
-            }
-            wrong.append(Contradiction(table.seen(one), table.seen(two), path=table.path, **values))
+            first, second = one.cells[column].strip(), two.cells[column].strip()
+            values = {"path": table.path, "step": two.cells[step].strip(), "first": first, "second": second}
+            wrong.append(Contradiction(table.seen(one), table.seen(two), **values))
         yield from wrong or [Agreement(excerpt(table.path, table.columns[step], f"{count} different steps"))]
 
 

@@ -370,13 +370,11 @@ def _vocabulary(document: dict[str, Any]) -> tuple[dict[str, int], set[str]]:
     else:
         listed = ((i, entry[0]) for i, entry in enumerate(vocab) if isinstance(entry, list) and entry)
         ids = {token: i for i, token in listed if isinstance(token, str)}
-    added = set()
     entries = document.get("added_tokens")
-    for entry in entries if isinstance(entries, list) else []:
-        if isinstance(entry, dict) and isinstance(entry.get("content"), str) and isinstance(entry.get("id"), int):
-            ids[entry["content"]] = entry["id"]
-            added.add(entry["content"])
-    return ids, added
+    tokens = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    pairs = ((token.get("content"), token.get("id")) for token in tokens)
+    added = {content: number for content, number in pairs if isinstance(content, str) and isinstance(number, int)}
+    return ids | added, {*added}
 
 
 def short_digest(path: Path, most: int = 2**30) -> str | None:
