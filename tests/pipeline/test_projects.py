@@ -88,7 +88,7 @@ def test_another_version_makes_stale_only_what_its_code_changes(lab: Path, insta
     installed.edit("training/tokens/olmo.py", "from __future__", "# a comment\nfrom __future__")
     installed.edit("stages/rerun.py", "import ctypes", "import  ctypes  # laid out in another way")
     assert stale(installed, lab) == set()
-    installed.edit("recipes/replay.py", "MARGIN = FACTOR", "MARGIN = FACTOR + 0")  # this target replays nothing
+    installed.edit("drivers/replay.py", "MARGIN = FACTOR", "MARGIN = FACTOR + 0")  # this target replays nothing
     assert stale(installed, lab) == set()
     installed.edit("report/page.py", "autoescape=True", "autoescape=bool(1)")
     assert stale(installed, lab) == {"report"}
@@ -162,7 +162,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from openassay.core.types import Measurement, RerunStatus
+from openassay.core.rerun_records import Measurement, RerunStatus
 from openassay.drivers.driver import Driver
 from openassay.drivers.job import Arm, Job, RunResult
 

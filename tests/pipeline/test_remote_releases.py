@@ -189,7 +189,7 @@ def test_a_folder_is_no_package_to_install(hub: Hub, layout: Layout, store: Stor
         ({"kind": "hf", "repo": "a/b", "files": ["x"], "sha256": "x"}, "a sha256 is 64"),
         ({"kind": "http", "url": "https://example.org/x"}, r"sources\.0\.sha256: missing; pin the file here"),
         ({"kind": "git", "url": "https://example.org/x"}, "commit: missing"),
-        ({"kind": "git", "url": "ext::x", "commit": "1" * 40}, "url: 'ext::x' is no address"),
+        ({"kind": "git", "url": "ext::x", "commit": "1" * 40}, "url: 'ext::x' is not an address"),
         ({"kind": "hg", "url": "x"}, "unknown kind 'hg'"),
     ],
 )

@@ -1,15 +1,13 @@
 """Small checks of a release by its own files, pure on data that is already read.
 
-Here: what the target declares against what was found. A check is a function: its name is the finding's kind, its docstring the
-message's template, and it yields what fills the template's braces, once for each thing that is wrong. To add one: the function,
-its name in CHECKS, a one-line test. `check.py` explains the checks of `registry.py`, which ask whether the files agree.
+Here: what the target declares against what was found. To add a check: its kind and what gives its messages in CHECKS, a one-line
+test. `check.py` explains the checks of `registry.py`, which ask whether the files agree.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from openassay.core.findings import CitationFound, ComponentDetected, ComponentFound, Finding
 
@@ -35,89 +33,62 @@ class Inspected:
         return [component for component in self.components if component.published == "no"]
 
 
-Values = dict[str, Any]
+def _not_declared(inspected: Inspected) -> Iterator[str]:
+    seen = [component for component in inspected.detected if component.found == "found" and component.declared is None]
+    if seen:
+        names = ", ".join(f"{component.component} ({component.files[0].path})" for component in seen)
+        yield f"there, but not declared by the target: {names}"
 
 
-def component_absent(inspected: Inspected) -> Iterator[Values]:
-    """{component}: declared as published, but not found in the fetched artifact"""
-    for component in inspected.published:
-        if component.found == "absent":
-            yield {"component": component.component}
-
-
-def component_undeclared(inspected: Inspected) -> Iterator[Values]:
-    """{component}: declared as not published, but {evidence} is there"""
-    for component in inspected.denied:
-        if component.found == "found":
-            yield {"component": component.component, "evidence": component.evidence[0]}
-
-
-def component_seen(inspected: Inspected) -> Iterator[Values]:
-    """{component}: declared as not published, but {file.path} {file.why}"""
+def _seen(inspected: Inspected) -> Iterator[str]:
     told = {component.component for component in inspected.denied if component.found == "found"}
     for component in inspected.detected:
         if component.found == "found" and component.declared == "no" and component.component not in told:
-            yield {"component": component.component, "file": component.files[0]}
+            file = component.files[0]
+            yield f"{component.component}: declared as not published, but {file.path} {file.why}"
 
 
-def component_not_declared(inspected: Inspected) -> Iterator[Values]:
-    """there, but not declared by the target: {components}"""
-    seen = [component for component in inspected.detected if component.found == "found" and component.declared is None]
-    if seen:
-        yield {"components": ", ".join(f"{component.component} ({component.files[0].path})" for component in seen)}
-
-
-def component_not_published(inspected: Inspected) -> Iterator[Values]:
-    """{component}: not published{where}"""
-    for component in inspected.denied:
-        if component.found != "found":
-            yield {"component": component.component, "where": f" ({component.note})" if component.note else ""}
-
-
-def component_not_fetched(inspected: Inspected) -> Iterator[Values]:
-    """{component}: declared as published, not in any fetched artifact{where}"""
-    for component in inspected.published:
-        if component.found == "not fetched":
-            yield {"component": component.component, "where": f": {component.where}" if component.where else ""}
-
-
-def licence_unknown(inspected: Inspected) -> Iterator[Values]:
-    """{component}: published, but under terms that are not stated"""
-    for component in inspected.published:
-        if component.licence.lower().startswith(("unknown", "unclear")):
-            yield {"component": component.component}
-
-
-def quote_absent(inspected: Inspected) -> Iterator[Values]:
-    """claim {citation.claim}: its source {citation.where} does not say {citation.quote!r}"""
-    for citation in inspected.citations:
-        if citation.found == "absent":
-            yield {"citation": citation}
-
-
-def no_claim(inspected: Inspected) -> Iterator[Values]:
-    """the release publishes no number that a rerun could test"""
-    if not inspected.has_claims:
-        yield {}
-
-
-CHECKS: tuple[Callable[[Inspected], Iterator[Values]], ...] = (
-    component_absent,
-    component_undeclared,
-    component_seen,
-    component_not_declared,
-    component_not_published,
-    component_not_fetched,
-    licence_unknown,
-    quote_absent,
-    no_claim,
-)
+CHECKS: dict[str, Callable[[Inspected], Iterator[str]]] = {
+    "component_absent": lambda inspected: (
+        f"{c.component}: declared as published, but not found in the fetched artifact"
+        for c in inspected.published
+        if c.found == "absent"
+    ),
+    "component_undeclared": lambda inspected: (
+        f"{c.component}: declared as not published, but {c.evidence[0]} is there"
+        for c in inspected.denied
+        if c.found == "found"
+    ),
+    "component_seen": _seen,
+    "component_not_declared": _not_declared,
+    "component_not_published": lambda inspected: (
+        f"{c.component}: not published" + (f" ({c.note})" if c.note else "")
+        for c in inspected.denied
+        if c.found != "found"
+    ),
+    "component_not_fetched": lambda inspected: (
+        f"{c.component}: declared as published, not in any fetched artifact" + (f": {c.where}" if c.where else "")
+        for c in inspected.published
+        if c.found == "not fetched"
+    ),
+    "licence_unknown": lambda inspected: (
+        f"{c.component}: published, but under terms that are not stated"
+        for c in inspected.published
+        if c.licence.lower().startswith(("unknown", "unclear"))
+    ),
+    "quote_absent": lambda inspected: (
+        f"claim {citation.claim}: its source {citation.where} does not say {citation.quote!r}"
+        for citation in inspected.citations
+        if citation.found == "absent"
+    ),
+    "no_claim": lambda inspected: iter(
+        () if inspected.has_claims else ["the release publishes no number that a rerun could test"]
+    ),
+}
+"""A finding's kind: the messages of everything that is wrong."""
 
 
 def findings_of(inspected: Inspected) -> tuple[Finding, ...]:
     """Everything that the checks find."""
-    return tuple(
-        Finding(stage="inspect", kind=check.__name__, message=(check.__doc__ or "").format(**found))
-        for check in CHECKS
-        for found in check(inspected)
-    )
+    found = ((kind, message) for kind, check in CHECKS.items() for message in check(inspected))
+    return tuple(Finding(stage="inspect", kind=kind, message=message) for kind, message in found)

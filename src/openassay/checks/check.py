@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from openassay.checks.release import PublishedFiles
 from openassay.core.findings import CheckAnswer, Excerpt, Problem
@@ -19,18 +19,32 @@ MAX_LOOKED_AT = 6
 MAX_REASONS = 8
 
 
-class Contradiction:
-    """Something is wrong: the places that show it, and the values of the message."""
+class Citable(Protocol):
+    """Something with a place in the release."""
 
-    def __init__(self, *evidence: Excerpt, **values: Any) -> None:
-        self.evidence, self.values = evidence, values
+    def seen(self) -> Excerpt:
+        """Its place."""
 
 
-class Agreement:
+class Compared:
+    """Places that were compared, and the values of the message."""
+
+    def __init__(self, *evidence: Excerpt | Citable, **values: Any) -> None:
+        self.evidence = tuple(one if isinstance(one, Excerpt) else one.seen() for one in evidence)
+        self.values = values
+
+
+class Contradiction(Compared):
+    """Something is wrong."""
+
+
+class Agreement(Compared):
     """Something was compared and is right, or was recorded."""
 
-    def __init__(self, *evidence: Excerpt) -> None:
-        self.evidence = evidence
+
+def compared(is_right: object, *evidence: Excerpt | Citable, **values: Any) -> Compared:
+    """An agreement of these places where their comparison is right, else a contradiction."""
+    return (Agreement if is_right else Contradiction)(*evidence, **values)
 
 
 @dataclass(frozen=True)
@@ -40,7 +54,7 @@ class NotAsked:
     why: str
 
 
-Seen = Contradiction | Agreement | NotAsked
+Seen = Compared | NotAsked
 Look = Callable[[PublishedFiles], Iterator[Seen]]
 
 
@@ -63,27 +77,19 @@ def check(needs: str) -> Callable[[Look], ConsistencyCheck]:
 
 def answer(asked: ConsistencyCheck, release: PublishedFiles) -> CheckAnswer:
     """The answer of one check: fail where anything contradicts, pass where something was compared, else it cannot be asked."""
-    problems: list[Problem] = []
-    agreed: list[Excerpt] = []
-    reasons: list[str] = []
-    more = 0
-    for seen in asked.look(release):
-        if isinstance(seen, NotAsked):
-            if seen.why not in reasons and len(reasons) < MAX_REASONS:
-                reasons.append(seen.why)
-        elif isinstance(seen, Agreement):
-            if len(agreed) < MAX_LOOKED_AT:
-                agreed.extend(seen.evidence)
-        elif len(problems) < MAX_PROBLEMS:
-            problems.append(Problem(message=asked.message.format(**seen.values), evidence=seen.evidence))
-        else:
-            more += 1
-    if more:
-        problems.append(Problem(message=f"and {more} more of the same kind", evidence=()))
+    seen = list(asked.look(release))
+    wrong = [one for one in seen if isinstance(one, Contradiction)]
+    agreed = [place for one in seen if isinstance(one, Agreement) for place in one.evidence]
+    reasons = [*dict.fromkeys(one.why for one in seen if isinstance(one, NotAsked))]
+    problems = [
+        Problem(message=asked.message.format(**one.values), evidence=one.evidence) for one in wrong[:MAX_PROBLEMS]
+    ]
+    if len(wrong) > MAX_PROBLEMS:
+        problems.append(Problem(message=f"and {len(wrong) - MAX_PROBLEMS} more of the same kind", evidence=()))
     return CheckAnswer(
         check=asked.kind,
         outcome="fail" if problems else "pass" if agreed else "cannot be asked",
-        why="; ".join(reasons) or ("" if problems or agreed else asked.needs),
+        why="; ".join(reasons[:MAX_REASONS]) or ("" if problems or agreed else asked.needs),
         problems=tuple(problems),
         looked_at=tuple(agreed[:MAX_LOOKED_AT]),
     )

@@ -6,10 +6,9 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
-from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check
+from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check, compared
 from openassay.checks.release import Items, PublishedFiles, SavedWeights, Value
 from openassay.checks.stated_recipes import Recipe, recipes
-from openassay.core.findings import Excerpt
 
 
 @check(needs="weights of two or more steps of one training")
@@ -23,9 +22,9 @@ def checkpoints_alike(release: PublishedFiles) -> Iterator[Seen]:
     for of in families.values():
         wrong = [alike for alike in of.values() if len({c.step for c in alike}) > 1 and max(c.step for c in alike) > 1]
         for alike in wrong:
-            yield Contradiction(*(c.seen() for c in alike), first=alike[-2], second=alike[-1])
+            yield Contradiction(*alike, first=alike[-2], second=alike[-1])
         if not wrong and sum(len(alike) for alike in of.values()) >= 2:
-            yield Agreement(*(alike[0].seen() for alike in list(of.values())[:4]))
+            yield Agreement(*(alike[0] for alike in [*of.values()][:4]))
 
 
 def update_factor(beta1: float, beta2: float) -> float:
@@ -50,23 +49,20 @@ def update_factor(beta1: float, beta2: float) -> float:
 _OPTIMIZER = re.compile(r"(optimizer|optim)(\.|_)?(type|name|class|$)|optimizer$", re.IGNORECASE)
 
 
-def _adam(recipe: Recipe) -> tuple[float, float] | None:
-    """The betas of an Adam-like optimizer; None for another or an unknown one."""
+def _is_adam(recipe: Recipe) -> bool:
+    """True for settings that name an Adam-like optimizer."""
     words = (v.value for v in recipe.config.values if _OPTIMIZER.search(v.key) and isinstance(v.value, str))
     named = " ".join(words).lower()
-    if "adam" not in named or "adamax" in named or "8bit" in named:
-        return None
-    return recipe.number("beta1") or 0.9, recipe.number("beta2") or 0.999
+    return "adam" in named and "adamax" not in named and "8bit" not in named
 
 
 def _rates(recipe: Recipe, first: int, last: int) -> float:
     """The most that the rates of the updates first+1 to last can be together: linear warm-up if stated, else the peak."""
     peak = recipe.number("learning_rate") or 0.0
     warmup = recipe.number("warmup_steps") or 0.0
-    fraction = recipe.config.by_key.get("warmup")
-    steps = recipe.number("steps")
-    if fraction is not None and (share := fraction.number) is not None and 0 < share < 1 and steps:
-        warmup = share * steps
+    fraction, steps = recipe.config.by_key.get("warmup"), recipe.number("steps")
+    if fraction is not None and 0 < (fraction.number or 0) < 1 and steps:
+        warmup = (fraction.number or 0) * steps
     if warmup <= 0 or first >= warmup:
         return peak * (last - first)
     inside = int(min(last, warmup))
@@ -75,9 +71,9 @@ def _rates(recipe: Recipe, first: int, last: int) -> float:
     return peak * (ramp + max(0, last - inside))
 
 
-def _recipe_of(checkpoint: SavedWeights, training: list[Recipe]) -> Recipe | None:
+def _recipe_of(checkpoint: SavedWeights, release: PublishedFiles) -> Recipe | None:
     """The settings with a learning rate that a checkpoint's path names, or the only ones there are."""
-    usable = [recipe for recipe in training if recipe.number("learning_rate")]
+    usable = [recipe for recipe in recipes(release) if recipe.number("learning_rate")]
     named = [recipe for recipe in usable if recipe.name in checkpoint.path.split("/")]
     return named[0] if len(named) == 1 else usable[0] if len(usable) == 1 else None
 
@@ -88,23 +84,22 @@ def too_far_for_its_learning_rate(release: PublishedFiles) -> Iterator[Seen]:
     these learning rates reach {bound:.4g} at most, so {move.later.path} does not descend from {move.earlier.path}"""
     # The largest change of any weight against the sum of the rates between; rounding to the stored type is allowed for.
     for move in release.movements:
-        of = _recipe_of(move.later, recipes(release))
+        of = _recipe_of(move.later, release)
         if of is None:
             yield NotAsked(f"which settings belong to {move.later.family} is not clear, or they give no learning rate")
             continue
-        betas = _adam(of)
-        if betas is None:
+        if not _is_adam(of):
             yield NotAsked(f"{of.config.path} names no Adam-like optimizer")
             continue
         first, second = move.earlier, move.later
+        factor = update_factor(of.number("beta1") or 0.9, of.number("beta2") or 0.999)
         decay = of.number("weight_decay") or 0.0
-        bound = _rates(of, first.step, second.step) * (update_factor(*betas) + decay * move.largest_weight)
-        rate = of.values["learning_rate"].seen()
+        bound = _rates(of, first.step, second.step) * (factor + decay * move.largest_weight)
+        rate = of.values["learning_rate"]
         if move.largest <= bound * 1.001 + 1e-12:
             yield Agreement(second.seen(f"moves by {move.largest:.3g}, {bound:.3g} at most"), rate)
         else:
-            updates = second.step - first.step
-            yield Contradiction(first.seen(), second.seen(), rate, move=move, updates=updates, bound=bound)
+            yield Contradiction(first, second, rate, move=move, updates=second.step - first.step, bound=bound)
 
 
 @check(needs="weights of steps 0 and 1 and a GPT-NeoX schedule, whose first update has learning rate 0")
@@ -113,17 +108,16 @@ def moved_without_learning(release: PublishedFiles) -> Iterator[Seen]:
     rate 0"""
     # GPT-NeoX warms up from 0: its first update changes nothing.
     for move in release.movements:
-        of = _recipe_of(move.later, recipes(release))
+        of = _recipe_of(move.later, release)
         if (move.earlier.step, move.later.step) != (0, 1) or of is None or "train-iters" not in of.config.by_key:
             continue
         warmup = of.config.by_key.get("warmup")
         if warmup is None or (warmup.number or 0) <= 0:
             continue
-        seen = (move.earlier.seen(), move.later.seen())
         if move.largest > 0:
-            yield Contradiction(*seen, warmup.seen(), move=move, warmup=warmup)
+            yield Contradiction(move.earlier, move.later, warmup, move=move, warmup=warmup)
         else:
-            yield Agreement(*seen)
+            yield Agreement(move.earlier, move.later)
 
 
 @check(needs="a number of checkpoints in a document, and settings that say when they are saved")
@@ -133,41 +127,34 @@ def checkpoints_claimed_and_saved(release: PublishedFiles) -> Iterator[Seen]:
     if len({saved for saved, _ in counts}) != 1:
         return
     saved, seen = counts[0]
+    pattern = re.compile(r"(?<![\d,])\b(\d[\d,]{0,11})\s+(?:intermediate\s+|saved\s+|training\s+)*checkpoints\b")
     for text in release.texts:
         if text.folder or not text.path.lower().startswith("readme"):
             continue
         claims = [
             (int(found.group(1).replace(",", "")), line)
             for line, words in text.prose
-            if (
-                found := re.search(
-                    r"(?<![\d,])\b(\d[\d,]{0,11})\s+(?:intermediate\s+|saved\s+|training\s+)*checkpoints\b", words
-                )
-            )
+            if (found := pattern.search(words))
         ]
         right = next((line for claimed, line in claims if abs(claimed - saved) <= 1), None)
-        if right is not None:
-            yield Agreement(text.seen(right), *seen)
-        elif claims:
+        if claims:
             claimed, line = claims[0]
-            yield Contradiction(text.seen(line), *seen, text=text, claimed=claimed, path=seen[0].path, saved=saved)
+            at = text.seen(right or line)
+            yield compared(right is not None, at, *seen, text=text, claimed=claimed, path=seen[0].path, saved=saved)
 
 
-def _num_saved(recipe: Recipe) -> tuple[int, tuple[Excerpt, ...]] | None:
-    """How often GPT-NeoX saves, every `checkpoint-factor` steps and at `extra-save-iters`; and the places that say so."""
+def _num_saved(recipe: Recipe) -> tuple[int, tuple[Value, ...]] | None:
+    """How often GPT-NeoX saves, every `checkpoint-factor` steps and at `extra-save-iters`; and the settings that say so."""
     keys = {key.replace("-", "_"): value for key, value in recipe.config.by_key.items()}
-    every, steps, extra = keys.get("checkpoint_factor"), keys.get("train_iters"), keys.get("extra_save_iters")
-    if every is None or steps is None:
+    stated = [keys.get(key) for key in ("checkpoint_factor", "train_iters", "extra_save_iters")]
+    every, steps, extra = stated
+    if every is None or steps is None or (every.number or 0) < 1 or not steps.number:
         return None
-    interval, last = every.number, steps.number
-    if not interval or not last or interval < 1:
-        return None
-    regular = range(int(interval), int(last) + 1, int(interval))
+    interval, last = int(every.number or 0), int(steps.number)
     listed = extra.value if extra is not None and isinstance(extra.value, tuple) else ()
+    regular = range(interval, last + 1, interval)
     others = {int(step) for step in listed if isinstance(step, int) and step not in regular}
-    return int(last) // int(interval) + len(others), tuple(
-        value.seen() for value in (every, steps, extra) if value is not None
-    )
+    return last // interval + len(others), tuple(value for value in stated if value is not None)
 
 
 @check(needs="tokenised data of one length, and one sequence length in the settings")
@@ -175,20 +162,25 @@ def items_of_another_length(release: PublishedFiles) -> Iterator[Seen]:
     """{items.path} holds items of {items.length} tokens; {value.path} trains on sequences of {sequence}, which need items of
     {sequence} tokens or one more"""
     # One token more serves the shifted labels.
-    lengths: dict[int, Value] = {}
-    for recipe in recipes(release):
-        value = recipe.values.get("sequence_length")
-        if value is not None and value.number:
-            lengths.setdefault(int(value.number), value)
+    stated = [v for recipe in recipes(release) if (v := recipe.values.get("sequence_length")) and v.number]
+    lengths = {int(v.number or 0): v for v in reversed(stated)}
     for items in release.items:
         if items.length is None or items.length < 16 or items.num_items < 2:
             continue
-        fitting = next((value for length, value in lengths.items() if items.length in {length, length + 1}), None)
+        fitting = lengths.get(items.length) or lengths.get(items.length - 1)
         if fitting is not None:
-            yield Agreement(items.seen(), fitting.seen())
+            yield Agreement(items, fitting)
         elif len(lengths) == 1:
             sequence, value = next(iter(lengths.items()))
-            yield Contradiction(items.seen(), value.seen(), items=items, value=value, sequence=sequence)
+            yield Contradiction(items, value, items=items, value=value, sequence=sequence)
+
+
+@check(needs="a Megatron index with its data")
+def items_contradict_themselves(release: PublishedFiles) -> Iterator[Seen]:
+    """{items.path}: {items.problem}"""
+    for items in release.items:
+        if items.problem or (items.format == "MMIDIDX" and items.num_first):
+            yield compared(not items.problem, items, items=items)
 
 
 @check(needs="two files of the same tokenised items")
@@ -203,21 +195,7 @@ def order_differs(release: PublishedFiles) -> Iterator[Seen]:
     for first, *others in by_set.values():
         alike = (items for items in others if items.format == first.format)
         other = next((items for items in alike if items.first_digest != first.first_digest), None)
-        if other is not None:
-            yield Contradiction(first.seen(), other.seen(), first=first, second=other)
-        elif others:
-            yield Agreement(first.seen(), others[0].seen())
+        if others:
+            yield compared(other is None, first, other or others[0], first=first, second=other)
     if all(len(of) == 1 for of in by_set.values()):
-        for items in release.items:
-            if items.num_first:
-                yield Agreement(items.seen())
-
-
-@check(needs="a Megatron index with its data")
-def items_contradict_themselves(release: PublishedFiles) -> Iterator[Seen]:
-    """{items.path}: {items.problem}"""
-    for items in release.items:
-        if items.problem:
-            yield Contradiction(items.seen(), items=items)
-        elif items.format == "MMIDIDX" and items.num_first:
-            yield Agreement(items.seen())
+        yield from (Agreement(items) for items in release.items if items.num_first)

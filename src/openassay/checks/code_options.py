@@ -13,33 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from openassay.checks.release import Code, PublishedFiles, derived_once, excerpt
-from openassay.core.findings import Excerpt
-
-
-@dataclass(frozen=True, kw_only=True)
-class Option:
-    """A default that code gives to a setting."""
-
-    path: str
-    line: int
-    name: str
-    default: Any
-
-    def seen(self) -> Excerpt:
-        """Its place, to be cited."""
-        return excerpt(self.path, self.name, f"default {self.default!r}"[:200], self.line)
+from openassay.checks.release import Code, PublishedFiles, Value, derived_once
 
 
 @dataclass
 class Options:
-    """What a script takes. `complete` is False, with the reason, where it may take more than was found."""
+    """What a script takes."""
 
     flags: dict[str, int] = field(default_factory=dict)
     """Option as typed, and its line."""
     kind: str = ""
-    complete: bool = True
     why: str = ""
+    """Why it may take more than was found; empty where these are all."""
     either_dash: bool = False
     """fire: `--a_b` and `--a-b` are one."""
     prefixes: bool = False
@@ -52,13 +37,14 @@ class Options:
 
     def unknown(self, why: str) -> None:
         """Note that there may be more options than were found."""
-        self.complete, self.why = False, self.why or why
+        self.why = self.why or why
 
     def takes(self, flag: str) -> bool:
         """True if this option is accepted."""
         if flag in self.flags or flag in {"--help", "-h"}:
             return True
-        if self.either_dash and any(_undashed(known) == _undashed(flag) for known in self.flags):
+        spellings = {known.replace("-", "_").lstrip("_") for known in self.flags} if self.either_dash else set()
+        if flag.replace("-", "_").lstrip("_") in spellings:
             return True
         return self.prefixes and flag.startswith("--") and any(known.startswith(flag) for known in self.flags)
 
@@ -76,10 +62,6 @@ def dotted_name(node: ast.AST) -> str:
 def last_name(node: ast.AST) -> str:
     """The last word of a dotted name."""
     return dotted_name(node).rpartition(".")[2]
-
-
-def _undashed(flag: str) -> str:
-    return flag.replace("-", "_").lstrip("_")
 
 
 def _literal(node: ast.AST | None) -> Any:
@@ -108,35 +90,30 @@ def _fields(node: ast.ClassDef) -> Iterator[tuple[str, ast.AnnAssign]]:
 
 
 @derived_once
-def defaults(release: PublishedFiles) -> dict[str, list[Option]]:
+def defaults(release: PublishedFiles) -> dict[str, list[Value]]:
     """The defaults that the code gives to each setting: in argparse options and in fields of dataclasses."""
-    found: dict[str, list[Option]] = defaultdict(list)
-    for code in release.code:
-        if {"tests", "test"} & {*code.path.split("/")}:
-            continue
+    found: dict[str, list[Value]] = defaultdict(list)
+    for code in (code for code in release.code if not {"tests", "test"} & {*code.path.split("/")}):
         for line, name, node in _given_defaults(code):
             default = _literal(node)
             if isinstance(default, (bool, int, float, str, tuple)):
-                option = Option(path=code.path, line=line, name=name, default=default)
+                option = Value(path=code.path, line=line, key=name, value=default, text=f"default {default!r}")
                 found[name.lower().replace("-", "_")].append(option)
     return dict(found)
 
 
-def _given_defaults(code: Code) -> Iterator[tuple[int, str, ast.expr]]:
+def _given_defaults(code: Code) -> Iterator[tuple[int, str, ast.expr | None]]:
     for node in ast.walk(code.tree):
         if isinstance(node, ast.Call) and dotted_name(node.func).endswith("add_argument"):
             names = (arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str))
-            long = next((name for name in names if name.startswith("--")), None)
-            given = _keyword(node, "default")
-            if long and given is not None:
-                yield node.lineno, long.lstrip("-"), given
+            if long := next((name for name in names if name.startswith("--")), None):
+                yield node.lineno, long.lstrip("-"), _keyword(node, "default")
         elif isinstance(node, ast.ClassDef) and _is_dataclass(node):
             for name, item in _fields(node):
                 given = item.value
                 if isinstance(given, ast.Call) and last_name(given.func) in {"field", "Field"}:
                     given = _keyword(given, "default")
-                if given is not None:
-                    yield item.lineno, name, given
+                yield item.lineno, name, given
 
 
 def _is_dataclass(node: ast.ClassDef) -> bool:
@@ -146,8 +123,7 @@ def _is_dataclass(node: ast.ClassDef) -> bool:
 
 def options_of(script: Code, release: PublishedFiles) -> Options:
     """The options that a script takes on its command line, its local imports included."""
-    reached = list(_closure(script, {code.path: code for code in release.code}))
-    options = Options()
+    reached, options = list(_closure(script, release.code_by_path)), Options()
     for code in reached:
         _argparse(code, options)
         if code is script:
@@ -166,7 +142,7 @@ def options_of(script: Code, release: PublishedFiles) -> Options:
 
 def _closure(script: Code, modules: dict[str, Code]) -> Iterator[Code]:
     """The script and the modules of the release that it imports, at most 200."""
-    todo: list[Code] = [script]
+    todo = [script]
     seen: set[str] = set()
     while todo and len(seen) < 200:
         code = todo.pop()
@@ -177,11 +153,9 @@ def _closure(script: Code, modules: dict[str, Code]) -> Iterator[Code]:
         here = PurePosixPath(code.path).parent
         for name in _imported(code, here):
             inside = name.replace(".", "/")
-            for folder in (str(here), ".", "src"):
-                for ending in (f"{inside}.py", f"{inside}/__init__.py"):
-                    path = str(PurePosixPath(folder) / ending)
-                    if path in modules and path not in seen:
-                        todo.append(modules[path])
+            places = (f"{inside}.py", f"{inside}/__init__.py")
+            paths = (str(PurePosixPath(folder) / place) for folder in (here, ".", "src") for place in places)
+            todo.extend(modules[path] for path in paths if path in modules and path not in seen)
 
 
 def _imported(code: Code, here: PurePosixPath) -> Iterator[str]:
@@ -193,7 +167,7 @@ def _imported(code: Code, here: PurePosixPath) -> Iterator[str]:
             head = node.module or ""
             if node.level:
                 base = [here, *here.parents][: node.level][-1]
-                head = ".".join([*(part for part in base.parts if part != "."), *([head] if head else [])])
+                head = ".".join(part for part in (*base.parts, head) if part not in {".", ""})
             yield head
             yield from (f"{head}.{alias.name}" for alias in node.names)
 
@@ -208,18 +182,16 @@ def _argparse(code: Code, options: Options) -> None:
             if _keyword(node, "parents"):
                 options.unknown("its parser has parents")
         elif last in {"add_argument", "add_option"}:
-            words = [_literal(arg) for arg in node.args]
-            if not all(isinstance(word, str) for word in words):
-                options.unknown(f"an option's name in {code.path}:{node.lineno} is computed")
-            count = _keyword(node, "nargs")
-            if count is not None and (dotted_name(count).endswith("REMAINDER") or _literal(count) == "..."):
-                options.unknown("it takes the rest of the line as it is")
-            action = _keyword(node, "action")
-            for word in words:
-                if isinstance(word, str) and word.startswith("-"):
+            count, action = _keyword(node, "nargs"), _keyword(node, "action")
+            for word in map(_literal, node.args):
+                if not isinstance(word, str):
+                    options.unknown(f"an option's name in {code.path}:{node.lineno} is computed")
+                elif word.startswith("-"):
                     options.add(node.lineno, word)
                     if action is not None and "BooleanOptional" in dotted_name(action):
                         options.add(node.lineno, f"--no-{word.lstrip('-')}")
+            if count is not None and (dotted_name(count).endswith("REMAINDER") or _literal(count) == "..."):
+                options.unknown("it takes the rest of the line as it is")
         elif last == "parse_known_args":
             options.unknown("it passes unknown options on")
 
@@ -229,30 +201,26 @@ def _absl(code: Code, options: Options) -> None:
     for node in calls(code):
         if last_name(node.func).startswith("DEFINE_") and node.args:
             options.kind = "absl"
-            word = _literal(node.args[0])
-            if isinstance(word, str):
+            if isinstance(word := _literal(node.args[0]), str):
                 options.add(node.lineno, f"--{word}", f"--no{word}")
             else:
                 options.unknown("a flag's name is computed")
 
 
-_CLICK = {"command", "group", "argument", "version_option", "help_option", "pass_context"}
-
-
 def _click(code: Code, options: Options) -> None:
     """click's options; typer's commands are not read."""
+    no_option = {"command", "group", "argument", "version_option", "help_option", "pass_context"}
     functions = (node for node in ast.walk(code.tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
     for decorator in (decorator for node in functions for decorator in node.decorator_list):
         name = dotted_name(decorator)
         if name in {"click.option", "option"} and isinstance(decorator, ast.Call):
             options.kind = "click"
-            for arg in decorator.args:
-                word = _literal(arg)
+            for word in map(_literal, decorator.args):
                 if not isinstance(word, str):
                     options.unknown("an option's name is computed")
                 elif word.startswith("-"):
                     options.add(decorator.lineno, *(part.strip() for part in word.split("/")))
-        elif name.startswith("click.") and last_name(decorator) not in _CLICK:
+        elif name.startswith("click.") and last_name(decorator) not in no_option:
             options.unknown(f"{name} is not known")
         elif name.endswith((".command", ".callback")) and not name.startswith("click"):
             options.unknown("typer-like commands are not read")
@@ -271,24 +239,20 @@ def _fire(script: Code, options: Options) -> None:
     if function is None:
         options.unknown("the function that it gives to fire is not found")
         return
-    arguments = function.args
-    if arguments.kwarg is not None:
+    given = function.args
+    if given.kwarg is not None:
         options.unknown("its function takes any keyword")
-    for argument in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]:
-        name = argument.arg
+    for name in (argument.arg for argument in (*given.posonlyargs, *given.args, *given.kwonlyargs)):
         options.add(function.lineno, f"--{name}", f"--no{name}", f"-{name[0]}", f"-{name}")
 
 
 def _hf_parser(code: Code, reached: list[Code], options: Options) -> None:
     """HfArgumentParser((A, B)): the fields of those dataclasses, where all of them are here."""
-    for node in calls(code):
-        if last_name(node.func) not in {"HfArgumentParser", "TrlParser", "H4ArgumentParser"}:
-            continue
+    parsers = {"HfArgumentParser", "TrlParser", "H4ArgumentParser"}
+    classes = {item.name: item for other in reached for item in other.tree.body if isinstance(item, ast.ClassDef)}
+    for given in (node.args[:1] for node in calls(code) if last_name(node.func) in parsers):
         options.kind, options.prefixes = "HfArgumentParser", True
-        given = node.args[:1]
-        parts = given[0].elts if given and isinstance(given[0], (ast.Tuple, ast.List)) else given
-        classes = {item.name: item for other in reached for item in other.tree.body if isinstance(item, ast.ClassDef)}
-        for last in map(last_name, parts):
+        for last in map(last_name, given[0].elts if given and isinstance(given[0], (ast.Tuple, ast.List)) else given):
             if last in classes:
                 _dataclass_options(classes[last], classes, options)
             else:
@@ -306,8 +270,8 @@ def _dataclass_options(first: ast.ClassDef, classes: dict[str, ast.ClassDef], op
             elif base not in {"object", "Protocol"}:
                 options.unknown(f"the options of {base} come from another package")
         for name, item in _fields(node):
-            for spelling in (name, name.replace("_", "-")):
-                options.add(item.lineno, f"--{spelling}", f"--no_{spelling}")
+            dashed = name.replace("_", "-")
+            options.add(item.lineno, f"--{name}", f"--no_{name}", f"--{dashed}", f"--no_{dashed}")
 
 
 _OTHERS = (
@@ -321,21 +285,14 @@ def _beyond(reached: list[Code], options: Options) -> None:
     """Note ways of taking options that are not read here, and a parser that is handed to another package's function."""
     local = {f.name for code in reached for f in ast.walk(code.tree) if isinstance(f, (ast.FunctionDef, ast.ClassDef))}
     for code in reached:
-        parsers = {
-            target.id
-            for node in ast.walk(code.tree)
-            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
-            if last_name(node.value.func) in {"ArgumentParser", "add_argument_group", "OptionParser"}
-            for target in node.targets
-            if isinstance(target, ast.Name)
-        }
+        assigned = (n for n in ast.walk(code.tree) if isinstance(n, ast.Assign) and isinstance(n.value, ast.Call))
+        made = (n for n in assigned if last_name(n.value) in {"ArgumentParser", "add_argument_group", "OptionParser"})
+        parsers = {target.id for n in made for target in n.targets if isinstance(target, ast.Name)}
         for node in ast.walk(code.tree):
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 name = " ".join([getattr(node, "module", None) or "", *(alias.name for alias in node.names)])
-            elif isinstance(node, (ast.Call, ast.Attribute)):
-                name = dotted_name(node)
             else:
-                continue
+                name = dotted_name(node) if isinstance(node, (ast.Call, ast.Attribute)) else ""
             if other := next((other for other in _OTHERS if other in name), None):
                 options.unknown(f"it also uses {other}")
             if isinstance(node, ast.Call) and (last := last_name(node.func)) not in local:

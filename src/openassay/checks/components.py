@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterable, Iterator, Sized
+from itertools import islice
 from typing import Literal, TypeVar, get_args
 
 from openassay.checks.code_options import calls, dotted_name, last_name
@@ -134,15 +135,11 @@ def supporting_libraries(release: PublishedFiles) -> Iterator[Found]:
     for file in _own(release.files):
         if _REQUIREMENTS.match(file.name):
             yield file.path, why
-    for config in release.configs:
-        if config.path.endswith("pyproject.toml") and any(
-            key == "project.dependencies" or key.startswith("tool.poetry.dependencies") for key in config.by_key
-        ):
+    for config in (config for config in release.configs if config.path.endswith("pyproject.toml")):
+        if any(key == "project.dependencies" or key.startswith("tool.poetry.dependencies") for key in config.by_key):
             yield config.path, why
-    for code in release.code:
-        if code.name == "setup.py" and any(
-            isinstance(n, ast.keyword) and n.arg == "install_requires" for n in ast.walk(code.tree)
-        ):
+    for code in (code for code in release.code if code.name == "setup.py"):
+        if any(isinstance(node, ast.keyword) and node.arg == "install_requires" for node in ast.walk(code.tree)):
             yield code.path, f"{why} (install_requires)"
     for text in release.texts:
         if text.name in {"METADATA", "PKG-INFO"} and any(line.startswith("Requires-Dist:") for line in text.lines):
@@ -150,33 +147,26 @@ def supporting_libraries(release: PublishedFiles) -> Iterator[Found]:
 
 
 def _step(path: str) -> int | None:
-    marked = marked_step(path)
-    return marked[1] if marked else None
+    return (marked_step(path) or (0, None))[1]
 
 
-def _weight_files(release: PublishedFiles) -> Iterator[tuple[str, int | None]]:
-    for path, tensors in release.weights.items():
-        if tensors and not is_optimizer(path) and not _is_foreign(path):
-            yield path, _step(path)
-    for path, kind in release.magic.items():
-        if kind == "gguf" or (kind == "hdf5" and path.endswith(".h5")):
-            yield path, _step(path)
+def _weight_files(release: PublishedFiles) -> list[tuple[str, int | None, str]]:
+    """(path, the step that it names, what it holds) of each file of weights."""
+    held = {path: f"holds {len(tensors)} tensors" for path, tensors in release.weights.items() if tensors}
+    found = [path for path in held if not is_optimizer(path) and not _is_foreign(path)]
+    found += [p for p, kind in release.magic.items() if kind == "gguf" or (kind == "hdf5" and p.endswith(".h5"))]
+    return [(path, _step(path), held.get(path) or f"is a {release.magic[path]} file") for path in found]
 
 
 def params_final(release: PublishedFiles) -> Iterator[Found]:
     """Weights whose path names no step."""
-    for path, step in _weight_files(release):
-        if step is None:
-            shapes = release.weights.get(path)
-            yield path, f"holds {len(shapes)} tensors" if shapes else f"is a {release.magic[path]} file"
+    return ((path, why) for path, step, why in _weight_files(release) if step is None)
 
 
-def params_intermediate(release: PublishedFiles) -> Iterator[Found]:
+def params_intermediate(release: PublishedFiles) -> list[Found]:
     """Weights of two or more steps."""
-    found = [(path, step) for path, step in _weight_files(release) if step is not None]
-    if len({step for _, step in found}) >= 2:
-        for path, step in found:
-            yield path, f"holds the weights of step {step}"
+    steps = {path: step for path, step, _ in _weight_files(release) if step is not None}
+    return [(path, f"holds the weights of step {step}") for path, step in steps.items() if len({*steps.values()}) >= 2]
 
 
 _DATA = (".parquet", ".arrow", ".tfrecord", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".npz", ".csv.gz", ".mds", ".tar.zst")
@@ -187,12 +177,9 @@ def _data_files(release: PublishedFiles) -> Iterator[Found]:
     known = {items.path for items in release.items} | release.pointers
     for items in release.items:
         yield items.path, f"holds {items.num_items} tokenised items ({items.format})"
-    for file in release.files:
-        if file.path in known or file.size_bytes == 0:
-            continue
-        if file.name.endswith(_DATA) and re.search(
-            r"(?i)data|train|test|valid|corpus|shard|split|part-|set", file.path
-        ):
+    named = re.compile(r"(?i)data|train|test|valid|corpus|shard|split|part-|set")
+    for file in (file for file in release.files if file.path not in known and file.size_bytes):
+        if file.name.endswith(_DATA) and named.search(file.path):
             if not file.name.endswith((".parquet", ".arrow")) or release.magic.get(file.path) != "unknown":
                 yield file.path, f"is a data file ({file.size_bytes} bytes)"
         elif re.search(r"(?i)(train|t10k|test)[-_](images|labels)[-.]idx\d", file.name):
@@ -201,11 +188,11 @@ def _data_files(release: PublishedFiles) -> Iterator[Found]:
 
 def _data(other: str, *, for_tests: bool) -> Detector:
     """Data whose names say that it is a test's, or do not, without what another pattern names."""
-
-    def is_meant(path: str) -> bool:
-        return bool(_EVAL_WORDS.search(path)) == for_tests and not re.search(other, path)
-
-    return lambda release: (found for found in _data_files(release) if is_meant(found[0]))
+    return lambda release: (
+        (path, why)
+        for path, why in _data_files(release)
+        if bool(_EVAL_WORDS.search(path)) == for_tests and not re.search(other, path)
+    )
 
 
 def model_metadata(release: PublishedFiles) -> Iterator[Found]:
@@ -223,6 +210,8 @@ def model_metadata(release: PublishedFiles) -> Iterator[Found]:
             yield file.path, "is an optimizer's state, by its name"
 
 
+_REPORT = r"(?i)(tech(nical)?[_\- ]?report|whitepaper)[^/]*\.(pdf|md|tex)$"
+_PAPER = r"(?i)(paper|article|arxiv|\d{4}\.\d{4,5})[^/]*\.(pdf|tex)$"
 _OUTPUTS = re.compile(
     r"(?i)(^|/)(sample_outputs?|generations?|generated_samples|model_outputs|outputs?_samples?)(/|[\w-]*\.(jsonl?|txt|md|csv))"
 )
@@ -230,9 +219,8 @@ _OUTPUTS = re.compile(
 
 def sample_outputs(release: PublishedFiles) -> Iterator[Found]:
     """Files named as outputs of the model."""
-    for file in _own(release.files):
-        if file.size_bytes and _OUTPUTS.search(file.path):
-            yield file.path, "is named as the model's output"
+    outputs = (file.path for file in _own(release.files) if file.size_bytes and _OUTPUTS.search(file.path))
+    return ((path, "is named as the model's output") for path in outputs)
 
 
 def _cards(named: str, kind: Literal["model", "data"]) -> Detector:
@@ -243,11 +231,8 @@ def _cards(named: str, kind: Literal["model", "data"]) -> Detector:
             if re.match(named, text.name):
                 yield text.path, f"is named {text.name}"
             elif text.front is not None and re.match(r"(?i)readme\.md$", text.name) and card_kind(text) == kind:
-                keys = sorted({value.key.partition(".")[0] for value in text.front.values})[:4]
-                yield (
-                    text.path,
-                    f"has a {kind} card's front matter" + (f" ({', '.join(keys)})" if kind == "model" else ""),
-                )
+                keys = ", ".join(sorted({value.key.partition(".")[0] for value in text.front.values})[:4])
+                yield text.path, f"has a {kind} card's front matter" + (f" ({keys})" if kind == "model" else "")
 
     return find
 
@@ -263,9 +248,8 @@ def _document(pattern: str, why: str) -> Detector:
 
 def evaluation_results(release: PublishedFiles) -> Iterator[Found]:
     """Measured values: evaluation files, tables of metrics, a card's model-index."""
-    for sheet in sheets(release):
-        if not _is_foreign(sheet.path):
-            yield sheet.path, f"holds {len(sheet.results)} results of {sheet.model}"
+    for sheet in (sheet for sheet in sheets(release) if not _is_foreign(sheet.path)):
+        yield sheet.path, f"holds {len(sheet.results)} results of {sheet.model}"
     for text in release.texts:
         values = text.front.values if text.front is not None else ()
         if any(value.key.startswith("model-index") and value.leaf == "value" for value in values):
@@ -274,9 +258,8 @@ def evaluation_results(release: PublishedFiles) -> Iterator[Found]:
 
 def recipe(release: PublishedFiles) -> Iterator[Found]:
     """Settings files of a training."""
-    for found in recipes(release):
-        if not _is_foreign(found.config.path):
-            yield found.config.path, f"states {', '.join(sorted(found.values)[:5])}"
+    for found in (found for found in recipes(release) if not _is_foreign(found.config.path)):
+        yield found.config.path, f"states {', '.join(sorted(found.values)[:5])}"
     for config in _own(release.configs):
         if config.format == "gin" and config.values:
             yield config.path, f"binds {len(config.values)} settings (gin)"
@@ -290,8 +273,7 @@ def training_logs(release: PublishedFiles) -> Iterator[Found]:
         elif file.size_bytes and re.search(r"(?i)(^|/)(train\w*|loss|wandb)[^/]*\.log$|(^|/)wandb/run-", file.path):
             yield file.path, "is a log by its name"
     for config in release.configs:
-        document = config.document if config.path.endswith("trainer_state.json") else None
-        history = document.get("log_history") if isinstance(document, dict) else None
+        history = config.document.get("log_history") if config.path.endswith("trainer_state.json") else None
         if history and isinstance(history, Sized):
             yield config.path, f"holds {len(history)} entries of a trainer's log"
     for table in release.tables:
@@ -316,10 +298,8 @@ DETECTORS: dict[ComponentName, Detector] = {
     "sample_outputs": sample_outputs,
     "model_card": _cards(r"(?i)model[_-]?card", "model"),
     "data_card": _cards(r"(?i)(data[_-]?card|dataset[_-]?card|data[_-]?sheet|datasheet)", "data"),
-    "technical_report": _document(
-        r"(?i)(tech(nical)?[_\- ]?report|whitepaper)[^/]*\.(pdf|md|tex)$", "is named as a report"
-    ),
-    "research_paper": _document(r"(?i)(paper|article|arxiv|\d{4}\.\d{4,5})[^/]*\.(pdf|tex)$", "is named as a paper"),
+    "technical_report": _document(_REPORT, "is named as a report"),
+    "research_paper": _document(_PAPER, "is named as a paper"),
     "evaluation_results": evaluation_results,
     "recipe": recipe,
     "training_logs": training_logs,
@@ -329,7 +309,6 @@ DETECTORS: dict[ComponentName, Detector] = {
 assert set(DETECTORS) == set(get_args(ComponentName))  # noqa: S101
 
 
-_POINTER = "is a Git LFS pointer: the file itself is not here"
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".h5")
 _LISTED_DATA = (".bin", ".idx", ".jsonl", ".parquet", ".npy", ".gz", ".zst")
 _ADDRESSES = {
@@ -345,25 +324,23 @@ def _pointed_at(component: ComponentName, release: PublishedFiles) -> Iterator[F
     for path in sorted(release.pointers):
         steps = "params_final" if _step(path) is None else "params_intermediate"
         if (component == steps and path.endswith(_WEIGHTS)) or (component == "datasets" and path.endswith(_DATA)):
-            yield path, _POINTER
+            yield path, "is a Git LFS pointer: the file itself is not here"
     for hashes in release.hashes if component == "datasets" else ():
-        if any(hashed.name.endswith(_LISTED_DATA) for hashed in hashes):
+        if any(hashed.key.endswith(_LISTED_DATA) for hashed in hashes):
             yield hashes[0].path, f"lists the digests of {len(hashes)} data files"
     for table in release.tables:
-        cells = [cell.strip() for row in table.rows[:20] for cell in row.cells]
+        cells = (cell.strip() for row in table.rows[:20] for cell in row.cells)
         first = next((cell for cell in cells if cell.startswith(("http", "s3://"))), None)
-        if first is None:
-            continue
-        if component == "params_intermediate" and table.column("step") is not None and len(table.rows) > 1:
+        if first and component == "params_intermediate" and table.column("step") is not None and len(table.rows) > 1:
             yield table.path, f"lists {len(table.rows)} checkpoints by address, for example {first[:80]}"
-        if component == "datasets" and table.column("dataset", "data") is not None:
+        if first and component == "datasets" and table.column("dataset", "data") is not None:
             yield table.path, f"lists {len(table.rows)} data files by address"
-    pattern = _ADDRESSES.get(component)
-    for text in _own(release.texts) if pattern else ():
-        if pattern and re.match(r"(?i)readme|model.?card|citation|metadata|pkg-info", text.name):
+    if pattern := _ADDRESSES.get(component):
+        named = re.compile(r"(?i)readme|model.?card|citation|metadata|pkg-info")
+        for text in (text for text in _own(release.texts) if named.match(text.name)):
             found = ((i, match.group()) for i, line in enumerate(text.lines, 1) if (match := re.search(pattern, line)))
-            if first_found := next(found, None):
-                yield text.path, f"line {first_found[0]} names {first_found[1].rstrip(').,>')[:100]}"
+            for i, address in islice(found, 1):
+                yield text.path, f"line {i} names {address.rstrip(').,>')[:100]}"
 
 
 def detect(
@@ -374,21 +351,22 @@ def detect(
     """Every component, as far as the files show it. `digest` gives a file's sha256."""
     places = (f"{' or '.join(sorted(d.licences))} ({d.evidence.path})" for d in declarations(release))
     terms = "; ".join(dict.fromkeys(places))
-    found = []
+    detected = []
     for name, look in DETECTORS.items():
         held = _first(look(release))
         named = [] if held else _first(_pointed_at(name, release))
-        found.append(
+        files = []
+        for path, why in held or named:
+            file = release.by_path.get(path)
+            sha256, date = (digest(path), file.date) if file is not None else (None, "unknown")
+            files.append(FileSeen(path=path, why=why, sha256=sha256, date=date))
+        detected.append(
             ComponentDetected(
-                component=name,
-                declared=declared.get(name),
-                found="found" if held else "named" if named else "not seen",
-                reachable="yes" if held else _reachable(named, release),
-                terms=terms if held else "",
-                files=tuple(_seen(path, why, release, digest) for path, why in held or named),
+                component=name, declared=declared.get(name), found="found" if held else "named" if named else "not seen",
+                reachable="yes" if held else _reachable(named, release), terms=terms if held else "", files=tuple(files),
             )
-        )
-    return tuple(found)
+        )  # fmt: skip
+    return tuple(detected)
 
 
 def _reachable(named: list[Found], release: PublishedFiles) -> Literal["yes", "no", "not asked"]:
@@ -407,10 +385,3 @@ def _first(found: Iterable[Found]) -> list[Found]:
         if len(kept) >= MAX_FILES:
             break
     return list(kept.items())
-
-
-def _seen(path: str, why: str, release: PublishedFiles, digest: Callable[[str], str | None]) -> FileSeen:
-    file = release.by_path.get(path)
-    if file is None:
-        return FileSeen(path=path, why=why, sha256=None, date="unknown")
-    return FileSeen(path=path, why=why, sha256=digest(path), date=file.date)

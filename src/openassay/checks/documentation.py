@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import posixpath
 import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import dropwhile, takewhile
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check
+from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check, compared
 from openassay.checks.code_options import Options, defaults, options_of
 from openassay.checks.release import Code, PublishedFiles, Text, excerpt
 from openassay.checks.scalars import as_number, number
@@ -37,40 +39,30 @@ _ASIDE = {"third_party", "vendor", "dependencies", "external", "node_modules", "
 
 
 def _documents(release: PublishedFiles) -> list[Text]:
-    return [
-        text
-        for text in release.texts
-        if re.match(r"(?i)readme(\.md|\.markdown)?$", text.name) and not _ASIDE & {*text.path.lower().split("/")}
-    ]
+    named = (text for text in release.texts if re.match(r"(?i)readme(\.md|\.markdown)?$", text.name))
+    return [text for text in named if not _ASIDE & {*text.path.lower().split("/")}]
 
 
 def commands(text: Text, release: PublishedFiles) -> Iterator[Command]:
     """The command lines of a document, joined where a backslash goes on."""
     i, elsewhere = 0, False
-    lines = text.lines
-    while i < len(lines):
-        found = _BLOCK.match(lines[i])
-        if not found or i not in text.fenced:
-            if re.match(r"#{1,2}\s", lines[i]) and i not in text.fenced:
-                elsewhere = False  # a new section begins at the top again
-            i += 1
-            continue
+    while i < len(text.lines):
+        found = _BLOCK.match(text.lines[i]) if i in text.fenced else None
+        if re.match(r"#{1,2}\s", text.lines[i]) and i not in text.fenced:
+            elsewhere = False  # a new section begins at the top again
         i += 1
-        start = i
-        while i < len(lines) and not re.match(r"\s*(```+|~~~+)\s*$", lines[i]):
-            i += 1
-        block = lines[start:i]
-        i += 1
-        is_comment = bool(block) and start in text.commented
-        if is_comment or found.group(1).lower() not in {"", "bash", "sh", "shell", "console", "zsh", "shellsession"}:
+        if not found:
             continue
-        for at, line in _joined(block, start + 1):
+        block = [*takewhile(lambda line: not re.match(r"\s*(```+|~~~+)\s*$", line), text.lines[i:])]
+        is_shell = found.group(1).lower() in {"", "bash", "sh", "shell", "console", "zsh", "shellsession"}
+        for at, line in _joined(block, i + 1) if is_shell and i not in text.commented else ():
             elsewhere = elsewhere or _leads_away(line, release)
             if words := _split(line):
                 yield Command(text, at, words, elsewhere)
+        i += len(block) + 1
 
 
-def _joined(block: tuple[str, ...], first: int) -> list[tuple[int, str]]:
+def _joined(block: list[str], first: int) -> list[tuple[int, str]]:
     """A block's lines with their numbers; one that ends in a backslash goes on in the next."""
     joined: list[tuple[int, str]] = []
     going = False
@@ -124,64 +116,62 @@ class Call:
     is_module: bool
 
 
-_LAUNCHERS = {"torchrun", "deepspeed", "accelerate", "horovodrun", "mpirun", "colossalai"}
-
-
-def called(command: Command, release: PublishedFiles) -> Call | None:
+def _called(command: Command, release: PublishedFiles) -> Call | None:
     """The script that a command starts; None where it starts none, or where that is not plain."""
-    words = list(command.words)
-    while words and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*=\S*|sudo|time|nohup|env", words[0]):
-        words.pop(0)
+    before = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=\S*|sudo|time|nohup|env")
+    words = [*dropwhile(before.fullmatch, command.words)]
     if not words:
         return None
     head = words[0].rpartition("/")[2]
-    by_path = {code.path: code for code in release.code}
-    if head in _LAUNCHERS:
-        return _launched(words[1:], command, by_path)
+    if head in {"torchrun", "deepspeed", "accelerate", "horovodrun", "mpirun", "colossalai"}:
+        return _launched(words[1:], command, release)
     if not re.fullmatch(r"python[0-9.]*", head):
-        return _script(words, command, by_path) if head.endswith(".py") else None
-    i = 1
-    while i < len(words) and words[i].startswith("-"):
-        if words[i] == "-m":
-            return _module(words[i + 1 :], command, by_path)
-        if words[i] in {"-c", "-"}:
+        return _script(words, command, release) if head.endswith(".py") else None
+    for i, word in enumerate(words[1:], 1):
+        if word == "-m":
+            return _module(words[i + 1 :], command, release)
+        if word in {"-c", "-"}:
             return None
-        i += 1
-    return _script(words[i:], command, by_path)
-
-
-def _module(words: list[str], command: Command, by_path: dict[str, Code]) -> Call | None:
-    module, rest = words[0] if words else "", words[1:]
-    if module in {"torch.distributed.launch", "torch.distributed.run", "accelerate.commands.launch"}:
-        return _launched(rest, command, by_path)
-    path = module.replace(".", "/")
-    for candidate in (f"{path}.py", f"{path}/__main__.py", f"src/{path}.py", f"src/{path}/__main__.py"):
-        if candidate in by_path:
-            return Call(candidate, by_path[candidate], tuple(rest), True)
+        if not word.startswith("-"):
+            return _script(words[i:], command, release)
     return None
 
 
-def _launched(words: list[str], command: Command, by_path: dict[str, Code]) -> Call | None:
-    at = next((i for i, word in enumerate(words) if word.endswith(".py")), None)
-    return None if at is None else _script(words[at:], command, by_path)
+def _module(words: list[str], command: Command, release: PublishedFiles) -> Call | None:
+    module, rest = words[0] if words else "", words[1:]
+    if module in {"torch.distributed.launch", "torch.distributed.run", "accelerate.commands.launch"}:
+        return _launched(rest, command, release)
+    path = module.replace(".", "/")
+    for candidate in (f"{path}.py", f"{path}/__main__.py", f"src/{path}.py", f"src/{path}/__main__.py"):
+        if script := release.code_by_path.get(candidate):
+            return Call(candidate, script, tuple(rest), True)
+    return None
 
 
-def _script(words: list[str], command: Command, by_path: dict[str, Code]) -> Call | None:
+def _launched(words: list[str], command: Command, release: PublishedFiles) -> Call | None:
+    return _script([*dropwhile(lambda word: not word.endswith(".py"), words)], command, release)
+
+
+def _script(words: list[str], command: Command, release: PublishedFiles) -> Call | None:
     if not words or not words[0].endswith(".py") or re.search(r"[<>{}$*]", words[0]):
         return None
     name = words[0].removeprefix("./")
-    folder = command.text.folder
-    places = [str(PurePosixPath(place)) for place in (f"{folder}/{name}" if folder else name, name)]
-    return Call(name, next((by_path[path] for path in places if path in by_path), None), tuple(words[1:]), False)
+    places = (str(PurePosixPath(place)) for place in (command.text.folder and f"{command.text.folder}/{name}", name))
+    script = next((code for place in places if (code := release.code_by_path.get(place))), None)
+    return Call(name, script, tuple(words[1:]), False)
+
+
+def _calls(text: Text, release: PublishedFiles) -> Iterator[tuple[Command, Call]]:
+    """The commands of a document that start a script."""
+    return ((command, call) for command in commands(text, release) if (call := _called(command, release)))
 
 
 @check(needs="a command in a README that calls a Python script of the release, whose options can be read")
 def flag_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
     """{command.text.path}:{command.line} calls {script} with {flag}, which it does not take{near}"""
     known: dict[str, Options] = {}
-    for command in (command for text in _documents(release) for command in commands(text, release)):
-        call = called(command, release)
-        if call is None or call.script is None or command.elsewhere:
+    for command, call in (found for text in _documents(release) for found in _calls(text, release)):
+        if call.script is None or command.elsewhere:
             continue
         script = call.script.path
         flags = [word.partition("=")[0] for word in _own_words(call.words) if re.match(r"--?[A-Za-z]", word)]
@@ -192,7 +182,7 @@ def flag_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
             seen = command.seen(flag)
             if options.takes(flag):
                 yield Agreement(seen, excerpt(script, flag, options.kind, options.flags.get(flag)))
-            elif not options.complete or not flag.startswith("--"):
+            elif options.why or not flag.startswith("--"):
                 yield NotAsked(f"{script}: {options.why or 'short options are not told apart'}")
             else:
                 close = difflib.get_close_matches(flag, list(options.flags), n=1, cutoff=0.6)
@@ -205,12 +195,9 @@ def flag_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
 
 def _own_words(words: tuple[str, ...]) -> tuple[str, ...]:
     """The words that belong to the command itself: a pipe, another command or `--` ends it."""
-    for i, word in enumerate(words):
-        if word in {"--", "|", "||", "&&", ";", "&", ">", ">>", "2>&1", "<"}:
-            return words[:i]
-        if word.endswith(";"):
-            return words[: i + 1]
-    return words
+    ends = {"--", "|", "||", "&&", ";", "&", ">", ">>", "2>&1", "<"}
+    stops = (i if word in ends else i + 1 for i, word in enumerate(words) if word in ends or word.endswith(";"))
+    return words[: next(stops, len(words))]
 
 
 _DEFAULT = re.compile(
@@ -225,7 +212,7 @@ _POINTED = re.compile(
 
 @check(needs="a document that gives an option's default, and the one script that declares the option")
 def default_documented_otherwise(release: PublishedFiles) -> Iterator[Seen]:
-    """{place} says that --{flag} is {claimed} by default, {option.path}:{option.line} says {option.default}"""
+    """{place} says that --{flag} is {claimed} by default, {option.path}:{option.line} says {option.value}"""
     # `--lr ... (default: 1e-3)` against the parser's default.
     options = defaults(release)
     for text in _documents(release):
@@ -236,21 +223,18 @@ def default_documented_otherwise(release: PublishedFiles) -> Iterator[Seen]:
                 continue
             flag, place = found.group(1), f"{text.path}:{line}"
             named = options.get(flag.lower().replace("-", "_"), [])
-            of = [o for o in named if isinstance(o.default, (int, float)) and not isinstance(o.default, bool)]
-            default = as_number(of[0].default) if len({o.default for o in of}) == 1 else None
+            of = [o for o in named if isinstance(o.value, (int, float)) and not isinstance(o.value, bool)]
+            default = as_number(of[0].value) if len({o.value for o in of}) == 1 else None
             if default is None:
                 continue
-            seen = (text.seen(line), of[0].seen())
-            if claimed == default:
-                yield Agreement(*seen)
-            else:
-                yield Contradiction(*seen, place=place, flag=flag, claimed=found.group(2), option=of[0])
+            seen = (text.seen(line), of[0])
+            yield compared(claimed == default, *seen, place=place, flag=flag, claimed=found.group(2), option=of[0])
 
 
 @check(needs="a README with links to files of the release, or commands that start its scripts; not a package's archive")
 def named_file_absent(release: PublishedFiles) -> Iterator[Seen]:
     """{document} names {name}, which is not in the release{near}"""
-    if release.is_package:
+    if any(file.name == "PKG-INFO" or file.path.endswith(".dist-info/METADATA") for file in release.files):
         yield NotAsked("a package's archive holds only a part of its repository")
         return
     if len(release.files) < 4 or "." in release.unreadable:
@@ -261,32 +245,26 @@ def named_file_absent(release: PublishedFiles) -> Iterator[Seen]:
             yield from _links(text, line, words, release)
             yield from _in_backticks(text, line, words, release)
         addressed = "\n".join(line for line in text.lines if "://" in line)
-        for command in commands(text, release):
-            call = called(command, release)
-            if call is None or call.is_module:
-                continue
-            seen = command.seen(call.name)
-            base = call.name.rpartition("/")[2]
+        for command, call in ((command, call) for command, call in _calls(text, release) if not call.is_module):
+            seen, base = command.seen(call.name), call.name.rpartition("/")[2]
             is_example = "path/to" in call.name.lower() or call.name.startswith(("/", "..", "your"))
+            is_known = base in release.by_name or f"/{base}" in addressed
             if call.script is not None:
                 yield Agreement(seen, excerpt(call.script.path, "", "present"))
-            elif base in release.by_name or f"/{base}" in addressed:
-                continue
-            elif release.code and not command.elsewhere and not is_example:
+            elif release.code and not (is_known or command.elsewhere or is_example):
                 yield _absent(text, command.line, call.name, release, seen)
 
 
 def _absent(text: Text, line: int, name: str, release: PublishedFiles, seen: Excerpt) -> Contradiction:
     near = difflib.get_close_matches(name.rpartition("/")[2], list(release.by_name), n=1, cutoff=0.75)
+    document = f"{text.path}:{line}"
     if near:
-        near = [release.by_name[near[0]]]
-        listing = excerpt(near[0], "present", near[0])
-    else:
-        folder = PurePosixPath(text.folder or ".")
-        there = [file.path for file in release.files if PurePosixPath(file.path).parent == folder][:12]
-        listing = excerpt(str(folder), "present", ", ".join(there))
-    shown = "".join(f"; there is {path}" for path in near)
-    return Contradiction(seen, listing, document=f"{text.path}:{line}", name=name, near=shown)
+        path = release.by_name[near[0]]
+        at = excerpt(path, "present", path)
+        return Contradiction(seen, at, document=document, name=name, near=f"; there is {path}")
+    there = [file.path for file in release.files if file.folder == text.folder][:12]
+    listing = excerpt(text.folder or ".", "present", ", ".join(there))
+    return Contradiction(seen, listing, document=document, name=name, near="")
 
 
 _LINK = re.compile(r"\[[^\[\]]*\]\(\s*<?([^)\s>]{1,1000})>?(?:\s+\"[^\"]*\")?\s*\)")
@@ -334,15 +312,8 @@ def _in_backticks(text: Text, line: int, words: str, release: PublishedFiles) ->
 
 def _resolved(path: str, folder: str) -> str | None:
     """A relative path from a folder; None where it leads out of the release."""
-    parts: list[str] = []
-    for part in (path if path.startswith("/") else f"{folder}/{path}").split("/"):
-        if part == "..":
-            if not parts:
-                return None
-            parts.pop()
-        elif part not in {"", "."}:
-            parts.append(part)
-    return "/".join(parts) or "."
+    whole = posixpath.normpath((path if path.startswith("/") else f"{folder}/{path}").lstrip("/"))
+    return None if f"{whole}/".startswith("../") else whole
 
 
 @check(needs="to be asked for (--links): addresses are looked up only then")

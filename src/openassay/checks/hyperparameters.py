@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import PurePosixPath
 
-from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check
-from openassay.checks.code_options import Option, defaults
-from openassay.checks.release import Config, PublishedFiles, PublishedTable, Text, Value, excerpt, tables_of
+from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check, compared
+from openassay.checks.code_options import defaults
+from openassay.checks.release import Config, PublishedFiles, Text, Value, excerpt, tables_of
 from openassay.checks.scalars import number
 from openassay.checks.stated_recipes import (
     NAMES,
@@ -34,34 +34,13 @@ def value_stated_twice(release: PublishedFiles) -> Iterator[Seen]:
     training = recipes(release)
     for text in documents(release):
         of = [recipe for recipe in training if in_scope(text, recipe)]
-        only = _the_one(text, of)
-        for table in tables_of(text):
-            yield from _rows_are_models(table, of)
-            if only is not None and len(table.columns) == 2:
-                yield from _rows_are_settings(table, only)
-        if only is not None:
-            yield from _bullets(text, only)
+        for recipe, name, cell, at in _statements(text, of):
+            value = recipe.values.get(name)
+            written = number(re.sub(r"\s*\(.*\)$", "", cell.strip()).removeprefix("~"))
+            if value is not None and written is not None and value.number is not None:
+                fits, first = _is_same(written, value.number, cell), cell.strip()
+                yield compared(fits, at, value, name=name, place=at.path, first=first, value=value, second=value.text)
     yield from _architectures(release, training)
-
-
-def _the_one(text: Text, of: list[Recipe]) -> Recipe | None:
-    """The training that a document means when it names none: the only one there is, or the only one beside it."""
-    if len(of) == 1:
-        return of[0]
-    beside = [recipe for recipe in of if recipe.config.folder == text.folder and text.folder]
-    return beside[0] if len(beside) == 1 else None
-
-
-def _compared(name: str, cell: str, at: Excerpt, recipe: Recipe) -> Iterator[Seen]:
-    value = recipe.values.get(name)
-    written = number(re.sub(r"\s*\(.*\)$", "", cell.strip()).removeprefix("~"))
-    if value is None or written is None or value.number is None:
-        return
-    if _is_same(written, value.number, cell):
-        yield Agreement(at, value.seen())
-    else:
-        seen, first = (at, value.seen()), cell.strip()
-        yield Contradiction(*seen, name=name, place=at.path, first=first, value=value, second=value.text)
 
 
 def _is_same(a: float, b: float, written: str) -> bool:
@@ -78,37 +57,31 @@ def _is_same(a: float, b: float, written: str) -> bool:
     return fits or abs(a - b) <= 1e-9 * max(abs(a), abs(b))
 
 
-def _rows_are_models(table: PublishedTable, of: list[Recipe]) -> Iterator[Seen]:
-    heads = [(i, canonical_header(column)) for i, column in enumerate(table.columns)][1:]
-    columns = [(i, name) for i, name in heads if name is not None and name not in {"tokens", "batch_size"}]
-    if len(columns) < 2:
-        return
-    for row in table.rows:
-        recipe = subject_of(row.cells[0], of)
-        if recipe is not None:
-            for i, name in columns:
-                yield from _compared(name, row.cells[i], table.seen(row, i), recipe)
-
-
+_BULLET = re.compile(r"\s*[-*]\s+\**`?([A-Za-z][\w \-]{1,30})`?\**\s*[:=]\s*\**\s*`?([\d.,eE+\-]+)`?\s*$")
 _NOT_COMPARED = {"tokens", "batch_size", "steps"}
 
 
-def _rows_are_settings(table: PublishedTable, recipe: Recipe) -> Iterator[Seen]:
-    names = [(row, canonical_header(row.cells[0])) for row in table.rows]
-    if sum(name is not None for _, name in names) < 2:
-        return
-    for row, name in names:
-        if name is not None and name not in _NOT_COMPARED:
-            yield from _compared(name, row.cells[1], table.seen(row, 1), recipe)
-
-
-def _bullets(text: Text, recipe: Recipe) -> Iterator[Seen]:
-    bullet = re.compile(r"\s*[-*]\s+\**`?([A-Za-z][\w \-]{1,30})`?\**\s*[:=]\s*\**\s*`?([\d.,eE+\-]+)`?\s*$")
-    for line, words in text.prose:
-        found = bullet.match(words)
+def _statements(text: Text, of: list[Recipe]) -> Iterator[tuple[Recipe, str, str, Excerpt]]:
+    """(training, setting, what is written, its place): tables of models or of one training's settings, and bullets."""
+    # A document that names no training means the only one there is, or the only one beside it.
+    beside = of if len(of) == 1 else [r for r in of if r.config.folder == text.folder and text.folder]
+    only = beside[0] if len(beside) == 1 else None
+    for table in tables_of(text):
+        heads = [(i, canonical_header(column)) for i, column in enumerate(table.columns)][1:]
+        columns = [(i, name) for i, name in heads if name is not None and name not in {"tokens", "batch_size"}]
+        for row in table.rows if len(columns) >= 2 else ():
+            if (recipe := subject_of(row.cells[0], of)) is not None:
+                yield from ((recipe, name, row.cells[i], table.seen(row, i)) for i, name in columns)
+        if only is not None and len(table.columns) == 2:
+            names = [(row, canonical_header(row.cells[0])) for row in table.rows]
+            for row, name in names if sum(name is not None for _, name in names) >= 2 else ():
+                if name is not None and name not in _NOT_COMPARED:
+                    yield only, name, row.cells[1], table.seen(row, 1)
+    for line, words in text.prose if only is not None else ():
+        found = _BULLET.match(words)
         name = canonical_header(found.group(1)) if found else None
-        if found and name is not None and name not in _NOT_COMPARED:
-            yield from _compared(name, found.group(2), text.seen(line), recipe)
+        if only is not None and found and name is not None and name not in _NOT_COMPARED:
+            yield only, name, found.group(2), text.seen(line)
 
 
 def _architectures(release: PublishedFiles, training: list[Recipe]) -> Iterator[Seen]:
@@ -125,22 +98,16 @@ def _architectures(release: PublishedFiles, training: list[Recipe]) -> Iterator[
         if len(differ) > 1 or (differ and not _is_one_model(model, training)):
             continue  # another model's settings
         for name in shape:
-            one, two = model[name], recipe.values[name]
-            if name in differ:
-                yield _differing(name, one, two, two.text)
-            else:
-                yield Agreement(one.seen(), two.seen())
+            yield _both(name not in differ, name, model[name], recipe.values[name], recipe.values[name].text)
         yield from _tied(models[0], recipe)
         own, vocabulary = model.get("vocab_size"), recipe.values.get("vocab_size")
-        if own is None or vocabulary is None or own.number is None or vocabulary.number is None:
-            continue
-        if own.number < vocabulary.number:
-            yield _differing("vocab_size", own, vocabulary, f"{vocabulary.text}, which does not fit into it")
+        sizes = [value.number for value in (own, vocabulary) if value is not None and value.number is not None]
+        if own is not None and vocabulary is not None and len(sizes) == 2 and sizes[0] < sizes[1]:
+            yield _both(False, "vocab_size", own, vocabulary, f"{vocabulary.text}, which does not fit into it")
 
 
-def _differing(name: str, one: Value, two: Value, second: str) -> Contradiction:
-    seen = (one.seen(), two.seen())
-    return Contradiction(*seen, name=name, place=one.path, first=one.text, value=two, second=second)
+def _both(is_same: bool, name: str, one: Value, two: Value, second: str) -> Seen:
+    return compared(is_same, one, two, name=name, place=one.path, first=one.text, value=two, second=second)
 
 
 def _is_one_model(model: dict[str, Value], training: list[Recipe]) -> bool:
@@ -151,21 +118,17 @@ def _is_one_model(model: dict[str, Value], training: list[Recipe]) -> bool:
 
 
 def _is_model(config: Config) -> bool:
-    if config.format != "json" or is_aside(config.path) or "model_type" not in config.by_key:
-        return False
-    return any(canonical(key) == "d_model" for key in config.by_key)
+    is_settings = config.format == "json" and not is_aside(config.path) and "model_type" in config.by_key
+    return is_settings and any(canonical(key) == "d_model" for key in config.by_key)
 
 
 def _tied(model: Config, recipe: Recipe) -> Iterator[Seen]:
     keys = {"share_embedding_weights", "weight_tying", "tie_word_embeddings", "no_weight_tying"}
     tied = [v for v in recipe.config.values if v.word in keys and isinstance(v.value, bool)]
     own = model.by_key.get("tie_word_embeddings")
-    if own is None or not isinstance(own.value, bool) or len(tied) != 1:
-        return
-    if own.value == (tied[0].value != (tied[0].word == "no_weight_tying")):
-        yield Agreement(own.seen(), tied[0].seen())
-    else:
-        yield _differing("tied embeddings", own, tied[0], f"{tied[0].leaf} {tied[0].text}")
+    if own is not None and isinstance(own.value, bool) and len(tied) == 1:
+        is_same = own.value == (tied[0].value != (tied[0].word == "no_weight_tying"))
+        yield _both(is_same, "tied embeddings", own, tied[0], f"{tied[0].leaf} {tied[0].text}")
 
 
 _PART = re.compile(r"vision|text|audio|encoder|decoder|image|speech|teacher|draft|source|target|src|tgt")
@@ -175,27 +138,26 @@ _PART = re.compile(r"vision|text|audio|encoder|decoder|image|speech|teacher|draf
 def vocabulary_stated_twice(release: PublishedFiles) -> Iterator[Seen]:
     """{first.path} gives vocab_size {first.text} and {second.text} for one model"""
     for recipe in recipes(release):
-        values = [v for v in recipe.config.values if v.leaf == "vocab_size" and not _PART.search(v.key)]
-        values = [v for v in values if v.number is not None]
+        stated = (v for v in recipe.config.values if v.leaf == "vocab_size" and not _PART.search(v.key))
+        values = [v for v in stated if v.number is not None]
         other = next((v for v in values if v.number != values[0].number), None)
         if other is not None:
-            yield Contradiction(values[0].seen(), other.seen(), first=values[0], second=other)
+            yield Contradiction(values[0], other, first=values[0], second=other)
         elif len(values) >= 2:
-            yield Agreement(*(v.seen() for v in values[:3]))
+            yield Agreement(*values[:3])
 
 
 ESSENTIAL = ("seed", "adam_eps", "weight_decay", "warmup_steps", "beta1", "clip_norm")
-Options = dict[str, list[Option]]
+Options = dict[str, list[Value]]
 
 
 @check(needs="settings files of one family, of which some state what others do not, or the code with its defaults")
 def value_unstated(release: PublishedFiles) -> Iterator[Seen]:
     """{path} does not state {value.key}, so the code's default{default} applies; {others} sibling files state it"""
     families: dict[frozenset[str], list[Recipe]] = {}
-    training = recipes(release)
-    for recipe in training:
+    for recipe in recipes(release):
         families.setdefault(_family(recipe, families), []).append(recipe)
-    options = defaults(release) if training else {}
+    options = defaults(release) if families else {}
     for siblings in families.values():
         if len(siblings) >= 4:
             yield from _against_siblings(siblings, options)
@@ -224,13 +186,15 @@ def _plain(key: str) -> str:
     return {"gas": "gradient_accumulation_steps", "rotary_percent": "rotary_pct"}.get(plain, plain)
 
 
-def _stated_keys(recipe: Recipe) -> set[str]:
-    given = (key for key, value in recipe.config.by_key.items() if value.value is not None or key in recipe.values)
-    return {_plain(key) for key in given if not in_list(key)}
-
-
 def _against_siblings(siblings: list[Recipe], options: Options) -> Iterator[Seen]:
-    keys = [_stated_keys(recipe) for recipe in siblings]
+    keys = [
+        {
+            _plain(key)
+            for key, v in r.config.by_key.items()
+            if not in_list(key) and (v.value is not None or key in r.values)
+        }
+        for r in siblings
+    ]
     counts = Counter(key for of in keys for key in of)
     common = sorted(key for key, count in counts.items() if count >= 0.75 * len(siblings) and _matters(key))
     stating: dict[str, list[Value]] = defaultdict(list)
@@ -247,16 +211,15 @@ def _against_siblings(siblings: list[Recipe], options: Options) -> Iterator[Seen
             if (
                 _is_said_otherwise(key, own, common)
                 or len({str(v.value) for v in stating[key]}) > 1  # no constant of the family
-                or any(str(o.default) == str(stating[key][0].value) for o in found)
+                or any(str(o.value) == str(stating[key][0].value) for o in found)
             ):
                 continue
             example = next(r for r, of in zip(siblings, keys, strict=True) if key in of)
             at = next(v for v in example.config.values if _plain(v.key) == key)
-            known = found[:1] if len({o.default for o in found}) == 1 else []
-            default = "".join(f" ({o.default} in {o.path})" for o in known)
-            others = f"{counts[key]} of its {len(siblings) - 1}"
-            seen = (excerpt(path, at.key, "not stated"), at.seen(), *(o.seen() for o in known))
-            yield Contradiction(*seen, path=path, value=at, default=default, others=others)
+            known = found[:1] if len({o.value for o in found}) == 1 else []
+            default = "".join(f" ({o.value} in {o.path})" for o in known)
+            others, here = f"{counts[key]} of its {len(siblings) - 1}", excerpt(path, at.key, "not stated")
+            yield Contradiction(here, at, *known, path=path, value=at, default=default, others=others)
 
 
 def _is_said_otherwise(key: str, own: set[str], common: list[str]) -> bool:
@@ -292,8 +255,8 @@ def _essentials(training: list[Recipe], options: Options) -> Iterator[Seen]:
         found = [option for spelling in NAMES[name] for option in options.get(spelling, [])]
         files = ", ".join(recipe.config.path for recipe in without[:3])
         more = f" and {len(without) - 3} more" if len(without) > 3 else ""
-        known = found[:1] if len({o.default for o in found}) == 1 else []
-        where = "".join(f"; the code's default: {o.default} ({o.path}:{o.line})" for o in known)
+        known = found[:1] if len({o.value for o in found}) == 1 else []
+        where = "".join(f"; the code's default: {o.value} ({o.path}:{o.line})" for o in known)
         yield NotAsked(f"{name} is stated nowhere in {files}{more}{where}")
 
 
@@ -303,9 +266,8 @@ def _has_setting(name: str, recipe: Recipe) -> bool:
     if name in recipe.values or any(canonical(key) == name for key in recipe.config.by_key):
         return True
     if name in {"adam_eps", "beta1"}:
-        return any(key.endswith((".eps", "betas", "epsilon")) or key == "eps" for key in keys) or any(
-            other in str(v.value).lower() for v in recipe.config.values for other in ("adafactor", "sgd")
-        )
+        adaptive = any(other in str(v.value).lower() for v in recipe.config.values for other in ("adafactor", "sgd"))
+        return adaptive or any(key.endswith((".eps", "betas", "epsilon")) or key == "eps" for key in keys)
     parts = {"warmup_steps": ("warmup",), "clip_norm": ("clip", "max_grad")}.get(name, ())
     return any(part in key for key in keys for part in parts)
 
@@ -316,12 +278,8 @@ def data_of_another_name(release: PublishedFiles) -> Iterator[Seen]:
     {sibling.config.path}, have {word!r} in both or in neither"""
     training = [recipe for recipe in recipes(release) if _data_paths(recipe)]
     names = {recipe.name: recipe for recipe in training}
-    words = Counter(
-        longer[len(name) :].strip("-_.")
-        for name in names
-        for longer in names
-        if longer.startswith((f"{name}-", f"{name}_"))
-    )
+    pairs_of = ((name, longer) for name in names for longer in names if longer.startswith((f"{name}-", f"{name}_")))
+    words = Counter(longer[len(name) :].strip("-_.") for name, longer in pairs_of)
     for word, pairs in words.items():
         having = [r for name, r in names.items() if _has(name, word)]
         # The word must be one that the data's paths use as well, and that tells most files apart.
@@ -333,11 +291,11 @@ def data_of_another_name(release: PublishedFiles) -> Iterator[Seen]:
         for recipe in training:
             path, used = _data_paths(recipe)[0], _in_paths(recipe, word)
             if _has(recipe.name, word) == used:
-                yield Agreement(path.seen())
+                yield Agreement(path)
                 continue
             at = next((p for p in _data_paths(recipe) if _has(p.text, word) == used), path)
+            seen = (excerpt(recipe.config.path, "name", recipe.name), at, _data_paths(having[0])[0])
             with_it = "without" if used else "with"
-            seen = (excerpt(recipe.config.path, "name", recipe.name), at.seen(), _data_paths(having[0])[0].seen())
             yield Contradiction(*seen, recipe=recipe, sibling=having[0], word=word, at=at, with_it=with_it)
 
 
@@ -366,7 +324,7 @@ def key_stands_twice(release: PublishedFiles) -> Iterator[Seen]:
     {second.line}; most readers take the last"""
     for config in release.configs:
         for first, second in config.repeated:
-            yield Contradiction(first.seen(), second.seen(), first=first, second=second)
+            yield Contradiction(first, second, first=first, second=second)
         if not config.repeated and config.values:
             yield Agreement(excerpt(config.path, "", f"{len(config.values)} keys"))
 
@@ -385,11 +343,10 @@ def schedule_longer_than_training(release: PublishedFiles) -> Iterator[Seen]:
             end = config.by_key.get(f"{one}.end_learning_rate")
             start = config.by_key.get(f"{two}.initial_learning_rate")
             if end is not None and start is not None and end.number == start.number:
-                yield Agreement(end.seen(), start.seen())  # a piece begins where the one before it ends
+                yield Agreement(end, start)  # a piece begins where the one before it ends
                 break
         total = sum(v.number or 0 for v in pieces)
-        seen = (*(v.seen() for v in pieces), steps.seen())
-        yield Agreement(*seen) if total == steps.number else Contradiction(*seen, total=total, steps=steps)
+        yield compared(total == steps.number, *pieces, steps, total=total, steps=steps)
 
 
 def _pieces(config: Config) -> list[Value]:

@@ -21,6 +21,9 @@ from openassay.store import RefusedArchive, Store, archive_kind
 
 Declared = dict[str, Literal["yes", "no", "partly", "unknown"]]
 Place = TypeVar("Place", Excerpt, FileSeen)
+MAX_FINDINGS = 5
+_OUTCOMES = ("cannot be asked", "pass", "fail")
+_FOUND = ("not seen", "named", "found")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +79,6 @@ def opened(path: Path) -> Iterator[Path]:
             raise BadInput(f"{path}: it cannot be unpacked: {problem}") from None
 
 
-_FOUND = ("not seen", "named", "found")
-
-
 def merge_detected(of: dict[str, tuple[ComponentDetected, ...]]) -> tuple[ComponentDetected, ...]:
     """One row for each component over several artifacts: the most that any of them shows."""
     rows: dict[ComponentName, list[tuple[str, ComponentDetected]]] = {}
@@ -95,9 +95,6 @@ def merge_detected(of: dict[str, tuple[ComponentDetected, ...]]) -> tuple[Compon
     return tuple(merged)
 
 
-_OUTCOMES = ("cannot be asked", "pass", "fail")
-
-
 def merge_checks(of: dict[str, tuple[CheckAnswer, ...]]) -> tuple[CheckAnswer, ...]:
     """One row for each check over several artifacts, its places named with their artifact."""
     rows: dict[str, list[CheckAnswer]] = {}
@@ -107,20 +104,17 @@ def merge_checks(of: dict[str, tuple[CheckAnswer, ...]]) -> tuple[CheckAnswer, .
             looked_at = tuple(_in(artifact, e) for e in answer.looked_at)
             rows.setdefault(answer.check, []).append(replace(answer, problems=problems, looked_at=looked_at))
     merged = []
-    for check, several in rows.items():
-        outcome = max((answer.outcome for answer in several), key=_OUTCOMES.index)
-        why = "; ".join(dict.fromkeys(answer.why for answer in several if answer.why and answer.outcome == outcome))
+    for several in rows.values():
+        worst = max(several, key=lambda answer: _OUTCOMES.index(answer.outcome))
+        why = "; ".join(dict.fromkeys(a.why for a in several if a.why and a.outcome == worst.outcome))
         problems = tuple(problem for answer in several for problem in answer.problems)
         looked_at = tuple(seen for answer in several for seen in answer.looked_at)[:6]
-        merged.append(CheckAnswer(check=check, outcome=outcome, why=why, problems=problems, looked_at=looked_at))
+        merged.append(replace(worst, why=why, problems=problems, looked_at=looked_at))
     return tuple(merged)
 
 
 def _in(artifact: str, seen: Place) -> Place:
     return replace(seen, path=f"{artifact}: {seen.path}")
-
-
-MAX_FINDINGS = 5
 
 
 def findings_of_checks(answers: tuple[CheckAnswer, ...]) -> tuple[Finding, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from openassay.checks.check import Agreement, Contradiction, Seen, check
+from openassay.checks.check import Agreement, Contradiction, Seen, check, compared
 from openassay.checks.release import Config, PublishedFiles, Text, excerpt
 from openassay.core.findings import Excerpt
 
@@ -65,15 +65,10 @@ def recognise(text: str) -> frozenset[str]:
 
 
 _ALIASES: tuple[tuple[str, str], ...] = (
-    (
-        r"apache[\s-]*(software\s*)?(licen[cs]e)?[\s,-]*(version|v)?[\s.-]*2(\.0)?|apache-2\.0|asl ?2\.0|al2",
-        "Apache-2.0",
-    ),
+    (r"apache[\s-]*(software\s*)?(licen[cs]e)?[\s,-]*(version|v)?[\s.-]*2(\.0)?|asl ?2\.0|al2", "Apache-2.0"),
     (r"the mit licen[cs]e( \(mit\))?|mit( licen[cs]e)?|expat|mit licen[cs]e", "MIT"),
-    (
-        r"(the\s+)?(new|modified|revised|3[\s-]clause)\s+bsd(\s+licen[cs]e)?|bsd[\s-]*3([\s-]clause)?(\s+licen[cs]e)?|bsd-3-clause",
-        "BSD-3-Clause",
-    ),
+    (r"(the\s+)?(new|modified|revised|3[\s-]clause)\s+bsd(\s+licen[cs]e)?", "BSD-3-Clause"),
+    (r"bsd[\s-]*3([\s-]clause)?(\s+licen[cs]e)?", "BSD-3-Clause"),
     (r"(simplified|2[\s-]clause)\s+bsd(\s+licen[cs]e)?|bsd[\s-]*2([\s-]clause)?(\s+licen[cs]e)?", "BSD-2-Clause"),
     (r"(gnu\s+)?a(ffero\s+)?gpl(v|\s|-)*3(\.0)?(-only|-or-later|\+)?|agpl-3\.0.*", "AGPL-3.0"),
     (r"(gnu\s+)?lgpl(v|\s|-)*3(\.0)?(-only|-or-later|\+)?", "LGPL-3.0"),
@@ -139,11 +134,10 @@ def declarations(release: PublishedFiles) -> list[DeclaredTerms]:
     found += [declared for config in release.configs for declared in _of_config(config)]
     headers = [(code.spdx, code) for code in release.code if code.spdx and meant(code.spdx)]
     if len(headers) >= 5:
-        (usual, count), *_ = Counter(words for words, _ in headers).most_common(1)
+        usual, count = Counter(words for words, _ in headers).most_common(1)[0]
         if count >= 0.8 * len(release.code) and count >= 5:
             code = next(code for words, code in headers if words == usual)
-            key, value = "SPDX-License-Identifier", f"{usual} ({count} files)"
-            at = excerpt(code.path, key, value, code.spdx_line)
+            at = excerpt(code.path, "SPDX-License-Identifier", f"{usual} ({count} files)", code.spdx_line)
             found.append(DeclaredTerms("SPDX headers", meant(usual), at))
     return found
 
@@ -152,10 +146,9 @@ def _of_text(text: Text) -> Iterator[DeclaredTerms]:
     if text.folder and not re.fullmatch(r"[^/]+\.dist-info(/licenses)?", text.folder):
         return
     if _LICENCE_FILE.match(text.name) and (recognised := recognise("\n".join(text.lines))):
-        line = next((i + 1 for i, words in enumerate(text.lines) if words.strip()), 1)
-        yield DeclaredTerms(
-            "licence file", recognised, text.seen(line, f"the text of {' and '.join(sorted(recognised))}")
-        )
+        line = next((i for i, words in enumerate(text.lines, 1) if words.strip()), 1)
+        held = f"the text of {' and '.join(sorted(recognised))}"
+        yield DeclaredTerms("licence file", recognised, text.seen(line, held))
     for value in text.front.values if text.front is not None else ():
         named = value.key == "license" or re.fullmatch(r"license\.\d+", value.key)
         if named and isinstance(value.value, str) and (words := meant(value.value)):
@@ -178,12 +171,11 @@ def _of_config(config: Config) -> Iterator[DeclaredTerms]:
         value = config.by_key.get(key)
         if value is not None and isinstance(value.value, str) and (words := meant(value.value.rpartition("/")[2])):
             yield DeclaredTerms(what, words, value.seen())
-    classifiers = config.by_key.get("project.classifiers")
-    if classifiers is None or config.path != "pyproject.toml" or not isinstance(classifiers.value, tuple):
-        return
-    for line in classifiers.value:
-        if isinstance(line, str) and (words := _classified(line)):
-            yield DeclaredTerms("package classifier", words, classifiers.seen(line))
+    classifiers = config.by_key.get("project.classifiers") if config.path == "pyproject.toml" else None
+    if classifiers is not None and isinstance(classifiers.value, tuple):
+        for line in classifiers.value:
+            if isinstance(line, str) and (words := _classified(line)):
+                yield DeclaredTerms("package classifier", words, classifiers.seen(line))
 
 
 def _classified(line: str) -> frozenset[str]:
@@ -245,14 +237,11 @@ def _sentences(text: Text) -> Iterator[DeclaredTerms]:
 
 def card_kind(text: Text) -> str:
     """What a README speaks of, by its front matter: `code`, `model` or `data`."""
-    if text.front is None:
-        return "code"
-    keys = {value.key.partition(".")[0] for value in text.front.values}
+    keys = {value.key.partition(".")[0] for value in (text.front.values if text.front is not None else ())}
     if keys & {"task_categories", "size_categories", "dataset_info", "task_ids", "annotations_creators", "configs"}:
         return "data"
-    if keys & {"pipeline_tag", "library_name", "base_model", "model-index", "widget", "inference", "license"}:
-        return "model"
-    return "code"
+    models = {"pipeline_tag", "library_name", "base_model", "model-index", "widget", "inference", "license"}
+    return "model" if keys & models else "code"
 
 
 @check(needs="two places that declare the release's terms")
@@ -291,12 +280,9 @@ def licence_text_of_another_name(release: PublishedFiles) -> Iterator[Seen]:
         recognised = recognise("\n".join(text.lines)) if claimed else frozenset()
         if not recognised:
             continue
-        held = " and ".join(sorted(recognised))
-        if recognised & claimed:
-            yield Agreement(at, excerpt(text.path, "text", held, 1))
-        else:
-            there = excerpt(text.path, "text", f"the text of {held}", 1)
-            yield Contradiction(at, there, path=text.path, name=words, found=held)
+        held, is_right = " and ".join(sorted(recognised)), recognised & claimed
+        there = excerpt(text.path, "text", held if is_right else f"the text of {held}", 1)
+        yield compared(is_right, at, there, path=text.path, name=words, found=held)
 
 
 def _licence_name(text: Text) -> tuple[str, Excerpt]:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from itertools import islice, pairwise
 from pathlib import PurePosixPath
 
-from openassay.checks.check import Agreement, Contradiction, Seen, check
-from openassay.checks.release import Config, Hashed, PublishedFiles, PublishedTable, Row, excerpt, step_of
+from openassay.checks.check import Agreement, Contradiction, Seen, check, compared
+from openassay.checks.release import Config, PublishedFiles, PublishedTable, Row, Value, excerpt, step_of
 from openassay.checks.scalars import number
 from openassay.core.findings import Excerpt
 
@@ -23,15 +23,16 @@ EMPTY = {
 
 @check(needs="a list of digests")
 def digest_malformed(release: PublishedFiles) -> Iterator[Seen]:
-    """{odd.path}: the digest of {odd.name} has {length} characters where the others have {usual}"""
+    """{odd.path}: the digest of {odd.key} has {length} characters where the others have {usual}"""
     for hashes in release.hashes:
-        usual, count = Counter(len(hashed.digest) for hashed in hashes).most_common(1)[0]
-        wrong = [hashed for hashed in hashes if len(hashed.digest) != usual] if count > 0.5 * len(hashes) else []
-        example = next(hashed for hashed in hashes if len(hashed.digest) == usual)
-        for odd in wrong:
-            yield Contradiction(odd.seen(), example.seen(), odd=odd, length=len(odd.digest), usual=usual)
-        if not wrong:
-            yield Agreement(excerpt(hashes[0].path, "", f"{len(hashes)} digests of {usual} characters"))
+        usual, count = Counter(len(hashed.value) for hashed in hashes).most_common(1)[0]
+        example = next(hashed for hashed in hashes if len(hashed.value) == usual)
+        wrong: list[Seen] = [
+            Contradiction(odd, example, odd=odd, length=len(odd.value), usual=usual)
+            for odd in hashes
+            if len(odd.value) != usual and count > 0.5 * len(hashes)
+        ]
+        yield from wrong or [Agreement(excerpt(hashes[0].path, "", f"{len(hashes)} digests of {usual} characters"))]
 
 
 @check(needs="a list of digests of numbered files")
@@ -39,27 +40,23 @@ def digest_twice(release: PublishedFiles) -> Iterator[Seen]:
     """{path}: {problem}"""
     # Files of one numbered series, or checkpoints of different steps, hold different things.
     for hashes in release.hashes:
-        by_digest: dict[str, list[Hashed]] = defaultdict(list)
-        names: dict[str, Hashed] = {}
-        wrong: list[tuple[Hashed, Hashed, str]] = []
+        by_digest: dict[str, list[Value]] = defaultdict(list)
+        names: dict[str, Value] = {}
+        wrong: list[Seen] = []
         for hashed in hashes:
-            digest = hashed.digest.lower()
+            digest = hashed.value.lower()
             if digest not in EMPTY:
                 by_digest[digest].append(hashed)
-            other = names.setdefault(hashed.name, hashed)
-            if other.digest.lower() != digest:
-                problem = f"{hashed.name} has one digest in line {other.line} and another in line {hashed.line}"
-                wrong.append((other, hashed, problem))
-        wrong += [
-            (one, two, f"{one.name} and {two.name} have the same digest")
-            for of in by_digest.values()
-            for one, two in pairwise(of)
-            if one.name != two.name and re.sub(r"\d+", "#", one.name) == re.sub(r"\d+", "#", two.name)
-        ]
-        for one, two, problem in wrong:
-            yield Contradiction(one.seen(), two.seen(), path=one.path, problem=problem)
-        if not wrong:
-            yield Agreement(excerpt(hashes[0].path, "", f"{len(hashes)} names, {len(by_digest)} different digests"))
+            other = names.setdefault(hashed.key, hashed)
+            if other.value.lower() != digest:
+                problem = f"{hashed.key} has one digest in line {other.line} and another in line {hashed.line}"
+                wrong.append(Contradiction(other, hashed, path=other.path, problem=problem))
+        for one, two in (pair for of in by_digest.values() for pair in pairwise(of)):
+            if one.key != two.key and re.sub(r"\d+", "#", one.key) == re.sub(r"\d+", "#", two.key):
+                problem = f"{one.key} and {two.key} have the same digest"
+                wrong.append(Contradiction(one, two, path=one.path, problem=problem))
+        shown = f"{len(hashes)} names, {len(by_digest)} different digests"
+        yield from wrong or [Agreement(excerpt(hashes[0].path, "", shown))]
     for table in release.tables:
         step = table.column("step", "revision", "branch", "checkpoint")
         column = table.column("sha256", "digest", "hash", "blob", "etag", "md5", "oid")
@@ -70,24 +67,21 @@ def digest_twice(release: PublishedFiles) -> Iterator[Seen]:
 def _table_of_digests(table: PublishedTable, step: int, digest: int) -> Iterator[Seen]:
     places = {"file", "filename", "path", "shard", "model"}
     others = [i for i, name in enumerate(table.columns) if i not in {step, digest} and name.lower() in places]
+    rows = [row for row in table.rows if len(cell := row.cells[digest].strip().lower()) >= 24 and cell not in EMPTY]
     first: dict[str, Row] = {}
-    wrong = False
-    for row in table.rows:
-        found = row.cells[digest].strip().lower()
-        if len(found) < 24 or found in EMPTY:
-            continue
-        other = first.setdefault(found, row)
+    wrong: list[Seen] = []
+    for row in rows:
+        other = first.setdefault(row.cells[digest].strip().lower(), row)
         one, two = other.cells[step].strip(), row.cells[step].strip()
         if one == two or any(other.cells[i] != row.cells[i] for i in others):
             continue
-        steps = [
-            n if (n := step_of(cell)) is not None else number(cell) for cell in (other.cells[step], row.cells[step])
-        ]
+        steps = [n if (n := step_of(cell)) is not None else number(cell) for cell in (one, two)]
         known = [n for n in steps if n is not None]
         if len(known) == 2 and max(known) > 1:
-            wrong = True
             seen = (table.seen(other, digest), table.seen(row, digest))
-            yield Contradiction(*seen, path=table.path, problem=f"step {one} and step {two} have the same digest")
+            problem = f"step {one} and step {two} have the same digest"
+            wrong.append(Contradiction(*seen, path=table.path, problem=problem))
+    yield from wrong
     if first and not wrong:
         yield Agreement(excerpt(table.path, table.columns[digest], f"{len(first)} different digests"))
 
@@ -106,7 +100,7 @@ def _indexed(config: Config) -> list[str]:
 def shard_missing(release: PublishedFiles) -> Iterator[Seen]:
     """{where}: {missing} is missing between {range_of}"""
     # A series must be whole. Only lists and folders that hold some of a series are asked.
-    named = [(hashed.path, hashed.name, hashed.seen()) for hashes in release.hashes for hashed in hashes]
+    named = [(hashed.path, hashed.key, hashed.seen()) for hashes in release.hashes for hashed in hashes]
     for config in release.configs:
         named += [(config.path, name, excerpt(config.path, "weight_map", name)) for name in _indexed(config)]
     named += [("", file.path, excerpt(file.path, "", "present")) for file in release.files]
@@ -124,14 +118,10 @@ def shard_missing(release: PublishedFiles) -> Iterator[Seen]:
         if len(whole) - len(of) > max(10, len(of)):
             continue  # a sample of a series
         missing = [n for n in whole if n not in of]
-        if not missing:
-            yield Agreement(of[lowest], of[highest])
-        else:
-            place = where or "the release's files"
-            names = ", ".join(f"{head}{n:0{width}}-of-{last}{tail}" for n in missing[:3])
-            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-            range_of = f"{min(lowest, 1):0{width}} and {end:0{width}}"
-            yield Contradiction(of[lowest], of[highest], where=place, missing=names + more, range_of=range_of)
+        names = ", ".join(f"{head}{n:0{width}}-of-{last}{tail}" for n in missing[:3])
+        names += f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        values = {"where": where or "the release's files", "range_of": f"{min(lowest, 1):0{width}} and {end:0{width}}"}
+        yield compared(not missing, of[lowest], of[highest], missing=names, **values)
 
 
 @check(needs="a weights' index with at least one of the files that it names")
@@ -141,12 +131,11 @@ def index_names_absent_file(release: PublishedFiles) -> Iterator[Seen]:
         names = _indexed(config)
         prefix = f"{config.folder}/" if config.folder else ""
         present = [name for name in names if prefix + name in release.by_path]
-        for name in names if present else ():
-            if name not in present:
-                seen = (excerpt(config.path, "weight_map", name), excerpt(prefix + present[0], "", "present"))
-                yield Contradiction(*seen, path=config.path, name=name, present=present[0])
-        if present and len(present) == len(names):
+        if len(present) == len(names) > 0:
             yield Agreement(excerpt(config.path, "weight_map", f"{len(names)} files, all there"))
+        for name in (name for name in names if present and name not in present):
+            seen = (excerpt(config.path, "weight_map", name), excerpt(prefix + present[0], "", "present"))
+            yield Contradiction(*seen, path=config.path, name=name, present=present[0])
 
 
 _URL = re.compile(r"https?://\S+|s3://\S+|gs://\S+")
@@ -189,13 +178,12 @@ def step_twice(release: PublishedFiles) -> Iterator[Seen]:
         if not _is_one_training(table, step):
             continue
         count, repeated = _repeated(table, step)
-        wrong = [(one, two) for one, two in repeated if one.cells[column] != two.cells[column]]
-        for one, two in wrong:
+        wrong: list[Seen] = []
+        for one, two in ((one, two) for one, two in repeated if one.cells[column] != two.cells[column]):
             first, second = one.cells[column].strip(), two.cells[column].strip()
-            seen = (table.seen(one), table.seen(two))
-            yield Contradiction(*seen, path=table.path, step=two.cells[step].strip(), first=first, second=second)
-        if not wrong:
-            yield Agreement(excerpt(table.path, table.columns[step], f"{count} different steps"))
+            values = {"path": table.path, "step": two.cells[step].strip(), "first": first, "second": second}
+            wrong.append(Contradiction(table.seen(one), table.seen(two), **values))
+        yield from wrong or [Agreement(excerpt(table.path, table.columns[step], f"{count} different steps"))]
 
 
 @check(needs="a table of steps and addresses that hold the step")

@@ -24,8 +24,6 @@ from openassay.checks.release import (
     Code,
     Config,
     File,
-    Hashed,
-    Items,
     Movement,
     PublishedFiles,
     PublishedTable,
@@ -57,6 +55,10 @@ TEXT_NAMES = re.compile(
 )
 POINTER = b"version https://git-lfs.github.com/spec/"
 WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".ckpt"}
+SETTINGS = {
+    ".yaml": settings.read_yaml, ".yml": settings.read_yaml, ".cff": settings.read_yaml, ".toml": settings.read_toml,
+    ".gin": settings.read_gin,
+}  # fmt: skip
 ITEMS = {".idx": weights.megatron_items, ".npy": weights.numpy_items, ".jsonl": weights.jsonl_items}
 MAGIC = {b"%PDF": "pdf", b"PAR1": "parquet", b"ARROW1": "arrow", b"GGUF": "gguf", b"\x89HDF": "hdf5"}
 
@@ -65,10 +67,9 @@ def read_release(root: Path, *, name: str = "") -> PublishedFiles:
     """Everything that the checks look at, from a folder or from one file."""
     root = root.resolve() if root.is_symlink() else root  # the one link that the user named
     unreadable: dict[str, str] = {}
-    if root.is_file():
-        return _FileReader(root.parent, (_file(root, root.name),), unreadable).release(name or root.name)
-    files = tuple(sorted(_files(root, unreadable), key=lambda file: file.path))
-    return _FileReader(root, files, unreadable).release(name or root.name)
+    top, found = (root.parent, [_file(root, root.name)]) if root.is_file() else (root, _files(root, unreadable))
+    files = tuple(sorted(found, key=lambda file: file.path))
+    return _FileReader(top, PublishedFiles(name=name or root.name, files=files, unreadable=unreadable)).read()
 
 
 def _files(top: Path, unreadable: dict[str, str]) -> Iterator[File]:
@@ -87,10 +88,8 @@ def _files(top: Path, unreadable: dict[str, str]) -> Iterator[File]:
                 path = path.encode("unicode_escape", "backslashreplace").decode()
                 unreadable[path] = "its name has characters that cannot be printed"
                 continue
-            if entry.is_symlink():
-                continue
             if entry.is_dir(follow_symlinks=False):
-                if entry.name not in SKIPPED and not entry.name.endswith((".egg-info",)):
+                if entry.name not in SKIPPED and not entry.name.endswith(".egg-info"):
                     folders.append((Path(entry.path), path))
             elif entry.is_file(follow_symlinks=False):
                 found += 1
@@ -112,38 +111,29 @@ def _file(path: Path, inside: str) -> File:
 class _FileReader:
     """Reads each file by what its name says it is."""
 
-    def __init__(self, top: Path, files: tuple[File, ...], unreadable: dict[str, str]) -> None:
-        self.top, self.files, self.unreadable = top, files, unreadable
-        self.left = MAX_READ
-        self.configs: list[Config] = []
-        self.texts: list[Text] = []
-        self.tables: list[PublishedTable] = []
-        self.code: list[Code] = []
-        self.hashes: list[tuple[Hashed, ...]] = []
+    def __init__(self, top: Path, made: PublishedFiles) -> None:
+        self.top, self.made, self.left = top, made, MAX_READ
         self.headers: dict[str, weights.Header] = {}
-        self.pointers: set[str] = set()
-        self.magic: dict[str, str] = {}
-        self.items: list[Items] = []
         self.documents: dict[str, Any] = {}
 
-    def release(self, name: str) -> PublishedFiles:
-        for file in self.files:
+    def read(self) -> PublishedFiles:
+        made = self.made
+        for file in made.files:
             try:
                 self._read(file)
             except Unreadable as problem:
-                self.unreadable[file.path] = str(problem)
+                made.unreadable[file.path] = str(problem)
             except OSError as error:
-                self.unreadable[file.path] = error.strerror or "cannot be opened"
+                made.unreadable[file.path] = error.strerror or "cannot be opened"
             except (RecursionError, MemoryError):
-                self.unreadable[file.path] = "nested too deeply"
-        tokenizers = tuple(_tokenizers(self.documents, self.configs))
-        checkpoints, movements = self._checkpoints()
-        return PublishedFiles(
-            name=name, files=self.files, configs=tuple(self.configs), texts=tuple(self.texts), tables=tuple(self.tables),
-            code=tuple(self.code), hashes=tuple(self.hashes), tokenizers=tokenizers, checkpoints=checkpoints,
-            movements=movements, items=tuple(self.items), pointers=frozenset(self.pointers), magic=self.magic,
-            weights={path: header.shapes for path, header in self.headers.items()}, unreadable=self.unreadable,
-        )  # fmt: skip
+                made.unreadable[file.path] = "nested too deeply"
+        made.tokenizers.extend(_tokenizers(self.documents, made.configs))
+        made.checkpoints.extend(self._checkpoints())
+        for earlier, later in itertools.pairwise(made.checkpoints):
+            if earlier.family == later.family and earlier.step < later.step:
+                moved = weights.movement(self._headers(earlier.files), self._headers(later.files))
+                made.movements.extend([Movement(earlier, later, *moved)] if moved is not None else [])
+        return made
 
     def _text(self, file: File, most: int) -> str:
         if file.size_bytes > most:
@@ -155,42 +145,38 @@ class _FileReader:
             return _decoded(opened.read(most + 1))
 
     def _read(self, file: File) -> None:  # noqa: PLR0912 - one branch for each kind of file
-        suffix = Path(file.name).suffix.lower()
+        made, path, suffix = self.made, self.top / file.path, Path(file.name).suffix.lower()
         if file.size_bytes < 1024 and suffix not in {".py", ".md"} and self._head(file, len(POINTER)) == POINTER:
-            self.pointers.add(file.path)
-        elif suffix in {".yaml", ".yml", ".cff"}:
+            made.pointers.add(file.path)
+        elif suffix in SETTINGS:
             text = self._text(file, MAX_CONFIG)
             try:
-                self.configs.append(settings.read_yaml(file.path, text))
+                made.configs.append(SETTINGS[suffix](file.path, text))
             except Unreadable:
-                _refuse_template(text)
+                if suffix != ".toml":
+                    _refuse_template(text)
                 raise
         elif suffix == ".json" or file.name.endswith(".json5"):
             self._json(file)
-        elif suffix == ".toml":
-            self.configs.append(settings.read_toml(file.path, self._text(file, MAX_CONFIG)))
-        elif suffix == ".gin":
-            self.configs.append(settings.read_gin(file.path, self._text(file, MAX_CONFIG)))
         elif suffix in {".csv", ".tsv"}:
             self._table(file, "\t" if suffix == ".tsv" else ",")
         elif suffix == ".py":
             self._code(file)
         elif suffix in WEIGHTS:
-            header = weights.read_header(self.top / file.path)
-            if header is None:
-                self.magic[file.path] = "unknown"
+            if header := weights.read_header(path):
+                self.headers[file.path], made.weights[file.path] = header, header.tensors
             else:
-                self.headers[file.path] = header
+                made.magic[file.path] = "unknown"
         elif suffix in ITEMS:
-            if (found := ITEMS[suffix](self.top / file.path, file.path, MAX_ITEMS)) is not None:
-                self.items.append(found)
+            found = ITEMS[suffix](path, file.path, MAX_ITEMS)
+            made.items.extend([found] if found is not None else [])
         elif suffix in TEXTS or TEXT_NAMES.match(file.name):
             self._document(file, suffix)
         elif suffix in {".sha256", ".sha256sum", ".md5", ".sha1", ".sha512"} or file.name.upper().endswith("SUMS"):
-            self.hashes.extend(_hashes(file.path, self._text(file, MAX_TEXT).splitlines()))
+            made.hashes.extend(_hashes(file.path, self._text(file, MAX_TEXT).splitlines()))
         elif suffix in {".pdf", ".parquet", ".arrow", ".gguf", ".h5", ".onnx"}:
             head = self._head(file, 16)
-            self.magic[file.path] = next((kind for mark, kind in MAGIC.items() if head.startswith(mark)), "unknown")
+            made.magic[file.path] = next((kind for mark, kind in MAGIC.items() if head.startswith(mark)), "unknown")
 
     def _head(self, file: File, size: int) -> bytes:
         with (self.top / file.path).open("rb") as opened:
@@ -202,11 +188,11 @@ class _FileReader:
         if file.size_bytes > MAX_TEXT and not TEXT_NAMES.match(file.name):
             return  # a long .txt is data, not a document
         lines = tuple(self._text(file, MAX_TEXT).splitlines())
-        self.hashes.extend(_hashes(file.path, lines))
+        self.made.hashes.extend(_hashes(file.path, lines))
         front, start, problem = settings.front_matter(file.path, lines)
         if problem:
-            self.unreadable[f"{file.path} (front matter)"] = problem
-        self.texts.append(Text(path=file.path, lines=lines, front=front, body_from=start))
+            self.made.unreadable[f"{file.path} (front matter)"] = problem
+        self.made.texts.append(Text(path=file.path, lines=lines, front=front, body_from=start))
 
     def _json(self, file: File) -> None:
         text = self._text(file, MAX_JSON)
@@ -225,36 +211,34 @@ class _FileReader:
         self.documents[file.path] = document
         if file.name in {"tokenizer.json", "vocab.json"} or len(text) > MAX_CONFIG or not isinstance(document, dict):
             return
-        self.configs.append(settings.json_config(file.path, text, document, repeated))
+        self.made.configs.append(settings.json_config(file.path, text, document, repeated))
 
     def _table(self, file: File, delimiter: str) -> None:
         if file.size_bytes > MAX_JSON:
             return  # data, not a list: seen by its name only
         text = self._text(file, MAX_JSON)
+        columns: tuple[str, ...] = ()
         rows: list[Row] = []
-        columns: tuple[str, ...] | None = None
         try:
             lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
             for cells in lines:
-                if not cells or not any(cell.strip() for cell in cells):
+                if not any(cell.strip() for cell in cells):
                     continue
-                if columns is None:
+                if not columns:
                     columns = tuple(cell.lstrip("\ufeff") for cell in cells)
                 elif len(cells) == len(columns):
                     rows.append(Row(line=lines.line_num, cells=tuple(cells)))
-                elif len(rows) < MAX_TABLE_ROWS:
-                    self.unreadable.setdefault(
-                        file.path, f"line {lines.line_num}: {len(cells)} cells, expected {len(columns)}"
-                    )
+                else:
+                    problem = f"line {lines.line_num}: {len(cells)} cells, expected {len(columns)}"
+                    self.made.unreadable.setdefault(file.path, problem)
                 if len(rows) >= MAX_TABLE_ROWS:
-                    self.unreadable.setdefault(
-                        file.path, f"more than {MAX_TABLE_ROWS} rows; the others were not looked at"
-                    )
+                    problem = f"more than {MAX_TABLE_ROWS} rows; the others were not looked at"
+                    self.made.unreadable.setdefault(file.path, problem)
                     break
         except csv.Error as error:
             raise Unreadable(f"not a table: {error}") from None
         if columns:
-            self.tables.append(PublishedTable(path=file.path, columns=columns, rows=tuple(rows)))
+            self.made.tables.append(PublishedTable(path=file.path, columns=columns, rows=tuple(rows)))
 
     def _code(self, file: File) -> None:
         text = self._text(file, MAX_CODE)
@@ -264,45 +248,34 @@ class _FileReader:
             raise Unreadable(f"not Python 3: {str(error)[:120]}") from None
         header = re.compile(r"SPDX-License-Identifier:\s*([^\s*][^*\n]*)")
         named = ((i, found) for i, line in enumerate(text.splitlines()[:40], 1) if (found := header.search(line)))
-        spdx = next(((found.group(1).strip().rstrip("-/ >"), i) for i, found in named), ("", 0))
-        self.code.append(Code(path=file.path, tree=tree, spdx=spdx[0], spdx_line=spdx[1]))
+        line, spdx = next(((i, found.group(1).strip().rstrip("-/ >")) for i, found in named), (0, ""))
+        self.made.code.append(Code(path=file.path, tree=tree, spdx=spdx, spdx_line=line))
 
-    def _checkpoints(self) -> tuple[tuple[SavedWeights, ...], tuple[Movement, ...]]:
+    def _checkpoints(self) -> Iterator[SavedWeights]:
         groups: dict[tuple[str, int, str], list[str]] = defaultdict(list)
         for path in self.headers:
             marked = None if weights.is_optimizer(path) else marked_step(path)
-            if marked is None:
-                continue
-            at, step = marked
-            parts = path.split("/")
-            pattern, count = (r"\d+", 0) if at < len(parts) - 1 else (rf"0*{step}(?!\d)", 1)
-            family = "/".join([*parts[:at], re.sub(pattern, "#", parts[at], count=count)])
-            groups[family, step, "/".join(parts[: at + 1])].append(path)
-        made, left = [], MAX_WEIGHTS
+            if marked is not None:
+                (at, step), parts = marked, path.split("/")
+                pattern, count = (r"\d+", 0) if at < len(parts) - 1 else (rf"0*{step}(?!\d)", 1)
+                family = "/".join([*parts[:at], re.sub(pattern, "#", parts[at], count=count)])
+                groups[family, step, "/".join(parts[: at + 1])].append(path)
+        left = MAX_WEIGHTS
         for (family, step, folder), paths in sorted(groups.items()):
-            headers = self._headers(sorted(paths))
+            files = tuple(sorted(paths))
+            headers = self._headers(files)
             size = sum(header.size_bytes for header in headers)
             if size > left:
-                self.unreadable[folder] = f"{size} bytes of weights: not compared, more than {MAX_WEIGHTS} bytes in all"
+                problem = f"{size} bytes of weights: not compared, more than {MAX_WEIGHTS} bytes in all"
+                self.made.unreadable[folder] = problem
                 continue
             left -= size
             try:
                 digest = weights.content_digest(headers)
             except (OSError, ValueError) as error:
-                self.unreadable[folder] = f"the tensors cannot be read: {error}"
+                self.made.unreadable[folder] = f"the tensors cannot be read: {error}"
                 continue
-            files = tuple(sorted(paths))
-            made.append(SavedWeights(path=folder, family=family, step=step, files=files, sha256=digest))
-        movements = []
-        for earlier, later in itertools.pairwise(made):
-            if earlier.family == later.family and earlier.step < later.step:
-                move = weights.movement(self._headers(earlier.files), self._headers(later.files))
-                if move is not None:
-                    largest, tensor, weight = move
-                    movements.append(
-                        Movement(earlier=earlier, later=later, largest=largest, tensor=tensor, largest_weight=weight)
-                    )
-        return tuple(made), tuple(movements)
+            yield SavedWeights(path=folder, family=family, step=step, files=files, sha256=digest)
 
     def _headers(self, paths: Iterable[str]) -> list[weights.Header]:
         return [self.headers[path] for path in paths]
@@ -324,21 +297,18 @@ def _decoded(data: bytes) -> str:
     return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
 
 
-def _hashes(path: str, lines: Iterable[str]) -> Iterator[tuple[Hashed, ...]]:
+def _hashes(path: str, lines: Iterable[str]) -> Iterator[tuple[Value, ...]]:
     """The file's one list of `name digest` or `digest  name`, if most lines are one."""
-    found: list[Hashed] = []
+    found: list[Value] = []
     others = 0
-    for number, line in enumerate(lines, 1):
-        words = line.split()
+    for number, words in ((number, line.split()) for number, line in enumerate(lines, 1)):
         if not words or words[0].startswith("#"):
             continue
         if pair := _pair(words):
-            found.append(Hashed(path=path, line=number, name=pair[0], digest=pair[1]))
-        else:
-            others += 1
-            if others > 20 and others > len(found):
-                return
-    whole = sum(len(hashed.digest) in {32, 40, 56, 64, 96, 128} for hashed in found)
+            found.append(Value(path=path, line=number, key=pair[0], value=pair[1], text=pair[1][:140]))
+        elif (others := others + 1) > max(20, len(found)):
+            return
+    whole = sum(len(hashed.value) in {32, 40, 56, 64, 96, 128} for hashed in found)
     if len(found) >= 2 and whole > len(found) / 2 and others <= len(found) / 4:
         yield tuple(found)
 
@@ -347,11 +317,9 @@ def _pair(words: list[str]) -> tuple[str, str] | None:
     if len(words) != 2:
         return None
     left, right = words[0], words[1].lstrip("*")
-    if _like_digest(right) and not _like_digest(left):
-        return left.rstrip(":"), right
-    if _like_digest(left) and not _like_digest(right):
-        return right, left
-    return None
+    if _like_digest(left) == _like_digest(right):
+        return None
+    return (right, left) if _like_digest(left) else (left.rstrip(":"), right)
 
 
 def _like_digest(word: str) -> bool:
@@ -361,8 +329,8 @@ def _like_digest(word: str) -> bool:
 def _tokenizers(documents: dict[str, Any], configs: list[Config]) -> Iterator[Tokenizer]:
     by_path = {config.path: config for config in configs}
     for path, document in documents.items():
-        folder, _, name = path.rpartition("/")
-        prefix = f"{folder}/" if folder else ""
+        name = path.rpartition("/")[2]
+        prefix = path.removesuffix(name)
         if not isinstance(document, dict):
             continue
         if isinstance(document.get("model"), dict) and isinstance(document["model"].get("vocab"), (dict, list)):
@@ -371,16 +339,13 @@ def _tokenizers(documents: dict[str, Any], configs: list[Config]) -> Iterator[To
             ids, added = {key: value for key, value in document.items() if is_integer(value)}, set()
         else:
             continue
-        if not ids:
-            continue
         names: dict[str, Value] = {}
-        if name in {"tokenizer.json", "vocab.json"}:
-            for other in ("special_tokens_map.json", "tokenizer_config.json"):
-                found = by_path.get(prefix + other)
-                if found is not None:
-                    _add_decoder(found.document.get("added_tokens_decoder"), ids, added)
-                    names |= _special_names(found)
-        yield Tokenizer(path=path, ids=ids, added=frozenset(added), names=names)
+        for other in ("special_tokens_map.json", "tokenizer_config.json") if ids else ():
+            if name in {"tokenizer.json", "vocab.json"} and (found := by_path.get(prefix + other)):
+                _add_decoder(found.document.get("added_tokens_decoder"), ids, added)
+                names |= _special_names(found)
+        if ids:
+            yield Tokenizer(path=path, ids=ids, added=frozenset(added), names=names)
 
 
 def _special_names(config: Config) -> dict[str, Value]:
@@ -391,9 +356,8 @@ def _special_names(config: Config) -> dict[str, Value]:
 
 def _add_decoder(decoder: Any, ids: dict[str, int], added: set[str]) -> None:
     for number, entry in decoder.items() if isinstance(decoder, dict) else ():
-        if not isinstance(entry, dict) or not isinstance(entry.get("content"), str):
-            continue
-        if number.isdecimal() and len(number) < 12:
+        is_token = isinstance(entry, dict) and isinstance(entry.get("content"), str)
+        if is_token and number.isdecimal() and len(number) < 12:
             ids.setdefault(entry["content"], int(number))
             added.add(entry["content"])
 
@@ -406,13 +370,11 @@ def _vocabulary(document: dict[str, Any]) -> tuple[dict[str, int], set[str]]:
     else:
         listed = ((i, entry[0]) for i, entry in enumerate(vocab) if isinstance(entry, list) and entry)
         ids = {token: i for i, token in listed if isinstance(token, str)}
-    added = set()
     entries = document.get("added_tokens")
-    for entry in entries if isinstance(entries, list) else []:
-        if isinstance(entry, dict) and isinstance(entry.get("content"), str) and isinstance(entry.get("id"), int):
-            ids[entry["content"]] = entry["id"]
-            added.add(entry["content"])
-    return ids, added
+    tokens = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    pairs = ((token.get("content"), token.get("id")) for token in tokens)
+    added = {content: number for content, number in pairs if isinstance(content, str) and isinstance(number, int)}
+    return ids | added, {*added}
 
 
 def short_digest(path: Path, most: int = 2**30) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -48,10 +49,9 @@ class File(Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Value:
-    """One scalar (or short list) of a settings file, and where it stands."""
+class Value(Placed):
+    """One scalar (or short list) of a settings file or of code, one line of a list of digests, and where it stands."""
 
-    path: str
     line: int | None
     key: str
     """Dotted: `optimizer.params.lr`; a list's items are numbered from 0."""
@@ -78,7 +78,7 @@ class Value:
 
     def seen(self, value: str | None = None) -> Excerpt:
         """This place, to be cited."""
-        return excerpt(self.path, self.key, (self.text if value is None else value)[:200], self.line)
+        return excerpt(self.path, self.key[:200], (self.text if value is None else value)[:200], self.line)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,13 +118,12 @@ class Text(Placed):
         inside, found = "", set()
         for i, line in enumerate(self.lines):
             mark = re.match(r"\s*(```+|~~~+)", line)
+            if inside or mark:
+                found.add(i)
             if mark and not inside:
                 inside = mark.group(1)[:3]
-                found.add(i)
-            elif inside:
-                found.add(i)
-                if mark and mark.group(1).startswith(inside):
-                    inside = ""
+            elif mark and mark.group(1).startswith(inside):
+                inside = ""
         return frozenset(found)
 
     @cached_property
@@ -132,12 +131,10 @@ class Text(Placed):
         """Indexes of the lines inside HTML comments, which no reader sees."""
         inside, found = False, set()
         for i, line in enumerate(self.lines):
-            if not inside and "<!--" in line and i not in self.fenced:
-                inside = True
+            inside = inside or ("<!--" in line and i not in self.fenced)
             if inside:
                 found.add(i)
-                if "-->" in line:
-                    inside = False
+                inside = "-->" not in line
         return frozenset(found)
 
     @cached_property
@@ -189,20 +186,6 @@ class Code(Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hashed:
-    """One line of a list of digests."""
-
-    path: str
-    line: int
-    name: str
-    digest: str
-
-    def seen(self) -> Excerpt:
-        """This line, to be cited."""
-        return excerpt(self.path, self.name[:200], self.digest[:140], self.line)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Tokenizer(Placed):
     """The tokenizer files of one folder; `path` is the one that the ids come from."""
 
@@ -214,10 +197,9 @@ class Tokenizer(Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SavedWeights:
+class SavedWeights(Placed):
     """One saved state of the weights."""
 
-    path: str
     family: str
     """Its path with the step left out: checkpoints of one family belong to one training."""
     step: int
@@ -230,7 +212,7 @@ class SavedWeights:
         return excerpt(self.path, f"step {self.step}", value or f"tensors sha256 {self.sha256[:16]}")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Movement:
     """The distance of the weights between two checkpoints that follow each other."""
 
@@ -243,10 +225,9 @@ class Movement:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Items:
+class Items(Placed):
     """A file of tokenised training data."""
 
-    path: str
     format: str
     num_items: int
     length: int | None
@@ -280,29 +261,30 @@ class LinkAsked:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedFiles:
-    """Everything that was read."""
+    """Everything that was read; the reader fills the lists."""
 
     name: str
     files: tuple[File, ...]
-    configs: tuple[Config, ...] = ()
-    texts: tuple[Text, ...] = ()
-    tables: tuple[PublishedTable, ...] = ()
-    code: tuple[Code, ...] = ()
-    hashes: tuple[tuple[Hashed, ...], ...] = ()
-    tokenizers: tuple[Tokenizer, ...] = ()
-    checkpoints: tuple[SavedWeights, ...] = ()
-    movements: tuple[Movement, ...] = ()
-    items: tuple[Items, ...] = ()
+    configs: list[Config] = field(default_factory=list)
+    texts: list[Text] = field(default_factory=list)
+    tables: list[PublishedTable] = field(default_factory=list)
+    code: list[Code] = field(default_factory=list)
+    hashes: list[tuple[Value, ...]] = field(default_factory=list)
+    """Lists of digests: a file's name is the key, its digest the value."""
+    tokenizers: list[Tokenizer] = field(default_factory=list)
+    checkpoints: list[SavedWeights] = field(default_factory=list)
+    movements: list[Movement] = field(default_factory=list)
+    items: list[Items] = field(default_factory=list)
     links: tuple[LinkAsked, ...] | None = None
     """None where nobody asked for them."""
-    weights: dict[str, dict[str, tuple[str, tuple[int, ...]]]] = field(default_factory=dict)
-    """Per weight file: its tensors' types and shapes."""
-    pointers: frozenset[str] = frozenset()
+    weights: dict[str, dict[str, tuple[str, tuple[int, ...], int, int]]] = field(default_factory=dict)
+    """Per weight file: its tensors' types, shapes, first bytes and numbers of bytes."""
+    pointers: set[str] = field(default_factory=set)
     """Git LFS pointers: the content is elsewhere."""
     magic: dict[str, str] = field(default_factory=dict)
     """Per file that was looked into without being read: what its first bytes say."""
     unreadable: dict[str, str] = field(default_factory=dict)
-    derived: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    derived: dict[Callable[..., Any], Any] = field(default_factory=dict, compare=False, repr=False)
     """What `derived_once` keeps."""
 
     @cached_property
@@ -316,17 +298,14 @@ class PublishedFiles:
         return {file.name: file.path for file in self.files}
 
     @cached_property
+    def code_by_path(self) -> dict[str, Code]:
+        """The Python files by their paths."""
+        return {code.path: code for code in self.code}
+
+    @cached_property
     def folders(self) -> frozenset[str]:
         """Every folder that holds a file, at any depth."""
         return frozenset(str(parent) for file in self.files for parent in PurePosixPath(file.path).parents)
-
-    @cached_property
-    def is_package(self) -> bool:
-        """True for a Python package's archive, which holds only a part of its repository."""
-        return any(
-            file.name == "PKG-INFO" or (file.name == "METADATA" and file.folder.endswith(".dist-info"))
-            for file in self.files
-        )
 
 
 def derived_once(derive: Callable[[PublishedFiles], T]) -> Callable[[PublishedFiles], T]:
@@ -334,10 +313,9 @@ def derived_once(derive: Callable[[PublishedFiles], T]) -> Callable[[PublishedFi
 
     @functools.wraps(derive)
     def kept(release: PublishedFiles) -> T:
-        key = f"{derive.__module__}.{derive.__qualname__}"
-        if key not in release.derived:
-            release.derived[key] = derive(release)
-        found: T = release.derived[key]
+        if derive not in release.derived:
+            release.derived[derive] = derive(release)
+        found: T = release.derived[derive]
         return found
 
     return kept
@@ -367,16 +345,11 @@ def tables_of(text: Text) -> list[PublishedTable]:
     prose = dict(text.prose)
     for number, line in prose.items():
         rule = prose.get(number + 1, "")
-        if "|" in line and re.fullmatch(r"\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?\s*", rule) and "|" in rule:
+        if "|" in line and "|" in rule and re.fullmatch(r"\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?\s*", rule):
             columns = _cells(line)
-            rows = []
-            below = number + 2
-            while "|" in prose.get(below, ""):
-                cells = _cells(prose[below])
-                if len(cells) == len(columns):
-                    rows.append(Row(line=below, cells=cells))
-                below += 1
-            found.append(PublishedTable(path=text.path, columns=columns, rows=tuple(rows)))
+            below = itertools.takewhile(lambda at: "|" in prose.get(at, ""), itertools.count(number + 2))
+            rows = tuple(Row(line=at, cells=cells) for at in below if len(cells := _cells(prose[at])) == len(columns))
+            found.append(PublishedTable(path=text.path, columns=columns, rows=rows))
     return found
 
 

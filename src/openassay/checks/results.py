@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from openassay.checks.check import Agreement, Contradiction, Seen, check
+from openassay.checks.check import Agreement, Contradiction, Seen, check, compared
 from openassay.checks.release import PublishedFiles, PublishedTable, Row, derived_once, excerpt, step_of, tables_of
 from openassay.checks.scalars import as_number, number
 from openassay.core.findings import Excerpt
@@ -18,8 +18,6 @@ from openassay.core.findings import Excerpt
 class Result:
     """One published number."""
 
-    model: str
-    step: int | None
     task: str
     metric: str
     value: float | None
@@ -32,6 +30,10 @@ class Result:
         """The metric without the filter that the evaluation harness adds after a comma."""
         return self.metric.partition(",")[0]
 
+    def seen(self) -> Excerpt:
+        """This number, to be cited."""
+        return self.evidence
+
 
 @dataclass(frozen=True)
 class Sheet:
@@ -39,19 +41,16 @@ class Sheet:
 
     path: str
     model: str
+    revision: str | None
+    """None for the rows of a table in long form."""
     step: int | None
     shots: str
-    results: tuple[Result, ...]
+    results: list[Result]
 
     @property
     def label(self) -> str:
         """Model and step."""
         return f"{self.model} step {self.step}"
-
-    @property
-    def is_table(self) -> bool:
-        """True for the rows of a table in long form."""
-        return self.results[0].model.endswith("@table")
 
     def seen(self, key: str, value: str) -> Excerpt:
         """This file, to be cited."""
@@ -61,14 +60,9 @@ class Sheet:
 @derived_once
 def sheets(release: PublishedFiles) -> list[Sheet]:
     """Evaluation files of the lm-evaluation-harness' form (`results: {task: {metric: value}}`), and tables of long form."""
-    found: list[Sheet] = []
-    for config in release.configs:
-        document = config.document
-        if config.format == "json" and isinstance(document, dict) and isinstance(document.get("results"), dict):
-            found.extend(_sheet(config.path, document))
-    for table in release.tables:
-        found.extend(_long_table(table))
-    return found
+    documents = ((config.path, config.document) for config in release.configs if config.format == "json")
+    found = [sheet for path, document in documents for sheet in _sheet(path, _mapping(document))]
+    return found + [sheet for table in release.tables for sheet in _long_table(table)]
 
 
 _NO_SETTING = {"pretrained", "revision", "use_accelerate", "device", "parallelize"}
@@ -79,38 +73,25 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def _sheet(path: str, document: dict[str, Any]) -> Iterator[Sheet]:
-    settings = _mapping(document.get("config"))
+    settings, measured = _mapping(document.get("config")), document.get("results")
     arguments = settings.get("model_args")
     if isinstance(arguments, str):
         arguments = dict(part.split("=", 1) for part in arguments.split(",") if "=" in part)
     named = _mapping(arguments)
     # The kind of a model (`hf`, `neox`) does not say which one it is.
     model, revision = str(named.get("pretrained") or document.get("model_name") or ""), str(named.get("revision") or "")
-    if not model:
+    if not model or not isinstance(measured, dict):
         return
-    own_shots = _mapping(document.get("n-shot"))
-    shots = _short(settings.get("num_fewshot"))
-    setup = (
-        _short(settings.get("limit")),
-        _short(settings.get("batch_size")),
-        _short(sorted((key, str(value)) for key, value in named.items() if key not in _NO_SETTING)),
-    )
-    results = [
-        Result(
-            model=f"{model}@{revision}",
-            step=step_of(revision),
-            task=task,
-            metric=metric,
-            value=as_number(value),
-            shots=_short(own_shots.get(task, shots)) + str(setup),
-            evidence=excerpt(path, f"results.{task}.{metric}", repr(value)),
-        )
-        for task, metrics in document["results"].items()
-        for metric, value in _mapping(metrics).items()
-        if isinstance(value, (int, float)) and not isinstance(value, bool)
-    ]
+    own_shots, shots = _mapping(document.get("n-shot")), _short(settings.get("num_fewshot"))
+    others = sorted((key, str(value)) for key, value in named.items() if key not in _NO_SETTING)
+    setup = tuple(_short(value) for value in (settings.get("limit"), settings.get("batch_size"), others))
+    results = []
+    for task, metric, value in ((task, *pair) for task, of in measured.items() for pair in _mapping(of).items()):
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            at = excerpt(path, f"results.{task}.{metric}", repr(value))
+            results.append(Result(task, metric, as_number(value), _short(own_shots.get(task, shots)) + str(setup), at))
     if results:
-        yield Sheet(path, model, step_of(revision), str((shots, *setup)), tuple(results))
+        yield Sheet(path, model, revision, step_of(revision), str((shots, *setup)), results)
 
 
 def _short(value: Any) -> str:
@@ -126,23 +107,15 @@ def _long_table(table: PublishedTable) -> Iterator[Sheet]:
     others = [i for i in range(len(table.columns)) if i not in {model, task, metric, value, step}]
     groups: dict[tuple[str, int | None], list[Result]] = defaultdict(list)
     for row in table.rows:
-        at = step_of(row.cells[step]) if step is not None else None
-        if step is not None and at is None and (given := number(row.cells[step])) is not None:
+        cells, at = row.cells, None
+        if step is not None and (at := step_of(cells[step])) is None and (given := number(cells[step])) is not None:
             at = int(given)
-        name = row.cells[model].strip()
-        groups[name, at].append(
-            Result(
-                model=f"{name}@table",
-                step=at,
-                task=row.cells[task].strip(),
-                metric=row.cells[metric].strip() if metric is not None else "",
-                value=number(row.cells[value]),
-                shots="|".join(row.cells[i] for i in others),
-                evidence=table.seen(row, value),
-            )
-        )
+        measured = cells[metric].strip() if metric is not None else ""
+        shots = "|".join(cells[i] for i in others)
+        result = Result(cells[task].strip(), measured, number(cells[value]), shots, table.seen(row, value))
+        groups[cells[model].strip(), at].append(result)
     for (name, at), results in groups.items():
-        yield Sheet(table.path, name, at, "", tuple(results))
+        yield Sheet(table.path, name, None, at, "", results)
 
 
 _UNIT = re.compile(
@@ -158,11 +131,9 @@ def metric_out_of_range(release: PublishedFiles) -> Iterator[Seen]:
         shares = [r.value for r in sheet.results if _UNIT.match(r.metric) and r.value is not None]
         fractions = len(shares) >= 5 and sum(0 <= value <= 1 for value in shares) >= 0.8 * len(shares)
         by_place = {(r.task, r.metric): r.value for r in sheet.results}
-        wrong = [(r, why) for r in sheet.results if (why := _out_of_range(r, by_place, fractions=fractions))]
-        for result, why in wrong:
-            yield Contradiction(result.evidence, path=sheet.path, result=result, why=why)
-        if not wrong:
-            yield Agreement(sheet.seen(sheet.model, f"{len(sheet.results)} numbers in their ranges"))
+        found = ((r, _out_of_range(r, by_place, fractions=fractions)) for r in sheet.results)
+        wrong: list[Seen] = [Contradiction(r, path=sheet.path, result=r, why=why) for r, why in found if why]
+        yield from wrong or [Agreement(sheet.seen(sheet.model, f"{len(sheet.results)} numbers in their ranges"))]
 
 
 def _out_of_range(result: Result, by_place: dict[tuple[str, str], float | None], *, fractions: bool) -> str:
@@ -192,54 +163,49 @@ def results_disagree(release: PublishedFiles) -> Iterator[Seen]:
     """{task} {metric} of {model} is {first} here and {second} there"""
     known = sheets(release)
     seen: dict[tuple[object, ...], Result] = {}
-    for result in (result for sheet in known for result in sheet.results):
-        question = (result.model.lower(), result.step, result.task, result.metric, result.shots)
-        first = seen.setdefault(question, result)
+    for sheet, result in ((one, result) for one in known for result in one.results):
+        model = f"{sheet.model}@{'table' if sheet.revision is None else sheet.revision}".lower()
+        first = seen.setdefault((model, sheet.step, result.task, result.metric, result.shots), result)
         one, two = first.evidence, result.evidence
         if first is result or (one.path, one.key, one.line) == (two.path, two.key, two.line):
             continue
         if ("baseline" in one.path.lower()) != ("baseline" in two.path.lower()):
             continue
-        if first.value == result.value or _is_near(first, result):
-            yield Agreement(one, two)
-        elif not result.metric.endswith("stderr") and not first.base.endswith("_stderr"):  # bootstrapped
-            model = result.model.partition("@table")[0]
-            yield _differing((one, two), result, model, one.value, two.value)
+        is_same = first.value == result.value or _is_near(first, result)
+        if is_same or not (result.metric.endswith("stderr") or result.base.endswith("_stderr")):  # bootstrapped
+            name = sheet.model if sheet.revision is None else f"{sheet.model}@{sheet.revision}"
+            yield _same((first, result), is_same, result, name, one.value, two.value)
     yield from _tables_against_files(known)
     yield from _tables_of_documents(release, known)
 
 
-def _differing(evidence: tuple[Excerpt, ...], of: Result, model: str, first: str, second: str) -> Contradiction:
-    return Contradiction(*evidence, task=of.task, metric=of.metric, model=model, first=first, second=second)
+def _same(places: tuple[Result, ...], is_same: bool, of: Result, model: str, first: str, second: str) -> Seen:
+    return compared(is_same, *places, task=of.task, metric=of.metric, model=model, first=first, second=second)
 
 
 def _tables_against_files(known: list[Sheet]) -> Iterator[Seen]:
     """A long table against result files: wrong where files answer the same question, and none gives the value."""
     given: dict[tuple[object, ...], list[Result]] = defaultdict(list)
-    for sheet in known:
-        for result in sheet.results if not sheet.is_table else ():
-            given[_own_words(sheet.model), sheet.step, result.task, result.metric].append(result)
-    for sheet in known:
-        for result in sheet.results if sheet.is_table else ():
-            of = given.get((_own_words(sheet.model), sheet.step, result.task, result.metric), [])
-            if not of or result.base.endswith("_stderr"):
-                continue
+    asked: list[tuple[Sheet, Result, list[Result]]] = []
+    for sheet, result in ((one, result) for one in known for result in one.results):
+        of = given[_own_words(sheet.model), sheet.step, result.task, result.metric]
+        if sheet.revision is not None:
+            of.append(result)
+        elif not result.base.endswith("_stderr"):
+            asked.append((sheet, result, of))
+    for sheet, result, of in asked:
+        if of:
             fitting = next((r for r in of if _is_near(r, result)), None)
-            if fitting is not None:
-                yield Agreement(result.evidence, fitting.evidence)
-            else:
-                places = tuple(r.evidence for r in of[:3])
-                second = ", ".join(place.value for place in places)
-                yield _differing((result.evidence, *places), result, sheet.label, result.evidence.value, second)
+            places = (result, fitting) if fitting is not None else (result, *of[:3])
+            second = ", ".join(place.evidence.value for place in places[1:])
+            yield _same(places, fitting is not None, result, sheet.label, result.evidence.value, second)
 
 
 def _tables_of_documents(release: PublishedFiles, known: list[Sheet]) -> Iterator[Seen]:
     """A README's table of models and tasks against the files: only a cell that no metric of that task gives is wrong."""
     last: dict[str, Sheet] = {}
-    for sheet in known:
-        name = sheet.model.rpartition("/")[2].lower()
-        if name not in last or (sheet.step or 0) > (last[name].step or 0):
-            last[name] = sheet
+    for sheet in sorted(known, key=lambda sheet: -(sheet.step or 0)):
+        last.setdefault(sheet.model.rpartition("/")[2].lower(), sheet)
     for text in release.texts:
         if not text.name.lower().startswith(("readme", "model_card", "modelcard")):
             continue
@@ -262,11 +228,11 @@ def _cell(table: PublishedTable, row: Row, i: int, sheet: Sheet) -> Iterator[See
     finite = [(r, r.value) for r in of if r.value is not None]
     fitting = next((r for r, own in finite if abs(own - value) <= slack or abs(100 * own - value) <= slack), None)
     if fitting is not None:
-        yield Agreement(table.seen(row, i), fitting.evidence)
+        yield Agreement(table.seen(row, i), fitting)
     elif len(finite) == len(of):
-        seen, metrics = (table.seen(row, i), *(r.evidence for r in of)), " or ".join(r.metric for r in of)
-        second = ", ".join(f"{own:.4g}" for _, own in finite)
-        yield Contradiction(*seen, task=of[0].task, metric=metrics, model=sheet.model, first=written, second=second)
+        metrics, second = " or ".join(r.metric for r in of), ", ".join(f"{own:.4g}" for _, own in finite)
+        values = {"task": of[0].task, "metric": metrics, "model": sheet.model, "first": written, "second": second}
+        yield Contradiction(table.seen(row, i), *of, **values)
 
 
 def _is_near(first: Result, second: Result) -> bool:
@@ -326,17 +292,13 @@ def unequal_results_of_equal_checkpoints(release: PublishedFiles) -> Iterator[Se
     for zero, one in pairs:
         difference = _difference(zero, one)
         if difference is None:
-            yield Agreement(
-                *(s.seen(f"step {s.step}", f"{len(s.results)} numbers, equal at both steps") for s in (zero, one))
-            )
+            seen = (s.seen(f"step {s.step}", f"{len(s.results)} numbers, equal at both steps") for s in (zero, one))
+            yield Agreement(*seen)
             continue
         suite = [other for other in equal if _suite(other.model) == _suite(one.model)]
         if reason := _reason(release, one.model, suite):
-            why, evidence = reason
-            first, second = difference
-            yield Contradiction(
-                first.evidence, second.evidence, evidence, model=one.model, first=first, second=second, why=why
-            )
+            (why, evidence), (first, second) = reason, difference
+            yield Contradiction(first, second, evidence, model=one.model, first=first, second=second, why=why)
 
 
 def _difference(zero: Sheet, one: Sheet) -> tuple[Result, Result] | None:

@@ -43,11 +43,9 @@ def read_yaml(path: str, text: str) -> Config:
         raise Unreadable(f"not YAML: {where}{getattr(error, 'problem', None) or str(error).splitlines()[0]}") from None
     except (ValueError, OverflowError) as error:
         raise Unreadable(f"not YAML: {error}") from None
-    comments = tuple(_comments(text)) if reader.nodes and "#" in text else ()
-    return Config(
-        path=path, format="yaml", values=tuple(reader.values), repeated=tuple(reader.repeated), comments=comments,
-        document=document,
-    )  # fmt: skip
+    comments = tuple(_comments(text)) if reader.nodes else ()
+    values, repeated = tuple(reader.values), tuple(reader.repeated)
+    return Config(path=path, format="yaml", values=values, repeated=repeated, comments=comments, document=document)
 
 
 def _line(event: yaml.Event) -> int:
@@ -86,8 +84,7 @@ class _YamlReader:
         if self.depth >= MAX_DEPTH:
             raise Unreadable(f"nested more than {MAX_DEPTH} deep")
         self.depth += 1
-        is_list = isinstance(event, yaml.SequenceStartEvent)
-        found = self._list(key, line) if is_list else self._mapping(key)
+        found = self._list(key, line) if isinstance(event, yaml.SequenceStartEvent) else self._mapping(key)
         self.depth -= 1
         return found
 
@@ -113,10 +110,10 @@ class _YamlReader:
         pairs = 0
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             pairs += 1
-            word = self._key(event)
+            word, line = self._key(event), _line(event)
             inner = _inner(key, word)
             value, text = self._node(next(self.events), inner)
-            here = Value(path=self.path, line=_line(event), key=inner, value=value, text=text)
+            here = Value(path=self.path, line=line, key=inner, value=value, text=text)
             if word in places and word not in {"<<", "?"} and made[word] != value:
                 self.repeated.append((places[word], here))
             places[word], made[word] = here, value
@@ -163,8 +160,14 @@ def parse_json(text: str) -> tuple[Any, list[str]]:
 def json_config(path: str, text: str, document: dict[str, Any], repeated: list[str]) -> Config:
     """A parsed JSON document as settings. Measured values (`results`) are no settings and are kept as a whole only."""
     values = () if isinstance(document.get("results"), dict) else tuple(_json_values(path, text, document))
-    twice = tuple(pair for key in dict.fromkeys(repeated) if (pair := _json_repeats(path, text, key)))
-    return Config(path=path, format="json", values=values, repeated=twice, document=document)
+    twice = []
+    for key in dict.fromkeys(repeated):
+        found = [*re.finditer(re.escape(json.dumps(key)) + r"\s*:\s*([^,}\n]*)", text)]
+        places = [(at.group(1), text.count("\n", 0, at.start()) + 1) for at in found]
+        stated = [Value(path=path, line=line, key=key, value=value, text=value.strip()) for value, line in places]
+        if len(stated) > 1:
+            twice.append((stated[0], stated[-1]))
+    return Config(path=path, format="json", values=values, repeated=tuple(twice), document=document)
 
 
 def _json_values(path: str, text: str, document: Any) -> Iterator[Value]:
@@ -187,21 +190,9 @@ def _json_values(path: str, text: str, document: Any) -> Iterator[Value]:
             stack.extend((_inner(key, i), None, item[i]) for i in reversed(range(min(len(item), 2000))))
         else:
             given += 1
-            is_number = isinstance(item, (int, float)) and not isinstance(item, bool)
-            written = repr(item) if is_number else json.dumps(item)
+            written = repr(item) if isinstance(item, (int, float)) and not isinstance(item, bool) else json.dumps(item)
             value = tuple(item) if isinstance(item, list) else item
             yield Value(path=path, line=line, key=key, value=value, text=written[:500])
-
-
-def _json_repeats(path: str, text: str, key: str) -> tuple[Value, Value] | None:
-    found = list(re.finditer(re.escape(json.dumps(key)) + r"\s*:\s*([^,}\n]*)", text))
-    if len(found) < 2:
-        return None
-    first, last = (
-        Value(path=path, line=text.count("\n", 0, at.start()) + 1, key=key, value=at.group(1), text=at.group(1).strip())
-        for at in (found[0], found[-1])
-    )
-    return first, last
 
 
 def read_toml(path: str, text: str) -> Config:
@@ -215,13 +206,13 @@ def read_toml(path: str, text: str) -> Config:
     lines = text.splitlines()
     while stack:
         key, item = stack.pop()
+        if isinstance(item, list) and any(isinstance(part, dict) for part in item):
+            item = dict(enumerate(item))
         if isinstance(item, dict):
             stack.extend((_inner(key, name), value) for name, value in item.items())
-        elif isinstance(item, list) and any(isinstance(part, dict) for part in item):
-            stack.extend((_inner(key, i), value) for i, value in enumerate(item))
         else:
             word = re.compile(rf"\s*[\"']?{re.escape(key.rpartition('.')[2])}[\"']?\s*=")
-            line = next((i + 1 for i, written in enumerate(lines) if word.match(written)), None)
+            line = next((i for i, written in enumerate(lines, 1) if word.match(written)), None)
             value = tuple(item) if isinstance(item, list) else item
             values.append(Value(path=path, line=line, key=key, value=value, text=str(item)[:500]))
     return Config(path=path, format="toml", values=tuple(values), document=document)
@@ -229,31 +220,29 @@ def read_toml(path: str, text: str) -> Config:
 
 def read_gin(path: str, text: str) -> Config:
     """The bindings `a/b.c = value` and macros of a gin file; values that are no literals stay words."""
-    values, lines, i = [], text.splitlines(), 0
+    lines, i = text.splitlines(), 0
+    values: list[Value] = []
     repeated: list[tuple[Value, Value]] = []
     seen: dict[str, Value] = {}
     while i < len(lines):
         start, line = i, _uncommented(lines[i])
         i += 1
-        found = re.match(r"([A-Za-z_][\w./]*)\s*=\s*(.*)\Z", line)
-        if not found:
-            continue
-        key, written = found.group(1), found.group(2).strip()
-        while i < len(lines) and (written.endswith("\\") or _is_open(written)) and i - start < 200:
-            written = written.rstrip("\\").rstrip() + " " + _uncommented(lines[i]).strip()
-            i += 1
-        value: Any = written
-        with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
-            value = ast.literal_eval(written) if len(written) < 10_000 else written
-        value = tuple(value) if isinstance(value, list) else value
-        made = Value(path=path, line=start + 1, key=key.replace("/", "."), value=value, text=written[:500])
-        if key in seen and seen[key].value != value:
-            repeated.append((seen[key], made))
-        seen[key] = made
-        values.append(made)
-    return Config(
-        path=path, format="gin", values=tuple(values), repeated=tuple(repeated), comments=tuple(_comments(text))
-    )
+        if found := re.match(r"([A-Za-z_][\w./]*)\s*=\s*(.*)\Z", line):
+            key, written = found.group(1).replace("/", "."), found.group(2).strip()
+            while i < len(lines) and (written.endswith("\\") or _is_open(written)) and i - start < 200:
+                written = written.rstrip("\\").rstrip() + " " + _uncommented(lines[i]).strip()
+                i += 1
+            value: Any = written
+            with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+                value = ast.literal_eval(written) if len(written) < 10_000 else written
+            value = tuple(value) if isinstance(value, list) else value
+            made = Value(path=path, line=start + 1, key=key, value=value, text=written[:500])
+            if key in seen and seen[key].value != value:
+                repeated.append((seen[key], made))
+            seen[key] = made
+            values.append(made)
+    comments = tuple(_comments(text))
+    return Config(path=path, format="gin", values=tuple(values), repeated=tuple(repeated), comments=comments)
 
 
 def _uncommented(line: str) -> str:

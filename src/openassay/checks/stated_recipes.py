@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import itemgetter
 
 from openassay.checks.release import Config, PublishedFiles, Text, Value, derived_once
 from openassay.core.findings import Excerpt
@@ -89,14 +91,10 @@ _ASIDE = {
 @derived_once
 def recipes(release: PublishedFiles) -> list[Recipe]:
     """The files that state a training: a learning rate, and at least one more of its settings. Tests' own are left out."""
-    found: list[Recipe] = []
-    for config in release.configs:
-        if config.format == "toml" or is_aside(config.path) or re.search(r"(?i)results?[^/]*\.json$", config.path):
-            continue
-        values = stated(config)
-        if "learning_rate" in values and len(_TRAINING & set(values)) >= 2:
-            found.append(Recipe(config=config, values=values, gpus=_gpus(config)))
-    return found
+    result = re.compile(r"(?i)results?[^/]*\.json$")
+    usable = (c for c in release.configs if c.format != "toml" and not is_aside(c.path) and not result.search(c.path))
+    found = (Recipe(config, stated(config), _gpus(config)) for config in usable)
+    return [recipe for recipe in found if "learning_rate" in recipe.values and len(_TRAINING & set(recipe.values)) >= 2]
 
 
 def is_aside(path: str) -> bool:
@@ -113,21 +111,17 @@ def stated(config: Config) -> dict[str, Value]:
         name = canonical(value.key)
         if value.leaf == "betas" and isinstance(value.value, tuple) and len(value.value) == 2:
             for i, beta in enumerate(value.value):
-                key = f"{value.key}.{i}"
-                several[f"beta{i + 1}"].append(
-                    Value(path=value.path, line=value.line, key=key, value=beta, text=str(beta))
-                )
+                several[f"beta{i + 1}"].append(replace(value, key=f"{value.key}.{i}", value=beta, text=str(beta)))
         elif value.leaf in {"eps", "epsilon"} and "optimizer" in value.key.lower():
             several["adam_eps"].append(value)
-        elif value.word == "batch_size" and not re.search(r"train", value.key, re.IGNORECASE):
+        elif value.word == "batch_size" and "train" not in value.key.lower():
             continue  # whose batch, and of how many devices?
         elif name is not None and value.value is not None and not (name == "seed" and value.key.count(".") > 1):
             several[name].append(value)
     if "learning_rate" not in several:
         piece = re.compile(r"learning_rate\.\d+\.(initial_learning_rate|end_learning_rate)$")
         peaks = [v for v in config.values if piece.search(v.key) and v.number is not None]
-        if peaks:
-            several["learning_rate"] = [max(peaks, key=lambda v: v.number or 0.0)]
+        several["learning_rate"] = sorted(peaks, key=lambda v: -(v.number or 0.0))[:1]
     return {name: values[0] for name, values in several.items() if len({str(v.value) for v in values}) == 1}
 
 
@@ -150,15 +144,14 @@ class TokenTotal:
 
 def tokens_of(recipe: Recipe) -> TokenTotal | None:
     """Steps x batch x sequence length as a file states them; None where batch or length is missing or ambiguous."""
-    length, batch = _length(recipe), _batch(recipe)
+    length, batch, steps = _length(recipe), _batch(recipe), _steps(recipe)
     if length is None or batch is None:
         return None
     sequences, seen = batch
     per_step = sequences * (length.number or 0)
-    steps = _steps(recipe)
-    if steps is None:
-        return TokenTotal(None, per_step, (*seen, length.seen()))
-    return TokenTotal((steps.number or 0) * per_step, per_step, (steps.seen(), *seen, length.seen()))
+    total = (steps.number or 0) * per_step if steps is not None else None
+    places = (value for value in (steps, *seen, length) if value is not None)
+    return TokenTotal(total, per_step, tuple(value.seen() for value in places))
 
 
 def _length(recipe: Recipe) -> Value | None:
@@ -168,7 +161,7 @@ def _length(recipe: Recipe) -> Value | None:
     return given[0] if len({v.number for v in given}) == 1 and (given[0].number or 0) >= 1 else None
 
 
-def _batch(recipe: Recipe) -> tuple[float, tuple[Excerpt, ...]] | None:
+def _batch(recipe: Recipe) -> tuple[float, list[Value]] | None:
     """Sequences in a step: stated as a whole, or per device with the number of devices."""
     config = recipe.config
     is_neox = config.format == "yaml" and "train-iters" in config.by_key  # its train_batch_size is the whole one
@@ -178,7 +171,7 @@ def _batch(recipe: Recipe) -> tuple[float, tuple[Excerpt, ...]] | None:
         or [v for v in config.values if is_neox and v.key.replace("-", "_") == "train_batch_size"]
     )
     if len(whole) == 1 and (size := whole[0].number) is not None and size >= 1:
-        return size, (whole[0].seen(),)
+        return size, whole
     micro = [v for v in config.values if v.word == "train_micro_batch_size_per_gpu"]
     if len(micro) != 1 or recipe.gpus is None or (size := micro[0].number) is None:
         return None
@@ -186,23 +179,19 @@ def _batch(recipe: Recipe) -> tuple[float, tuple[Excerpt, ...]] | None:
     accumulated = gas[0].number if gas else 1.0
     if len({str(v.value) for v in gas}) > 1 or accumulated is None:
         return None
-    shards = 1.0  # devices that share one copy of the model do not add to the batch
-    seen = [micro[0].seen(), recipe.gpus.seen(), *(v.seen() for v in gas[:1])]
-    for v in config.values:
-        is_shared = v.key.replace("-", "_") in {"model_parallel_size", "pipe_parallel_size"}
-        if is_shared and (ways := v.number) is not None and ways > 1:
-            shards *= ways
-            seen.append(v.seen())
-    return size * accumulated * float(recipe.gpus.value) / shards, tuple(seen)
+    # Devices that share one copy of the model do not add to the batch.
+    parallel = ("model_parallel_size", "pipe_parallel_size")
+    shared = [v for v in config.values if v.key.replace("-", "_") in parallel and (v.number or 0) > 1]
+    shards = math.prod(v.number or 1 for v in shared)
+    return size * accumulated * float(recipe.gpus.value) / shards, [micro[0], recipe.gpus, *gas[:1], *shared]
 
 
 def _steps(recipe: Recipe) -> Value | None:
     """The number of steps; OLMo's `max_duration` counts steps where it has no unit."""
-    config = recipe.config
-    stops = [v for v in config.values if v.key == "stop_at"]
+    stops = [v for v in recipe.config.values if v.key == "stop_at"]
     if any(v.number for v in stops):
         return stops[0]
-    steps = config.by_key.get("max_duration") or recipe.values.get("steps")
+    steps = recipe.config.by_key.get("max_duration") or recipe.values.get("steps")
     return steps if steps is not None and (steps.number or 0) >= 1 else None
 
 
@@ -227,16 +216,13 @@ def subject_of(label: str, training: list[Recipe]) -> Recipe | None:
     """
     wanted = _words(re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", label))
     names = Counter(recipe.name for recipe in training)
-    if not wanted:
-        return None
-    sized = any(word[0].isdigit() for word in wanted)
-    words = {recipe.name: _words(recipe.name) for recipe in training if names[recipe.name] == 1}
-    counts = Counter(word for of in words.values() for word in of)
-    found = sorted(
-        (len(of - wanted), name)
-        for name, of in words.items()
-        if wanted <= of and (of == wanted or (sized and all(counts[word] > 1 for word in of - wanted)))
-    )
-    if not found or (len(found) > 1 and found[0][0] == found[1][0]):
-        return None
-    return next(recipe for recipe in training if recipe.name == found[0][1])
+    words = [(recipe, _words(recipe.name)) for recipe in training if names[recipe.name] == 1]
+    counts = Counter(word for _, of in words for word in of)
+    is_sized = any(word[0].isdigit() for word in wanted)
+    found = [
+        (len(of - wanted), recipe)
+        for recipe, of in words
+        if of == wanted or (is_sized and wanted <= of and all(counts[word] > 1 for word in of - wanted))
+    ]
+    fewest = [recipe for beyond, recipe in found if beyond == min(found, key=itemgetter(0))[0]]
+    return fewest[0] if wanted and len(fewest) == 1 else None

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
-from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check
+from openassay.checks.check import NotAsked, Seen, check, compared
 from openassay.checks.release import PublishedFiles, Text, excerpt, tables_of
 from openassay.checks.scalars import number
 from openassay.checks.stated_recipes import (
@@ -64,19 +63,18 @@ def amount(text: str, unit: str, about: str, evidence: Excerpt) -> Amount | None
     if value is None or factor is None:
         return None
     digits = text.replace(",", "").lower()
+    last = 1.0
     if "e" in digits:
         last = value * 0.05
     elif "." in digits:
         last = 10.0 ** -len(digits.partition(".")[2])
-    elif factor > 1 or not value:
-        last = 1.0
-    else:  # trailing zeros of a number that is written out may be rounding
+    elif factor == 1 and value:  # trailing zeros of a number that is written out may be rounding
         last = 10.0 ** (len(digits) - len(digits.rstrip("0")))
-    about = about.strip().lower()
-    slack = last * factor
-    if about and not about.startswith(("over", "more", "at least", "up")):
+    about, slack = about.strip().lower(), last * factor
+    is_least = about.startswith(("over", "more", "at least"))
+    if about and not is_least and not about.startswith("up"):
         slack = max(slack, 0.1 * value * factor)
-    return Amount(value * factor, slack, evidence, at_least=about.startswith(("over", "more", "at least")))
+    return Amount(value * factor, slack, evidence, at_least=is_least)
 
 
 def amounts_in(line: str, evidence: Excerpt) -> Iterator[Amount]:
@@ -107,20 +105,17 @@ def _with_duration(recipe: Recipe, tokens: TokenTotal) -> TokenTotal:
     return TokenTotal(number(found.group(1)), tokens.per_step, (duration.seen(),)) if found else tokens
 
 
-def _compared(what: str, given: Amount, tokens: TokenTotal, at: tuple[Excerpt, ...]) -> Seen:
+def _same(what: str, given: Amount, tokens: TokenTotal, at: tuple[Excerpt, ...] | None = None) -> Seen:
     assert tokens.total is not None  # noqa: S101
-    if given.fits(tokens.total, tokens.per_step):
-        return Agreement(given.evidence, *at)
+    values = {"what": what, "stated": _short(given.value), "computed": _short(tokens.total)}
+    at = tokens.evidence if at is None else at
     how = " x ".join(f"{e.key} {e.value}" for e in at)
-    stated, computed = _short(given.value), _short(tokens.total)
-    return Contradiction(given.evidence, *at, what=what, stated=stated, computed=computed, how=how)
+    return compared(given.fits(tokens.total, tokens.per_step), given.evidence, *at, how=how, **values)
 
 
 def _short(value: float) -> str:
-    for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M")):
-        if value >= size:
-            return f"{value / size:.4g}{unit}"
-    return f"{value:.10g}"
+    size, unit = next((pair for pair in ((1e12, "T"), (1e9, "B"), (1e6, "M")) if value >= pair[0]), (1, ""))
+    return f"{value / size:.4g}{unit}" if unit else f"{value:.10g}"
 
 
 def _in_comments(recipe: Recipe, tokens: TokenTotal) -> Iterator[Seen]:
@@ -130,10 +125,10 @@ def _in_comments(recipe: Recipe, tokens: TokenTotal) -> Iterator[Seen]:
         seen = excerpt(config.path, "comment", comment[:200], line)
         head = re.match(r"\s*tokens\s*[:=]\s*([\d,_]+)\s*$", comment, re.IGNORECASE)
         if head and (given := amount(head.group(1).replace("_", ""), "", "", seen)):
-            yield _compared("the comment", Amount(given.value, tokens.per_step, seen), tokens, tokens.evidence)
+            yield _same("the comment", Amount(given.value, tokens.per_step, seen), tokens)
         elif any(v.line == line and v.key in keys for v in config.values):
             for given in amounts_in(comment, seen):
-                yield _compared("the comment", given, tokens, tokens.evidence)
+                yield _same("the comment", given, tokens)
 
 
 def _in_documents(release: PublishedFiles, totals: Known) -> Iterator[Seen]:
@@ -154,17 +149,16 @@ def _in_documents(release: PublishedFiles, totals: Known) -> Iterator[Seen]:
         fitting = next((found for found in given if found.fits(tokens.total or 0, tokens.per_step)), None)
         own = next((found for found in given if _OURS.search(found.evidence.value)), None)
         if chosen := fitting or own:
-            yield _compared("the document's number", chosen, tokens, tokens.evidence)
+            yield _same("the document's number", chosen, tokens)
         elif given:
             yield NotAsked("numbers of tokens in the text may be those of other models")
 
 
 def _is_about(text: Text, of: Known, release: PublishedFiles) -> bool:
     """True for a document at the top, beside the settings or with a training's name, and in a release of few files."""
-    names, places = {recipe.name for recipe, _ in of}, {recipe.config.folder for recipe, _ in of}
-    if not text.folder or text.folder in places or len(release.files) < 20:
+    if not text.folder or text.folder in {recipe.config.folder for recipe, _ in of} or len(release.files) < 20:
         return True
-    return any(name in "\n".join(text.lines) for name in names)
+    return any(recipe.name in "\n".join(text.lines) for recipe, _ in of)
 
 
 _CELL = re.compile(r"~?\s*([\d.,]+)\s*([kKmMbBtT]|million|billion|trillion)?\s*(tokens)?", re.IGNORECASE)
@@ -178,10 +172,8 @@ def _counts_tokens(head: str) -> bool:
 def _in_tables(text: Text, of: Known) -> Iterator[Seen]:
     for table in tables_of(text):
         at = next((i for i, column in enumerate(table.columns) if _counts_tokens(column)), 0)
-        if at == 0:
-            continue
         unit = re.search(r"\((B|T|M|billions?|trillions?|millions?)\)", table.columns[at], re.IGNORECASE)
-        for row in table.rows:
+        for row in table.rows if at else ():
             recipe = subject_of(row.cells[0], [recipe for recipe, _ in of])
             cell = _CELL.fullmatch(row.cells[at].strip("* "))
             if recipe is None or not cell:
@@ -189,7 +181,7 @@ def _in_tables(text: Text, of: Known) -> Iterator[Seen]:
             written = cell.group(2) or (unit.group(1).rstrip("s") if unit else "")
             tokens = next(tokens for other, tokens in of if other is recipe)
             if given := amount(cell.group(1), written, "", table.seen(row, at)):
-                yield _compared(f"the table's row {row.cells[0][:60]!r}", given, tokens, tokens.evidence)
+                yield _same(f"the table's row {row.cells[0][:60]!r}", given, tokens)
 
 
 def _in_names(release: PublishedFiles, known: Known) -> Iterator[Seen]:
@@ -198,9 +190,7 @@ def _in_names(release: PublishedFiles, known: Known) -> Iterator[Seen]:
         return
     tokens = known[0][1]
     evidence = tokens.evidence[-2:] if tokens.total is None else tokens.evidence[1:]
-    named = [
-        (part, excerpt(file.path, "name", part)) for file in release.files for part in PurePosixPath(file.path).parts
-    ]
+    named = [(part, excerpt(file.path, "name", part)) for file in release.files for part in file.path.split("/")]
     named += [(cell, table.seen(row)) for table in release.tables for row in table.rows for cell in row.cells]
     seen_parts = set()
     for part, at in named:
@@ -210,4 +200,4 @@ def _in_names(release: PublishedFiles, known: Known) -> Iterator[Seen]:
         seen_parts.add(found.group())
         if given := amount(found.group(2), found.group(3), "", at):
             total = TokenTotal(int(found.group(1)) * tokens.per_step, tokens.per_step, tokens.evidence)
-            yield _compared(f"the name {found.group()}", given, total, evidence)
+            yield _same(f"the name {found.group()}", given, total, evidence)

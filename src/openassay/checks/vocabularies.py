@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from openassay.checks.check import Agreement, Contradiction, Seen, check
+from openassay.checks.check import Agreement, Contradiction, Seen, check, compared
 from openassay.checks.release import Config, PublishedFiles, Tokenizer, Value, excerpt
 from openassay.checks.scalars import is_integer
 
@@ -14,14 +14,10 @@ _NAMES_TOKENIZER = {"identifier", "encoder_file", "vocab_file", "tokenizer_file"
 
 def _named_tokenizer(config: Config, release: PublishedFiles) -> Tokenizer | None:
     """The tokenizer file that a settings file names, if the release holds exactly one of that name."""
-    for value in config.values:
-        if not isinstance(value.value, str) or value.word not in _NAMES_TOKENIZER:
-            continue
-        path = value.value.replace("\\", "/")
+    named = (v.value for v in config.values if v.word in _NAMES_TOKENIZER and isinstance(v.value, str))
+    for path in (name.replace("\\", "/") for name in named if name.endswith(".json")):
         base = path.rpartition("/")[2]
-        if not base.endswith(".json"):
-            continue
-        found = [t for t in release.tokenizers if t.path == path or t.path.endswith(f"/{path}")]
+        found = [t for t in release.tokenizers if f"/{t.path}".endswith(f"/{path}")]
         if not found and (base != "tokenizer.json" or len(release.tokenizers) == 1):
             found = [t for t in release.tokenizers if t.name == base]
         if len(found) == 1:
@@ -40,10 +36,10 @@ def special_token_elsewhere(release: PublishedFiles) -> Iterator[Seen]:
             for kind in ("eos", "bos", "pad"):
                 yield from _special_token(kind, tokenizer, beside)
     for config in release.configs:
-        named = _named_tokenizer(config, release)
-        for value in config.values if named is not None else ():
-            if named is not None and value.leaf in {"eos_token_id", "eos_id"} and is_integer(value.value):
-                yield from _end_of_text(value, named)
+        if named := _named_tokenizer(config, release):
+            for value in config.values:
+                if value.leaf in {"eos_token_id", "eos_id"} and is_integer(value.value):
+                    yield from _end_of_text(value, named)
 
 
 def _is_beside(config: Config, tokenizer: Tokenizer) -> bool:
@@ -60,25 +56,21 @@ def _special_token(kind: str, tokenizer: Tokenizer, beside: list[Config]) -> Ite
     key = f"{kind}_token_id"
     given = [config.by_key[key] for config in beside if key in config.by_key]
     ids = [n for v in given for n in (v.value if isinstance(v.value, tuple) else (v.value,)) if is_integer(n)]
-    at = named.seen(f"{named.value} = {found}")
-    if found in ids:
-        yield Agreement(given[0].seen(), at)
-    elif ids:
-        seen, value = [v.seen() for v in given], given[0]
-        yield Contradiction(
-            *seen, at, value=value, given=value.text, tokenizer=tokenizer, token=named.value, found=found
+    if ids:
+        evidence = given[:1] if found in ids else given
+        at, value, token = named.seen(f"{named.value} = {found}"), given[0], named.value
+        yield compared(
+            found in ids, *evidence, at, value=value, given=value.text, tokenizer=tokenizer, token=token, found=found
         )
-
-
-_END = ("</s>", "<|endoftext|>", "<|end_of_text|>", "<eos>", "[EOS]", "<|eos|>")
 
 
 def _end_of_text(value: Value, tokenizer: Tokenizer) -> Iterator[Seen]:
     """A training's end of text, where its tokenizer file is in the release under the name it gives."""
-    ends = [(token, tokenizer.ids[token]) for token in _END if token in tokenizer.ids]
+    known = ("</s>", "<|endoftext|>", "<|end_of_text|>", "<eos>", "[EOS]", "<|eos|>")
+    ends = [(token, tokenizer.ids[token]) for token in known if token in tokenizer.ids]
     meant = next((token for token, number in tokenizer.ids.items() if number == value.value), None)
     if any(number == value.value for _, number in ends):
-        yield Agreement(value.seen(), excerpt(tokenizer.path, meant or "", str(value.value)))
+        yield Agreement(value, excerpt(tokenizer.path, meant or "", str(value.value)))
     elif len(ends) == 1 and (
         meant is None
         or meant not in tokenizer.added
@@ -87,7 +79,7 @@ def _end_of_text(value: Value, tokenizer: Tokenizer) -> Iterator[Seen]:
         token, found = ends[0]
         given = str(value.value) if meant is None else f"{value.value} ({value.value} is {meant!r})"
         at = excerpt(tokenizer.path, token, str(found))
-        yield Contradiction(value.seen(), at, value=value, given=given, tokenizer=tokenizer, token=token, found=found)
+        yield Contradiction(value, at, value=value, given=given, tokenizer=tokenizer, token=token, found=found)
 
 
 @check(needs="two settings files that name one tokenizer and give its special tokens' ids")
@@ -103,11 +95,9 @@ def one_tokenizer_two_ends(release: PublishedFiles) -> Iterator[Seen]:
             if len(named) != 1 or len({v.value for v in ids}) != 1:
                 continue
             second, first = ids[0], first_of.setdefault(named[0].value, ids[0])
-            seen = (first.seen(), second.seen(), named[0].seen())
-            if first.value != second.value:
-                yield Contradiction(*seen, first=first, second=second, tokenizer=named[0].text, key=key)
-            elif first is not second:
-                yield Agreement(*seen)
+            if first is not second:
+                is_same, name = first.value == second.value, named[0]
+                yield compared(is_same, first, second, name, first=first, second=second, tokenizer=name.text, key=key)
 
 
 @check(needs="a model's or a training's vocabulary size, and its tokenizer's file")
@@ -133,11 +123,9 @@ def _is_model(config: Config) -> bool:
 def _against_largest(stated: Value, rows: Value, tokenizer: Tokenizer) -> Iterator[Seen]:
     """The stated size and the embedding's rows, which may be more, against a tokenizer's largest id."""
     largest = max(tokenizer.ids.values())
-    at = excerpt(tokenizer.path, "largest id", str(largest))
-    if rows.number is not None and largest < rows.number:
-        yield Agreement(stated.seen(), at)
-    elif rows.number is not None:
-        yield Contradiction(rows.seen(), at, value=rows, tokenizer=tokenizer, largest=largest)
+    if rows.number is not None:
+        fits, at = largest < rows.number, excerpt(tokenizer.path, "largest id", str(largest))
+        yield compared(fits, stated if fits else rows, at, value=rows, tokenizer=tokenizer, largest=largest)
 
 
 _EMBEDDING = re.compile(r"(^|\.)(embed_tokens|wte|embed_in|word_embeddings|tok_embeddings)\.weight$")
@@ -153,15 +141,15 @@ def embedding_of_another_size(release: PublishedFiles) -> Iterator[Seen]:
         for path, tensors in release.weights.items():
             if path.rpartition("/")[0] != config.folder:
                 continue
-            found = [(n, shape) for n, (_, shape) in tensors.items() if _EMBEDDING.search(n) and len(shape) == 2]
+            found = [(n, shape) for n, (_, shape, *_) in tensors.items() if _EMBEDDING.search(n) and len(shape) == 2]
             if len(found) != 1:
                 continue
             name, shape = found[0]
             at = excerpt(path, name, f"shape {list(shape)}")
             if shape[0] == size.value:
-                yield Agreement(size.seen(), at)
+                yield Agreement(size, at)
             elif size.value not in shape:
-                yield Contradiction(size.seen(), at, size=size, tensor=name, weights=path, rows=shape[0])
+                yield Contradiction(size, at, size=size, tensor=name, weights=path, rows=shape[0])
 
 
 @check(needs="a padded vocabulary and the number that it is to be a multiple of")
@@ -172,16 +160,9 @@ def vocabulary_not_divisible(release: PublishedFiles) -> Iterator[Seen]:
         keys = {value.word.lower(): value for value in config.values}
         divisor, padded = keys.get("make_vocab_size_divisible_by"), keys.get("padded_vocab_size")
         if divisor is not None and padded is not None and divisor.number and padded.number:
-            seen = (padded.seen(), divisor.seen())
-            if padded.number % divisor.number == 0:
-                yield Agreement(*seen)
-            else:
-                yield Contradiction(*seen, size=padded, why=f"{divisor.key} {divisor.text} does not divide")
-        size, embedding = keys.get("vocab_size"), keys.get("embedding_size")
-        if size is None or embedding is None or not size.number or (embedding.number or 0) <= 1000:
-            continue
-        seen = (embedding.seen(), size.seen())
-        if (embedding.number or 0) >= size.number:
-            yield Agreement(*seen)
-        else:
-            yield Contradiction(*seen, size=embedding, why=f"is smaller than {size.key} {size.text}")
+            why = f"{divisor.key} {divisor.text} does not divide"
+            yield compared(padded.number % divisor.number == 0, padded, divisor, size=padded, why=why)
+        size, rows = keys.get("vocab_size"), keys.get("embedding_size")
+        if size is not None and rows is not None and size.number and (rows.number or 0) > 1000:
+            why = f"is smaller than {size.key} {size.text}"
+            yield compared((rows.number or 0) >= size.number, rows, size, size=rows, why=why)

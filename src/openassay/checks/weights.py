@@ -17,6 +17,7 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,11 +48,6 @@ class Header:
     path: Path
     size_bytes: int
     tensors: dict[str, tuple[str, tuple[int, ...], int, int]]
-
-    @property
-    def shapes(self) -> dict[str, tuple[str, tuple[int, ...]]]:
-        """Type and shape of each tensor."""
-        return {name: (dtype, shape) for name, (dtype, shape, _, _) in self.tensors.items()}
 
 
 def is_optimizer(path: str) -> bool:
@@ -219,17 +215,14 @@ def content_digest(headers: list[Header]) -> str:
     whole = hashlib.sha256()
     for header in headers:
         with header.path.open("rb") as file:
-            for name in sorted(header.tensors):
-                dtype, shape, start, length = header.tensors[name]
+            for name, (dtype, shape, start, length) in sorted(header.tensors.items()):
                 whole.update(json.dumps([name, dtype, shape]).encode())
                 file.seek(start)
-                left = length
-                while left:
-                    piece = file.read(min(left, 2**22))
-                    if not piece:
+                for at in range(0, length, 2**22):
+                    size = min(length - at, 2**22)
+                    if len(piece := file.read(size)) < size:
                         raise ValueError("the file is cut off")
                     whole.update(piece)
-                    left -= len(piece)
     return whole.hexdigest()
 
 
@@ -316,21 +309,25 @@ def megatron_items(path: Path, name: str, most: int) -> Items | None:
         wanted = int(sizes.sum()) * width
         if read == count and size != wanted:
             problem = f"the index counts {wanted} bytes, {data.name} has {size}"
+        is_whole = bool(length) and not problem and size <= min(most, MAX_SET)
         num_first = min(len(sizes), FIRST_ITEMS)
         with data.open("rb") as file:
-            first_digest = hashlib.sha256(file.read(int(sizes[:num_first].sum()) * width)).hexdigest()
-        if length and not problem and size <= min(most, MAX_SET):
-            raw = np.fromfile(data, dtype=np.uint8).reshape(count, -1)
-            set_digest = _set_digest(hashlib.sha256(row.tobytes()).digest() for row in raw)
+            items = (file.read(n * width) for n in sizes[: None if is_whole else num_first].tolist())
+            first_digest, set_digest = _digests(items, is_whole=is_whole)
     return Items(
         path=name, format="MMIDIDX", num_items=int(count), length=length, first_digest=first_digest, num_first=num_first,
         set_digest=set_digest, problem=problem,
     )  # fmt: skip
 
 
-def _set_digest(digests: Iterable[bytes]) -> str:
-    """sha256 of the items' digests in sorted order."""
-    return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
+def _digests(items: Iterable[bytes], *, is_whole: bool) -> tuple[str, str | None]:
+    """sha256 of the first items, and sha256 of all items' digests in sorted order; None for items that are not the whole."""
+    first, digests = hashlib.sha256(), list[bytes]()
+    for item in items:
+        if len(digests) < FIRST_ITEMS:
+            first.update(item)
+        digests.append(hashlib.sha256(item).digest())
+    return first.hexdigest(), hashlib.sha256(b"".join(sorted(digests))).hexdigest() if is_whole else None
 
 
 def numpy_items(path: Path, name: str, most: int) -> Items | None:
@@ -338,8 +335,7 @@ def numpy_items(path: Path, name: str, most: int) -> Items | None:
     with path.open("rb") as file:
         if file.read(6) != b"\x93NUMPY":
             return None
-        version = file.read(2)
-        width = 2 if version[:1] == b"\x01" else 4
+        width = 2 if file.read(2)[:1] == b"\x01" else 4
         raw = file.read(width)
         if len(raw) < width:
             raise Unreadable("a .npy file that is cut off")
@@ -348,22 +344,18 @@ def numpy_items(path: Path, name: str, most: int) -> Items | None:
             raise Unreadable("a .npy file with a header that is too long")
         try:
             header = ast.literal_eval(file.read(length).decode("latin-1"))
-            dtype = np.dtype(header["descr"])
-            shape = tuple(int(n) for n in header["shape"])
+            dtype, shape = np.dtype(header["descr"]), tuple(int(n) for n in header["shape"])
         except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError):
             raise Unreadable("a .npy file with a malformed header") from None
-        start = file.tell()
         if dtype.kind not in "iu" or len(shape) != 2 or header.get("fortran_order") or min(shape) < 1:
             return None
         row = shape[1] * dtype.itemsize
-        if path.stat().st_size < start + shape[0] * row:
+        if path.stat().st_size < file.tell() + shape[0] * row:
             raise Unreadable(f"a .npy file that is cut off: {shape[0]} rows do not fit")
+        is_whole = shape[0] * row <= min(most, MAX_SET)
         num_first = min(shape[0], FIRST_ITEMS)
-        first = hashlib.sha256(file.read(num_first * row)).hexdigest()
-        whole = None
-        if shape[0] * row <= min(most, MAX_SET):
-            file.seek(start)
-            whole = _set_digest(hashlib.sha256(item).digest() for item in iter(lambda: file.read(row), b""))
+        rows = islice(iter(lambda: file.read(row), b""), shape[0] if is_whole else num_first)
+        first, whole = _digests(rows, is_whole=is_whole)
     return Items(
         path=name, format="npy", num_items=shape[0], length=shape[1], first_digest=first, num_first=num_first,
         set_digest=whole,
@@ -401,7 +393,7 @@ def jsonl_items(path: Path, name: str, most: int) -> Items | None:
             number += 1
     if not number:
         return None
-    whole = _set_digest(digests) if complete else None
+    whole = hashlib.sha256(b"".join(sorted(digests))).hexdigest() if complete else None
     return Items(
         path=name, format="jsonl", num_items=number, length=lengths.pop() if len(lengths) == 1 else None,
         first_digest=first.hexdigest(), num_first=min(number, FIRST_ITEMS), set_digest=whole,

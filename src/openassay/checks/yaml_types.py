@@ -87,9 +87,9 @@ def version_read_as_number(release: PublishedFiles) -> Iterator[Seen]:
         if not value.plain or not is_number or not _VERSION.search(value.key):
             continue
         if re.fullmatch(r"\d+\.\d*[1-9]0+", value.text):
-            yield Contradiction(value.seen(), value.seen(f"read as {value.value:g}"), at=value)
+            yield Contradiction(value, value.seen(f"read as {value.value:g}"), at=value)
         else:
-            yield Agreement(value.seen())
+            yield Agreement(value)
 
 
 @check(needs="files of a known format")
