@@ -233,7 +233,7 @@ def test_a_printed_pin_can_be_pasted_and_fetched(
     ("asked", "says"),
     [
         ("git:https://github.com/owner/nowhere", "not found"),
-        ("git:ext::sh", "no address"),
+        ("git:ext::sh", "is not an address"),
         ("hf:owner/nowhere", "HTTP 404"),
         ("hf:owner/tiny@step9", "no such revision"),
         ("http://127.0.0.1/", "names no file"),
