@@ -11,13 +11,7 @@ from typing import Any, Literal
 import yaml
 
 from openassay.core.evidence import Design
-from openassay.core.types import (
-    Citation,
-    Claim,
-    DataInformation,
-    PlannedRuns,
-    Review,
-)
+from openassay.core.types import Citation, Claim, DataInformation, PlannedRuns, Review
 from openassay.drivers import AnyDriver
 from openassay.drivers.job import Arm
 from openassay.environments import EnvironmentSpec

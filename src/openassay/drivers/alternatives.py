@@ -43,7 +43,7 @@ def check_alternatives(alternatives: Sequence[Alternative], tokens: TokenFiles, 
     """All that is wrong with a target's alternatives, one line each. tokens: those of the replay."""
     names = [of.name for of in alternatives]
     for i, of in enumerate(alternatives):
-        key = f"{target.where}: rerun.alternatives.{i}"
+        key = f"rerun.alternatives.{i}"
         if not of.name.strip() or names.count(of.name) > 1:
             yield f"{key}.name: each alternative needs a name of its own, found {of.name!r}"
         if of.tokens is None and not of.set:

@@ -10,15 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field
 
 from openassay import stage_code
-from openassay.core.types import (
-    Claim,
-    ControlOutcome,
-    FetchRecord,
-    Finding,
-    Measurement,
-    RerunsRecord,
-    Verdict,
-)
+from openassay.core.types import Claim, ControlOutcome, FetchRecord, Finding, Measurement, RerunsRecord, Verdict
 from openassay.drivers.job import Arm, Job, RunResult, Watch
 from openassay.drivers.measures import Measure
 from openassay.drivers.run import Run
@@ -32,8 +24,6 @@ from openassay.records import declared, digest, read_record
 class TargetFacts:
     """What a driver may look at of the target that declares it."""
 
-    where: str
-    """The target's file, as messages name it."""
     title: str
     artifacts: Collection[str]
     claims: tuple[Claim, ...]
@@ -90,8 +80,6 @@ class Driver(ABC):
     """Whether `permute` names arrays of the prepared data, which the target must then prepare."""
     runs_release_code: ClassVar[bool] = False
     """Whether it needs the target's environment."""
-    trained_by_us: ClassVar[bool] = False
-    """Whether OpenAssay's trainer runs a recipe that was taken from the publication."""
     not_identity: ClassVar[frozenset[str]] = frozenset({"arms", "max_runs", "timeout_s", "taken_from"})
     """Keys that change no single rerun."""
     records: ClassVar[Mapping[str, type]] = {}

@@ -13,14 +13,7 @@ import regex
 from pydantic import Discriminator, Field
 
 from openassay.core.types import LARGEST, Measurement, RerunStatus
-from openassay.drivers.job import (
-    MAX_JSON_BYTES,
-    OUR_FILES,
-    Job,
-    RunResult,
-    load_arrays,
-    open_written,
-)
+from openassay.drivers.job import MAX_JSON_BYTES, OUR_FILES, Job, RunResult, load_arrays, open_written
 from openassay.drivers.run import Ended
 from openassay.metrics import METRICS, MetricName
 

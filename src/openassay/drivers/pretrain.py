@@ -18,14 +18,7 @@ import numpy as np
 from pydantic import Field
 
 from openassay.core.types import Citation, Claim, Finding, Measurement, RerunStatus
-from openassay.drivers.driver import (
-    TAKEN_FROM_PUBLICATION,
-    Display,
-    Driver,
-    TargetFacts,
-    beside_verdict,
-    refused,
-)
+from openassay.drivers.driver import TAKEN_FROM_PUBLICATION, Display, Driver, TargetFacts, beside_verdict, refused
 from openassay.drivers.job import Arm, Job, RunResult, with_changes
 from openassay.drivers.published import Checkpoint, PublishedTraining, device_for, weights_of
 from openassay.faults import BadInput
@@ -177,7 +170,7 @@ class PretrainDriver(PublishedTraining):
 
     def check(self, target: TargetFacts) -> Iterator[str]:
         """All that is wrong with a target of this driver, as far as its file shows."""
-        key = f"{target.where}: rerun"
+        key = "rerun"
         yield from refused("", self.check_sources, target.artifacts, key)
         if self.arms != {"faithful": Arm()}:
             yield f"{key}.arms: claims are tested on the recipe as published; give changes as controls or probes"
@@ -185,7 +178,7 @@ class PretrainDriver(PublishedTraining):
             yield f"{key}.member: the protocol family needs it, and no other takes it: it names the member that is trained"
         if self.member and self.member.name.lower() not in target.title.lower():
             yield (
-                f"{target.where}: release.title: it must name {self.member.name}, the member that is trained, so that nobody "
+                f"release.title: it must name {self.member.name}, the member that is trained, so that nobody "
                 "takes the verdict for a larger one's"
             )
         if not self.metrics():
@@ -204,7 +197,7 @@ class PretrainDriver(PublishedTraining):
             )
         for i, claim in enumerate(target.claims):
             if claim.testable:
-                yield from self._check_claim(claim, f"{target.where}: claims.{i}")
+                yield from self._check_claim(claim, f"claims.{i}")
 
     def check_arm(self, arm: Arm, key: str) -> Iterator[str]:
         """Also what the recipe has no name for. Whether it changes anything shows when the published recipe is read."""

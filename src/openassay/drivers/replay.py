@@ -102,7 +102,7 @@ class ReplayDriver(PublishedTraining):
 
     def check(self, target: TargetFacts) -> Iterator[str]:
         """Where it starts, what it is compared with, and that its claim is the one on three floors."""
-        key = f"{target.where}: rerun"
+        key = "rerun"
         if target.has_changes or self.arms != {"faithful": Arm()}:
             yield f"{key}: a replay takes no controls, probes or arms: it has its own"
         yield from refused("", self.check_sources, target.artifacts, key)
@@ -111,14 +111,11 @@ class ReplayDriver(PublishedTraining):
         yield from check_alternatives(self.alternatives, self.tokens, target)
         for name, artifact in target.cited:
             if artifact in self.only_alternatives():
-                yield f"{target.where}: {name}: an audit does not bring {artifact!r}, which only an alternative needs"
+                yield f"{name}: an audit does not bring {artifact!r}, which only an alternative needs"
         for i, claim in enumerate(target.claims):
             asked = (claim.published.value, claim.direction, claim.tolerance.margin)
             if claim.testable and claim.metric == self.metric and asked != (0.0, "at_most", MARGIN):
-                yield (
-                    f"{target.where}: claims.{i}: a replay is held to value 0, direction at_most and a margin of "
-                    f"{MARGIN:g} floors"
-                )
+                yield (f"claims.{i}: a replay is held to value 0, direction at_most and a margin of {MARGIN:g} floors")
 
     def scaled_down(self, claims: tuple[Claim, ...], steps: float) -> tuple[Self | None, tuple[Claim, ...], str]:
         """The horizons that are still reached."""

@@ -324,9 +324,7 @@ def runs_table(verdict: ReleaseVerdict) -> str:
     return text.getvalue()
 
 
-def read_all(
-    layout: Layout,
-) -> tuple[FetchRecord, InspectRecord, PrepareRecord, EvaluateRecord, RerunsRecord]:
+def read_all(layout: Layout) -> tuple[FetchRecord, InspectRecord, PrepareRecord, EvaluateRecord, RerunsRecord]:
     """The records that the verdict is made from."""
 
     def path(stage: str) -> Path:

@@ -44,13 +44,7 @@ from openassay.faults import Fault
 from openassay.layout import Layout
 from openassay.plan import Plan
 from openassay.provenance import now
-from openassay.records import (
-    BrokenRecord,
-    read_record,
-    to_plain,
-    write_record,
-    write_text,
-)
+from openassay.records import BrokenRecord, read_record, to_plain, write_record, write_text
 from openassay.sandbox import LOG_TAIL, NotPossible, Room, make_room
 from openassay.store import Store, remove_tree
 
