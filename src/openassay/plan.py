@@ -172,10 +172,10 @@ def _scaled(target: Target, scale: Scale) -> Target:
     """A target whose training is scaled down, with the claims that can be held against something of that scale."""
     if scale.steps == 1 or target.rerun is None:
         return target
-    driver, claims, problem = target.rerun.scaled_down(target.claims, scale.steps)
-    if driver is None:
-        return replace(target, rerun=None, not_rerun_because=problem, controls=(), probes=())
-    return replace(target, rerun=driver, claims=claims)
+    found = target.rerun.scaled_down(target.claims, scale.steps)
+    if isinstance(found, str):
+        return replace(target, rerun=None, not_rerun_because=found, controls=(), probes=())
+    return replace(target, rerun=found[0], claims=found[1])
 
 
 def _seeds(target: Target, profile: Profile) -> dict[str, tuple[int, ...]]:

@@ -80,6 +80,8 @@ class Driver(ABC):
     """Whether `permute` names arrays of the prepared data, which the target must then prepare."""
     runs_release_code: ClassVar[bool] = False
     """Whether it needs the target's environment."""
+    not_scaled: ClassVar[str] = ""
+    """Why it cannot be scaled down, where the usual words would not say it."""
     not_identity: ClassVar[frozenset[str]] = frozenset({"arms", "max_runs", "timeout_s", "taken_from"})
     """Keys that change no single rerun."""
     records: ClassVar[Mapping[str, type]] = {}
@@ -114,12 +116,13 @@ class Driver(ABC):
         """Artifacts that an audit does without."""
         return frozenset()
 
-    def scaled_down(self, claims: tuple[Claim, ...], steps: float) -> tuple[Self | None, tuple[Claim, ...], str]:
-        """The driver and the claims at a share of the published updates; or None, and why nothing of that scale is published.
+    def scaled_down(self, claims: tuple[Claim, ...], steps: float) -> tuple[Self, tuple[Claim, ...]] | str:  # noqa: ARG002
+        """The driver and the claims at a share of the published updates; or why nothing of that scale is published.
 
         steps: above 0 and below 1. A scaled-down rerun is never held against the full number.
         """
-        return None, claims, f"scaled down to {steps:g} of its updates: the driver {self.driver} cannot be scaled down"
+        problem = self.not_scaled or f"the driver {self.driver} cannot be scaled down"
+        return f"scaled down to {steps:g} of its updates: {problem}"
 
     # Seeds, groups, identity ----------------------------------------------------------------------------------------
 

@@ -20,6 +20,8 @@ from openassay.core.types import Measurement, RerunStatus
 from openassay.faults import BadInput
 from openassay.store import Listing
 
+Curve = tuple[tuple[int, float], ...]
+"""(step, value)."""
 DATA_FILE = "data.npz"
 """The file that holds the arrays which a preparation gave."""
 OUR_FILES = ("request.json", "result.json", "log.txt")
@@ -80,7 +82,7 @@ class Watch:
     num_published: int
     family: CurveFamily
 
-    def doomed(self, curve: tuple[tuple[int, float], ...]) -> str:
+    def doomed(self, curve: Curve) -> str:
         """Why the training need not be finished; empty while it may."""
         found = doomed(self.published, self.num_published, curve, self.family) if curve else None
         return "" if found is None else f"at step {found.step} it is {found.deviation:+.1f} sd off the published curve"
@@ -91,14 +93,21 @@ class RunResult:
     """How it ended and what it measured."""
 
     status: RerunStatus
-    reason: str
-    measurements: tuple[Measurement, ...]
-    curves: dict[str, tuple[tuple[int, float], ...]]
-    log: str
     cpu_s: float
     device: str
+    reason: str = ""
+    measurements: tuple[Measurement, ...] = ()
+    curves: dict[str, Curve] = field(default_factory=dict)
+    log: str = ""
     records: dict[str, Any] = field(default_factory=dict)
     """Further records of the driver, by name (`Driver.records`)."""
+
+
+def measurement(metric: str, value: float | None, step: int) -> Measurement:
+    """What our own code measured after an update; without a value where there is no finite one."""
+    known = value is not None and math.isfinite(value)
+    raw = "" if value is None else repr(value)
+    return Measurement(metric=metric, value=value if known else None, raw=raw, step=step, self_reported=False)
 
 
 _KINDS = {
@@ -119,8 +128,8 @@ def open_written(path: Path, max_bytes: int) -> BinaryIO:
     """
     try:
         status = path.lstat()
-        problem = kind_of(status.st_mode) or (f"larger than {max_bytes} bytes" if status.st_size > max_bytes else "")
-        if problem:
+        too_large = f"larger than {max_bytes} bytes" if status.st_size > max_bytes else ""
+        if problem := kind_of(status.st_mode) or too_large:
             raise ValueError(f"{path.name} is {problem}")
         return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
     except FileNotFoundError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from openassay.core.types import Citation, FetchRecord, Finding
-from openassay.drivers.driver import Driver, artifact_digests, beside_verdict
+from openassay.drivers.driver import Driver, TargetFacts, artifact_digests, beside_verdict
 from openassay.faults import BadInput
 from openassay.recipes import read_recipes
 from openassay.recipes.draft import complete
@@ -206,13 +206,13 @@ class PublishedTraining(Driver):
         """Every artifact that is needed, after the key that names it."""
         return [("recipe", self.recipe.artifact), ("tokens", self.tokens.artifact)]
 
-    def check_sources(self, artifacts: Collection[str], key: str) -> None:
-        """Raises `BadInput` where a named artifact, or the source of the settings, is missing."""
+    def check(self, target: TargetFacts) -> Iterator[str]:
+        """Whether every artifact that it names, and the source of the settings, is there."""
         for part, artifact in self.named():
-            if artifact not in artifacts:
-                raise BadInput(f"{key}.{part}.artifact: there is no artifact {artifact!r}")
+            if artifact not in target.artifacts:
+                yield f"rerun.{part}.artifact: there is no artifact {artifact!r}"
         if self.settings and not self.taken_from:
-            raise BadInput(f"{key}.taken_from: missing; say where the settings stand")
+            yield "rerun.taken_from: missing; say where the settings stand"
 
     def read(self, artifacts: Mapping[str, str]) -> LanguageRecipe:
         """The canonical recipe. `BadInput` says which value it lacks."""

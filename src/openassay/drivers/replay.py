@@ -31,8 +31,8 @@ from openassay.core.types import (
 )
 from openassay.core.verdict import judge_replay
 from openassay.drivers.alternatives import Alternative, check_alternatives, declared_changes
-from openassay.drivers.driver import Display, Driver, TargetFacts, beside_verdict, refused
-from openassay.drivers.job import Arm, Job, RunResult
+from openassay.drivers.driver import Display, Driver, TargetFacts, beside_verdict
+from openassay.drivers.job import Arm, Job, RunResult, measurement
 from openassay.drivers.losses import LossLog
 from openassay.drivers.published import Checkpoint, OptimizerState, PublishedTraining, device_for, stored_as, weights_of
 from openassay.faults import BadInput
@@ -102,12 +102,11 @@ class ReplayDriver(PublishedTraining):
 
     def check(self, target: TargetFacts) -> Iterator[str]:
         """Where it starts, what it is compared with, and that its claim is the one on three floors."""
-        key = "rerun"
         if target.has_changes or self.arms != {"faithful": Arm()}:
-            yield f"{key}: a replay takes no controls, probes or arms: it has its own"
-        yield from refused("", self.check_sources, target.artifacts, key)
-        if self.problem:
-            yield f"{key}.{self.problem}"
+            yield "rerun: a replay takes no controls, probes or arms: it has its own"
+        yield from super().check(target)
+        if problem := self._problem():
+            yield f"rerun.{problem}"
         yield from check_alternatives(self.alternatives, self.tokens, target)
         for name, artifact in target.cited:
             if artifact in self.only_alternatives():
@@ -115,22 +114,20 @@ class ReplayDriver(PublishedTraining):
         for i, claim in enumerate(target.claims):
             asked = (claim.published.value, claim.direction, claim.tolerance.margin)
             if claim.testable and claim.metric == self.metric and asked != (0.0, "at_most", MARGIN):
-                yield (f"claims.{i}: a replay is held to value 0, direction at_most and a margin of {MARGIN:g} floors")
+                yield f"claims.{i}: a replay is held to value 0, direction at_most and a margin of {MARGIN:g} floors"
 
-    def scaled_down(self, claims: tuple[Claim, ...], steps: float) -> tuple[Self | None, tuple[Claim, ...], str]:
+    def scaled_down(self, claims: tuple[Claim, ...], steps: float) -> tuple[Self, tuple[Claim, ...]] | str:
         """The horizons that are still reached."""
         reached = tuple(updates for updates in self.updates if updates <= steps * max(self.updates))
         if reached:
-            return replace(self, updates=reached), claims, ""
-        first = min(self.updates)
-        problem = f"the replay reaches none of its horizons ({first} updates is the first)"
-        return None, claims, f"scaled down to {steps:g} of its updates, {problem}"
+            return replace(self, updates=reached), claims
+        problem = f"the replay reaches none of its horizons ({min(self.updates)} updates is the first)"
+        return f"scaled down to {steps:g} of its updates, {problem}"
 
     def execute(self, job: Job) -> RunResult:
         """One replay with its replicas and probes, in this process."""
-        started, said, deadline = time.process_time(), [""], time.monotonic() + job.timeout_s
-        device = device_for(job.device)
-        status, reason, checkpoints, record = RerunStatus.FAILED, "", None, None
+        started, deadline = time.process_time(), time.monotonic() + job.timeout_s
+        device, said, records = device_for(job.device), list[str](), dict[str, Any]()
 
         def say(line: str) -> None:
             if time.monotonic() > deadline:
@@ -138,59 +135,42 @@ class ReplayDriver(PublishedTraining):
             said.append(line)
             print(f"  {line}", flush=True)
 
+        def ended(status: RerunStatus, reason: str = "", *measurements: Measurement) -> RunResult:
+            return RunResult(
+                status=status, reason=reason, measurements=measurements, log="\n".join(said).strip() + "\n",
+                cpu_s=time.process_time() - started, device=device, records=records,
+            )  # fmt: skip
+
         try:
             release = self.release(job.artifacts)
             if self.forensics:
-                checkpoints = inspect_checkpoints(release, say=say)
-            report = self._replay(release, Numerics(threads=job.threads), device, say)
-            if report.verdict is None:
-                reason = f"no replay: {report.problem}"
-            else:
-                record = self._record(report, release)
-        except TimeLimit:
-            status, reason = RerunStatus.TIMED_OUT, f"stopped after {job.timeout_s:g} s, its time limit"
-        except (RecipeMismatch, BadTokens, BadInput) as finding:  # what was published does not fit together
-            reason = f"no replay: {finding}"
-        measurements: tuple[Measurement, ...] = ()
-        if record is not None:
-            status = RerunStatus.FINISHED
-            value = max((of.in_floors for of in record.statistics if of.used), default=None)
-            measurements = (
-                Measurement(
-                    metric=self.metric, value=value, raw="" if value is None else repr(value), step=record.horizons[-1],
-                    self_reported=False,
-                ),
+                records["checkpoints"] = inspect_checkpoints(release, say=say)
+            report = self._replay(
+                release, updates=self.updates, numerics=Numerics(threads=job.threads), device=device,
+                probes=self.exercise, say=say,
             )  # fmt: skip
-        return RunResult(
-            status=status, reason=reason, measurements=measurements, curves={}, log="\n".join(said).strip() + "\n",
-            cpu_s=time.process_time() - started, device=device,
-            records={name: of for name, of in (("replay", record), ("checkpoints", checkpoints)) if of is not None},
-        )  # fmt: skip
-
-    def _replay(self, release: ReplayInputs, numerics: Numerics, device: str, say: Say) -> PrefixReport:
-        common: dict[str, Any] = {
-            "updates": self.updates, "numerics": numerics, "device": device, "probes": self.exercise, "say": say,
-        }  # fmt: skip
-        if self.protocol == "prefix":
-            return replay_prefix(release, **common)
-        assert self.first is not None  # noqa: S101 - the plan has looked
-        return replay_segment(release, first=self.first, **common)
-
-    def _record(self, report: PrefixReport, release: ReplayInputs) -> ReplayRecord:
-        assert report.verdict is not None  # noqa: S101 - the caller has looked
-        first = self.first or 0
-        return ReplayRecord(
-            standing=report.verdict.standing.value, reasons=report.verdict.reasons, horizons=report.horizons,
-            statistics=report.verdict.statistics, replicas=report.replicas, settings=tuple(sorted(self.settings)),
-            exercise=report.exercise, first=first,
+        except TimeLimit:
+            return ended(RerunStatus.TIMED_OUT, f"stopped after {job.timeout_s:g} s, its time limit")
+        except (RecipeMismatch, BadTokens, BadInput) as finding:  # what was published does not fit together
+            return ended(RerunStatus.FAILED, f"no replay: {finding}")
+        if report.verdict is None:
+            return ended(RerunStatus.FAILED, f"no replay: {report.problem}")
+        found, first = report.verdict, self.first or 0
+        records["replay"] = ReplayRecord(
+            standing=found.standing.value, reasons=found.reasons, horizons=report.horizons, statistics=found.statistics,
+            replicas=report.replicas, settings=tuple(sorted(self.settings)), exercise=report.exercise, first=first,
             burned_in_from=None if self._optimizer(first) else burn_in_start(release.steps, first),
         )  # fmt: skip
+        largest = max((of.in_floors for of in found.statistics if of.used), default=None)
+        return ended(RerunStatus.FINISHED, "", measurement(self.metric, largest, report.horizons[-1]))
+
+    def _replay(self, release: ReplayInputs, **how: Any) -> PrefixReport:
+        return replay_prefix(release, **how) if self.first is None else replay_segment(release, first=self.first, **how)
 
     def _optimizer(self, step: int) -> OptimizerState | None:
         return next((of.optimizer for of in self.checkpoints if of.step == step), None)
 
-    @property
-    def problem(self) -> str:
+    def _problem(self) -> str:
         """What is wrong with where it starts or what it is compared with: the key and a line; empty when nothing is."""
         steps = [of.step for of in self.checkpoints]
         if len(set(steps)) != len(steps):
