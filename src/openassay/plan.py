@@ -157,12 +157,9 @@ def make_plan(layout: Layout, asked: Sequence[str] = ()) -> Plan:
     glue = Glue(file=target.glue, sha256=file_digest(layout.glue_folder / target.glue)) if target.glue else None
     arms = _seeds(target, settings.profile)
     plain = {key: value for key, value in to_plain(target).items() if key != "claim_tables"}
-    data = plain | {
+    data = plain | to_plain(settings) | {
         "digest": "0" * 64, "glue": to_plain(glue), "seeds": {"arms": to_plain(arms)},
         "citations": {claim.id: to_plain(claim.cited_at) for claim in target.claims},
-        "profile": to_plain(settings.profile), "judge": to_plain(settings.judge),
-        "execution": to_plain(settings.execution), "isolation": to_plain(settings.isolation),
-        "tracking": settings.tracking, "scale": to_plain(settings.scale),
     }  # fmt: skip
     plan: Plan = parse(Plan, data, "plan")
     return replace(plan, digest=plan.identity())

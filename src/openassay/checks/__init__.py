@@ -20,7 +20,6 @@ class Inspected:
 
     components: tuple[ComponentFound, ...]
     citations: tuple[CitationFound, ...]
-    licences: dict[str, str]
     has_claims: bool
     detected: tuple[ComponentDetected, ...] = ()
 

@@ -34,11 +34,7 @@ def run(plan: Plan, fetched: FetchRecord, store: Store) -> InspectRecord:
     citations = tuple(_citation(claim, cited, roots) for claim, cited in plan.citations.items())
     licences = {name: terms for name, root in roots.items() if (terms := _licence(root))}
     inspected = Inspected(
-        components=components,
-        citations=citations,
-        licences=licences,
-        has_claims=bool(plan.citations),
-        detected=detected,
+        components=components, citations=citations, has_claims=bool(plan.citations), detected=detected
     )
     return InspectRecord(
         components=components, detected=detected, checks=checks, citations=citations, licences=licences,
@@ -53,11 +49,9 @@ def _matches(root: Path, glob: str) -> list[Path]:
 
 def _component(component: Component, roots: dict[str, Path]) -> ComponentFound:
     root = roots.get(component.artifact or "")
+    found: Literal["found", "absent", "not fetched"] = "not fetched"
     evidence: list[str] = []
-    found: Literal["found", "absent", "not fetched"]
-    if root is None or not component.paths:
-        found = "not fetched"
-    else:
+    if root and component.paths:
         matches = [_matches(root, glob) for glob in component.paths]
         found = "found" if all(matches) else "absent"
         paths = [path for group in matches for path in group][:MAX_EVIDENCE]
@@ -99,7 +93,6 @@ def _licence(root: Path) -> str:
             return f"{classified[0].rpartition('::')[2].strip()} ({path.name})"
     for pattern in ("LICENSE*", "LICENCE*", "COPYING*", "copyright"):
         for path in _matches(root, pattern):
-            lines = [line.strip() for line in _text(path).splitlines() if line.strip()]
-            if lines:
-                return f"{lines[0][:80]} ({path.name})"
+            if text := _text(path).strip():
+                return f"{text.splitlines()[0].strip()[:80]} ({path.name})"
     return ""

@@ -77,25 +77,20 @@ class _Task:
 
 def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store, layout: Layout) -> RerunsRecord:
     """Make every rerun of the plan that is not there yet, several at a time."""
-    impossible = _impossible(plan, prepared)
-    room = None
-    if not impossible:
-        assert plan.rerun is not None  # noqa: S101 - _impossible has looked
-        try:
-            room = make_room(plan, fetched, store, layout, needs_environment=plan.rerun.runs_release_code)
-        except NotPossible as problem:
-            impossible = str(problem)
-    if room is None or plan.rerun is None:
-        finding = Finding(stage="rerun", kind="not_rerun", message=impossible)
-        return RerunsRecord(
-            not_attempted_because=impossible, planned={}, identities={}, num_reused=0, findings=(finding,)
-        )
-    arms = _tasks(plan, plan.rerun, fetched, prepared, room, layout)
-    schedule = _Schedule(plan=plan, tasks=arms, file=layout.planned)
-    kept = _run_all(schedule)
+    try:
+        if plan.rerun is None:
+            raise NotPossible(plan.not_rerun_because or "the target declares no rerun")
+        if prepared.status == "failed":
+            raise NotPossible(f"the data could not be prepared: {prepared.reason}")
+        room = make_room(plan, fetched, store, layout, needs_environment=plan.rerun.runs_release_code)
+    except NotPossible as problem:
+        why, finding = str(problem), Finding(stage="rerun", kind="not_rerun", message=str(problem))
+        return RerunsRecord(not_attempted_because=why, planned={}, identities={}, num_reused=0, findings=(finding,))
+    tasks = _tasks(plan, plan.rerun, fetched, prepared, room, layout)
+    schedule = _Schedule(plan=plan, tasks=tasks, file=layout.planned)
+    kept, used = _run_all(schedule), schedule.used()
     identities: dict[str, tuple[str, ...]] = {}
     findings = []
-    used = schedule.used()
     for task in used:
         identities[task.arm_name] = (*identities.get(task.arm_name, ()), task.identity)
         rerun = read_record(task.record, Rerun)
@@ -109,14 +104,6 @@ def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store,
     )  # fmt: skip
     own = plan.rerun.rerun_findings(plan.rerun.own_records(record, layout))
     return replace(record, findings=(*record.findings, *own))
-
-
-def _impossible(plan: Plan, prepared: PrepareRecord) -> str:
-    if plan.rerun is None:
-        return plan.not_rerun_because or "the target declares no rerun"
-    if prepared.status == "failed":
-        return f"the data could not be prepared: {prepared.reason}"
-    return ""
 
 
 def _tasks(
