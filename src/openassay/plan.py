@@ -137,6 +137,11 @@ class Plan:
         """Artifacts that only an explanation needs: an audit goes without them."""
         return self.rerun.only_alternatives() if self.rerun else frozenset()
 
+    @property
+    def changed(self) -> set[str]:
+        """The arms of controls and probes, whose reruns are all made, whatever they give."""
+        return {change.arm for change in (*self.controls, *self.probes)}
+
     def arms(self) -> dict[str, Arm]:
         """Every arm that is run: the faithful ones, the controls and the probes."""
         if self.rerun is None:

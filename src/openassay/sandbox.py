@@ -62,20 +62,14 @@ def make_room(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout, *,
             environment = build(plan.environment, files, where, plan.name)
         except (Unavailable, NotBuilt) as problem:
             raise NotPossible(f"the environment cannot be built: {problem}") from None
+    glue = layout.glue_folder / plan.glue.file if plan.glue else None
+    if glue and plan.glue and not (glue.is_file() and file_digest(glue) == plan.glue.sha256):
+        raise BadInput(f"{glue}: it is not what the plan was frozen with; run `openassay audit {layout.reference}`")
     artifacts = artifact_roots(store, fetched)
     folders = {f"its artifact {name}": Path(path) for name, path in artifacts.items()}
     if environment is not None:
         folders["its environment"] = Path(environment.python).parents[1]
     return Room(
-        environment=environment, artifacts=artifacts, glue=_glue(plan, layout),
+        environment=environment, artifacts=artifacts, glue=glue,
         watched={what: (folder, listing(folder)) for what, folder in folders.items()},
     )  # fmt: skip
-
-
-def _glue(plan: Plan, layout: Layout) -> Path | None:
-    if plan.glue is None:
-        return None
-    path = layout.glue_folder / plan.glue.file
-    if not path.is_file() or file_digest(path) != plan.glue.sha256:
-        raise BadInput(f"{path}: it is not what the plan was frozen with; run `openassay audit {layout.reference}`")
-    return path

@@ -19,7 +19,7 @@ from openassay.claim_tables import ClaimTable, claims_of
 from openassay.core.curves import scatter_of
 from openassay.core.types import LARGEST, Citation, Claim, ComponentName, DataInformation, Published, Review
 from openassay.drivers import AnyDriver
-from openassay.drivers.driver import PublishedRun, TargetFacts, refused
+from openassay.drivers.driver import PublishedRun, TargetFacts, refused, those_that_are
 from openassay.drivers.job import Arm, placeholders
 from openassay.drivers.measures import Measure
 from openassay.drivers.run import GlueRun, Run, ScriptRun, Seeding
@@ -478,7 +478,7 @@ def _check_numbers(claim: Claim, key: str) -> Iterator[str]:
             yield f"{key}.curve: steps from 0 on and finite values are needed, found {step}: {value}"
     yield from refused(f"{key}.curve_scatter: ", scatter_of, claim)
     no_difference = claim.paired or claim.success or claim.curve
-    yield from _said({
+    yield from those_that_are({
         f"{key}.tolerance.margin: it must be above 0, found {margin}": margin <= 1 / LARGEST,
         f"{key}.tolerance.rationale: missing; say why this margin": not claim.tolerance.rationale.strip(),
         f"{key}: rounding, resolution, sd, extra_sd and divergence_rate cannot be negative":
@@ -496,7 +496,7 @@ def _check_numbers(claim: Claim, key: str) -> Iterator[str]:
     yield from _check_trainings(published, f"{key}.published")
     if claim.success:
         count = published.value * published.num_runs
-        yield from _said({
+        yield from those_that_are({
             f"{key}.success: give at_least or at_most: from which value on is a training a success?":
                 (claim.success.at_least is None) == (claim.success.at_most is None),
             f"{key}.success: a share goes with none of deterministic, family, curve, sd and best_of":
@@ -513,7 +513,7 @@ def _check_trainings(of: Published, key: str) -> Iterator[str]:
     odd = of.values is not None and (len(values) != of.num_runs or sd is not None or of.best_of > 1)
     finite = all(abs(value) <= LARGEST for value in values)
     mean = float(np.mean(values)) if values and finite and not odd else of.value
-    yield from _said({
+    yield from those_that_are({
         f"{key}.values: as many as num_runs are needed, found {len(values)}; without sd and best_of": odd,
         f"{key}.values: finite numbers are needed": not odd and not finite,
         f"{key}.value: expected the mean of values, {mean:.10g}, found {of.value:g}":
@@ -531,8 +531,3 @@ def _check_trainings(of: Published, key: str) -> Iterator[str]:
         f"{key}.sd: a standard deviation over runs needs num_runs of 2 or more; or say what it is (sd_is)":
             sd is not None and of.sd_is in {"sd", "standard_error", "confidence_interval_95"} and of.num_runs < 2,
     })  # fmt: skip
-
-
-def _said(problems: dict[str, object]) -> Iterator[str]:
-    """Those of the problems that are there."""
-    return (problem for problem, there in problems.items() if there)

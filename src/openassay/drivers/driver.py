@@ -226,6 +226,11 @@ def refused(key: str, check: Callable[..., object], *arguments: Any) -> Iterator
         yield f"{key}{problem}"
 
 
+def those_that_are(problems: Mapping[str, object]) -> Iterator[str]:
+    """Of problems, each with whether it is there, those that are."""
+    return (problem for problem, there in problems.items() if there)
+
+
 def artifact_digests(fetched: FetchRecord) -> dict[str, object]:
     """What tells each fetched artifact from any other, by name."""
     return {of.name: [of.sha256, of.filename, of.root] for of in fetched.artifacts}

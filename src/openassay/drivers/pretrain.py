@@ -18,7 +18,14 @@ import numpy as np
 from pydantic import Field
 
 from openassay.core.types import Citation, Claim, Finding, Measurement, RerunStatus
-from openassay.drivers.driver import TAKEN_FROM_PUBLICATION, Display, Driver, TargetFacts, beside_verdict
+from openassay.drivers.driver import (
+    TAKEN_FROM_PUBLICATION,
+    Display,
+    Driver,
+    TargetFacts,
+    beside_verdict,
+    those_that_are,
+)
 from openassay.drivers.job import Arm, Curve, Job, RunResult, measurement, with_changes
 from openassay.drivers.published import Checkpoint, PublishedTraining, device_for, weights_of
 from openassay.faults import BadInput
@@ -178,32 +185,31 @@ class PretrainDriver(PublishedTraining):
     def check(self, target: TargetFacts) -> Iterator[str]:
         """All that is wrong with a target of this driver, as far as its file shows."""
         yield from super().check(target)
-        if self.arms != {"faithful": Arm()}:
-            yield "rerun.arms: claims are tested on the recipe as published; give changes as controls or probes"
-        if (self.member is not None) != (self.protocol == "family"):
-            yield "rerun.member: the protocol family needs it, and no other takes it: it names the member that is trained"
-        if self.member and self.member.name.lower() not in target.title.lower():
-            yield (
-                f"release.title: it must name {self.member.name}, the member that is trained, so that nobody "
-                "takes the verdict for a larger one's"
-            )
-        if not self.metrics():
-            yield "rerun: it measures nothing; give train_loss or held_out"
-        steps = [of.step for of in self.train_loss]
-        for i, of in enumerate(self.train_loss):
-            if of.last > of.step or steps.count(of.step) > 1:
-                yield f"rerun.train_loss.{i}: each step once, and at most {of.step} updates before it are needed"
-        if self.released and self.held_out is None:
-            yield "rerun.held_out: missing; say on which items the released checkpoint is measured"
-        held = self.held_out
-        if held and held.artifact == self.tokens.artifact and held.path in self.tokens.files:
-            if self.tokens.layout == "olmo":
-                yield f"rerun.held_out.path: the training draws its sequences from all of {held.path}; name another file"
-            elif held.path == self.tokens.files[0] and held.first == 0:
-                yield f"rerun.held_out.first: the training begins with the first item of {held.path}; choose later ones"
+        name, steps = self.member.name if self.member else "", [of.step for of in self.train_loss]
+        held, files = self.held_out, self.tokens.files
+        in_training = held is not None and held.artifact == self.tokens.artifact and held.path in files
         sizes = [of.parameters for of in self.ladder.members] if self.ladder else []
-        if self.ladder and (len(set(sizes)) < FEWEST or max(sizes) >= self.ladder.parameters):
-            yield f"rerun.ladder.members: expected {FEWEST} of different size, all smaller than ladder.parameters, found {sizes}"
+        yield from those_that_are({
+            "rerun.arms: claims are tested on the recipe as published; give changes as controls or probes":
+                self.arms != {"faithful": Arm()},
+            "rerun.member: the protocol family needs it, and no other takes it: it names the member that is trained":
+                (self.member is not None) != (self.protocol == "family"),
+            f"release.title: it must name {name}, the member that is trained, so that nobody takes the verdict for a "
+            "larger one's": name.lower() not in target.title.lower(),
+            "rerun: it measures nothing; give train_loss or held_out": not self.metrics(),
+        } | {
+            f"rerun.train_loss.{i}: each step once, and at most {of.step} updates before it are needed":
+                of.last > of.step or steps.count(of.step) > 1
+            for i, of in enumerate(self.train_loss)
+        } | {
+            "rerun.held_out: missing; say on which items the released checkpoint is measured": self.released and held is None,
+            f"rerun.held_out.path: the training draws its sequences from all of {held and held.path}; name another file":
+                in_training and self.tokens.layout == "olmo",
+            f"rerun.held_out.first: the training begins with the first item of {files[0]}; choose later ones":
+                in_training and self.tokens.layout != "olmo" and held and held.path == files[0] and held.first == 0,
+            f"rerun.ladder.members: expected {FEWEST} of different size, all smaller than ladder.parameters, found {sizes}":
+                self.ladder and (len(set(sizes)) < FEWEST or max(sizes) >= self.ladder.parameters),
+        })  # fmt: skip
         for i, claim in enumerate(target.claims):
             yield from self._check_claim(claim, f"claims.{i}")
 

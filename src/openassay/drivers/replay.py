@@ -7,6 +7,7 @@ other seeds.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +32,7 @@ from openassay.core.types import (
 )
 from openassay.core.verdict import judge_replay
 from openassay.drivers.alternatives import Alternative, check_alternatives, declared_changes
-from openassay.drivers.driver import Display, Driver, TargetFacts, beside_verdict
+from openassay.drivers.driver import Display, Driver, TargetFacts, beside_verdict, those_that_are
 from openassay.drivers.job import Arm, Job, RunResult, measurement
 from openassay.drivers.losses import LossLog
 from openassay.drivers.published import Checkpoint, OptimizerState, PublishedTraining, device_for, stored_as, weights_of
@@ -105,8 +106,7 @@ class ReplayDriver(PublishedTraining):
         if target.has_changes or self.arms != {"faithful": Arm()}:
             yield "rerun: a replay takes no controls, probes or arms: it has its own"
         yield from super().check(target)
-        if problem := self._problem():
-            yield f"rerun.{problem}"
+        yield from (f"rerun.{problem}" for problem in itertools.islice(self._problems(), 1))
         yield from check_alternatives(self.alternatives, self.tokens, target)
         for name, artifact in target.cited:
             if artifact in self.only_alternatives():
@@ -170,37 +170,29 @@ class ReplayDriver(PublishedTraining):
     def _optimizer(self, step: int) -> OptimizerState | None:
         return next((of.optimizer for of in self.checkpoints if of.step == step), None)
 
-    def _problem(self) -> str:
-        """What is wrong with where it starts or what it is compared with: the key and a line; empty when nothing is."""
-        steps = [of.step for of in self.checkpoints]
-        if len(set(steps)) != len(steps):
-            return f"checkpoints: each step stands once, found {steps}"
-        if self.protocol == "prefix":
-            if self.first is not None:
-                return "first: a prefix starts from step 0; remove it, or give protocol: segment"
-            if 0 not in steps:
-                return f"checkpoints: a prefix starts from step 0, found {steps}; or give protocol: segment and first"
-        elif self.first is None:
-            return "first: missing; say from which of the checkpoints the segment starts"
-        elif self.first not in steps or self.first == 0:
-            later = ", ".join(str(step) for step in sorted(steps) if step) or "none is listed"
-            return f"first: a segment starts from one of the checkpoints after step 0 ({later}), found {self.first}"
-        elif self._optimizer(self.first) is None and burn_in_start(steps, self.first) is None:
-            return (
-                f"checkpoints: the segment from step {self.first} needs `optimizer` at that step, or a checkpoint "
-                f"{SHORTEST_BURN_IN} updates or more before it, from which the moments are burned in"
-            )
-        first = self.first or 0
-        for of in self.checkpoints:
-            if of.optimizer is not None and (self.protocol == "prefix" or of.step != first):
-                return f"checkpoints: the optimizer's state of step {of.step} is of no use: it is read where a segment starts"
-        last = first + max(self.updates)
-        if self.losses is None and not any(first < step <= last for step in steps):
-            return (
-                f"updates: nothing to compare with: no checkpoint from step {first + 1} to {last} is listed, and no losses are "
-                f"given; checkpoints: {sorted(steps)}"
-            )
-        return ""
+    def _problems(self) -> Iterator[str]:
+        """What is wrong with where it starts or what it is compared with, the cause before what follows from it."""
+        steps, first, segment = [of.step for of in self.checkpoints], self.first, self.protocol == "segment"
+        later = ", ".join(str(step) for step in sorted(steps) if step) or "none is listed"
+        start = first or 0
+        last = start + max(self.updates)
+        unread = [of.step for of in self.checkpoints if of.optimizer and not (segment and of.step == start)]
+        return those_that_are({
+            f"checkpoints: each step stands once, found {steps}": len(set(steps)) != len(steps),
+            "first: a prefix starts from step 0; remove it, or give protocol: segment": not segment and first is not None,
+            f"checkpoints: a prefix starts from step 0, found {steps}; or give protocol: segment and first":
+                not segment and 0 not in steps,
+            "first: missing; say from which of the checkpoints the segment starts": segment and first is None,
+            f"first: a segment starts from one of the checkpoints after step 0 ({later}), found {first}":
+                segment and (first not in steps or first == 0),
+            f"checkpoints: the segment from step {first} needs `optimizer` at that step, or a checkpoint {SHORTEST_BURN_IN} "
+            "updates or more before it, from which the moments are burned in":
+                segment and self._optimizer(start) is None and burn_in_start(steps, start) is None,
+            f"checkpoints: the optimizer's state of step {next(iter(unread), None)} is of no use: it is read where a segment "
+            "starts": unread,
+            f"updates: nothing to compare with: no checkpoint from step {start + 1} to {last} is listed, and no losses are "
+            f"given; checkpoints: {sorted(steps)}": self.losses is None and not any(start < step <= last for step in steps),
+        })  # fmt: skip
 
     def named(self) -> list[tuple[str, str]]:
         """As `PublishedTraining.named`; not those of the alternatives."""

@@ -38,7 +38,7 @@ from openassay.core.types import (
     RerunStatus,
 )
 from openassay.drivers.driver import Driver
-from openassay.drivers.job import Job, RunResult
+from openassay.drivers.job import Job
 from openassay.drivers.run import KILLED
 from openassay.faults import Fault
 from openassay.layout import Layout
@@ -113,32 +113,24 @@ def _tasks(
     glue = plan.glue.sha256 if plan.glue else None
     code = driver.code(fetched, glue) | {"device": plan.execution.device}
     environment = driver.environment(room.environment.identity() if room.environment else {})
-    registered = plan.registration()
+    registered, execution = plan.registration(), plan.execution
     data = {"arrays": to_plain(prepared.arrays), "files": prepared.files}
-    tasks: dict[str, list[_Task]] = {}
+    tasks: dict[str, list[_Task]] = {arm: [] for arm in plan.seeds.arms}
     for name, seeds in plan.seeds.arms.items():
         arm, watch = plan.arms()[name], driver.watch(plan.claims, name)
-        most = plan.execution.together if name in _changed(plan) else min(plan.execution.together, ASKED_TOGETHER)
-        tasks[name] = []
+        most = execution.together if name in plan.changed else min(execution.together, ASKED_TOGETHER)
         for seed, together in zip(seeds, driver.groups(seeds, arm, most), strict=True):
             folder = layout.rerun(name, seed)
             job = room.job(
                 out=folder / "out", data=layout.data if prepared.status == "done" else None, arm=arm, seed=seed,
-                device=plan.execution.device, threads=plan.execution.threads, timeout_s=driver.timeout_s,
+                device=execution.device, threads=execution.threads, timeout_s=driver.timeout_s,
             )  # fmt: skip
             identity = driver.identity(arm, seed, together=together, data=data, code=code, environment=environment)
-            tasks[name].append(
-                _Task(
-                    target=plan.name, arm_name=name, identity=identity, registered=registered, environment=environment,
-                    driver=driver, job=replace(job, watch=watch), record=folder / "record.json", together=together,
-                )
-            )  # fmt: skip
+            tasks[name].append(_Task(
+                target=plan.name, arm_name=name, identity=identity, registered=registered, environment=environment,
+                driver=driver, job=replace(job, watch=watch), record=folder / "record.json", together=together,
+            ))  # fmt: skip
     return tasks
-
-
-def _changed(plan: Plan) -> set[str]:
-    """The arms whose reruns are all made, whatever they give: controls and probes."""
-    return {change.arm for change in (*plan.controls, *plan.probes)}
 
 
 def _finished(task: _Task) -> Rerun | None:
@@ -171,6 +163,8 @@ class _Schedule:
     """Where the numbers of planned reruns are kept."""
     made_by_arm: dict[str, list[Rerun | None]] = field(default_factory=dict)
     """What each arm's tasks gave, None for one that is under way."""
+    before: dict[str, PlannedRuns] = field(default_factory=dict)
+    """The planned numbers of the audit before this one."""
     planned: dict[str, PlannedRuns] = field(default_factory=dict)
     """Of the arms with claims whose first reruns are finished."""
     answers: dict[tuple[str, tuple[int, ...]], int | None] = field(default_factory=dict)
@@ -178,22 +172,17 @@ class _Schedule:
 
     def __post_init__(self) -> None:
         self.made_by_arm = {arm: [] for arm in self.tasks}
-        self.changed = _changed(self.plan)
-        self.before: dict[str, PlannedRuns] = {}
         with suppress(BrokenRecord):  # none yet, or a broken one: the first two reruns tell it again
             self.before = read_record(self.file, PlannedRecord).arms
 
     def wants(self, arm: str) -> bool:
         """Whether an arm asks for another rerun, by what has been finished of it."""
-        of = self.made_by_arm[arm]
-        if len(of) >= len(self.tasks[arm]):
+        begun, known = len(self.made_by_arm[arm]), self._known(arm)
+        if begun >= len(self.tasks[arm]):
             return False
-        if arm in self.changed or len(of) < FIRST_RUNS:
+        if arm in self.plan.changed or begun < FIRST_RUNS:
             return True
-        known = self._known(arm)
-        if len(known) < FIRST_RUNS:
-            return False
-        return len(of) < self._plan_runs(arm, known).num_runs and self._open(arm)
+        return len(known) >= FIRST_RUNS and begun < self._plan_runs(arm, known).num_runs and self._open(arm)
 
     def next(self) -> list[_Task]:
         """The next rerun to begin, with those trained with it; of the arm with the fewest. Empty when none is asked for."""
@@ -221,7 +210,7 @@ class _Schedule:
         One that was begun to keep a worker busy stays on disk, for an audit that asks for it: otherwise the number of workers
         would decide what a record holds.
         """
-        asked = {arm: len(self._known(arm)) if arm in self.changed else FIRST_RUNS for arm in self.tasks}
+        asked = {arm: len(self._known(arm)) if arm in self.plan.changed else FIRST_RUNS for arm in self.tasks}
         for claim in self.plan.claims:
             if claim.testable and claim.arm in self.tasks:
                 for arm in _arms_of(claim):
@@ -355,21 +344,18 @@ def _execute(group: list[_Task]) -> list[Rerun]:
         task.job.out.mkdir(parents=True)
     results = group[0].driver.execute_together([task.job for task in group])
     duration_s = (time.monotonic() - started) / len(group)
-    return [_keep(*of, started_at, duration_s) for of in zip(group, results, strict=True)]
-
-
-def _keep(task: _Task, result: RunResult, started_at: str, duration_s: float) -> Rerun:
-    """Write a rerun's record."""
-    folder = task.record.parent
-    rerun = Rerun(
-        target=task.target, arm=task.arm_name, seed=task.job.seed, identity=task.identity, registered=task.registered,
-        status=result.status, reason=result.reason, measurements=result.measurements, curves=result.curves,
-        environment=task.environment | {"device": result.device}, log_tail=result.log[-LOG_TAIL:],
-        started_at=started_at, duration_s=duration_s, cpu_s=result.cpu_s, together=task.together,
-    )  # fmt: skip
-    remove_tree(folder)  # with whatever the release's code has put there
-    write_text(folder / "log.txt", result.log)
-    for name, record in result.records.items():
-        write_record(folder / f"{name}.json", record)
-    write_record(task.record, rerun)
-    return rerun
+    reruns = []
+    for task, result in zip(group, results, strict=True):
+        reruns.append(Rerun(
+            target=task.target, arm=task.arm_name, seed=task.job.seed, identity=task.identity, registered=task.registered,
+            status=result.status, reason=result.reason, measurements=result.measurements, curves=result.curves,
+            environment=task.environment | {"device": result.device}, log_tail=result.log[-LOG_TAIL:],
+            started_at=started_at, duration_s=duration_s, cpu_s=result.cpu_s, together=task.together,
+        ))  # fmt: skip
+        folder = task.record.parent
+        remove_tree(folder)  # with whatever the release's code has put there
+        write_text(folder / "log.txt", result.log)
+        for name, record in result.records.items():
+            write_record(folder / f"{name}.json", record)
+        write_record(task.record, reruns[-1])
+    return reruns
