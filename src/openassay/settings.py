@@ -150,9 +150,7 @@ def _compose(root: Path | None, choice: tuple[tuple[str, str], ...], asked: tupl
 def choices(root: Path | None) -> dict[str, str]:
     """The option of each group that a project's conf/pipeline.yaml chooses; of those that it does not name, ours."""
     ours: Any = load_yaml(OUR_CONF / "pipeline.yaml", "conf/pipeline.yaml")
-    theirs: Any = {}
-    if root:
-        theirs = load_yaml(root / "conf" / "pipeline.yaml", "conf/pipeline.yaml")
+    theirs: Any = load_yaml(root / "conf" / "pipeline.yaml", "conf/pipeline.yaml") if root else {}
     if not isinstance(theirs, dict):
         raise BadInput(f"conf/pipeline.yaml: expected the keys schema_version, {', '.join(GROUPS)}")
     return {group: str(theirs.get(group, ours[group])) for group in GROUPS}
@@ -179,11 +177,12 @@ def _check_option(root: Path | None, group: str, name: str, keys: set[str], wher
     if path is None:
         known = sorted({path.stem for conf in _folders(root) for path in (conf / group).glob("*.yaml")})
         raise BadInput(f"{where}: {group}: there is no option {name!r}; {did_you_mean(name, known)}")
-    data = load_yaml(path, f"conf/{group}/{name}.yaml")
-    if isinstance(data, dict) and ("defaults" in data or "${" in json.dumps(data)):
-        raise BadInput(f"conf/{group}/{name}.yaml: defaults and ${{...}} are not taken; write the values out")
+    file = f"conf/{group}/{name}.yaml"
+    data = load_yaml(path, file)
     if not isinstance(data, dict):
-        raise BadInput(f"conf/{group}/{name}.yaml: expected keys with values, as in OpenAssay's own options")
+        raise BadInput(f"{file}: expected keys with values, as in OpenAssay's own options")
+    if "defaults" in data or "${" in json.dumps(data):
+        raise BadInput(f"{file}: defaults and ${{...}} are not taken; write the values out")
     there = {f"{group}.{key}" for key in data}
     if unknown := sorted(keys - there):
         raise BadInput(f"{where}: there is no {unknown[0]}; {did_you_mean(unknown[0], sorted(there))}")

@@ -140,19 +140,18 @@ class Driver(ABC):
 
     def environment(self, of_release: dict[str, str]) -> dict[str, str]:  # noqa: ARG002
         """Versions of what a rerun's numbers depend on. of_release: those of the target's environment."""
-        here = machine()
-        versions = package_versions(("torch", "transformers", "numpy"))
-        return versions | {"python": here["python"], "machine": here["machine"]}
+        here = {key: machine()[key] for key in ("python", "machine")}
+        return package_versions(("torch", "transformers", "numpy")) | here
 
     def identity(
         self, arm: Arm, seed: int, *, together: tuple[int, ...], data: object, code: object, environment: dict[str, str]
     ) -> str:
         """The digest of all that decides one rerun: recipe, arm, data, code, environment, seed, and whom it is trained with."""
         recipe = {key: value for key, value in declared(self).items() if key not in self.not_identity}
-        parts = {
+        return digest({
             "recipe": recipe, "arm": declared(arm), "data": data, "code": code, "environment": environment, "seed": seed,
-        }  # fmt: skip
-        return digest(parts | ({"together": together} if together else {}))
+            **({"together": together} if together else {}),
+        })  # fmt: skip
 
     # Run ------------------------------------------------------------------------------------------------------------
 
@@ -183,9 +182,8 @@ class Driver(ABC):
 
     def own_records(self, reruns: RerunsRecord, layout: Layout) -> dict[str, Any]:
         """The further records beside the first faithful rerun of this audit, by name."""
-        folder = layout.rerun("faithful", 0)
-        paths = {name: folder / f"{name}.json" for name in self.records} if reruns.identities else {}
-        return {name: read_record(path, self.records[name]) for name, path in paths.items() if path.exists()}
+        found = [(name, kind, layout.rerun("faithful", 0) / f"{name}.json") for name, kind in self.records.items()]
+        return {name: read_record(path, kind) for name, kind, path in found if reruns.identities and path.exists()}
 
     def rerun_findings(self, records: Mapping[str, Any]) -> list[Finding]:  # noqa: ARG002
         """What further records show as soon as the reruns are made. None of it changes a verdict."""

@@ -47,9 +47,7 @@ class LossLog:
         `RecipeMismatch` says why a file cannot be that log.
         """
         path = Path(artifacts[self.artifact]) / self.path
-        losses = np.full(updates, np.nan)
-        texts: list[str] = []
-        two: set[int] = set()
+        losses, texts, two = np.full(updates, np.nan), list[str](), set[int]()
         for line, step_text, loss_text in self._rows(path):
             where = f"{path.name}: line {line}"
             loss = _number(loss_text, f"{where}: {self.loss_column}")
@@ -62,9 +60,8 @@ class LossLog:
                     two.add(update)  # after a restart; which of them led to the weights, nobody knows
                 losses[update] = loss
         if not texts:
-            raise RecipeMismatch(
-                f"{path.name}: no line has a number both as {self.step_column!r} and {self.loss_column!r}"
-            )
+            columns = f"{self.step_column!r} and {self.loss_column!r}"
+            raise RecipeMismatch(f"{path.name}: no line has a number both as {columns}")
         losses[list(two)] = np.nan
         return losses, rounding_unit(texts)
 
@@ -85,9 +82,10 @@ class LossLog:
     def _csv(self, path: Path) -> Iterator[tuple[int, str, str]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
+            names = rows.fieldnames or ()
             for column in (self.step_column, self.loss_column):
-                if column not in (rows.fieldnames or ()):
-                    known = ", ".join(repr(name[:40]) for name in (rows.fieldnames or ())[:10])
+                if column not in names:
+                    known = ", ".join(repr(name[:40]) for name in names[:10])
                     raise RecipeMismatch(f"{path.name}: there is no column {column!r}; there are: {known or 'none'}")
             for row in rows:
                 step, loss = row[self.step_column], row[self.loss_column]
@@ -103,9 +101,8 @@ class LossLog:
                     row = json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
                 except json.JSONDecodeError as problem:
                     raise RecipeMismatch(f"{path.name}: line {line} is no JSON: {problem.msg}") from None
-                step, loss = (
-                    (row.get(self.step_column), row.get(self.loss_column)) if isinstance(row, dict) else (None, None)
-                )
+                found = row if isinstance(row, dict) else {}
+                step, loss = found.get(self.step_column), found.get(self.loss_column)
                 if isinstance(step, str) and isinstance(loss, str):
                     yield line, step, loss
 

@@ -349,29 +349,27 @@ class PretrainDriver(PublishedTraining):
             log, cpu_s = "".join(f"{line}\n" for line in said), time.process_time() - started
             return RunResult(status=status, reason=reason, log=log, cpu_s=cpu_s, device=device)
 
+        published_fits = False
         try:
             recipe, held_out = self.published(job.artifacts)
             trained = self.of_arm(recipe, job.arm)
             self._check_unseen(held_out, job, recipe)
             released = self.released_losses(job.artifacts, recipe, held_out, threads=job.threads, device=device)
-        except (RecipeMismatch, BadTokens) as finding:  # what was published does not fit together
-            return ended(RerunStatus.FAILED, f"no training: {finding}")
-        try:
+            published_fits = True
             tokens = self._tokens(job, trained)
-            weights = lm.initial_weights(trained, job.seed)
-            num_parameters = sum(of.size for of in weights.values())
-            if self.member and self.member.parameters and not job.arm.set and num_parameters != self.member.parameters:
+            weights, steps = lm.initial_weights(trained, job.seed), trained.steps or 0
+            num_parameters, member = sum(of.size for of in weights.values()), self.member
+            if member and member.parameters and not job.arm.set and num_parameters != member.parameters:
                 raise RecipeMismatch(
-                    f"{self.member.name} has {self.member.parameters} parameters as published, the recipe's model "
-                    f"{num_parameters}"
+                    f"{member.name} has {member.parameters} parameters as published, the recipe's model {num_parameters}"
                 )
             said.append(
-                f"{num_parameters} parameters, {trained.steps} updates on {device}, first weights of seed {job.seed}, "
+                f"{num_parameters} parameters, {steps} updates on {device}, first weights of seed {job.seed}, "
                 f"{'the published order' if self.order == 'published' else 'an order of its own'}"
             )
             said.extend(f"released checkpoint: {VALIDATION} {loss:.6g}" for loss in released)
             found = pretraining.pretrain(
-                trained, weights, tokens, held_out, points=self._points(trained.steps or 0),
+                trained, weights, tokens, held_out, points=self._points(steps),
                 numerics=self._numerics(job.threads, job.seed), device=device, deadline=deadline,
             )  # fmt: skip
         except TimeLimit:
@@ -379,13 +377,12 @@ class PretrainDriver(PublishedTraining):
         except pretraining.TooLarge as error:
             raise BadInput(_too_large(error)) from None
         except (RecipeMismatch, BadTokens) as finding:
-            if job.arm.set:  # the target's doing
+            if job.arm.set and published_fits:  # the target's doing
                 raise BadInput(f"set: the changed recipe cannot be trained: {finding}") from None
             return ended(RerunStatus.FAILED, f"no training: {finding}")
-        curves = self._curves(found, released, trained.steps or 0)
+        curves = self._curves(found, released, steps)
         measurements = tuple(
-            measurement(metric, dict(curves[metric]).get(step, math.nan), step)
-            for metric, step in self._wanted(trained.steps or 0)
+            measurement(metric, dict(curves[metric]).get(step, math.nan), step) for metric, step in self._wanted(steps)
         )
         lost = any(of.value is None for of in measurements)
         return replace(

@@ -86,24 +86,26 @@ class TokenFiles:
 
     def batches(self, artifacts: Mapping[str, str], recipe: LanguageRecipe, *, one_by_one: bool = False) -> Batches:
         """The batches of the recipe, or its sequences as batches of one. `BadTokens` says what does not fit."""
-        folder = Path(artifacts[self.artifact])
+        folder, item = Path(artifacts[self.artifact]), recipe.data.item_length
         batch_size = 1 if one_by_one else recipe.batch_size
         if self.sizes is not None:
             return self.laid_out(self.sizes, recipe, spans(folder), batch_size)
-        sizes = tuple(size_of(folder, name) for name in self.files)
-        if self.layout in {"jsonl", "parquet"}:
-            return self._rows(folder, recipe, batch_size)
+        parts = tuple((name, size_of(folder, name)) for name in self.files)
+        paths, read = {name: folder / name for name in self.files}, local(folder)
+        if self.layout == "parquet":
+            groups = [group for name, path in paths.items() for group in row_groups(path, name, self.column)]
+            return Parquet(groups=groups, paths=paths, item_length=item, batch_size=batch_size, column=self.column)
+        if self.layout == "jsonl":
+            lines = [line for name, path in paths.items() for line in line_ranges(path, name)]
+            return JsonLines(lines=lines, item_length=item, batch_size=batch_size, read=read, column=self.column)
         if self.layout == "megatron":
-            return self._shuffled(folder, recipe, batch_size)
+            return self._shuffled(folder, parts, recipe, batch_size)
         if self.index:
-            parts = tuple(zip(self.files, sizes, strict=True))
-            found = preshuffled(read_index(folder / self.index), parts, batch_size, local(folder))
-            if found.item_length != recipe.data.item_length:
-                raise BadTokens(
-                    f"{self.index}: expected items of {recipe.data.item_length} tokens, found {found.item_length}"
-                )
+            found = preshuffled(read_index(folder / self.index), parts, batch_size, read)
+            if found.item_length != item:
+                raise BadTokens(f"{self.index}: expected items of {item} tokens, found {found.item_length}")
             return found
-        return self.laid_out(sizes, recipe, local(folder), batch_size)
+        return self.laid_out([size for _, size in parts], recipe, read, batch_size)
 
     def check_order(self, recipe: LanguageRecipe) -> None:
         """Raises `BadInput` unless these are all files of the recipe, in its order.
@@ -114,9 +116,8 @@ class TokenFiles:
         if self.layout != "olmo" or stated == self.files:
             return
         if len(stated) != len(self.files):
-            raise BadInput(
-                f"rerun.tokens.files: the recipe names {len(stated)} files, found {len(self.files)}; all of them set the order"
-            )
+            names = f"the recipe names {len(stated)} files, found {len(self.files)}"
+            raise BadInput(f"rerun.tokens.files: {names}; all of them set the order")
         for at, (theirs, ours) in enumerate(zip(stated, self.files, strict=True)):
             if PurePosixPath(theirs).name != PurePosixPath(ours).name:
                 raise BadInput(f"rerun.tokens.files.{at}: the recipe has {theirs} there, found {ours}")
@@ -127,40 +128,27 @@ class TokenFiles:
             raise BadTokens(f"layout {self.layout}: sizes alone do not say where its items lie")
         parts = tuple(zip(self.files, sizes, strict=True))
         dtype: np.dtype[Any] = np.dtype(self.dtype)
-        if self.layout == "olmo":
-            if recipe.data.seed is None:
-                raise RecipeMismatch("data.seed: the recipe does not say it, and it sets the order of these files")
-            return Memmaps(
-                files=parts, sequence_length=recipe.data.sequence_length, batch_size=batch_size, read=read,
-                seed=recipe.data.seed, dtype=dtype,
-            )  # fmt: skip
-        item = recipe.data.item_length * dtype.itemsize
-        whole = sum(sizes) // item  # the start of a file may be all that was fetched
-        return Preshuffled(
-            parts=parts, item_length=recipe.data.item_length, batch_size=batch_size, read=read, dtype=dtype,
-            num_items=whole,
-        )  # fmt: skip
+        length, item, seed = recipe.data.sequence_length, recipe.data.item_length, recipe.data.seed
+        if self.layout == "preshuffled":
+            whole = sum(sizes) // (item * dtype.itemsize)  # the start of a file may be all that was fetched
+            return Preshuffled(
+                parts=parts, item_length=item, batch_size=batch_size, read=read, dtype=dtype, num_items=whole
+            )
+        if seed is None:
+            raise RecipeMismatch("data.seed: the recipe does not say it, and it sets the order of these files")
+        return Memmaps(files=parts, sequence_length=length, batch_size=batch_size, read=read, seed=seed, dtype=dtype)
 
-    def _rows(self, folder: Path, recipe: LanguageRecipe, batch_size: int) -> Batches:
-        paths = {name: folder / name for name in self.files}
-        item = recipe.data.item_length
-        if self.layout == "parquet":
-            groups = [group for name, path in paths.items() for group in row_groups(path, name, self.column)]
-            return Parquet(groups=groups, paths=paths, item_length=item, batch_size=batch_size, column=self.column)
-        lines = [line for name, path in paths.items() for line in line_ranges(path, name)]
-        return JsonLines(lines=lines, item_length=item, batch_size=batch_size, read=local(folder), column=self.column)
-
-    def _shuffled(self, folder: Path, recipe: LanguageRecipe, batch_size: int) -> Batches:
+    def _shuffled(
+        self, folder: Path, parts: tuple[tuple[str, int], ...], recipe: LanguageRecipe, batch_size: int
+    ) -> Batches:
         data = recipe.data
         if self.index is None or data.seed is None or recipe.steps is None:
             raise RecipeMismatch("a shuffled Megatron data set needs its .idx, the seed and the number of updates")
-        parts = tuple((name, size_of(folder, name)) for name in self.files)
         index = read_index(folder / self.index, sum(size for _, size in parts))
         stop = len(index.sizes) if data.split is None else split_documents(data.split, len(index.sizes))[1]
         asked = samples_asked(recipe.steps, recipe.batch_size, by_paths=data.split is None)
-        order = shuffled(
-            index.sizes, range(stop), sequence_length=data.sequence_length, num_samples=asked, seed=data.seed
-        )  # fmt: skip
+        length = data.sequence_length
+        order = shuffled(index.sizes, range(stop), sequence_length=length, num_samples=asked, seed=data.seed)
         return Shuffled(index=index, order=order, batch_size=batch_size, read=local(folder), parts=parts)
 
 

@@ -106,7 +106,7 @@ class ReplayDriver(PublishedTraining):
         if target.has_changes or self.arms != {"faithful": Arm()}:
             yield "rerun: a replay takes no controls, probes or arms: it has its own"
         yield from super().check(target)
-        yield from (f"rerun.{problem}" for problem in itertools.islice(self._problems(), 1))
+        yield from (f"rerun.{problem}" for problem in itertools.islice(self.problems(), 1))
         yield from check_alternatives(self.alternatives, self.tokens, target)
         for name, artifact in target.cited:
             if artifact in self.only_alternatives():
@@ -170,7 +170,7 @@ class ReplayDriver(PublishedTraining):
     def _optimizer(self, step: int) -> OptimizerState | None:
         return next((of.optimizer for of in self.checkpoints if of.step == step), None)
 
-    def _problems(self) -> Iterator[str]:
+    def problems(self) -> Iterator[str]:
         """What is wrong with where it starts or what it is compared with, the cause before what follows from it."""
         steps, first, segment = [of.step for of in self.checkpoints], self.first, self.protocol == "segment"
         later = ", ".join(str(step) for step in sorted(steps) if step) or "none is listed"
