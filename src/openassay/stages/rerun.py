@@ -182,7 +182,9 @@ class _Schedule:
             return False
         if arm in self.plan.changed or begun < FIRST_RUNS:
             return True
-        return len(known) >= FIRST_RUNS and begun < self._plan_runs(arm, known).num_runs and self._open(arm)
+        if len(known) < FIRST_RUNS or begun >= self._plan_runs(arm, known).num_runs:
+            return False
+        return any(self._used(of) is None for of in self.plan.claims if of.testable and arm in _arms_of(of))
 
     def next(self) -> list[_Task]:
         """The next rerun to begin, with those trained with it; of the arm with the fewest. Empty when none is asked for."""
@@ -222,11 +224,6 @@ class _Schedule:
         """The finished reruns of an arm, up to the first that is not."""
         finished = itertools.takewhile(lambda rerun: rerun is not None, self.made_by_arm[arm])
         return tuple(rerun for rerun in finished if rerun is not None)
-
-    def _open(self, arm: str) -> bool:
-        """Whether a claim that this arm's reruns bear on asks for another one."""
-        claims = [claim for claim in self.plan.claims if claim.testable and arm in _arms_of(claim)]
-        return any(self._used(claim) is None for claim in claims)
 
     def _used(self, claim: Claim) -> int | None:
         """How many reruns have decided a claim, or shown that nothing will; None while it asks for more."""
@@ -342,7 +339,8 @@ def _execute(group: list[_Task]) -> list[Rerun]:
     for task in group:
         remove_tree(task.record.parent)
         task.job.out.mkdir(parents=True)
-    results = group[0].driver.execute_together([task.job for task in group])
+    driver, jobs = group[0].driver, [task.job for task in group]
+    results = driver.execute_together(jobs) if group[0].together else [driver.execute(job) for job in jobs]
     duration_s = (time.monotonic() - started) / len(group)
     reruns = []
     for task, result in zip(group, results, strict=True):
