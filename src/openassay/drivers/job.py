@@ -147,20 +147,15 @@ def load_arrays(data: Path) -> dict[str, NDArray[np.generic]]:
     with file:
         try:
             with zipfile.ZipFile(file) as archive:
-                return _arrays(archive)
+                members = {of.filename.removesuffix(".npy"): of for of in archive.infolist()}
+                if len(members) != len(archive.infolist()):
+                    raise ValueError("two arrays have one name")
+                if sum(of.file_size for of in members.values()) > MAX_FILE_BYTES:
+                    raise ValueError(f"they take more than {MAX_FILE_BYTES} bytes")
+                return {name: _array(archive, of) for name, of in members.items()}
         except Exception as error:  # noqa: BLE001 - the parsers of zip and numpy raise nearly anything on hostile bytes
             first_line = (str(error) or type(error).__name__).splitlines()[0]
             raise ValueError(f"{DATA_FILE} does not hold arrays: {first_line}") from None
-
-
-def _arrays(archive: zipfile.ZipFile) -> dict[str, NDArray[np.generic]]:
-    members = archive.infolist()
-    names = [member.filename.removesuffix(".npy") for member in members]
-    if len(set(names)) != len(names):
-        raise ValueError("two arrays have one name")
-    if sum(member.file_size for member in members) > MAX_FILE_BYTES:
-        raise ValueError(f"they take more than {MAX_FILE_BYTES} bytes")
-    return {name: _array(archive, member) for name, member in zip(names, members, strict=True)}
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[np.generic]:
@@ -193,9 +188,8 @@ def permuted(
     result = dict(arrays)
     for name in names:
         if name not in arrays:
-            raise BadInput(
-                f"permute: the prepared data has no array {name!r}; it has {', '.join(sorted(arrays)) or 'none'}"
-            )
+            known = ", ".join(sorted(arrays)) or "none"
+            raise BadInput(f"permute: the prepared data has no array {name!r}; it has {known}")
         result[name] = np.random.default_rng([seed, 20]).permutation(arrays[name])
     return result
 

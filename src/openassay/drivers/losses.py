@@ -51,7 +51,8 @@ class LossLog:
         for line, step_text, loss_text in self._rows(path):
             where = f"{path.name}: line {line}"
             loss = _number(loss_text, f"{where}: {self.loss_column}")
-            update = _step(step_text, f"{where}: {self.step_column}") - (self.step_is == "updates_done")
+            step = _number(step_text, f"{where}: {self.step_column}", whole=True)
+            update = int(step) - (self.step_is == "updates_done")
             if not math.isfinite(loss):
                 continue
             texts.append(loss_text)
@@ -107,18 +108,14 @@ class LossLog:
                     yield line, step, loss
 
 
-def _number(text: str, where: str) -> float:
+def _number(text: str, where: str, *, whole: bool = False) -> float:
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
         raise RecipeMismatch(f"{where}: expected a number, found {text[:40]!r}") from None
-
-
-def _step(text: str, where: str) -> int:
-    value = _number(text, where)
-    if not (math.isfinite(value) and value >= 0 and value == int(value)):
+    if whole and not (value >= 0 and value.is_integer()):
         raise RecipeMismatch(f"{where}: expected a whole number from 0 on, found {text[:40]!r}")
-    return int(value)
+    return value
 
 
 def rounding_unit(texts: list[str]) -> float:

@@ -125,8 +125,7 @@ class NativeDriver(Driver):
         """
         from openassay.training import parallel, trainer  # noqa: PLC0415 - as above
 
-        started = time.process_time()
-        first = jobs[0]
+        started, first = time.process_time(), jobs[0]
         arrays = load_arrays(first.data) if first.data else {}
         try:
             device = trainer.pick_device(first.device)

@@ -153,7 +153,9 @@ def _start(command: list[str], job: Job, work: Path) -> Ended:
         except subprocess.TimeoutExpired:
             timed_out = True
         finally:
-            _kill_group(process)
+            with contextlib.suppress(ProcessLookupError):  # whatever the release's code has started and left
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
             _kill_orphans(known)
             _adopt_orphans(False)
         # From our own handle: the release's code may have put something else in the file's place.
@@ -177,24 +179,18 @@ def _start(command: list[str], job: Job, work: Path) -> Ended:
 
 def _without_paths(text: str, job: Job) -> str:
     """A log that tells nothing of this machine's folders: it goes into a report that is passed on."""
-    folders: list[tuple[Path, str]] = [(job.out, "out"), (Path(child.__file__).parent, "openassay")]
-    folders += [(Path(path), f"artifact:{name}") for name, path in job.artifacts.items()]
-    folders += [(job.data, "data")] if job.data else []
-    folders += [(job.glue.parent, "glue")] if job.glue else []
-    folders += [(Path(job.python).absolute().parents[1], "environment")] if job.python else []
+    folders = {
+        "out": job.out, "openassay": Path(child.__file__).parent,
+        **{f"artifact:{name}": Path(path) for name, path in job.artifacts.items()},
+        "data": job.data, "glue": job.glue and job.glue.parent,
+        "environment": Path(job.python).absolute().parents[1] if job.python else None,
+    }  # fmt: skip
     # Both as we name it and as the system does, where a link is on the way.
-    known = {path: name for folder, name in folders for path in (os.path.abspath(folder), os.path.realpath(folder))}
+    known = {path: name for name, of in folders.items() if of for path in (os.path.abspath(of), os.path.realpath(of))}
     for path in sorted(known, key=len, reverse=True):
         if len(path) > 1:
             text = text.replace(path, f"{{{known[path]}}}")
     return text
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """End whatever the release's code has started and left."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def _adopt_orphans(on: bool) -> None:
