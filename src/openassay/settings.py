@@ -192,9 +192,8 @@ def _parsed_override(word: str, parser: Any, where: str) -> Any:
     """A plain `group=option` or `group.key=value`, as Hydra reads it. Sweeps, additions and deletions are not taken here."""
     from hydra.errors import HydraException  # noqa: PLC0415 - only the plan stage needs Hydra
 
-    problem = BadInput(
-        f"{where}: {word!r}: expected group=option or group.key=value, of letters, digits and _ . , : + - / = [ ]"
-    )
+    grammar = "group=option or group.key=value, of letters, digits and _ . , : + - / = [ ]"
+    problem = BadInput(f"{where}: {word!r}: expected {grammar}")
     if not _OVERRIDE.match(word):
         raise problem
     try:

@@ -168,9 +168,8 @@ class ChangedArm(Arm):
 
     def as_arm(self, base: Arm) -> Arm:
         """The arm that it runs: the base arm with this control's changes."""
-        return Arm(
-            parameters=base.parameters | self.parameters, set=base.set | self.set, permute=base.permute + self.permute
-        )
+        parameters, values = base.parameters | self.parameters, base.set | self.set
+        return Arm(parameters=parameters, set=values, permute=base.permute + self.permute)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,9 +249,8 @@ def look_over_target(layout: Layout) -> tuple[Target | None, list[str]]:
 def _target_data(layout: Layout, where: str) -> Any:
     data = load_yaml(layout.target_file, where)
     if not isinstance(data, dict):
-        raise BadInput(
-            f"{where}: {'it is empty' if data is None else 'it has no keys'}; docs/target.md shows a target file"
-        )
+        problem = "it is empty" if data is None else "it has no keys"
+        raise BadInput(f"{where}: {problem}; docs/target.md shows a target file")
     return data
 
 

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from openassay.core.replay import Stored, round_to, spacing
 from openassay.core.types import Citation
-from openassay.drivers.published import Inside
+from openassay.drivers.published import PublishedFile
 from openassay.training.mismatch import RecipeMismatch
 
 MAX_BYTES = 256 * 2**20
@@ -25,12 +25,9 @@ MAX_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
-class LossLog:
-    """The file with the published training losses."""
+class LossLog(PublishedFile):
+    """The file with the published training losses, `.csv` or `.jsonl`."""
 
-    artifact: str
-    path: Inside
-    """`.csv` or `.jsonl`."""
     step_column: str
     loss_column: str
     """The cross-entropy alone, in nats, of the whole batch: without z-loss and other terms."""

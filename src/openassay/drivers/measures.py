@@ -182,9 +182,8 @@ def measured(ended: Ended, measures: tuple[Measure, ...], job: Job) -> RunResult
         if raw and value is None:
             result = replace(result, status=RerunStatus.DIVERGED)
             problems.append(f"{of.metric} is {raw}")
-        measurements.append(
-            Measurement(metric=of.metric, value=value, raw=raw, step=None, self_reported=of.self_reported)
-        )
+        own = of.self_reported
+        measurements.append(Measurement(metric=of.metric, value=value, raw=raw, step=None, self_reported=own))
     result = replace(result, reason="; ".join(problems))
     if measurements and not any(measurement.raw for measurement in measurements):
         return replace(result, status=RerunStatus.FAILED)

@@ -74,9 +74,8 @@ class NativeDriver(Driver):
         """The published curve that an arm's reruns should follow, where the target asks to stop those that do not."""
         for claim in claims if self.stop_doomed else ():
             if claim.arm == arm and claim.testable and claim.curve and (family := scatter_of(claim)):
-                return Watch(
-                    metric=claim.metric, published=claim.curve, num_published=claim.published.num_runs, family=family
-                )
+                num_runs = claim.published.num_runs
+                return Watch(metric=claim.metric, published=claim.curve, num_published=num_runs, family=family)
         return None
 
     def scaled_down(self, claims: tuple[Claim, ...], steps: float) -> tuple[Self, tuple[Claim, ...]] | str:
@@ -136,9 +135,8 @@ class NativeDriver(Driver):
                 )
                 for job in jobs
             ]  # fmt: skip
-            outcomes = parallel.train_together(
-                members, device=device, threads=first.threads, timeout_s=sum(job.timeout_s for job in jobs)
-            )
+            limit_s = sum(job.timeout_s for job in jobs)
+            outcomes = parallel.train_together(members, device=device, threads=first.threads, timeout_s=limit_s)
         except RecipeMismatch as error:
             raise BadInput(str(error)) from None
         cpu_s = (time.process_time() - started) / len(jobs)

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -125,9 +126,8 @@ class LadderCheck:
 
     def remark(self) -> str:
         """What the ladder says, labelled."""
-        found = ladder(
-            [of.parameters for of in self.members], [of.loss for of in self.members], self.parameters, self.published
-        )
+        sizes, losses = [of.parameters for of in self.members], [of.loss for of in self.members]
+        found = ladder(sizes, losses, self.parameters, self.published)
         where = "is in line with" if found.in_line else "lies beside"
         return (
             f"{LABEL}: the published loss {self.published:g} of {self.parameters:g} parameters {where} what {len(self.members)} "
@@ -247,13 +247,12 @@ class PretrainDriver(PublishedTraining):
 
     def judge_findings(self, records: Mapping[str, Any]) -> list[Finding]:  # noqa: ARG002
         """What a reader must know beside the verdict."""
-        said = {"data_order": f"every rerun saw {_ORDERS[self.order]}"}
+        found = []
         if of := self.member:
-            said = {"one_member_of_a_family": (
-                f"what was trained is {of.name}, as the target says the smallest published member of {of.family}: the verdict is "
-                "on this member and on the recipe that the family shares, and on no larger member"
-            )} | said  # fmt: skip
-        found = [beside_verdict(kind, message) for kind, message in said.items()]
+            trained = f"{of.name}, as the target says the smallest published member of {of.family}"
+            only = "the verdict is on this member and on the recipe that the family shares, and on no larger member"
+            found.append(beside_verdict("one_member_of_a_family", f"what was trained is {trained}: {only}"))
+        found.append(beside_verdict("data_order", f"every rerun saw {_ORDERS[self.order]}"))
         found += self.settings_findings(self.settings)
         if self.precision:
             message = f"the reruns were trained in {self.precision}, as the target says"
@@ -274,7 +273,7 @@ class PretrainDriver(PublishedTraining):
     def measure_released(self, artifacts: Mapping[str, str], *, threads: int, device: str) -> tuple[Measurement, ...]:
         """What the release's own checkpoints reach on the items that the reruns are measured on."""
         recipe, held_out = self.published(artifacts)
-        losses = self.released_losses(artifacts, recipe, held_out, threads=threads, device=device_for(device))
+        losses = self.released_losses(artifacts, recipe, held_out, threads, device_for(device))
         return tuple(measurement(VALIDATION, loss, recipe.steps or 0) for loss in losses)
 
     # What a rerun does --------------------------------------------------------------------------------------------------
@@ -285,9 +284,7 @@ class PretrainDriver(PublishedTraining):
             return recipe
         changed: LanguageRecipe = parse(LanguageRecipe, with_changes(to_plain(recipe), arm.set), "set")
         if changed == recipe:
-            raise BadInput(
-                f"set.{min(arm.set)}: the published recipe has this value already, so that nothing is changed"
-            )
+            raise BadInput(f"set.{min(arm.set)}: the published recipe has this value already: nothing is changed")
         return changed
 
     def published(self, artifacts: Mapping[str, str]) -> tuple[LanguageRecipe, Items | None]:
@@ -304,22 +301,21 @@ class PretrainDriver(PublishedTraining):
                 f"rerun.settings.steps: {recipe.steps} updates see {seen:.3g} tokens, the release's training {said:.3g}: a "
                 "shorter training has no reference of the same scale"
             )
-        late = next((of.step for of in self.train_loss if of.step > recipe.steps), None)
-        if late is not None:
-            raise BadInput(f"rerun.train_loss: the training has {recipe.steps} updates, found step {late}")
-        early = next((of.step for of in self.released if of.step != recipe.steps), None)
-        if early is not None:
-            raise BadInput(
-                f"rerun.released: the checkpoint after the last update, {recipe.steps}, is needed, found step {early}: "
-                "another one is no reference of the same scale"
-            )
+        for loss in self.train_loss:
+            if loss.step > recipe.steps:
+                raise BadInput(f"rerun.train_loss: the training has {recipe.steps} updates, found step {loss.step}")
+        for of in self.released:
+            if of.step != recipe.steps:
+                raise BadInput(
+                    f"rerun.released: the checkpoint after the last update, {recipe.steps}, is needed, found step {of.step}: "
+                    "another one is no reference of the same scale"
+                )
         held_out = self.held_out.items(artifacts, recipe.data.item_length) if self.held_out else None
         return recipe, held_out
 
     def released_losses(
-        self, artifacts: Mapping[str, str], recipe: LanguageRecipe, held_out: Items | None, *,
-        threads: int, device: str,
-    ) -> tuple[float, ...]:  # fmt: skip
+        self, artifacts: Mapping[str, str], recipe: LanguageRecipe, held_out: Items | None, threads: int, device: str
+    ) -> tuple[float, ...]:
         """What the release's own checkpoints reach on the held-out items."""
         from openassay.training.pretraining import TooLarge, loss_of  # noqa: PLC0415 - torch takes seconds to import
 
@@ -354,15 +350,14 @@ class PretrainDriver(PublishedTraining):
             recipe, held_out = self.published(job.artifacts)
             trained = self.of_arm(recipe, job.arm)
             self._check_unseen(held_out, job, recipe)
-            released = self.released_losses(job.artifacts, recipe, held_out, threads=job.threads, device=device)
+            released = self.released_losses(job.artifacts, recipe, held_out, job.threads, device)
             published_fits = True
             tokens = self._tokens(job, trained)
             weights, steps = lm.initial_weights(trained, job.seed), trained.steps or 0
             num_parameters, member = sum(of.size for of in weights.values()), self.member
             if member and member.parameters and not job.arm.set and num_parameters != member.parameters:
-                raise RecipeMismatch(
-                    f"{member.name} has {member.parameters} parameters as published, the recipe's model {num_parameters}"
-                )
+                told = f"{member.parameters} parameters as published, the recipe's model {num_parameters}"
+                raise RecipeMismatch(f"{member.name} has {told}")
             said.append(
                 f"{num_parameters} parameters, {steps} updates on {device}, first weights of seed {job.seed}, "
                 f"{'the published order' if self.order == 'published' else 'an order of its own'}"
@@ -381,9 +376,8 @@ class PretrainDriver(PublishedTraining):
                 raise BadInput(f"set: the changed recipe cannot be trained: {finding}") from None
             return ended(RerunStatus.FAILED, f"no training: {finding}")
         curves = self._curves(found, released, steps)
-        measurements = tuple(
-            measurement(metric, dict(curves[metric]).get(step, math.nan), step) for metric, step in self._wanted(steps)
-        )
+        wanted = self._wanted(steps)
+        measurements = tuple(measurement(name, dict(curves[name]).get(step, math.nan), step) for name, step in wanted)
         lost = any(of.value is None for of in measurements)
         return replace(
             ended(RerunStatus.DIVERGED if lost else RerunStatus.FINISHED, "the loss is not a finite number" if lost else ""),
@@ -428,15 +422,11 @@ class PretrainDriver(PublishedTraining):
 
     def _curves(self, found: Pretraining, released: tuple[float, ...], steps: int) -> dict[str, Curve]:
         """Every metric along the training, its own step last; shorter where the weights were lost on the way."""
-        points = [point for point in self._points(steps) if point <= len(found.losses)]
-        starts = [0, *points[:-1]]
-        curves = {
-            "train_loss": tuple((to, float(found.losses[at:to].mean())) for at, to in zip(starts, points, strict=True))
-        }
+        losses, points = found.losses, [point for point in self._points(steps) if point <= len(found.losses)]
+        curves = {"train_loss": tuple((to, float(losses[at:to].mean())) for at, to in pairwise([0, *points]))}
         for of in self.train_loss:
-            curves[of.metric] = tuple(
-                (to, float(found.losses[to - of.last : to].mean())) for to in points if of.last <= to <= of.step
-            )
+            ends = [to for to in points if of.last <= to <= of.step]
+            curves[of.metric] = tuple((to, float(losses[to - of.last : to].mean())) for to in ends)
         if self.held_out:
             curves[VALIDATION] = found.held_out
         if released:

@@ -42,14 +42,22 @@ def _inside(path: str) -> str:
 
 
 Inside = Annotated[str, AfterValidator(_inside)]
+Parts = tuple[tuple[str, int], ...]
+"""Files, each with its bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecipeFile:
-    """The file in which the release publishes its recipe."""
+class PublishedFile:
+    """A file of an artifact."""
 
     artifact: str
     path: Inside
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeFile(PublishedFile):
+    """The file in which the release publishes its recipe."""
+
     format: str | None = None
     """One of `openassay recipe --help`; found out when left out."""
     more: tuple[Inside, ...] = ()
@@ -138,9 +146,7 @@ class TokenFiles:
             raise RecipeMismatch("data.seed: the recipe does not say it, and it sets the order of these files")
         return Memmaps(files=parts, sequence_length=length, batch_size=batch_size, read=read, seed=seed, dtype=dtype)
 
-    def _shuffled(
-        self, folder: Path, parts: tuple[tuple[str, int], ...], recipe: LanguageRecipe, batch_size: int
-    ) -> Batches:
+    def _shuffled(self, folder: Path, parts: Parts, recipe: LanguageRecipe, batch_size: int) -> Batches:
         data = recipe.data
         if self.index is None or data.seed is None or recipe.steps is None:
             raise RecipeMismatch("a shuffled Megatron data set needs its .idx, the seed and the number of updates")
@@ -153,22 +159,14 @@ class TokenFiles:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimizerState:
-    """The file with Adam's moments at a step: safetensors or what `torch.save` writes (`training.optimizer_state`)."""
-
-    artifact: str
-    path: Inside
-
-
-@dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     """Published weights of one step, as safetensors."""
 
     step: Annotated[int, Field(ge=0)]
     artifact: str
     path: Inside = "model.safetensors"
-    optimizer: OptimizerState | None = None
-    """The optimizer's state at that step, where it is published."""
+    optimizer: PublishedFile | None = None
+    """Adam's moments at that step, where they are published: safetensors or what `torch.save` writes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,9 +242,8 @@ class _InOrder:
     def items(self, first: int, count: int) -> NDArray[np.integer[Any]]:
         """As `Tokens`."""
         if first + count > self.single.num_batches:
-            raise RecipeMismatch(
-                f"the published tokens end before batch {max(first, self.single.num_batches) // self.batch_size} is whole"
-            )
+            cut = max(first, self.single.num_batches) // self.batch_size
+            raise RecipeMismatch(f"the published tokens end before batch {cut} is whole")
         rows = np.concatenate([self.single.batch(at) for at in range(first, first + count)])
         if rows.min() < 0 or rows.max() >= self.num_words:
             raise BadTokens(

@@ -35,7 +35,7 @@ from openassay.drivers.alternatives import Alternative, check_alternatives, decl
 from openassay.drivers.driver import Display, Driver, TargetFacts, beside_verdict, those_that_are
 from openassay.drivers.job import Arm, Job, RunResult, measurement
 from openassay.drivers.losses import LossLog
-from openassay.drivers.published import Checkpoint, OptimizerState, PublishedTraining, device_for, stored_as, weights_of
+from openassay.drivers.published import Checkpoint, PublishedFile, PublishedTraining, device_for, stored_as, weights_of
 from openassay.faults import BadInput
 from openassay.protocols.explain import Explanation, explain
 from openassay.protocols.forensics import inspect_checkpoints
@@ -167,7 +167,7 @@ class ReplayDriver(PublishedTraining):
     def _replay(self, release: ReplayInputs, **how: Any) -> PrefixReport:
         return replay_prefix(release, **how) if self.first is None else replay_segment(release, first=self.first, **how)
 
-    def _optimizer(self, step: int) -> OptimizerState | None:
+    def _optimizer(self, step: int) -> PublishedFile | None:
         return next((of.optimizer for of in self.checkpoints if of.step == step), None)
 
     def problems(self) -> Iterator[str]:
@@ -211,9 +211,8 @@ class ReplayDriver(PublishedTraining):
 
     def only_alternatives(self) -> frozenset[str]:
         """Artifacts that the replay itself does not need: an audit does not bring them, `openassay explain` does."""
-        return frozenset(of.tokens.artifact for of in self.alternatives if of.tokens) - {
-            artifact for _, artifact in self.named()
-        }
+        needed = {artifact for _, artifact in self.named()}
+        return frozenset(of.tokens.artifact for of in self.alternatives if of.tokens) - needed
 
     def explained(
         self, artifacts: Mapping[str, str], *, updates: Sequence[int], say: Say = lambda _line: None
@@ -227,9 +226,9 @@ class ReplayDriver(PublishedTraining):
         """What was published, ready for a replay. `BadInput`, `BadTokens` or `RecipeMismatch` say what does not fit."""
         recipe = self.read(artifacts)
         paths = {of.step: Path(artifacts[of.artifact]) / of.path for of in self.checkpoints}
-        missing = next((path for path in paths.values() if not path.is_file()), None)
-        if missing is not None:
-            raise RecipeMismatch(f"{missing.name} of a checkpoint is not in its artifact")
+        for path in paths.values():
+            if not path.is_file():
+                raise RecipeMismatch(f"{path.name} of a checkpoint is not in its artifact")
         return ReplayInputs(
             recipe=recipe, tokens=self.in_order(artifacts, recipe), steps=tuple(sorted(paths)),
             weights=lambda step: weights_of(paths[step])[0], stored=stored_as(tuple(paths.values())),
@@ -283,12 +282,10 @@ class ReplayDriver(PublishedTraining):
             return []
         found: ReplayRecord = records["replay"]
         unseen = [
-            beside_verdict(
-                "not_exercised", f"{of.field}: {of.change} would not show in this replay ({of.in_floors:.2g} floors)"
-            )
+            f"{of.field}: {of.change} would not show in this replay ({of.in_floors:.2g} floors)"
             for of in found.exercise if not of.exercised
         ]  # fmt: skip
-        return unseen + self.settings_findings(found.settings)
+        return [*(beside_verdict("not_exercised", of) for of in unseen), *self.settings_findings(found.settings)]
 
     def meaning(self, verdict: Verdict) -> str:
         """What was shown of the checkpoints, or shown not to be so."""

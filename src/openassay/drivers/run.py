@@ -13,7 +13,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -89,7 +88,6 @@ class Ended:
     error: str
     returned: Any
     log: str
-    duration_s: float
     cpu_s: float
 
 
@@ -118,7 +116,7 @@ def run_once(run: Run, job: Job, parameters: dict[str, Any], seeding: tuple[Seed
     request_file = job.out / "request.json"
     request_file.write_text(json.dumps(request, allow_nan=False), encoding="utf-8")
     if problem := _changed(job):  # by a run before this one
-        return Ended(ok=False, timed_out=False, error=problem, returned=None, log="", duration_s=0.0, cpu_s=0.0)
+        return Ended(ok=False, timed_out=False, error=problem, returned=None, log="", cpu_s=0.0)
     ended = _start([job.python, child.__file__, str(request_file.absolute())], job, work)
     if problem := _changed(job):
         return replace(ended, ok=False, timed_out=False, error=problem, returned=None)
@@ -138,7 +136,7 @@ def _changed(job: Job) -> str:
 
 
 def _start(command: list[str], job: Job, work: Path) -> Ended:
-    before, started, timed_out = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic(), False
+    before, timed_out = resource.getrusage(resource.RUSAGE_CHILDREN), False
     known = _children()
     _adopt_orphans(True)
     with (
@@ -160,7 +158,7 @@ def _start(command: list[str], job: Job, work: Path) -> Ended:
             _adopt_orphans(False)
         # From our own handle: the release's code may have put something else in the file's place.
         text = os.pread(log.fileno(), LOG_BYTES, max(0, os.fstat(log.fileno()).st_size - LOG_BYTES))
-    duration_s, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     result, error, status = _result(job.out / "result.json"), "", process.returncode
     if timed_out:
         error = f"stopped after {job.timeout_s:g} s, its time limit"
@@ -172,7 +170,7 @@ def _start(command: list[str], job: Job, work: Path) -> Ended:
         error = f"it ended with status {status} after it had left a result"
     return Ended(
         ok=not error, timed_out=timed_out, error=error, returned=result["returned"] if result and not error else None,
-        log=_without_paths(text.decode("utf-8", "replace"), job), duration_s=duration_s,
+        log=_without_paths(text.decode("utf-8", "replace"), job),
         cpu_s=(after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime),
     )  # fmt: skip
 

@@ -6,6 +6,7 @@ One HTML file that works offline: no script, nothing fetched from anywhere; ever
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import io
 from collections.abc import Callable
@@ -232,11 +233,10 @@ def chance(p: float | None) -> str:
 
 def web_address(address: str | None) -> str:
     """The address when it is http(s), else nothing: no other kind of link gets into the page."""
-    try:
-        scheme = urlsplit(address or "").scheme
-    except ValueError:  # such as http://[x
-        return ""
-    return address if address and scheme in {"http", "https"} else ""
+    with contextlib.suppress(ValueError):  # such as http://[x
+        if address and urlsplit(address).scheme in {"http", "https"}:
+            return address
+    return ""
 
 
 def _dots(verdict: Verdict, claim: Claim) -> list[float]:
@@ -280,7 +280,7 @@ def _draw_curves(axes: Any, evidence: PageInputs) -> None:
     runs = evidence.runs
     claim = next((c for c in plan.claims if any(r.curves.get(c.metric) for r in runs.get(c.arm, ()))), None)
     metric = claim.metric if claim else "train_loss"
-    changed = {change.arm for change in (*plan.controls, *plan.probes) if claim and change.of == claim.arm}
+    changed = {name for name, change in plan.changed.items() if claim and change.of == claim.arm}
     for arm, of in runs.items():
         if claim and arm != claim.arm and arm not in changed:
             continue

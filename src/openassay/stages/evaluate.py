@@ -62,9 +62,8 @@ def _by_driver(plan: Plan, driver: Driver, fetched: FetchRecord, store: Store, l
     try:
         room = make_room(plan, fetched, store, layout, needs_environment=False)
         print("  measuring the released checkpoint ...", flush=True)
-        measurements = driver.measure_released(
-            room.artifacts, threads=plan.execution.threads, device=plan.execution.device
-        )
+        threads, device = plan.execution.threads, plan.execution.device
+        measurements = driver.measure_released(room.artifacts, threads=threads, device=device)
     except (NotPossible, RecipeMismatch, BadTokens) as problem:
         return _failed(NOT_MEASURED, str(problem))
     environment, cpu_s = package_versions(("torch", "transformers", "numpy")), time.process_time() - started

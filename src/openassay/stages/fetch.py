@@ -25,9 +25,8 @@ def run(plan: Plan, store: Store, layout: Layout, names: Collection[str] | None 
     where = layout.shown(layout.target_file)
     findings: list[Finding] = []
     wanted = set(plan.artifacts) - plan.only_alternatives() if names is None else set(names)
-    artifacts = tuple(
-        _fetch(name, spec, store, where, findings) for name, spec in plan.artifacts.items() if name in wanted
-    )
+    specs = {name: spec for name, spec in plan.artifacts.items() if name in wanted}
+    artifacts = tuple(_fetch(name, spec, store, where, findings) for name, spec in specs.items())
     for artifact in artifacts:
         # Where another source served, a mistake of the target's or a lack of this machine's says nothing of the release.
         silent = {"served", "wrong_pin", "unsupported"} if artifact.fetched else {"served"}

@@ -78,12 +78,9 @@ def run(
         findings.append(together)
     curves, not_judged = _curves(plan, verdicts, runs)
     findings += [*not_judged, *_mixed(runs)]
-    findings += [
-        beside_verdict(
-            "control_not_caught", f"the negative control {of.arm} of claim {of.claim} came out {of.outcome.value}"
-        )
-        for of in controls if not of.caught
-    ]  # fmt: skip
+    missed = [of for of in controls if not of.caught]
+    what = "the negative control {} of claim {} came out {}"
+    findings += [beside_verdict("control_not_caught", what.format(of.arm, of.claim, of.outcome.value)) for of in missed]
     findings += [
         beside_verdict("not_controlled", f"{claim.id}: no negative control: {claim.uncontrolled}")
         for claim in plan.claims if claim.uncontrolled and claim.testable
@@ -112,10 +109,9 @@ def read_reruns(layout: Layout, plan: Plan, arm: str, identities: tuple[str, ...
     for seed, identity in zip(plan.seeds.arms.get(arm, ()), identities, strict=False):
         path = layout.rerun(arm, seed) / "record.json"
         rerun = read_record(path, Rerun)
-        if rerun.identity != identity or rerun.seed != seed or rerun.arm != arm:
-            raise BadInput(
-                f"{path}: it is not the rerun that the rerun stage made; run `openassay audit --force {layout.reference}`"
-            )
+        if (rerun.identity, rerun.seed, rerun.arm) != (identity, seed, arm):
+            todo = f"run `openassay audit --force {layout.reference}`"
+            raise BadInput(f"{path}: it is not the rerun that the rerun stage made; {todo}")
         found.append(rerun)
     return tuple(found)
 

@@ -135,11 +135,9 @@ def _tasks(
 
 def _finished(task: _Task) -> Rerun | None:
     """This rerun's record, if it is there. One that was stopped as it would not be now, or killed, is made again."""
-    if not task.record.exists():
-        return None
     try:
         rerun = read_record(task.record, Rerun)
-    except BrokenRecord:
+    except BrokenRecord:  # or none yet
         return None
     stopped_early = rerun.status is RerunStatus.TIMED_OUT and rerun.duration_s < task.job.timeout_s
     if rerun.status is RerunStatus.STOPPED:
