@@ -37,7 +37,6 @@ from openassay.target import (
 from openassay.yaml_loader import QUICK
 
 _LINE_ENDS = "\x85\u2028\u2029"
-
 DETERMINISTIC_RUNS = 3
 """Reruns of an arm whose claims are all declared deterministic: two must agree, a third makes chance unlikely."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from openassay.core.types import FetchRecord
 from openassay.drivers.job import Arm, Job
+from openassay.drivers.run import Ended, run_once
 from openassay.environments import Environment, NotBuilt, build
 from openassay.faults import BadInput
 from openassay.layout import Layout
@@ -19,6 +20,7 @@ from openassay.records import file_digest
 from openassay.sources.fetched import Unavailable
 from openassay.sources.roots import artifact_files, artifact_roots
 from openassay.store import Listing, Store, listing
+from openassay.target import RunOnce
 
 LOG_TAIL = 2000
 """Characters of a log that a record keeps."""
@@ -47,6 +49,18 @@ class Room:
             python=self.environment.python if self.environment else None, glue=self.glue, out=out,
             device=device, threads=threads, timeout_s=timeout_s, watched=self.watched,
         )  # fmt: skip
+
+    def run(self, of: RunOnce, *, out: Path, data: Path | None, threads: int) -> tuple[Job, Ended]:
+        """Run the release's code beside the reruns, on the CPU."""
+        job = self.job(
+            out=out, data=data, arm=Arm(), seed=of.seed, device="cpu", threads=threads, timeout_s=of.timeout_s
+        )
+        return job, run_once(of.run, job, of.parameters, of.seeding)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """What is installed in the target's environment."""
+        return self.environment.identity() if self.environment else {}
 
 
 def make_room(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout, *, needs_environment: bool) -> Room:

@@ -20,7 +20,6 @@ from openassay.records import parse
 from openassay.yaml_loader import load_yaml
 
 LEAST_ALPHA, LARGEST_ALPHA = 0.001, 0.1
-
 _OVERRIDE = re.compile(r"[A-Za-z0-9_.,:+/=\[\]-]{1,200}\Z")
 
 

@@ -34,17 +34,13 @@ from openassay.store import check_glob
 from openassay.yaml_loader import load_yaml
 
 Glob = Annotated[str, AfterValidator(check_glob)]
-
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+_METRIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./ -]{0,99}\Z")
 
 MOST_PUBLISHED_RUNS = 1_000_000
-
 RESERVED = {"seed", "out", "data", "device"}
 """Placeholders that a parameter may not take: a parameter called seed would give every rerun the same one."""
-
-_METRIC = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./ -]{0,99}\Z")
 
 
 @dataclass(frozen=True, kw_only=True)

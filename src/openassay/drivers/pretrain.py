@@ -99,9 +99,8 @@ class HeldOut:
         """Token ids, shape (count, length). `BadTokens` says what does not fit."""
         dtype: np.dtype[Any] = np.dtype(self.dtype)
         size = length * dtype.itemsize
-        read = local(Path(artifacts[self.artifact]))
-        found = read(ByteRange(self.path, self.first * size, (self.first + self.count) * size))
-        return tokens_from(found, dtype).reshape(self.count, length)
+        wanted = ByteRange(self.path, self.first * size, (self.first + self.count) * size)
+        return tokens_from(local(Path(artifacts[self.artifact]))(wanted), dtype).reshape(self.count, length)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,9 +26,7 @@ from openassay.store import listing
 
 LOG_BYTES = 16 * 2**20
 """More of a log than this is not kept: its end is what counts."""
-
 KILLED = "it was killed: the machine may have run out of memory"
-
 MAX_ERROR = 2000
 """Characters of an error message that a record keeps."""
 

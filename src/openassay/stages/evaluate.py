@@ -9,9 +9,7 @@ from pathlib import Path
 
 from openassay.core.types import EvaluateRecord, FetchRecord, Finding, Measurement, PrepareRecord, RerunStatus
 from openassay.drivers.driver import Driver
-from openassay.drivers.job import Arm
 from openassay.drivers.measures import measured
-from openassay.drivers.run import run_once
 from openassay.layout import Layout
 from openassay.plan import Plan
 from openassay.provenance import package_versions
@@ -40,17 +38,12 @@ def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store,
         return _failed(NOT_MEASURED, str(problem))
     out = Path(tempfile.mkdtemp(prefix="openassay-evaluate-"))
     try:
-        job = room.job(
-            out=out, data=layout.data, arm=Arm(), seed=plan.evaluate.seed, device="cpu",
-            threads=plan.execution.threads, timeout_s=plan.evaluate.timeout_s,
-        )  # fmt: skip
         print("  measuring the released model ...", flush=True)
-        ended = run_once(plan.evaluate.run, job, plan.evaluate.parameters, plan.evaluate.seeding)
+        job, ended = room.run(plan.evaluate, out=out, data=layout.data, threads=plan.execution.threads)
         found = measured(ended, plan.evaluate.measure, job)
     finally:
         remove_tree(out)
-    environment = room.environment.identity() if room.environment else {}
-    record = replace(NOT_MEASURED, environment=environment, log_tail=ended.log[-LOG_TAIL:], cpu_s=ended.cpu_s)
+    record = replace(NOT_MEASURED, environment=room.versions, log_tail=ended.log[-LOG_TAIL:], cpu_s=ended.cpu_s)
     if found.status is not RerunStatus.FINISHED:
         return _failed(record, found.reason)
     return _done(record, found.measurements)

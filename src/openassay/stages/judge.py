@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from openassay import __version__
 from openassay.core.axes import probe, study
@@ -152,13 +152,11 @@ def _curves(
 
 def _modify(plan: Plan, runs: dict[str, tuple[Rerun, ...]]) -> tuple[ProbeOutcome, ...]:
     """Every change of the recipe with a predicted direction: the probes, and the controls that predict one."""
-    asked: dict[tuple[str, str, str], Literal["lower", "higher"]] = {
-        (change.arm, change.of, change.metric): change.expects for change in plan.probes
-    }
-    for control in plan.controls:
-        for claim in plan.claims:
-            if control.breaks(claim) and claim.testable and control.expects:
-                asked[control.arm, control.of, claim.metric] = control.expects
+    asked = {(change.arm, change.of, change.metric): change.expects for change in plan.probes} | {
+        (control.arm, control.of, claim.metric): control.expects
+        for control in plan.controls for claim in plan.claims
+        if control.expects and control.breaks(claim) and claim.testable
+    }  # fmt: skip
     return tuple(
         probe(
             arm=arm, of=of, metric=metric, expects=expects, changed=values_of(runs[arm], metric),

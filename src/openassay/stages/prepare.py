@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openassay.core.types import ArrayFound, CheckFound, FetchRecord, Finding, PrepareRecord
-from openassay.drivers.job import DATA_FILE, OUR_FILES, Arm, kind_of, load_arrays
-from openassay.drivers.run import run_once
+from openassay.drivers.job import DATA_FILE, OUR_FILES, kind_of, load_arrays
 from openassay.layout import Layout
 from openassay.plan import Plan
 from openassay.records import file_digest
@@ -39,14 +38,9 @@ def run(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout) -> Prepa
         room = make_room(plan, fetched, store, layout, needs_environment=True)
     except NotPossible as problem:
         return _failed(NOT_PREPARED, "preparation_impossible", str(problem))
-    job = room.job(
-        out=layout.data, data=None, arm=Arm(), seed=plan.prepare.seed, device="cpu", threads=plan.execution.threads,
-        timeout_s=plan.prepare.timeout_s,
-    )  # fmt: skip
     print("  running the published data preparation ...", flush=True)
-    ended = run_once(plan.prepare.run, job, plan.prepare.parameters, plan.prepare.seeding)
-    environment = room.environment.identity() if room.environment else {}
-    record = replace(NOT_PREPARED, environment=environment, log_tail=ended.log[-LOG_TAIL:], cpu_s=ended.cpu_s)
+    _, ended = room.run(plan.prepare, out=layout.data, data=None, threads=plan.execution.threads)
+    record = replace(NOT_PREPARED, environment=room.versions, log_tail=ended.log[-LOG_TAIL:], cpu_s=ended.cpu_s)
     reason, arrays = ended.error, {}
     if ended.ok:
         try:
@@ -67,13 +61,11 @@ def run(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout) -> Prepa
     checks = tuple(check_array(check, arrays) for check in plan.prepare.checks)
     written = {path.relative_to(layout.data).as_posix(): path for path in files_below(layout.data)}
     files = {name: file_digest(path) for name, path in written.items() if name not in {*OUR_FILES, DATA_FILE}}
-    findings = tuple(
-        Finding(
-            stage="prepare", kind="data_differs",
-            message=f"array {check.array}: expected sha256 {check.expected[:16]}, the preparation gives {check.found[:16]}",
-        )
+    told = [
+        f"array {check.array}: expected sha256 {check.expected[:16]}, the preparation gives {check.found[:16]}"
         for check in checks if not check.passed
-    )  # fmt: skip
+    ]  # fmt: skip
+    findings = tuple(Finding(stage="prepare", kind="data_differs", message=message) for message in told)
     return replace(record, status="done", reason="", arrays=found, files=files, checks=checks, findings=findings)
 
 

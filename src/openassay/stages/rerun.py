@@ -112,7 +112,7 @@ def _tasks(
     """Every rerun that the plan allows, by arm and in the order of the seeds."""
     glue = plan.glue.sha256 if plan.glue else None
     code = driver.code(fetched, glue) | {"device": plan.execution.device}
-    environment = driver.environment(room.environment.identity() if room.environment else {})
+    environment = driver.environment(room.versions)
     registered, execution = plan.registration(), plan.execution
     data = {"arrays": to_plain(prepared.arrays), "files": prepared.files}
     tasks: dict[str, list[_Task]] = {arm: [] for arm in plan.seeds.arms}
