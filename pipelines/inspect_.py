@@ -8,7 +8,7 @@ writes  experiments/TARGET/inspect/record.json
 
 import sys
 
-from openassay.core.types import FetchRecord
+from openassay.core.findings import FetchRecord
 from openassay.faults import faults_in_one_line
 from openassay.layout import cache_home, named_target
 from openassay.plan import read_plan

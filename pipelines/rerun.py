@@ -6,7 +6,7 @@ writes  experiments/TARGET/rerun/record.json, rerun/ARM/seed-N/
 
 import sys
 
-from openassay.core.types import FetchRecord, PrepareRecord
+from openassay.core.findings import FetchRecord, PrepareRecord
 from openassay.faults import faults_in_one_line
 from openassay.layout import cache_home, named_target
 from openassay.plan import read_plan

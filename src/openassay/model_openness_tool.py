@@ -11,7 +11,8 @@ import re
 from dataclasses import dataclass
 
 from openassay.core.openness import CONTENT, Part
-from openassay.core.types import ComponentName, Json
+from openassay.core.openness_records import ComponentName
+from openassay.core.types import Json
 from openassay.faults import BadInput
 
 NAMES: dict[str, ComponentName] = {

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from openassay import __version__
-from openassay.core.types import ReleaseVerdict
+from openassay.core.verdict_records import ReleaseVerdict
 from openassay.faults import BadInput
 from openassay.layout import Layout, cache_home, checked_name, find_root, is_path
 from openassay.pipeline import link_package

@@ -10,8 +10,10 @@ from typing import Any, Literal
 
 import yaml
 
+from openassay.core.claims import Citation, Claim
 from openassay.core.evidence import Design
-from openassay.core.types import Citation, Claim, DataInformation, PlannedRuns, Review
+from openassay.core.openness_records import DataInformation, Review
+from openassay.core.rerun_records import PlannedRuns
 from openassay.drivers import AnyDriver
 from openassay.drivers.job import Arm
 from openassay.environments import EnvironmentSpec

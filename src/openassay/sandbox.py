@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from openassay.core.types import FetchRecord
+from openassay.core.findings import FetchRecord
 from openassay.drivers.job import Arm, Job
 from openassay.drivers.run import Ended, run_once
 from openassay.environments import Environment, NotBuilt, build

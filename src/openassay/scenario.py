@@ -17,11 +17,12 @@ import numpy as np
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from openassay.core import boundaries, plausibility, reasons, sequential
+from openassay.core.claims import Estimand, Spread, seed_sd
 from openassay.core.evidence import FUTILE, QUESTIONS
 from openassay.core.quality import warnings
 from openassay.core.reasons import Seen, Standing
 from openassay.core.sequential import SEQUENTIAL_RUNS, SIDES, Stop, Terms, to_batch
-from openassay.core.types import LARGEST, Estimand, Spread, seed_sd
+from openassay.core.types import LARGEST
 from openassay.faults import BadInput
 from openassay.records import problems_of
 

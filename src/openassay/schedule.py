@@ -23,7 +23,8 @@ from typing import Literal
 from filelock import FileLock, Timeout
 
 from openassay import __version__
-from openassay.core.types import FetchRecord, Outcome, ReleaseVerdict
+from openassay.core.findings import FetchRecord
+from openassay.core.verdict_records import Outcome, ReleaseVerdict
 from openassay.faults import BadInput, Fault, printable
 from openassay.layout import Layout, cache_home
 from openassay.pipeline import note_audits, refresh_code, reproduce

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from openassay.core.boundaries import MOST_RUNS
-from openassay.core.types import Estimand
+from openassay.core.claims import Estimand
 from openassay.faults import BadInput, did_you_mean
 from openassay.layout import GROUPS, OUR_CONF, checked_name
 from openassay.records import parse

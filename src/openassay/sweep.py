@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from openassay.core.evidence import values_of
-from openassay.core.types import FetchRecord, PrepareRecord
+from openassay.core.findings import FetchRecord, PrepareRecord
 from openassay.drivers import AnyDriver
 from openassay.faults import BadInput
 from openassay.layout import Layout, cache_home

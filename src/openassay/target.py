@@ -16,8 +16,10 @@ import numpy as np
 from pydantic import AfterValidator, Field
 
 from openassay.claim_tables import ClaimTable, claims_of
+from openassay.core.claims import Citation, Claim, Published
 from openassay.core.curves import scatter_of
-from openassay.core.types import LARGEST, Citation, Claim, ComponentName, DataInformation, Published, Review
+from openassay.core.openness_records import ComponentName, DataInformation, Review
+from openassay.core.types import LARGEST
 from openassay.drivers import AnyDriver
 from openassay.drivers.driver import PublishedRun, TargetFacts, refused, those_that_are
 from openassay.drivers.job import Arm, placeholders

@@ -17,7 +17,8 @@ from urllib.parse import quote
 
 from filelock import FileLock
 
-from openassay.core.types import ReleaseVerdict, Rerun, RerunStatus
+from openassay.core.rerun_records import Rerun, RerunStatus
+from openassay.core.verdict_records import ReleaseVerdict
 from openassay.faults import Fault
 
 ENVIRONMENT_VARIABLE = "MLFLOW_TRACKING_URI"

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
+from openassay.core.claims import Claim
 from openassay.core.evidence import Design, Evidence
-from openassay.core.types import Claim, ReleaseVerdict, RerunStatus, Verdict
+from openassay.core.rerun_records import RerunStatus
 from openassay.core.verdict import headline, judge_claim
+from openassay.core.verdict_records import ReleaseVerdict, Verdict
 from openassay.layout import Layout
 from openassay.plan import Plan, make_plan, read_plan
 from openassay.project import index

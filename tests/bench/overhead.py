@@ -52,7 +52,7 @@ def main() -> None:
 
 def bare(target: str) -> None:
     """The same trainings as the audit with one worker made, one after another, nothing else."""
-    from openassay.core.types import RerunsRecord
+    from openassay.core.rerun_records import RerunsRecord
     from openassay.drivers.job import load_arrays, permuted
     from openassay.drivers.native import NativeDriver
     from openassay.layout import Layout

@@ -21,7 +21,8 @@ from hub import Hub
 from releases import pythia
 from releases.miniature import make_project, write_index, write_target
 
-from openassay.core.types import ReleaseVerdict, ReplayRecord
+from openassay.core.replay_records import ReplayRecord
+from openassay.core.verdict_records import ReleaseVerdict
 from openassay.layout import Layout
 from openassay.records import read_record
 

@@ -13,7 +13,7 @@ import pytest
 from releases.miniature import add_release, make_project
 from releases.stages import audit
 
-from openassay.core.types import Finding
+from openassay.core.findings import Finding
 from openassay.plan import Glue, read_plan
 from openassay.report.page import PageInputs, number, render, web_address
 from openassay.stages import report

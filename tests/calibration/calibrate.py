@@ -30,7 +30,7 @@ from calibration.simulate import (
     skewed,
     textbook,
 )
-from openassay.core.types import Estimand
+from openassay.core.claims import Estimand
 from openassay.core.verdict import RULES_VERSION
 from openassay.scenario import Scenario, judge
 

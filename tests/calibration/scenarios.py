@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from openassay.core.claims import Estimand
 from openassay.core.sequential import best_of
-from openassay.core.types import Estimand
 
 Rng = np.random.Generator
 NUM_OFFERED = 50

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from openassay.core.claims import Estimand
 from openassay.core.equivalence import difference
 from openassay.core.sequential import Batch, Stopped, Terms, best_of, credit_of, look_once, run, score, to_batch
-from openassay.core.types import Estimand
 
 Floats = NDArray[np.float64]
 Rng = np.random.Generator

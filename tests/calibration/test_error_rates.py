@@ -15,9 +15,9 @@ from statsmodels.stats.weightstats import DescrStatsW
 
 from calibration.scenarios import KINDS, mixed
 from calibration.simulate import Rates, Setting, judged, rates, rng_of, simulate
+from openassay.core.claims import Estimand
 from openassay.core.equivalence import difference
 from openassay.core.sequential import Stopped, run
-from openassay.core.types import Estimand
 from openassay.scenario import Scenario, judge
 
 NUM_AUDITS = 10_000

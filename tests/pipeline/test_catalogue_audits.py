@@ -13,7 +13,7 @@ from releases.miniature import make_project
 from releases.stages import audit
 
 from openassay.core.openness import CLASS_NEEDS
-from openassay.core.types import Outcome
+from openassay.core.verdict_records import Outcome
 from openassay.layout import Layout
 from openassay.project import layouts
 from openassay.sources import download

@@ -9,7 +9,9 @@ import pytest
 from releases.miniature import VARIANTS, add_release, make_project
 from releases.stages import audit
 
-from openassay.core.types import Outcome, PrepareRecord, Rerun, RerunStatus
+from openassay.core.findings import PrepareRecord
+from openassay.core.rerun_records import Rerun, RerunStatus
+from openassay.core.verdict_records import Outcome
 from openassay.layout import cache_home
 from openassay.records import read_record
 

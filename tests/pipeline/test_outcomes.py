@@ -13,7 +13,8 @@ from pydantic import TypeAdapter
 from releases.miniature import HONEST_ACCURACY, add_release, make_project
 from releases.stages import SETTINGS, audit
 
-from openassay.core.types import Outcome, PlannedRecord, ReleaseVerdict
+from openassay.core.rerun_records import PlannedRecord
+from openassay.core.verdict_records import Outcome, ReleaseVerdict
 from openassay.layout import Layout
 from openassay.records import read_record, to_plain
 from openassay.store import payload_digest

@@ -12,7 +12,8 @@ from releases import family
 from releases.miniature import make_project, write_target
 from releases.stages import SETTINGS, audit
 
-from openassay.core.types import EvaluateRecord, Outcome, ReleaseVerdict, Rerun
+from openassay.core.rerun_records import EvaluateRecord, Rerun
+from openassay.core.verdict_records import Outcome, ReleaseVerdict
 from openassay.layout import Layout
 from openassay.records import read_record
 

@@ -15,7 +15,8 @@ from releases.miniature import add_release, make_project, write_index
 from releases.stages import SETTINGS, audit
 
 from openassay import cli
-from openassay.core.types import Artifact, FetchRecord, Outcome
+from openassay.core.findings import Artifact, FetchRecord
+from openassay.core.verdict_records import Outcome
 from openassay.faults import BadInput
 from openassay.layout import Layout
 from openassay.plan import make_plan

@@ -17,7 +17,8 @@ from releases.stages import audit
 from typer.testing import CliRunner
 
 from openassay import cli
-from openassay.core.types import CheckpointsRecord, Outcome, ReplayRecord
+from openassay.core.replay_records import CheckpointsRecord, ReplayRecord
+from openassay.core.verdict_records import Outcome
 from openassay.layout import Layout
 from openassay.records import read_record
 from openassay.sources import download

@@ -16,7 +16,7 @@ import yaml
 from hub import Hub
 from releases.miniature import add_release, make_project, target, write_index, write_target
 
-from openassay.core.types import Outcome
+from openassay.core.verdict_records import Outcome
 from openassay.faults import BadInput
 from openassay.schedule import Done, PastAudit, Summary, got_worse, parse_age, to_markdown, why_due
 

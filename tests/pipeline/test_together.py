@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from releases.miniature import add_release, make_project
 
-from openassay.core.types import FetchRecord, PrepareRecord, Rerun, RerunsRecord
+from openassay.core.findings import FetchRecord, PrepareRecord
+from openassay.core.rerun_records import Rerun, RerunsRecord
 from openassay.drivers.job import save_arrays
 from openassay.layout import Layout, cache_home
 from openassay.plan import Plan

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from openassay.core.types import ReleaseVerdict
+from openassay.core.verdict_records import ReleaseVerdict
 from openassay.layout import Layout, cache_home
 from openassay.plan import write_plan
 from openassay.records import write_record, write_text

@@ -5,19 +5,19 @@ from __future__ import annotations
 import pytest
 
 from openassay.core.axes import NEEDED, probe, study
-from openassay.core.power import expect, power
-from openassay.core.quality import shared_shift, warnings
-from openassay.core.sequential import Terms
-from openassay.core.types import (
+from openassay.core.claims import Citation
+from openassay.core.findings import (
     Artifact,
     CheckFound,
-    Citation,
     CitationFound,
     ComponentFound,
     FetchRecord,
     InspectRecord,
     PrepareRecord,
 )
+from openassay.core.power import expect, power
+from openassay.core.quality import shared_shift, warnings
+from openassay.core.sequential import Terms
 
 
 def component(name: str, published: str, found: str) -> ComponentFound:

@@ -9,7 +9,7 @@ import pytest
 from releases.miniature import REPO
 
 from openassay.core.openness import Part, openness
-from openassay.core.types import ComponentName, Openness
+from openassay.core.openness_records import ComponentName, Openness
 from openassay.layout import Layout
 from openassay.sources.git import GitSource
 from openassay.sources.hf import HfSource

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from openassay.checks import CHECKS, Inspected, findings_of
-from openassay.core.types import CitationFound, ComponentDetected, ComponentFound, FileSeen
+from openassay.core.findings import CitationFound, ComponentDetected, ComponentFound, FileSeen
 
 
 def component(**changes: Any) -> ComponentFound:

@@ -12,7 +12,7 @@ from releases.small import MIT, NEOX, harness, many, release, safetensors, write
 
 from openassay.checks.components import DETECTORS, detect
 from openassay.checks.inspection import inspect_folder, merge_checks, merge_detected, top_of
-from openassay.core.types import ComponentName
+from openassay.core.openness_records import ComponentName
 
 WEIGHTS = safetensors(w=np.ones(3, np.float32))
 TRAINS = "def train(model, loss, optimizer):\n    loss.backward()\n    optimizer.step()\n"

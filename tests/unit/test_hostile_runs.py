@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from openassay.core.types import Citation, RerunStatus
+from openassay.core.claims import Citation
+from openassay.core.rerun_records import RerunStatus
 from openassay.drivers import job as job_module
 from openassay.drivers import measures as measures_module
 from openassay.drivers import run as run_module

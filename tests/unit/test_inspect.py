@@ -9,7 +9,7 @@ import pytest
 from releases.miniature import add_release, make_project, target, write_target
 from releases.stages import SETTINGS
 
-from openassay.core.types import InspectRecord
+from openassay.core.findings import InspectRecord
 from openassay.layout import cache_home
 from openassay.plan import make_plan
 from openassay.records import read_record, write_record

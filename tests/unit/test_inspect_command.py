@@ -17,7 +17,7 @@ from openassay.checks.check import answer
 from openassay.checks.documentation import link_dead
 from openassay.checks.links import ask_links, status_of
 from openassay.checks.read import read_release
-from openassay.core.types import InspectRecord
+from openassay.core.findings import InspectRecord
 from openassay.layout import cache_home
 from openassay.plan import make_plan
 from openassay.records import read_record, write_record

@@ -8,17 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from openassay.core.types import (
-    Citation,
-    Claim,
-    CurveOutcome,
-    CurveScatter,
-    Outcome,
-    Published,
-    Rerun,
-    RerunStatus,
-    Tolerance,
-)
+from openassay.core.claims import Citation, Claim, CurveScatter, Published, Tolerance
+from openassay.core.rerun_records import Rerun, RerunStatus
+from openassay.core.verdict_records import CurveOutcome, Outcome
 from openassay.stages.judge import _curves, _mixed
 
 PUBLISHED = tuple((step, 3.0 + 1000 / (step + 100)) for step in range(0, 1001, 50))

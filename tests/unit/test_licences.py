@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openassay.core.licences import MAX_CHARACTERS, every, identifiers, some, terms_of
-from openassay.core.types import Answer
+from openassay.core.openness_records import Answer
 
 OPEN = ["MIT", "Apache-2.0", "GPL-3.0-only", "BSD-3-Clause"]
 REFUSED = ["CC-BY-NC-4.0", "LicenseRef-Llama-2-Community", "CC-BY-ND-4.0", "LicenseRef-OpenRAIL-M"]

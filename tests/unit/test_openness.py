@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openassay.core.openness import CLASS_NEEDS, MOF_COMPONENTS, Part, classify, openness
-from openassay.core.types import ComponentName, DataInformation, Duty, Openness
+from openassay.core.openness_records import ComponentName, DataInformation, Duty, Openness
 
 ALL: tuple[ComponentName, ...] = tuple(name for needs in CLASS_NEEDS.values() for name in needs)  # type: ignore[misc]
 YES = Duty(published="yes", licence="CC-BY-4.0")

@@ -16,7 +16,7 @@ import yaml
 from torch import Tensor
 
 from openassay.core.curves import CurveFamily
-from openassay.core.types import RerunStatus
+from openassay.core.rerun_records import RerunStatus
 from openassay.drivers.job import Arm, Job, RunResult, Watch, save_arrays
 from openassay.drivers.native import NativeDriver
 from openassay.faults import BadInput

@@ -14,7 +14,7 @@ from releases import family
 from releases.miniature import make_project, write_target
 from safetensors.numpy import save
 
-from openassay.core.types import RerunStatus
+from openassay.core.rerun_records import RerunStatus
 from openassay.drivers.job import Arm, Job, RunResult
 from openassay.drivers.pretrain import PretrainDriver
 from openassay.faults import BadInput

@@ -16,7 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openassay.core import types
+from openassay.core.claims import Claim, Published
+from openassay.core.findings import FetchRecord, InspectRecord, PrepareRecord
+from openassay.core.rerun_records import EvaluateRecord, Rerun, RerunsRecord, RerunStatus
+from openassay.core.verdict_records import Provenance, ReleaseVerdict, Score, Verdict
 from openassay.faults import BadInput
 from openassay.records import (
     BrokenRecord,
@@ -37,8 +40,8 @@ json_values = st.recursive(
     max_leaves=8,
 )
 RECORDS = [
-    types.FetchRecord, types.InspectRecord, types.PrepareRecord, types.EvaluateRecord, types.Rerun, types.RerunsRecord,
-    types.Verdict, types.Score, types.Provenance, types.ReleaseVerdict, types.Claim,
+    FetchRecord, InspectRecord, PrepareRecord, EvaluateRecord, Rerun, RerunsRecord,
+    Verdict, Score, Provenance, ReleaseVerdict, Claim,
 ]  # fmt: skip
 
 
@@ -128,7 +131,7 @@ def test_a_file_digest_is_of_its_bytes(tmp_path: Path) -> None:
     assert file_digest(path) == hashlib.sha256(b"\x00\xff" * 100_000).hexdigest()
 
 
-SCORE = types.Score(value=0.5, interval=(0.25, 0.75), coverage=1.0, bounds=(0.25, 0.75))
+SCORE = Score(value=0.5, interval=(0.25, 0.75), coverage=1.0, bounds=(0.25, 0.75))
 
 
 def test_a_record_is_readable_json_and_ends_with_a_newline(tmp_path: Path) -> None:
@@ -162,7 +165,7 @@ def test_readers_beside_writers_always_find_a_whole_record(tmp_path: Path) -> No
     def read() -> None:
         while not stop.is_set():
             try:
-                read_record(path, types.Score)
+                read_record(path, Score)
             except BaseException as error:  # noqa: BLE001 - it is what the test looks for
                 problems.append(error)
 
@@ -205,7 +208,7 @@ def test_a_broken_or_old_record_is_a_fault_that_names_file_and_key(content: byte
     path = tmp_path / "record.json"
     path.write_bytes(content)
     with pytest.raises(BrokenRecord) as broken:
-        read_record(path, types.Score)
+        read_record(path, Score)
     message = str(broken.value)
     assert message.startswith(f"{path}: ")
     assert says in message
@@ -215,11 +218,11 @@ def test_a_broken_or_old_record_is_a_fault_that_names_file_and_key(content: byte
 
 def test_a_missing_record_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(BrokenRecord, match="there is no such record; run `openassay audit`"):
-        read_record(tmp_path / "record.json", types.Score)
+        read_record(tmp_path / "record.json", Score)
 
 
 def test_no_field_of_a_stage_record_has_a_default_that_an_old_file_could_hide_behind() -> None:
-    for kind in (types.FetchRecord, types.InspectRecord, types.PrepareRecord, types.EvaluateRecord, types.Rerun):
+    for kind in (FetchRecord, InspectRecord, PrepareRecord, EvaluateRecord, Rerun):
         whole = to_plain(_example(kind))
         for field in fields(kind):
             with pytest.raises(BadInput, match=f"{field.name}: missing"):
@@ -232,7 +235,7 @@ def _example(kind: type) -> Any:
         text = str(field.type)
         values[field.name] = (
             () if text.startswith("tuple") else {} if text.startswith("dict") else 0.0 if text == "float"
-            else 0 if text == "int" else "done" if text.startswith("Literal") else types.RerunStatus.FAILED
+            else 0 if text == "int" else "done" if text.startswith("Literal") else RerunStatus.FAILED
             if text == "RerunStatus" else "x"
         )  # fmt: skip
     return kind(**values)
@@ -252,7 +255,7 @@ def _example(kind: type) -> Any:
 )  # fmt: skip
 def test_bad_data_is_bad_input_that_names_file_and_key(data: object, says: str) -> None:
     with pytest.raises(BadInput) as refused:
-        parse(types.Score, data, "f.yaml")
+        parse(Score, data, "f.yaml")
     assert str(refused.value).startswith(says)
     assert len(str(refused.value)) < 250
 
@@ -267,11 +270,11 @@ def test_a_kind_that_is_not_known_is_named_with_the_known_ones() -> None:
 
 
 def test_whole_numbers_are_taken_for_floats_and_nothing_else_is_converted() -> None:
-    score = parse(types.Score, {"value": 1, "interval": [0, 1], "coverage": 1, "bounds": [0, 1]}, "f.yaml")
-    assert score == types.Score(value=1.0, interval=(0.0, 1.0), coverage=1.0, bounds=(0.0, 1.0))
+    score = parse(Score, {"value": 1, "interval": [0, 1], "coverage": 1, "bounds": [0, 1]}, "f.yaml")
+    assert score == Score(value=1.0, interval=(0.0, 1.0), coverage=1.0, bounds=(0.0, 1.0))
     assert isinstance(score.value, float)
     with pytest.raises(BadInput, match="published: num_runs: should be a valid integer"):
-        parse(types.Published, {"value": 1, "num_runs": 2.5}, "published")
+        parse(Published, {"value": 1, "num_runs": 2.5}, "published")
 
 
 def test_a_new_optional_key_changes_no_digest() -> None:

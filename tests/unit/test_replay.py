@@ -22,7 +22,7 @@ from openassay.core.replay import (
     weight_statistics,
     with_rounding_of_log,
 )
-from openassay.core.types import Outcome
+from openassay.core.verdict_records import Outcome
 
 FLOOR: Statistics = {("distance", 64): 0.016, ("log_norm_ratio", 64): 1e-4, ("loss_rms", 64): 2e-4}
 WRONG = {"learning rate x1.1": {("loss_rms", 64): 0.1}}

@@ -22,7 +22,8 @@ from releases.miniature import add_release, make_project, write_target
 from safetensors.numpy import save_file
 
 from openassay import cli
-from openassay.core.types import CheckpointOddity, CheckpointsRecord, RerunStatus
+from openassay.core.replay_records import CheckpointOddity, CheckpointsRecord
+from openassay.core.rerun_records import RerunStatus
 from openassay.drivers.job import Arm, Job, RunResult
 from openassay.drivers.losses import LossLog, rounding_unit
 from openassay.drivers.published import TokenFiles

@@ -14,26 +14,13 @@ import pytest
 from releases.miniature import REPO, add_release, make_project
 from releases.stages import SETTINGS
 
+from openassay.core.claims import Citation, Claim, Published, SuccessRule, Tolerance
 from openassay.core.evidence import Evidence
+from openassay.core.findings import FetchRecord, InspectRecord, PrepareRecord
 from openassay.core.openness import openness
-from openassay.core.types import (
-    Citation,
-    Claim,
-    EvaluateRecord,
-    FetchRecord,
-    InspectRecord,
-    Outcome,
-    PlannedRuns,
-    PrepareRecord,
-    Provenance,
-    Published,
-    ReleaseVerdict,
-    RerunStatus,
-    SuccessRule,
-    Tolerance,
-    Why,
-)
+from openassay.core.rerun_records import EvaluateRecord, PlannedRuns, RerunStatus
 from openassay.core.verdict import headline, judge_claim, judge_release, score_release
+from openassay.core.verdict_records import Outcome, Provenance, ReleaseVerdict, Why
 from openassay.layout import Layout
 from openassay.plan import Plan
 from openassay.report.page import OPEN, PageInputs, best_of, chance, meaning, power_table, render, stamp

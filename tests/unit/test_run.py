@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import openassay
-from openassay.core.types import RerunStatus
+from openassay.core.rerun_records import RerunStatus
 from openassay.drivers import run as run_module
 from openassay.drivers.job import DATA_FILE, Arm, Job, RunResult, fill, load_arrays, permuted, placeholders
 from openassay.drivers.measures import (

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from releases.miniature import REPO
 
-from openassay.core.types import Claim
+from openassay.core.claims import Claim
 from openassay.drivers.native import NativeDriver
 from openassay.drivers.replay import ReplayDriver
 from openassay.layout import Layout

@@ -11,7 +11,7 @@ import pytest
 from releases.miniature import add_release, make_project, write_index
 
 from openassay import schedule
-from openassay.core.types import Outcome
+from openassay.core.verdict_records import Outcome
 from openassay.faults import BadInput
 from openassay.layout import Layout
 from openassay.records import to_plain

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from loopback import PackageIndex, closed_port, self_signed, wheel
 
-from openassay.core.types import Artifact, FetchRecord
+from openassay.core.findings import Artifact, FetchRecord
 from openassay.faults import BadInput, Fault
 from openassay.records import parse
 from openassay.sources import Source, download, pypi

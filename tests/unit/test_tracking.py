@@ -13,7 +13,8 @@ from releases.miniature import add_release, make_project
 from releases.stages import SETTINGS, audit
 
 from openassay import tracking
-from openassay.core.types import Outcome, ReleaseVerdict, Rerun
+from openassay.core.rerun_records import Rerun
+from openassay.core.verdict_records import Outcome, ReleaseVerdict
 from openassay.layout import Layout
 from openassay.plan import read_plan
 from openassay.records import read_record

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from openassay.core.curves import CurveFamily
-from openassay.core.types import RerunStatus
+from openassay.core.rerun_records import RerunStatus
 from openassay.drivers.job import Arm, Job, Watch, save_arrays
 from openassay.drivers.native import NativeDriver
 from openassay.records import parse

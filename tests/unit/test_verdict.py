@@ -10,24 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from openassay.core.claims import Citation, Claim, Family, Published, Spread, SuccessRule, Tolerance
 from openassay.core.controls import judge_control
 from openassay.core.evidence import Design, Evidence, statuses_of, terms_of, values_of, wants_more
+from openassay.core.rerun_records import Measurement, Rerun, RerunStatus
 from openassay.core.sequential import to_batch
-from openassay.core.types import (
-    Citation,
-    Claim,
-    ControlOutcome,
-    Family,
-    Measurement,
-    Outcome,
-    Published,
-    Rerun,
-    RerunStatus,
-    Spread,
-    SuccessRule,
-    Tolerance,
-    Verdict,
-)
 from openassay.core.verdict import (
     RULES,
     decide,
@@ -38,6 +25,7 @@ from openassay.core.verdict import (
     score_release,
     unequal_deterministic,
 )
+from openassay.core.verdict_records import ControlOutcome, Outcome, Verdict
 
 FINISHED, DIVERGED, FAILED = RerunStatus.FINISHED, RerunStatus.DIVERGED, RerunStatus.FAILED
 

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import get_args
 
-from openassay.core.types import Why
 from openassay.core.verdict import RULES
+from openassay.core.verdict_records import Why
 
 PAGE = (Path(__file__).parents[2] / "docs" / "verdict.md").read_text(encoding="utf-8")
 CNN = "seed,accuracy\n0,94.6\n1,93.2\n2,93.6\n3,93.1\n4,92.9\n5,94.3\n6,93.2\n7,94.6\n8,95.3\n9,93.1\n"

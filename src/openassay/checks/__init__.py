@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from openassay.core.types import CitationFound, ComponentDetected, ComponentFound, Finding
+from openassay.core.findings import CitationFound, ComponentDetected, ComponentFound, Finding
 
 
 @dataclass(frozen=True, kw_only=True)

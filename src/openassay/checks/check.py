@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from openassay.checks.release import PublishedFiles
-from openassay.core.types import CheckAnswer, Excerpt, Problem
+from openassay.core.findings import CheckAnswer, Excerpt, Problem
 
 MAX_PROBLEMS = 40
 MAX_LOOKED_AT = 6

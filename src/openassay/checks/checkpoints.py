@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check
 from openassay.checks.release import Items, PublishedFiles, SavedWeights, Value
 from openassay.checks.stated_recipes import Recipe, recipes
-from openassay.core.types import Excerpt
+from openassay.core.findings import Excerpt
 
 
 @check(needs="weights of two or more steps of one training")

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from openassay.checks.release import Code, PublishedFiles, derived_once, excerpt
-from openassay.core.types import Excerpt
+from openassay.core.findings import Excerpt
 
 
 @dataclass(frozen=True, kw_only=True)

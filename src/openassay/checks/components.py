@@ -16,7 +16,8 @@ from openassay.checks.release import Code, Placed, PublishedFiles, marked_step
 from openassay.checks.results import sheets
 from openassay.checks.stated_recipes import recipes
 from openassay.checks.weights import is_optimizer
-from openassay.core.types import ComponentDetected, ComponentName, FileSeen
+from openassay.core.findings import ComponentDetected, FileSeen
+from openassay.core.openness_records import ComponentName
 
 MAX_FILES = 5
 

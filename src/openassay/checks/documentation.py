@@ -14,7 +14,7 @@ from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, che
 from openassay.checks.code_options import Options, defaults, options_of
 from openassay.checks.release import Code, PublishedFiles, Text, excerpt
 from openassay.checks.scalars import as_number, number
-from openassay.core.types import Excerpt
+from openassay.core.findings import Excerpt
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from openassay.checks.stated_recipes import (
     stated,
     subject_of,
 )
-from openassay.core.types import Excerpt
+from openassay.core.findings import Excerpt
 
 
 @check(needs="a setting that a document and a settings file, or two settings files of one model, both state")

@@ -14,7 +14,8 @@ from openassay.checks.components import detect
 from openassay.checks.links import ask_links
 from openassay.checks.read import read_release, short_digest
 from openassay.checks.registry import run_checks
-from openassay.core.types import CheckAnswer, ComponentDetected, ComponentName, Excerpt, FileSeen, Finding
+from openassay.core.findings import CheckAnswer, ComponentDetected, Excerpt, FileSeen, Finding
+from openassay.core.openness_records import ComponentName
 from openassay.faults import BadInput
 from openassay.store import RefusedArchive, Store, archive_kind
 

@@ -10,7 +10,7 @@ from itertools import combinations
 
 from openassay.checks.check import Agreement, Contradiction, Seen, check
 from openassay.checks.release import Config, PublishedFiles, Text, excerpt
-from openassay.core.types import Excerpt
+from openassay.core.findings import Excerpt
 
 _CC_TERMS = {
     "NC-SA": "noncommercial-sharealike", "NC-ND": "noncommercial-noderivatives", "NC": "noncommercial", "SA": "sharealike",

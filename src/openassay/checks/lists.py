@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from openassay.checks.check import Agreement, Contradiction, Seen, check
 from openassay.checks.release import Config, Hashed, PublishedFiles, PublishedTable, Row, excerpt, step_of
 from openassay.checks.scalars import number
-from openassay.core.types import Excerpt
+from openassay.core.findings import Excerpt
 
 EMPTY = {
     "d41d8cd98f00b204e9800998ecf8427e",

@@ -15,7 +15,7 @@ from openassay.checks import (
 )
 from openassay.checks.check import ConsistencyCheck, answer
 from openassay.checks.release import PublishedFiles
-from openassay.core.types import CheckAnswer
+from openassay.core.findings import CheckAnswer
 
 CONSISTENCY: tuple[ConsistencyCheck, ...] = (
     token_totals.tokens_disagree,

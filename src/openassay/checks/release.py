@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 from openassay.checks.scalars import as_number
-from openassay.core.types import Excerpt
+from openassay.core.findings import Excerpt
 
 T = TypeVar("T")
 

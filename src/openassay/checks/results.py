@@ -11,7 +11,7 @@ from typing import Any
 from openassay.checks.check import Agreement, Contradiction, Seen, check
 from openassay.checks.release import PublishedFiles, PublishedTable, Row, derived_once, excerpt, step_of, tables_of
 from openassay.checks.scalars import as_number, number
-from openassay.core.types import Excerpt
+from openassay.core.findings import Excerpt
 
 
 @dataclass(frozen=True)

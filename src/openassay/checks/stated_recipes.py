@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from openassay.checks.release import Config, PublishedFiles, Text, Value, derived_once
-from openassay.core.types import Excerpt
+from openassay.core.findings import Excerpt
 
 _SPELLINGS = {
     "learning_rate": "lr learning_rate max_lr peak_lr peak_learning_rate max_learning_rate",

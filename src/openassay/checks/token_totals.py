@@ -20,7 +20,7 @@ from openassay.checks.stated_recipes import (
     subject_of,
     tokens_of,
 )
-from openassay.core.types import Excerpt
+from openassay.core.findings import Excerpt
 
 _UNITS = {
     "": 1.0, "k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9, "t": 1e12,

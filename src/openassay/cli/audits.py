@@ -142,8 +142,8 @@ def show(targets: OptionalTargets = None) -> None:
 def _show(layouts: list[Layout]) -> None:
     from openassay.cli import terminal
     from openassay.cli.terminal import plain, styled
-    from openassay.core.types import ReleaseVerdict
     from openassay.core.verdict import headline
+    from openassay.core.verdict_records import ReleaseVerdict
     from openassay.project import nearest_root
     from openassay.records import read_record
 
@@ -248,7 +248,7 @@ def dashboard(
 ) -> None:
     """Start MLflow's server on this machine and print links that open each target's chart view."""
     from openassay import tracking
-    from openassay.core.types import ReleaseVerdict
+    from openassay.core.verdict_records import ReleaseVerdict
     from openassay.project import layouts, target_names
     from openassay.records import read_record
 

@@ -180,7 +180,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _verdicts(text: str) -> frozenset[str]:
     """The verdicts and reasons that --fail-on names."""
-    from openassay.core.types import Why
+    from openassay.core.verdict_records import Why
 
     known = {"reproduced", "not_reproduced", "inconclusive", *get_args(Why)}
     names = [name.lower().replace("-", "_") for name in _words(text)]

@@ -175,7 +175,7 @@ def inspect_(
 
 def _inspected(what: str, *, links: bool) -> Inspection:
     from openassay.checks.inspection import Inspection, inspect_folder, merge_checks, merge_detected, opened
-    from openassay.core.types import FetchRecord
+    from openassay.core.findings import FetchRecord
     from openassay.project import layouts
     from openassay.records import read_record
     from openassay.sources.roots import artifact_roots

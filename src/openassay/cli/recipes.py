@@ -159,7 +159,7 @@ def checkpoints(
 
 def _fetched_replay(target: str) -> tuple[Plan, ReplayDriver, dict[str, str]]:
     """A target's plan and replay, and where its fetched artifacts lie."""
-    from openassay.core.types import FetchRecord
+    from openassay.core.findings import FetchRecord
     from openassay.drivers.replay import replay_of
     from openassay.plan import read_plan
     from openassay.project import layouts

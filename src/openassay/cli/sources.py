@@ -121,7 +121,7 @@ def schema(
     """Print the JSON Schema of verdict.json, of a target file, or of a scenario."""
     from pydantic import TypeAdapter
 
-    from openassay.core.types import ReleaseVerdict
+    from openassay.core.verdict_records import ReleaseVerdict
     from openassay.scenario import Scenario
     from openassay.target import Target
 

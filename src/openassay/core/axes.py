@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 import scipy
 
-from openassay.core.types import FetchRecord, InspectRecord, PrepareRecord, ProbeOutcome, StudyCheck
+from openassay.core.findings import FetchRecord, InspectRecord, PrepareRecord
+from openassay.core.verdict_records import ProbeOutcome, StudyCheck
 
 NEEDED = ("datasets", "data_preprocessing_code", "training_code", "recipe", "params_final")
 """Components without which nobody can build a substantially equivalent system (OSAID 1.0: data information, code, parameters)."""

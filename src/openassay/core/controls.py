@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from openassay.core import shares
+from openassay.core.claims import Claim
 from openassay.core.equivalence import difference
 from openassay.core.evidence import NO_VALUES, Design, Evidence, p_of_lost, share_terms_of
+from openassay.core.replay_records import ReplayRecord
+from openassay.core.rerun_records import Rerun
 from openassay.core.sequential import DIVERGENCE_ALPHA, SAME
-from openassay.core.types import Claim, ControlOutcome, Outcome, ReplayRecord, Rerun
+from openassay.core.verdict_records import ControlOutcome, Outcome
 
 
 def judge_replay_controls(claim: Claim, found: ReplayRecord) -> tuple[ControlOutcome, ...]:

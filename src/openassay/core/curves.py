@@ -21,9 +21,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from openassay.core.claims import Claim
 from openassay.core.equivalence import Difference, Floats
 from openassay.core.sequential import SAME, family_prior_df
-from openassay.core.types import LARGEST, Claim, CurveOutcome, CurvePoint, CurveVerdict
+from openassay.core.types import LARGEST
+from openassay.core.verdict_records import CurveOutcome, CurvePoint, CurveVerdict
 
 Curve = Sequence[tuple[int, float]]
 Correlation = tuple[tuple[float, ...], ...]

@@ -11,7 +11,9 @@ import scipy
 
 from openassay.core import plausibility, sequential, shares
 from openassay.core.boundaries import boundary
+from openassay.core.claims import Claim, Estimand
 from openassay.core.reasons import Seen
+from openassay.core.rerun_records import Measurement, Rerun, RerunStatus
 from openassay.core.sequential import (
     BEST_OF_ALPHA,
     DIVERGENCE_RATE,
@@ -24,17 +26,8 @@ from openassay.core.sequential import (
     are_equal,
     to_batch,
 )
-from openassay.core.types import (
-    LARGEST,
-    Claim,
-    Estimand,
-    Look,
-    Measurement,
-    Plausibility,
-    QuestionAnswer,
-    Rerun,
-    RerunStatus,
-)
+from openassay.core.types import LARGEST
+from openassay.core.verdict_records import Look, Plausibility, QuestionAnswer
 
 QUESTIONS: tuple[Estimand, ...] = ("number", "recipe")
 

@@ -16,7 +16,7 @@ from typing import Literal
 from boolean.boolean import ParseError
 from license_expression import ExpressionError, LicenseExpression, LicenseSymbol, LicenseWithExceptionSymbol, Licensing
 
-from openassay.core.types import Answer, Clause
+from openassay.core.openness_records import Answer, Clause
 
 Content = Literal["code", "data", "document"]
 

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from openassay.core.findings import ComponentFound
 from openassay.core.licences import Content, LicenceTerms, every, some, terms_of
-from openassay.core.types import (
+from openassay.core.openness_records import (
     Answer,
-    ComponentFound,
     ComponentName,
     DataInformation,
     Duty,

@@ -6,8 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from openassay.core.claims import Estimand
 from openassay.core.sequential import MOST_NEEDED, Stop
-from openassay.core.types import Estimand, Why
+from openassay.core.verdict_records import Why
 
 Standing = Literal["within", "outside", "open"]
 

@@ -26,7 +26,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from openassay.core.types import LARGEST, Outcome, ReplayStatistic
+from openassay.core.replay_records import ReplayStatistic
+from openassay.core.types import LARGEST
+from openassay.core.verdict_records import Outcome
 
 Floats = NDArray[np.float64]
 Array = NDArray[np.generic]

@@ -29,8 +29,8 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from openassay.core.boundaries import boundary, critical_value
+from openassay.core.claims import Estimand
 from openassay.core.score import credit
-from openassay.core.types import Estimand
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int_]

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy
 
+from openassay.core.claims import Estimand
 from openassay.core.sequential import MOST_NEEDED, SAME, Stop
-from openassay.core.types import Estimand
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,11 +13,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from openassay.core import reasons
+from openassay.core.claims import Claim, Estimand
 from openassay.core.evidence import NO_VALUES, Evidence, same, terms_of
+from openassay.core.findings import Finding
 from openassay.core.quality import SHARED_SHIFT, shared_shift, warnings
+from openassay.core.replay_records import ReplayRecord
 from openassay.core.score import credit
 from openassay.core.sequential import Stop
-from openassay.core.types import Claim, Estimand, Finding, Outcome, ReplayRecord, Score, Verdict, Why
+from openassay.core.verdict_records import Outcome, Score, Verdict, Why
 
 RULES_VERSION = "3.0.0"
 

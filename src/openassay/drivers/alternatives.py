@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from openassay.core.types import Citation
+from openassay.core.claims import Citation
 from openassay.drivers.driver import TargetFacts, refused
 from openassay.drivers.published import PublishedTraining, TokenFiles
 from openassay.faults import BadInput

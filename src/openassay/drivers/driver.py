@@ -10,7 +10,10 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field
 
 from openassay import stage_code
-from openassay.core.types import Claim, ControlOutcome, FetchRecord, Finding, Measurement, RerunsRecord, Verdict
+from openassay.core.claims import Claim
+from openassay.core.findings import FetchRecord, Finding
+from openassay.core.rerun_records import Measurement, RerunsRecord
+from openassay.core.verdict_records import ControlOutcome, Verdict
 from openassay.drivers.job import Arm, Job, RunResult, Watch
 from openassay.drivers.measures import Measure
 from openassay.drivers.run import Run

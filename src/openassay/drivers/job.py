@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openassay.core.curves import CurveFamily, doomed
-from openassay.core.types import Measurement, RerunStatus
+from openassay.core.rerun_records import Measurement, RerunStatus
 from openassay.faults import BadInput
 from openassay.store import Listing
 

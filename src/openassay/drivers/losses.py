@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from openassay.core.claims import Citation
 from openassay.core.replay import Stored, round_to, spacing
-from openassay.core.types import Citation
 from openassay.drivers.published import PublishedFile
 from openassay.training.mismatch import RecipeMismatch
 

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 import regex
 from pydantic import Discriminator, Field
 
-from openassay.core.types import LARGEST, Measurement, RerunStatus
+from openassay.core.rerun_records import Measurement, RerunStatus
+from openassay.core.types import LARGEST
 from openassay.drivers.job import MAX_JSON_BYTES, OUR_FILES, Job, RunResult, load_arrays, open_written
 from openassay.drivers.run import Ended
 from openassay.metrics import METRICS, MetricName

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from openassay.core.claims import Citation, Claim, Published
 from openassay.core.curves import scatter_of
-from openassay.core.types import Citation, Claim, Finding, Published, RerunStatus
+from openassay.core.findings import Finding
+from openassay.core.rerun_records import RerunStatus
 from openassay.drivers.driver import TAKEN_FROM_PUBLICATION, Display, Driver, refused
 from openassay.drivers.job import Arm, Curve, Job, RunResult, Watch, load_arrays, measurement, permuted, with_changes
 from openassay.faults import BadInput

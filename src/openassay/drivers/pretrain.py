@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from openassay.core.types import Citation, Claim, Finding, Measurement, RerunStatus
+from openassay.core.claims import Citation, Claim
+from openassay.core.findings import Finding
+from openassay.core.rerun_records import Measurement, RerunStatus
 from openassay.drivers.driver import (
     TAKEN_FROM_PUBLICATION,
     Display,

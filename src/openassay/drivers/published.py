@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
-from openassay.core.types import Citation, FetchRecord, Finding
+from openassay.core.claims import Citation
+from openassay.core.findings import FetchRecord, Finding
 from openassay.drivers.driver import Driver, TargetFacts, artifact_digests, beside_verdict
 from openassay.faults import BadInput
 from openassay.recipes import read_recipes

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from openassay.core.types import FetchRecord
+from openassay.core.findings import FetchRecord
 from openassay.drivers.driver import Display, Driver, PublishedRun, artifact_digests
 from openassay.drivers.job import Arm, Job, RunResult, load_arrays, permuted, placeholders, save_arrays
 from openassay.drivers.measures import Measure, measured

@@ -17,20 +17,14 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
+from openassay.core.claims import Claim
 from openassay.core.controls import judge_replay_controls
+from openassay.core.findings import Finding
 from openassay.core.replay import FACTOR, finite
-from openassay.core.types import (
-    CheckpointsRecord,
-    Claim,
-    ControlOutcome,
-    Finding,
-    Measurement,
-    Outcome,
-    ReplayRecord,
-    RerunStatus,
-    Verdict,
-)
+from openassay.core.replay_records import CheckpointsRecord, ReplayRecord
+from openassay.core.rerun_records import Measurement, RerunStatus
 from openassay.core.verdict import judge_replay
+from openassay.core.verdict_records import ControlOutcome, Outcome, Verdict
 from openassay.drivers.alternatives import Alternative, check_alternatives, declared_changes
 from openassay.drivers.driver import Display, Driver, TargetFacts, beside_verdict, those_that_are
 from openassay.drivers.job import Arm, Job, RunResult, measurement

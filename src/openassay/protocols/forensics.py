@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from openassay.core.replay import finite, spacing
-from openassay.core.types import CheckpointLook, CheckpointOddity, CheckpointsRecord
+from openassay.core.replay_records import CheckpointLook, CheckpointOddity, CheckpointsRecord
 from openassay.protocols.prefix import ReplayInputs, Say
 from openassay.training.language import LanguageRecipe
 from openassay.training.numerics import Weights

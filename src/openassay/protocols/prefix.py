@@ -29,7 +29,7 @@ from openassay.core.replay import (
     weight_statistics,
     with_rounding_of_log,
 )
-from openassay.core.types import Exercise
+from openassay.core.replay_records import Exercise
 from openassay.protocols.changes import Change, changes
 from openassay.training.language import LanguageRecipe
 from openassay.training.mismatch import RecipeMismatch

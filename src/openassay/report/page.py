@@ -18,24 +18,14 @@ import jinja2
 import numpy as np
 
 from openassay.core import evidence as judged
+from openassay.core.claims import Claim, Estimand
+from openassay.core.findings import FetchRecord, InspectRecord, PrepareRecord
 from openassay.core.plausibility import MOST_TRIED
 from openassay.core.power import power
+from openassay.core.rerun_records import EvaluateRecord, PlannedRuns, Rerun
 from openassay.core.sequential import SIDES
-from openassay.core.types import (
-    Claim,
-    Estimand,
-    EvaluateRecord,
-    FetchRecord,
-    InspectRecord,
-    Outcome,
-    PlannedRuns,
-    PrepareRecord,
-    ReleaseVerdict,
-    Rerun,
-    Verdict,
-    Why,
-)
 from openassay.core.verdict import headline
+from openassay.core.verdict_records import Outcome, ReleaseVerdict, Verdict, Why
 from openassay.drivers.driver import Display, Driver
 from openassay.plan import Plan
 

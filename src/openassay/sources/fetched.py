@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from openassay.core.types import AttemptKind
+from openassay.core.findings import AttemptKind
 from openassay.faults import BadInput, Fault
 from openassay.store import check_glob
 

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from pydantic import Field
 from tqdm import tqdm
 
-from openassay.core.types import AttemptKind
+from openassay.core.findings import AttemptKind
 from openassay.faults import BadInput, Fault, printable
 from openassay.records import digest, to_plain
 from openassay.sources import download

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from openassay.core.types import Artifact, FetchRecord
+from openassay.core.findings import Artifact, FetchRecord
 from openassay.faults import BadInput
 from openassay.sources.fetched import Unavailable
 from openassay.store import Store, archive_kind

@@ -7,7 +7,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from openassay.core.types import EvaluateRecord, FetchRecord, Finding, Measurement, PrepareRecord, RerunStatus
+from openassay.core.findings import FetchRecord, Finding, PrepareRecord
+from openassay.core.rerun_records import EvaluateRecord, Measurement, RerunStatus
 from openassay.drivers.driver import Driver
 from openassay.drivers.measures import measured
 from openassay.layout import Layout

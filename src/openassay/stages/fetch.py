@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from openassay.core.types import Artifact, Attempt, AttemptKind, FetchRecord, Finding
+from openassay.core.findings import Artifact, Attempt, AttemptKind, FetchRecord, Finding
 from openassay.faults import BadInput, printable
 from openassay.layout import Layout
 from openassay.plan import Plan

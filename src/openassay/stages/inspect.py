@@ -10,7 +10,8 @@ from typing import Literal
 
 from openassay.checks import Inspected, findings_of
 from openassay.checks.inspection import Declared, findings_of_checks, inspect_folder, merge_checks, merge_detected
-from openassay.core.types import Citation, CitationFound, ComponentFound, FetchRecord, InspectRecord
+from openassay.core.claims import Citation
+from openassay.core.findings import CitationFound, ComponentFound, FetchRecord, InspectRecord
 from openassay.plan import Plan
 from openassay.records import file_digest
 from openassay.sources.roots import artifact_roots

@@ -9,27 +9,13 @@ from typing import Any
 
 from openassay import __version__
 from openassay.core.axes import probe, study
+from openassay.core.claims import Claim
 from openassay.core.controls import judge_control
 from openassay.core.curves import judge_curve, scatter_of
 from openassay.core.evidence import Evidence, values_of
+from openassay.core.findings import FetchRecord, Finding, InspectRecord, PrepareRecord
 from openassay.core.openness import openness, part_of
-from openassay.core.types import (
-    Claim,
-    ControlOutcome,
-    CurveVerdict,
-    EvaluateRecord,
-    FetchRecord,
-    Finding,
-    InspectRecord,
-    Outcome,
-    PrepareRecord,
-    ProbeOutcome,
-    Provenance,
-    ReleaseVerdict,
-    Rerun,
-    RerunsRecord,
-    Verdict,
-)
+from openassay.core.rerun_records import EvaluateRecord, Rerun, RerunsRecord
 from openassay.core.verdict import (
     RULES_VERSION,
     claims_shift_together,
@@ -39,6 +25,15 @@ from openassay.core.verdict import (
     record_quality,
     score_release,
     unequal_deterministic,
+)
+from openassay.core.verdict_records import (
+    ControlOutcome,
+    CurveVerdict,
+    Outcome,
+    ProbeOutcome,
+    Provenance,
+    ReleaseVerdict,
+    Verdict,
 )
 from openassay.drivers.driver import beside_verdict
 from openassay.faults import BadInput

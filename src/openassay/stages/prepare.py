@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from openassay.core.types import ArrayFound, CheckFound, FetchRecord, Finding, PrepareRecord
+from openassay.core.findings import ArrayFound, CheckFound, FetchRecord, Finding, PrepareRecord
 from openassay.drivers.job import DATA_FILE, OUR_FILES, kind_of, load_arrays
 from openassay.layout import Layout
 from openassay.plan import Plan

@@ -5,15 +5,9 @@ from __future__ import annotations
 import sys
 
 from openassay import tracking
-from openassay.core.types import (
-    EvaluateRecord,
-    FetchRecord,
-    InspectRecord,
-    PrepareRecord,
-    ReleaseVerdict,
-    Rerun,
-    RerunsRecord,
-)
+from openassay.core.findings import FetchRecord, InspectRecord, PrepareRecord
+from openassay.core.rerun_records import EvaluateRecord, Rerun, RerunsRecord
+from openassay.core.verdict_records import ReleaseVerdict
 from openassay.layout import Layout
 from openassay.plan import Plan
 from openassay.records import read_record

@@ -25,18 +25,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from openassay.core.claims import Claim
 from openassay.core.evidence import NO_VALUES, Evidence, wants_more
-from openassay.core.types import (
-    Claim,
-    FetchRecord,
-    Finding,
-    PlannedRecord,
-    PlannedRuns,
-    PrepareRecord,
-    Rerun,
-    RerunsRecord,
-    RerunStatus,
-)
+from openassay.core.findings import FetchRecord, Finding, PrepareRecord
+from openassay.core.rerun_records import PlannedRecord, PlannedRuns, Rerun, RerunsRecord, RerunStatus
 from openassay.drivers.driver import Driver
 from openassay.drivers.job import Job
 from openassay.drivers.run import KILLED

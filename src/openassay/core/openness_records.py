@@ -1,0 +1,138 @@
+"""Openness: components, terms and duties as a release declares them, and what follows from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+ComponentName = Literal[
+    "model_architecture", "data_preprocessing_code", "training_code", "inference_code", "evaluation_code",
+    "supporting_libraries", "params_final", "params_intermediate", "datasets", "evaluation_data", "model_metadata",
+    "sample_outputs", "model_card", "data_card", "technical_report", "research_paper", "evaluation_results",
+    "recipe", "training_logs",
+]  # fmt: skip
+"""The 17 components of the Model Openness Framework (arXiv:2403.13784; `params` are the model parameters), and two that a rerun
+needs beside them: the training recipe's settings, and the logs."""
+
+
+Answer = Literal["passes", "fails", "unknown"]
+"""`unknown` is an answer of its own: nothing passes because nobody has looked."""
+
+
+Freedom = Literal["use", "study", "modify", "share"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clause:
+    """A clause of custom terms that refuses a freedom."""
+
+    clause: str
+    effect: str
+    hinders: tuple[Freedom, ...]
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Duty:
+    """One duty of data information (Open Source AI Definition 1.0), as the release meets it."""
+
+    published: Literal["yes", "no", "partly", "unknown"]
+    where: str | None = None
+    licence: str = "unknown"
+    """Terms of the description itself, not of the data."""
+    note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataInformation:
+    """What the release says of its training data: the three duties of the Open Source AI Definition 1.0."""
+
+    description: Duty
+    """Complete description of all training data, also of what cannot be shared: provenance, scope and characteristics, how it
+    was obtained and selected, labelling, processing and filtering."""
+    public_data: Duty
+    """Listing of all publicly available training data, and where to obtain it."""
+    third_party_data: Duty
+    """Listing of all training data obtainable from third parties, and where, including for a fee."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Review:
+    """What somebody else has found of this release's openness. Shown beside our own result; it never decides it."""
+
+    by: str
+    result: str
+    source: str
+    note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gap:
+    """What keeps a release from a class of the Model Openness Framework."""
+
+    component: str
+    classes: tuple[int, ...]
+    """The classes (3, 2, 1) that need it."""
+    problem: Literal["absent", "in part", "unknown", "licence"]
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MofResult:
+    """Which class of the Model Openness Framework does a release reach?"""
+
+    mof_class: Literal[0, 1, 2, 3]
+    """1 open science, 2 open tooling, 3 open model, 0 none: what is certain. What is unknown counts as missing."""
+    label: str
+    if_unknown_pass: Literal[0, 1, 2, 3]
+    """The class that it would reach if all that is unknown turned out well."""
+    missing: tuple[Gap, ...]
+    """For every class that it does not reach, the next one first."""
+    conditional: tuple[str, ...]
+    """Components whose licence is open but not made for their kind of content."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Element:
+    """One element that the Open Source AI Definition asks for."""
+
+    element: Literal["data_information", "code", "parameters"]
+    outcome: Answer
+    reasons: tuple[str, ...]
+    """What fails, then what is unknown; empty where it passes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OsaidResult:
+    """What one edition of the Open Source AI Definition says of a release. A reading, not a certification."""
+
+    edition: str
+    source: str
+    outcome: Answer
+    elements: tuple[Element, ...]
+    note: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FreedomResult:
+    """Can everybody exercise one of the four freedoms?"""
+
+    freedom: Freedom
+    outcome: Answer
+    obstacles: tuple[str, ...]
+    """What stands in the way, then what is unknown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Openness:
+    """How open is a release: by the Open Source AI Definition, freedom by freedom, and by the Model Openness Framework?"""
+
+    osaid: OsaidResult
+    """Edition 1.0."""
+    earlier: tuple[OsaidResult, ...]
+    """The draft checklists 0.0.9 and 0.0.8."""
+    freedoms: tuple[FreedomResult, ...]
+    mof: MofResult
+    to_release: tuple[str, ...]
+    """What the publisher would have to release, or license otherwise, for edition 1.0 to pass."""
+    reviews: tuple[Review, ...]

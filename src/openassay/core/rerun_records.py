@@ -1,0 +1,119 @@
+"""Reruns: what each measured and how it ended, how many are planned, and what the released model scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from openassay.core.findings import Finding
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateRecord:
+    """`evaluate/record.json`: what does the released model score under our evaluator?"""
+
+    status: Literal["done", "failed", "none"]
+    reason: str
+    measurements: tuple[Measurement, ...]
+    environment: dict[str, str]
+    log_tail: str
+    cpu_s: float
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """One number that a rerun gave."""
+
+    metric: str
+    value: float | None
+    """None when the rerun gave no finite number."""
+    raw: str
+    """What stood there, in its own words; empty when nothing did."""
+    step: int | None
+    self_reported: bool
+    """True when the release's own code computed it; False when ours did, from predictions or from our trainer."""
+
+
+class RerunStatus(StrEnum):
+    """How did a rerun end?"""
+
+    FINISHED = "finished"
+    DIVERGED = "diverged"
+    """It ran, but a measurement is not a finite number."""
+    FAILED = "failed"
+    """It exited non-zero, raised, or gave none of its measurements."""
+    TIMED_OUT = "timed_out"
+    STOPPED = "stopped"
+    """It had left the published curve for good, and was not finished."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rerun:
+    """One seeded execution of a recipe."""
+
+    target: str
+    arm: str
+    seed: int
+    identity: str
+    """sha256 of recipe, data, code, environment and seed. A finished rerun with the same identity is never run again."""
+    registered: dict[str, str]
+    """Digests of what bears on the verdict, as it stood when this rerun was made: `claims`, `controls`, `judge` and `seeds`. A
+    later change of a tolerance shows."""
+    status: RerunStatus
+    reason: str
+    measurements: tuple[Measurement, ...]
+    curves: dict[str, tuple[tuple[int, float], ...]]
+    """Per metric: (step, value) points, finite only."""
+    environment: dict[str, str]
+    """Python, packages and device that it ran on."""
+    log_tail: str
+    """The end of what it printed."""
+    started_at: str
+    duration_s: float
+    cpu_s: float
+    together: tuple[int, ...]
+    """Seeds of this arm that were trained in one computation with it, its own among them: the times are its share of that
+    computation's. Empty when it was trained by itself. Part of the identity."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedRuns:
+    """How many reruns an arm's sequential test plans: by the cost of the first two, never by their values.
+
+    Set once, when the first two are finished; later audits of the same reruns and the same profile keep it.
+    """
+
+    num_runs: int
+    """N: most reruns of the test."""
+    identities: tuple[str, ...]
+    """Of the reruns whose cost was taken."""
+    durations_s: tuple[float, ...]
+    """What each of them took."""
+    budget_s: float
+    most: int
+    """The profile's largest N, or the target's."""
+    expensive: bool
+    """Does one take so long that an audit without prospects stops before its planned end?"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedRecord:
+    """`rerun/planned.json`: the planned reruns of each arm with claims."""
+
+    arms: dict[str, PlannedRuns]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RerunsRecord:
+    """`rerun/record.json`: which reruns belong to this audit, and why there are none where there are none."""
+
+    not_attempted_because: str
+    planned: dict[str, PlannedRuns]
+    """Per arm with claims; what is not there plans all of its seeds."""
+    identities: dict[str, tuple[str, ...]]
+    """Per arm: the identity of each seed's rerun, in the order of the plan's seeds."""
+    num_reused: int
+    """Reruns that an earlier, interrupted or unchanged audit had already finished."""
+    findings: tuple[Finding, ...]

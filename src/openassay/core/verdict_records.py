@@ -1,0 +1,271 @@
+"""Verdicts: on claims, curves, controls and probes, and the record of a release that others rely on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from openassay.core.claims import Citation, Estimand, Published, Tolerance
+from openassay.core.findings import Finding
+from openassay.core.openness_records import Openness
+
+
+class Outcome(StrEnum):
+    """What can be said of a claim, or of a release."""
+
+    REPRODUCED = "REPRODUCED"
+    NOT_REPRODUCED = "NOT_REPRODUCED"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    NOT_ATTEMPTED = "NOT_ATTEMPTED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlOutcome:
+    """Was a deliberately broken recipe caught? If not, the audit's test has no power."""
+
+    arm: str
+    of: str
+    claim: str
+    runs: tuple[float | None, ...]
+    outcome: Outcome
+    caught: bool
+    """Is it shown not to reproduce the claim?"""
+    differs_from_faithful: bool
+    """Is it shown to differ from the faithful reruns? If not, whatever broke the control may have broken them too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What one look at the reruns showed."""
+
+    num_runs: int
+    """Reruns that had been made."""
+    difference: float | None
+    interval: tuple[float, float] | None
+    """Of the claim's question."""
+    critical_value: float | None
+    """Half the interval's width in standard errors, the half unit of the printed value's rounding aside."""
+    stop: str
+    """What the test said: within, outside, diverged, futile, spent, equal, rounding, or needs_runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionAnswer:
+    """What the reruns say to one of the two questions."""
+
+    estimand: Estimand
+    interval: tuple[float, float]
+    """Of the difference, in the claim's unit; each end errs with at most `alpha`, over all looks together."""
+    standing: Literal["within", "outside", "open"]
+    """Is the difference shown to lie within the tolerance, or outside?"""
+
+
+Why = Literal[
+    "number_not_reached", "more_runs", "budget", "at_the_edge", "published_noise", "rounding", "divergence", "equal_runs",
+    "control", "data", "failed_runs",
+]  # fmt: skip
+"""Why a claim is INCONCLUSIVE. `number_not_reached`: the printed number is shown not to be what the recipe gives on average;
+whether the recipe differs is open. `more_runs`: fewer were made than planned. `budget`: the planned ones are spent, and more
+would decide. `at_the_edge`: the difference is as large as the tolerance, as far as anybody can tell. `published_noise`,
+`rounding`: no number of reruns decides, since the published trainings' luck or the printed value's rounding remains.
+`divergence`: reruns diverged, too often to accept and too seldom to accuse. `equal_runs`: their noise is unknown. `control`:
+a broken recipe was not caught, or broke nothing. `data`: the prepared data are not the published ones. `failed_runs`: reruns
+did not run to their end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plausibility:
+    """Figures beside a verdict, which never decide it (core/plausibility.py)."""
+
+    within_flat: float
+    """P(the difference lies within the tolerance), flat prior."""
+    within_sceptical: float
+    """The same under a prior by which both answers are equally likely."""
+    share_within: float | None
+    """Share of single trainings that would fall within the tolerance; null for claims on a share."""
+    one_more_draw_p: float | None
+    """p-value of "the published value is one more draw of what was rerun"."""
+    luck: float | None
+    """P(a published value at least so far out, on its side), if the published recipe is the one that was rerun."""
+    fewest_tried: int | None
+    """The least K for which the published value, as the best of K trainings, would be within the tolerance; 1 when it is
+    anyway, null when no K up to 100 will do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What the reruns say of one claim."""
+
+    id: str
+    metric: str
+    unit: str
+    weight: float
+    published: Published
+    tolerance: Tolerance
+    cited_at: Citation
+    driver: str
+    """How it was tested (`openassay.drivers`); `none` where nothing was rerun."""
+    protocol: str
+    estimand: Estimand
+    """The question that REPRODUCED answers, and that difference, interval and score are of."""
+    runs: tuple[float | None, ...]
+    """One value a rerun, in the order of the seeds; null for a rerun without a finite value. For a claim with a baseline,
+    differences."""
+    runs_used: int
+    """The first so many decided; later ones were made at the same time, and were not looked at."""
+    max_runs: int | None
+    """Most reruns that were planned; null where nothing was run."""
+    difference: float | None
+    """Mean of the used reruns minus the published value, in the claim's unit."""
+    interval: tuple[float, float] | None
+    """Interval of that difference; each end errs with at most `alpha`, over all looks together."""
+    outcome: Outcome
+    shown: tuple[Estimand, ...]
+    """Of a REPRODUCED claim: which differences are shown to lie within the tolerance. Empty for a replay, which asks its own
+    question."""
+    why: Why | None
+    """Of an INCONCLUSIVE claim; null otherwise."""
+    answers: tuple[QuestionAnswer, ...]
+    """To `number`, then to `recipe`; empty without two values."""
+    looks: tuple[Look, ...]
+    """Every look at the reruns, up to the one that decided."""
+    plausibility: Plausibility | None
+    p_not_reproduced: float | None
+    """p-value of "the recipe's difference lies within the tolerance", over all looks; small speaks against the release."""
+    more_runs_needed: int | None
+    """Of an INCONCLUSIVE claim: so many reruns more, like those that were made, would decide it; null where none would."""
+    score: float | None
+    score_interval: tuple[float, float] | None
+    reason: str
+    rule: str
+
+
+class CurveOutcome(StrEnum):
+    """What can be said of a curve?"""
+
+    AGREES = "AGREES"
+    """Every point is shown to lie within its margin."""
+    DIFFERS = "DIFFERS"
+    """Some point is shown to lie outside its margin, also after Holm's correction."""
+    OPEN = "OPEN"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvePoint:
+    """The curves at one step, in the metric's unit."""
+
+    step: int
+    published: float
+    rerun: float
+    """Mean over the reruns."""
+    interval: tuple[float, float]
+    """Of rerun minus published; each end errs with at most the verdict's `alpha`."""
+    margin: float
+    deviation: float
+    """The difference in standard errors, the published curve's own noise included."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveVerdict:
+    """What the reruns' curves say of one claim: a secondary claim, which never changes the primary one."""
+
+    claim: str
+    metric: str
+    num_published: int
+    num_reruns: int
+    alpha: float
+    points: tuple[CurvePoint, ...]
+    largest_at: int
+    """The step whose deviation is largest."""
+    p: float
+    """p-value of "the recipes' curves are the same", by that deviation. Small speaks for some difference, however slight."""
+    family: str | None
+    """Where the seeds' scatter along the curve was measured; null when only the reruns tell of it."""
+    outcome: CurveOutcome
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyCheck:
+    """One thing that a release must allow to be studied."""
+
+    check: str
+    outcome: Literal["pass", "fail", "unknown"]
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeOutcome:
+    """Did a changed recipe change the result as predicted?"""
+
+    arm: str
+    of: str
+    metric: str
+    expects: Literal["lower", "higher"]
+    num_pairs: int
+    difference: float | None
+    """Mean of changed minus faithful over the seeds that both were run on."""
+    p: float | None
+    """One-sided; small for a change in the predicted direction."""
+    outcome: Literal["as predicted", "opposite", "not shown"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """How well does the release reproduce? Never to be quoted without its coverage."""
+
+    value: float | None
+    """0 to 1; 0.5 is a difference as large as the tolerance. Null when nothing was tested."""
+    interval: tuple[float, float] | None
+    coverage: float
+    """Share of the release's claims that were tested, by weight."""
+    bounds: tuple[float, float]
+    """What the interval would be if the untested claims had scored 0, or 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Who ran what, where and when?"""
+
+    openassay: str
+    git_commit: str | None
+    git_dirty: bool | None
+    python: str
+    platform: str
+    device: str
+    packages: dict[str, str]
+    isolation: Literal["none"]
+    """How the published code was fenced in. This version runs it as an ordinary child process."""
+    started_at: str | None
+    finished_at: str
+    cpu_s: float
+    num_reruns: int
+    num_reused: int
+    """Reruns that were made in an earlier audit of the same recipe, data, code, environment and seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseVerdict:
+    """The record that others rely on: `experiments/TARGET/verdict.json`."""
+
+    schema_version: Literal[1]
+    target: str
+    plan_digest: str
+    rules_version: str
+    alpha: float
+    outcome: Outcome
+    reason: str
+    score: Score
+    claims: tuple[Verdict, ...]
+    controls: tuple[ControlOutcome, ...]
+    curves: tuple[CurveVerdict, ...]
+    """Secondary claims: do the reruns follow the published curves?"""
+    openness: Openness
+    """By the Open Source AI Definition and the Model Openness Framework, from what is declared and found."""
+    study: tuple[StudyCheck, ...]
+    """What could be fetched, found, prepared and matched?"""
+    modify: tuple[ProbeOutcome, ...]
+    """Does a changed recipe change the result as predicted?"""
+    findings: tuple[Finding, ...]
+    provenance: Provenance
