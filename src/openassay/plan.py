@@ -23,6 +23,7 @@ from openassay.records import declared, digest, file_digest, parse, to_plain, wr
 from openassay.settings import Execution, Isolation, JudgeConfig, Profile, Scale, compose
 from openassay.target import (
     ArtifactSpec,
+    ChangedArm,
     Checkpoints,
     Component,
     Control,
@@ -38,7 +39,6 @@ from openassay.target import (
 from openassay.yaml_loader import QUICK
 
 _LINE_ENDS = "\x85\u2028\u2029"
-
 DETERMINISTIC_RUNS = 3
 """Reruns of an arm whose claims are all declared deterministic: two must agree, a third makes chance unlikely."""
 
@@ -139,14 +139,17 @@ class Plan:
         """Artifacts that only an explanation needs: an audit goes without them."""
         return self.rerun.only_alternatives() if self.rerun else frozenset()
 
+    @property
+    def changed(self) -> dict[str, ChangedArm]:
+        """Controls and probes by their arms, whose reruns are all made, whatever they give."""
+        return {change.arm: change for change in (*self.controls, *self.probes)}
+
     def arms(self) -> dict[str, Arm]:
         """Every arm that is run: the faithful ones, the controls and the probes."""
         if self.rerun is None:
             return {}
-        arms = dict(self.rerun.arms)
-        for change in (*self.controls, *self.probes):
-            arms[change.arm] = change.as_arm(self.rerun.arms[change.of])
-        return arms
+        own = self.rerun.arms
+        return own | {name: change.as_arm(own[change.of]) for name, change in self.changed.items()}
 
 
 def make_plan(layout: Layout, asked: Sequence[str] = (), target: Target | None = None) -> Plan:
@@ -157,14 +160,10 @@ def make_plan(layout: Layout, asked: Sequence[str] = (), target: Target | None =
     settings = compose(layout.root, asked)
     target = _scaled(target or read_target(layout), settings.scale)
     glue = Glue(file=target.glue, sha256=file_digest(layout.glue_folder / target.glue)) if target.glue else None
-    arms = _seeds(target, settings.profile)
     plain = {key: value for key, value in to_plain(target).items() if key != "claim_tables"}
-    data = plain | {
-        "digest": "0" * 64, "glue": to_plain(glue), "seeds": {"arms": to_plain(arms)},
+    data = plain | to_plain(settings) | {
+        "digest": "0" * 64, "glue": to_plain(glue), "seeds": {"arms": to_plain(_seeds(target, settings.profile))},
         "citations": {claim.id: to_plain(claim.cited_at) for claim in target.claims},
-        "profile": to_plain(settings.profile), "judge": to_plain(settings.judge),
-        "execution": to_plain(settings.execution), "isolation": to_plain(settings.isolation),
-        "tracking": settings.tracking, "scale": to_plain(settings.scale),
     }  # fmt: skip
     plan: Plan = parse(Plan, data, "plan")
     return replace(plan, digest=plan.identity())
@@ -174,10 +173,10 @@ def _scaled(target: Target, scale: Scale) -> Target:
     """A target whose training is scaled down, with the claims that can be held against something of that scale."""
     if scale.steps == 1 or target.rerun is None:
         return target
-    driver, claims, problem = target.rerun.scaled_down(target.claims, scale.steps)
-    if driver is None:
-        return replace(target, rerun=None, not_rerun_because=problem, controls=(), probes=())
-    return replace(target, rerun=driver, claims=claims)
+    found = target.rerun.scaled_down(target.claims, scale.steps)
+    if isinstance(found, str):
+        return replace(target, rerun=None, not_rerun_because=found, controls=(), probes=())
+    return replace(target, rerun=found[0], claims=found[1])
 
 
 def _seeds(target: Target, profile: Profile) -> dict[str, tuple[int, ...]]:
@@ -223,7 +222,7 @@ def write_inputs(layout: Layout, plan: Plan) -> None:
 def read_plan(layout: Layout, path: Path | None = None) -> Plan:
     """The frozen plan, or that of another audit; a plan that was edited by hand is refused."""
     path = path or layout.plan
-    where = layout.shown(path)
+    where, again = layout.shown(path), f"run `openassay audit --force {layout.reference}`"
     if not path.exists():
         raise BadInput(f"{where}: there is no plan yet; run `openassay audit {layout.reference}`")
     try:
@@ -231,9 +230,7 @@ def read_plan(layout: Layout, path: Path | None = None) -> Plan:
         plan: Plan = parse(Plan, plain, where)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError, BadInput) as error:
         problem = str(error).splitlines()[0].removeprefix(f"{where}: ")
-        raise BadInput(
-            f"{where}: it is no plan ({problem}); run `openassay audit --force {layout.reference}`"
-        ) from None
+        raise BadInput(f"{where}: it is no plan ({problem}); {again}") from None
     if plan.identity() != plan.digest:
-        raise BadInput(f"{where}: it was changed after it was frozen; run `openassay audit --force {layout.reference}`")
+        raise BadInput(f"{where}: it was changed after it was frozen; {again}")
     return plan

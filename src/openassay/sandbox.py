@@ -11,6 +11,7 @@ from pathlib import Path
 
 from openassay.core.findings import FetchRecord
 from openassay.drivers.job import Arm, Job
+from openassay.drivers.run import Ended, run_once
 from openassay.environments import Environment, NotBuilt, build
 from openassay.faults import BadInput
 from openassay.layout import Layout
@@ -19,6 +20,7 @@ from openassay.records import file_digest
 from openassay.sources.fetched import Unavailable
 from openassay.sources.roots import artifact_files, artifact_roots
 from openassay.store import Listing, Store, listing
+from openassay.target import RunOnce
 
 LOG_TAIL = 2000
 """Characters of a log that a record keeps."""
@@ -48,6 +50,18 @@ class Room:
             device=device, threads=threads, timeout_s=timeout_s, watched=self.watched,
         )  # fmt: skip
 
+    def run(self, of: RunOnce, *, out: Path, data: Path | None, threads: int) -> tuple[Job, Ended]:
+        """Run the release's code beside the reruns, on the CPU."""
+        job = self.job(
+            out=out, data=data, arm=Arm(), seed=of.seed, device="cpu", threads=threads, timeout_s=of.timeout_s
+        )
+        return job, run_once(of.run, job, of.parameters, of.seeding)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """What is installed in the target's environment."""
+        return self.environment.identity() if self.environment else {}
+
 
 def make_room(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout, *, needs_environment: bool) -> Room:
     """Set up what the release's code needs. Raises `NotPossible` when an artifact is missing or a package does not build."""
@@ -61,20 +75,14 @@ def make_room(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout, *,
             environment = build(plan.environment, files, where, plan.name)
         except (Unavailable, NotBuilt) as problem:
             raise NotPossible(f"the environment cannot be built: {problem}") from None
+    glue = layout.glue_folder / plan.glue.file if plan.glue else None
+    if glue and plan.glue and not (glue.is_file() and file_digest(glue) == plan.glue.sha256):
+        raise BadInput(f"{glue}: changed since the plan was made; run `openassay audit {layout.reference}`")
     artifacts = artifact_roots(store, fetched)
     folders = {f"its artifact {name}": Path(path) for name, path in artifacts.items()}
     if environment is not None:
         folders["its environment"] = Path(environment.python).parents[1]
     return Room(
-        environment=environment, artifacts=artifacts, glue=_glue(plan, layout),
+        environment=environment, artifacts=artifacts, glue=glue,
         watched={what: (folder, listing(folder)) for what, folder in folders.items()},
     )  # fmt: skip
-
-
-def _glue(plan: Plan, layout: Layout) -> Path | None:
-    if plan.glue is None:
-        return None
-    path = layout.glue_folder / plan.glue.file
-    if not path.is_file() or file_digest(path) != plan.glue.sha256:
-        raise BadInput(f"{path}: changed since the plan was made; run `openassay audit {layout.reference}`")
-    return path

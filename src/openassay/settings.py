@@ -20,7 +20,6 @@ from openassay.records import parse
 from openassay.yaml_loader import load_yaml
 
 LEAST_ALPHA, LARGEST_ALPHA = 0.001, 0.1
-
 _OVERRIDE = re.compile(r"[A-Za-z0-9_.,:+/=\[\]-]{1,200}\Z")
 
 
@@ -150,9 +149,7 @@ def _compose(root: Path | None, choice: tuple[tuple[str, str], ...], asked: tupl
 def choices(root: Path | None) -> dict[str, str]:
     """The option of each group that a project's conf/pipeline.yaml chooses; of those that it does not name, ours."""
     ours: Any = load_yaml(OUR_CONF / "pipeline.yaml", "conf/pipeline.yaml")
-    theirs: Any = {}
-    if root:
-        theirs = load_yaml(root / "conf" / "pipeline.yaml", "conf/pipeline.yaml")
+    theirs: Any = load_yaml(root / "conf" / "pipeline.yaml", "conf/pipeline.yaml") if root else {}
     if not isinstance(theirs, dict):
         raise BadInput(f"conf/pipeline.yaml: expected the keys schema_version, {', '.join(GROUPS)}")
     return {group: str(theirs.get(group, ours[group])) for group in GROUPS}
@@ -179,11 +176,12 @@ def _check_option(root: Path | None, group: str, name: str, keys: set[str], wher
     if path is None:
         known = sorted({path.stem for conf in _folders(root) for path in (conf / group).glob("*.yaml")})
         raise BadInput(f"{where}: {group}: there is no option {name!r}; {did_you_mean(name, known)}")
-    data = load_yaml(path, f"conf/{group}/{name}.yaml")
-    if isinstance(data, dict) and ("defaults" in data or "${" in json.dumps(data)):
-        raise BadInput(f"conf/{group}/{name}.yaml: defaults and ${{...}} are not taken; write the values out")
+    file = f"conf/{group}/{name}.yaml"
+    data = load_yaml(path, file)
     if not isinstance(data, dict):
-        raise BadInput(f"conf/{group}/{name}.yaml: expected keys with values, as in OpenAssay's own options")
+        raise BadInput(f"{file}: expected keys with values, as in OpenAssay's own options")
+    if "defaults" in data or "${" in json.dumps(data):
+        raise BadInput(f"{file}: defaults and ${{...}} are not taken; write the values out")
     there = {f"{group}.{key}" for key in data}
     if unknown := sorted(keys - there):
         raise BadInput(f"{where}: there is no {unknown[0]}; {did_you_mean(unknown[0], sorted(there))}")
@@ -193,9 +191,8 @@ def _parsed_override(word: str, parser: Any, where: str) -> Any:
     """A plain `group=option` or `group.key=value`, as Hydra reads it. Sweeps, additions and deletions are not taken here."""
     from hydra.errors import HydraException  # noqa: PLC0415 - only the plan stage needs Hydra
 
-    problem = BadInput(
-        f"{where}: {word!r}: expected group=option or group.key=value, of letters, digits and _ . , : + - / = [ ]"
-    )
+    grammar = "group=option or group.key=value, of letters, digits and _ . , : + - / = [ ]"
+    problem = BadInput(f"{where}: {word!r}: expected {grammar}")
     if not _OVERRIDE.match(word):
         raise problem
     try:

@@ -101,10 +101,8 @@ def sweep(layout: Layout, overrides: Sequence[str], num_runs: int, of: str = "fa
         raise BadInput(f"{where}: --runs: at least 2, found {num_runs}")
     chosen = points(overrides)
     changes = [_change(recipe, i, of, values) for i, values in enumerate(chosen, 1)]
-    for problem in check_changes(
-        recipe, [(_words(values), change) for values, change in zip(chosen, changes, strict=True)], where
-    ):
-        raise BadInput(problem)
+    for problem in check_changes(recipe, list(zip(map(_words, chosen), changes, strict=True))):
+        raise BadInput(f"{where}: {problem}")
     seeds = plan.seeds.arms[of][:num_runs]
     if len(seeds) < num_runs:
         seeds = tuple(range(num_runs))

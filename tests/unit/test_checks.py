@@ -30,9 +30,7 @@ def inspected(
     detected: tuple[ComponentDetected, ...] = (),
 ) -> Inspected:
     citation = CitationFound(claim="c", found=quote, quote="68 %", where="README")  # type: ignore[arg-type]
-    return Inspected(
-        components=components, citations=(citation,), licences={}, has_claims=has_claims, detected=detected
-    )
+    return Inspected(components=components, citations=(citation,), has_claims=has_claims, detected=detected)
 
 
 def seen(declared: str | None) -> tuple[ComponentDetected, ...]:

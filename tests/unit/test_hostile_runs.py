@@ -285,7 +285,7 @@ def test_a_measured_file_without_end_is_not_read(job: Job) -> None:
 DEEP = "    for _ in range(3000):\n        os.mkdir('d' * 10)\n        os.chdir('d' * 10)\n"
 
 
-ENDED = Ended(ok=True, timed_out=False, error="", returned=1, log="", duration_s=1.0, cpu_s=1.0)
+ENDED = Ended(ok=True, timed_out=False, error="", returned=1, log="", cpu_s=1.0)
 REMOVE = "    shutil.rmtree(out)\n"
 SPOILING = {
     "nothing": REMOVE,

@@ -17,10 +17,11 @@ from torch import Tensor
 
 from openassay.core.curves import CurveFamily
 from openassay.core.rerun_records import RerunStatus
-from openassay.drivers.job import Arm, Job, Watch, save_arrays
+from openassay.drivers.job import Arm, Job, RunResult, Watch, save_arrays
 from openassay.drivers.native import NativeDriver
 from openassay.faults import BadInput
 from openassay.records import parse
+from openassay.stages import rerun
 from openassay.training import trainer
 from openassay.training.mismatch import RecipeMismatch, TimeLimit
 from openassay.training.parallel import Ended, SeedTraining, train_together
@@ -306,6 +307,9 @@ def jobs(data: dict[str, Any], tmp_path: Path) -> list[Job]:
     ]  # fmt: skip
 
 
+DONE = RunResult(status=RerunStatus.FINISHED, cpu_s=1.0, device="cpu")
+
+
 def native(**changes: Any) -> NativeDriver:
     return NativeDriver(driver="native", metric="accuracy", recipe=recipe(**changes), taken_from=(), scale=100)
 
@@ -322,6 +326,21 @@ def test_reruns_together_give_what_each_gives_by_itself(jobs: list[Job]) -> None
         )
         assert one.cpu_s == together[0].cpu_s > 0
     assert together[0].curves != together[1].curves != together[2].curves != together[3].curves
+
+
+def test_a_rerun_that_is_in_no_group_is_trained_by_itself(jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[str] = []
+    monkeypatch.setattr(NativeDriver, "execute", lambda _driver, job: used.append("alone") or DONE)
+    monkeypatch.setattr(
+        NativeDriver, "execute_together", lambda _driver, jobs: used.append("together") or [DONE] * len(jobs)
+    )
+    for together in ((), (0,)):
+        folder = jobs[0].out / f"rerun{len(together)}"
+        rerun._execute([rerun._Task(
+            target="it", arm_name="faithful", identity="i", registered={}, environment={}, driver=native(),
+            job=replace(jobs[0], out=folder / "out"), record=folder / "record.json", together=together,
+        )])  # fmt: skip
+    assert used == ["alone", "together"]
 
 
 def test_a_rerun_together_stops_when_it_has_left_its_published_curve(jobs: list[Job]) -> None:

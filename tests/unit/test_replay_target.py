@@ -127,7 +127,7 @@ def publish(folder: Path, *, second_beta: float = 0.95) -> dict[str, Any]:
 
 def rerun(folder: Path, data: dict[str, Any], device: str = "cpu") -> RunResult:
     recipe = parse(ReplayDriver, data, "target")
-    assert recipe.problem == ""
+    assert not list(recipe.problems())
     job = Job(
         arm=Arm(), seed=0, data=None, artifacts={"all": str(folder)}, python=None, glue=None, out=folder, device=device,
         threads=1, timeout_s=600,
@@ -343,7 +343,7 @@ def test_a_start_that_cannot_be_is_said_in_a_line(tmp_path: Path, change: dict[s
     for key, value in change.items():
         *path, last = key.split(".")
         (data[path[0]] if path else data)[last] = value
-    found = parse(ReplayDriver, data, "target").problem
+    found = next(parse(ReplayDriver, data, "target").problems())
     assert re.match(says, found), found
     assert "\n" not in found
 
@@ -351,9 +351,9 @@ def test_a_start_that_cannot_be_is_said_in_a_line(tmp_path: Path, change: dict[s
 def test_an_optimizer_state_that_nothing_reads_and_a_step_that_stands_twice_are_refused(tmp_path: Path) -> None:
     data = publish(tmp_path)
     data["checkpoints"][1]["optimizer"] = {"artifact": "all", "path": "x.safetensors"}
-    assert "the optimizer's state of step 16 is of no use" in parse(ReplayDriver, data, "target").problem
+    assert "the optimizer's state of step 16 is of no use" in next(parse(ReplayDriver, data, "target").problems())
     data["checkpoints"][1] = data["checkpoints"][0]
-    assert "each step stands once" in parse(ReplayDriver, data, "target").problem
+    assert "each step stands once" in next(parse(ReplayDriver, data, "target").problems())
     assert parse(ReplayDriver, publish(tmp_path), "target").named()[-1] == ("losses", "all")
 
 

@@ -32,9 +32,9 @@ def test_a_native_training_ends_at_the_last_step_that_the_published_curve_has() 
     mlp = target("mnist1d_mlp")
     claims = (with_curve(mlp.claims[0], 0, 1000, 2000, 3000, 6000), *mlp.claims[1:])
     assert isinstance(mlp.rerun, NativeDriver)
-    recipe, held, problem = mlp.rerun.scaled_down(claims, 0.4)
-    assert isinstance(recipe, NativeDriver)
-    assert problem == ""
+    found = mlp.rerun.scaled_down(claims, 0.4)
+    assert not isinstance(found, str)
+    recipe, held = found
     assert (recipe.recipe.steps, recipe.recipe.evaluation.at_step) == (2001, 2000)
     assert (held[0].published.value, held[0].published.sd, held[0].curve) == (12.0, None, None)
     assert held[0].tolerance == claims[0].tolerance
@@ -45,7 +45,9 @@ def test_claims_are_held_at_a_step_that_all_their_curves_have() -> None:
     mlp = target("mnist1d_mlp")
     claims = (with_curve(mlp.claims[0], 500, 1000, 2000, 6000), with_curve(mlp.claims[1], 500, 1000, 3000, 6000))
     assert mlp.rerun
-    recipe, held, _ = mlp.rerun.scaled_down(claims, 0.5)
+    found = mlp.rerun.scaled_down(claims, 0.5)
+    assert not isinstance(found, str)
+    recipe, held = found
     assert isinstance(recipe, NativeDriver)
     assert recipe.recipe.evaluation.at_step == 1000
     assert [claim.published.value for claim in held] == [11.0, 11.0]
@@ -55,8 +57,8 @@ def test_claims_are_held_at_a_step_that_all_their_curves_have() -> None:
 def test_where_the_target_states_nothing_of_that_scale_nothing_is_rerun(steps: tuple[int, ...]) -> None:
     mlp = target("mnist1d_mlp")
     assert mlp.rerun
-    recipe, _, problem = mlp.rerun.scaled_down((with_curve(mlp.claims[0], *steps),), 0.5)
-    assert recipe is None
+    problem = mlp.rerun.scaled_down((with_curve(mlp.claims[0], *steps),), 0.5)
+    assert isinstance(problem, str)
     assert "the target states no published value of that scale" in problem
 
 
@@ -64,8 +66,8 @@ def test_a_planned_learning_rate_is_not_cut_short() -> None:
     mlp = target("mnist1d_mlp")
     assert isinstance(mlp.rerun, NativeDriver)
     cosine = replace(mlp.rerun.recipe, schedule=replace(mlp.rerun.recipe.schedule, name="cosine"))
-    recipe, _, problem = replace(mlp.rerun, recipe=cosine).scaled_down((with_curve(mlp.claims[0], 1000),), 0.5)
-    assert recipe is None
+    problem = replace(mlp.rerun, recipe=cosine).scaled_down((with_curve(mlp.claims[0], 1000),), 0.5)
+    assert isinstance(problem, str)
     assert "planned for the whole training" in problem
 
 

@@ -18,7 +18,6 @@ class Inspected:
 
     components: tuple[ComponentFound, ...]
     citations: tuple[CitationFound, ...]
-    licences: dict[str, str]
     has_claims: bool
     detected: tuple[ComponentDetected, ...] = ()
 

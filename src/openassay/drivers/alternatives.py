@@ -43,7 +43,7 @@ def check_alternatives(alternatives: Sequence[Alternative], tokens: TokenFiles, 
     """All that is wrong with a target's alternatives, one line each. tokens: those of the replay."""
     names = [of.name for of in alternatives]
     for i, of in enumerate(alternatives):
-        key = f"{target.where}: rerun.alternatives.{i}"
+        key = f"rerun.alternatives.{i}"
         if not of.name.strip() or names.count(of.name) > 1:
             yield f"{key}.name: each alternative needs a name of its own, found {of.name!r}"
         if of.tokens is None and not of.set:
@@ -62,23 +62,16 @@ def declared_changes(
 ) -> tuple[list[Change], list[str]]:
     """The alternatives that can be trained from what was fetched; and of each other one, why not."""
     found, not_tried = [], []
-    for alternative in alternatives:
+    for other in alternatives:
+        tokens = other.tokens or of.tokens
         try:
-            found.append(_change(of, alternative, artifacts, recipe))
+            if tokens.artifact not in artifacts:
+                raise RecipeMismatch(f"the artifact {tokens.artifact} could not be fetched")
+            changed = with_values(recipe, other.set, "set")
+            if changed == recipe and tokens == of.tokens:
+                raise RecipeMismatch("it is what the published recipe says")
+            ordered = of.in_order(artifacts, changed, tokens)
+            found.append(Change(name=other.name, field=other.field, recipe=changed, tokens=ordered))
         except (BadInput, BadTokens, RecipeMismatch) as problem:
-            not_tried.append(f"{alternative.name}: {problem}")
+            not_tried.append(f"{other.name}: {problem}")
     return found, not_tried
-
-
-def _change(
-    of: PublishedTraining, alternative: Alternative, artifacts: Mapping[str, str], recipe: LanguageRecipe
-) -> Change:
-    tokens = alternative.tokens or of.tokens
-    if tokens.artifact not in artifacts:
-        raise RecipeMismatch(f"the artifact {tokens.artifact} could not be fetched")
-    changed = with_values(recipe, alternative.set, "set")
-    if changed == recipe and tokens == of.tokens:
-        raise RecipeMismatch("it is what the published recipe says")
-    return Change(
-        name=alternative.name, field=alternative.field, recipe=changed, tokens=of.in_order(artifacts, changed, tokens)
-    )

@@ -27,8 +27,6 @@ from openassay.records import declared, digest, read_record
 class TargetFacts:
     """What a driver may look at of the target that declares it."""
 
-    where: str
-    """The target's file, as messages name it."""
     title: str
     artifacts: Collection[str]
     claims: tuple[Claim, ...]
@@ -85,8 +83,8 @@ class Driver(ABC):
     """Whether `permute` names arrays of the prepared data, which the target must then prepare."""
     runs_release_code: ClassVar[bool] = False
     """Whether it needs the target's environment."""
-    trained_by_us: ClassVar[bool] = False
-    """Whether OpenAssay's trainer runs a recipe that was taken from the publication."""
+    not_scaled: ClassVar[str] = ""
+    """Why it cannot be scaled down, where the usual words would not say it."""
     not_identity: ClassVar[frozenset[str]] = frozenset({"arms", "max_runs", "timeout_s", "taken_from"})
     """Keys that change no single rerun."""
     records: ClassVar[Mapping[str, type]] = {}
@@ -121,12 +119,13 @@ class Driver(ABC):
         """Artifacts that an audit does without."""
         return frozenset()
 
-    def scaled_down(self, claims: tuple[Claim, ...], steps: float) -> tuple[Self | None, tuple[Claim, ...], str]:
-        """The driver and the claims at a share of the published updates; or None, and why nothing of that scale is published.
+    def scaled_down(self, claims: tuple[Claim, ...], steps: float) -> tuple[Self, tuple[Claim, ...]] | str:  # noqa: ARG002
+        """The driver and the claims at a share of the published updates; or why nothing of that scale is published.
 
         steps: above 0 and below 1. A scaled-down rerun is never held against the full number.
         """
-        return None, claims, f"scaled down to {steps:g} of its updates: the driver {self.driver} cannot be scaled down"
+        problem = self.not_scaled or f"the driver {self.driver} cannot be scaled down"
+        return f"scaled down to {steps:g} of its updates: {problem}"
 
     # Seeds, groups, identity ----------------------------------------------------------------------------------------
 
@@ -144,19 +143,18 @@ class Driver(ABC):
 
     def environment(self, of_release: dict[str, str]) -> dict[str, str]:  # noqa: ARG002
         """Versions of what a rerun's numbers depend on. of_release: those of the target's environment."""
-        here = machine()
-        versions = package_versions(("torch", "transformers", "numpy"))
-        return versions | {"python": here["python"], "machine": here["machine"]}
+        here = {key: machine()[key] for key in ("python", "machine")}
+        return package_versions(("torch", "transformers", "numpy")) | here
 
     def identity(
         self, arm: Arm, seed: int, *, together: tuple[int, ...], data: object, code: object, environment: dict[str, str]
     ) -> str:
         """The digest of all that decides one rerun: recipe, arm, data, code, environment, seed, and whom it is trained with."""
         recipe = {key: value for key, value in declared(self).items() if key not in self.not_identity}
-        parts = {
+        return digest({
             "recipe": recipe, "arm": declared(arm), "data": data, "code": code, "environment": environment, "seed": seed,
-        }  # fmt: skip
-        return digest(parts | ({"together": together} if together else {}))
+            **({"together": together} if together else {}),
+        })  # fmt: skip
 
     # Run ------------------------------------------------------------------------------------------------------------
 
@@ -187,9 +185,8 @@ class Driver(ABC):
 
     def own_records(self, reruns: RerunsRecord, layout: Layout) -> dict[str, Any]:
         """The further records beside the first faithful rerun of this audit, by name."""
-        folder = layout.rerun("faithful", 0)
-        paths = {name: folder / f"{name}.json" for name in self.records} if reruns.identities else {}
-        return {name: read_record(path, self.records[name]) for name, path in paths.items() if path.exists()}
+        found = [(name, kind, layout.rerun("faithful", 0) / f"{name}.json") for name, kind in self.records.items()]
+        return {name: read_record(path, kind) for name, kind, path in found if reruns.identities and path.exists()}
 
     def rerun_findings(self, records: Mapping[str, Any]) -> list[Finding]:  # noqa: ARG002
         """What further records show as soon as the reruns are made. None of it changes a verdict."""
@@ -228,6 +225,11 @@ def refused(key: str, check: Callable[..., object], *arguments: Any) -> Iterator
         check(*arguments)
     except (BadInput, ValueError) as problem:
         yield f"{key}{problem}"
+
+
+def those_that_are(problems: Mapping[str, object]) -> Iterator[str]:
+    """Of problems, each with whether it is there, those that are."""
+    return (problem for problem, there in problems.items() if there)
 
 
 def artifact_digests(fetched: FetchRecord) -> dict[str, object]:

@@ -20,6 +20,8 @@ from openassay.core.rerun_records import Measurement, RerunStatus
 from openassay.faults import BadInput
 from openassay.store import Listing
 
+Curve = tuple[tuple[int, float], ...]
+"""(step, value)."""
 DATA_FILE = "data.npz"
 """The file that holds the arrays which a preparation gave."""
 OUR_FILES = ("request.json", "result.json", "log.txt")
@@ -80,7 +82,7 @@ class Watch:
     num_published: int
     family: CurveFamily
 
-    def doomed(self, curve: tuple[tuple[int, float], ...]) -> str:
+    def doomed(self, curve: Curve) -> str:
         """Why the training need not be finished; empty while it may."""
         found = doomed(self.published, self.num_published, curve, self.family) if curve else None
         return "" if found is None else f"at step {found.step} it is {found.deviation:+.1f} sd off the published curve"
@@ -91,14 +93,21 @@ class RunResult:
     """How it ended and what it measured."""
 
     status: RerunStatus
-    reason: str
-    measurements: tuple[Measurement, ...]
-    curves: dict[str, tuple[tuple[int, float], ...]]
-    log: str
     cpu_s: float
     device: str
+    reason: str = ""
+    measurements: tuple[Measurement, ...] = ()
+    curves: dict[str, Curve] = field(default_factory=dict)
+    log: str = ""
     records: dict[str, Any] = field(default_factory=dict)
     """Further records of the driver, by name (`Driver.records`)."""
+
+
+def measurement(metric: str, value: float | None, step: int) -> Measurement:
+    """What our own code measured after an update; without a value where there is no finite one."""
+    known = value is not None and math.isfinite(value)
+    raw = "" if value is None else repr(value)
+    return Measurement(metric=metric, value=value if known else None, raw=raw, step=step, self_reported=False)
 
 
 _KINDS = {
@@ -119,8 +128,8 @@ def open_written(path: Path, max_bytes: int) -> BinaryIO:
     """
     try:
         status = path.lstat()
-        problem = kind_of(status.st_mode) or (f"larger than {max_bytes} bytes" if status.st_size > max_bytes else "")
-        if problem:
+        too_large = f"larger than {max_bytes} bytes" if status.st_size > max_bytes else ""
+        if problem := kind_of(status.st_mode) or too_large:
             raise ValueError(f"{path.name} is {problem}")
         return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
     except FileNotFoundError:
@@ -138,20 +147,15 @@ def load_arrays(data: Path) -> dict[str, NDArray[np.generic]]:
     with file:
         try:
             with zipfile.ZipFile(file) as archive:
-                return _arrays(archive)
+                members = {of.filename.removesuffix(".npy"): of for of in archive.infolist()}
+                if len(members) != len(archive.infolist()):
+                    raise ValueError("two arrays have one name")
+                if sum(of.file_size for of in members.values()) > MAX_FILE_BYTES:
+                    raise ValueError(f"they take more than {MAX_FILE_BYTES} bytes")
+                return {name: _array(archive, of) for name, of in members.items()}
         except Exception as error:  # noqa: BLE001 - the parsers of zip and numpy raise nearly anything on hostile bytes
             first_line = (str(error) or type(error).__name__).splitlines()[0]
             raise ValueError(f"{DATA_FILE} does not hold arrays: {first_line}") from None
-
-
-def _arrays(archive: zipfile.ZipFile) -> dict[str, NDArray[np.generic]]:
-    members = archive.infolist()
-    names = [member.filename.removesuffix(".npy") for member in members]
-    if len(set(names)) != len(names):
-        raise ValueError("two arrays have one name")
-    if sum(member.file_size for member in members) > MAX_FILE_BYTES:
-        raise ValueError(f"they take more than {MAX_FILE_BYTES} bytes")
-    return {name: _array(archive, member) for name, member in zip(names, members, strict=True)}
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[np.generic]:
@@ -184,9 +188,8 @@ def permuted(
     result = dict(arrays)
     for name in names:
         if name not in arrays:
-            raise BadInput(
-                f"permute: the prepared data has no array {name!r}; it has {', '.join(sorted(arrays)) or 'none'}"
-            )
+            known = ", ".join(sorted(arrays)) or "none"
+            raise BadInput(f"permute: the prepared data has no array {name!r}; it has {known}")
         result[name] = np.random.default_rng([seed, 20]).permutation(arrays[name])
     return result
 

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from openassay.core.claims import Citation
 from openassay.core.replay import Stored, round_to, spacing
-from openassay.drivers.published import Inside
+from openassay.drivers.published import PublishedFile
 from openassay.training.mismatch import RecipeMismatch
 
 MAX_BYTES = 256 * 2**20
@@ -25,12 +25,9 @@ MAX_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
-class LossLog:
-    """The file with the published training losses."""
+class LossLog(PublishedFile):
+    """The file with the published training losses, `.csv` or `.jsonl`."""
 
-    artifact: str
-    path: Inside
-    """`.csv` or `.jsonl`."""
     step_column: str
     loss_column: str
     """The cross-entropy alone, in nats, of the whole batch: without z-loss and other terms."""
@@ -47,13 +44,12 @@ class LossLog:
         `RecipeMismatch` says why a file cannot be that log.
         """
         path = Path(artifacts[self.artifact]) / self.path
-        losses = np.full(updates, np.nan)
-        texts: list[str] = []
-        two: set[int] = set()
+        losses, texts, two = np.full(updates, np.nan), list[str](), set[int]()
         for line, step_text, loss_text in self._rows(path):
             where = f"{path.name}: line {line}"
             loss = _number(loss_text, f"{where}: {self.loss_column}")
-            update = _step(step_text, f"{where}: {self.step_column}") - (self.step_is == "updates_done")
+            step = _number(step_text, f"{where}: {self.step_column}", whole=True)
+            update = int(step) - (self.step_is == "updates_done")
             if not math.isfinite(loss):
                 continue
             texts.append(loss_text)
@@ -62,9 +58,8 @@ class LossLog:
                     two.add(update)  # after a restart; which of them led to the weights, nobody knows
                 losses[update] = loss
         if not texts:
-            raise RecipeMismatch(
-                f"{path.name}: no line has a number both as {self.step_column!r} and {self.loss_column!r}"
-            )
+            columns = f"{self.step_column!r} and {self.loss_column!r}"
+            raise RecipeMismatch(f"{path.name}: no line has a number both as {columns}")
         losses[list(two)] = np.nan
         return losses, rounding_unit(texts)
 
@@ -85,9 +80,10 @@ class LossLog:
     def _csv(self, path: Path) -> Iterator[tuple[int, str, str]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
+            names = rows.fieldnames or ()
             for column in (self.step_column, self.loss_column):
-                if column not in (rows.fieldnames or ()):
-                    known = ", ".join(repr(name[:40]) for name in (rows.fieldnames or ())[:10])
+                if column not in names:
+                    known = ", ".join(repr(name[:40]) for name in names[:10])
                     raise RecipeMismatch(f"{path.name}: there is no column {column!r}; there are: {known or 'none'}")
             for row in rows:
                 step, loss = row[self.step_column], row[self.loss_column]
@@ -103,25 +99,20 @@ class LossLog:
                     row = json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
                 except json.JSONDecodeError as problem:
                     raise RecipeMismatch(f"{path.name}: line {line} is no JSON: {problem.msg}") from None
-                step, loss = (
-                    (row.get(self.step_column), row.get(self.loss_column)) if isinstance(row, dict) else (None, None)
-                )
+                found = row if isinstance(row, dict) else {}
+                step, loss = found.get(self.step_column), found.get(self.loss_column)
                 if isinstance(step, str) and isinstance(loss, str):
                     yield line, step, loss
 
 
-def _number(text: str, where: str) -> float:
+def _number(text: str, where: str, *, whole: bool = False) -> float:
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
         raise RecipeMismatch(f"{where}: expected a number, found {text[:40]!r}") from None
-
-
-def _step(text: str, where: str) -> int:
-    value = _number(text, where)
-    if not (math.isfinite(value) and value >= 0 and value == int(value)):
+    if whole and not (value >= 0 and value.is_integer()):
         raise RecipeMismatch(f"{where}: expected a whole number from 0 on, found {text[:40]!r}")
-    return int(value)
+    return value
 
 
 def rounding_unit(texts: list[str]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,14 +14,7 @@ from pydantic import Discriminator, Field
 
 from openassay.core.rerun_records import Measurement, RerunStatus
 from openassay.core.types import LARGEST
-from openassay.drivers.job import (
-    MAX_JSON_BYTES,
-    OUR_FILES,
-    Job,
-    RunResult,
-    load_arrays,
-    open_written,
-)
+from openassay.drivers.job import MAX_JSON_BYTES, OUR_FILES, Job, RunResult, load_arrays, open_written
 from openassay.drivers.run import Ended
 from openassay.metrics import METRICS, MetricName
 
@@ -86,32 +79,39 @@ class BestEpoch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReturnMeasure:
-    """A number in what the run returned."""
+class StatedNumber:
+    """A number that the release's code gives, or the one of its best epoch."""
 
-    read_from: Literal["return"]
     metric: str
-    key: str = ""
-    """Dotted place in the returned value; empty when the number itself is returned."""
     best_epoch: BestEpoch | None = None
     scale: Scale = 1.0
     self_reported = True
 
-    def read(self, ended: Ended, job: Job) -> object:  # noqa: ARG002
-        """The number, before scaling."""
-        return _at_best(ended.returned, self.key, self.best_epoch)
+    def at_best(self, content: Any, key: str) -> object:
+        """What stands at a dotted place of JSON types, of the best epoch where one counts."""
+        found = _at(content, key)
+        return self.best_epoch.of(found, _at(content, self.best_epoch.by)) if self.best_epoch else found
 
 
 @dataclass(frozen=True, kw_only=True)
-class StdoutMeasure:
+class ReturnMeasure(StatedNumber):
+    """A number in what the run returned."""
+
+    read_from: Literal["return"]
+    key: str = ""
+    """Dotted place in the returned value; empty when the number itself is returned."""
+
+    def read(self, ended: Ended, job: Job) -> object:  # noqa: ARG002
+        """The number, before scaling."""
+        return self.at_best(ended.returned, self.key)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StdoutMeasure(StatedNumber):
     """A number in what the run printed: the last match of a pattern with one group, or that of the best epoch."""
 
     read_from: Literal["stdout"]
-    metric: str
     pattern: str
-    best_epoch: BestEpoch | None = None
-    scale: Scale = 1.0
-    self_reported = True
 
     def __post_init__(self) -> None:
         for pattern in [self.pattern, *([self.best_epoch.by] if self.best_epoch else [])]:
@@ -126,34 +126,18 @@ class StdoutMeasure:
 
     def read(self, ended: Ended, job: Job) -> object:  # noqa: ARG002
         """The number, before scaling."""
-        found = self._found(self.pattern, ended.log)
-        return self.best_epoch.of(found, self._found(self.best_epoch.by, ended.log)) if self.best_epoch else found[-1]
-
-    @staticmethod
-    def _found(pattern: str, log: str) -> list[str]:
-        try:
-            found: list[str] = regex.findall(pattern, log, flags=regex.MULTILINE, timeout=PATTERN_S)
-        except MemoryError:
-            raise NoMeasurement(f"the pattern {pattern!r} takes too much memory over the log") from None
-        except TimeoutError:
-            raise NoMeasurement(f"the pattern {pattern!r} took more than {PATTERN_S:g} s over the log") from None
-        if not found:
-            raise NoMeasurement(f"it printed nothing that matches {pattern!r}")
-        return found
+        found = _matches(self.pattern, ended.log)
+        return self.best_epoch.of(found, _matches(self.best_epoch.by, ended.log)) if self.best_epoch else found[-1]
 
 
 @dataclass(frozen=True, kw_only=True)
-class FileMeasure:
+class FileMeasure(StatedNumber):
     """A number in a JSON file that the run wrote below `{out}` or its working folder."""
 
     read_from: Literal["file"]
-    metric: str
     path: str
     """Relative; a glob that matches one file."""
     key: str = ""
-    best_epoch: BestEpoch | None = None
-    scale: Scale = 1.0
-    self_reported = True
 
     def __post_init__(self) -> None:
         if Path(self.path).is_absolute() or ".." in Path(self.path).parts:
@@ -177,7 +161,7 @@ class FileMeasure:
             content = json.loads(text.decode("utf-8"))
         except (ValueError, RecursionError):
             raise NoMeasurement(f"{self.path} is not JSON") from None
-        return _at_best(content, self.key, self.best_epoch)
+        return self.at_best(content, self.key)
 
 
 Measure = Annotated[PredictionsMeasure | ReturnMeasure | StdoutMeasure | FileMeasure, Discriminator("read_from")]
@@ -185,36 +169,26 @@ Measure = Annotated[PredictionsMeasure | ReturnMeasure | StdoutMeasure | FileMea
 
 def measured(ended: Ended, measures: tuple[Measure, ...], job: Job) -> RunResult:
     """What a run measured, and how it ended in the words of an audit."""
-    measurements: list[Measurement] = []
-    reason = ended.error
-    status = RerunStatus.FINISHED
+    result = RunResult(status=RerunStatus.FINISHED, log=ended.log, cpu_s=ended.cpu_s, device=job.device)
     if not ended.ok:
         status = RerunStatus.TIMED_OUT if ended.timed_out else RerunStatus.FAILED
-    else:
-        problems = []
-        for measure in measures:
-            value, raw = None, ""
-            try:
-                value, raw = finite(measure.read(ended, job), measure.scale)
-            except (
-                NoMeasurement,
-                ValueError,
-                TypeError,
-            ) as error:  # the last two: arrays that no metric can be taken of
-                problems.append(f"{measure.metric}: {error}" if len(measures) > 1 else str(error))
-            if raw and value is None:
-                status = RerunStatus.DIVERGED
-                problems.append(f"{measure.metric} is {raw}")
-            measurements.append(
-                Measurement(metric=measure.metric, value=value, raw=raw, step=None, self_reported=measure.self_reported)
-            )
-        reason = "; ".join(problems)
-        if measurements and not any(measurement.raw for measurement in measurements):
-            status, measurements = RerunStatus.FAILED, []
-    return RunResult(
-        status=status, reason=reason, measurements=tuple(measurements), curves={}, log=ended.log, cpu_s=ended.cpu_s,
-        device=job.device,
-    )  # fmt: skip
+        return replace(result, status=status, reason=ended.error)
+    measurements, problems = [], []
+    for of in measures:
+        value, raw = None, ""
+        try:
+            value, raw = finite(of.read(ended, job), of.scale)
+        except (NoMeasurement, ValueError, TypeError) as error:  # the last two: arrays that no metric can be taken of
+            problems.append(f"{of.metric}: {error}" if len(measures) > 1 else str(error))
+        if raw and value is None:
+            result = replace(result, status=RerunStatus.DIVERGED)
+            problems.append(f"{of.metric} is {raw}")
+        own = of.self_reported
+        measurements.append(Measurement(metric=of.metric, value=value, raw=raw, step=None, self_reported=own))
+    result = replace(result, reason="; ".join(problems))
+    if measurements and not any(measurement.raw for measurement in measurements):
+        return replace(result, status=RerunStatus.FAILED)
+    return replace(result, measurements=tuple(measurements))
 
 
 def finite(found: object, scale: float) -> tuple[float | None, str]:
@@ -231,8 +205,16 @@ def finite(found: object, scale: float) -> tuple[float | None, str]:
     return (value, repr(value)) if abs(value) <= LARGEST else (None, str(found)[:60] or repr(value))
 
 
-def _at_best(content: Any, key: str, epoch: BestEpoch | None) -> Any:
-    return _at(content, key) if epoch is None else epoch.of(_at(content, key), _at(content, epoch.by))
+def _matches(pattern: str, log: str) -> list[str]:
+    try:
+        found: list[str] = regex.findall(pattern, log, flags=regex.MULTILINE, timeout=PATTERN_S)
+    except MemoryError:
+        raise NoMeasurement(f"the pattern {pattern!r} takes too much memory over the log") from None
+    except TimeoutError:
+        raise NoMeasurement(f"the pattern {pattern!r} took more than {PATTERN_S:g} s over the log") from None
+    if not found:
+        raise NoMeasurement(f"it printed nothing that matches {pattern!r}")
+    return found
 
 
 def _at(value: Any, key: str) -> Any:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from openassay.core.claims import Citation, Claim, Published
 from openassay.core.curves import scatter_of
 from openassay.core.findings import Finding
-from openassay.core.rerun_records import Measurement, RerunStatus
+from openassay.core.rerun_records import RerunStatus
 from openassay.drivers.driver import TAKEN_FROM_PUBLICATION, Display, Driver, refused
-from openassay.drivers.job import Arm, Job, RunResult, Watch, load_arrays, permuted, with_changes
+from openassay.drivers.job import Arm, Curve, Job, RunResult, Watch, load_arrays, measurement, permuted, with_changes
 from openassay.faults import BadInput
 from openassay.records import parse, to_plain
 from openassay.training.mismatch import RecipeMismatch, TimeLimit
@@ -76,29 +76,29 @@ class NativeDriver(Driver):
         """The published curve that an arm's reruns should follow, where the target asks to stop those that do not."""
         for claim in claims if self.stop_doomed else ():
             if claim.arm == arm and claim.testable and claim.curve and (family := scatter_of(claim)):
-                return Watch(
-                    metric=claim.metric, published=claim.curve, num_published=claim.published.num_runs, family=family
-                )
+                num_runs = claim.published.num_runs
+                return Watch(metric=claim.metric, published=claim.curve, num_published=num_runs, family=family)
         return None
 
-    def scaled_down(self, claims: tuple[Claim, ...], steps: float) -> tuple[Self | None, tuple[Claim, ...], str]:
+    def scaled_down(self, claims: tuple[Claim, ...], steps: float) -> tuple[Self, tuple[Claim, ...]] | str:
         """As much of the training as the published curve of a claim has a point for; claims without one are not tested."""
         problem = f"scaled down to {steps:g} of its updates: "
         if self.recipe.schedule.name != "constant":
-            return None, claims, problem + "its learning rate is planned for the whole training"
+            return problem + "its learning rate is planned for the whole training"
         every = self.recipe.evaluation.every
         curves = {claim.id: dict(claim.curve) for claim in claims if claim.testable and claim.curve}
         shared = set.intersection(*map(set, curves.values())) if curves else set()
         at = max((step for step in shared if 0 < step <= steps * self.recipe.steps and step % every == 0), default=None)
         if at is None:
-            problem += "the target states no published value of that scale (no claim has a `curve` with such a step)"
-            return None, claims, problem
+            return (
+                problem + "the target states no published value of that scale (no claim has a `curve` with such a step)"
+            )
         training = replace(self.recipe, steps=at + 1, evaluation=replace(self.recipe.evaluation, at_step=at))
         held = tuple(
             _at_step(claim, curves[claim.id][at]) if claim.id in curves else replace(claim, testable=False)
             for claim in claims
         )
-        return replace(self, recipe=training), held, ""
+        return replace(self, recipe=training), held
 
     def execute(self, job: Job) -> RunResult:
         """One rerun, in this process."""
@@ -117,7 +117,7 @@ class NativeDriver(Driver):
             outcome = end
         except RecipeMismatch as error:
             raise BadInput(str(error)) from None
-        return self._execution(job, outcome, device, time.process_time() - started)
+        return self._ended(job, outcome, device, time.process_time() - started)
 
     def execute_together(self, jobs: Sequence[Job]) -> list[RunResult]:
         """Reruns of the same data and threads in one computation, in this process; each gets its share of the time.
@@ -126,8 +126,7 @@ class NativeDriver(Driver):
         """
         from openassay.training import parallel, trainer  # noqa: PLC0415 - as above
 
-        started = time.process_time()
-        first = jobs[0]
+        started, first = time.process_time(), jobs[0]
         arrays = load_arrays(first.data) if first.data else {}
         try:
             device = trainer.pick_device(first.device)
@@ -138,47 +137,35 @@ class NativeDriver(Driver):
                 )
                 for job in jobs
             ]  # fmt: skip
-            outcomes = parallel.train_together(
-                members, device=device, threads=first.threads, timeout_s=sum(job.timeout_s for job in jobs)
-            )
+            limit_s = sum(job.timeout_s for job in jobs)
+            outcomes = parallel.train_together(members, device=device, threads=first.threads, timeout_s=limit_s)
         except RecipeMismatch as error:
             raise BadInput(str(error)) from None
         cpu_s = (time.process_time() - started) / len(jobs)
-        return [self._execution(job, outcome, device, cpu_s) for job, outcome in zip(jobs, outcomes, strict=True)]
+        return [self._ended(job, outcome, device, cpu_s) for job, outcome in zip(jobs, outcomes, strict=True)]
 
-    def _execution(
-        self, job: Job, outcome: Training | NotWorthwhile | TimeLimit, device: str, cpu_s: float
-    ) -> RunResult:
+    def _ended(self, job: Job, outcome: Training | NotWorthwhile | TimeLimit, device: str, cpu_s: float) -> RunResult:
         from openassay.training import trainer  # noqa: PLC0415 - as above
 
         if isinstance(outcome, trainer.NotWorthwhile):
-            return RunResult(
-                status=RerunStatus.STOPPED, reason=f"stopped: {outcome}", measurements=(),
-                curves={self.metric: self._scaled(outcome.curve)}, log="", cpu_s=cpu_s, device=device,
-            )  # fmt: skip
+            curves = {self.metric: self._scaled(outcome.curve)}
+            reason = f"stopped: {outcome}"
+            return RunResult(status=RerunStatus.STOPPED, reason=reason, curves=curves, cpu_s=cpu_s, device=device)
         if isinstance(outcome, TimeLimit):
-            return RunResult(
-                status=RerunStatus.TIMED_OUT, reason=f"stopped after {job.timeout_s:g} s, its time limit", measurements=(),
-                curves={}, log="", cpu_s=cpu_s, device=device,
-            )  # fmt: skip
+            reason = f"stopped after {job.timeout_s:g} s, its time limit"
+            return RunResult(status=RerunStatus.TIMED_OUT, reason=reason, cpu_s=cpu_s, device=device)
         value = outcome.value * self.scale
         good = math.isfinite(value)
-        measurement = Measurement(
-            metric=self.metric, value=value if good else None, raw=repr(value), step=self.recipe.evaluation.at_step,
-            self_reported=False,
-        )  # fmt: skip
-        curve = self._scaled(outcome.metric_curve)
         return RunResult(
             status=RerunStatus.FINISHED if good else RerunStatus.DIVERGED,
             reason="" if good else "the training loss is not a finite number",
-            measurements=(measurement,),
-            curves={self.metric: curve, "train_loss": outcome.loss_curve},
+            measurements=(measurement(self.metric, value, self.recipe.evaluation.at_step),),
+            curves={self.metric: self._scaled(outcome.metric_curve), "train_loss": outcome.loss_curve},
             log=f"trained {outcome.num_parameters} parameters for {self.recipe.steps} updates on {device}\n",
-            cpu_s=cpu_s,
-            device=device,
-        )
+            cpu_s=cpu_s, device=device,
+        )  # fmt: skip
 
-    def _scaled(self, curve: Iterable[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
+    def _scaled(self, curve: Iterable[tuple[int, float]]) -> Curve:
         """A curve in the claim's unit, as far as it is finite."""
         return tuple((step, point * self.scale) for step, point in curve if math.isfinite(point))
 

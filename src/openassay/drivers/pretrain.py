@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -26,9 +27,9 @@ from openassay.drivers.driver import (
     Driver,
     TargetFacts,
     beside_verdict,
-    refused,
+    those_that_are,
 )
-from openassay.drivers.job import Arm, Job, RunResult, with_changes
+from openassay.drivers.job import Arm, Curve, Job, RunResult, measurement, with_changes
 from openassay.drivers.published import Checkpoint, PublishedTraining, device_for, weights_of
 from openassay.faults import BadInput
 from openassay.protocols.ladder import FEWEST, LABEL, ladder
@@ -51,10 +52,12 @@ SHORTER = 0.9
 """Of the stated tokens: a training that sees fewer is not the published one."""
 NUM_POINTS = 20
 """Of a curve, where the target does not say how many."""
+_ORDERS = {
+    "published": "the published order: the seeds' scatter is that of the first weights, and not of the order",
+    "shuffled": "the published sequences in an order of its own",
+}
 
 Count = Annotated[int, Field(ge=1)]
-Curve = tuple[tuple[int, float], ...]
-"""(step, value)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,9 +101,8 @@ class HeldOut:
         """Token ids, shape (count, length). `BadTokens` says what does not fit."""
         dtype: np.dtype[Any] = np.dtype(self.dtype)
         size = length * dtype.itemsize
-        read = local(Path(artifacts[self.artifact]))
-        found = read(ByteRange(self.path, self.first * size, (self.first + self.count) * size))
-        return tokens_from(found, dtype).reshape(self.count, length)
+        wanted = ByteRange(self.path, self.first * size, (self.first + self.count) * size)
+        return tokens_from(local(Path(artifacts[self.artifact]))(wanted), dtype).reshape(self.count, length)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,9 +127,8 @@ class LadderCheck:
 
     def remark(self) -> str:
         """What the ladder says, labelled."""
-        found = ladder(
-            [of.parameters for of in self.members], [of.loss for of in self.members], self.parameters, self.published
-        )
+        sizes, losses = [of.parameters for of in self.members], [of.loss for of in self.members]
+        found = ladder(sizes, losses, self.parameters, self.published)
         where = "is in line with" if found.in_line else "lies beside"
         return (
             f"{LABEL}: the published loss {self.published:g} of {self.parameters:g} parameters {where} what {len(self.members)} "
@@ -167,8 +168,13 @@ class PretrainDriver(PublishedTraining):
 
     def metrics(self) -> set[str]:
         """The metrics that a rerun measures."""
-        found = {of.metric for of in self.train_loss}
-        return found | ({VALIDATION} if self.held_out else set()) | ({ABOVE_RELEASED} if self.released else set())
+        return {metric for metric, _ in self._wanted(0)}
+
+    def _wanted(self, steps: int) -> list[tuple[str, int]]:
+        """Each metric and the updates after which it is taken. steps: of the whole training."""
+        found = [(of.metric, of.step) for of in self.train_loss]
+        found += [(VALIDATION, steps)] if self.held_out else []
+        return found + ([(ABOVE_RELEASED, steps)] if self.released else [])
 
     def named(self) -> list[tuple[str, str]]:
         """As `PublishedTraining.named`."""
@@ -179,34 +185,34 @@ class PretrainDriver(PublishedTraining):
 
     def check(self, target: TargetFacts) -> Iterator[str]:
         """All that is wrong with a target of this driver, as far as its file shows."""
-        key = f"{target.where}: rerun"
-        yield from refused("", self.check_sources, target.artifacts, key)
-        if self.arms != {"faithful": Arm()}:
-            yield f"{key}.arms: claims are tested on the recipe as published; give changes as controls or probes"
-        if (self.member is not None) != (self.protocol == "family"):
-            yield f"{key}.member: the protocol family needs it, and no other takes it: it names the member that is trained"
-        if self.member and self.member.name.lower() not in target.title.lower():
-            yield (
-                f"{target.where}: release.title: it must name {self.member.name}, the member that is trained, so that nobody "
-                "takes the verdict for a larger one's"
-            )
-        if not self.metrics():
-            yield f"{key}: it measures nothing; give train_loss or held_out"
-        steps = [of.step for of in self.train_loss]
-        for i, of in enumerate(self.train_loss):
-            if of.last > of.step or steps.count(of.step) > 1:
-                yield f"{key}.train_loss.{i}: each step once, and at most {of.step} updates before it are needed"
-        if self.released and self.held_out is None:
-            yield f"{key}.held_out: missing; say on which items the released checkpoint is measured"
-        yield from self._check_held_out(key)
+        yield from super().check(target)
+        name, steps = self.member.name if self.member else "", [of.step for of in self.train_loss]
+        held, files = self.held_out, self.tokens.files
+        in_training = held is not None and held.artifact == self.tokens.artifact and held.path in files
         sizes = [of.parameters for of in self.ladder.members] if self.ladder else []
-        if self.ladder and (len(set(sizes)) < FEWEST or max(sizes) >= self.ladder.parameters):
-            yield (
-                f"{key}.ladder.members: {FEWEST} of different size are needed, all smaller than ladder.parameters; found {sizes}"
-            )
+        yield from those_that_are({
+            "rerun.arms: claims are tested on the recipe as published; give changes as controls or probes":
+                self.arms != {"faithful": Arm()},
+            "rerun.member: the protocol family needs it, and no other takes it: it names the member that is trained":
+                (self.member is not None) != (self.protocol == "family"),
+            f"release.title: it must name {name}, the member that is trained, so that nobody takes the verdict for a "
+            "larger one's": name.lower() not in target.title.lower(),
+            "rerun: it measures nothing; give train_loss or held_out": not self.metrics(),
+        } | {
+            f"rerun.train_loss.{i}: each step once, and at most {of.step} updates before it are needed":
+                of.last > of.step or steps.count(of.step) > 1
+            for i, of in enumerate(self.train_loss)
+        } | {
+            "rerun.held_out: missing; say on which items the released checkpoint is measured": self.released and held is None,
+            f"rerun.held_out.path: the training draws its sequences from all of {held and held.path}; name another file":
+                in_training and self.tokens.layout == "olmo",
+            f"rerun.held_out.first: the training begins with the first item of {files[0]}; choose later ones":
+                in_training and self.tokens.layout != "olmo" and held and held.path == files[0] and held.first == 0,
+            f"rerun.ladder.members: expected {FEWEST} of different size, all smaller than ladder.parameters, found {sizes}":
+                self.ladder and (len(set(sizes)) < FEWEST or max(sizes) >= self.ladder.parameters),
+        })  # fmt: skip
         for i, claim in enumerate(target.claims):
-            if claim.testable:
-                yield from self._check_claim(claim, f"{target.where}: claims.{i}")
+            yield from self._check_claim(claim, f"claims.{i}")
 
     def check_arm(self, arm: Arm, key: str) -> Iterator[str]:
         """Also what the recipe has no name for. Whether it changes anything shows when the published recipe is read."""
@@ -219,30 +225,15 @@ class PretrainDriver(PublishedTraining):
         if set(arm.permute) - {"tokens"}:
             yield f"{key}.permute: only `tokens`, those of each trained sequence, can be shuffled"
 
-    def _check_held_out(self, key: str) -> Iterator[str]:
-        held = self.held_out
-        if held is None or held.artifact != self.tokens.artifact or held.path not in self.tokens.files:
-            return
-        if self.tokens.layout == "olmo":
-            yield f"{key}.held_out.path: the training draws its sequences from all of {held.path}; name another file"
-        elif held.path == self.tokens.files[0] and held.first == 0:
-            yield f"{key}.held_out.first: the training begins with the first item of {held.path}; choose later ones"
-
     def _check_claim(self, claim: Claim, key: str) -> Iterator[str]:
-        published = claim.published
+        if not claim.testable:
+            return
         if claim.paired:
             yield f"{key}.paired: the first weights are our own, so that no rerun has a published partner"
-        if claim.metric != ABOVE_RELEASED:
-            return
-        asked = (
-            published.value,
-            published.rounding,
-            published.sd,
-            published.values,
-            published.best_of,
-            published.num_runs,
-        )
-        if asked != (0.0, 0.0, None, None, 1, len(self.released)) or claim.curve or claim.success:
+        of = claim.published
+        asked = (of.value, of.rounding, of.sd, of.values, of.best_of, of.num_runs)
+        plain = asked == (0.0, 0.0, None, None, 1, len(self.released)) and not (claim.curve or claim.success)
+        if claim.metric == ABOVE_RELEASED and not plain:
             yield (
                 f"{key}.published: {ABOVE_RELEASED} is held to value 0 and num_runs {len(self.released)}, as many as there are "
                 "released checkpoints, each with its own seed's noise; without rounding, sd, values, best_of, curve and success"
@@ -252,30 +243,21 @@ class PretrainDriver(PublishedTraining):
 
     def speaks_for(self) -> str:
         """For whom a verdict of this rerun does not speak; empty where it speaks for the release itself."""
-        if self.member is None:
-            return ""
-        return f"of {self.member.name} only, a member of {self.member.family}: nothing is said of larger ones"
+        of = self.member
+        return f"of {of.name} only, a member of {of.family}: nothing is said of larger ones" if of else ""
 
     def judge_findings(self, records: Mapping[str, Any]) -> list[Finding]:  # noqa: ARG002
         """What a reader must know beside the verdict."""
         found = []
-        if self.member:
-            found.append(beside_verdict(
-                "one_member_of_a_family",
-                f"what was trained is {self.member.name}, as the target says the smallest published member of "
-                f"{self.member.family}: the verdict is on this member and on the recipe that the family shares, and on no larger "
-                "member",
-            ))  # fmt: skip
-        order = {
-            "published": "the published order: the seeds' scatter is that of the first weights, and not of the order",
-            "shuffled": "the published sequences in an order of its own",
-        }
-        found.append(beside_verdict("data_order", f"every rerun saw {order[self.order]}"))
+        if of := self.member:
+            trained = f"{of.name}, as the target says the smallest published member of {of.family}"
+            only = "the verdict is on this member and on the recipe that the family shares, and on no larger member"
+            found.append(beside_verdict("one_member_of_a_family", f"what was trained is {trained}: {only}"))
+        found.append(beside_verdict("data_order", f"every rerun saw {_ORDERS[self.order]}"))
         found += self.settings_findings(self.settings)
         if self.precision:
-            found.append(
-                beside_verdict("precision_chosen", f"the reruns were trained in {self.precision}, as the target says")
-            )
+            message = f"the reruns were trained in {self.precision}, as the target says"
+            found.append(beside_verdict("precision_chosen", message))
         if self.ladder:
             found.append(beside_verdict("ladder_sanity_only", self.ladder.remark()))
         return [*found, TAKEN_FROM_PUBLICATION]
@@ -292,11 +274,8 @@ class PretrainDriver(PublishedTraining):
     def measure_released(self, artifacts: Mapping[str, str], *, threads: int, device: str) -> tuple[Measurement, ...]:
         """What the release's own checkpoints reach on the items that the reruns are measured on."""
         recipe, held_out = self.published(artifacts)
-        losses = self.released_losses(artifacts, recipe, held_out, threads=threads, device=device_for(device))
-        return tuple(
-            Measurement(metric=VALIDATION, value=loss, raw=repr(loss), step=recipe.steps, self_reported=False)
-            for loss in losses
-        )
+        losses = self.released_losses(artifacts, recipe, held_out, threads, device_for(device))
+        return tuple(measurement(VALIDATION, loss, recipe.steps or 0) for loss in losses)
 
     # What a rerun does --------------------------------------------------------------------------------------------------
 
@@ -306,9 +285,7 @@ class PretrainDriver(PublishedTraining):
             return recipe
         changed: LanguageRecipe = parse(LanguageRecipe, with_changes(to_plain(recipe), arm.set), "set")
         if changed == recipe:
-            raise BadInput(
-                f"set.{min(arm.set)}: the published recipe has this value already, so that nothing is changed"
-            )
+            raise BadInput(f"set.{min(arm.set)}: the published recipe has this value already: nothing is changed")
         return changed
 
     def published(self, artifacts: Mapping[str, str]) -> tuple[LanguageRecipe, Items | None]:
@@ -325,22 +302,21 @@ class PretrainDriver(PublishedTraining):
                 f"rerun.settings.steps: {recipe.steps} updates see {seen:.3g} tokens, the release's training {said:.3g}: a "
                 "shorter training has no reference of the same scale"
             )
-        late = next((of.step for of in self.train_loss if of.step > recipe.steps), None)
-        if late is not None:
-            raise BadInput(f"rerun.train_loss: the training has {recipe.steps} updates, found step {late}")
-        early = next((of.step for of in self.released if of.step != recipe.steps), None)
-        if early is not None:
-            raise BadInput(
-                f"rerun.released: the checkpoint after the last update, {recipe.steps}, is needed, found step {early}: "
-                "another one is no reference of the same scale"
-            )
+        for loss in self.train_loss:
+            if loss.step > recipe.steps:
+                raise BadInput(f"rerun.train_loss: the training has {recipe.steps} updates, found step {loss.step}")
+        for of in self.released:
+            if of.step != recipe.steps:
+                raise BadInput(
+                    f"rerun.released: the checkpoint after the last update, {recipe.steps}, is needed, found step {of.step}: "
+                    "another one is no reference of the same scale"
+                )
         held_out = self.held_out.items(artifacts, recipe.data.item_length) if self.held_out else None
         return recipe, held_out
 
     def released_losses(
-        self, artifacts: Mapping[str, str], recipe: LanguageRecipe, held_out: Items | None, *,
-        threads: int, device: str,
-    ) -> tuple[float, ...]:  # fmt: skip
+        self, artifacts: Mapping[str, str], recipe: LanguageRecipe, held_out: Items | None, threads: int, device: str
+    ) -> tuple[float, ...]:
         """What the release's own checkpoints reach on the held-out items."""
         from openassay.training.pretraining import TooLarge, loss_of  # noqa: PLC0415 - torch takes seconds to import
 
@@ -367,35 +343,29 @@ class PretrainDriver(PublishedTraining):
         said: list[str] = []
 
         def ended(status: RerunStatus, reason: str) -> RunResult:
-            return RunResult(
-                status=status, reason=reason, measurements=(), curves={}, log="".join(f"{line}\n" for line in said),
-                cpu_s=time.process_time() - started, device=device,
-            )  # fmt: skip
+            log, cpu_s = "".join(f"{line}\n" for line in said), time.process_time() - started
+            return RunResult(status=status, reason=reason, log=log, cpu_s=cpu_s, device=device)
 
+        published_fits = False
         try:
             recipe, held_out = self.published(job.artifacts)
             trained = self.of_arm(recipe, job.arm)
-            if held_out is not None:
-                self._check_unseen(held_out, self._published_order(job, recipe), recipe)
-            released = self.released_losses(job.artifacts, recipe, held_out, threads=job.threads, device=device)
-        except (RecipeMismatch, BadTokens) as finding:  # what was published does not fit together
-            return ended(RerunStatus.FAILED, f"no training: {finding}")
-        try:
+            self._check_unseen(held_out, job, recipe)
+            released = self.released_losses(job.artifacts, recipe, held_out, job.threads, device)
+            published_fits = True
             tokens = self._tokens(job, trained)
-            weights = lm.initial_weights(trained, job.seed)
-            num_parameters = sum(of.size for of in weights.values())
-            if self.member and self.member.parameters and not job.arm.set and num_parameters != self.member.parameters:
-                raise RecipeMismatch(
-                    f"{self.member.name} has {self.member.parameters} parameters as published, the recipe's model "
-                    f"{num_parameters}"
-                )
+            weights, steps = lm.initial_weights(trained, job.seed), trained.steps or 0
+            num_parameters, member = sum(of.size for of in weights.values()), self.member
+            if member and member.parameters and not job.arm.set and num_parameters != member.parameters:
+                told = f"{member.parameters} parameters as published, the recipe's model {num_parameters}"
+                raise RecipeMismatch(f"{member.name} has {told}")
             said.append(
-                f"{num_parameters} parameters, {trained.steps} updates on {device}, first weights of seed {job.seed}, "
+                f"{num_parameters} parameters, {steps} updates on {device}, first weights of seed {job.seed}, "
                 f"{'the published order' if self.order == 'published' else 'an order of its own'}"
             )
             said.extend(f"released checkpoint: {VALIDATION} {loss:.6g}" for loss in released)
             found = pretraining.pretrain(
-                trained, weights, tokens, held_out, points=self._points(trained.steps or 0),
+                trained, weights, tokens, held_out, points=self._points(steps),
                 numerics=self._numerics(job.threads, job.seed), device=device, deadline=deadline,
             )  # fmt: skip
         except TimeLimit:
@@ -403,17 +373,17 @@ class PretrainDriver(PublishedTraining):
         except pretraining.TooLarge as error:
             raise BadInput(_too_large(error)) from None
         except (RecipeMismatch, BadTokens) as finding:
-            if job.arm.set:  # the target's doing
+            if job.arm.set and published_fits:  # the target's doing
                 raise BadInput(f"set: the changed recipe cannot be trained: {finding}") from None
             return ended(RerunStatus.FAILED, f"no training: {finding}")
-        curves = self._curves(found, released, trained.steps or 0)
-        measurements = tuple(
-            _measured(metric, step, curves[metric]) for metric, step in self._wanted(trained.steps or 0)
-        )
+        curves = self._curves(found, released, steps)
+        wanted = self._wanted(steps)
+        measurements = tuple(measurement(name, dict(curves[name]).get(step, math.nan), step) for name, step in wanted)
         lost = any(of.value is None for of in measurements)
         return replace(
             ended(RerunStatus.DIVERGED if lost else RerunStatus.FINISHED, "the loss is not a finite number" if lost else ""),
-            measurements=measurements, curves={name: _finite(points) for name, points in curves.items()},
+            measurements=measurements,
+            curves={name: tuple(of for of in points if math.isfinite(of[1])) for name, points in curves.items()},
         )  # fmt: skip
 
     def _numerics(self, threads: int, seed: int = 0) -> Numerics:
@@ -440,32 +410,24 @@ class PretrainDriver(PublishedTraining):
             tokens = Scrambled(tokens=tokens, seed=job.seed)
         return tokens
 
-    def _check_unseen(self, held_out: Items, tokens: Tokens, recipe: LanguageRecipe) -> None:
-        assert self.held_out is not None  # noqa: S101 - the caller has looked
-        size = recipe.batch_size
-        seen = trained_on(held_out, tokens, (recipe.steps or 0) * size, size)
+    def _check_unseen(self, items: Items | None, job: Job, recipe: LanguageRecipe) -> None:
+        held, size = self.held_out, recipe.batch_size
+        if held is None or items is None:
+            return
+        seen = trained_on(items, self._published_order(job, recipe), (recipe.steps or 0) * size, size)
         if seen is not None:
             raise BadInput(
-                f"rerun.held_out: item {self.held_out.first + seen} of {self.held_out.path} is trained on; choose items that "
-                "the training does not hold"
+                f"rerun.held_out: item {held.first + seen} of {held.path} is trained on; choose items that the training does not "
+                "hold"
             )
-
-    def _wanted(self, steps: int) -> list[tuple[str, int]]:
-        found = [(of.metric, of.step) for of in self.train_loss]
-        found += [(VALIDATION, steps)] if self.held_out else []
-        return found + ([(ABOVE_RELEASED, steps)] if self.released else [])
 
     def _curves(self, found: Pretraining, released: tuple[float, ...], steps: int) -> dict[str, Curve]:
         """Every metric along the training, its own step last; shorter where the weights were lost on the way."""
-        points = [point for point in self._points(steps) if point <= len(found.losses)]
-        starts = [0, *points[:-1]]
-        curves = {
-            "train_loss": tuple((to, float(found.losses[at:to].mean())) for at, to in zip(starts, points, strict=True))
-        }
+        losses, points = found.losses, [point for point in self._points(steps) if point <= len(found.losses)]
+        curves = {"train_loss": tuple((to, float(losses[at:to].mean())) for at, to in pairwise([0, *points]))}
         for of in self.train_loss:
-            curves[of.metric] = tuple(
-                (to, float(found.losses[to - of.last : to].mean())) for to in points if of.last <= to <= of.step
-            )
+            ends = [to for to in points if of.last <= to <= of.step]
+            curves[of.metric] = tuple((to, float(losses[to - of.last : to].mean())) for to in ends)
         if self.held_out:
             curves[VALIDATION] = found.held_out
         if released:
@@ -476,14 +438,3 @@ class PretrainDriver(PublishedTraining):
 
 def _too_large(error: Exception) -> str:
     return f"rerun.micro_batch: the training does not fit into the memory of the device; give a smaller one ({error})"
-
-
-def _measured(metric: str, step: int, curve: Curve) -> Measurement:
-    value = dict(curve).get(step, math.nan)
-    return Measurement(
-        metric=metric, value=value if math.isfinite(value) else None, raw=repr(value), step=step, self_reported=False
-    )
-
-
-def _finite(points: Curve) -> Curve:
-    return tuple((step, value) for step, value in points if math.isfinite(value))

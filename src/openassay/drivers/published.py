@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field
 
 from openassay.core.claims import Citation
 from openassay.core.findings import FetchRecord, Finding
-from openassay.drivers.driver import Driver, artifact_digests, beside_verdict
+from openassay.drivers.driver import Driver, TargetFacts, artifact_digests, beside_verdict
 from openassay.faults import BadInput
 from openassay.recipes import read_recipes
 from openassay.recipes.draft import complete
@@ -43,14 +43,22 @@ def _inside(path: str) -> str:
 
 
 Inside = Annotated[str, AfterValidator(_inside)]
+Parts = tuple[tuple[str, int], ...]
+"""Files, each with its bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecipeFile:
-    """The file in which the release publishes its recipe."""
+class PublishedFile:
+    """A file of an artifact."""
 
     artifact: str
     path: Inside
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeFile(PublishedFile):
+    """The file in which the release publishes its recipe."""
+
     format: str | None = None
     """One of `openassay recipe --help`; found out when left out."""
     more: tuple[Inside, ...] = ()
@@ -87,24 +95,26 @@ class TokenFiles:
 
     def batches(self, artifacts: Mapping[str, str], recipe: LanguageRecipe, *, one_by_one: bool = False) -> Batches:
         """The batches of the recipe, or its sequences as batches of one. `BadTokens` says what does not fit."""
-        folder = Path(artifacts[self.artifact])
+        folder, item = Path(artifacts[self.artifact]), recipe.data.item_length
         batch_size = 1 if one_by_one else recipe.batch_size
         if self.sizes is not None:
             return self.laid_out(self.sizes, recipe, spans(folder), batch_size)
-        sizes = tuple(size_of(folder, name) for name in self.files)
-        if self.layout in {"jsonl", "parquet"}:
-            return self._rows(folder, recipe, batch_size)
+        parts = tuple((name, size_of(folder, name)) for name in self.files)
+        paths, read = {name: folder / name for name in self.files}, local(folder)
+        if self.layout == "parquet":
+            groups = [group for name, path in paths.items() for group in row_groups(path, name, self.column)]
+            return Parquet(groups=groups, paths=paths, item_length=item, batch_size=batch_size, column=self.column)
+        if self.layout == "jsonl":
+            lines = [line for name, path in paths.items() for line in line_ranges(path, name)]
+            return JsonLines(lines=lines, item_length=item, batch_size=batch_size, read=read, column=self.column)
         if self.layout == "megatron":
-            return self._shuffled(folder, recipe, batch_size)
+            return self._shuffled(folder, parts, recipe, batch_size)
         if self.index:
-            parts = tuple(zip(self.files, sizes, strict=True))
-            found = preshuffled(read_index(folder / self.index), parts, batch_size, local(folder))
-            if found.item_length != recipe.data.item_length:
-                raise BadTokens(
-                    f"{self.index}: expected items of {recipe.data.item_length} tokens, found {found.item_length}"
-                )
+            found = preshuffled(read_index(folder / self.index), parts, batch_size, read)
+            if found.item_length != item:
+                raise BadTokens(f"{self.index}: expected items of {item} tokens, found {found.item_length}")
             return found
-        return self.laid_out(sizes, recipe, local(folder), batch_size)
+        return self.laid_out([size for _, size in parts], recipe, read, batch_size)
 
     def check_order(self, recipe: LanguageRecipe) -> None:
         """Raises `BadInput` unless these are all files of the recipe, in its order.
@@ -115,9 +125,8 @@ class TokenFiles:
         if self.layout != "olmo" or stated == self.files:
             return
         if len(stated) != len(self.files):
-            raise BadInput(
-                f"rerun.tokens.files: the recipe names {len(stated)} files, found {len(self.files)}; all of them set the order"
-            )
+            names = f"the recipe names {len(stated)} files, found {len(self.files)}"
+            raise BadInput(f"rerun.tokens.files: {names}; all of them set the order")
         for at, (theirs, ours) in enumerate(zip(stated, self.files, strict=True)):
             if PurePosixPath(theirs).name != PurePosixPath(ours).name:
                 raise BadInput(f"rerun.tokens.files.{at}: the recipe has {theirs} there, found {ours}")
@@ -128,49 +137,26 @@ class TokenFiles:
             raise BadTokens(f"layout {self.layout}: sizes alone do not say where its items lie")
         parts = tuple(zip(self.files, sizes, strict=True))
         dtype: np.dtype[Any] = np.dtype(self.dtype)
-        if self.layout == "olmo":
-            if recipe.data.seed is None:
-                raise RecipeMismatch("data.seed: the recipe does not say it, and it sets the order of these files")
-            return Memmaps(
-                files=parts, sequence_length=recipe.data.sequence_length, batch_size=batch_size, read=read,
-                seed=recipe.data.seed, dtype=dtype,
-            )  # fmt: skip
-        item = recipe.data.item_length * dtype.itemsize
-        whole = sum(sizes) // item  # the start of a file may be all that was fetched
-        return Preshuffled(
-            parts=parts, item_length=recipe.data.item_length, batch_size=batch_size, read=read, dtype=dtype,
-            num_items=whole,
-        )  # fmt: skip
+        length, item, seed = recipe.data.sequence_length, recipe.data.item_length, recipe.data.seed
+        if self.layout == "preshuffled":
+            whole = sum(sizes) // (item * dtype.itemsize)  # the start of a file may be all that was fetched
+            return Preshuffled(
+                parts=parts, item_length=item, batch_size=batch_size, read=read, dtype=dtype, num_items=whole
+            )
+        if seed is None:
+            raise RecipeMismatch("data.seed: the recipe does not say it, and it sets the order of these files")
+        return Memmaps(files=parts, sequence_length=length, batch_size=batch_size, read=read, seed=seed, dtype=dtype)
 
-    def _rows(self, folder: Path, recipe: LanguageRecipe, batch_size: int) -> Batches:
-        paths = {name: folder / name for name in self.files}
-        item = recipe.data.item_length
-        if self.layout == "parquet":
-            groups = [group for name, path in paths.items() for group in row_groups(path, name, self.column)]
-            return Parquet(groups=groups, paths=paths, item_length=item, batch_size=batch_size, column=self.column)
-        lines = [line for name, path in paths.items() for line in line_ranges(path, name)]
-        return JsonLines(lines=lines, item_length=item, batch_size=batch_size, read=local(folder), column=self.column)
-
-    def _shuffled(self, folder: Path, recipe: LanguageRecipe, batch_size: int) -> Batches:
+    def _shuffled(self, folder: Path, parts: Parts, recipe: LanguageRecipe, batch_size: int) -> Batches:
         data = recipe.data
         if self.index is None or data.seed is None or recipe.steps is None:
             raise RecipeMismatch("a shuffled Megatron data set needs its .idx, the seed and the number of updates")
-        parts = tuple((name, size_of(folder, name)) for name in self.files)
         index = read_index(folder / self.index, sum(size for _, size in parts))
         stop = len(index.sizes) if data.split is None else split_documents(data.split, len(index.sizes))[1]
         asked = samples_asked(recipe.steps, recipe.batch_size, by_paths=data.split is None)
-        order = shuffled(
-            index.sizes, range(stop), sequence_length=data.sequence_length, num_samples=asked, seed=data.seed
-        )  # fmt: skip
+        length = data.sequence_length
+        order = shuffled(index.sizes, range(stop), sequence_length=length, num_samples=asked, seed=data.seed)
         return Shuffled(index=index, order=order, batch_size=batch_size, read=local(folder), parts=parts)
-
-
-@dataclass(frozen=True, kw_only=True)
-class OptimizerState:
-    """The file with Adam's moments at a step: safetensors or what `torch.save` writes (`training.optimizer_state`)."""
-
-    artifact: str
-    path: Inside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,8 +166,8 @@ class Checkpoint:
     step: Annotated[int, Field(ge=0)]
     artifact: str
     path: Inside = "model.safetensors"
-    optimizer: OptimizerState | None = None
-    """The optimizer's state at that step, where it is published."""
+    optimizer: PublishedFile | None = None
+    """Adam's moments at that step, where they are published: safetensors or what `torch.save` writes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,13 +193,13 @@ class PublishedTraining(Driver):
         """Every artifact that is needed, after the key that names it."""
         return [("recipe", self.recipe.artifact), ("tokens", self.tokens.artifact)]
 
-    def check_sources(self, artifacts: Collection[str], key: str) -> None:
-        """Raises `BadInput` where a named artifact, or the source of the settings, is missing."""
+    def check(self, target: TargetFacts) -> Iterator[str]:
+        """Whether every artifact that it names, and the source of the settings, is there."""
         for part, artifact in self.named():
-            if artifact not in artifacts:
-                raise BadInput(f"{key}.{part}.artifact: there is no artifact {artifact!r}")
+            if artifact not in target.artifacts:
+                yield f"rerun.{part}.artifact: there is no artifact {artifact!r}"
         if self.settings and not self.taken_from:
-            raise BadInput(f"{key}.taken_from: missing; say where the settings stand")
+            yield "rerun.taken_from: missing; say where the settings stand"
 
     def read(self, artifacts: Mapping[str, str]) -> LanguageRecipe:
         """The canonical recipe. `BadInput` says which value it lacks."""
@@ -257,9 +243,8 @@ class _InOrder:
     def items(self, first: int, count: int) -> NDArray[np.integer[Any]]:
         """As `Tokens`."""
         if first + count > self.single.num_batches:
-            raise RecipeMismatch(
-                f"the published tokens end before batch {max(first, self.single.num_batches) // self.batch_size} is whole"
-            )
+            cut = max(first, self.single.num_batches) // self.batch_size
+            raise RecipeMismatch(f"the published tokens end before batch {cut} is whole")
         rows = np.concatenate([self.single.batch(at) for at in range(first, first + count)])
         if rows.min() < 0 or rows.max() >= self.num_words:
             raise BadTokens(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from openassay.core.claims import Claim
 from openassay.core.findings import FetchRecord
 from openassay.drivers.driver import Display, Driver, PublishedRun, artifact_digests
 from openassay.drivers.job import Arm, Job, RunResult, load_arrays, permuted, placeholders, save_arrays
@@ -32,6 +31,7 @@ class PythonDriver(Driver):
 
     changes_by = "parameters"
     runs_release_code = True
+    not_scaled = "how long its training is, the release's own code decides"
 
     def metrics(self) -> set[str]:
         """The metrics that a rerun measures."""
@@ -51,14 +51,6 @@ class PythonDriver(Driver):
         """Whether the parameters of both are equal."""
         return self.parameters | changed.parameters == self.parameters | base.parameters
 
-    def scaled_down(self, claims: tuple[Claim, ...], steps: float) -> tuple[Self | None, tuple[Claim, ...], str]:
-        """Nothing: a share of the updates cannot be asked for."""
-        return (
-            None,
-            claims,
-            f"scaled down to {steps:g} of its updates: how long its training is, the release's own code decides",
-        )
-
     def code(self, fetched: FetchRecord, glue: str | None) -> dict[str, object]:
         """The release's code, by what was fetched, the target's script, and ours that starts and measures it."""
         return super().code(fetched, glue) | {"glue": glue, "artifacts": artifact_digests(fetched)}
@@ -69,13 +61,12 @@ class PythonDriver(Driver):
 
     def execute(self, job: Job) -> RunResult:
         """One rerun."""
-        if job.data is None:
-            return measured(run_once(self.run, job, self.parameters, self.seeding), self.measure, job)
-        # A copy of the data for each run: what one run writes there, no other sees.
-        own = job.out / "data"
-        shutil.copytree(job.data, own, symlinks=True)
-        if job.arm.permute:
-            save_arrays(own, permuted(load_arrays(job.data), job.arm.permute, job.seed))
+        own = None
+        if job.data:  # a copy of the data for each run: what one run writes there, no other sees
+            own = job.out / "data"
+            shutil.copytree(job.data, own, symlinks=True)
+            if job.arm.permute:
+                save_arrays(own, permuted(load_arrays(job.data), job.arm.permute, job.seed))
         ended = run_once(self.run, replace(job, data=own), self.parameters, self.seeding)
         return measured(ended, self.measure, job)
 

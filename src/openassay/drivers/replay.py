@@ -7,6 +7,7 @@ other seeds.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,10 +26,10 @@ from openassay.core.rerun_records import Measurement, RerunStatus
 from openassay.core.verdict import judge_replay
 from openassay.core.verdict_records import ControlOutcome, Outcome, Verdict
 from openassay.drivers.alternatives import Alternative, check_alternatives, declared_changes
-from openassay.drivers.driver import Display, Driver, TargetFacts, beside_verdict, refused
-from openassay.drivers.job import Arm, Job, RunResult
+from openassay.drivers.driver import Display, Driver, TargetFacts, beside_verdict, those_that_are
+from openassay.drivers.job import Arm, Job, RunResult, measurement
 from openassay.drivers.losses import LossLog
-from openassay.drivers.published import Checkpoint, OptimizerState, PublishedTraining, device_for, stored_as, weights_of
+from openassay.drivers.published import Checkpoint, PublishedFile, PublishedTraining, device_for, stored_as, weights_of
 from openassay.faults import BadInput
 from openassay.protocols.explain import Explanation, explain
 from openassay.protocols.forensics import inspect_checkpoints
@@ -96,38 +97,31 @@ class ReplayDriver(PublishedTraining):
 
     def check(self, target: TargetFacts) -> Iterator[str]:
         """Where it starts, what it is compared with, and that its claim is the one on three floors."""
-        key = f"{target.where}: rerun"
         if target.has_changes or self.arms != {"faithful": Arm()}:
-            yield f"{key}: a replay takes no controls, probes or arms: it has its own"
-        yield from refused("", self.check_sources, target.artifacts, key)
-        if self.problem:
-            yield f"{key}.{self.problem}"
+            yield "rerun: a replay takes no controls, probes or arms: it has its own"
+        yield from super().check(target)
+        yield from (f"rerun.{problem}" for problem in itertools.islice(self.problems(), 1))
         yield from check_alternatives(self.alternatives, self.tokens, target)
         for name, artifact in target.cited:
             if artifact in self.only_alternatives():
-                yield f"{target.where}: {name}: an audit does not bring {artifact!r}, which only an alternative needs"
+                yield f"{name}: an audit does not bring {artifact!r}, which only an alternative needs"
         for i, claim in enumerate(target.claims):
             asked = (claim.published.value, claim.direction, claim.tolerance.margin)
             if claim.testable and claim.metric == self.metric and asked != (0.0, "at_most", MARGIN):
-                yield (
-                    f"{target.where}: claims.{i}: a replay is held to value 0, direction at_most and a margin of "
-                    f"{MARGIN:g} floors"
-                )
+                yield f"claims.{i}: a replay is held to value 0, direction at_most and a margin of {MARGIN:g} floors"
 
-    def scaled_down(self, claims: tuple[Claim, ...], steps: float) -> tuple[Self | None, tuple[Claim, ...], str]:
+    def scaled_down(self, claims: tuple[Claim, ...], steps: float) -> tuple[Self, tuple[Claim, ...]] | str:
         """The horizons that are still reached."""
         reached = tuple(updates for updates in self.updates if updates <= steps * max(self.updates))
         if reached:
-            return replace(self, updates=reached), claims, ""
-        first = min(self.updates)
-        problem = f"the replay reaches none of its horizons ({first} updates is the first)"
-        return None, claims, f"scaled down to {steps:g} of its updates, {problem}"
+            return replace(self, updates=reached), claims
+        problem = f"the replay reaches none of its horizons ({min(self.updates)} updates is the first)"
+        return f"scaled down to {steps:g} of its updates, {problem}"
 
     def execute(self, job: Job) -> RunResult:
         """One replay with its replicas and probes, in this process."""
-        started, said, deadline = time.process_time(), [""], time.monotonic() + job.timeout_s
-        device = device_for(job.device)
-        status, reason, checkpoints, record = RerunStatus.FAILED, "", None, None
+        started, deadline = time.process_time(), time.monotonic() + job.timeout_s
+        device, said, records = device_for(job.device), list[str](), dict[str, Any]()
 
         def say(line: str) -> None:
             if time.monotonic() > deadline:
@@ -135,19 +129,24 @@ class ReplayDriver(PublishedTraining):
             said.append(line)
             print(f"  {line}", flush=True)
 
+        def ended(status: RerunStatus, reason: str = "", *measurements: Measurement) -> RunResult:
+            return RunResult(
+                status=status, reason=reason, measurements=measurements, log="\n".join(said).strip() + "\n",
+                cpu_s=time.process_time() - started, device=device, records=records,
+            )  # fmt: skip
+
         try:
             release = self.release(job.artifacts)
             if self.forensics:
-                checkpoints = inspect_checkpoints(release, say=say)
-            report = self._replay(release, Numerics(threads=job.threads), device, say)
-            if report.verdict is None:
-                reason = f"no replay: {report.problem}"
-            else:
-                record = self._record(report, release)
+                records["checkpoints"] = inspect_checkpoints(release, say=say)
+            report = self._replay(
+                release, updates=self.updates, numerics=Numerics(threads=job.threads), device=device,
+                probes=self.exercise, say=say,
+            )  # fmt: skip
         except TimeLimit:
-            status, reason = RerunStatus.TIMED_OUT, f"stopped after {job.timeout_s:g} s, its time limit"
+            return ended(RerunStatus.TIMED_OUT, f"stopped after {job.timeout_s:g} s, its time limit")
         except (RecipeMismatch, BadTokens, BadInput) as finding:  # what was published does not fit together
-            reason = f"no replay: {finding}"
+            return ended(RerunStatus.FAILED, f"no replay: {finding}")
         except RuntimeError as error:  # torch's OutOfMemoryError, without importing torch
             if type(error).__name__ != "OutOfMemoryError":
                 raise
@@ -155,76 +154,46 @@ class ReplayDriver(PublishedTraining):
                 "the replay does not fit into the memory of the device; free some, or use device: cpu "
                 f"({str(error).splitlines()[0]})"
             ) from None
-        measurements: tuple[Measurement, ...] = ()
-        if record is not None:
-            status = RerunStatus.FINISHED
-            value = max((of.in_floors for of in record.statistics if of.used), default=None)
-            measurements = (
-                Measurement(
-                    metric=self.metric, value=value, raw="" if value is None else repr(value), step=record.horizons[-1],
-                    self_reported=False,
-                ),
-            )  # fmt: skip
-        return RunResult(
-            status=status, reason=reason, measurements=measurements, curves={}, log="\n".join(said).strip() + "\n",
-            cpu_s=time.process_time() - started, device=device,
-            records={name: of for name, of in (("replay", record), ("checkpoints", checkpoints)) if of is not None},
-        )  # fmt: skip
-
-    def _replay(self, release: ReplayInputs, numerics: Numerics, device: str, say: Say) -> PrefixReport:
-        common: dict[str, Any] = {
-            "updates": self.updates, "numerics": numerics, "device": device, "probes": self.exercise, "say": say,
-        }  # fmt: skip
-        if self.protocol == "prefix":
-            return replay_prefix(release, **common)
-        assert self.first is not None  # noqa: S101 - the plan has looked
-        return replay_segment(release, first=self.first, **common)
-
-    def _record(self, report: PrefixReport, release: ReplayInputs) -> ReplayRecord:
-        assert report.verdict is not None  # noqa: S101 - the caller has looked
-        first = self.first or 0
-        return ReplayRecord(
-            standing=report.verdict.standing.value, reasons=report.verdict.reasons, horizons=report.horizons,
-            statistics=report.verdict.statistics, replicas=report.replicas, settings=tuple(sorted(self.settings)),
-            exercise=report.exercise, first=first,
+        if report.verdict is None:
+            return ended(RerunStatus.FAILED, f"no replay: {report.problem}")
+        found, first = report.verdict, self.first or 0
+        records["replay"] = ReplayRecord(
+            standing=found.standing.value, reasons=found.reasons, horizons=report.horizons, statistics=found.statistics,
+            replicas=report.replicas, settings=tuple(sorted(self.settings)), exercise=report.exercise, first=first,
             burned_in_from=None if self._optimizer(first) else burn_in_start(release.steps, first),
         )  # fmt: skip
+        largest = max((of.in_floors for of in found.statistics if of.used), default=None)
+        return ended(RerunStatus.FINISHED, "", measurement(self.metric, largest, report.horizons[-1]))
 
-    def _optimizer(self, step: int) -> OptimizerState | None:
+    def _replay(self, release: ReplayInputs, **how: Any) -> PrefixReport:
+        return replay_prefix(release, **how) if self.first is None else replay_segment(release, first=self.first, **how)
+
+    def _optimizer(self, step: int) -> PublishedFile | None:
         return next((of.optimizer for of in self.checkpoints if of.step == step), None)
 
-    @property
-    def problem(self) -> str:
-        """What is wrong with where it starts or what it is compared with: the key and a line; empty when nothing is."""
-        steps = [of.step for of in self.checkpoints]
-        if len(set(steps)) != len(steps):
-            return f"checkpoints: each step stands once, found {steps}"
-        if self.protocol == "prefix":
-            if self.first is not None:
-                return "first: a prefix starts from step 0; remove it, or give protocol: segment"
-            if 0 not in steps:
-                return f"checkpoints: a prefix starts from step 0, found {steps}; or give protocol: segment and first"
-        elif self.first is None:
-            return "first: missing; say from which of the checkpoints the segment starts"
-        elif self.first not in steps or self.first == 0:
-            later = ", ".join(str(step) for step in sorted(steps) if step) or "none is listed"
-            return f"first: a segment starts from one of the checkpoints after step 0 ({later}), found {self.first}"
-        elif self._optimizer(self.first) is None and burn_in_start(steps, self.first) is None:
-            return (
-                f"checkpoints: the segment from step {self.first} needs `optimizer` at that step, or a checkpoint "
-                f"{SHORTEST_BURN_IN} updates or more before it, from which the moments are burned in"
-            )
-        first = self.first or 0
-        for of in self.checkpoints:
-            if of.optimizer is not None and (self.protocol == "prefix" or of.step != first):
-                return f"checkpoints: the optimizer's state of step {of.step} is of no use: it is read where a segment starts"
-        last = first + max(self.updates)
-        if self.losses is None and not any(first < step <= last for step in steps):
-            return (
-                f"updates: nothing to compare with: no checkpoint from step {first + 1} to {last} is listed, and no losses are "
-                f"given; checkpoints: {sorted(steps)}"
-            )
-        return ""
+    def problems(self) -> Iterator[str]:
+        """What is wrong with where it starts or what it is compared with, the cause before what follows from it."""
+        steps, first, segment = [of.step for of in self.checkpoints], self.first, self.protocol == "segment"
+        later = ", ".join(str(step) for step in sorted(steps) if step) or "none is listed"
+        start = first or 0
+        last = start + max(self.updates)
+        unread = [of.step for of in self.checkpoints if of.optimizer and not (segment and of.step == start)]
+        return those_that_are({
+            f"checkpoints: each step stands once, found {steps}": len(set(steps)) != len(steps),
+            "first: a prefix starts from step 0; remove it, or give protocol: segment": not segment and first is not None,
+            f"checkpoints: a prefix starts from step 0, found {steps}; or give protocol: segment and first":
+                not segment and 0 not in steps,
+            "first: missing; say from which of the checkpoints the segment starts": segment and first is None,
+            f"first: a segment starts from one of the checkpoints after step 0 ({later}), found {first}":
+                segment and (first not in steps or first == 0),
+            f"checkpoints: the segment from step {first} needs `optimizer` at that step, or a checkpoint {SHORTEST_BURN_IN} "
+            "updates or more before it, from which the moments are burned in":
+                segment and self._optimizer(start) is None and burn_in_start(steps, start) is None,
+            f"checkpoints: the optimizer's state of step {next(iter(unread), None)} is of no use: it is read where a segment "
+            "starts": unread,
+            f"updates: nothing to compare with: no checkpoint from step {start + 1} to {last} is listed, and no losses are "
+            f"given; checkpoints: {sorted(steps)}": self.losses is None and not any(start < step <= last for step in steps),
+        })  # fmt: skip
 
     def named(self) -> list[tuple[str, str]]:
         """As `PublishedTraining.named`; not those of the alternatives."""
@@ -243,9 +212,8 @@ class ReplayDriver(PublishedTraining):
 
     def only_alternatives(self) -> frozenset[str]:
         """Artifacts that the replay itself does not need: an audit does not bring them, `openassay explain` does."""
-        return frozenset(of.tokens.artifact for of in self.alternatives if of.tokens) - {
-            artifact for _, artifact in self.named()
-        }
+        needed = {artifact for _, artifact in self.named()}
+        return frozenset(of.tokens.artifact for of in self.alternatives if of.tokens) - needed
 
     def explained(
         self, artifacts: Mapping[str, str], *, updates: Sequence[int], say: Say = lambda _line: None
@@ -259,9 +227,9 @@ class ReplayDriver(PublishedTraining):
         """What was published, ready for a replay. `BadInput`, `BadTokens` or `RecipeMismatch` say what does not fit."""
         recipe = self.read(artifacts)
         paths = {of.step: Path(artifacts[of.artifact]) / of.path for of in self.checkpoints}
-        missing = next((path for path in paths.values() if not path.is_file()), None)
-        if missing is not None:
-            raise RecipeMismatch(f"{missing.name} of a checkpoint is not in its artifact")
+        for path in paths.values():
+            if not path.is_file():
+                raise RecipeMismatch(f"{path.name} of a checkpoint is not in its artifact")
         return ReplayInputs(
             recipe=recipe, tokens=self.in_order(artifacts, recipe), steps=tuple(sorted(paths)),
             weights=lambda step: weights_of(paths[step])[0], stored=stored_as(tuple(paths.values())),
@@ -315,12 +283,10 @@ class ReplayDriver(PublishedTraining):
             return []
         found: ReplayRecord = records["replay"]
         unseen = [
-            beside_verdict(
-                "not_exercised", f"{of.field}: {of.change} would not show in this replay ({of.in_floors:.2g} floors)"
-            )
+            f"{of.field}: {of.change} would not show in this replay ({of.in_floors:.2g} floors)"
             for of in found.exercise if not of.exercised
         ]  # fmt: skip
-        return unseen + self.settings_findings(found.settings)
+        return [*(beside_verdict("not_exercised", of) for of in unseen), *self.settings_findings(found.settings)]
 
     def meaning(self, verdict: Verdict) -> str:
         """What was shown of the checkpoints, or shown not to be so."""

@@ -13,7 +13,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,13 +21,12 @@ from pydantic import Discriminator
 
 from openassay import child
 from openassay.drivers.job import MAX_FILE_BYTES, MAX_JSON_BYTES, Job, fill, open_written
+from openassay.records import to_plain
 from openassay.store import listing
 
 LOG_BYTES = 16 * 2**20
 """More of a log than this is not kept: its end is what counts."""
-
 KILLED = "it was killed: the machine may have run out of memory"
-
 MAX_ERROR = 2000
 """Characters of an error message that a record keeps."""
 
@@ -88,7 +86,6 @@ class Ended:
     error: str
     returned: Any
     log: str
-    duration_s: float
     cpu_s: float
 
 
@@ -103,29 +100,25 @@ def run_once(run: Run, job: Job, parameters: dict[str, Any], seeding: tuple[Seed
         "device": job.device, **{f"artifact:{name}": path for name, path in job.artifacts.items()},
         **parameters, **job.arm.parameters,
     }  # fmt: skip
-    request: dict[str, Any] = {
-        "kind": run.kind, "arguments": fill(run.arguments, values), "seed": job.seed, "seeding": seeding,
+    request: dict[str, Any] = to_plain(run) | {
+        "arguments": fill(run.arguments, values), "seed": job.seed, "seeding": seeding,
         "max_file_bytes": MAX_FILE_BYTES, "out": str(job.out.absolute()), "work": str(work.absolute()),
     }  # fmt: skip
-    match run:
-        case CallableRun():
-            request["callable"] = run.callable
-        case ModuleRun():
-            request["module"] = run.module
-        case ScriptRun():
-            request["path"] = str(Path(job.artifacts[run.artifact]) / run.path)
-        case GlueRun():
-            assert job.glue is not None  # noqa: S101 - the plan has checked it
-            request |= {"path": str(job.glue.absolute()), "function": run.function}
-    if not isinstance(run, (CallableRun, GlueRun)):
+    if isinstance(run, ScriptRun):
+        request["path"] = str(Path(job.artifacts[run.artifact]) / run.path)
+    if isinstance(run, GlueRun):
+        assert job.glue is not None  # noqa: S101 - the plan has checked it
+        request["path"] = str(job.glue.absolute())
+    if isinstance(run, (ModuleRun, ScriptRun)):
         request["arguments"] = [str(argument) for argument in request["arguments"]]
     request_file = job.out / "request.json"
     request_file.write_text(json.dumps(request, allow_nan=False), encoding="utf-8")
     if problem := _changed(job):  # by a run before this one
-        return Ended(ok=False, timed_out=False, error=problem, returned=None, log="", duration_s=0.0, cpu_s=0.0)
+        return Ended(ok=False, timed_out=False, error=problem, returned=None, log="", cpu_s=0.0)
     ended = _start([job.python, child.__file__, str(request_file.absolute())], job, work)
-    problem = _changed(job)
-    return replace(ended, ok=False, timed_out=False, error=problem, returned=None) if problem else ended
+    if problem := _changed(job):
+        return replace(ended, ok=False, timed_out=False, error=problem, returned=None)
+    return ended
 
 
 def _changed(job: Job) -> str:
@@ -141,9 +134,7 @@ def _changed(job: Job) -> str:
 
 
 def _start(command: list[str], job: Job, work: Path) -> Ended:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    started = time.monotonic()
-    timed_out = False
+    before, timed_out = resource.getrusage(resource.RUSAGE_CHILDREN), False
     known = _children()
     _adopt_orphans(True)
     with (
@@ -158,57 +149,44 @@ def _start(command: list[str], job: Job, work: Path) -> Ended:
         except subprocess.TimeoutExpired:
             timed_out = True
         finally:
-            _kill_group(process)
+            with contextlib.suppress(ProcessLookupError):  # whatever the release's code has started and left
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
             _kill_orphans(known)
             _adopt_orphans(False)
         # From our own handle: the release's code may have put something else in the file's place.
         text = os.pread(log.fileno(), LOG_BYTES, max(0, os.fstat(log.fileno()).st_size - LOG_BYTES))
-    duration_s = time.monotonic() - started
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu_s = (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
-    result = _result(job.out / "result.json")
-    ok = not timed_out and result is not None and result["ok"] and process.returncode == 0
-    if ok:
-        error = ""
-    elif timed_out:
+    result, error, status = _result(job.out / "result.json"), "", process.returncode
+    if timed_out:
         error = f"stopped after {job.timeout_s:g} s, its time limit"
     elif result is None:
-        error = (
-            KILLED
-            if process.returncode == -signal.SIGKILL
-            else f"it ended with status {process.returncode} and left no result"
-        )
-    elif result["ok"]:
-        error = f"it ended with status {process.returncode} after it had left a result"
-    else:
+        error = KILLED if status == -signal.SIGKILL else f"it ended with status {status} and left no result"
+    elif not result["ok"]:
         error = _without_paths(result["error"], job)[:MAX_ERROR] or "it failed and did not say why"
-    returned = result["returned"] if result is not None and ok else None
+    elif status != 0:
+        error = f"it ended with status {status} after it had left a result"
     return Ended(
-        ok=ok, timed_out=timed_out, error=error, returned=returned, duration_s=duration_s, cpu_s=cpu_s,
+        ok=not error, timed_out=timed_out, error=error, returned=result["returned"] if result and not error else None,
         log=_without_paths(text.decode("utf-8", "replace"), job),
+        cpu_s=(after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime),
     )  # fmt: skip
 
 
 def _without_paths(text: str, job: Job) -> str:
     """A log that tells nothing of this machine's folders: it goes into a report that is passed on."""
-    folders: list[tuple[Path, str]] = [(job.out, "out"), (Path(child.__file__).parent, "openassay")]
-    folders += [(Path(path), f"artifact:{name}") for name, path in job.artifacts.items()]
-    folders += [(job.data, "data")] if job.data else []
-    folders += [(job.glue.parent, "glue")] if job.glue else []
-    folders += [(Path(job.python).absolute().parents[1], "environment")] if job.python else []
+    folders = {
+        "out": job.out, "openassay": Path(child.__file__).parent,
+        **{f"artifact:{name}": Path(path) for name, path in job.artifacts.items()},
+        "data": job.data, "glue": job.glue and job.glue.parent,
+        "environment": Path(job.python).absolute().parents[1] if job.python else None,
+    }  # fmt: skip
     # Both as we name it and as the system does, where a link is on the way.
-    known = {path: name for folder, name in folders for path in (os.path.abspath(folder), os.path.realpath(folder))}
+    known = {path: name for name, of in folders.items() if of for path in (os.path.abspath(of), os.path.realpath(of))}
     for path in sorted(known, key=len, reverse=True):
         if len(path) > 1:
             text = text.replace(path, f"{{{known[path]}}}")
     return text
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """End whatever the release's code has started and left."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def _adopt_orphans(on: bool) -> None:
@@ -240,12 +218,11 @@ def _result(path: Path) -> dict[str, Any] | None:
     """What the child wrote, if it is whole: the release's code can reach this file too."""
     try:
         with open_written(path, MAX_JSON_BYTES) as file:
-            result = json.loads(file.read().decode("utf-8"))
+            result: dict[str, Any] = json.loads(file.read().decode("utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-    if not isinstance(result, dict) or set(result) != {"ok", "error", "returned"}:
-        return None
-    if not isinstance(result["ok"], bool) or not isinstance(result["error"], str):
+    whole = isinstance(result, dict) and set(result) == {"ok", "error", "returned"}
+    if not whole or not isinstance(result["ok"], bool) or not isinstance(result["error"], str):
         return None
     # A name that is not UTF-8 may stand in a message, and cannot stand in a record.
     result["error"] = result["error"].encode("utf-8", "replace").decode("utf-8")
@@ -254,8 +231,8 @@ def _result(path: Path) -> dict[str, Any] | None:
 
 def child_environment(job: Job, work: Path) -> dict[str, str]:
     """The environment variables of a child: an allow-list, so that no token or personal setting reaches published code."""
-    threads = str(job.threads)
-    variables = {
+    passed_on = ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "OPENBLAS_CORETYPE", "SYSTEMROOT")
+    return {
         "PATH": f"{Path(job.python or '').parent}:/usr/local/bin:/usr/bin:/bin",
         "HOME": str(work.absolute()),
         "USER": "openassay",  # a name that packages find also where the system has none for this user
@@ -268,14 +245,8 @@ def child_environment(job: Job, work: Path) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "NUMBA_CACHE_DIR": str(work.absolute() / "numba"),
         "MPLBACKEND": "Agg",
-        "OMP_NUM_THREADS": threads,
-        "OPENBLAS_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
-        "NUMBA_NUM_THREADS": threads,
         "HF_HUB_OFFLINE": "1",
+        **{f"{name}_NUM_THREADS": str(job.threads) for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")},
+        **{name: os.environ[name] for name in passed_on if name in os.environ},
+        **({"CUDA_VISIBLE_DEVICES": ""} if job.device == "cpu" else {}),
     }
-    passed_on = ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "OPENBLAS_CORETYPE", "SYSTEMROOT")
-    variables |= {name: os.environ[name] for name in passed_on if name in os.environ}
-    if job.device == "cpu":
-        variables["CUDA_VISIBLE_DEVICES"] = ""
-    return variables

@@ -6,6 +6,7 @@ One HTML file that works offline: no script, nothing fetched from anywhere; ever
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import io
 from collections.abc import Callable
@@ -97,6 +98,11 @@ class PageInputs:
         """What the plan declares of a claim."""
         return next(claim for claim in self.plan.claims if claim.id == name)
 
+    @property
+    def with_interval(self) -> list[Verdict]:
+        """The verdicts that the figure shows."""
+        return [claim for claim in self.verdict.claims if claim.answers]
+
 
 def render(evidence: PageInputs) -> str:
     """The page."""
@@ -107,13 +113,13 @@ def render(evidence: PageInputs) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters.update(number=number, chance=chance, web=web_address, zip=zip)
-    rerun = evidence.plan.rerun
+    rerun, rows = evidence.plan.rerun, len(evidence.with_interval)
     return environment.get_template("report.html.j2").render(
         e=evidence, verdict=evidence.verdict, plan=evidence.plan, colours=COLOURS, few=FEW, stamp=stamp(evidence.verdict),
         meaning=release_meaning(evidence), claim_meaning=functools.partial(meaning, driver=rerun), headline=headline,
         tolerated=tolerated, best_of=best_of,
         power=power_table(evidence), power_at=POWER_AT,
-        figure=_drawn(_draw_claims, evidence, _height(evidence)) if _with_interval(evidence) else "",
+        figure=_drawn(_draw_claims, evidence, 1.25 + (0.52 if rows <= 2 * FEW else 0.26) * rows) if rows else "",
         curves=_drawn(_draw_curves, evidence, 3.4) if any(r.curves for of in evidence.runs.values() for r in of) else "",
         records=evidence.records, display=rerun.display(evidence.records) if rerun else Display(),
     )  # fmt: skip
@@ -132,13 +138,12 @@ def meaning(verdict: Verdict, claim: Claim, driver: Driver | None = None) -> str
         return NOTHING
     if verdict.why:
         return OPEN[verdict.why]
-    reproduced = verdict.outcome is Outcome.REPRODUCED
     if driver and (own := driver.meaning(verdict)):
         return own
     if verdict.rule == "too_many_runs_diverged":
         return "the rerun recipe fails to train more often than chance explains"
     wanted, within = WANTED[claim.direction], "within the tolerance declared beforehand"
-    if not reproduced:
+    if verdict.outcome is not Outcome.REPRODUCED:
         return f"the rerun recipe does not give {wanted} {within}: no luck of the published training explains the difference"
     if verdict.shown == ("recipe",):
         return f"the rerun recipe agrees with the published one on average, {within}; the printed number itself is open"
@@ -152,12 +157,9 @@ def meaning(verdict: Verdict, claim: Claim, driver: Driver | None = None) -> str
 
 def release_meaning(evidence: PageInputs) -> str:
     """What the release's outcome says, and what it does not."""
-    verdict = evidence.verdict
-    said = {
-        meaning(of, evidence.claim(of.id), evidence.plan.rerun)
-        for of in verdict.claims
-        if of.outcome is verdict.outcome
-    }
+    verdict, driver = evidence.verdict, evidence.plan.rerun
+    alike = [claim for claim in verdict.claims if claim.outcome is verdict.outcome]
+    said = {meaning(of, evidence.claim(of.id), driver) for of in alike}
     if len(said) != 1:
         return UNLIKE[verdict.outcome]
     return (SEVERAL[verdict.outcome] if len(verdict.claims) > 1 else "") + said.pop()
@@ -221,15 +223,10 @@ def chance(p: float | None) -> str:
 
 def web_address(address: str | None) -> str:
     """The address when it is http(s), else nothing: no other kind of link gets into the page."""
-    try:
-        scheme = urlsplit(address or "").scheme
-    except ValueError:  # such as http://[x
-        return ""
-    return address if address and scheme in {"http", "https"} else ""
-
-
-def _with_interval(evidence: PageInputs) -> list[Verdict]:
-    return [claim for claim in evidence.verdict.claims if claim.answers]
+    with contextlib.suppress(ValueError):  # such as http://[x
+        if address and urlsplit(address).scheme in {"http", "https"}:
+            return address
+    return ""
 
 
 def _dots(verdict: Verdict, claim: Claim) -> list[float]:
@@ -238,14 +235,9 @@ def _dots(verdict: Verdict, claim: Claim) -> list[float]:
     return [(value - verdict.published.value) / verdict.tolerance.margin for value in used if value is not None]
 
 
-def _height(evidence: PageInputs) -> float:
-    rows = len(_with_interval(evidence))
-    return 1.25 + (0.52 if rows <= 2 * FEW else 0.26) * rows
-
-
 def _draw_claims(axes: Any, evidence: PageInputs) -> None:
     """Every rerun, the intervals of both questions, and the tolerance, in units of each claim's margin."""
-    claims = _with_interval(evidence)
+    claims = evidence.with_interval
     ends = [abs(end) / c.tolerance.margin for c in claims for answer in c.answers for end in answer.interval]
     dots = [_dots(c, evidence.claim(c.id)) for c in claims]
     reach = max(1.6, 1.08 * max(ends), *(1.08 * abs(dot) for of in dots for dot in of))
@@ -275,18 +267,17 @@ def _draw_claims(axes: Any, evidence: PageInputs) -> None:
 def _draw_curves(axes: Any, evidence: PageInputs) -> None:
     """The first claim's metric over the training steps: its reruns, those of its controls and probes, and the published value."""
     plan, controls = evidence.plan, {control.arm for control in evidence.verdict.controls}
-    with_curves = [c for c in plan.claims if any(r.curves.get(c.metric) for r in evidence.runs.get(c.arm, ()))]
-    claim = next(iter(with_curves), None)
+    runs = evidence.runs
+    claim = next((c for c in plan.claims if any(r.curves.get(c.metric) for r in runs.get(c.arm, ()))), None)
     metric = claim.metric if claim else "train_loss"
-    changed = {change.arm for change in (*plan.controls, *plan.probes) if claim and change.of == claim.arm}
-    for arm, of in evidence.runs.items():
+    changed = {name for name, change in plan.changed.items() if claim and change.of == claim.arm}
+    for arm, of in runs.items():
         if claim and arm != claim.arm and arm not in changed:
             continue
         colour = "#b3261e" if arm in controls else "#0969da"
         label = f"control: {arm}" if arm in controls else f"reruns: {arm}"
         for rerun in of:
-            points = rerun.curves.get(metric, ())
-            if points:
+            if points := rerun.curves.get(metric):
                 axes.plot(*zip(*points, strict=True), color=colour, lw=1, alpha=0.55, label=label)
                 label = "_nolegend_"
     if claim and not (claim.baseline or claim.success):

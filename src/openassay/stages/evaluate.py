@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from openassay.core.findings import FetchRecord, Finding, PrepareRecord
 from openassay.core.rerun_records import EvaluateRecord, Measurement, RerunStatus
 from openassay.drivers.driver import Driver
-from openassay.drivers.job import Arm
 from openassay.drivers.measures import measured
-from openassay.drivers.run import run_once
 from openassay.layout import Layout
 from openassay.plan import Plan
 from openassay.provenance import package_versions
@@ -20,37 +19,35 @@ from openassay.store import Store, remove_tree
 from openassay.training.mismatch import RecipeMismatch
 from openassay.training.tokens import BadTokens
 
+NOT_MEASURED = EvaluateRecord(
+    status="none", reason="the target declares no evaluation of released weights", measurements=(), environment={},
+    log_tail="", cpu_s=0.0, findings=(),
+)  # fmt: skip
+
 
 def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store, layout: Layout) -> EvaluateRecord:
     """Measure the released model, where the release has one and the target says how."""
     if plan.evaluate is None and plan.rerun and plan.rerun.has_released_model:
         return _by_driver(plan, plan.rerun, fetched, store, layout)
     if plan.evaluate is None:
-        return EvaluateRecord(
-            status="none", reason="the target declares no evaluation of released weights", measurements=(),
-            environment={}, log_tail="", cpu_s=0.0, findings=(),
-        )  # fmt: skip
-    if prepared.status == "failed":
-        return _failed(f"the data could not be prepared: {prepared.reason}")
+        return NOT_MEASURED
     try:
+        if prepared.status == "failed":
+            raise NotPossible(f"the data could not be prepared: {prepared.reason}")
         room = make_room(plan, fetched, store, layout, needs_environment=True)
     except NotPossible as problem:
-        return _failed(str(problem))
+        return _failed(NOT_MEASURED, str(problem))
     out = Path(tempfile.mkdtemp(prefix="openassay-evaluate-"))
     try:
-        job = room.job(
-            out=out, data=layout.data, arm=Arm(), seed=plan.evaluate.seed, device="cpu",
-            threads=plan.execution.threads, timeout_s=plan.evaluate.timeout_s,
-        )  # fmt: skip
         print("  measuring the released model ...", flush=True)
-        ended = run_once(plan.evaluate.run, job, plan.evaluate.parameters, plan.evaluate.seeding)
-        execution = measured(ended, plan.evaluate.measure, job)
+        job, ended = room.run(plan.evaluate, out=out, data=layout.data, threads=plan.execution.threads)
+        found = measured(ended, plan.evaluate.measure, job)
     finally:
         remove_tree(out)
-    environment = room.environment.identity() if room.environment else {}
-    if execution.status is not RerunStatus.FINISHED:
-        return _failed(execution.reason, environment, ended.log[-LOG_TAIL:], ended.cpu_s)
-    return _done(execution.measurements, environment, ended.log[-LOG_TAIL:], ended.cpu_s)
+    record = replace(NOT_MEASURED, environment=room.versions, log_tail=ended.log[-LOG_TAIL:], cpu_s=ended.cpu_s)
+    if found.status is not RerunStatus.FINISHED:
+        return _failed(record, found.reason)
+    return _done(record, found.measurements)
 
 
 def _by_driver(plan: Plan, driver: Driver, fetched: FetchRecord, store: Store, layout: Layout) -> EvaluateRecord:
@@ -59,31 +56,22 @@ def _by_driver(plan: Plan, driver: Driver, fetched: FetchRecord, store: Store, l
     try:
         room = make_room(plan, fetched, store, layout, needs_environment=False)
         print("  measuring the released checkpoint ...", flush=True)
-        measurements = driver.measure_released(
-            room.artifacts, threads=plan.execution.threads, device=plan.execution.device
-        )
+        threads, device = plan.execution.threads, plan.execution.device
+        measurements = driver.measure_released(room.artifacts, threads=threads, device=device)
     except (NotPossible, RecipeMismatch, BadTokens) as problem:
-        return _failed(str(problem))
-    return _done(measurements, package_versions(("torch", "transformers", "numpy")), "", time.process_time() - started)
+        return _failed(NOT_MEASURED, str(problem))
+    environment, cpu_s = package_versions(("torch", "transformers", "numpy")), time.process_time() - started
+    return _done(replace(NOT_MEASURED, environment=environment, cpu_s=cpu_s), measurements)
 
 
-def _done(
-    measurements: tuple[Measurement, ...], environment: dict[str, str], log_tail: str, cpu_s: float
-) -> EvaluateRecord:
+def _done(record: EvaluateRecord, measurements: tuple[Measurement, ...]) -> EvaluateRecord:
     findings = tuple(
         Finding(stage="evaluate", kind="released_model_measured", message=f"the released model gives {m.metric} = {m.value:g}")
         for m in measurements if m.value is not None
     )  # fmt: skip
-    return EvaluateRecord(
-        status="done", reason="", measurements=measurements, environment=environment, log_tail=log_tail, cpu_s=cpu_s,
-        findings=findings,
-    )  # fmt: skip
+    return replace(record, status="done", reason="", measurements=measurements, findings=findings)
 
 
-def _failed(
-    reason: str, environment: dict[str, str] | None = None, log_tail: str = "", cpu_s: float = 0.0
-) -> EvaluateRecord:
-    return EvaluateRecord(
-        status="failed", reason=reason, measurements=(), environment=environment or {}, log_tail=log_tail, cpu_s=cpu_s,
-        findings=(Finding(stage="evaluate", kind="evaluation_failed", message=reason),),
-    )  # fmt: skip
+def _failed(record: EvaluateRecord, reason: str) -> EvaluateRecord:
+    finding = Finding(stage="evaluate", kind="evaluation_failed", message=reason)
+    return replace(record, status="failed", reason=reason, findings=(finding,))

@@ -25,67 +25,62 @@ def run(plan: Plan, store: Store, layout: Layout, names: Collection[str] | None 
     where = layout.shown(layout.target_file)
     findings: list[Finding] = []
     wanted = set(plan.artifacts) - plan.only_alternatives() if names is None else set(names)
-    artifacts = tuple(
-        _fetch(name, spec, store, where, findings) for name, spec in plan.artifacts.items() if name in wanted
-    )
+    specs = {name: spec for name, spec in plan.artifacts.items() if name in wanted}
+    artifacts = tuple(_fetch(name, spec, store, where, findings) for name, spec in specs.items())
     for artifact in artifacts:
         # Where another source served, a mistake of the target's or a lack of this machine's says nothing of the release.
         silent = {"served", "wrong_pin", "unsupported"} if artifact.fetched else {"served"}
-        said = "; ".join(_said(attempt) for attempt in artifact.attempts if attempt.kind not in silent)
+        said = [
+            f"{of.source}: {of.problem} ({of.kind.replace('_', ' ')}, since {of.since})"
+            for of in artifact.attempts if of.kind not in silent
+        ]  # fmt: skip
         if said:
             kind = "source_unavailable" if artifact.fetched else "artifact_unavailable"
-            findings.append(Finding(stage="fetch", kind=kind, message=f"{artifact.name}: {said}"))
+            findings.append(_finding(kind, f"{artifact.name}: {'; '.join(said)}"))
     return FetchRecord(artifacts=artifacts, findings=tuple(findings))
 
 
-def _said(attempt: Attempt) -> str:
-    return f"{attempt.source}: {attempt.problem} ({attempt.kind.replace('_', ' ')}, since {attempt.since})"
+def _finding(kind: str, message: str) -> Finding:
+    return Finding(stage="fetch", kind=kind, message=message)
 
 
 def _fetch(name: str, spec: ArtifactSpec, store: Store, where: str, findings: list[Finding]) -> Artifact:
     attempts: list[Attempt] = []
     wrong: list[BadInput] = []
 
-    def attempt(source: Source, kind: AttemptKind, problem: str) -> None:
-        since = store.answered(f"{source.label()} {digest(source)}", kind)
-        attempts.append(Attempt(source=source.label(), kind=kind, problem=problem, since=since))
-
     for number, source in enumerate(spec.sources):
-        key = f"{where}: artifacts.{name}.sources.{number}"
+        label, sight = source.label(), f"{source.label()} {digest(source)}"
+
+        def attempt(kind: AttemptKind, problem: str, label: str = label, sight: str = sight) -> None:
+            attempts.append(Attempt(source=label, kind=kind, problem=problem, since=store.answered(sight, kind)))
+
         try:
-            fetched = source.fetch(store, key)
+            fetched = source.fetch(store, f"{where}: artifacts.{name}.sources.{number}")
             payload = _payload(spec, fetched, store, source, f"{where}: artifacts.{name}.payload")
         except (Unavailable, RefusedArchive) as problem:
-            attempt(source, problem.kind if isinstance(problem, Unavailable) else "refused", str(problem))
+            attempt(problem.kind if isinstance(problem, Unavailable) else "refused", str(problem))
             continue
         except WrongPin as problem:
             wrong.append(problem)
-            attempt(source, "wrong_pin", str(problem))
+            attempt("wrong_pin", str(problem))
             continue
-        findings.extend(
-            Finding(stage="fetch", kind="not_content", message=f"{name}: its content is not there: {note}")
-            for note in fetched.left_out
-        )
-        attempt(source, "served", "")
+        findings += [_finding("not_content", f"{name}: its content is not there: {note}") for note in fetched.left_out]
+        attempt("served", "")
         if elsewhere := moved(source):
-            since = store.answered(f"{source.label()} {digest(source)}", "changed")
-            message = f"{name}: {source.label()}: {elsewhere} (since {since}); the commit that was pinned is audited"
-            findings.append(Finding(stage="fetch", kind="name_moved", message=message))
-        sight = f"{source.label()} {digest(source)}"
+            told = f"{elsewhere} (since {store.answered(sight, 'changed')}); the commit that was pinned is audited"
+            findings.append(_finding("name_moved", f"{name}: {label}: {told}"))
         earlier = {seen: when for seen, when in store.seen(sight).items() if seen != fetched.sha256}
         if earlier and source.may_change():
             first, when = next(iter(earlier.items()))
-            message = (
-                f"{name}: {source.label()}: it gave {first} on {when}, and now {fetched.sha256}; no commit is pinned"
-            )
-            findings.append(Finding(stage="fetch", kind="changed_since_first_sight", message=message))
+            told = f"it gave {first} on {when}, and now {fetched.sha256}; no commit is pinned"
+            findings.append(_finding("changed_since_first_sight", f"{name}: {label}: {told}"))
         store.remember(sight, fetched.sha256)
         size = f"{fetched.size_bytes / 1e6:.1f} MB" if fetched.size_bytes >= 1e5 else f"{fetched.size_bytes} bytes"
         how = "downloaded" if fetched.downloaded else "in the store"
         print(f"  {name}: {printable(fetched.filename)} ({size}, {how})")
         return Artifact(
             name=name, fetched=True, sha256=fetched.sha256, filename=fetched.filename, size_bytes=fetched.size_bytes,
-            root=source.root, payload_sha256=payload, first_seen=store.remember(source.label(), fetched.sha256),
+            root=source.root, payload_sha256=payload, first_seen=store.remember(label, fetched.sha256),
             attempts=tuple(attempts),
         )  # fmt: skip
     if wrong:

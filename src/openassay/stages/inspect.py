@@ -28,19 +28,14 @@ def run(plan: Plan, fetched: FetchRecord, store: Store) -> InspectRecord:
     roots = {name: Path(root) for name, root in artifact_roots(store, fetched).items()}
     declared: Declared = {component.component: component.published for component in plan.components}
     seen = {name: inspect_folder(root, name=name, declared=declared) for name, root in roots.items()}
-    detected = merge_detected({name: inspection.detected for name, inspection in seen.items()})
-    checks = merge_checks({name: inspection.checks for name, inspection in seen.items()})
+    detected = merge_detected({name: of.detected for name, of in seen.items()})
+    checks = merge_checks({name: of.checks for name, of in seen.items()})
     unreadable = {f"{name}: {path}": why for name, of in seen.items() for path, why in sorted(of.unreadable.items())}
     components = tuple(_component(component, roots) for component in plan.components)
     citations = tuple(_citation(claim, cited, roots) for claim, cited in plan.citations.items())
     licences = {name: terms for name, root in roots.items() if (terms := _licence(root))}
-    inspected = Inspected(
-        components=components,
-        citations=citations,
-        licences=licences,
-        has_claims=bool(plan.citations),
-        detected=detected,
-    )
+    claims = bool(plan.citations)
+    inspected = Inspected(components=components, citations=citations, has_claims=claims, detected=detected)
     return InspectRecord(
         components=components, detected=detected, checks=checks, citations=citations, licences=licences,
         unreadable=dict(list(unreadable.items())[:MAX_UNREADABLE]),
@@ -54,11 +49,9 @@ def _matches(root: Path, glob: str) -> list[Path]:
 
 def _component(component: Component, roots: dict[str, Path]) -> ComponentFound:
     root = roots.get(component.artifact or "")
+    found: Literal["found", "absent", "not fetched"] = "not fetched"
     evidence: list[str] = []
-    found: Literal["found", "absent", "not fetched"]
-    if root is None or not component.paths:
-        found = "not fetched"
-    else:
+    if root and component.paths:
         matches = [_matches(root, glob) for glob in component.paths]
         found = "found" if all(matches) else "absent"
         paths = [path for group in matches for path in group][:MAX_EVIDENCE]
@@ -92,15 +85,14 @@ def _licence(root: Path) -> str:
     """What an artifact's own files say of its terms: package metadata first, then the first line of a licence file."""
     for path in [*_matches(root, "*.dist-info/METADATA"), *_matches(root, "PKG-INFO")]:
         headers = HeaderParser().parsestr(_text(path))
-        stated = headers.get("License-Expression") or headers.get("License") or ""
+        stated = (headers.get("License-Expression") or headers.get("License") or "").strip()
         classified = [line for line in headers.get_all("Classifier", []) if line.startswith("License ::")]
-        if stated.strip() not in {"", "UNKNOWN"} and "\n" not in stated.strip():
-            return f"{stated.strip()[:80]} ({path.name})"
+        if stated not in {"", "UNKNOWN"} and "\n" not in stated:
+            return f"{stated[:80]} ({path.name})"
         if classified:
             return f"{classified[0].rpartition('::')[2].strip()} ({path.name})"
     for pattern in ("LICENSE*", "LICENCE*", "COPYING*", "copyright"):
         for path in _matches(root, pattern):
-            lines = [line.strip() for line in _text(path).splitlines() if line.strip()]
-            if lines:
-                return f"{lines[0][:80]} ({path.name})"
+            if text := _text(path).strip():
+                return f"{text.splitlines()[0].strip()[:80]} ({path.name})"
     return ""

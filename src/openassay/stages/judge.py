@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from openassay import __version__
 from openassay.core.axes import probe, study
@@ -36,6 +35,7 @@ from openassay.core.verdict_records import (
     ReleaseVerdict,
     Verdict,
 )
+from openassay.drivers.driver import beside_verdict
 from openassay.faults import BadInput
 from openassay.layout import Layout
 from openassay.plan import Plan
@@ -49,53 +49,48 @@ def run(
 ) -> ReleaseVerdict:  # fmt: skip
     """Judge every claim, the controls and the release, from the records alone."""
     runs = {arm: read_reruns(layout, plan, arm, identities) for arm, identities in reruns.identities.items()}
-    findings: list[Finding] = []
-    for record in (fetched, inspected, prepared, evaluated, reruns):
-        findings.extend(record.findings)
+    findings = [of for record in (fetched, inspected, prepared, evaluated, reruns) for of in record.findings]
     controls = _controls(plan, runs, reruns)
     evidence = [_evidence(plan, claim, runs, controls, prepared, reruns) for claim in plan.claims]
-    rerun = plan.rerun
+    rerun, share = plan.rerun, plan.scale.steps
     protocol: str = rerun.protocol if rerun else "none"
-    if plan.scale.steps < 1:
-        protocol = f"{protocol}, {plan.scale.steps:g} of the updates"
+    if share < 1:
+        protocol = f"{protocol}, {share:g} of the updates"
     records = rerun.own_records(reruns, layout) if rerun else {}
     own = {claim.id: found for claim in plan.claims if rerun and (found := rerun.judge(claim, records, protocol))}
     verdicts = tuple(
         own.get(item.claim.id) or judge_claim(item, driver=rerun.driver if rerun else "none", protocol=protocol)
         for item in evidence
     )
+    if rerun:
+        controls += tuple(of for claim in plan.claims if claim.id in own for of in rerun.judge_controls(claim, records))
     # the noise of the others is not that of seeds, and the driver's own record says what it is
     on_seeds = [item for item in evidence if item.claim.id not in own]
-    if rerun:
-        judged = [item.claim for item in evidence if item.claim.id in own]
-        controls += tuple(of for claim in judged for of in rerun.judge_controls(claim, records))
     for look in (unequal_deterministic, equal_reruns):
-        findings.extend(finding for item in on_seeds if (finding := look(item)))
-    findings.extend(finding for item in on_seeds for finding in record_quality(item))
+        findings += [finding for item in on_seeds if (finding := look(item))]
+    findings += [finding for item in on_seeds for finding in record_quality(item)]
     if together := claims_shift_together(verdicts):
         findings.append(together)
     curves, not_judged = _curves(plan, verdicts, runs)
-    findings.extend(not_judged)
-    findings.extend(_mixed(runs))
-    findings.extend(_control_findings(controls))
-    findings.extend(
-        Finding(stage="judge", kind="not_controlled", message=f"{claim.id}: no negative control: {claim.uncontrolled}")
+    findings += [*not_judged, *_mixed(runs)]
+    missed = [of for of in controls if not of.caught]
+    what = "the negative control {} of claim {} came out {}"
+    findings += [beside_verdict("control_not_caught", what.format(of.arm, of.claim, of.outcome.value)) for of in missed]
+    findings += [
+        beside_verdict("not_controlled", f"{claim.id}: no negative control: {claim.uncontrolled}")
         for claim in plan.claims if claim.uncontrolled and claim.testable
-    )  # fmt: skip
-    findings.extend(_registration(plan, runs))
-    if rerun:
-        findings.extend(rerun.judge_findings(records))
+    ]  # fmt: skip
+    findings += _registration(plan, runs)
     outcome, reason = judge_release(verdicts)
-    if plan.scale.steps < 1 and rerun:
-        reason += (
-            f"; scaled down to {plan.scale.steps:g} of the updates, and held against what is published of that scale"
-        )
-    if rerun and (only := rerun.speaks_for()):
-        reason = f"{reason}; {only}"
+    if rerun:
+        findings += rerun.judge_findings(records)
+        if share < 1:
+            reason += f"; scaled down to {share:g} of the updates, and held against what is published of that scale"
+        if only := rerun.speaks_for():
+            reason = f"{reason}; {only}"
     return ReleaseVerdict(
         schema_version=1, target=plan.name, plan_digest=plan.digest, rules_version=RULES_VERSION, alpha=plan.judge.alpha,
-        outcome=outcome, reason=reason, score=score_release(verdicts), claims=verdicts, controls=controls,
-        curves=curves,
+        outcome=outcome, reason=reason, score=score_release(verdicts), claims=verdicts, controls=controls, curves=curves,
         openness=openness([part_of(found) for found in inspected.components], plan.data_information, plan.reviews),
         study=study(fetched, inspected, prepared), modify=_modify(plan, runs),
         findings=tuple(findings), provenance=_provenance(layout, prepared, evaluated, runs, reruns.num_reused),
@@ -105,15 +100,13 @@ def run(
 def read_reruns(layout: Layout, plan: Plan, arm: str, identities: tuple[str, ...]) -> tuple[Rerun, ...]:
     """Exactly the reruns that the rerun stage has named, never what else may lie in the folder."""
     found = []
-    for seed, identity in zip(
-        plan.seeds.arms.get(arm, ()), identities, strict=False
-    ):  # not all planned seeds were needed
+    # not all planned seeds were needed
+    for seed, identity in zip(plan.seeds.arms.get(arm, ()), identities, strict=False):
         path = layout.rerun(arm, seed) / "record.json"
         rerun = read_record(path, Rerun)
-        if rerun.identity != identity or rerun.seed != seed or rerun.arm != arm:
-            raise BadInput(
-                f"{path}: it is not the rerun that the rerun stage made; run `openassay audit --force {layout.reference}`"
-            )
+        if (rerun.identity, rerun.seed, rerun.arm) != (identity, seed, arm):
+            todo = f"run `openassay audit --force {layout.reference}`"
+            raise BadInput(f"{path}: it is not the rerun that the rerun stage made; {todo}")
         found.append(rerun)
     return tuple(found)
 
@@ -138,34 +131,27 @@ def _curves(
     for claim, verdict in zip(plan.claims, verdicts, strict=True):
         if claim.curve is None or verdict.outcome is not Outcome.REPRODUCED:
             continue
-        problem = ""
-        if claim.direction != "two-sided" or claim.published.best_of > 1:
-            problem = "only for two-sided claims about a mean"
         try:
+            if claim.direction != "two-sided" or claim.published.best_of > 1:
+                raise ValueError("only for two-sided claims about a mean")
             used = [rerun.curves.get(claim.metric, ()) for rerun in runs[claim.arm][: verdict.runs_used]]
-            judged = None if problem else judge_curve(
+            found.append(judge_curve(
                 claim.curve, claim.published.num_runs, used, claim.tolerance.margin, plan.judge.alpha, claim=claim.id,
                 metric=claim.metric, family=scatter_of(claim), rounding=claim.published.rounding,
                 resolution=claim.resolution,
-            )  # fmt: skip
-        except ValueError as error:
-            judged, problem = None, str(error)
-        if judged:
-            found.append(judged)
-        else:
-            findings.append(Finding(stage="judge", kind="curve_not_judged", message=f"{claim.id}: {problem}"))
+            ))  # fmt: skip
+        except ValueError as problem:
+            findings.append(beside_verdict("curve_not_judged", f"{claim.id}: {problem}"))
     return tuple(found), findings
 
 
 def _modify(plan: Plan, runs: dict[str, tuple[Rerun, ...]]) -> tuple[ProbeOutcome, ...]:
     """Every change of the recipe with a predicted direction: the probes, and the controls that predict one."""
-    asked: dict[tuple[str, str, str], Literal["lower", "higher"]] = {
-        (change.arm, change.of, change.metric): change.expects for change in plan.probes
-    }
-    for control in plan.controls:
-        for claim in plan.claims:
-            if control.breaks(claim) and claim.testable and control.expects:
-                asked[control.arm, control.of, claim.metric] = control.expects
+    asked = {(change.arm, change.of, change.metric): change.expects for change in plan.probes} | {
+        (control.arm, control.of, claim.metric): control.expects
+        for control in plan.controls for claim in plan.claims
+        if control.expects and control.breaks(claim) and claim.testable
+    }  # fmt: skip
     return tuple(
         probe(
             arm=arm, of=of, metric=metric, expects=expects, changed=values_of(runs[arm], metric),
@@ -187,57 +173,32 @@ def _evidence(
     of_arm, baseline = (() if because else runs.get(arm or "", ()) for arm in (claim.arm, claim.baseline))
     failed = [check.array for check in prepared.checks if not check.passed]
     own = [control for control in controls if control.claim == claim.id]
+    missed = [control.arm for control in own if not control.caught]
+    control = "" if own else "no negative control was run: this test has not shown that it notices a broken recipe"
+    if missed:
+        control = f"the negative control {missed[0]} was not caught: this test has no power to notice a broken recipe"
+    # perhaps the faithful reruns are as broken as their control, by a slip in the target file
+    alike = [control.arm for control in own if not control.differs_from_faithful]
+    question = "but they are not shown to differ from the broken recipe {}: are they run as published?"
     return replace(
-        Evidence.of_runs(claim, plan.design(claim, reruns.planned), of_arm, baseline),
-        not_attempted_because=because,
+        Evidence.of_runs(claim, plan.design(claim, reruns.planned), of_arm, baseline), not_attempted_because=because,
         data_differs=f"the prepared data differs from the published ({', '.join(failed)})" if failed else "",
-        control="" if claim.uncontrolled else _power(own), broken_alike=_broken_alike(own),
+        control="" if claim.uncontrolled else control, broken_alike=question.format(alike[0]) if alike else "",
     )  # fmt: skip
 
 
-def _power(own: list[ControlOutcome]) -> str:
-    """Why the audit has not shown that it would notice a broken recipe; empty when it has."""
-    missed = [control.arm for control in own if not control.caught]
-    if missed:
-        return f"the negative control {missed[0]} was not caught: this test has no power to notice a broken recipe"
-    return "" if own else "no negative control was run: this test has not shown that it notices a broken recipe"
-
-
-def _broken_alike(own: list[ControlOutcome]) -> str:
-    """Why the faithful reruns may be as broken as their control, by a slip in the target file; empty when the two differ."""
-    alike = [control.arm for control in own if not control.differs_from_faithful]
-    if not alike:
-        return ""
-    return f"but they are not shown to differ from the broken recipe {alike[0]}: are they run as published?"
-
-
-def _control_findings(controls: tuple[ControlOutcome, ...]) -> list[Finding]:
-    return [
-        Finding(
-            stage="judge", kind="control_not_caught",
-            message=f"the negative control {control.arm} of claim {control.claim} came out {control.outcome.value}",
-        )
-        for control in controls if not control.caught
-    ]  # fmt: skip
-
-
 _CHANGED = {
-    "claims": "a claim or a tolerance",
-    "controls": "a control",
-    "judge": "an error rate",
-    "seeds": "the number of reruns",
-}
+    "claims": "a claim or a tolerance", "controls": "a control", "judge": "an error rate", "seeds": "the number of reruns",
+}  # fmt: skip
 
 
 def _registration(plan: Plan, runs: dict[str, tuple[Rerun, ...]]) -> list[Finding]:
     """A finding for each part of the pre-registration that was changed after reruns had been made."""
     now_registered = plan.registration()
     made = [rerun.registered for arm in runs.values() for rerun in arm]
+    why = "was changed after reruns were made: the verdict is not pre-registered"
     return [
-        Finding(
-            stage="judge", kind=f"{part}_changed_after_runs",
-            message=f"{what} was changed after reruns were made: the verdict is not pre-registered",
-        )
+        beside_verdict(f"{part}_changed_after_runs", f"{what} {why}")
         for part, what in _CHANGED.items() if any(of.get(part) != now_registered[part] for of in made)
     ]  # fmt: skip
 
@@ -248,10 +209,8 @@ def _mixed(runs: dict[str, tuple[Rerun, ...]]) -> list[Finding]:
     keys = sorted({key for rerun in made for key in rerun.environment})
     mixed = {key: sorted({rerun.environment.get(key, "none") for rerun in made}) for key in keys}
     told = [f"{key}: {', '.join(values)}" for key, values in mixed.items() if len(values) > 1]
-    if not told:
-        return []
     message = f"the reruns were not all made alike: {'; '.join(told[:5])}"
-    return [Finding(stage="judge", kind="mixed_environments", message=message)]
+    return [beside_verdict("mixed_environments", message)] if told else []
 
 
 def _provenance(
@@ -261,14 +220,12 @@ def _provenance(
     reruns = [rerun for arm in runs.values() for rerun in arm]
     commit, dirty = git_state(layout.root)
     here = machine()
-    packages = prepared.environment or {}
-    for rerun in reruns[:1]:
-        packages = rerun.environment
-    packages = {name: version for name, version in packages.items() if name not in {"device", "python", "machine"}}
+    of_runs = reruns[0].environment if reruns else prepared.environment
+    packages = {name: version for name, version in of_runs.items() if name not in {"device", "python", "machine"}}
     return Provenance(
         openassay=__version__, git_commit=commit, git_dirty=dirty, python=here["python"],
         platform=f"{here['platform']}, {here['cores']} cores",
-        device=reruns[0].environment.get("device", "unknown") if reruns else "none",
+        device=of_runs.get("device", "unknown") if reruns else "none",
         packages=package_versions() | {f"environment:{name}": version for name, version in sorted(packages.items())},
         isolation="none", started_at=min((rerun.started_at for rerun in reruns), default=None), finished_at=now(),
         cpu_s=round(prepared.cpu_s + evaluated.cpu_s + sum(rerun.cpu_s for rerun in reruns), 1),
@@ -319,14 +276,9 @@ def runs_table(verdict: ReleaseVerdict) -> str:
     return text.getvalue()
 
 
-def read_all(
-    layout: Layout,
-) -> tuple[FetchRecord, InspectRecord, PrepareRecord, EvaluateRecord, RerunsRecord]:
+def read_all(layout: Layout) -> tuple[FetchRecord, InspectRecord, PrepareRecord, EvaluateRecord, RerunsRecord]:
     """The records that the verdict is made from."""
-
-    def path(stage: str) -> Path:
-        return layout.record(stage)
-
+    path = layout.record
     return (
         read_record(path("fetch"), FetchRecord), read_record(path("inspect"), InspectRecord),
         read_record(path("prepare"), PrepareRecord), read_record(path("evaluate"), EvaluateRecord),

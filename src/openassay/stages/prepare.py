@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from openassay.core.findings import ArrayFound, CheckFound, FetchRecord, Finding, PrepareRecord
-from openassay.drivers.job import DATA_FILE, OUR_FILES, Arm, kind_of, load_arrays
-from openassay.drivers.run import run_once
+from openassay.drivers.job import DATA_FILE, OUR_FILES, kind_of, load_arrays
 from openassay.layout import Layout
 from openassay.plan import Plan
 from openassay.records import file_digest
@@ -23,25 +22,25 @@ from openassay.target import ArrayCheck
 MAX_NAME = 500
 """Characters of a prepared file's name, its folders included: the copy that a run gets lies deeper."""
 
+NOT_PREPARED = PrepareRecord(
+    status="none", reason="the target declares no data preparation", arrays=(), files={}, checks=(), environment={},
+    log_tail="", cpu_s=0.0, findings=(),
+)  # fmt: skip
+
 
 def run(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout) -> PrepareRecord:
     """Run the preparation in the release's environment, keep its data, and compare it with the published facts."""
     remove_tree(layout.data)
     layout.data.mkdir(parents=True)
     if plan.prepare is None:
-        return _record(status="none", reason="the target declares no data preparation")
+        return NOT_PREPARED
     try:
         room = make_room(plan, fetched, store, layout, needs_environment=True)
     except NotPossible as problem:
-        return _failed("preparation_impossible", str(problem))
-    job = room.job(
-        out=layout.data, data=None, arm=Arm(), seed=plan.prepare.seed, device="cpu", threads=plan.execution.threads,
-        timeout_s=plan.prepare.timeout_s,
-    )  # fmt: skip
+        return _failed(NOT_PREPARED, "preparation_impossible", str(problem))
     print("  running the published data preparation ...", flush=True)
-    ended = run_once(plan.prepare.run, job, plan.prepare.parameters, plan.prepare.seeding)
-    environment = room.environment.identity() if room.environment else {}
-    tail = ended.log[-LOG_TAIL:]
+    _, ended = room.run(plan.prepare, out=layout.data, data=None, threads=plan.execution.threads)
+    record = replace(NOT_PREPARED, environment=room.versions, log_tail=ended.log[-LOG_TAIL:], cpu_s=ended.cpu_s)
     reason, arrays = ended.error, {}
     if ended.ok:
         try:
@@ -54,28 +53,20 @@ def run(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout) -> Prepa
             reason = f"what it gave cannot be used: {problem}"
     if reason:
         remove_tree(layout.data.parent)  # nothing reads it, and it may hold pipes
-        return _failed("preparation_failed", reason, environment=environment, log_tail=tail, cpu_s=ended.cpu_s)
+        return _failed(record, "preparation_failed", reason)
     found = tuple(
         ArrayFound(name=name, dtype=str(array.dtype), shape=array.shape, sha256=array_digest(array))
         for name, array in sorted(arrays.items())
     )
     checks = tuple(check_array(check, arrays) for check in plan.prepare.checks)
-    files = {
-        path.relative_to(layout.data).as_posix(): file_digest(path)
-        for path in files_below(layout.data)
-        if path.relative_to(layout.data).as_posix() not in {*OUR_FILES, DATA_FILE}
-    }
-    findings = tuple(
-        Finding(
-            stage="prepare", kind="data_differs",
-            message=f"array {check.array}: expected sha256 {check.expected[:16]}, the preparation gives {check.found[:16]}",
-        )
+    written = {path.relative_to(layout.data).as_posix(): path for path in files_below(layout.data)}
+    files = {name: file_digest(path) for name, path in written.items() if name not in {*OUR_FILES, DATA_FILE}}
+    told = [
+        f"array {check.array}: expected sha256 {check.expected[:16]}, the preparation gives {check.found[:16]}"
         for check in checks if not check.passed
-    )  # fmt: skip
-    return _record(
-        status="done", reason="", arrays=found, files=files, checks=checks, environment=environment, log_tail=tail,
-        cpu_s=ended.cpu_s, findings=findings,
-    )  # fmt: skip
+    ]  # fmt: skip
+    findings = tuple(Finding(stage="prepare", kind="data_differs", message=message) for message in told)
+    return replace(record, status="done", reason="", arrays=found, files=files, checks=checks, findings=findings)
 
 
 def check_folder(folder: Path) -> None:
@@ -119,26 +110,6 @@ def check_array(check: ArrayCheck, arrays: dict[str, NDArray[np.generic]]) -> Ch
     )
 
 
-def _failed(
-    kind: str, reason: str, *, environment: dict[str, str] | None = None, log_tail: str = "", cpu_s: float = 0.0
-) -> PrepareRecord:
+def _failed(record: PrepareRecord, kind: str, reason: str) -> PrepareRecord:
     finding = Finding(stage="prepare", kind=kind, message=reason)
-    return _record(
-        status="failed",
-        reason=reason,
-        environment=environment or {},
-        log_tail=log_tail,
-        cpu_s=cpu_s,
-        findings=(finding,),
-    )
-
-
-def _record(
-    *, status: Literal["done", "failed", "none"], reason: str, arrays: tuple[ArrayFound, ...] = (),
-    files: dict[str, str] | None = None, checks: tuple[CheckFound, ...] = (),
-    environment: dict[str, str] | None = None, log_tail: str = "", cpu_s: float = 0.0, findings: tuple[Finding, ...] = (),
-) -> PrepareRecord:  # fmt: skip
-    return PrepareRecord(
-        status=status, reason=reason, arrays=arrays, files=files or {}, checks=checks, environment=environment or {},
-        log_tail=log_tail, cpu_s=cpu_s, findings=findings,
-    )  # fmt: skip
+    return replace(record, status="failed", reason=reason, findings=(finding,))

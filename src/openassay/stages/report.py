@@ -17,13 +17,7 @@ from openassay.report.page import PageInputs, render
 def read_evidence(plan: Plan, layout: Layout) -> PageInputs:
     """Everything that the page shows, from the records."""
     reruns = read_record(layout.record("rerun"), RerunsRecord)
-    runs = {
-        arm: tuple(
-            read_record(layout.rerun(arm, seed) / "record.json", Rerun)
-            for seed in plan.seeds.arms[arm][: len(identities)]
-        )
-        for arm, identities in reruns.identities.items()
-    }
+    seeds = {arm: plan.seeds.arms[arm][: len(identities)] for arm, identities in reruns.identities.items()}
     return PageInputs(
         plan=plan,
         verdict=read_record(layout.verdict, ReleaseVerdict),
@@ -31,7 +25,10 @@ def read_evidence(plan: Plan, layout: Layout) -> PageInputs:
         inspected=read_record(layout.record("inspect"), InspectRecord),
         prepared=read_record(layout.record("prepare"), PrepareRecord),
         evaluated=read_record(layout.record("evaluate"), EvaluateRecord),
-        runs=runs,
+        runs={
+            arm: tuple(read_record(layout.rerun(arm, seed) / "record.json", Rerun) for seed in of)
+            for arm, of in seeds.items()
+        },
         planned=reruns.planned,
         records=plan.rerun.own_records(reruns, layout) if plan.rerun else {},
         glue=(layout.glue_folder / plan.glue.file).read_text(encoding="utf-8") if plan.glue else None,

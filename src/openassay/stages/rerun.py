@@ -30,19 +30,13 @@ from openassay.core.evidence import NO_VALUES, Evidence, wants_more
 from openassay.core.findings import FetchRecord, Finding, PrepareRecord
 from openassay.core.rerun_records import PlannedRecord, PlannedRuns, Rerun, RerunsRecord, RerunStatus
 from openassay.drivers.driver import Driver
-from openassay.drivers.job import Job, RunResult
+from openassay.drivers.job import Job
 from openassay.drivers.run import KILLED
 from openassay.faults import Fault
 from openassay.layout import Layout
 from openassay.plan import Plan
 from openassay.provenance import now
-from openassay.records import (
-    BrokenRecord,
-    read_record,
-    to_plain,
-    write_record,
-    write_text,
-)
+from openassay.records import BrokenRecord, read_record, to_plain, write_record, write_text
 from openassay.sandbox import LOG_TAIL, NotPossible, Room, make_room
 from openassay.store import Store, remove_tree
 
@@ -75,25 +69,20 @@ class _Task:
 
 def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store, layout: Layout) -> RerunsRecord:
     """Make every rerun of the plan that is not there yet, several at a time."""
-    impossible = _impossible(plan, prepared)
-    room = None
-    if not impossible:
-        assert plan.rerun is not None  # noqa: S101 - _impossible has looked
-        try:
-            room = make_room(plan, fetched, store, layout, needs_environment=plan.rerun.runs_release_code)
-        except NotPossible as problem:
-            impossible = str(problem)
-    if room is None or plan.rerun is None:
-        finding = Finding(stage="rerun", kind="not_rerun", message=impossible)
-        return RerunsRecord(
-            not_attempted_because=impossible, planned={}, identities={}, num_reused=0, findings=(finding,)
-        )
-    arms = _tasks(plan, plan.rerun, fetched, prepared, room, layout)
-    schedule = _Schedule(plan=plan, tasks=arms, file=layout.planned)
-    kept = _run_all(schedule)
+    try:
+        if plan.rerun is None:
+            raise NotPossible(plan.not_rerun_because or "the target declares no rerun")
+        if prepared.status == "failed":
+            raise NotPossible(f"the data could not be prepared: {prepared.reason}")
+        room = make_room(plan, fetched, store, layout, needs_environment=plan.rerun.runs_release_code)
+    except NotPossible as problem:
+        why, finding = str(problem), Finding(stage="rerun", kind="not_rerun", message=str(problem))
+        return RerunsRecord(not_attempted_because=why, planned={}, identities={}, num_reused=0, findings=(finding,))
+    tasks = _tasks(plan, plan.rerun, fetched, prepared, room, layout)
+    schedule = _Schedule(plan=plan, tasks=tasks, file=layout.planned)
+    kept, used = _run_all(schedule), schedule.used()
     identities: dict[str, tuple[str, ...]] = {}
     findings = []
-    used = schedule.used()
     for task in used:
         identities[task.arm_name] = (*identities.get(task.arm_name, ()), task.identity)
         rerun = read_record(task.record, Rerun)
@@ -109,56 +98,38 @@ def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store,
     return replace(record, findings=(*record.findings, *own))
 
 
-def _impossible(plan: Plan, prepared: PrepareRecord) -> str:
-    if plan.rerun is None:
-        return plan.not_rerun_because or "the target declares no rerun"
-    if prepared.status == "failed":
-        return f"the data could not be prepared: {prepared.reason}"
-    return ""
-
-
 def _tasks(
     plan: Plan, driver: Driver, fetched: FetchRecord, prepared: PrepareRecord, room: Room, layout: Layout
 ) -> dict[str, list[_Task]]:
     """Every rerun that the plan allows, by arm and in the order of the seeds."""
     glue = plan.glue.sha256 if plan.glue else None
     code = driver.code(fetched, glue) | {"device": plan.execution.device}
-    environment = driver.environment(room.environment.identity() if room.environment else {})
-    registered = plan.registration()
+    environment = driver.environment(room.versions)
+    registered, execution = plan.registration(), plan.execution
     data = {"arrays": to_plain(prepared.arrays), "files": prepared.files}
-    tasks: dict[str, list[_Task]] = {}
+    tasks: dict[str, list[_Task]] = {arm: [] for arm in plan.seeds.arms}
     for name, seeds in plan.seeds.arms.items():
         arm, watch = plan.arms()[name], driver.watch(plan.claims, name)
-        most = plan.execution.together if name in _changed(plan) else min(plan.execution.together, ASKED_TOGETHER)
-        tasks[name] = []
+        most = execution.together if name in plan.changed else min(execution.together, ASKED_TOGETHER)
         for seed, together in zip(seeds, driver.groups(seeds, arm, most), strict=True):
             folder = layout.rerun(name, seed)
             job = room.job(
                 out=folder / "out", data=layout.data if prepared.status == "done" else None, arm=arm, seed=seed,
-                device=plan.execution.device, threads=plan.execution.threads, timeout_s=driver.timeout_s,
+                device=execution.device, threads=execution.threads, timeout_s=driver.timeout_s,
             )  # fmt: skip
             identity = driver.identity(arm, seed, together=together, data=data, code=code, environment=environment)
-            tasks[name].append(
-                _Task(
-                    target=plan.name, arm_name=name, identity=identity, registered=registered, environment=environment,
-                    driver=driver, job=replace(job, watch=watch), record=folder / "record.json", together=together,
-                )
-            )  # fmt: skip
+            tasks[name].append(_Task(
+                target=plan.name, arm_name=name, identity=identity, registered=registered, environment=environment,
+                driver=driver, job=replace(job, watch=watch), record=folder / "record.json", together=together,
+            ))  # fmt: skip
     return tasks
-
-
-def _changed(plan: Plan) -> set[str]:
-    """The arms whose reruns are all made, whatever they give: controls and probes."""
-    return {change.arm for change in (*plan.controls, *plan.probes)}
 
 
 def _finished(task: _Task) -> Rerun | None:
     """This rerun's record, if it is there. One that was stopped as it would not be now, or killed, is made again."""
-    if not task.record.exists():
-        return None
     try:
         rerun = read_record(task.record, Rerun)
-    except BrokenRecord:
+    except BrokenRecord:  # or none yet
         return None
     stopped_early = rerun.status is RerunStatus.TIMED_OUT and rerun.duration_s < task.job.timeout_s
     if rerun.status is RerunStatus.STOPPED:
@@ -182,6 +153,8 @@ class _Schedule:
     """Where the numbers of planned reruns are kept."""
     made_by_arm: dict[str, list[Rerun | None]] = field(default_factory=dict)
     """What each arm's tasks gave, None for one that is under way."""
+    before: dict[str, PlannedRuns] = field(default_factory=dict)
+    """The planned numbers of the audit before this one."""
     planned: dict[str, PlannedRuns] = field(default_factory=dict)
     """Of the arms with claims whose first reruns are finished."""
     answers: dict[tuple[str, tuple[int, ...]], int | None] = field(default_factory=dict)
@@ -189,22 +162,19 @@ class _Schedule:
 
     def __post_init__(self) -> None:
         self.made_by_arm = {arm: [] for arm in self.tasks}
-        self.changed = _changed(self.plan)
-        self.before: dict[str, PlannedRuns] = {}
         with suppress(BrokenRecord):  # none yet, or a broken one: the first two reruns tell it again
             self.before = read_record(self.file, PlannedRecord).arms
 
     def wants(self, arm: str) -> bool:
         """Whether an arm asks for another rerun, by what has been finished of it."""
-        of = self.made_by_arm[arm]
-        if len(of) >= len(self.tasks[arm]):
+        begun, known = len(self.made_by_arm[arm]), self._known(arm)
+        if begun >= len(self.tasks[arm]):
             return False
-        if arm in self.changed or len(of) < FIRST_RUNS:
+        if arm in self.plan.changed or begun < FIRST_RUNS:
             return True
-        known = self._known(arm)
-        if len(known) < FIRST_RUNS:
+        if len(known) < FIRST_RUNS or begun >= self._plan_runs(arm, known).num_runs:
             return False
-        return len(of) < self._plan_runs(arm, known).num_runs and self._open(arm)
+        return any(self._used(of) is None for of in self.plan.claims if of.testable and arm in _arms_of(of))
 
     def next(self) -> list[_Task]:
         """The next rerun to begin, with those trained with it; of the arm with the fewest. Empty when none is asked for."""
@@ -232,7 +202,7 @@ class _Schedule:
         One that was begun to keep a worker busy stays on disk, for an audit that asks for it: otherwise the number of workers
         would decide what a record holds.
         """
-        asked = {arm: len(self._known(arm)) if arm in self.changed else FIRST_RUNS for arm in self.tasks}
+        asked = {arm: len(self._known(arm)) if arm in self.plan.changed else FIRST_RUNS for arm in self.tasks}
         for claim in self.plan.claims:
             if claim.testable and claim.arm in self.tasks:
                 for arm in _arms_of(claim):
@@ -244,11 +214,6 @@ class _Schedule:
         """The finished reruns of an arm, up to the first that is not."""
         finished = itertools.takewhile(lambda rerun: rerun is not None, self.made_by_arm[arm])
         return tuple(rerun for rerun in finished if rerun is not None)
-
-    def _open(self, arm: str) -> bool:
-        """Whether a claim that this arm's reruns bear on asks for another one."""
-        claims = [claim for claim in self.plan.claims if claim.testable and arm in _arms_of(claim)]
-        return any(self._used(claim) is None for claim in claims)
 
     def _used(self, claim: Claim) -> int | None:
         """How many reruns have decided a claim, or shown that nothing will; None while it asks for more."""
@@ -364,23 +329,21 @@ def _execute(group: list[_Task]) -> list[Rerun]:
     for task in group:
         remove_tree(task.record.parent)
         task.job.out.mkdir(parents=True)
-    results = group[0].driver.execute_together([task.job for task in group])
+    driver, jobs = group[0].driver, [task.job for task in group]
+    results = driver.execute_together(jobs) if group[0].together else [driver.execute(job) for job in jobs]
     duration_s = (time.monotonic() - started) / len(group)
-    return [_keep(*of, started_at, duration_s) for of in zip(group, results, strict=True)]
-
-
-def _keep(task: _Task, result: RunResult, started_at: str, duration_s: float) -> Rerun:
-    """Write a rerun's record."""
-    folder = task.record.parent
-    rerun = Rerun(
-        target=task.target, arm=task.arm_name, seed=task.job.seed, identity=task.identity, registered=task.registered,
-        status=result.status, reason=result.reason, measurements=result.measurements, curves=result.curves,
-        environment=task.environment | {"device": result.device}, log_tail=result.log[-LOG_TAIL:],
-        started_at=started_at, duration_s=duration_s, cpu_s=result.cpu_s, together=task.together,
-    )  # fmt: skip
-    remove_tree(folder)  # with whatever the release's code has put there
-    write_text(folder / "log.txt", result.log)
-    for name, record in result.records.items():
-        write_record(folder / f"{name}.json", record)
-    write_record(task.record, rerun)
-    return rerun
+    reruns = []
+    for task, result in zip(group, results, strict=True):
+        reruns.append(Rerun(
+            target=task.target, arm=task.arm_name, seed=task.job.seed, identity=task.identity, registered=task.registered,
+            status=result.status, reason=result.reason, measurements=result.measurements, curves=result.curves,
+            environment=task.environment | {"device": result.device}, log_tail=result.log[-LOG_TAIL:],
+            started_at=started_at, duration_s=duration_s, cpu_s=result.cpu_s, together=task.together,
+        ))  # fmt: skip
+        folder = task.record.parent
+        remove_tree(folder)  # with whatever the release's code has put there
+        write_text(folder / "log.txt", result.log)
+        for name, record in result.records.items():
+            write_record(folder / f"{name}.json", record)
+        write_record(task.record, reruns[-1])
+    return reruns
