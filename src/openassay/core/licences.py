@@ -80,10 +80,7 @@ def _lists() -> _Lists:
     custom = []
     for entry in data["custom"]:
         source = entry["source"] + ("" if entry["read"] == "yes" else f" (text read: {entry['read']})")
-        clauses = (
-            Clause(clause=of["clause"], effect=of["effect"], hinders=tuple(of["hinders"]), source=source)
-            for of in entry["clauses"]
-        )
+        clauses = (Clause(**of | {"hinders": tuple(of["hinders"]), "source": source}) for of in entry["clauses"])
         custom.append((re.compile(entry["match"]), tuple(clauses)))
     return _Lists(
         osi=approved, open=is_open, known=known, spelling={name.lower(): name for name in known},
@@ -98,16 +95,12 @@ def identifiers() -> frozenset[str]:
 
 def every(answers: list[Answer]) -> Answer:
     """All must pass: one that fails fails all, else one that is unknown leaves all unknown. Nothing asked is nothing known."""
-    if "fails" in answers:
-        return "fails"
-    return "passes" if answers and all(answer == "passes" for answer in answers) else "unknown"
+    return "fails" if "fails" in answers else "passes" if set(answers) == {"passes"} else "unknown"
 
 
 def some(answers: list[Answer]) -> Answer:
     """One that passes is enough; all fail only where each one does."""
-    if "passes" in answers:
-        return "passes"
-    return "fails" if answers and all(answer == "fails" for answer in answers) else "unknown"
+    return "passes" if "passes" in answers else "fails" if set(answers) == {"fails"} else "unknown"
 
 
 def terms_of(text: str | None, *, exact: bool = False) -> LicenceTerms:
@@ -151,11 +144,11 @@ def _unlisted(text: str, reason: str) -> LicenceTerms:
 
 def _of_tree(tree: LicenseExpression, exact: bool) -> LicenceTerms:
     if isinstance(tree, LicenseWithExceptionSymbol):
-        base = _of_identifier(str(tree.license_symbol.key), exact)
-        exception = str(tree.exception_symbol.key)
+        base, exception = _of_identifier(str(tree.license_symbol.key), exact), str(tree.exception_symbol.key)
+        text = f"{base.text} WITH {exception}"
         if exception.lower() in _lists().exceptions or base.open != "passes":
-            return replace(base, text=f"{base.text} WITH {exception}")
-        return _unknown(f"{base.text} WITH {exception}", f"SPDX lists no exception {exception}")
+            return replace(base, text=text)
+        return _unknown(text, f"SPDX lists no exception {exception}")
     if isinstance(tree, LicenseSymbol):
         return _of_identifier(str(tree.key), exact)
     parts = [_of_tree(part, exact) for part in tree.args]

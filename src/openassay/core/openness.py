@@ -45,12 +45,7 @@ CLASS_NEEDS: dict[int, tuple[str, ...]] = {
 }
 """What each class adds to the one before it; an open research paper stands in for the technical report."""
 
-LABELS = {
-    0: "Unclassified",
-    1: "Class I - Open Science Model",
-    2: "Class II - Open Tooling Model",
-    3: "Class III - Open Model",
-}
+LABELS = ("Unclassified", "Class I - Open Science Model", "Class II - Open Tooling Model", "Class III - Open Model")
 
 CODE = (
     "data_preprocessing_code", "training_code", "evaluation_code", "inference_code", "supporting_libraries",
@@ -285,11 +280,8 @@ NEEDED_FOR: dict[Freedom, tuple[str, ...]] = {
 """Whose absence stands in a freedom's way. To share is to pass on what there is: only the parameters must be there."""
 
 TERMS_FOR: dict[Freedom, tuple[str, ...]] = {
-    "use": (*RUN, "model_architecture"),
-    "study": (),
-    "modify": PASSED_ON,
-    "share": PASSED_ON,
-}
+    "use": (*RUN, "model_architecture"), "study": (), "modify": PASSED_ON, "share": PASSED_ON,
+}  # fmt: skip
 """Whose terms may refuse a freedom. What is published can be read, whatever its terms."""
 
 

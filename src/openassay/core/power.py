@@ -70,16 +70,14 @@ def noises(terms: Terms) -> tuple[float, ...]:
 
 def expect(terms: Terms) -> tuple[Expected, ...]:
     """How many reruns a claim will take, and with which verdicts, at each noise of `noises`: by simulation with a fixed seed."""
-    found = []
-    for noise in noises(terms):
-        none, off = (_simulated(terms, noise, theta) for theta in (0.0, 2.0))
-        found.append(
-            Expected(
-                noise=noise, reproduced=float(none.reproduced.mean()), not_reproduced=float(off.not_reproduced.mean()),
-                num_runs=float(none.runs_used.mean()),
-            )
-        )  # fmt: skip
-    return tuple(found)
+    return tuple(
+        Expected(
+            noise=noise, reproduced=float(none.reproduced.mean()), not_reproduced=float(off.not_reproduced.mean()),
+            num_runs=float(none.runs_used.mean()),
+        )
+        for noise in noises(terms)
+        for none, off in [[_simulated(terms, noise, theta) for theta in (0.0, 2.0)]]
+    )  # fmt: skip
 
 
 def _simulated(terms: Terms, noise: float, theta: float) -> Stopped:
