@@ -7,7 +7,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from openassay.faults import BadInput
-from openassay.layout import find_root
+from openassay.layout import Layout, cache_home, find_root
 
 
 def complete_targets(incomplete: str) -> list[str]:
@@ -17,6 +17,26 @@ def complete_targets(incomplete: str) -> list[str]:
     except BadInput:
         return []
     return sorted(path.stem for path in folder.glob("*.yaml") if path.stem.startswith(incomplete))
+
+
+def the_layout(target: str) -> Layout:
+    """Where the files of a target lie."""
+    from openassay.project import layouts
+
+    return layouts(find_root(), [target])[0]
+
+
+def fetched_roots(layout: Layout) -> dict[str, str]:
+    """Where a target's fetched artifacts lie; `BadInput` when it was not fetched."""
+    from openassay.core.findings import FetchRecord
+    from openassay.records import read_record
+    from openassay.sources.roots import artifact_roots
+    from openassay.store import Store
+
+    record, name = layout.record("fetch"), layout.target
+    if not record.is_file():
+        raise BadInput(f"{name}: not fetched yet; run `openassay audit {name}` first")
+    return artifact_roots(Store(cache_home()), read_record(record, FetchRecord))
 
 
 AsJson = Annotated[bool, Option("--json", help="Print JSON")]

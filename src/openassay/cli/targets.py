@@ -148,11 +148,10 @@ def plan_runs(
         name, plan = layout.target, make_plan(layout, [f"profile={profile}"])
         for claim in plan.claims:
             tolerance = f"± {claim.tolerance.margin:g}"
-            if plan.rerun is None or not claim.testable:
-                table.add_row(name, claim.id, tolerance, "–", "not tested", "–", "–")
-                continue
-            if claim.deterministic:
-                table.add_row(name, claim.id, tolerance, "none", "1 if it is", "1", "2")
+            untested = plan.rerun is None or not claim.testable
+            if untested or claim.deterministic:
+                cells = ("–", "not tested", "–", "–") if untested else ("none", "1 if it is", "1", "2")
+                table.add_row(name, claim.id, tolerance, *cells)
                 continue
             design = plan.design(claim, {})
             most = design.max_runs
