@@ -18,7 +18,6 @@ from openassay.cli.arguments import Age, AsJson, OptionalTargets, TargetName, co
 from openassay.faults import BadInput, printable
 from openassay.layout import Layout, find_root
 
-
 TARGETS = (
     "Targets: a name of conf/target/, catalogue:NAME for one of OpenAssay's own, or the path of a file. Settings, as on Hydra's "
     "command line: judge=strict, profile.runs=50"

@@ -10,7 +10,6 @@ from typer import Argument, Option
 from openassay.faults import BadInput
 from openassay.layout import cache_home
 
-
 SOURCE = (
     "pypi:NAME==VERSION, debian:PACKAGE, local:PATH, git:URL[@REF], hf:[datasets/]OWNER/NAME[@REVISION] or https://..."
 )

@@ -251,11 +251,11 @@ class Evidence:
             return None
         margin, direction, d = self.claim.tolerance.margin, SIDES[self.claim.direction], self.difference
         if self.claim.success:
-            won, se = self._of_share.successes, self._of_share.se_of(self.estimand)
+            won, se, terms = self._of_share.successes, self._of_share.se_of(self.estimand), self._of_share.terms
             return Plausibility(
                 within_flat=plausibility.within_flat(d, se, np.inf, margin, direction),
                 within_sceptical=plausibility.within_sceptical(d, se, 1e6, margin, direction), share_within=None,
-                one_more_draw_p=shares.p_equal(won, self.num_used, self._of_share.terms.successes, self._of_share.terms.num_published),
+                one_more_draw_p=shares.p_equal(won, self.num_used, terms.successes, terms.num_published),
                 luck=None, fewest_tried=None,
             )  # fmt: skip
         batch, stopped = self._of_means

@@ -84,10 +84,10 @@ def equal_runs(evidence: Evidence) -> Decision | None:
     """Equal reruns of a recipe that is not declared deterministic: the seeds may never have reached it."""
     if evidence.stop is not Stop.EQUAL:
         return None
+    seen = f"all {len(evidence.finite)} reruns give {evidence.finite[0]:g}"
     return _open("equal_runs", (
-        f"all {len(evidence.finite)} reruns give {evidence.finite[0]:g}: their noise is unknown, the seeds may never have reached "
-        "the recipe; if it is deterministic, or this is the end of the metric's range, the claim must declare it (deterministic, "
-        "or bounds and resolution)"
+        f"{seen}: their noise is unknown, the seeds may never have reached the recipe; if it is deterministic, or this is the end "
+        "of the metric's range, the claim must declare it (deterministic, or bounds and resolution)"
     ))  # fmt: skip
 
 
