@@ -86,9 +86,8 @@ def read(data: Json, where: str) -> Record:
         f"{part.component}: {part.licence!r} is open, but {reads}" for part in parts.values()
         if terms_of(part.licence).open == "passes" and part.licence not in identifiers()
     ]  # fmt: skip
-    return Record(
-        name=str(name or "unnamed"), parts=tuple(parts.values()), licence_from=licence_from, warnings=tuple(warnings)
-    )
+    listed_parts, named = tuple(parts.values()), str(name or "unnamed")
+    return Record(name=named, parts=listed_parts, licence_from=licence_from, warnings=tuple(warnings))
 
 
 def _mapping(value: Json) -> dict[str, Json]:

@@ -328,14 +328,12 @@ def _cell(text: str) -> str:
     return re.sub(r"([`\[\]!])", r"\\\1", plain)
 
 
-def write_summary(root: Path, summary: Summary) -> tuple[Path, Path]:
-    """Write the summary as Markdown and as JSON, and onto the page of a GitHub job where there is one."""
-    markdown = to_markdown(summary)
-    paths = root / "experiments" / "summary.md", root / "experiments" / "summary.json"
-    paths[0].parent.mkdir(exist_ok=True)
-    write_text(paths[0], markdown)
-    write_record(paths[1], summary)
+def write_summary(root: Path, summary: Summary) -> Path:
+    """Write the summary as JSON and as Markdown, whose path it returns, and onto the page of a GitHub job if there is one."""
+    markdown, path = to_markdown(summary), root / "experiments" / "summary.md"
+    write_text(path, markdown)
+    write_record(path.with_suffix(".json"), summary)
     if page := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(page).open("a", encoding="utf-8") as file:
             file.write(markdown)
-    return paths
+    return path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Argument, Option
 
@@ -40,28 +40,25 @@ def fetched_roots(layout: Layout) -> dict[str, str]:
 
 
 AsJson = Annotated[bool, Option("--json", help="Print JSON")]
-Age = Annotated[
-    str | None,
-    Option(
-        metavar="AGE",
-        help="Only, or say, what is due: never audited, or AGE (12h, 30d, 4w) ago; `audit` also asks whether the plan or the "
-        "sources have changed",
-    ),
-]
-TargetName = Annotated[str, Argument(help="Name of a target", autocompletion=complete_targets)]
-ReplayName = Annotated[
-    str, Argument(help="Name of a target with the driver `replay`, fetched before", autocompletion=complete_targets)
-]
+_AGE = (
+    "Only, or say, what is due: never audited, or AGE (12h, 30d, 4w) ago; `audit` also asks whether the plan or the sources have "
+    "changed"
+)
+Age = Annotated[str | None, Option(metavar="AGE", help=_AGE)]
+
+
+def target_argument(words: str, **more: Any) -> Any:
+    """An argument that takes names of targets, with their completion."""
+    return Argument(help=words, autocompletion=complete_targets, **more)
+
+
+TargetName = Annotated[str, target_argument("Name of a target")]
+ReplayName = Annotated[str, target_argument("Name of a target with the driver `replay`, fetched before")]
 OptionalTargets = Annotated[
-    list[str] | None,
-    Argument(help="Names of targets; every target of conf/target/ when left out", autocompletion=complete_targets),
+    list[str] | None, target_argument("Names of targets; every target of conf/target/ when left out")
 ]
-TargetsOrFiles = Annotated[
-    list[str] | None,
-    Argument(
-        metavar="TARGET|FILE",
-        help="Names of targets, or target files anywhere (a path that ends in .yaml or has a / in it); every target of "
-        "conf/target/ when left out",
-        autocompletion=complete_targets,
-    ),
-]
+_FILES = (
+    "Names of targets, or target files anywhere (a path that ends in .yaml or has a / in it); every target of conf/target/ when "
+    "left out"
+)
+TargetsOrFiles = Annotated[list[str] | None, target_argument(_FILES, metavar="TARGET|FILE")]

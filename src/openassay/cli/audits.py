@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from openassay.cli.arguments import Age, AsJson, OptionalTargets, TargetName, complete_targets, the_layout
+from openassay.cli.arguments import Age, AsJson, OptionalTargets, TargetName, target_argument, the_layout
 from openassay.faults import BadInput, printable
 from openassay.layout import Layout, find_root
 
@@ -30,9 +30,7 @@ CHANGES = (
 
 
 def audit(
-    targets: Annotated[
-        list[str] | None, Argument(metavar="[TARGET|SETTING]...", help=TARGETS, autocompletion=complete_targets)
-    ] = None,
+    targets: Annotated[list[str] | None, target_argument(TARGETS, metavar="[TARGET|SETTING]...")] = None,
     *,
     every: Annotated[bool, Option("--all", help="Every target of conf/target/")] = False,
     due: Age = None,
@@ -71,7 +69,7 @@ def audit(
         summary = schedule.audit_all(root, chosen, asked, age=age, ask_upstream=upstream, force=force, indexed=indexed)
         scheduled, markdown = rounds or len(chosen) > 1, None
         try:
-            markdown = schedule.write_summary(root, summary)[0] if scheduled else None
+            markdown = schedule.write_summary(root, summary) if scheduled else None
         except OSError as problem:  # what was audited is audited, and the exit status says what came of it
             print(f"warning: no summary was written: {printable(str(problem))}", file=sys.stderr)
     done = {of.target for of in summary.targets if of.status == "audited"}
@@ -208,9 +206,7 @@ def sweep(
 
 
 def dashboard(
-    target: Annotated[
-        str | None, Argument(help="Print the link to this target's chart", autocompletion=complete_targets)
-    ] = None,
+    target: Annotated[str | None, target_argument("Print the link to this target's chart")] = None,
     port: Annotated[int, Option(help="Port on 127.0.0.1")] = 5000,
 ) -> None:
     """Start MLflow's server on this machine and print links that open each target's chart view."""

@@ -124,8 +124,7 @@ def _judge_scenarios(failing: frozenset[str], *, jsonl: bool, sequential: bool) 
     from openassay.records import to_json
 
     if not jsonl:
-        asked = scenario.read(sys.stdin.buffer.read(), "standard input")
-        verdict = scenario.judge([asked], look_often=sequential)[0]
+        verdict = scenario.judge([scenario.read(sys.stdin.buffer.read(), "standard input")], look_often=sequential)[0]
         print(to_json(verdict, ascii_only=True))
         return _fails(verdict, failing)
     failed = False

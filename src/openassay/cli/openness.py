@@ -18,20 +18,25 @@ if TYPE_CHECKING:
     from openassay.checks.inspection import Inspection
 
 
-def classify(
-    file: Annotated[
-        str,
-        Argument(help="A record of the Model Openness Tool, a target file, a target's name, or - for standard input"),
-    ],
-) -> None:
+FILE = "A record of the Model Openness Tool, a target file, a target's name, or - for standard input"
+
+
+def classify(file: Annotated[str, Argument(help=FILE)]) -> None:
     """Say how open a release is, by what its record or target file declares: the framework's class, and the definition."""
     from openassay import model_openness_tool
     from openassay.core import licences
     from openassay.core.openness import CONTENT, Part, openness
+    from openassay.project import meant
     from openassay.records import parse, to_json, to_plain
     from openassay.target import Target
+    from openassay.yaml_loader import MAX_BYTES, load_yaml, parse_bytes
 
-    data, where = _read_declaration(file)
+    path, where = Path(file), "standard input" if file == "-" else file
+    data: Any
+    if file == "-":
+        data = parse_bytes(sys.stdin.buffer.read(MAX_BYTES + 1), where)
+    else:
+        data = load_yaml(path if path.exists() or is_path(file) else meant([file])[0].target_file, where)
     if model_openness_tool.is_record(data):
         kind, record = "model openness tool", model_openness_tool.read(data, where)
         found = openness(record.parts, record=True)
@@ -63,17 +68,6 @@ def classify(
         "components": components, "warnings": record.warnings,
     }  # fmt: skip
     print(to_json(answer, ascii_only=True))
-
-
-def _read_declaration(file: str) -> tuple[Any, str]:
-    """What the file says that `classify` was given, and how messages call it."""
-    from openassay.project import meant
-    from openassay.yaml_loader import MAX_BYTES, load_yaml, parse_bytes
-
-    if file == "-":
-        return parse_bytes(sys.stdin.buffer.read(MAX_BYTES + 1), "standard input"), "standard input"
-    path = Path(file)
-    return load_yaml(path if path.exists() or is_path(file) else meant([file])[0].target_file, file), file
 
 
 def inspect_(
@@ -140,11 +134,10 @@ def _inspected(what: str, *, links: bool) -> Inspection:
     if os.sep in what or "." in what:
         raise BadInput(f"{what}: there is no such file or folder")
     layout = the_layout(what)
-    roots = fetched_roots(layout)
     declared: Any = {component.component: component.published for component in read_target(layout).components}
     seen = {
         artifact: inspect_folder(Path(folder), name=artifact, declared=declared, links=links)
-        for artifact, folder in roots.items()
+        for artifact, folder in fetched_roots(layout).items()
     }
     return Inspection(
         name=layout.target, num_files=sum(of.num_files for of in seen.values()),

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from openassay.plan import Plan
 
 
+FILES = "a published recipe: YAML, JSON, gin, or Amber's main.py; several are joined"
+
+
 def recipe(
-    files: Annotated[
-        list[Path],
-        Argument(metavar="FILE...", help="a published recipe: YAML, JSON, gin, or Amber's main.py; several are joined"),
-    ],
+    files: Annotated[list[Path], Argument(metavar="FILE...", help=FILES)],
     format: Annotated[str | None, Option(help="the first file's, where it is not recognised")] = None,  # noqa: A002 - the word
     as_json: AsJson = False,
 ) -> None:

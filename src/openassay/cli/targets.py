@@ -74,7 +74,6 @@ def list_(*, due: Age = None, as_json: AsJson = False) -> None:
         return
     from openassay.cli import terminal
 
-    console = terminal.console(120)
     table = terminal.table("target", "driver", "index", "outcome", "score", "finished", *(["due"] if due else []))
     for row in rows:
         table.add_row(
@@ -82,7 +81,7 @@ def list_(*, due: Age = None, as_json: AsJson = False) -> None:
             terminal.styled(row["outcome"] or "–"), terminal.number(row["score"], ".2f"),
             terminal.plain(row["finished_at"] or "–"), *([terminal.plain(row["why_due"] or "no")] if due else []),
         )  # fmt: skip
-    console.print(table)
+    terminal.console(120).print(table)
 
 
 def _listed(layout: Layout, age: timedelta | None) -> dict[str, Any]:

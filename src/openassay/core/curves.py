@@ -59,11 +59,6 @@ class CurveFamily(CurveScatter):
         if self.correlation is not None and not _is_correlation(self.correlation, num):
             raise ValueError(f"a family's correlation must be a correlation matrix of its {num} shares")
 
-    @property
-    def prior_df(self) -> float:
-        """Degrees of freedom for which its sds count beside the reruns' own: 4 at most, as for a final value."""
-        return family_prior_df(self.df)
-
     def sds_at(self, shares: Floats) -> Floats:
         """The sds at other shares of the training, shape (m,), linearly between its own; ValueError before its first share."""
         if (least := shares.min()) < self.shares[0] - SAME:
@@ -202,15 +197,6 @@ def p_of_largest(largest: ArrayLike, null: Floats) -> Floats:
     return np.asarray((1 + len(null) - below) / (1 + len(null)))
 
 
-def agrees(found: Difference, margins: ArrayLike, alpha: float) -> NDArray[np.bool_]:
-    """Whether every point is shown to lie within its margin. Shape (...).
-
-    An intersection-union test (Berger 1982): each point is tested at `alpha` without correction, and whichever point truly
-    lies at its edge, the curve passes with probability `alpha` at most.
-    """
-    return np.asarray(found.agrees(margins, alpha).all(axis=-1))
-
-
 def differs_at(found: Difference, margins: ArrayLike, alpha: float) -> NDArray[np.bool_]:
     """Which points are shown to lie outside their margin, with Holm's (1979) correction over the m points: any of them is wrong
     with probability `alpha` at most. Shape (..., m)."""
@@ -258,7 +244,7 @@ def judge_curve(
         too_few = f"{fewest} steps from step {steps[0]} on, fewer than {len(steps)} points"
         raise ValueError(f"a curve is recorded at {too_few}")
     shares = np.array(steps) / last_step
-    prior_df = family.prior_df if family else 0.0
+    prior_df = family_prior_df(family.df) if family else 0.0
     sds = family.sds_at(shares) if family else np.ones(len(steps))
     correlation = family.correlation_at(shares) if family else _to_tuples(np.eye(len(steps)))
     found = compare(
@@ -290,9 +276,10 @@ def _outcome(
     if outside := np.flatnonzero(differs_at(found, margins, alpha)).tolist():
         names = ", ".join(str(points[i].step) for i in outside)
         return CurveOutcome.DIFFERS, f"the curve lies outside its margin at step {names}"
-    if agrees(found, margins, alpha):
+    # An intersection-union test (Berger 1982): each point is tested at alpha without correction, and whichever point truly lies
+    # at its edge, the curve passes with probability alpha at most.
+    if not (unsure := np.flatnonzero(~found.agrees(margins, alpha)).tolist()):
         return CurveOutcome.AGREES, f"the curve lies within its margin at {len(points)} steps from {points[0].step} on"
-    unsure = np.flatnonzero(~found.agrees(margins, alpha)).tolist()
     point = points[unsure[0]]
     return CurveOutcome.OPEN, (
         f"at {len(unsure)} of {len(points)} steps the interval is not within the margin, first at step {point.step}: "

@@ -194,15 +194,10 @@ class Evidence:
         standing: Standing = "within" if within else "outside" if outside else "open"
         return QuestionAnswer(estimand=question, interval=(low, high), standing=standing)
 
-    def answer(self, question: Estimand) -> QuestionAnswer | None:
-        """What the reruns say to a question; None without two values."""
-        return next((of for of in self.answers if of.estimand == question), None)
-
     @property
     def interval(self) -> tuple[float, float] | None:
         """Interval of the difference that the claim's question asks for."""
-        found = self.answer(self.estimand)
-        return found.interval if found else None
+        return next((of.interval for of in self.answers if of.estimand == self.estimand), None)
 
     @functools.cached_property
     def seen(self) -> Seen:
@@ -284,7 +279,7 @@ class Evidence:
         interval, df = sequential.interval(stopped, batch, "recipe"), float(stopped.df[0])
         n, printed = int(stopped.num_values[0]), float(batch.rounding[0]) / 2
         if interval.se[0] == 0:
-            return 0.0 if (self.answer("recipe") or self.answers[0]).standing == "outside" else 1.0
+            return 0.0 if self.answers[QUESTIONS.index("recipe")].standing == "outside" else 1.0
         se = (float(interval.high[0] - interval.low[0]) / 2 - printed) / float(interval.critical[0])
         beyond = (sequential.shortfall(d, direction) - printed - margin) / se
         v, d0 = float(batch.v[0]), float(batch.prior_df[0])

@@ -151,8 +151,7 @@ def _judge(parts: Iterable[Part], *, exact: bool, complete: bool) -> Judged:
         presence, said = _PUBLISHED.get(part.published, _NOT_KNOWN)
         if part.absent and presence == "passes":
             presence, said = "unknown", "declared as published, but not found where it was looked for"
-        note = f" ({part.note})" if said and part.note else ""
-        reason = f"{shown(part.component)}: {said}{note}" if said else ""
+        reason = f"{shown(part.component)}: {said}{f' ({part.note})' if part.note else ''}" if said else ""
         terms = terms_of(part.licence, exact=exact)
         one = _Judged(component=part.component, presence=presence, presence_reason=reason, terms=terms)
         judged.setdefault(part.component, []).append(one)
@@ -247,9 +246,8 @@ def _asked_of_data(judged: Judged, info: DataInformation | None, *, read_only: b
     if info is not None:
         return [_duty(name, getattr(info, name), read_only=read_only) for name in DUTIES]
     if some([every([item.presence for item in judged[name]]) for name in DOCUMENTS]) == "fails":
-        return [
-            ("fails", "neither training data nor any paper, report or data card that could describe it is published")
-        ]
+        described = "neither training data nor any paper, report or data card that could describe it is published"
+        return [("fails", described)]
     duties = "all training data is described and listed (the definition's three duties)"
     return [("unknown", f"components alone do not tell whether {duties}")]
 

@@ -20,18 +20,21 @@ _GRID = np.linspace(-8.0, 8.0, 4001)
 
 def share_within(d: float, variance: float, df: float, n: int, margin: float, direction: int) -> float:
     """The share of single trainings that would fall within the tolerance: predictive t, sd = s sqrt(1 + 1/n). In [0, 1]."""
-    return _between(d, float(np.sqrt(variance * (1 + 1 / n))), df, margin, direction)
+    return within_flat(d, float(np.sqrt(variance * (1 + 1 / n))), df, margin, direction)
 
 
 def within_flat(d: float, se: float, df: float, margin: float, direction: int) -> float:
     """P(the difference lies within the margin) under a flat prior: the t distribution around d read as one of the difference."""
-    return _between(d, se, df, margin, direction)
+    if se <= 0:
+        return float({0: abs(d) <= margin, 1: d >= -margin, -1: d <= margin}[direction])
+    upper, lower = scipy.special.stdtr(df, (margin - d) / se), scipy.special.stdtr(df, (-margin - d) / se)
+    return float({0: upper - lower, 1: 1 - lower, -1: upper}[direction])
 
 
 def within_sceptical(d: float, se: float, df: float, margin: float, direction: int) -> float:
     """P(the difference lies within the margin) under the sceptical prior, by which both answers are equally likely beforehand."""
     if se <= 0:
-        return _between(d, se, df, margin, direction)
+        return within_flat(d, se, df, margin, direction)
     theta = np.unique(np.concatenate([_GRID * SCEPTICAL_SD * margin, d + _GRID * se, [-margin, margin]]))
     wide_sd = SCEPTICAL_SD * margin
     both = _log_density((d - theta) / se, df) + (log_density(theta / wide_sd) - np.log(wide_sd))
@@ -65,10 +68,3 @@ def fewest_tried(d: float, variance: float, margin: float, direction: int) -> in
     """
     sd, short = float(np.sqrt(variance)), shortfall(d, direction)
     return next((k for k in range(1, MOST_TRIED + 1) if short - best_of(k)[0] * sd <= margin), None)
-
-
-def _between(d: float, sd: float, df: float, margin: float, direction: int) -> float:
-    if sd <= 0:
-        return float({0: abs(d) <= margin, 1: d >= -margin, -1: d <= margin}[direction])
-    upper, lower = scipy.special.stdtr(df, (margin - d) / sd), scipy.special.stdtr(df, (-margin - d) / sd)
-    return float({0: upper - lower, 1: 1 - lower, -1: upper}[direction])

@@ -53,8 +53,7 @@ def power(terms: Terms, sd: float, theta: float, max_runs: int) -> float:
         spread = np.finfo(float).tiny
     room = margin - half
     upper, lower = scipy.special.ndtr((room - theta) / spread), scipy.special.ndtr((-room - theta) / spread)
-    chance = {0: np.where(room > 0, upper - lower, 0.0), 1: 1 - lower, -1: upper}[terms.direction]
-    return float(chance.mean())
+    return float({0: np.where(room > 0, upper - lower, 0.0), 1: 1 - lower, -1: upper}[terms.direction].mean())
 
 
 def _known_variance(batch: Batch) -> Floats:

@@ -129,13 +129,13 @@ def _place(seen: Seen) -> str:
 
 
 def _number_not_reached(seen: Seen) -> Open:
-    words = f"number not reached: {interval(seen, 'number')}, outside {tolerance(seen)}"
+    words = f"number not reached: {interval(seen, 'number')}, outside {tolerance(seen)}; "
     if seen.luck is not None:
-        words += f"; by luck, a published value would lie so far out with probability {seen.luck:.2g}"
+        words += f"by luck, a published value would lie so far out with probability {seen.luck:.2g}; "
     tell = "no number of reruns would tell whether the published recipe was another: its own luck remains"
     if seen.more is not None:
         tell = f"{_reruns(seen.more)} would show that the published recipe was another"
-    return Open("number_not_reached", f"{words}; {tell}", seen.more)
+    return Open("number_not_reached", words + tell, seen.more)
 
 
 def _may_diverge(seen: Seen, words: str) -> Open:

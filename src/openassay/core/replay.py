@@ -30,7 +30,7 @@ from openassay.core.replay_records import ReplayStatistic
 from openassay.core.types import LARGEST
 
 Floats = NDArray[np.float64]
-Array = NDArray[np.generic]
+Weights = Mapping[str, NDArray[np.generic]]
 Stored = Literal["fp32", "fp16", "bf16"]
 Statistic = Literal["loss_rms", "distance", "log_norm_ratio"]
 Statistics = dict[tuple[Statistic, int], float]
@@ -113,9 +113,7 @@ def loss_rms(ours: ArrayLike, theirs: ArrayLike) -> float:
     return float(np.sqrt(np.mean(gap**2))) if np.all(np.isfinite(gap)) else math.inf
 
 
-def weight_statistics(
-    ours: Mapping[str, Array], theirs: Mapping[str, Array], start: Mapping[str, Array]
-) -> tuple[float, float]:
+def weight_statistics(ours: Weights, theirs: Weights, start: Weights) -> tuple[float, float]:
     """`distance` and `log_norm_ratio` of two trainings from the same start, over our parameters, one tensor at a time.
 
     Infinity when weights are not finite; when theirs have not moved, 0 if ours have not either, else infinity.

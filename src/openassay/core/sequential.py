@@ -341,8 +341,7 @@ class _Test:
         """c at the look of m values of some claims."""
         b = self.batch
         if not self.sequential:
-            levels = getattr(b, alpha)[rows]
-            return np.asarray(-scipy.special.stdtrit(b.prior_df[rows] + m - 1, levels))
+            return np.asarray(-scipy.special.stdtrit(b.prior_df[rows] + m - 1, getattr(b, alpha)[rows]))
         if (question, alpha) not in self.tables:
             columns = np.stack([b.max_runs, b.luck(question), b.prior_df, getattr(b, alpha)])
             designs, which = np.unique(columns, axis=1, return_inverse=True)
@@ -482,9 +481,8 @@ def _asked(b: Batch, at: Callable[[Estimand], Interval]) -> Interval:
     number = at("number")
     if not b.asks_recipe.any():
         return number
-    return Interval(
-        **{name: np.where(b.asks_recipe, of, vars(number)[name]) for name, of in vars(at("recipe")).items()}
-    )
+    both = {name: (of, vars(number)[name]) for name, of in vars(at("recipe")).items()}
+    return Interval(**{name: np.where(b.asks_recipe, *pair) for name, pair in both.items()})
 
 
 def half_width(
@@ -575,8 +573,7 @@ def _chance(
     room = b.margin - asked  # below 0: no sample of this size brings REPRODUCED
     inside = np.where(room > 0, below(room) - below(-room), 0.0)
     low_out, high_out = below(-b.margin - out), 1 - below(b.margin + out)
-    up = b.direction > 0
-    one_sided = np.where(up, 1 - below(-room) + low_out, below(room) + high_out)
+    one_sided = np.where(b.direction > 0, 1 - below(-room) + low_out, below(room) + high_out)
     return np.asarray(np.where(b.direction == 0, inside + low_out + high_out, one_sided))
 
 

@@ -102,10 +102,8 @@ def run(terms: ShareTerms, outcomes: Sequence[bool]) -> ShareStopped:
         answers = {answer(terms, successes + more, terms.max_runs) for more in range(left + 1)}
         if n >= 2 and len(answers) == 1:
             found = answers.pop()
-            undecided = Stop.FUTILE if left else Stop.SPENT
-            return ShareStopped(
-                terms=terms, stop=undecided if found is None else found, num_used=n, successes=successes
-            )
+            stop = (Stop.FUTILE if left else Stop.SPENT) if found is None else found
+            return ShareStopped(terms=terms, stop=stop, num_used=n, successes=successes)
     n = min(len(outcomes), terms.max_runs)
     return ShareStopped(terms=terms, stop=Stop.NEEDS_RUNS, num_used=n, successes=successes)
 

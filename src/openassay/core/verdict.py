@@ -86,8 +86,8 @@ def equal_runs(evidence: Evidence) -> Decision | None:
         return None
     seen = f"all {len(evidence.finite)} reruns give {evidence.finite[0]:g}"
     return _open("equal_runs", (
-        f"{seen}: their noise is unknown, the seeds may never have reached the recipe; if it is deterministic, or this is the end "
-        "of the metric's range, the claim must declare it (deterministic, or bounds and resolution)"
+        f"{seen}: their noise is unknown, the seeds may never have reached the recipe; if it is deterministic, or this is the "
+        "end of the metric's range, the claim must declare it (deterministic, or bounds and resolution)"
     ))  # fmt: skip
 
 
@@ -167,10 +167,10 @@ def judge_replay(claim: Claim, found: ReplayRecord, *, protocol: str) -> Verdict
         "INCONCLUSIVE": (Outcome.INCONCLUSIVE, "replay_open"),
     }[found.standing]  # fmt: skip
     score = None if value is None else float(credit(value, claim.tolerance.margin))
-    not_seen = sum(not of.exercised for of in found.exercise)
     reason = "; ".join(found.reasons)
     if outcome is Outcome.REPRODUCED and found.exercise:
-        reason += f"; {len(found.exercise) - not_seen} of {len(found.exercise)} changes of the recipe would have shown"
+        seen = sum(of.exercised for of in found.exercise)
+        reason += f"; {seen} of {len(found.exercise)} changes of the recipe would have shown"
     return Verdict(
         **_of(claim), driver="replay", protocol=protocol, estimand="recipe",
         runs=(value,), runs_used=1, max_runs=1, difference=value, interval=None, outcome=outcome, shown=(),
@@ -241,7 +241,7 @@ def record_quality(evidence: Evidence) -> list[Finding]:
     """What is odd about the published spread or the reruns that the verdict rests on."""
     claim = evidence.claim
     used = evidence.compared[: evidence.num_used]
-    found = warnings(terms_of(claim, evidence.design), used) if used and not claim.success else []
+    found = list(warnings(terms_of(claim, evidence.design), used)) if used and not claim.success else []
     if claim.published.sd is not None and claim.published.seed_sd() is None:
         spread = claim.published.sd_is.replace("_", " ")
         found.append(("spread_not_over_trainings", f"the published spread is {spread}: not used"))
@@ -251,8 +251,7 @@ def record_quality(evidence: Evidence) -> list[Finding]:
 def claims_shift_together(verdicts: tuple[Verdict, ...]) -> Finding | None:
     """Many claims of one release differ in the same direction: one cause may lie behind them."""
     differences = [verdict.difference for verdict in verdicts if verdict.difference is not None]
-    p = shared_shift(differences)
-    if p is None or p > SHARED_SHIFT:
+    if (p := shared_shift(differences)) is None or p > SHARED_SHIFT:
         return None
     above = sum(difference > 0 for difference in differences)
     return _finding(

@@ -67,9 +67,8 @@ def _one_run_a_file(files: Sequence[tuple[str, Path]], asked: ReadOptions, *, ea
             refuse(f"{path}: the same as {same}, byte for byte: one run counts once; name one of the two")
         one = read[name] = take(table, within)
         if (count := len(one.values)) != 1:
-            refuse(
-                f"{path}: {count} runs, and one run a file is expected where several are given; give this file alone"
-            )
+            expected = "one run a file is expected where several are given; give this file alone"
+            refuse(f"{path}: {count} runs, and {expected}")
         tables.append(table)
     if not tables:
         refuse(f"none of {len(files)} files is left to read; correct --where, --drop-rows or --count-as-diverged")

@@ -27,6 +27,7 @@ from openassay.run_files.tables import (
 
 Numbers = Sequence[float | None]
 """Of a column: None for no value, nan for one that is not finite."""
+Rows = Sequence[int]
 Key = tuple[str, ...]
 """The cells that tell a row's run from others."""
 
@@ -378,9 +379,8 @@ def _runs(
         stamps = table.cells(i)
         if all(re.match(r"\d{4}-\d\d-\d\d", stamp) for stamp in stamps) and stamps != sorted(stamps):
             order.sort(key=stamps.__getitem__)
-            notes.append(
-                f"the runs are taken in the order of {table.header[i]!r}, the oldest first; the file has another"
-            )
+            order_is = f"in the order of {table.header[i]!r}, the oldest first; the file has another"
+            notes.append(f"the runs are taken {order_is}")
     return order, [names[i] for i in order], [""] * len(order)
 
 
@@ -429,7 +429,7 @@ def _rises(cells: Sequence[str]) -> bool:
 
 
 def _point(
-    table: Table, place: int, numbers: Numbers, rows: Sequence[int], name: str, steps: Sequence[str], asked: ReadOptions
+    table: Table, place: int, numbers: Numbers, rows: Rows, name: str, steps: Sequence[str], asked: ReadOptions
 ) -> tuple[int, str]:
     """The row of a run's curve that `--at` names, and its step."""
     at, metric, run = asked.at or "", table.header[place], f"run {name!r}"
@@ -468,9 +468,7 @@ def _point(
     return row, f"{end:g}"
 
 
-def _curve(
-    table: Table, rows: Sequence[int], steps: Sequence[str], column: str, asked: ReadOptions
-) -> list[tuple[float, int]]:
+def _curve(table: Table, rows: Rows, steps: Sequence[str], column: str, asked: ReadOptions) -> list[tuple[float, int]]:
     """The step of each row, by the asked column or the finest one; empty if the table has none."""
     if column:
         table.the(column, f"--at {asked.at}")
@@ -486,9 +484,7 @@ def _curve(
     return [(step, i) for step, i in zip(found, rows, strict=True) if step is not None]
 
 
-def _best(
-    table: Table, kind: str, column: str, rows: Sequence[int], numbers: Numbers, run: str, asked: ReadOptions
-) -> int:
+def _best(table: Table, kind: str, column: str, rows: Rows, numbers: Numbers, run: str, asked: ReadOptions) -> int:
     """The first row with a run's best value of the validation metric."""
     found, _ = _numbers(table.only(rows), table.the(column, f"--at {asked.at}"), asked)
     scored = [(value, i) for value, i in zip(found, rows, strict=True) if value is not None and math.isfinite(value)]

@@ -455,9 +455,8 @@ def _tensorboard(path: Path) -> Table:
         reader: Any = importlib.import_module("tensorboard.backend.event_processing.event_accumulator")
         tensors: Any = importlib.import_module("tensorboard.util.tensor_util")
     except ImportError:
-        refuse(
-            f"{path}: TensorBoard's event files need its reader: pip install tensorboard, or export the scalars as CSV"
-        )
+        todo = "pip install tensorboard, or export the scalars as CSV"
+        refuse(f"{path}: TensorBoard's event files need its reader: {todo}")
     try:
         events = reader.EventAccumulator(str(path), size_guidance={"scalars": 0, "tensors": 0}).Reload()
         series = {tag: [(point.step, point.value) for point in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
