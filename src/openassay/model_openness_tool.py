@@ -8,9 +8,10 @@ The licence of a component is its own, else that of its kind of content, else th
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from openassay.core.licences import identifiers, terms_of
 from openassay.core.openness import CONTENT, Part
 from openassay.core.openness_records import ComponentName
 from openassay.core.types import Json
@@ -37,9 +38,9 @@ class Record:
 
     name: str
     parts: tuple[Part, ...]
-    licence_from: dict[str, str]
+    licence_from: dict[str, str] = field(default_factory=dict)
     """Per component: where its licence stands: `component`, the kind of content, `distribution`, or `none`."""
-    warnings: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def is_record(data: Json) -> bool:
@@ -67,21 +68,26 @@ def read(data: Json, where: str) -> Record:
         key = f"{where}: release.components.{i}"
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
             raise BadInput(f"{key}: a mapping with a name is needed, found {str(entry)[:60]!r}")
-        component = NAMES.get(str(entry["name"]))
-        if component is None:
-            found = str(entry["name"])[:60]
-            warnings.append(f"components.{i}: {found!r} is not one of the framework's seventeen; left out")
+        if (component := NAMES.get(called := str(entry["name"]))) is None:
+            warnings.append(f"components.{i}: {called[:60]!r} is not one of the framework's seventeen; left out")
             continue
         if component in parts:
-            raise BadInput(f"{key}: {entry['name']!r} stands twice; remove one")
+            raise BadInput(f"{key}: {called!r} stands twice; remove one")
         licence, licence_from[component] = _licence(entry, component, overall, key)
-        parts[component] = _part(component, licence, entry)
+        path = entry.get("component_path") or entry.get("location")
+        parts[component] = Part(
+            component=component, published=_published(licence), licence=licence, where=path if isinstance(path, str) else None
+        )  # fmt: skip
     name = release.get("name")
     if not isinstance(name, str) or not name:
         warnings.append("release.name: missing")
-    return Record(
-        name=str(name or "unnamed"), parts=tuple(parts.values()), licence_from=licence_from, warnings=tuple(warnings)
-    )
+    reads = "the Model Openness Tool reads only single SPDX identifiers, as SPDX spells them"
+    warnings += [
+        f"{part.component}: {part.licence!r} is open, but {reads}" for part in parts.values()
+        if terms_of(part.licence).open == "passes" and part.licence not in identifiers()
+    ]  # fmt: skip
+    listed_parts, named = tuple(parts.values()), str(name or "unnamed")
+    return Record(name=named, parts=listed_parts, licence_from=licence_from, warnings=tuple(warnings))
 
 
 def _mapping(value: Json) -> dict[str, Json]:
@@ -123,13 +129,8 @@ def _licence(
     return overall.get(kind), kind
 
 
-def _part(component: ComponentName, licence: str | None, entry: dict[str, Json]) -> Part:
-    where = entry.get("component_path") or entry.get("location")
-    published: Literal["yes", "no", "unknown"] = "yes"
-    if licence and _NOT_INCLUDED.match(licence):  # the tool counts it as there, under a licence of that name; not open
-        published = "no"
-    elif licence and licence.lower() == "pending evaluation":
-        published = "unknown"
-    return Part(
-        component=component, published=published, licence=licence, where=where if isinstance(where, str) else None
-    )
+def _published(licence: str | None) -> Literal["yes", "no", "unknown"]:
+    """What a licence says of presence: the tool counts one "not included" as there, under a licence of that name."""
+    if _NOT_INCLUDED.match(licence or ""):
+        return "no"
+    return "unknown" if (licence or "").lower() == "pending evaluation" else "yes"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from openassay.core import boundaries, plausibility, reasons, sequential
 from openassay.core.claims import Citation, Claim, Estimand, Family, Published, Spread, Tolerance
-from openassay.core.evidence import QUESTIONS, Design, terms_of
+from openassay.core.evidence import QUESTIONS, Design, less, terms_of
 from openassay.core.quality import warnings
 from openassay.core.reasons import Seen, Standing
 from openassay.core.sequential import SEQUENTIAL_RUNS, SIDES, Stop, Terms, to_batch
@@ -91,8 +91,7 @@ class Reference:
             raise ValueError("with values, sd and n follow from them")
         if self.sd_is == "over_units" and (self.sd is None or self.units < 2):
             raise ValueError("sd_is over_units needs sd, and units of 2 or more")
-        over_trainings = self.sd_is in {"sd", "standard_error", "confidence_interval_95"}
-        if self.sd is not None and (self.n or 1) < 2 and over_trainings:
+        if self.sd is not None and (self.n or 1) < 2 and not self.sd_is.startswith("over_"):
             raise ValueError("sd needs n of 2 or more: a spread over trainings")
         if self.best_of not in {None, 1} and self.better is None:
             raise ValueError("best_of needs better: higher or lower")
@@ -174,15 +173,8 @@ def _as_coarse(scenario: Scenario) -> bool:
     return bool(steps) and all(abs(of - round(of)) < 1e-6 for of in steps)
 
 
-def _runs(scenario: Scenario) -> Sequence[float | None]:
-    """The reruns, or their differences from the published values of the same seeds."""
-    if not scenario.paired:
-        return scenario.runs
-    pairs = zip(scenario.runs, scenario.published.values or (), strict=False)
-    return [None if ours is None else ours - theirs for ours, theirs in pairs]
-
-
 _VERDICTS = {Stop.WITHIN: "reproduced", Stop.OUTSIDE: "not_reproduced", Stop.DIVERGED: "not_reproduced"}
+_EQUAL = "equal runs: nothing says how large the seed noise is; declare the recipe deterministic if it is"
 _STANDINGS: tuple[Standing, ...] = ("open", "within", "outside")
 
 
@@ -190,7 +182,9 @@ def judge(scenarios: list[Scenario], *, look_often: bool = False) -> list[dict[s
     """One verdict for each scenario, in order, as plain values: by one look, or by a look after each run."""
     if not scenarios:
         return []
-    known, offered = [terms(scenario) for scenario in scenarios], [_runs(scenario) for scenario in scenarios]
+    known = [terms(scenario) for scenario in scenarios]
+    # Paired runs are differences from the published values of the same seeds.
+    offered = [less(of.runs, of.published.values or ()) if of.paired else of.runs for of in scenarios]
     if look_often:
         known = [replace(of, max_runs=min(of.max_runs, SEQUENTIAL_RUNS if scenario.max_runs is None else boundaries.MOST_RUNS))
                  for of, scenario in zip(known, scenarios, strict=True)]  # fmt: skip
@@ -210,11 +204,10 @@ def judge(scenarios: list[Scenario], *, look_often: bool = False) -> list[dict[s
     ends = {question: (of.low.tolist(), of.high.tolist(), of.se.tolist()) for question, of in intervals.items()}
     luck_remains, rest_remains, remains = (of.tolist() for of in sequential.remains(stopped, batch))
     columns = (stopped.stop, stopped.runs_used, stopped.num_values, stopped.estimate, stopped.df)
-    rows = list(zip(*(of.tolist() for of in columns), strict=True))
     answers: list[dict[str, Any]] = []
-    for row, scenario in enumerate(scenarios):
-        code, runs_used, num_values, d, df = rows[row]
-        stop, claim, has_interval = Stop(code), scenario.claim, math.isfinite(df)
+    for row, (code, runs_used, num_values, d, df) in enumerate(zip(*(of.tolist() for of in columns), strict=True)):
+        stop, scenario = Stop(code), scenarios[row]
+        claim = scenario.claim
         answer: dict[str, Any] = {
             "id": scenario.id, "verdict": _VERDICTS.get(stop, "inconclusive"), "shown": [], "why": None, "reason": "",
             "more_runs_needed": None, "runs_used": runs_used, "estimand": claim.estimand,
@@ -226,38 +219,37 @@ def judge(scenarios: list[Scenario], *, look_often: bool = False) -> list[dict[s
         answers.append(answer)
         if stop is Stop.DIVERGED:
             answer["reason"] = f"{runs_used - num_values} of {runs_used} runs diverged, more than chance allows"
-            continue
-        if stop is Stop.EQUAL:
-            known_noise = "nothing says how large the seed noise is; declare the recipe deterministic if it is"
-            answer |= {"why": "equal_runs", "reason": f"equal runs: {known_noise}"}
-            continue
-        if not has_interval:
+        elif stop is Stop.EQUAL:
+            answer |= {"why": "equal_runs", "reason": _EQUAL}
+        elif not math.isfinite(df):
             few = "fewer than two runs gave a value"
             answer |= {"why": "more_runs", "reason": few, "more_runs_needed": 2 - num_values}
-            continue
-        seen = Seen(
-            stop=stop, estimand=claim.estimand, margin=claim.tolerance, direction=SIDES[claim.direction], difference=d,
-            intervals={question: (of[0][row], of[1][row]) for question, of in ends.items()},
-            standings={question: _STANDINGS[of[row]] for question, of in standings.items()}, num_values=num_values,
-            runs_used=runs_used, max_runs=known[row].max_runs, sequential=look_often,
-            needed=int(needed[row]) or None, luck_remains=luck_remains[row], rest_remains=rest_remains[row], remains=remains[row],
-            luck=plausibility.luck(d, ends["recipe"][2][row], df) if ends["recipe"][2][row] > 0 else None,
-        )  # fmt: skip
-        se = ends[claim.estimand][2][row]
-        answer |= {
-            "difference": d, "difference_interval": list(seen.intervals[claim.estimand]),
-            "number_interval": list(seen.intervals["number"]), "recipe_interval": list(seen.intervals["recipe"]),
-            "probability_within_tolerance": plausibility.within_flat(d, se, df, seen.margin, seen.direction),
-            "luck": seen.luck,
-        }  # fmt: skip
-        if stop is Stop.WITHIN:
-            answer["shown"] = [question for question in QUESTIONS if seen.standings[question] == "within"]
-            answer["reason"] = reasons.reproduced(seen)
-        elif stop is Stop.OUTSIDE:
-            answer["reason"] = reasons.not_reproduced(seen)
         else:
-            answer |= reasons.still_open(seen)._asdict()
+            recipe_se = ends["recipe"][2][row]
+            answer |= _answer(Seen(
+                stop=stop, estimand=claim.estimand, margin=claim.tolerance, direction=SIDES[claim.direction], difference=d,
+                intervals={question: (of[0][row], of[1][row]) for question, of in ends.items()},
+                standings={question: _STANDINGS[of[row]] for question, of in standings.items()}, num_values=num_values,
+                runs_used=runs_used, max_runs=known[row].max_runs, sequential=look_often, needed=int(needed[row]) or None,
+                luck_remains=luck_remains[row], rest_remains=rest_remains[row], remains=remains[row],
+                luck=plausibility.luck(d, recipe_se, df) if recipe_se > 0 else None,
+            ), ends[claim.estimand][2][row], df)  # fmt: skip
     return answers
+
+
+def _answer(seen: Seen, se: float, df: float) -> dict[str, Any]:
+    """What is shown of a claim with an interval; `se` and `df` of the difference that it asks for."""
+    answer: dict[str, Any] = {
+        "difference": seen.difference, "difference_interval": list(seen.intervals[seen.estimand]), "luck": seen.luck,
+        "number_interval": list(seen.intervals["number"]), "recipe_interval": list(seen.intervals["recipe"]),
+        "probability_within_tolerance": plausibility.within_flat(seen.difference, se, df, seen.margin, seen.direction),
+    }  # fmt: skip
+    if seen.stop is Stop.WITHIN:
+        within = [question for question in QUESTIONS if seen.standings[question] == "within"]
+        return answer | {"shown": within, "reason": reasons.reproduced(seen)}
+    if seen.stop is Stop.OUTSIDE:
+        return answer | {"reason": reasons.not_reproduced(seen)}
+    return answer | reasons.still_open(seen)._asdict()
 
 
 _ADAPTER = TypeAdapter(Scenario)
@@ -314,15 +306,12 @@ def in_words(verdict: dict[str, Any], num_runs: int) -> str:
     lines = [f"{headline}{shown}, by {verdict['runs_used']} of {num_runs} runs: {verdict['reason']}"]
     if verdict["difference"] is not None:
         lines.append(f"  difference from the published value {verdict['difference']:+.4g}")
-        for question, meaning in (
-            ("number", "against the printed value"),
-            ("recipe", "against the published recipe's mean"),
-        ):
+        against = {"number": "the printed value", "recipe": "the published recipe's mean"}
+        for question, what in against.items():
             low, high = verdict[f"{question}_interval"]
-            lines.append(f"  {question}: {low:+.4g} to {high:+.4g}, {meaning}")
+            lines.append(f"  {question}: {low:+.4g} to {high:+.4g}, against {what}")
     if verdict["score"] is not None:
         low, high = verdict["interval"]
-        lines.append(
-            f"  score {verdict['score']:.3f}, interval {low:.3f} to {high:.3f} (0.5 is a difference as large as the tolerance)"
-        )
+        score = f"{verdict['score']:.3f}, interval {low:.3f} to {high:.3f}"
+        lines.append(f"  score {score} (0.5 is a difference as large as the tolerance)")
     return "\n".join([*lines, *(f"  warning: {words}" for words in verdict["warnings"])])

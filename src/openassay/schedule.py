@@ -34,10 +34,7 @@ from openassay.records import BrokenRecord, digest, parse, read_record, to_plain
 from openassay.sources.fetched import Unavailable
 from openassay.target import Target, read_target
 
-RANK = {
-    Outcome.NOT_REPRODUCED: 0, Outcome.NOT_ATTEMPTED: 1, Outcome.INCONCLUSIVE: 2, Outcome.REPRODUCED: 3,
-}  # fmt: skip
-"""From the worst outcome to the best."""
+WORST_FIRST = (Outcome.NOT_REPRODUCED, Outcome.NOT_ATTEMPTED, Outcome.INCONCLUSIVE, Outcome.REPRODUCED)
 ASKING = 8
 """Sources that are asked at the same time whether they have changed."""
 
@@ -127,21 +124,21 @@ def write_history(layout: Layout, entries: list[PastAudit]) -> None:
     write_text(layout.history, "".join(json.dumps(to_plain(entry), ensure_ascii=False) + "\n" for entry in entries))
 
 
-def got_worse(before: PastAudit, after: PastAudit) -> list[str]:
+def got_worse(before: PastAudit | None, after: PastAudit) -> list[str]:
     """What is worse than before, in words: outcomes of the release and of claims, and artifacts that are no longer there."""
+    if before is None:
+        return []
     worse = []
-    if RANK[after.outcome] < RANK[before.outcome]:
+    rank = WORST_FIRST.index
+    if rank(after.outcome) < rank(before.outcome):
         worse.append(f"{before.outcome.value} became {after.outcome.value}")
     worse += [
         f"claim {name}: {before.claims[name].value} became {outcome.value}"
         for name, outcome in after.claims.items()
-        if name in before.claims and RANK[outcome] < RANK[before.claims[name]]
+        if name in before.claims and rank(outcome) < rank(before.claims[name])
     ]
     gone = [name for name, there in after.artifacts.items() if not there and before.artifacts.get(name)]
     return worse + [f"artifact {name} can no longer be had" for name in gone]
-
-
-Status = Literal["audited", "not due", "fault"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,19 +146,19 @@ class Done:
     """What became of one target."""
 
     target: str
-    status: Status
-    why: str
-    """Why it was due; why not, for one that was not."""
-    outcome: Outcome | None
-    before: Outcome | None
+    status: Literal["audited", "not due", "fault"] = "fault"
+    why: str = ""
+    """Why it was due; empty for one that was not."""
+    outcome: Outcome | None = None
+    before: Outcome | None = None
     """The outcome of the audit before."""
-    worse: tuple[str, ...]
-    message: str
+    worse: tuple[str, ...] = ()
+    message: str = ""
     """The verdict's reason, or what the fault says."""
-    exit_status: int
+    exit_status: int = 0
     """Of its pipeline: 0, 2 for bad input, 3 for another fault."""
-    duration_s: float
-    report: str | None
+    duration_s: float = 0.0
+    report: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,10 +253,7 @@ def _audit_one(
     layout: Layout, asked: tuple[str, ...], *, age: timedelta | None, ask_upstream: bool, force: bool
 ) -> Done:
     started = time.monotonic()
-    done = Done(
-        target=layout.target, status="fault", why="", outcome=None, before=None, worse=(), message="", exit_status=0,
-        duration_s=0.0, report=None,
-    )  # fmt: skip
+    done = Done(target=layout.target)
     try:
         target = read_target(layout)
         entries = history(layout)
@@ -297,19 +291,15 @@ def _audit_one(
         return replace(done, message=message, exit_status=status)
     return replace(
         done, status="audited", message=after.reason, outcome=after.outcome,
-        worse=tuple(got_worse(same, after)) if same else (), report=layout.report.relative_to(layout.root).as_posix(),
+        worse=tuple(got_worse(same, after)), report=layout.report.relative_to(layout.root).as_posix(),
     )  # fmt: skip
 
 
 def _told(last: PastAudit, marks: dict[str, str]) -> dict[str, str]:
     """Where the sources pointed at the last audit, with what could not be asked then as it is now."""
-    known = last.upstream or {}
-    return {
-        name: mark
-        if known.get(name, "unknown").startswith("unknown") > mark.startswith("unknown")
-        else known.get(name, mark)
-        for name, mark in marks.items()
-    }
+    told = {name: (last.upstream or {}).get(name, mark) for name, mark in marks.items()}
+    known = {name: mark for name, mark in marks.items() if not mark.startswith("unknown")}
+    return told | {name: mark for name, mark in known.items() if told[name].startswith("unknown")}
 
 
 def to_markdown(summary: Summary) -> str:
@@ -338,14 +328,12 @@ def _cell(text: str) -> str:
     return re.sub(r"([`\[\]!])", r"\\\1", plain)
 
 
-def write_summary(root: Path, summary: Summary) -> tuple[Path, Path]:
-    """Write the summary as Markdown and as JSON, and onto the page of a GitHub job where there is one."""
-    markdown = to_markdown(summary)
-    paths = root / "experiments" / "summary.md", root / "experiments" / "summary.json"
-    paths[0].parent.mkdir(exist_ok=True)
-    write_text(paths[0], markdown)
-    write_record(paths[1], summary)
+def write_summary(root: Path, summary: Summary) -> Path:
+    """Write the summary as JSON and as Markdown, whose path it returns, and onto the page of a GitHub job if there is one."""
+    markdown, path = to_markdown(summary), root / "experiments" / "summary.md"
+    write_text(path, markdown)
+    write_record(path.with_suffix(".json"), summary)
     if page := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(page).open("a", encoding="utf-8") as file:
             file.write(markdown)
-    return paths
+    return path

@@ -16,7 +16,7 @@ from scipy import special
 
 from openassay.core.claims import Estimand
 from openassay.core.equivalence import difference
-from openassay.core.sequential import Batch, Stopped, Terms, best_of, credit_of, look_once, run, score, to_batch
+from openassay.core.sequential import Batch, Stopped, Terms, best_of, credit, look_once, run, score, to_batch
 
 Floats = NDArray[np.float64]
 Rng = np.random.Generator
@@ -181,7 +181,7 @@ def _coverage(audits: Audits, stopped: Stopped) -> float:
     """Counted on a part of the audits: the score itself takes a hundred quantiles each."""
     part = np.arange(min(10_000, len(audits.theta)))
     batch = audits.batch.at(part)
-    truth = credit_of(audits.theta[part], batch.margin, batch.direction)
+    truth = credit(audits.theta[part], batch.margin, batch.direction)
     _, least, most = score(stopped.at(part), batch)
     return float(((least <= truth + 1e-12) & (truth <= most + 1e-12)).mean())
 

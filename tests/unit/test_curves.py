@@ -23,7 +23,6 @@ from openassay.core.curves import (
     CurveFamily,
     CurveOutcome,
     CurveVerdict,
-    agrees,
     compare,
     differs_at,
     doomed,
@@ -35,7 +34,7 @@ from openassay.core.curves import (
     values_at,
 )
 from openassay.core.equivalence import Difference, difference
-from openassay.core.sequential import Terms, run, to_batch
+from openassay.core.sequential import Terms, family_prior_df, run, to_batch
 
 Floats = NDArray[np.float64]
 EVERY_250 = range(0, 6001, 250)
@@ -155,7 +154,7 @@ def test_every_point_is_judged_as_a_final_value_would_be_and_leading_axes_broadc
     assert found.estimate == pytest.approx(one_by_one.estimate)
     assert found.se == pytest.approx(one_by_one.se)
     assert found.df.tolist() == one_by_one.df.tolist()
-    assert largest_deviation(found).shape == agrees(found, np.ones(5), 0.05).shape == (4, 3)
+    assert largest_deviation(found).shape == found.agrees(np.ones(5), 0.05).all(axis=-1).shape == (4, 3)
     assert differs_at(found, np.ones(5), 0.05).shape == (4, 3, 5)
 
 
@@ -308,7 +307,7 @@ def test_a_wider_margin_or_a_larger_error_rate_never_loses_agreement(
 @given(curves, st.floats(0.1, 10), st.floats(0.01, 0.3))
 def test_no_curve_both_agrees_and_differs(rows: list[list[float]], margin: float, alpha: float) -> None:
     found = compare(rows[1:], rows[0], num_published=1)
-    assert not (agrees(found, margin, alpha) and differs_at(found, margin, alpha).any())
+    assert not (found.agrees(margin, alpha).all(axis=-1) and differs_at(found, margin, alpha).any())
 
 
 # Error rates. Seeds scatter with sd 1 at every point; a family's sd is measured on `prior_df` degrees of freedom.
@@ -357,16 +356,16 @@ def test_a_curve_at_its_edge_is_rarely_called_either_way(design: tuple[int, int,
     margin = 4.0
     for truth in (SPEEDRUN, INDEPENDENT):
         found = simulated(margin * np.array(edge), design, truth)  # type: ignore[arg-type]
-        assert agrees(found, margin, 0.05).mean() <= LIMIT
+        assert found.agrees(margin, 0.05).all(axis=-1).mean() <= LIMIT
         assert differs_at(found, margin, 0.05).any(axis=-1).mean() <= LIMIT
 
 
 def test_faithful_curves_agree_and_broken_ones_differ() -> None:
     design, margin = (3, 3, 4), 4.0
-    assert agrees(simulated([0.0] * 5, design), margin, 0.05).mean() > 0.96
+    assert simulated([0.0] * 5, design).agrees(margin, 0.05).all(axis=-1).mean() > 0.96
     for shift in ([8.0] * 5, [0.0, 4.0, 8.0, 4.0, 0.0], [0.0, 2.0, 4.0, 6.0, 8.0]):
         found = simulated(shift, design)
-        assert agrees(found, margin, 0.05).mean() < 0.001
+        assert found.agrees(margin, 0.05).all(axis=-1).mean() < 0.001
         assert differs_at(found, margin, 0.05).any(axis=-1).mean() > 0.89
 
 
@@ -399,10 +398,10 @@ def test_reruns_that_a_sequential_test_has_ended_keep_the_rate_at_its_last_looks
             reruns[of, :n], published[of], num_published=k, prior_sds=sds[of, None], prior_df=float(prior_df)
         )
         level = float(stats.t.sf(critical_value(n, 10, 1 / k, prior_df, 0.05), prior_df + n - 1))
-        within = agrees(found, margin, 0.05)
+        within = found.agrees(margin, 0.05).all(axis=-1)
         passed["same alpha"] += within.sum()
         passed["and final value reproduced"] += (within & stopped.reproduced[of]).sum()
-        passed["last look's level"] += agrees(found, margin, level).sum()
+        passed["last look's level"] += found.agrees(margin, level).all(axis=-1).sum()
     for name, promised in (("same alpha", 0.07), ("and final value reproduced", 0.05), ("last look's level", 0.05)):
         assert passed[name] <= stats.binom.ppf(0.999, num, promised), name
 
@@ -497,7 +496,7 @@ def test_a_family_is_read_between_its_shares() -> None:
     assert np.array(family_of().correlation_at(np.array([0.5, 1.0]))).tolist() == [[1.0, 0.0], [0.0, 1.0]]
     with pytest.raises(ValueError, match="known from 30%"):
         family.sds_at(np.array([0.2]))
-    assert [family_of(df=df).prior_df for df in (1.0, 5.0, 8.0, 100.0)] == [1.0, 2.0, 4.0, 4.0]
+    assert [family_prior_df(df) for df in (1.0, 5.0, 8.0, 100.0)] == [1.0, 2.0, 4.0, 4.0]
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_stopping_early_never_changes_the_answer(
     undecided = Stop.FUTILE if found.num_used < 10 else Stop.SPENT
     assert found.stop is (undecided if last is None else last)
     low, high = known.interval(sum(outcomes), 10, 0.05, estimand)
-    least, most = found.interval(known, estimand, 0.05)
+    least, most = found.interval(estimand, 0.05)
     assert least <= low
     assert most >= high
     assert run(known, outcomes[: found.num_used]) == found

@@ -24,12 +24,10 @@ def _say_version(asked: bool) -> None:
         raise typer.Exit
 
 
-def _options(
-    *,
-    version: Annotated[
-        bool, Option("--version", help="Print the version.", callback=_say_version, is_eager=True)
-    ] = False,
-) -> None:
+_Version = Annotated[bool, Option("--version", help="Print the version.", callback=_say_version, is_eager=True)]
+
+
+def _options(*, version: _Version = False) -> None:
     pass
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Argument, Option
 
 from openassay.faults import BadInput
-from openassay.layout import find_root
+from openassay.layout import Layout, cache_home, find_root
 
 
 def complete_targets(incomplete: str) -> list[str]:
@@ -19,29 +19,46 @@ def complete_targets(incomplete: str) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.yaml") if path.stem.startswith(incomplete))
 
 
+def the_layout(target: str) -> Layout:
+    """Where the files of a target lie."""
+    from openassay.project import layouts
+
+    return layouts(find_root(), [target])[0]
+
+
+def fetched_roots(layout: Layout) -> dict[str, str]:
+    """Where a target's fetched artifacts lie; `BadInput` when it was not fetched."""
+    from openassay.core.findings import FetchRecord
+    from openassay.records import read_record
+    from openassay.sources.roots import artifact_roots
+    from openassay.store import Store
+
+    record, name = layout.record("fetch"), layout.target
+    if not record.is_file():
+        raise BadInput(f"{name}: not fetched yet; run `openassay audit {name}` first")
+    return artifact_roots(Store(cache_home()), read_record(record, FetchRecord))
+
+
 AsJson = Annotated[bool, Option("--json", help="Print JSON")]
-Age = Annotated[
-    str | None,
-    Option(
-        metavar="AGE",
-        help="Only, or say, what is due: never audited, or AGE (12h, 30d, 4w) ago; `audit` also asks whether the plan or the "
-        "sources have changed",
-    ),
-]
-TargetName = Annotated[str, Argument(help="Name of a target", autocompletion=complete_targets)]
-ReplayName = Annotated[
-    str, Argument(help="Name of a target with the driver `replay`, fetched before", autocompletion=complete_targets)
-]
+_AGE = (
+    "Only, or say, what is due: never audited, or AGE (12h, 30d, 4w) ago; `audit` also asks whether the plan or the sources have "
+    "changed"
+)
+Age = Annotated[str | None, Option(metavar="AGE", help=_AGE)]
+
+
+def target_argument(words: str, **more: Any) -> Any:
+    """An argument that takes names of targets, with their completion."""
+    return Argument(help=words, autocompletion=complete_targets, **more)
+
+
+TargetName = Annotated[str, target_argument("Name of a target")]
+ReplayName = Annotated[str, target_argument("Name of a target with the driver `replay`, fetched before")]
 OptionalTargets = Annotated[
-    list[str] | None,
-    Argument(help="Names of targets; every target of conf/target/ when left out", autocompletion=complete_targets),
+    list[str] | None, target_argument("Names of targets; every target of conf/target/ when left out")
 ]
-TargetsOrFiles = Annotated[
-    list[str] | None,
-    Argument(
-        metavar="TARGET|FILE",
-        help="Names of targets, or target files anywhere (a path that ends in .yaml or has a / in it); every target of "
-        "conf/target/ when left out",
-        autocompletion=complete_targets,
-    ),
-]
+_FILES = (
+    "Names of targets, or target files anywhere (a path that ends in .yaml or has a / in it); every target of conf/target/ when "
+    "left out"
+)
+TargetsOrFiles = Annotated[list[str] | None, target_argument(_FILES, metavar="TARGET|FILE")]

@@ -14,29 +14,29 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from openassay.cli.arguments import Age, AsJson, OptionalTargets, TargetName, complete_targets
+from openassay.cli.arguments import Age, AsJson, OptionalTargets, TargetName, target_argument, the_layout
 from openassay.faults import BadInput, printable
 from openassay.layout import Layout, find_root
 
+TARGETS = (
+    "Targets: a name of conf/target/, catalogue:NAME for one of OpenAssay's own, or the path of a file. Settings, as on Hydra's "
+    "command line: judge=strict, profile.runs=50"
+)
+PUBLISH = "Then keep the records in experiments/TARGET/published/, to be committed"
+CHANGES = (
+    "Values of the recipe in Hydra's grammar: fields of a declarative recipe (optimizer.learning_rate=0.001,0.01), or "
+    "parameters of the published run. Several keys: every combination"
+)
+
 
 def audit(
-    targets: Annotated[
-        list[str] | None,
-        Argument(
-            metavar="[TARGET|SETTING]...",
-            help="Targets: a name of conf/target/, catalogue:NAME for one of OpenAssay's own, or the path of a file. Settings, "
-            "as on Hydra's command line: judge=strict, profile.runs=50",
-            autocompletion=complete_targets,
-        ),
-    ] = None,
+    targets: Annotated[list[str] | None, target_argument(TARGETS, metavar="[TARGET|SETTING]...")] = None,
     *,
     every: Annotated[bool, Option("--all", help="Every target of conf/target/")] = False,
     due: Age = None,
     profile: Annotated[str | None, Option(help="The same as the setting profile=NAME")] = None,
     force: Annotated[bool, Option(help="Run every stage again, even if nothing changed; reruns are kept")] = False,
-    publish: Annotated[
-        bool, Option(help="Then keep the records in experiments/TARGET/published/, to be committed")
-    ] = False,
+    publish: Annotated[bool, Option(help=PUBLISH)] = False,
 ) -> None:
     """Audit releases: run the pipeline for them, as `dvc repro -s experiments/TARGET/dvc.yaml` does, and show the verdicts.
 
@@ -65,13 +65,11 @@ def audit(
             read_target(layout)
     rounds = every or due is not None
     with schedule.alone(root, None) if rounds else nullcontext():
-        summary = schedule.audit_all(
-            root, chosen, asked, age=age, ask_upstream=due is not None, force=force, indexed=indexed
-        )
-        scheduled = rounds or len(chosen) > 1
-        markdown = None
+        upstream = due is not None
+        summary = schedule.audit_all(root, chosen, asked, age=age, ask_upstream=upstream, force=force, indexed=indexed)
+        scheduled, markdown = rounds or len(chosen) > 1, None
         try:
-            markdown = schedule.write_summary(root, summary)[0] if scheduled else None
+            markdown = schedule.write_summary(root, summary) if scheduled else None
         except OSError as problem:  # what was audited is audited, and the exit status says what came of it
             print(f"warning: no summary was written: {printable(str(problem))}", file=sys.stderr)
     done = {of.target for of in summary.targets if of.status == "audited"}
@@ -95,11 +93,9 @@ def history(target: TargetName, *, as_json: AsJson = False) -> None:
     """Show the outcomes of all audits of a target, the oldest first. As JSON, each is a record on a line of its own."""
     from openassay import schedule
     from openassay.cli import terminal
-    from openassay.cli.terminal import plain, styled
-    from openassay.project import layouts
     from openassay.records import to_plain
 
-    entries = schedule.history(layouts(find_root(), [target])[0])
+    entries = schedule.history(the_layout(target))
     if as_json:
         for entry in entries:
             print(json.dumps(to_plain(entry), ensure_ascii=False))
@@ -109,10 +105,9 @@ def history(target: TargetName, *, as_json: AsJson = False) -> None:
         return
     table = terminal.table("finished", "outcome", "score", "why", "worse than before")
     for before, entry in zip([None, *entries], entries, strict=False):
-        worse = schedule.got_worse(before, entry) if before else []
         table.add_row(
-            entry.finished_at, styled(entry.outcome), terminal.number(entry.score, ".2f"), plain(entry.why),
-            plain("; ".join(worse)),
+            entry.finished_at, terminal.styled(entry.outcome), terminal.number(entry.score, ".2f"), terminal.plain(entry.why),
+            terminal.plain("; ".join(schedule.got_worse(before, entry))),
         )  # fmt: skip
     terminal.console(120).print(table)
 
@@ -137,8 +132,7 @@ def _show(layouts: list[Layout]) -> None:
     table = terminal.table("target", "claim", "published", "reruns' mean", "difference, interval", "verdict")
     missing, lines = [], []
     for layout in layouts:
-        name = layout.target
-        path = layout.latest(layout.verdict)
+        name, path = layout.target, layout.latest(layout.verdict)
         if not path.is_file():
             missing.append(name)
             continue
@@ -180,14 +174,7 @@ def _this_command() -> str:
 
 def sweep(
     target: TargetName,
-    changes: Annotated[
-        list[str],
-        Argument(
-            metavar="KEY=V1,V2...",
-            help="Values of the recipe in Hydra's grammar: fields of a declarative recipe (optimizer.learning_rate=0.001,0.01), "
-            "or parameters of the published run. Several keys: every combination",
-        ),
-    ],
+    changes: Annotated[list[str], Argument(metavar="KEY=V1,V2...", help=CHANGES)],
     *,
     runs: Annotated[int, Option(help="Seeds at each point")] = 3,
     of: Annotated[str, Option(help="The arm that is changed")] = "faithful",
@@ -198,34 +185,28 @@ def sweep(
     It bears on no verdict. Its reruns lie in experiments/TARGET/sweep/ and are kept: a longer sweep makes only what is new.
     """
     from openassay.cli import terminal
-    from openassay.cli.terminal import plain
-    from openassay.project import layouts
     from openassay.records import to_json
     from openassay.sweep import sweep
 
     with redirect_stdout(sys.stderr):
-        found = sweep(layouts(find_root(), [target])[0], changes, runs, of)
+        found = sweep(the_layout(target), changes, runs, of)
     if as_json:
         print(to_json(found, ascii_only=True))
         return
-    console = terminal.console(120)
     table = terminal.table("changed", "metric", "mean", f"{of}, same seeds", "difference ± standard error")
     for point in found:
-        given = [value for value in point.values if value is not None]
-        same = [value for value in point.faithful if value is not None]
+        given, same = ([value for value in of if value is not None] for of in (point.values, point.faithful))
         difference = point.difference()
         table.add_row(
-            plain(point.changes), point.metric, f"{sum(given) / len(given):.5g} of {len(given)}" if given else "–",
+            terminal.plain(point.changes), point.metric, f"{sum(given) / len(given):.5g} of {len(given)}" if given else "–",
             f"{sum(same) / len(same):.5g}" if same else "–",
             "–" if difference is None else f"{difference[0]:+.4g} ± {difference[1]:.2g}",
         )  # fmt: skip
-    console.print(table)
+    terminal.console(120).print(table)
 
 
 def dashboard(
-    target: Annotated[
-        str | None, Argument(help="Print the link to this target's chart", autocompletion=complete_targets)
-    ] = None,
+    target: Annotated[str | None, target_argument("Print the link to this target's chart")] = None,
     port: Annotated[int, Option(help="Port on 127.0.0.1")] = 5000,
 ) -> None:
     """Start MLflow's server on this machine and print links that open each target's chart view."""

@@ -27,6 +27,10 @@ COLUMN = (
 )
 AT = "Point of each curve: last, last:each, a step, COLUMN=STEP, max:COLUMN or min:COLUMN (best by a validation one)"
 WHERE = "Only rows with COLUMN=PATTERN, or files with file=PATTERN; may be repeated"
+SEQUENTIAL = "Look after each run, in the order they were made; stop as an audit would"
+UNIT = "Of the file's values: fraction, percent, or same as the published"
+EACH_FILE = "Files that evaluate models of one name are different trainings"
+TOLERANCE = "How far from it is still the same; declare it before you look"
 SD_IS = "sd (over trainings), standard_error, confidence_interval_95, over_units, over_items"
 ESTIMAND = "number: the mean against the printed value; recipe: against the published recipe's mean"
 
@@ -35,9 +39,7 @@ def judge(
     context: typer.Context,
     *,
     jsonl: Annotated[bool, Option("--jsonl", help="One scenario a line, one verdict a line")] = False,
-    sequential: Annotated[
-        bool, Option("--sequential", help="Look after each run, in the order they were made; stop as an audit would")
-    ] = False,
+    sequential: Annotated[bool, Option("--sequential", help=SEQUENTIAL)] = False,
     fail_on: Annotated[str, Option(metavar="VERDICTS", help=FAIL_ON)] = "",
     as_json: AsJson = False,
     runs: Annotated[list[Path] | None, Option("--runs", "--csv", help=RUNS)] = None,
@@ -48,19 +50,13 @@ def judge(
     drop_rows: Annotated[str, Option(help="Leave out rows or files of these names or words, e.g. mean,std")] = "",
     keep_rows: Annotated[str, Option(help="Words such as min that are a run's name here")] = "",
     count_as_diverged: Annotated[str, Option(help="States (crashed,failed) or names of runs without a value")] = "",
-    unit: Annotated[
-        str | None, Option(help="Of the file's values: fraction, percent, or same as the published")
-    ] = None,
+    unit: Annotated[str | None, Option(help=UNIT)] = None,
     decimal: Annotated[str | None, Option(help="Decimal sign of the file: . or ,")] = None,
     delimiter: Annotated[str | None, Option(help="Sign between the file's cells, or `tab`")] = None,
     header: Annotated[bool | None, Option(help="Whether the file's first row holds names")] = None,
-    each_file_is_a_run: Annotated[
-        bool, Option(help="Files that evaluate models of one name are different trainings")
-    ] = False,
+    each_file_is_a_run: Annotated[bool, Option(help=EACH_FILE)] = False,
     published: Annotated[float | None, Option(help="Published value")] = None,
-    tolerance: Annotated[
-        float | None, Option(help="How far from it is still the same; declare it before you look")
-    ] = None,
+    tolerance: Annotated[float | None, Option(help=TOLERANCE)] = None,
     trainings: Annotated[int, Option(help="Trainings behind the published value")] = 1,
     sd: Annotated[float | None, Option(help="Its spread; --sd-is says of what")] = None,
     sd_is: Annotated[str, Option(help=SD_IS)] = "sd",
@@ -128,8 +124,7 @@ def _judge_scenarios(failing: frozenset[str], *, jsonl: bool, sequential: bool) 
     from openassay.records import to_json
 
     if not jsonl:
-        asked = scenario.read(sys.stdin.buffer.read(), "standard input")
-        verdict = scenario.judge([asked], look_often=sequential)[0]
+        verdict = scenario.judge([scenario.read(sys.stdin.buffer.read(), "standard input")], look_often=sequential)[0]
         print(to_json(verdict, ascii_only=True))
         return _fails(verdict, failing)
     failed = False

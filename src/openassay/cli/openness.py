@@ -10,87 +10,64 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from openassay.cli.arguments import AsJson
+from openassay.cli.arguments import AsJson, fetched_roots, the_layout
 from openassay.faults import BadInput, counted
-from openassay.layout import cache_home, find_root, is_path
+from openassay.layout import is_path
 
 if TYPE_CHECKING:
     from openassay.checks.inspection import Inspection
-    from openassay.core.openness import Part
 
 
-def classify(
-    file: Annotated[
-        str,
-        Argument(help="A record of the Model Openness Tool, a target file, a target's name, or - for standard input"),
-    ],
-) -> None:
+FILE = "A record of the Model Openness Tool, a target file, a target's name, or - for standard input"
+
+
+def classify(file: Annotated[str, Argument(help=FILE)]) -> None:
     """Say how open a release is, by what its record or target file declares: the framework's class, and the definition."""
     from openassay import model_openness_tool
     from openassay.core import licences
     from openassay.core.openness import CONTENT, Part, openness
+    from openassay.project import meant
     from openassay.records import parse, to_json, to_plain
     from openassay.target import Target
+    from openassay.yaml_loader import MAX_BYTES, load_yaml, parse_bytes
 
-    data, where = _read_declaration(file)
-    warnings: tuple[str, ...] = ()
-    licence_from: dict[str, str] = {}
+    path, where = Path(file), "standard input" if file == "-" else file
+    data: Any
+    if file == "-":
+        data = parse_bytes(sys.stdin.buffer.read(MAX_BYTES + 1), where)
+    else:
+        data = load_yaml(path if path.exists() or is_path(file) else meant([file])[0].target_file, where)
     if model_openness_tool.is_record(data):
-        record = model_openness_tool.read(data, where)
-        name, parts, kind = record.name, record.parts, "model openness tool"
-        warnings, licence_from = record.warnings, record.licence_from
-        found = openness(parts, record=True)
+        kind, record = "model openness tool", model_openness_tool.read(data, where)
+        found = openness(record.parts, record=True)
     elif isinstance(data, dict) and "schema_version" in data:
         target: Target = parse(Target, data, where)
-        name, kind = target.name, "target"
         parts = tuple(
             Part(component=of.component, published=of.published, licence=of.licence, where=of.where, note=of.note)
             for of in target.components
         )
+        kind, record = "target", model_openness_tool.Record(name=target.name, parts=parts)
         found = openness(parts, target.data_information, target.reviews)
     else:
-        raise BadInput(
-            f"{where}: neither a record of the Model Openness Tool (framework, release) nor a target file (schema_version)"
-        )
+        known = "a record of the Model Openness Tool (framework, release) nor a target file (schema_version)"
+        raise BadInput(f"{where}: neither {known}")
     components = [
         {
             "component": part.component, "published": part.published, "licence": part.licence,
-            "licence_from": licence_from.get(part.component, "component"),
+            "licence_from": record.licence_from.get(part.component, "component"),
             "open": terms.open, "osi_approved": terms.osi, "type_appropriate": CONTENT[part.component] in terms.fits,
         }
-        for part in parts for terms in [licences.terms_of(part.licence, exact=kind != "target")]
+        for part in record.parts for terms in [licences.terms_of(part.licence, exact=kind != "target")]
     ]  # fmt: skip
     plain = to_plain(found)
     answer = {
-        "name": name, "kind": kind, "mof_class": found.mof.mof_class, "mof_label": found.mof.label,
+        "name": record.name, "kind": kind, "mof_class": found.mof.mof_class, "mof_label": found.mof.label,
         "mof_class_if_unknown_pass": found.mof.if_unknown_pass, "missing": plain["mof"]["missing"],
         "conditional": plain["mof"]["conditional"], "osaid": plain["osaid"], "earlier_editions": plain["earlier"],
         "freedoms": plain["freedoms"], "to_release": plain["to_release"], "reviews": plain["reviews"],
-        "components": components, "warnings": [*warnings, *_spelling(parts, kind)],
+        "components": components, "warnings": record.warnings,
     }  # fmt: skip
     print(to_json(answer, ascii_only=True))
-
-
-def _spelling(parts: tuple[Part, ...], kind: str) -> list[str]:
-    """Licences that the Model Openness Tool does not take for open, though by what they say they are."""
-    from openassay.core import licences
-
-    return [] if kind == "target" else [
-        f"{part.component}: {part.licence!r} is open, but the Model Openness Tool reads only single SPDX identifiers, as SPDX "
-        "spells them"
-        for part in parts if licences.terms_of(part.licence).open == "passes" and part.licence not in licences.identifiers()
-    ]  # fmt: skip
-
-
-def _read_declaration(file: str) -> tuple[Any, str]:
-    """What the file says that `classify` was given, and how messages call it."""
-    from openassay.project import meant
-    from openassay.yaml_loader import MAX_BYTES, load_yaml, parse_bytes
-
-    if file == "-":
-        return parse_bytes(sys.stdin.buffer.read(MAX_BYTES + 1), "standard input"), "standard input"
-    path = Path(file)
-    return load_yaml(path if path.exists() or is_path(file) else meant([file])[0].target_file, file), file
 
 
 def inspect_(
@@ -115,17 +92,16 @@ def inspect_(
     for component in seen.detected:
         if component.found != "not seen" or component.declared not in {None, "no"} or every:
             evidence = "; ".join(f"{file.path} {file.why}" for file in component.files[:2])
-            components.add_row(
-                component.component, component.declared or "–", component.found, component.reachable, plain(evidence)
-            )
+            names = (component.component, component.declared or "–", component.found, component.reachable)
+            components.add_row(*names, plain(evidence))
     checks = terminal.table("check", "outcome", "evidence")
     for check in seen.checks:
         if check.outcome == "fail":
             for i, problem in enumerate(check.problems):
-                places = "; ".join(dict.fromkeys(place(evidence) for evidence in problem.evidence))
+                places = "; ".join(dict.fromkeys(map(place, problem.evidence)))
                 text = f"{problem.message}\n  {places}" if places else problem.message
-                lines = "\n".join(plain(line) for line in text.split("\n"))
-                checks.add_row(check.check if i == 0 else "", "[bold red]fail[/]" if i == 0 else "", lines)
+                lines = "\n".join(map(plain, text.split("\n")))
+                checks.add_row(*((check.check, "[bold red]fail[/]") if i == 0 else ("", "")), lines)
         elif check.outcome == "pass" or every:
             shown = check.why or "; ".join(place(evidence) for evidence in check.looked_at[:3])
             checks.add_row(check.check, check.outcome, plain(shown))
@@ -145,11 +121,6 @@ def inspect_(
 
 def _inspected(what: str, *, links: bool) -> Inspection:
     from openassay.checks.inspection import Inspection, inspect_folder, merge_checks, merge_detected, opened
-    from openassay.core.findings import FetchRecord
-    from openassay.project import layouts
-    from openassay.records import read_record
-    from openassay.sources.roots import artifact_roots
-    from openassay.store import Store
     from openassay.target import read_target
 
     if not what.isprintable():
@@ -162,18 +133,14 @@ def _inspected(what: str, *, links: bool) -> Inspection:
             return inspect_folder(folder, name=path.resolve().name, links=links)
     if os.sep in what or "." in what:
         raise BadInput(f"{what}: there is no such file or folder")
-    layout = layouts(find_root(), [what])[0]
-    name = layout.target
-    if not layout.record("fetch").is_file():
-        raise BadInput(f"{name}: not fetched yet; run `openassay audit {name}` first")
-    roots = artifact_roots(Store(cache_home()), read_record(layout.record("fetch"), FetchRecord))
+    layout = the_layout(what)
     declared: Any = {component.component: component.published for component in read_target(layout).components}
     seen = {
         artifact: inspect_folder(Path(folder), name=artifact, declared=declared, links=links)
-        for artifact, folder in roots.items()
+        for artifact, folder in fetched_roots(layout).items()
     }
     return Inspection(
-        name=name, num_files=sum(of.num_files for of in seen.values()),
+        name=layout.target, num_files=sum(of.num_files for of in seen.values()),
         detected=merge_detected({artifact: of.detected for artifact, of in seen.items()}),
         checks=merge_checks({artifact: of.checks for artifact, of in seen.items()}),
         unreadable={f"{artifact}: {file}": why for artifact, of in seen.items() for file, why in of.unreadable.items()},

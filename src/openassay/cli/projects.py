@@ -7,11 +7,8 @@ from typing import Annotated
 
 from typer import Argument
 
-from openassay.cli.arguments import complete_targets
+from openassay.cli.arguments import target_argument
 from openassay.layout import find_root
-
-MORE = {".gitignore": "; let it name .venv/, mlflow.db* and mlartifacts/"}
-"""What somebody's own file should say too."""
 
 
 def init(folder: Annotated[Path, Argument(help="An empty folder or a git repository")] = Path()) -> None:
@@ -25,14 +22,15 @@ def init(folder: Annotated[Path, Argument(help="An empty folder or a git reposit
     print(f"created a project in {folder.absolute()}: {', '.join(written)}")
     for name in IF_NONE:
         if name not in written:
-            print(f"{name} was there and is left as it is{MORE.get(name, '')}")
+            more = "; let it name .venv/, mlflow.db* and mlartifacts/" if name == ".gitignore" else ""
+            print(f"{name} was there and is left as it is{more}")
     if WORKFLOW not in written:
         print("without a CI workflow: only those in the top folder of the git repository are run")
     print("next: put a target into conf/target/NAME.yaml (`openassay check NAME`), then `openassay audit NAME`;")
     print("or audit one that comes with OpenAssay: `openassay audit catalogue:mnist1d_logistic`")
 
 
-def publish(targets: Annotated[list[str], Argument(help="Names of targets", autocompletion=complete_targets)]) -> None:
+def publish(targets: Annotated[list[str], target_argument("Names of targets")]) -> None:
     """Keep the records of the last audits in experiments/TARGET/published/, to be committed: an audit never writes there."""
     from openassay.new_project import publish
     from openassay.project import layouts

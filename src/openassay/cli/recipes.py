@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Collection
-from contextlib import redirect_stdout
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from openassay.cli.arguments import AsJson, ReplayName
+from openassay.cli.arguments import AsJson, ReplayName, fetched_roots, the_layout
 from openassay.faults import BadInput, printable
 from openassay.layout import Layout, cache_home, find_root
 
@@ -21,17 +21,16 @@ if TYPE_CHECKING:
     from openassay.plan import Plan
 
 
+FILES = "a published recipe: YAML, JSON, gin, or Amber's main.py; several are joined"
+
+
 def recipe(
-    files: Annotated[
-        list[Path],
-        Argument(metavar="FILE...", help="a published recipe: YAML, JSON, gin, or Amber's main.py; several are joined"),
-    ],
+    files: Annotated[list[Path], Argument(metavar="FILE...", help=FILES)],
     format: Annotated[str | None, Option(help="the first file's, where it is not recognised")] = None,  # noqa: A002 - the word
     as_json: AsJson = False,
 ) -> None:
     """Print the canonical recipe of a published training recipe: each value with the line or the code it comes from."""
-    from openassay.cli import terminal
-    from openassay.cli.terminal import plain
+    from openassay.cli.terminal import console, plain, table
     from openassay.recipes import read_recipes
     from openassay.recipes.draft import UNITS
     from openassay.records import to_json, to_plain
@@ -40,25 +39,24 @@ def recipe(
     if as_json:
         print(to_json({**to_plain(found), "units": UNITS}, ascii_only=True))
         return
-    console = terminal.console(160)
-    console.print(f"{plain(', '.join(map(str, files)))}: {plain(found.format)}", soft_wrap=True)
-    table = terminal.table("name", "value", "unit", "from", "where")
+    screen, rows = console(160), table("name", "value", "unit", "from", "where")
+    screen.print(f"{plain(', '.join(map(str, files)))}: {plain(found.format)}", soft_wrap=True)
     for name, value in found.values.items():
         origin = found.origins[name]
         shown = "–" if origin.kind == "unstated" and value is None else plain(_brief(value))
         where = functools.reduce(lambda text, file: text.replace(str(file), file.name), files, origin.where)
-        table.add_row(name, shown, UNITS.get(name, ""), origin.kind, plain(where))
-    console.print(table)
-    lists: dict[str, list[str]] = {
-        "missing: without these there is no recipe to train from": list(found.missing),
+        rows.add_row(name, shown, UNITS.get(name, ""), origin.kind, plain(where))
+    screen.print(rows)
+    lists = {
+        "missing: without these there is no recipe to train from": found.missing,
         "unknown keys": [f"{where} {key}" for key, where in found.unknown.items()],
         "ignored keys": [f"{key}: {why}" for key, why in found.ignored.items()],
-        "notes": list(found.notes),
+        "notes": found.notes,
     }
     for title, lines in lists.items():
-        console.print(f"{title}: {len(lines) or 'none'}")
+        screen.print(f"{title}: {len(lines) or 'none'}")
         for line in lines:
-            console.print(f"  {plain(line)}", soft_wrap=True)
+            screen.print(f"  {plain(line)}", soft_wrap=True)
 
 
 def _brief(value: object) -> str:
@@ -79,17 +77,11 @@ def explain(
 ) -> None:
     """Say why a replay does not match: standard and declared alternatives, ranked by how much of the difference each removes."""
     from openassay.drivers.replay import MARGIN, explanation_to_plain
-    from openassay.training.mismatch import RecipeMismatch
-    from openassay.training.tokens import BadTokens
 
     plan, replay, roots = _fetched_replay(target)
     roots |= _brought(plan, Layout(find_root(), target), plan.only_alternatives())
-    try:
-        found = replay.explained(
-            roots, updates=tuple(updates or replay.updates), say=lambda line: print(f"  {line}", file=sys.stderr)
-        )
-    except (RecipeMismatch, BadTokens) as problem:
-        raise BadInput(f"{target}: {problem}") from None
+    with _wrong_files_of(target):
+        found = replay.explained(roots, updates=tuple(updates or replay.updates), say=_say)
     if as_json:
         print(json.dumps(explanation_to_plain(found), indent=2))
         return
@@ -109,47 +101,51 @@ def checkpoints(target: ReplayName, *, as_json: AsJson = False) -> None:
     from openassay.cli import terminal
     from openassay.protocols.forensics import inspect_checkpoints
     from openassay.records import to_json
-    from openassay.training.mismatch import RecipeMismatch
-    from openassay.training.tokens import BadTokens
 
     _, replay, roots = _fetched_replay(target)
-    try:
-        record = inspect_checkpoints(replay.release(roots), say=lambda line: print(f"  {line}", file=sys.stderr))
-    except (RecipeMismatch, BadTokens) as problem:
-        raise BadInput(f"{target}: {problem}") from None
+    with _wrong_files_of(target):
+        record = inspect_checkpoints(replay.release(roots), say=_say)
     if as_json:
         print(to_json(record, ascii_only=True))
         return
-    console = terminal.console(120)
     table = terminal.table("step", "digest", "from the first", "from before", "largest move", "bound")
     for column in table.columns:
         column.justify = "left" if column.header == "digest" else "right"
     for look in record.looks:
         numbers = (look.from_first, look.from_before, look.largest_move, look.bound)
         table.add_row(str(look.step), look.digest[:12], *(terminal.number(number, ".3g") for number in numbers))
-    console.print(table)
+    terminal.console(120).print(table)
     for odd in record.oddities:
         print(f"{odd.kind}: {printable(odd.message)}")
     print(f"odd things in {len(replay.checkpoints)} checkpoints: {len(record.oddities)}")
 
 
+def _say(line: str) -> None:
+    print(f"  {printable(line)}", file=sys.stderr)
+
+
+@contextmanager
+def _wrong_files_of(target: str) -> Iterator[None]:
+    """Say in one line what is wrong with a release's recipe or token files."""
+    from openassay.sources.fetched import Unavailable
+    from openassay.training.mismatch import RecipeMismatch
+    from openassay.training.tokens import BadTokens
+
+    try:
+        yield
+    except (Unavailable, BadTokens, RecipeMismatch) as problem:
+        raise BadInput(f"{target}: {problem}") from None
+
+
 def _fetched_replay(target: str) -> tuple[Plan, ReplayDriver, dict[str, str]]:
     """A target's plan and replay, and where its fetched artifacts lie."""
-    from openassay.core.findings import FetchRecord
     from openassay.drivers.replay import replay_of
     from openassay.plan import read_plan
-    from openassay.project import layouts
-    from openassay.records import read_record
-    from openassay.sources.roots import artifact_roots
-    from openassay.store import Store
 
-    layout = layouts(find_root(), [target])[0]
+    layout = the_layout(target)
     plan = read_plan(layout)
     replay = replay_of(plan.rerun, f"conf/target/{target}.yaml: rerun")
-    record = layout.record("fetch")
-    if not record.is_file():
-        raise BadInput(f"{target}: nothing is fetched yet; run `openassay audit {target}`")
-    roots = artifact_roots(Store(cache_home()), read_record(record, FetchRecord))
+    roots = fetched_roots(layout)
     if missing := sorted(set(plan.artifacts) - plan.only_alternatives() - set(roots)):
         raise BadInput(f"{target}: the artifact {missing[0]} could not be fetched: there is nothing to replay")
     return plan, replay, roots
@@ -167,21 +163,15 @@ def tokens(
     """
     from openassay.drivers.replay import replay_of
     from openassay.plan import make_plan
-    from openassay.project import layouts
-    from openassay.sources.fetched import Unavailable
     from openassay.sources.hf import HfSource
     from openassay.sources.roots import artifact_roots
     from openassay.stages import fetch
     from openassay.store import Store
-    from openassay.training.mismatch import RecipeMismatch
-    from openassay.training.tokens import BadTokens
 
-    root = find_root()
-    layout = layouts(root, [target])[0]
+    layout, where = the_layout(target), f"conf/target/{target}.yaml"
     plan = make_plan(layout)
-    where = f"conf/target/{target}.yaml"
     rerun = replay_of(plan.rerun, f"{where}: rerun")
-    name = rerun.tokens.artifact
+    name, order = rerun.tokens.artifact, rerun.recipe.artifact
     source = plan.artifacts[name].sources[0]
     if not isinstance(source, HfSource):
         raise BadInput(f"{where}: artifacts.{name}.sources.0: single bytes can be asked for only from a hub")
@@ -190,20 +180,15 @@ def tokens(
         raise BadInput(f"--updates: at least 1, found {updates}")
     store = Store(cache_home())
     with redirect_stdout(sys.stderr):
-        roots = artifact_roots(store, fetch.run(plan, store, layout, [rerun.recipe.artifact]))
-    if rerun.recipe.artifact not in roots:
-        raise BadInput(
-            f"{target}: the artifact {rerun.recipe.artifact} could not be fetched: the recipe says the order"
-        )
-    try:
+        roots = artifact_roots(store, fetch.run(plan, store, layout, [order]))
+    if order not in roots:
+        raise BadInput(f"{target}: the artifact {order} could not be fetched: the recipe says the order")
+    with _wrong_files_of(target):
         recipe = rerun.read(roots)
         sizes = source.sizes(store, rerun.tokens.files)
         found = rerun.token_ranges(recipe, sizes, *rerun.sequences(recipe, steps))
-    except (Unavailable, BadTokens, RecipeMismatch) as problem:
-        raise BadInput(f"{target}: {problem}") from None
-    print(
-        f"# {steps} updates and what losses are paired on: {sum(of.size for of in found)} bytes in {len(found)} pieces"
-    )
+    size = f"{sum(of.size for of in found)} bytes in {len(found)} pieces"
+    print(f"# {steps} updates and what losses are paired on: {size}")
     print(f"# artifacts.{name}.sources.0")
     print("files:")
     for of in found:
@@ -220,14 +205,15 @@ def _brought(plan: Plan, layout: Layout, names: Collection[str]) -> dict[str, st
     from openassay.store import Store
 
     found: dict[str, str] = {}
+    store = Store(cache_home())
     for name in sorted(names):
         try:
             with redirect_stdout(sys.stderr):
-                record = fetch.run(plan, Store(cache_home()), layout, [name])
+                record = fetch.run(plan, store, layout, [name])
         except Unreachable as problem:
-            print(f"  {name}: {printable(str(problem))}", file=sys.stderr)
+            _say(f"{name}: {problem}")
             continue
         for finding in record.findings:
-            print(f"  {printable(finding.message)}", file=sys.stderr)
-        found |= artifact_roots(Store(cache_home()), record)
+            _say(finding.message)
+        found |= artifact_roots(store, record)
     return found

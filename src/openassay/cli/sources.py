@@ -10,20 +10,15 @@ from typer import Argument, Option
 from openassay.faults import BadInput
 from openassay.layout import cache_home
 
+SOURCE = (
+    "pypi:NAME==VERSION, debian:PACKAGE, local:PATH, git:URL[@REF], hf:[datasets/]OWNER/NAME[@REVISION] or https://..."
+)
+INCLUDE = "Glob of the files that a payload pin covers; of a hub's files, those to fetch; a path of a git repository"
+
 
 def pin(
-    source: Annotated[
-        str,
-        Argument(
-            help="pypi:NAME==VERSION, debian:PACKAGE, local:PATH, git:URL[@REF], hf:[datasets/]OWNER/NAME[@REVISION] or https://..."
-        ),
-    ],
-    include: Annotated[
-        str,
-        Option(
-            help="Glob of the files that a payload pin covers; of a hub's files, those to fetch; a path of a git repository"
-        ),
-    ] = "*",
+    source: Annotated[str, Argument(help=SOURCE)],
+    include: Annotated[str, Option(help=INCLUDE)] = "*",
     root: Annotated[str, Option(help="Folder inside the archive that counts as its top")] = "",
 ) -> None:
     """Look a source up and print it with its sha256, ready to paste into a target file."""
@@ -74,9 +69,8 @@ def _pin(kind: str, rest: str, source: str, include: str, root: str) -> Any:
     entry: dict[str, Any]
     if kind == "git":
         entry = {"kind": "git", "url": name, "commit": "0" * 40} | ({"ref": at} if at else {})
-        entry |= {"commit": parse(GitSource, entry, source).upstream()} | (
-            {} if include == "*" else {"paths": [include]}
-        )
+        paths = {} if include == "*" else {"paths": [include]}
+        entry |= {"commit": parse(GitSource, entry, source).upstream()} | paths
     elif kind == "hf":
         entry = {"kind": "hf", "repo": name.removeprefix("datasets/"), "files": [include]}
         entry |= ({"repo_type": "dataset"} if name.startswith("datasets/") else {}) | ({"revision": at} if at else {})
@@ -97,11 +91,10 @@ def _pin(kind: str, rest: str, source: str, include: str, root: str) -> Any:
     return {"sources": [entry | {"sha256": fetched.sha256}], "payload": {"sha256": payload, "include": [include]}}
 
 
-def schema(
-    record: Annotated[
-        str, Argument(help="verdict, target (files in conf/target/) or scenario (for judge)")
-    ] = "verdict",
-) -> None:
+RECORD = "verdict, target (files in conf/target/) or scenario (for judge)"
+
+
+def schema(record: Annotated[str, Argument(help=RECORD)] = "verdict") -> None:
     """Print the JSON Schema of verdict.json, of a target file, or of a scenario."""
     from pydantic import TypeAdapter
 

@@ -74,7 +74,6 @@ def list_(*, due: Age = None, as_json: AsJson = False) -> None:
         return
     from openassay.cli import terminal
 
-    console = terminal.console(120)
     table = terminal.table("target", "driver", "index", "outcome", "score", "finished", *(["due"] if due else []))
     for row in rows:
         table.add_row(
@@ -82,7 +81,7 @@ def list_(*, due: Age = None, as_json: AsJson = False) -> None:
             terminal.styled(row["outcome"] or "–"), terminal.number(row["score"], ".2f"),
             terminal.plain(row["finished_at"] or "–"), *([terminal.plain(row["why_due"] or "no")] if due else []),
         )  # fmt: skip
-    console.print(table)
+    terminal.console(120).print(table)
 
 
 def _listed(layout: Layout, age: timedelta | None) -> dict[str, Any]:
@@ -148,11 +147,10 @@ def plan_runs(
         name, plan = layout.target, make_plan(layout, [f"profile={profile}"])
         for claim in plan.claims:
             tolerance = f"± {claim.tolerance.margin:g}"
-            if plan.rerun is None or not claim.testable:
-                table.add_row(name, claim.id, tolerance, "–", "not tested", "–", "–")
-                continue
-            if claim.deterministic:
-                table.add_row(name, claim.id, tolerance, "none", "1 if it is", "1", "2")
+            untested = plan.rerun is None or not claim.testable
+            if untested or claim.deterministic:
+                cells = ("–", "not tested", "–", "–") if untested else ("none", "1 if it is", "1", "2")
+                table.add_row(name, claim.id, tolerance, *cells)
                 continue
             design = plan.design(claim, {})
             most = design.max_runs

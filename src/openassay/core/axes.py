@@ -34,10 +34,9 @@ def study(fetched: FetchRecord, inspected: InspectRecord, prepared: PrepareRecor
 
 def _published(name: str, inspected: InspectRecord) -> StudyCheck:
     of = [component for component in inspected.components if component.component == name]
-    absent = [component.found == "absent" or component.published == "no" for component in of]
-    return _check(
-        f"published: {name.replace('_', ' ')}", any(absent), any(absent) or any(c.found == "found" for c in of), ""
-    )
+    absent = any(component.found == "absent" or component.published == "no" for component in of)
+    known = absent or any(component.found == "found" for component in of)
+    return _check(f"published: {name.replace('_', ' ')}", absent, known, "")
 
 
 def _check(name: str, failed: object, known: object, detail: str) -> StudyCheck:
@@ -51,9 +50,8 @@ def probe(
 ) -> ProbeOutcome:  # fmt: skip
     """Whether a changed recipe changes the metric as predicted: a one-sided paired t-test over the seeds of both."""
     pairs = [a - b for a, b in zip(changed, faithful, strict=False) if a is not None and b is not None]
-    sign = 1 if expects == "higher" else -1
+    sign, p = 1 if expects == "higher" else -1, None
     outcome: Literal["as predicted", "opposite", "not shown"] = "not shown"
-    p = None
     mean = float(np.mean(pairs)) if pairs else None
     if mean is not None and len(pairs) >= 2:
         error = float(np.std(pairs, ddof=1)) / len(pairs) ** 0.5

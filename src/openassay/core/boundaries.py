@@ -54,11 +54,8 @@ class Boundary:
     tails: tuple[_Tail, ...]
 
     def p_value(self, n: int, statistic: float) -> float:
-        """About the least alpha at which the look of n reruns would cross at a statistic; at most this design's exactly if it
-        does.
-
-        What lies beyond it, over the share of alpha that this look may spend.
-        """
+        """About the least alpha at which the look of n reruns would cross at a statistic: what lies beyond it, over the share of
+        alpha that this look may spend. At most this design's alpha exactly if it crosses."""
         share = spent_share(n, len(self.critical) + 1) - (spent_share(n - 1, len(self.critical) + 1) if n > 2 else 0.0)
         return min(1.0, self.tails[n - 2].beyond(statistic) / float(share))
 
@@ -82,10 +79,8 @@ class _Tail:
 
 
 def spent_share(n: ArrayLike, max_runs: ArrayLike) -> Floats:
-    """Share of alpha that may be spent, on one side, by the look of n of at most `max_runs` reruns.
-
-    By the number of reruns, and not by the information: so that the interval of a noisy reference is never the narrower one.
-    """
+    """Share of alpha that may be spent, on one side, by the look of n of at most `max_runs` reruns. By their number, not by the
+    information, so that the interval of a noisy reference is never the narrower one."""
     n, max_runs = np.asarray(n, dtype=float), np.asarray(max_runs, dtype=float)
     return np.asarray(np.expm1(-GAMMA * n / max_runs) / np.expm1(-GAMMA))
 

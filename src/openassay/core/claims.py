@@ -29,7 +29,6 @@ Estimand = Literal["number", "recipe"]
 """The two questions. `number`: the mean of the recipe as rerun minus the printed value. `recipe`: minus the unknown mean of the
 published recipe, so that the luck of the published trainings counts."""
 
-
 Spread = Literal["sd", "standard_error", "confidence_interval_95", "over_units", "over_episodes", "over_items"]
 
 
@@ -66,31 +65,28 @@ class Published:
     differences between laboratories. `cited_at.note` says where it comes from."""
 
     def seed_sd(self) -> float | None:
-        """The standard deviation over training runs, as far as the single values or the printed spread tell it."""
+        """The standard deviation of one training's value, by the single values or the printed spread; None if they cannot say.
+
+        A mean of u independent units has their standard deviation / sqrt(u); a standard error times sqrt(k) is the standard
+        deviation over k trainings, and half a 95 % interval is t(0.975, k - 1) standard errors.
+        """
         if self.values is not None and len(self.values) > 1:
             return float(np.std(self.values, ddof=1)) + self.rounding / 2
-        return None if self.sd is None else seed_sd(self.sd + self.rounding / 2, self.sd_is, self.num_runs, self.units)
+        if self.sd is None:
+            return None
+        sd, k = self.sd + self.rounding / 2, self.num_runs
+        if self.sd_is == "over_units":
+            return sd / self.units**0.5 if self.units > 1 else None
+        if k < 2 or self.sd_is in {"over_episodes", "over_items"}:
+            return None
+        if self.sd_is == "sd":
+            return sd
+        per_error = 1.0 if self.sd_is == "standard_error" else float(scipy.special.stdtrit(k - 1, 0.975))
+        return float(sd / per_error * k**0.5)
 
     def seed_df(self) -> int:
         """Degrees of freedom of `seed_sd`."""
         return self.units - 1 if self.values is None and self.sd_is == "over_units" else self.num_runs - 1
-
-
-def seed_sd(sd: float, sd_is: Spread, num_runs: int, units: int) -> float | None:
-    """The standard deviation of one training's value, by a printed spread of `num_runs` trainings or of `units`; None if it
-    cannot say.
-
-    A mean of u independent units has their standard deviation / sqrt(u); a standard error times sqrt(k) is the standard
-    deviation over k trainings, and half a 95 % interval is t(0.975, k - 1) standard errors.
-    """
-    if sd_is == "over_units":
-        return sd / units**0.5 if units > 1 else None
-    if num_runs < 2 or sd_is in {"over_episodes", "over_items"}:
-        return None
-    if sd_is == "sd":
-        return sd
-    per_error = 1.0 if sd_is == "standard_error" else float(scipy.special.stdtrit(num_runs - 1, 0.975))
-    return float(sd / per_error * num_runs**0.5)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,9 +18,8 @@ def judge_replay_controls(claim: Claim, found: ReplayRecord) -> tuple[ControlOut
     """Which deliberately wrong replays were noticed."""
     return tuple(
         ControlOutcome(
-            arm=of.change, of=claim.arm, claim=claim.id, runs=(of.in_floors,),
-            outcome=Outcome.NOT_REPRODUCED if of.exercised else Outcome.INCONCLUSIVE, caught=of.exercised,
-            differs_from_faithful=of.exercised,
+            arm=of.change, of=claim.arm, claim=claim.id, runs=(of.in_floors,), caught=of.exercised,
+            outcome=Outcome.NOT_REPRODUCED if of.exercised else Outcome.INCONCLUSIVE, differs_from_faithful=of.exercised,
         )
         for of in found.exercise if of.control
     )  # fmt: skip
@@ -46,12 +45,13 @@ def judge_control(
 
 def _control_outcome(claim: Claim, broken: Evidence, faithful: tuple[float | None, ...]) -> Outcome:
     values, alpha, question = broken.values, broken.design.alpha, broken.estimand
-    if all(status in NO_VALUES for status in broken.statuses):
+    failed = [status in NO_VALUES for status in broken.statuses]
+    if all(failed):
         return Outcome.NOT_ATTEMPTED
+    if any(failed):
+        return Outcome.INCONCLUSIVE
     finite = [value for value in values if value is not None]
     lost = len(values) - len(finite)
-    if any(status in NO_VALUES for status in broken.statuses):
-        return Outcome.INCONCLUSIVE
     if claim.success:
         terms = share_terms_of(claim, broken.design)
         interval = terms.interval(sum(map(claim.success.holds, values)), len(values), alpha, question)
@@ -82,7 +82,6 @@ def _differ(control: tuple[float | None, ...], faithful: tuple[float | None, ...
     ours, theirs = ([value for value in values if value is not None] for values in (control, faithful))
     if len(ours) < 2 or len(theirs) < 2:
         return bool(ours) != bool(theirs)
-    found = difference(
-        ours, float(np.mean(theirs)), num_runs=len(theirs), published_recipe=theirs, resolution=claim.resolution
-    )
+    mean, step = float(np.mean(theirs)), claim.resolution
+    found = difference(ours, mean, num_runs=len(theirs), published_recipe=theirs, resolution=step)
     return bool(found.differs(SAME * claim.tolerance.margin, alpha))

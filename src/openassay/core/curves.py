@@ -45,8 +45,7 @@ _SINGULAR = 1e-6
 
 @dataclass(frozen=True, kw_only=True)
 class CurveFamily(CurveScatter):
-    """A claim's curve scatter that was checked: ValueError for what cannot be one. Without a correlation the points count as
-    independent (see `null_of_largest`)."""
+    """A claim's curve scatter, checked (ValueError). Without a correlation the points count as independent."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a family."""
@@ -60,17 +59,10 @@ class CurveFamily(CurveScatter):
         if self.correlation is not None and not _is_correlation(self.correlation, num):
             raise ValueError(f"a family's correlation must be a correlation matrix of its {num} shares")
 
-    @property
-    def prior_df(self) -> float:
-        """Degrees of freedom for which its sds count beside the reruns' own: 4 at most, as for a final value."""
-        return family_prior_df(self.df)
-
     def sds_at(self, shares: Floats) -> Floats:
         """The sds at other shares of the training, shape (m,), linearly between its own; ValueError before its first share."""
-        if shares.min() < self.shares[0] - SAME:
-            raise ValueError(
-                f"the family is known from {self.shares[0]:.0%} of the training on, not at {shares.min():.0%}"
-            )
+        if (least := shares.min()) < self.shares[0] - SAME:
+            raise ValueError(f"the family is known from {self.shares[0]:.0%} of the training on, not at {least:.0%}")
         return np.asarray(np.interp(shares, self.shares, self.sds))
 
     def correlation_at(self, shares: Floats) -> Correlation:
@@ -112,15 +104,14 @@ class Doomed:
 
 
 def log_spaced_steps(last_step: int) -> tuple[int, ...]:
-    """The steps at which a training of `last_step` steps is compared: NUM_POINTS log-spaced whole steps, the last one included.
+    """The NUM_POINTS log-spaced whole steps at which a training is compared, its last included; fewer of a short training.
 
-    A short training has fewer points; one of a single step is refused by ValueError.
+    ValueError for a training of a single step.
     """
     if last_step < 2:
         raise ValueError(f"a curve needs two steps at least, found {last_step}")
-    exact = np.geomspace(START * last_step, last_step, NUM_POINTS)
-    whole = np.minimum(np.ceil(exact - SAME * last_step), last_step)
-    return tuple(int(step) for step in np.unique(whole))
+    whole = np.ceil(np.geomspace(START * last_step, last_step, NUM_POINTS) - SAME * last_step)
+    return tuple(map(int, np.unique(np.minimum(whole, last_step))))
 
 
 def values_at(curves: Sequence[Curve], steps: Sequence[int]) -> Floats:
@@ -134,9 +125,8 @@ def values_at(curves: Sequence[Curve], steps: Sequence[int]) -> Floats:
     all_steps = [curve_steps for curve_steps, _ in recorded]
     for start, *_, end in all_steps:
         if start > steps[0] or end < steps[-1]:
-            raise ValueError(
-                f"a curve from step {start:.0f} to {end:.0f} does not reach from {steps[0]} to {steps[-1]}"
-            )
+            recorded_at = f"from step {start:.0f} to {end:.0f}"
+            raise ValueError(f"a curve {recorded_at} does not reach from {steps[0]} to {steps[-1]}")
     knots = min(all_steps, key=len)
     first, last = max(of[0] for of in all_steps), min(of[-1] for of in all_steps)
     knots = np.unique([first, *knots[(knots >= first) & (knots <= last)], last])
@@ -185,13 +175,11 @@ def null_of_largest(num_reruns: int, prior_df: float, correlation: Correlation) 
 
     Each draw makes the m standardised differences from the multivariate normal with this correlation, and their standard errors
     as `compare` does: n - 1 more such draws give s^2 at each point, and one chi-square of `prior_df` degrees, common to all
-    points, stands for a family's sds. (One common chi-square of d0 + n - 1 degrees for everything is simpler, but wrong for few
-    reruns: seeds scatter differently at different points, and a nominal 5 % becomes 11 % with three reruns and no family, 14 %
-    with two.)
+    points, stands for a family's sds. (One chi-square of d0 + n - 1 degrees for everything makes a nominal 5 % into 11 % with
+    three reruns and no family, 14 % with two: seeds scatter differently at different points.)
 
     For an unknown correlation give the identity: independent points have the largest maxima (Sidak 1967, given the sds), so the
-    test then keeps its level whatever the correlation is. It costs power: 3 to 4 % instead of 5 % is used when the curve is as
-    smooth as the public curves, and using that where points are independent would make 5 % into 9 %.
+    test keeps its level whatever the correlation is, at 3 to 4 % instead of 5 % for curves as smooth as the public ones.
     """
     rng = np.random.default_rng(_SEED)
     root = np.linalg.cholesky(np.array(correlation) + _SINGULAR * np.eye(len(correlation)))
@@ -209,25 +197,13 @@ def p_of_largest(largest: ArrayLike, null: Floats) -> Floats:
     return np.asarray((1 + len(null) - below) / (1 + len(null)))
 
 
-def agrees(found: Difference, margins: ArrayLike, alpha: float) -> NDArray[np.bool_]:
-    """Whether every point is shown to lie within its margin. Shape (...).
-
-    An intersection-union test (Berger 1982): each point is tested at `alpha` without correction, and whichever point truly
-    lies at its edge, the curve passes with probability `alpha` at most.
-    """
-    return np.asarray(found.agrees(margins, alpha).all(axis=-1))
-
-
 def differs_at(found: Difference, margins: ArrayLike, alpha: float) -> NDArray[np.bool_]:
-    """Which points are shown to lie outside their margin. Shape (..., m).
-
-    With Holm's (1979) correction over the m points: any of them is wrong with probability `alpha` at most.
-    """
+    """Which points are shown to lie outside their margin, with Holm's (1979) correction over the m points: any of them is wrong
+    with probability `alpha` at most. Shape (..., m)."""
     p = found.p_not_within(margins)
-    num = p.shape[-1]
     order = np.argsort(p, axis=-1)
-    rejected = np.take_along_axis(p, order, axis=-1) <= alpha / (num - np.arange(num))
-    rejected = np.logical_and.accumulate(rejected, axis=-1)
+    levels = alpha / np.arange(p.shape[-1], 0, -1)
+    rejected = np.logical_and.accumulate(np.take_along_axis(p, order, axis=-1) <= levels, axis=-1)
     return np.asarray(np.take_along_axis(rejected, np.argsort(order, axis=-1), axis=-1))
 
 
@@ -256,9 +232,8 @@ def judge_curve(
     points, or for a margin, an `alpha` or a number of trainings out of range.
     """
     if not 0 < margin <= LARGEST or not 0 < alpha < 0.5 or num_published < 1:
-        raise ValueError(
-            f"margin > 0, 0 < alpha < 0.5 and num_published >= 1 are needed, found {margin}, {alpha}, {num_published}"
-        )
+        given = f"{margin}, {alpha}, {num_published}"
+        raise ValueError(f"margin > 0, 0 < alpha < 0.5 and num_published >= 1 are needed, found {given}")
     if len(reruns) < 2:
         raise ValueError(f"two reruns at least are needed, found {len(reruns)}")
     last_step = int(_recorded(published)[0][-1])
@@ -266,11 +241,10 @@ def judge_curve(
     fewest = min(sum(step >= steps[0] for step, _ in curve) for curve in (published, *reruns))
     values = values_at([published, *reruns], steps)
     if fewest < len(steps):
-        raise ValueError(
-            f"a curve is recorded at {fewest} steps from step {steps[0]} on, fewer than {len(steps)} points"
-        )
+        too_few = f"{fewest} steps from step {steps[0]} on, fewer than {len(steps)} points"
+        raise ValueError(f"a curve is recorded at {too_few}")
     shares = np.array(steps) / last_step
-    prior_df = family.prior_df if family else 0.0
+    prior_df = family_prior_df(family.df) if family else 0.0
     sds = family.sds_at(shares) if family else np.ones(len(steps))
     correlation = family.correlation_at(shares) if family else _to_tuples(np.eye(len(steps)))
     found = compare(
@@ -297,18 +271,18 @@ def judge_curve(
 
 
 def _outcome(
-    points: tuple[CurvePoint, ...], found: Difference, margins: Floats, alpha: float
+    points: Sequence[CurvePoint], found: Difference, margins: Floats, alpha: float
 ) -> tuple[CurveOutcome, str]:
-    outside = differs_at(found, margins, alpha)
-    if outside.any():
-        names = ", ".join(str(point.step) for point, is_outside in zip(points, outside, strict=True) if is_outside)
+    if outside := np.flatnonzero(differs_at(found, margins, alpha)).tolist():
+        names = ", ".join(str(points[i].step) for i in outside)
         return CurveOutcome.DIFFERS, f"the curve lies outside its margin at step {names}"
-    if agrees(found, margins, alpha):
+    # An intersection-union test (Berger 1982): each point is tested at alpha without correction, and whichever point truly lies
+    # at its edge, the curve passes with probability alpha at most.
+    if not (unsure := np.flatnonzero(~found.agrees(margins, alpha)).tolist()):
         return CurveOutcome.AGREES, f"the curve lies within its margin at {len(points)} steps from {points[0].step} on"
-    within = found.agrees(margins, alpha)
-    point = next(point for point, is_within in zip(points, within, strict=True) if not is_within)
+    point = points[unsure[0]]
     return CurveOutcome.OPEN, (
-        f"at {int((~within).sum())} of {len(points)} steps the interval is not within the margin, first at step {point.step}: "
+        f"at {len(unsure)} of {len(points)} steps the interval is not within the margin, first at step {point.step}: "
         f"{point.interval[0]:+.3g} to {point.interval[1]:+.3g} against ±{point.margin:.3g}"
     )
 

@@ -29,18 +29,16 @@ class Difference:
     """Degrees of freedom of the t distribution; infinity when nothing was estimated."""
 
     def interval(self, alpha: float) -> tuple[Floats, Floats]:
-        """Lower and upper end; each errs with probability `alpha`, so that it is a 1 - 2 alpha interval.
-
-        Two one-sided tests at `alpha` accept exactly when it lies within the margins (Schuirmann 1987).
-        """
+        """Lower and upper end of the 1 - 2 alpha interval: each errs with probability `alpha`. Two one-sided tests at `alpha`
+        accept exactly when it lies within the margins (Schuirmann 1987)."""
         half = scipy.special.stdtrit(self.df, 1 - alpha) * self.se
         return self.estimate - half, self.estimate + half
 
     def p_not_within(self, margin: ArrayLike) -> Floats:
         """p-value of the hypothesis |theta| <= margin, at its edge; small is evidence that the recipe differs.
 
-        Both tails count: P(T >= (|d| - margin)/se) + P(T >= (|d| + margin)/se). The second matters only when the noise is
-        large against the margin; there an interval that merely misses the tolerance would accuse up to twice too often.
+        Both tails count: P(T >= (|d| - margin)/se) + P(T >= (|d| + margin)/se). Without the second, noise that is large against
+        the margin would accuse up to twice too often.
         """
         margin = np.asarray(margin, dtype=float)
         distance = np.abs(self.estimate)

@@ -1,9 +1,9 @@
-"""What is known of one claim before a rule has spoken: the reruns' values, what the test says of them, and the figures beside
-it."""
+"""What is known of one claim before a rule has spoken: the reruns' values, what the test says of them, the figures beside."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +12,8 @@ import scipy
 from openassay.core import plausibility, sequential, shares
 from openassay.core.boundaries import boundary
 from openassay.core.claims import Claim, Estimand
-from openassay.core.reasons import Seen
-from openassay.core.rerun_records import Measurement, Rerun, RerunStatus
+from openassay.core.reasons import Seen, Standing
+from openassay.core.rerun_records import Rerun, RerunStatus
 from openassay.core.sequential import SIDES, Batch, Stop, Stopped, Terms
 from openassay.core.types import LARGEST
 from openassay.core.verdict_records import Look, Plausibility, QuestionAnswer
@@ -75,13 +75,9 @@ def share_terms_of(claim: Claim, design: Design) -> shares.ShareTerms:
 
 
 def wants_more(evidence: list[Evidence]) -> bool:
-    """Whether any of an arm's claims asks for another rerun, by the evidence so far.
-
-    No, when a rerun failed: then nothing can be decided on the others.
-    """
-    if any(status in NO_VALUES for of in evidence for status in of.statuses):
-        return False
-    return any(of.stop in {Stop.NEEDS_RUNS, Stop.EQUAL} for of in evidence)
+    """Whether any of an arm's claims asks for another rerun; none does after one that failed, which leaves all undecided."""
+    failed = any(status in NO_VALUES for of in evidence for status in of.statuses)
+    return not failed and any(of.stop in {Stop.NEEDS_RUNS, Stop.EQUAL} for of in evidence)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,18 +103,20 @@ class Evidence:
         cls, claim: Claim, design: Design, runs: tuple[Rerun, ...], baseline: tuple[Rerun, ...] = ()
     ) -> Evidence:
         """The evidence that reruns give by themselves; those of the baseline are taken seed by seed."""
-        values, statuses = values_of(runs, claim.metric), statuses_of(runs, claim.metric)
+        ended = [_outcome(run, claim.metric) for run in runs]
         if claim.baseline is not None:
-            both = min(len(runs), len(baseline))
-            theirs, ended = values_of(baseline, claim.metric), statuses_of(baseline, claim.metric)
-            pairs = zip(values[:both], theirs[:both], strict=True)
-            values = tuple(None if ours is None or of is None else ours - of for ours, of in pairs)
             # A baseline that diverges says nothing of what is compared with it.
-            statuses = tuple(
-                one if other is RerunStatus.FINISHED or one in NO_VALUES else RerunStatus.FAILED
-                for one, other in zip(statuses[:both], ended[:both], strict=True)
-            )
-        return cls(claim=claim, design=design, values=values, statuses=statuses)
+            ended = [
+                (
+                    None if value is None or other is None else value - other,
+                    status if other_status is RerunStatus.FINISHED or status in NO_VALUES else RerunStatus.FAILED,
+                )
+                for (value, status), of in zip(ended, baseline, strict=False)
+                for other, other_status in [_outcome(of, claim.metric)]
+            ]
+        return cls(
+            claim=claim, design=design, values=tuple(of[0] for of in ended), statuses=tuple(of[1] for of in ended)
+        )
 
     @property
     def estimand(self) -> Estimand:
@@ -126,14 +124,9 @@ class Evidence:
         return self.claim.estimand or self.design.estimand
 
     @property
-    def used(self) -> tuple[float | None, ...]:
-        """The values that the test has looked at."""
-        return self.values[: self.num_used]
-
-    @property
     def finite(self) -> tuple[float, ...]:
-        """The finite ones of them."""
-        return tuple(value for value in self.used if value is not None)
+        """The finite values that the test has looked at."""
+        return tuple(value for value in self.values[: self.num_used] if value is not None)
 
     @property
     def num_used(self) -> int:
@@ -154,10 +147,7 @@ class Evidence:
     @property
     def compared(self) -> tuple[float | None, ...]:
         """The values, or for paired claims their differences from the published ones of the same seeds."""
-        if not self.claim.paired:
-            return self.values
-        pairs = zip(self.values, self.claim.published.values or (), strict=False)
-        return tuple(None if one is None else one - other for one, other in pairs)
+        return less(self.values, self.claim.published.values or ()) if self.claim.paired else self.values
 
     def _batch(self, *prefixes: tuple[float | None, ...]) -> Batch:
         first = next((value for value in self.values if value is not None), None)
@@ -168,14 +158,9 @@ class Evidence:
         return sequential.to_batch([asked] * len(prefixes), prefixes)
 
     @functools.cached_property
-    def share(self) -> shares.ShareTerms:
-        """The terms of a claim on a share."""
-        return share_terms_of(self.claim, self.design)
-
-    @functools.cached_property
     def _of_share(self) -> shares.ShareStopped:
         """The exact test of a share."""
-        return shares.run(self.share, self._successes)
+        return shares.run(share_terms_of(self.claim, self.design), self._successes)
 
     @property
     def _successes(self) -> tuple[bool, ...]:
@@ -186,8 +171,7 @@ class Evidence:
         """Mean of the used reruns minus the published value; None without any."""
         if self.claim.success:
             return self._of_share.difference
-        found = float(self._of_means[1].estimate[0])
-        if np.isfinite(found):
+        if np.isfinite(found := float(self._of_means[1].estimate[0])):
             return found
         lone = self.finite and not self.claim.paired
         return float(np.mean(self.finite)) - self.claim.published.value if lone else None
@@ -195,67 +179,45 @@ class Evidence:
     @functools.cached_property
     def answers(self) -> tuple[QuestionAnswer, ...]:
         """What the reruns say to each question; empty without two values."""
-        found = []
-        for question in QUESTIONS:
-            if self.claim.success:
-                if self.num_used < 2:
-                    return ()
-                low, high = self._of_share.interval(self.share, question, self.design.alpha)
-                within, outside = (of(self.share, (low, high)) for of in (shares.is_within, shares.is_outside))
-            else:
-                batch, stopped = self._of_means
-                if not stopped.known[0]:
-                    return ()
-                interval = sequential.interval(stopped, batch, question)
-                low, high = float(interval.low[0]), float(interval.high[0])
-                within, outside = (bool(of[0]) for of in sequential.standing(stopped, batch, interval))
-            found.append(
-                QuestionAnswer(
-                    estimand=question, interval=(low, high),
-                    standing="within" if within else "outside" if outside else "open",
-                )
-            )  # fmt: skip
-        return tuple(found)
+        known = self.num_used >= 2 if self.claim.success else self._of_means[1].known[0]
+        return tuple(map(self._answered, QUESTIONS)) if known else ()
 
-    def answer(self, question: Estimand) -> QuestionAnswer | None:
-        """What the reruns say to a question; None without two values."""
-        return next((of for of in self.answers if of.estimand == question), None)
+    def _answered(self, question: Estimand) -> QuestionAnswer:
+        if self.claim.success:
+            low, high = self._of_share.interval(question, self.design.alpha)
+            within, outside = (of(self._of_share.terms, (low, high)) for of in (shares.is_within, shares.is_outside))
+        else:
+            batch, stopped = self._of_means
+            found = sequential.interval(stopped, batch, question)
+            low, high = float(found.low[0]), float(found.high[0])
+            within, outside = (bool(of[0]) for of in sequential.standing(stopped, batch, found))
+        standing: Standing = "within" if within else "outside" if outside else "open"
+        return QuestionAnswer(estimand=question, interval=(low, high), standing=standing)
 
     @property
     def interval(self) -> tuple[float, float] | None:
         """Interval of the difference that the claim's question asks for."""
-        found = self.answer(self.estimand)
-        return found.interval if found else None
-
-    @functools.cached_property
-    def num_needed(self) -> int | None:
-        """Values in all, of the same mean and standard deviation, that would decide; None where none up to MOST_NEEDED would."""
-        if self.claim.success:
-            return shares.runs_needed(self.share, self._of_share.successes, self.num_used) if self.num_used else None
-        batch, stopped = self._of_means
-        return int(sequential.runs_needed(stopped, batch)[0]) or None
-
-    @property
-    def remains(self) -> tuple[float, float, float]:
-        """Half the interval of the claim's question after endless reruns: by luck alone, by all else alone, and by all of it."""
-        if self.claim.success:
-            luck = np.inf if self.estimand == "recipe" else 0.0
-            return luck, 0.0, luck
-        batch, stopped = self._of_means
-        luck, rest, both = (float(of[0]) for of in sequential.remains(stopped, batch))
-        return luck, rest, both
+        return next((of.interval for of in self.answers if of.estimand == self.estimand), None)
 
     @functools.cached_property
     def seen(self) -> Seen:
         """What the test shows, as plain numbers; only with an interval."""
-        found, (luck_remains, rest_remains, remains) = self.plausibility(), self.remains
+        found = self.plausibility()
+        if self.claim.success:
+            needed = shares.runs_needed(self._of_share.terms, self._of_share.successes, self.num_used)
+            luck_remains = remains = np.inf if self.estimand == "recipe" else 0.0
+            rest_remains = 0.0
+        else:
+            batch, stopped = self._of_means
+            needed = int(sequential.runs_needed(stopped, batch)[0]) or None
+            luck_remains, rest_remains, remains = (float(of[0]) for of in sequential.remains(stopped, batch))
         return Seen(
             stop=self.stop, estimand=self.estimand, margin=self.claim.tolerance.margin,
             direction=SIDES[self.claim.direction], difference=self.difference or 0.0,
             intervals={of.estimand: of.interval for of in self.answers},
             standings={of.estimand: of.standing for of in self.answers},
             num_values=self.num_used if self.claim.success else len(self.finite), runs_used=self.num_used,
-            max_runs=self.design.max_runs, sequential=True, needed=self.num_needed, luck_remains=luck_remains,
+            max_runs=self.design.max_runs, sequential=True, needed=needed, luck_remains=luck_remains,
             rest_remains=rest_remains, remains=remains, luck=found.luck if found else None, num_claims=self.design.num_claims,
         )  # fmt: skip
 
@@ -271,10 +233,10 @@ class Evidence:
         if not self.answers or self.difference is None:
             return None
         nodes = self.difference + self._of_share.se_of(self.estimand) * scipy.special.ndtri(sequential.NODES)
-        value = float(sequential.credit_of(nodes, margin, direction).mean())
-        wide = self._of_share.interval(self.share, self.estimand, self.design.alpha * sequential.SCORE_HIGH_ALPHA)
-        least = float(sequential.credit_of(np.array(self.interval), margin, direction).min())
-        most = float(sequential.credit_of(np.array(wide), margin, direction).max())
+        value = float(sequential.credit(nodes, margin, direction).mean())
+        wide = self._of_share.interval(self.estimand, self.design.alpha * sequential.SCORE_HIGH_ALPHA)
+        least = float(sequential.credit(np.array(self.interval), margin, direction).min())
+        most = float(sequential.credit(np.array(wide), margin, direction).max())
         most = 1.0 if wide[0] <= 0 <= wide[1] else most
         return value, least, min(most, 0.5) if self.stop is Stop.OUTSIDE else most
 
@@ -284,11 +246,11 @@ class Evidence:
             return None
         margin, direction, d = self.claim.tolerance.margin, SIDES[self.claim.direction], self.difference
         if self.claim.success:
-            won, se = self._of_share.successes, self._of_share.se_of(self.estimand)
+            won, se, terms = self._of_share.successes, self._of_share.se_of(self.estimand), self._of_share.terms
             return Plausibility(
                 within_flat=plausibility.within_flat(d, se, np.inf, margin, direction),
                 within_sceptical=plausibility.within_sceptical(d, se, 1e6, margin, direction), share_within=None,
-                one_more_draw_p=shares.p_equal(won, self.num_used, self.share.successes, self.share.num_published),
+                one_more_draw_p=shares.p_equal(won, self.num_used, terms.successes, terms.num_published),
                 luck=None, fewest_tried=None,
             )  # fmt: skip
         batch, stopped = self._of_means
@@ -305,20 +267,19 @@ class Evidence:
         )  # fmt: skip
 
     def p_not_reproduced(self) -> float | None:
-        """p-value of "the recipe's difference lies within the tolerance"; over all looks, by the order in which they were
-        made."""
+        """p-value of "the recipe's difference lies within the tolerance", over all looks in their order."""
         if self.stop is Stop.DIVERGED:
             return p_of_lost(self.num_used - len(self.finite), self.num_used, self.claim.divergence_rate)
         if not self.answers or self.difference is None:
             return None
         if self.claim.success:
-            return shares.p_outside(self.share, self._of_share.successes, self.num_used)
+            return shares.p_outside(self._of_share.terms, self._of_share.successes, self.num_used)
         batch, stopped = self._of_means
         margin, d, direction = self.claim.tolerance.margin, self.difference, SIDES[self.claim.direction]
         interval, df = sequential.interval(stopped, batch, "recipe"), float(stopped.df[0])
         n, printed = int(stopped.num_values[0]), float(batch.rounding[0]) / 2
         if interval.se[0] == 0:
-            return 0.0 if (self.answer("recipe") or self.answers[0]).standing == "outside" else 1.0
+            return 0.0 if self.answers[QUESTIONS.index("recipe")].standing == "outside" else 1.0
         se = (float(interval.high[0] - interval.low[0]) / 2 - printed) / float(interval.critical[0])
         beyond = (sequential.shortfall(d, direction) - printed - margin) / se
         v, d0 = float(batch.v[0]), float(batch.prior_df[0])
@@ -333,13 +294,12 @@ class Evidence:
             return ()
         counts = range(2, self.num_used + 1)
         if self.claim.success:
-            tests = [shares.run(self.share, self._successes[:n]) for n in counts]
             return tuple(
                 Look(
                     num_runs=of.num_used, difference=of.difference, critical_value=None, stop=of.stop.name.lower(),
-                    interval=of.interval(self.share, self.estimand, self.design.alpha),
+                    interval=of.interval(self.estimand, self.design.alpha),
                 )
-                for of in tests
+                for of in (shares.run(self._of_share.terms, self._successes[:n]) for n in counts)
             )  # fmt: skip
         batch = self._batch(*(self.compared[:n] for n in counts))
         stopped = sequential.run(batch)
@@ -352,6 +312,11 @@ class Evidence:
             )
             for i, n in enumerate(counts)
         )  # fmt: skip
+
+
+def less(values: Iterable[float | None], others: Iterable[float]) -> tuple[float | None, ...]:
+    """The differences of paired values, None where the first is none."""
+    return tuple(None if one is None else one - other for one, other in zip(values, others, strict=False))
 
 
 def _number(value: np.float64) -> float | None:
@@ -370,25 +335,21 @@ def same(values: tuple[float, ...], margin: float) -> bool:
 
 def values_of(runs: tuple[Rerun, ...], metric: str) -> tuple[float | None, ...]:
     """The value of a metric in each rerun, None where it gave none that is finite."""
-    values = [found.value if (found := _measurement(run, metric)) else None for run in runs]
-    return tuple(None if value is None or not abs(value) <= LARGEST else value for value in values)
+    return tuple(_outcome(run, metric)[0] for run in runs)
 
 
 def statuses_of(runs: tuple[Rerun, ...], metric: str) -> tuple[RerunStatus, ...]:
     """How each rerun ended for one metric: another metric that is not finite says nothing of this one."""
-    statuses = []
-    for run, value in zip(runs, values_of(runs, metric), strict=True):
-        found = _measurement(run, metric)
-        if run.status in NO_VALUES:
-            statuses.append(run.status)
-        elif found is None or (found.value is None and not found.raw):
-            statuses.append(RerunStatus.FAILED)
-        else:
-            statuses.append(RerunStatus.DIVERGED if value is None else RerunStatus.FINISHED)
-    return tuple(statuses)
+    return tuple(_outcome(run, metric)[1] for run in runs)
 
 
-def _measurement(run: Rerun, metric: str) -> Measurement | None:
+def _outcome(run: Rerun, metric: str) -> tuple[float | None, RerunStatus]:
+    """The value of a metric in a rerun, and how the rerun ended for it."""
     if run.status in NO_VALUES:
-        return None
-    return next((found for found in run.measurements if found.metric == metric), None)
+        return None, run.status
+    found = next((found for found in run.measurements if found.metric == metric), None)
+    if found is None or (found.value is None and not found.raw):
+        return None, RerunStatus.FAILED
+    if found.value is None or not abs(found.value) <= LARGEST:
+        return None, RerunStatus.DIVERGED
+    return found.value, RerunStatus.FINISHED

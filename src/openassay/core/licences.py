@@ -26,8 +26,6 @@ MAX_CHARACTERS = 500
 
 _NONE = {"", "unlicensed", "none", "no licence", "no license", "licence not specified", "license not specified"}
 _UNKNOWN = {"unknown", "noassertion", "undisclosed", "unverified", "pending evaluation", "mixed", "conflict", "other"}
-
-
 _WORD = re.compile(r"\b(and|or|with)\b")
 _FORMER = {
     "GPL-2.0-with-GCC-exception": "GPL-2.0-only WITH GCC-exception-2.0",
@@ -82,10 +80,7 @@ def _lists() -> _Lists:
     custom = []
     for entry in data["custom"]:
         source = entry["source"] + ("" if entry["read"] == "yes" else f" (text read: {entry['read']})")
-        clauses = (
-            Clause(clause=of["clause"], effect=of["effect"], hinders=tuple(of["hinders"]), source=source)
-            for of in entry["clauses"]
-        )
+        clauses = (Clause(**of | {"hinders": tuple(of["hinders"]), "source": source}) for of in entry["clauses"])
         custom.append((re.compile(entry["match"]), tuple(clauses)))
     return _Lists(
         osi=approved, open=is_open, known=known, spelling={name.lower(): name for name in known},
@@ -100,63 +95,60 @@ def identifiers() -> frozenset[str]:
 
 def every(answers: list[Answer]) -> Answer:
     """All must pass: one that fails fails all, else one that is unknown leaves all unknown. Nothing asked is nothing known."""
-    if "fails" in answers:
-        return "fails"
-    return "passes" if answers and all(answer == "passes" for answer in answers) else "unknown"
+    return "fails" if "fails" in answers else "passes" if set(answers) == {"passes"} else "unknown"
 
 
 def some(answers: list[Answer]) -> Answer:
     """One that passes is enough; all fail only where each one does."""
-    if "passes" in answers:
-        return "passes"
-    return "fails" if answers and all(answer == "fails" for answer in answers) else "unknown"
+    return "passes" if "passes" in answers else "fails" if set(answers) == {"fails"} else "unknown"
 
 
 def terms_of(text: str | None, *, exact: bool = False) -> LicenceTerms:
     """What the lists say of a licence. `exact`: as in the Model Openness Tool, only SPDX's own spelling counts."""
     plain = (text or "").strip()
     if plain.lower() in _NONE:
-        return LicenceTerms(
-            None, "fails", "fails", reason="no licence: nothing is permitted beyond what the law permits"
-        )
+        reason = "no licence: nothing is permitted beyond what the law permits"
+        return LicenceTerms(None, "fails", "fails", reason=reason)
     if plain.lower() in _UNKNOWN:
-        return LicenceTerms(text, "unknown", "unknown", reason="its terms are not known")
+        return _unknown(text, "its terms are not known")
     if len(plain) > MAX_CHARACTERS:
-        return LicenceTerms(text, "unknown", "unknown", reason="its terms are a long text and stand on no list")
+        return _unknown(text, "its terms are a long text and stand on no list")
+    whole = _unlisted(plain, f"{plain!r} is no SPDX expression, and stands on no list that we know")
     try:
         tree = Licensing().parse(plain)
     except (ExpressionError, ParseError):
-        tree = None
+        return whole
     if tree is None:
-        return _unlisted(plain, f"{plain!r} is no SPDX expression, and stands on no list that we know")
+        return whole
     found = _of_tree(tree, exact)
     if not (_WORD.search(plain) and any(" " in str(symbol.key) for symbol in Licensing().license_symbols(tree))):
         return found
     # A sentence with `and` or `or` in it is no expression: of "not MIT or Apache-2.0" no part says what it grants.
-    whole = _unlisted(plain, f"{plain!r} is no SPDX expression, and stands on no list that we know")
     if whole.open == "fails" and found.open != "fails":
-        return LicenceTerms(text, "unknown", "unknown", reason=f"{plain!r} is no SPDX expression, and may be a choice")
+        return _unknown(text, f"{plain!r} is no SPDX expression, and may be a choice")
     return whole
+
+
+def _unknown(text: str | None, reason: str) -> LicenceTerms:
+    return LicenceTerms(text, "unknown", "unknown", reason=reason)
 
 
 def _unlisted(text: str, reason: str) -> LicenceTerms:
     """LicenceTerms that SPDX does not list: refused where we know a clause that refuses, else unknown."""
     clauses = tuple(c for match, of in _lists().custom if match.search(text.lower()) for c in of)
     if not clauses:
-        return LicenceTerms(text, "unknown", "unknown", reason=reason)
+        return _unknown(text, reason)
     named = "; ".join(f"{clause.clause}: {clause.effect}" for clause in clauses)
     return LicenceTerms(text, "fails", "fails", clauses=clauses, reason=f"{text} is not open ({named})")
 
 
 def _of_tree(tree: LicenseExpression, exact: bool) -> LicenceTerms:
     if isinstance(tree, LicenseWithExceptionSymbol):
-        base = _of_identifier(str(tree.license_symbol.key), exact)
-        exception = str(tree.exception_symbol.key)
+        base, exception = _of_identifier(str(tree.license_symbol.key), exact), str(tree.exception_symbol.key)
+        text = f"{base.text} WITH {exception}"
         if exception.lower() in _lists().exceptions or base.open != "passes":
-            return replace(base, text=f"{base.text} WITH {exception}")
-        return LicenceTerms(
-            f"{base.text} WITH {exception}", "unknown", "unknown", reason=f"SPDX lists no exception {exception}"
-        )
+            return replace(base, text=text)
+        return _unknown(text, f"SPDX lists no exception {exception}")
     if isinstance(tree, LicenseSymbol):
         return _of_identifier(str(tree.key), exact)
     parts = [_of_tree(part, exact) for part in tree.args]
@@ -190,14 +182,11 @@ def _of_identifier(name: str, exact: bool) -> LicenceTerms:
             return LicenceTerms(name, approved, "passes", fits=lists.fits[listed])
         refused = _unlisted(name, f"{name} is on no list of open licences")
         # not approved is a fact; not open is one only where we know what it refuses
-        return LicenceTerms(
-            name, "fails", refused.open, fits=lists.fits[listed], clauses=refused.clauses, reason=refused.reason
-        )  # fmt: skip
-    if lists.spelling.get(name.lower()):
-        proper = lists.spelling[name.lower()]
+        return replace(refused, osi="fails", fits=lists.fits[listed])
+    if proper := lists.spelling.get(name.lower()):
         if proper not in lists.open:  # not open in any spelling
             return _of_identifier(proper, exact)
-        return LicenceTerms(name, "unknown", "unknown", reason=f"{name!r} is not how SPDX spells it ({proper})")
+        return _unknown(name, f"{name!r} is not how SPDX spells it ({proper})")
     if name.lower() in _NONE | _UNKNOWN:
         return terms_of(name)
     return _unlisted(name, f"{name} is no SPDX licence, and its terms stand on no list that we know")

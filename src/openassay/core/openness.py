@@ -45,12 +45,7 @@ CLASS_NEEDS: dict[int, tuple[str, ...]] = {
 }
 """What each class adds to the one before it; an open research paper stands in for the technical report."""
 
-LABELS = {
-    0: "Unclassified",
-    1: "Class I - Open Science Model",
-    2: "Class II - Open Tooling Model",
-    3: "Class III - Open Model",
-}
+LABELS = ("Unclassified", "Class I - Open Science Model", "Class II - Open Tooling Model", "Class III - Open Model")
 
 CODE = (
     "data_preprocessing_code", "training_code", "evaluation_code", "inference_code", "supporting_libraries",
@@ -101,6 +96,10 @@ def part_of(found: ComponentFound) -> Part:
     )  # fmt: skip
 
 
+Asked = tuple[Answer, str]
+"""An answer, and the reason where it does not pass."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Judged:
     """A component's presence and terms, each with the reason why it does not pass."""
@@ -110,9 +109,26 @@ class _Judged:
     presence_reason: str
     terms: LicenceTerms
 
-    def under(self, answer: Answer) -> Answer:
-        """Whether it is there, under terms whose answer is this."""
-        return every([self.presence, answer])
+    def under(self, answer: Answer, asked: str) -> Asked:
+        """Whether it is there under terms whose answer is this, and why not."""
+        outcome = every([self.presence, answer])
+        if self.presence == "fails" or (self.presence == "unknown" and answer != "fails"):
+            return outcome, self.presence_reason
+        lacking = f"{shown(self.component)}: {self.terms.reason or f'{self.terms.text} is not {asked}'}"
+        return outcome, "" if answer == "passes" else lacking
+
+    @property
+    def there(self) -> Asked:
+        """Whether it is there, whatever its terms."""
+        return self.presence, self.presence_reason
+
+    @property
+    def open(self) -> Asked:
+        """Whether it is there under open terms."""
+        return self.under(self.terms.open, "open")
+
+
+Judged = dict[str, list[_Judged]]
 
 
 def shown(component: str) -> str:
@@ -121,29 +137,28 @@ def shown(component: str) -> str:
     return words.get(component, component.replace("_", " "))
 
 
-_NOT_KNOWN: tuple[Answer, str] = ("unknown", "not known whether it is published")
-_PUBLISHED: dict[str, tuple[Answer, str]] = {
+_NOT_KNOWN: Asked = ("unknown", "not known whether it is published")
+_PUBLISHED: dict[str, Asked] = {
     "yes": ("passes", ""), "partly": ("unknown", "published in part only"), "no": ("fails", "not published"),
 }  # fmt: skip
 """What a declaration says of presence, and why it does not pass."""
 
 
-def _judge(parts: Iterable[Part], *, exact: bool, complete: bool) -> dict[str, tuple[_Judged, ...]]:
+def _judge(parts: Iterable[Part], *, exact: bool, complete: bool) -> Judged:
     """Every component of the framework, and those two of ours that are declared."""
-    judged: dict[str, tuple[_Judged, ...]] = {}
+    judged: Judged = {}
     for part in parts:
         presence, said = _PUBLISHED.get(part.published, _NOT_KNOWN)
         if part.absent and presence == "passes":
             presence, said = "unknown", "declared as published, but not found where it was looked for"
-        note = f" ({part.note})" if said and part.note else ""
-        reason = f"{shown(part.component)}: {said}{note}" if said else ""
+        reason = f"{shown(part.component)}: {said}{f' ({part.note})' if part.note else ''}" if said else ""
         terms = terms_of(part.licence, exact=exact)
         one = _Judged(component=part.component, presence=presence, presence_reason=reason, terms=terms)
-        judged[part.component] = (*judged.get(part.component, ()), one)
+        judged.setdefault(part.component, []).append(one)
     presence, said = ("fails", "not in the record") if complete else _NOT_KNOWN
     for name in set(MOF_COMPONENTS) - set(judged):
         reason, terms = f"{shown(name)}: {said}", terms_of("unknown")
-        judged[name] = (_Judged(component=name, presence=presence, presence_reason=reason, terms=terms),)
+        judged[name] = [_Judged(component=name, presence=presence, presence_reason=reason, terms=terms)]
     return judged
 
 
@@ -170,7 +185,7 @@ def classify(parts: Iterable[Part], *, record: bool = False) -> MofResult:
 
 def _open(items: Iterable[_Judged]) -> Answer:
     """Whether all parts of a component are there under open terms."""
-    return every([item.under(item.terms.open) for item in items])
+    return every([item.open[0] for item in items])
 
 
 def _reached(answers: dict[str, Answer], enough: set[Answer]) -> Literal[0, 1, 2, 3]:
@@ -178,14 +193,14 @@ def _reached(answers: dict[str, Answer], enough: set[Answer]) -> Literal[0, 1, 2
     return 0 if not model else 3 if not tooling else 2 if not science else 1
 
 
-def _gaps(judged: dict[str, tuple[_Judged, ...]], answers: dict[str, Answer], reached: int) -> Iterable[Gap]:
+def _gaps(judged: Judged, answers: dict[str, Answer], reached: int) -> Iterable[Gap]:
     for level in (3, 2, 1):
         if reached and level >= reached:
             continue
         for name in CLASS_NEEDS[level]:
             if answers[name] == "passes":
                 continue
-            worst = min(judged[name], key=lambda item: ("fails", "unknown", "passes").index(_open([item])))
+            worst = min(judged[name], key=lambda item: ("fails", "unknown", "passes").index(item.open[0]))
             problem, reason = _problem(worst)
             if name == "technical_report":
                 reason += "; an open research paper would do as well"
@@ -203,37 +218,18 @@ def _problem(item: _Judged) -> tuple[Literal["absent", "in part", "unknown", "li
     return "unknown", item.terms.reason
 
 
-def _reason(item: _Judged, answer: Answer, asked: str) -> str:
-    """Why a component does not pass, when its terms' answer is this; empty where it does."""
-    if item.presence == "fails" or (item.presence == "unknown" and answer != "fails"):
-        return item.presence_reason
-    if answer == "passes":
-        return ""
-    return f"{shown(item.component)}: {item.terms.reason or f'{item.terms.text} is not {asked}'}"
-
-
-def _reasons(asked: list[tuple[Answer, str]]) -> tuple[str, ...]:
+def _reasons(asked: list[Asked]) -> tuple[str, ...]:
     """What fails, then what is unknown, each reason once."""
     reasons = [reason for wanted in ("fails", "unknown") for answer, reason in asked if answer == wanted and reason]
     return tuple(dict.fromkeys(reasons))
 
 
-def _element(element: Literal["data_information", "code", "parameters"], asked: list[tuple[Answer, str]]) -> Element:
+def _element(element: Literal["data_information", "code", "parameters"], asked: list[Asked]) -> Element:
     """An element from what is asked for it: every part must pass."""
     return Element(element=element, outcome=every([answer for answer, _ in asked]), reasons=_reasons(asked))
 
 
-def _code(judged: dict[str, tuple[_Judged, ...]]) -> Element:
-    asked = []
-    for name in (*CODE, "recipe"):
-        for item in judged.get(name, ()):
-            # the settings may stand in a paper: the definition asks that they are told, not for a licence of code
-            terms: Answer = "passes" if name == "recipe" else item.terms.osi
-            asked.append((item.under(terms), _reason(item, terms, "OSI-approved")))
-    return _element("code", asked)
-
-
-def _duty(name: str, duty: Duty, *, read_only: bool = False) -> tuple[Answer, str]:
+def _duty(name: str, duty: Duty, *, read_only: bool = False) -> Asked:
     """Whether a duty is met, and why not. `read_only`: whatever the terms of what is published."""
     what = DUTIES[name]
     answer, said = _PUBLISHED.get(duty.published, _NOT_KNOWN)
@@ -245,33 +241,23 @@ def _duty(name: str, duty: Duty, *, read_only: bool = False) -> tuple[Answer, st
     return terms.open, "" if terms.open == "passes" else f"{what}: published; {terms.reason}"
 
 
-def _asked_of_data(
-    judged: dict[str, tuple[_Judged, ...]], info: DataInformation | None, *, read_only: bool = False
-) -> list[tuple[Answer, str]]:  # fmt: skip
+def _asked_of_data(judged: Judged, info: DataInformation | None, *, read_only: bool = False) -> list[Asked]:
     """Edition 1.0's three duties, where the release's statement of them is known; else what the components tell."""
     if info is not None:
         return [_duty(name, getattr(info, name), read_only=read_only) for name in DUTIES]
     if some([every([item.presence for item in judged[name]]) for name in DOCUMENTS]) == "fails":
         described = "neither training data nor any paper, report or data card that could describe it is published"
         return [("fails", described)]
-    told = (
-        "components alone do not tell whether all training data is described and listed (the definition's three duties)"
-    )
-    return [("unknown", told)]
+    duties = "all training data is described and listed (the definition's three duties)"
+    return [("unknown", f"components alone do not tell whether {duties}")]
 
 
-def _documents(judged: dict[str, tuple[_Judged, ...]]) -> Element:
+def _documents(judged: Judged) -> Element:
     """Edition 0.0.9: one of four kinds of documents at least, under open terms."""
     outcome = some([_open(judged[name]) for name in DOCUMENTS])
-    reasons = [_reason(item, item.terms.open, "open") for name in DOCUMENTS for item in judged[name]]
-    lacking = () if outcome == "passes" else tuple(reason for reason in reasons if reason)
+    reasons = [item.open[1] for name in DOCUMENTS for item in judged[name]]
+    lacking = () if outcome == "passes" else tuple(filter(None, reasons))
     return Element(element="data_information", outcome=outcome, reasons=lacking)
-
-
-def _description(judged: dict[str, tuple[_Judged, ...]], info: DataInformation | None) -> Element:
-    """Edition 0.0.8: methods, scope, provenance, labelling and cleaning of the training data are described."""
-    asked = _asked_of_data(judged, None) if info is None else [_duty("description", info.description)]
-    return _element("data_information", asked)
 
 
 def _edition(edition: str, source: str, elements: tuple[Element, ...], note: str | None = None) -> OsaidResult:
@@ -292,40 +278,33 @@ NEEDED_FOR: dict[Freedom, tuple[str, ...]] = {
 """Whose absence stands in a freedom's way. To share is to pass on what there is: only the parameters must be there."""
 
 TERMS_FOR: dict[Freedom, tuple[str, ...]] = {
-    "use": (*RUN, "model_architecture"),
-    "study": (),
-    "modify": PASSED_ON,
-    "share": PASSED_ON,
-}
+    "use": (*RUN, "model_architecture"), "study": (), "modify": PASSED_ON, "share": PASSED_ON,
+}  # fmt: skip
 """Whose terms may refuse a freedom. What is published can be read, whatever its terms."""
 
 
-def _freedom(freedom: Freedom, judged: dict[str, tuple[_Judged, ...]], data: list[tuple[Answer, str]]) -> FreedomResult:
-    needed = [item for name in NEEDED_FOR[freedom] for item in judged[name]]
-    asked = [(item.presence, item.presence_reason) for item in needed]
+def _freedom(freedom: Freedom, judged: Judged, data: list[Asked]) -> FreedomResult:
+    asked = [item.there for name in NEEDED_FOR[freedom] for item in judged[name]]
     if freedom in {"study", "modify"}:
-        asked += [*data, *((item.presence, item.presence_reason) for item in judged.get("recipe", ()))]
+        asked += [*data, *(item.there for item in judged.get("recipe", ()))]
     asked += _refusals(freedom, [item for name in TERMS_FOR[freedom] for item in judged[name]])
     return FreedomResult(freedom=freedom, outcome=every([answer for answer, _ in asked]), obstacles=_reasons(asked))
 
 
-def _refusals(freedom: Freedom, items: list[_Judged]) -> list[tuple[Answer, str]]:
+def _refusals(freedom: Freedom, items: list[_Judged]) -> list[Asked]:
     """What the terms refuse, or may refuse: each clause once, with all the components that are under it."""
-    found: dict[tuple[Answer, str], list[str]] = {}
+    found: dict[Asked, list[str]] = {}
     for item in items:
         terms = item.terms
         if item.presence == "fails" or terms.open == "passes" or (item.presence == terms.open == "unknown"):
             continue  # whether it is there is asked above, where it matters
-        reasons: list[tuple[Answer, str]]
-        if terms.open == "unknown":
-            reasons = [("unknown", terms.reason)]
-        elif not terms.clauses:  # no licence, or one that is listed as not open and whose text we do not know
+        reasons: list[Asked] = [
+            ("fails", f"{terms.text}, {clause.clause}: {clause.effect} [{clause.source}]")
+            for clause in terms.clauses if freedom in clause.hinders
+        ]  # fmt: skip
+        if terms.open == "unknown" or not terms.clauses:
+            # the terms are not known, or there is no licence, or it is listed as not open and its text is not known
             reasons = [("fails" if terms.text is None else "unknown", terms.reason)]
-        else:
-            reasons = [
-                ("fails", f"{terms.text}, {clause.clause}: {clause.effect} [{clause.source}]")
-                for clause in terms.clauses if freedom in clause.hinders
-            ]  # fmt: skip
         for reason in reasons:
             found.setdefault(reason, []).append(shown(item.component))
     return [(answer, f"{', '.join(dict.fromkeys(of))}: {reason}") for (answer, reason), of in found.items()]
@@ -345,39 +324,39 @@ def openness(
     """
     parts = tuple(parts)
     judged = _judge(parts, exact=False, complete=record)
-    data = _asked_of_data(judged, info)
-    final = judged["params_final"]
-    asked = [(item.under(item.terms.open), _reason(item, item.terms.open, "open")) for item in final]
-    information, code, parameters = _element("data_information", data), _code(judged), _element("parameters", asked)
-    readable = _asked_of_data(judged, info, read_only=True)
+    data, readable = (_asked_of_data(judged, info, read_only=read_only) for read_only in (False, True))
+    # The settings may stand in a paper: the definition asks that they are told, not for a licence of code.
+    asked = [item.under(item.terms.osi, "OSI-approved") for name in CODE for item in judged[name]]
+    code = _element("code", asked + [item.there for item in judged.get("recipe", ())])
+    parameters = _element("parameters", [item.open for item in judged["params_final"]])
+    # Edition 0.0.8: methods, scope, provenance, labelling and cleaning of the training data are described.
+    described = data if info is None else [_duty("description", info.description)]
+    editions = (
+        _edition("1.0", SOURCE_1_0, (_element("data_information", data), code, parameters), NOTE_RECORD if record else None),
+        _edition("0.0.9", SOURCE_0_0_9, (_documents(judged), code, parameters)),
+        _edition("0.0.8", SOURCE_0_0_8, (_element("data_information", described), code, parameters), NOTE_0_0_8),
+    )  # fmt: skip
     return Openness(
-        osaid=_edition("1.0", SOURCE_1_0, (information, code, parameters), NOTE_RECORD if record else None),
-        earlier=(
-            _edition("0.0.9", SOURCE_0_0_9, (_documents(judged), code, parameters)),
-            _edition("0.0.8", SOURCE_0_0_8, (_description(judged, info), code, parameters), NOTE_0_0_8),
-        ),
+        osaid=editions[0], earlier=editions[1:],
         freedoms=tuple(_freedom(freedom, judged, readable) for freedom in NEEDED_FOR),
-        mof=classify(parts, record=record), to_release=_to_release(judged, info), reviews=reviews,
+        mof=classify(parts, record=record), to_release=_to_release(judged, info, data), reviews=reviews,
     )  # fmt: skip
 
 
-def _to_release(judged: dict[str, tuple[_Judged, ...]], info: DataInformation | None) -> tuple[str, ...]:
+def _to_release(judged: Judged, info: DataInformation | None, data: list[Asked]) -> tuple[str, ...]:
     """What is certain to be lacking, as something to do."""
     todo = []
-    if info is not None:
-        for name, what in DUTIES.items():
-            duty = getattr(info, name)
-            if _duty(name, duty)[0] == "fails":
-                todo.append(f"publish {what}" if duty.published == "no" else f"put under open terms: {what}")
-    elif every([answer for answer, _ in _asked_of_data(judged, None)]) == "fails":
-        todo += [f"publish {what}" for what in DUTIES.values()]
+    for (name, what), (answer, _) in zip(DUTIES.items(), data if info else data * len(DUTIES), strict=True):
+        if answer == "fails":
+            closed = info is not None and getattr(info, name).published != "no"
+            todo.append(f"put under open terms: {what}" if closed else f"publish {what}")
     for name in (*CODE, "recipe", "params_final"):
         for item in judged.get(name, ()):
-            answer = item.terms.open if name in {"params_final", "recipe"} else item.terms.osi
+            answer, asked = item.terms.osi, "an OSI-approved licence"
+            if name == "params_final":
+                answer, asked = item.terms.open, "open terms"
             if item.presence == "fails":
                 todo.append(f"publish the {shown(name)}")
             elif answer == "fails" and name != "recipe":
-                asked = "open terms" if name == "params_final" else "an OSI-approved licence"
-                now = f"now {item.terms.text}" if item.terms.text else "now no licence"
-                todo.append(f"put the {shown(name)} under {asked} ({now})")
+                todo.append(f"put the {shown(name)} under {asked} (now {item.terms.text or 'no licence'})")
     return tuple(dict.fromkeys(todo))

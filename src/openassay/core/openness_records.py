@@ -14,10 +14,8 @@ ComponentName = Literal[
 """The 17 components of the Model Openness Framework (arXiv:2403.13784; `params` are the model parameters), and two that a rerun
 needs beside them: the training recipe's settings, and the logs."""
 
-
 Answer = Literal["passes", "fails", "unknown"]
 """`unknown` is an answer of its own: nothing passes because nobody has looked."""
-
 
 Freedom = Literal["use", "study", "modify", "share"]
 

@@ -11,8 +11,7 @@ import scipy
 from openassay.core.sequential import Floats, best_of, log_density, shortfall
 
 SCEPTICAL_SD = 1.482602218505602
-"""Of the sceptical prior, in margins: normal around no difference, half of it within the margin and half outside. One over the
-normal quantile of 3/4."""
+"""Of the sceptical prior, in margins: normal around 0, half of it within the margin. One over the normal quantile of 3/4."""
 MOST_TRIED = 100
 """Trainings that anybody is thought to have chosen the best of."""
 
@@ -20,24 +19,23 @@ _GRID = np.linspace(-8.0, 8.0, 4001)
 
 
 def share_within(d: float, variance: float, df: float, n: int, margin: float, direction: int) -> float:
-    """The share of single trainings of this recipe that would fall within the tolerance of the published value, in [0, 1].
-
-    The predictive t distribution of one more training: sd = s sqrt(1 + 1/n).
-    """
-    return _between(d, float(np.sqrt(variance * (1 + 1 / n))), df, margin, direction)
+    """The share of single trainings that would fall within the tolerance: predictive t, sd = s sqrt(1 + 1/n). In [0, 1]."""
+    return within_flat(d, float(np.sqrt(variance * (1 + 1 / n))), df, margin, direction)
 
 
 def within_flat(d: float, se: float, df: float, margin: float, direction: int) -> float:
     """P(the difference lies within the margin) under a flat prior: the t distribution around d read as one of the difference."""
-    return _between(d, se, df, margin, direction)
+    if se <= 0:
+        return float({0: abs(d) <= margin, 1: d >= -margin, -1: d <= margin}[direction])
+    upper, lower = scipy.special.stdtr(df, (margin - d) / se), scipy.special.stdtr(df, (-margin - d) / se)
+    return float({0: upper - lower, 1: 1 - lower, -1: upper}[direction])
 
 
 def within_sceptical(d: float, se: float, df: float, margin: float, direction: int) -> float:
     """P(the difference lies within the margin) under the sceptical prior, by which both answers are equally likely beforehand."""
     if se <= 0:
-        return _between(d, se, df, margin, direction)
-    wide = np.concatenate([_GRID * SCEPTICAL_SD * margin, d + _GRID * se, [-margin, margin]])
-    theta = np.unique(wide)
+        return within_flat(d, se, df, margin, direction)
+    theta = np.unique(np.concatenate([_GRID * SCEPTICAL_SD * margin, d + _GRID * se, [-margin, margin]]))
     wide_sd = SCEPTICAL_SD * margin
     both = _log_density((d - theta) / se, df) + (log_density(theta / wide_sd) - np.log(wide_sd))
     density = np.exp(both - both.max())
@@ -56,8 +54,7 @@ def _log_density(x: Floats, df: float) -> Floats:
 
 
 def luck(d: float, se: float, df: float) -> float:
-    """P(a published value of the recipe as rerun lies at least so far out, on the side where the published one lies), in [0,
-    0.5].
+    """P(a published value of the recipe as rerun lies at least so far out, on its side), in [0, 0.5].
 
     se: of the difference, with the published trainings' own noise.
     """
@@ -65,17 +62,9 @@ def luck(d: float, se: float, df: float) -> float:
 
 
 def fewest_tried(d: float, variance: float, margin: float, direction: int) -> int | None:
-    """The least K for which the published value would be within the tolerance of the best of K such trainings, by its
-    expectation.
+    """The least K for which the best of K such trainings is expected within the tolerance of the published value.
 
     1 where the reruns' mean itself is; None where not even the best of MOST_TRIED is expected to come so near.
     """
     sd, short = float(np.sqrt(variance)), shortfall(d, direction)
     return next((k for k in range(1, MOST_TRIED + 1) if short - best_of(k)[0] * sd <= margin), None)
-
-
-def _between(d: float, sd: float, df: float, margin: float, direction: int) -> float:
-    if sd <= 0:
-        return float({0: abs(d) <= margin, 1: d >= -margin, -1: d <= margin}[direction])
-    upper, lower = scipy.special.stdtr(df, (margin - d) / sd), scipy.special.stdtr(df, (-margin - d) / sd)
-    return float({0: upper - lower, 1: 1 - lower, -1: upper}[direction])

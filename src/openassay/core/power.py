@@ -53,8 +53,7 @@ def power(terms: Terms, sd: float, theta: float, max_runs: int) -> float:
         spread = np.finfo(float).tiny
     room = margin - half
     upper, lower = scipy.special.ndtr((room - theta) / spread), scipy.special.ndtr((-room - theta) / spread)
-    chance = {0: np.where(room > 0, upper - lower, 0.0), 1: 1 - lower, -1: upper}[terms.direction]
-    return float(chance.mean())
+    return float({0: np.where(room > 0, upper - lower, 0.0), 1: 1 - lower, -1: upper}[terms.direction].mean())
 
 
 def _known_variance(batch: Batch) -> Floats:
@@ -70,16 +69,14 @@ def noises(terms: Terms) -> tuple[float, ...]:
 
 def expect(terms: Terms) -> tuple[Expected, ...]:
     """How many reruns a claim will take, and with which verdicts, at each noise of `noises`: by simulation with a fixed seed."""
-    found = []
-    for noise in noises(terms):
-        none, off = (_simulated(terms, noise, theta) for theta in (0.0, 2.0))
-        found.append(
-            Expected(
-                noise=noise, reproduced=float(none.reproduced.mean()), not_reproduced=float(off.not_reproduced.mean()),
-                num_runs=float(none.runs_used.mean()),
-            )
-        )  # fmt: skip
-    return tuple(found)
+    return tuple(
+        Expected(
+            noise=noise, reproduced=float(none.reproduced.mean()), not_reproduced=float(off.not_reproduced.mean()),
+            num_runs=float(none.runs_used.mean()),
+        )
+        for noise in noises(terms)
+        for none, off in [[_simulated(terms, noise, theta) for theta in (0.0, 2.0)]]
+    )  # fmt: skip
 
 
 def _simulated(terms: Terms, noise: float, theta: float) -> Stopped:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import scipy
-from numpy.typing import NDArray
 
 from openassay.core.sequential import Terms
 
@@ -22,39 +21,31 @@ SHARED_SHIFT = 0.05
 """Two-sided level of the sign test over a release's claims."""
 
 
-def warnings(terms: Terms, values: Sequence[float | None]) -> list[tuple[str, str]]:
+def warnings(terms: Terms, values: Sequence[float | None]) -> Iterator[tuple[str, str]]:
     """What is odd about a published spread or the reruns that were used, as (kind, words)."""
-    found = []
     finite = [value for value in values if value is not None]
     if terms.published_sd is not None and terms.published_sd <= terms.rounding / 2 and terms.num_published > 1:
-        found.append((
-            "published_spread_zero",
-            f"the published spread over {terms.num_published} trainings is 0: a coarse metric or a lost seed can explain it too",
-        ))  # fmt: skip
+        spread_is = f"the published spread over {terms.num_published} trainings is 0"
+        yield "published_spread_zero", f"{spread_is}: a coarse metric or a lost seed can explain it too"
     if len(set(finite)) < len(finite) and not terms.deterministic and not max(terms.step, terms.rounding):
-        found.append((
-            "duplicate_runs",
-            f"{len(finite) - len(set(finite)) + 1} of {len(finite)} reruns give the same number to the last bit: "
-            "are they separate trainings?",
-        ))  # fmt: skip
+        equal = f"{len(finite) - len(set(finite)) + 1} of {len(finite)} reruns"
+        yield "duplicate_runs", f"{equal} give the same number to the last bit: are they separate trainings?"
     variance, df = terms.prior()
     spread = math.sqrt(_squares(finite) / (len(finite) - 1)) if len(finite) > 2 else 0.0
     if variance > 0 and df >= 1 and spread > max(terms.step, terms.rounding):
         ratio = spread**2 / variance
         within_reach = 0.5 < ratio < 2 and len(finite) <= 10  # not significant with any df; the tails take time
-        p = 1.0 if within_reach else _two_sided_p(ratio, len(finite) - 1, df)
+        tails = (scipy.special.fdtrc, scipy.special.fdtr)
+        p = 1.0 if within_reach else 2 * min(float(tail(len(finite) - 1, df, ratio)) for tail in tails)
         if p <= CONFLICT:
-            found.append((
-                "noise_differs",
-                f"the reruns' standard deviation is {spread:.3g}, against {variance**0.5:.3g} known before (p = {p:.2g})",
-            ))  # fmt: skip
+            known = f"against {variance**0.5:.3g} known before (p = {p:.2g})"
+            yield "noise_differs", f"the reruns' standard deviation is {spread:.3g}, {known}"
     if gap := two_groups(finite):
-        found.append((
-            "runs_in_two_groups",
-            f"the reruns fall in two groups, up to {gap[0]:g} and from {gap[1]:g} on: a mean says little of them, and the test's "
-            "error rates do not hold; a claim on the share of successes would",
-        ))  # fmt: skip
-    return found
+        words = (
+            f"the reruns fall in two groups, up to {gap[0]:g} and from {gap[1]:g} on: a mean says little of them, and "
+        )
+        words += "the test's error rates do not hold; a claim on the share of successes would"
+        yield "runs_in_two_groups", words
 
 
 def two_groups(values: Sequence[float]) -> tuple[float, float] | None:
@@ -84,24 +75,15 @@ def _squares(values: Sequence[float]) -> float:
     return sum((value - centre) ** 2 for value in values)
 
 
-def _within_two_groups(ordered: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Share of the sum of squares that is left within the groups, for each split. Shape (samples, n) to (samples, n - 3)."""
-    n = ordered.shape[1]
+@functools.cache
+def _smallest_of_normal(n: int) -> float:
+    """The share of the sum of squares that the best split of n normal values leaves within the groups: its lower quantile."""
+    ordered = np.sort(np.random.default_rng(n).standard_normal((20_000, n)), axis=1)
     centred = ordered - ordered.mean(axis=1, keepdims=True)
     sums = np.cumsum(centred, axis=1)[:, 1 : n - 2]
     sizes = np.arange(2, n - 1)
-    between = sums**2 * n / (sizes * (n - sizes))
-    return np.asarray(1 - between / (centred**2).sum(axis=1, keepdims=True))
-
-
-@functools.cache
-def _smallest_of_normal(n: int) -> float:
-    samples = np.sort(np.random.default_rng(n).standard_normal((20_000, n)), axis=1)
-    return float(np.quantile(_within_two_groups(samples).min(axis=1), TWO_GROUPS))
-
-
-def _two_sided_p(ratio: float, df: float, other_df: float) -> float:
-    return float(2 * min(scipy.special.fdtrc(df, other_df, ratio), scipy.special.fdtr(df, other_df, ratio)))
+    left = 1 - sums**2 * n / (sizes * (n - sizes)) / (centred**2).sum(axis=1, keepdims=True)
+    return float(np.quantile(left.min(axis=1), TWO_GROUPS))
 
 
 def shared_shift(differences: Sequence[float]) -> float | None:

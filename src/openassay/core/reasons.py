@@ -1,5 +1,4 @@
-"""The words of a verdict: what is shown, or why nothing is and how many reruns would change that. They follow from the
-arithmetic."""
+"""The words of a verdict: what is shown, or why nothing is, and how many reruns would change that."""
 
 from __future__ import annotations
 
@@ -79,8 +78,8 @@ def tolerance(seen: Seen) -> str:
 
 def reproduced(seen: Seen) -> str:
     """What is shown of a claim that is reproduced."""
-    what = {"number": "the recipe gives the published number", "recipe": "the recipe gives what the published one does"}
-    words = f"{what[seen.estimand]}: {interval(seen, seen.estimand)}, within {tolerance(seen)}"
+    what = {"number": "the published number", "recipe": "what the published one does"}[seen.estimand]
+    words = f"the recipe gives {what}: {interval(seen, seen.estimand)}, within {tolerance(seen)}"
     also = seen.estimand == "number" and seen.standings["recipe"] == "within"
     return f"{words}; and so does the recipe behind it" if also else words
 
@@ -130,22 +129,20 @@ def _place(seen: Seen) -> str:
 
 
 def _number_not_reached(seen: Seen) -> Open:
-    words = f"number not reached: {interval(seen, 'number')}, outside {tolerance(seen)}"
+    words = f"number not reached: {interval(seen, 'number')}, outside {tolerance(seen)}; "
     if seen.luck is not None:
-        words += f"; by luck, a published value would lie so far out with probability {seen.luck:.2g}"
+        words += f"by luck, a published value would lie so far out with probability {seen.luck:.2g}; "
     tell = "no number of reruns would tell whether the published recipe was another: its own luck remains"
     if seen.more is not None:
         tell = f"{_reruns(seen.more)} would show that the published recipe was another"
-    return Open("number_not_reached", f"{words}; {tell}", seen.more)
+    return Open("number_not_reached", words + tell, seen.more)
 
 
 def _may_diverge(seen: Seen, words: str) -> Open:
+    why: Why = "budget" if seen.runs_used >= seen.max_runs else "more_runs"
+    found = f"{seen.runs_used} reruns do not show that it rarely diverges"
     if lost := seen.runs_used - seen.num_values:
-        why: Why = "divergence"
-        found = f"{lost} of {seen.runs_used} reruns diverged"
-    else:
-        why = "budget" if seen.runs_used >= seen.max_runs else "more_runs"
-        found = f"{seen.runs_used} reruns do not show that it rarely diverges"
+        why, found = "divergence", f"{lost} of {seen.runs_used} reruns diverged"
     todo = "no number of reruns makes up for it"
     if seen.more is not None:
         todo = f"{_reruns(seen.more)}, none of them diverged, would decide"

@@ -30,7 +30,7 @@ from openassay.core.replay_records import ReplayStatistic
 from openassay.core.types import LARGEST
 
 Floats = NDArray[np.float64]
-Array = NDArray[np.generic]
+Weights = Mapping[str, NDArray[np.generic]]
 Stored = Literal["fp32", "fp16", "bf16"]
 Statistic = Literal["loss_rms", "distance", "log_norm_ratio"]
 Statistics = dict[tuple[Statistic, int], float]
@@ -70,9 +70,7 @@ def finite(value: float) -> float:
 def in_floors(value: float, floor: float, limit: float) -> float:
     """A statistic in units of the larger of its floor and a third of its limit."""
     unit = max(floor, limit / FACTOR)
-    if not math.isfinite(unit):
-        return 0.0
-    return value / unit if math.isfinite(value) else math.inf
+    return 0.0 if not math.isfinite(unit) else value / unit if math.isfinite(value) else math.inf
 
 
 def round_to(values: ArrayLike, stored: Stored) -> NDArray[np.float32]:
@@ -115,9 +113,7 @@ def loss_rms(ours: ArrayLike, theirs: ArrayLike) -> float:
     return float(np.sqrt(np.mean(gap**2))) if np.all(np.isfinite(gap)) else math.inf
 
 
-def weight_statistics(
-    ours: Mapping[str, Array], theirs: Mapping[str, Array], start: Mapping[str, Array]
-) -> tuple[float, float]:
+def weight_statistics(ours: Weights, theirs: Weights, start: Weights) -> tuple[float, float]:
     """`distance` and `log_norm_ratio` of two trainings from the same start, over our parameters, one tensor at a time.
 
     Infinity when weights are not finite; when theirs have not moved, 0 if ours have not either, else infinity.
@@ -131,8 +127,7 @@ def weight_statistics(
     if not all(map(math.isfinite, (apart, moved_ours, moved_theirs))):
         return math.inf, math.inf
     if moved_theirs == 0 or moved_ours == 0:
-        same = moved_ours == moved_theirs
-        return (0.0, 0.0) if same else (math.inf, math.inf)
+        return (0.0, 0.0) if moved_ours == moved_theirs else (math.inf, math.inf)
     return math.sqrt(apart / moved_theirs), abs(math.log(moved_ours / moved_theirs)) / 2
 
 
@@ -144,40 +139,30 @@ def floors(replicas: Sequence[Statistics]) -> Statistics:
 
 def with_rounding_of_log(floor: Statistics, unit: float) -> Statistics:
     """The floors when the published losses are rounded to `unit`: a uniform error of unit / sqrt(12) more."""
-    return {
-        key: math.hypot(value, unit / math.sqrt(12)) if key[0] == "loss_rms" else value for key, value in floor.items()
-    }
+    error = unit / math.sqrt(12)
+    return {key: math.hypot(value, error) if key[0] == "loss_rms" else value for key, value in floor.items()}
 
 
 def largest_in_floors(values: Statistics, floor: Statistics) -> tuple[float, tuple[Statistic, int] | None]:
     """The largest statistic in units of its floor (or a third of its limit), and which it is; only where there is evidence."""
-    shares = {
-        key: in_floors(value, floor[key], LIMITS[key[0]])
-        for key, value in values.items()
-        if key in floor and has_evidence(key, floor)
-    }
-    if not shares:
-        return 0.0, None
-    largest = max(shares, key=lambda key: shares[key])
-    return shares[largest], largest
+    shares = [
+        (in_floors(value, floor[key], LIMITS[key[0]]), key)
+        for key, value in values.items() if key in floor and has_evidence(key, floor)
+    ]  # fmt: skip
+    return max(shares, key=lambda of: of[0], default=(0.0, None))
 
 
 def has_evidence(key: tuple[Statistic, int], floor: Statistics) -> bool:
     """Whether a statistic says anything at this horizon: not where the floor is of the size of the first updates themselves."""
-    statistic, horizon = key
-    if statistic == "loss_rms":
+    if key[0] == "loss_rms":
         return math.isfinite(floor[key])
-    return floor.get(("distance", horizon), math.inf) < NO_EVIDENCE
+    return floor.get(("distance", key[1]), math.inf) < NO_EVIDENCE
 
 
 def judge_replay(
-    values: Statistics,
-    replicas: Sequence[Statistics],
-    *,
-    controls: Mapping[str, Statistics],
-    log_rounding: float = 0.0,
+    values: Statistics, replicas: Sequence[Statistics], *, controls: Mapping[str, Statistics], log_rounding: float = 0.0,
     assumed: Iterable[str] = (),
-) -> ReplayVerdict:
+) -> ReplayVerdict:  # fmt: skip
     """The verdict on a replay.
 
     values: the replay beside the release. replicas: each beside the replay. controls: deliberately wrong replays, each beside the

@@ -19,7 +19,7 @@ Every array has shape (claims,) unless said otherwise; runs beyond the one that 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import Any, Literal
@@ -30,7 +30,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from openassay.core.boundaries import boundary, critical_value
 from openassay.core.claims import Estimand
-from openassay.core.score import credit
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int_]
@@ -163,10 +162,9 @@ class Terms:
         if self.paired:
             return variance, df
         more = self.num_published - 1 if self.published_df is None else self.published_df
-        spread = self.published_sd is not None and more > 0
         if self.family_sd is not None:
             variance, df = self.family_sd**2, family_prior_df(self.family_df)
-        if self.published_sd is not None and spread:
+        if self.published_sd is not None and more > 0:
             # A spread below the metric's own step, 0 for example, says that the metric is coarse, not that there is no noise.
             sd = max(self.published_sd, self.step / 12**0.5)
             variance = (df * variance + more * sd**2) / (df + more)
@@ -343,8 +341,7 @@ class _Test:
         """c at the look of m values of some claims."""
         b = self.batch
         if not self.sequential:
-            levels = getattr(b, alpha)[rows]
-            return np.asarray(-scipy.special.stdtrit(b.prior_df[rows] + m - 1, levels))
+            return np.asarray(-scipy.special.stdtrit(b.prior_df[rows] + m - 1, getattr(b, alpha)[rows]))
         if (question, alpha) not in self.tables:
             columns = np.stack([b.max_runs, b.luck(question), b.prior_df, getattr(b, alpha)])
             designs, which = np.unique(columns, axis=1, return_inverse=True)
@@ -454,9 +451,7 @@ def _look(test: _Test, rows: Ints, mean: Floats, squares: Floats, equal: Bools, 
     def at(question: Estimand, alpha: Literal["alpha", "alpha_outside"]) -> Interval:
         return _interval(b, estimate, variance, df, m, exact, question, test.critical(question, alpha, rows, m))
 
-    asked = at("number", "alpha")
-    if b.asks_recipe.any():
-        asked = _choose(b.asks_recipe, at("recipe", "alpha"), asked)
+    asked = _asked(b, lambda question: at(question, "alpha"))
     inside = _is_within(asked, b)
     outside = _is_outside(estimate, at("recipe", "alpha_outside"), df, b)
     at_last = n >= b.max_runs if test.sequential else np.ones(len(rows), dtype=bool)
@@ -481,17 +476,19 @@ def _look(test: _Test, rows: Ints, mean: Floats, squares: Floats, equal: Bools, 
     )  # fmt: skip
 
 
-def _choose(which: Bools, these: Interval, others: Interval) -> Interval:
-    return Interval(**{name: np.where(which, of, vars(others)[name]) for name, of in vars(these).items()})
+def _asked(b: Batch, at: Callable[[Estimand], Interval]) -> Interval:
+    """The interval of each claim's own question."""
+    number = at("number")
+    if not b.asks_recipe.any():
+        return number
+    both = {name: (of, vars(number)[name]) for name, of in vars(at("recipe")).items()}
+    return Interval(**{name: np.where(b.asks_recipe, *pair) for name, pair in both.items()})
 
 
 def half_width(
     b: Batch, variance: Floats, df: Floats, m: ArrayLike, question: Estimand, critical: Floats
 ) -> tuple[Floats, Floats]:
-    """Half the width of a question's interval, and its standard error.
-
-    The printed value's rounding is no draw: it errs by half a unit at most, and counts as that on top of the rest.
-    """
+    """Half the width of a question's interval, and its standard error. Rounding is no draw: half a unit comes on top."""
     with np.errstate(divide="ignore", invalid="ignore"):
         v = b.luck(question) + b.best_of**2 / (2 * df)
         unrounded = variance * (1 / np.asarray(m) + v) + b.extra_variance
@@ -520,15 +517,11 @@ def interval(stopped: Stopped, batch: Batch, question: Estimand, *, share: float
 
 def asked_interval(stopped: Stopped, batch: Batch, *, share: float = 1.0) -> Interval:
     """The interval of the claim's own question."""
-    found = interval(stopped, batch, "number", share=share)
-    if not batch.asks_recipe.any():
-        return found
-    return _choose(batch.asks_recipe, interval(stopped, batch, "recipe", share=share), found)
+    return _asked(batch, lambda question: interval(stopped, batch, question, share=share))
 
 
 def standing(stopped: Stopped, batch: Batch, found: Interval) -> tuple[Bools, Bools]:
-    """Whether an interval shows the difference within the margin, and outside; neither where the noise is not known well
-    enough."""
+    """Whether an interval shows the difference within the margin, and outside; neither where the noise is hardly known."""
     sure = stopped.known & (stopped.stop != Stop.EQUAL) & ~((batch.best_of > 0) & (stopped.df < BEST_OF_DF))
     return sure & _is_within(found, batch), sure & _is_outside(stopped.estimate, found, stopped.df, batch)
 
@@ -580,14 +573,12 @@ def _chance(
     room = b.margin - asked  # below 0: no sample of this size brings REPRODUCED
     inside = np.where(room > 0, below(room) - below(-room), 0.0)
     low_out, high_out = below(-b.margin - out), 1 - below(b.margin + out)
-    up = b.direction > 0
-    one_sided = np.where(up, 1 - below(-room) + low_out, below(room) + high_out)
+    one_sided = np.where(b.direction > 0, 1 - below(-room) + low_out, below(room) + high_out)
     return np.asarray(np.where(b.direction == 0, inside + low_out + high_out, one_sided))
 
 
 def remains(stopped: Stopped, batch: Batch) -> tuple[Floats, Floats, Floats]:
-    """Half the interval of the claim's question after endless reruns like these: by luck alone, by all else alone, and by all
-    of it."""
+    """Half the interval of the claim's question after endless reruns like these: by luck alone, by all else, by all of it."""
     variance = np.maximum(_own_variance(stopped, batch), batch.floor_variance)
     luck, wide = np.where(batch.asks_recipe, batch.v, 0.0) * variance, -scipy.special.ndtri(batch.alpha)
     other, printed = batch.extra_variance, batch.rounding / 2
@@ -601,8 +592,7 @@ def _own_variance(stopped: Stopped, batch: Batch) -> Floats:
 
 
 def runs_needed(stopped: Stopped, batch: Batch) -> Ints:
-    """Values in all that would decide a claim, if more of them had the same mean and standard deviation; 0 where none up to
-    MOST_NEEDED.
+    """Values in all that would decide a claim, if more were like them in mean and spread; 0 where none up to MOST_NEEDED.
 
     Decided: reproduced, or the number not reached; where it is not reached already, or `recipe` was asked, not reproduced. A
     sequential test of more reruns than were planned is taken to decide at the level of the planned last look.
@@ -629,12 +619,11 @@ def runs_needed(stopped: Stopped, batch: Batch) -> Ints:
                 level = scipy.special.stdtr(b.prior_df + look - 1, -planned)
             return _interval(b, estimate, variance, df, total, s.exact, question, -scipy.special.stdtrit(df, level))
 
-        number, recipe = at("number", b.alpha), at("recipe", b.alpha)
-        within = _is_within(_choose(b.asks_recipe, recipe, number), b)
+        within = _is_within(_asked(b, lambda question: at(question, b.alpha)), b)
         lost = s.runs_used - s.num_values
         within &= may_accept(total + lost, lost, b.divergence_rate, sequential=s.sequential)
         outside = _is_outside(estimate, at("recipe", b.alpha_outside), df, b)
-        not_reached = _is_outside(estimate, number, df, b) & ~missed
+        not_reached = _is_outside(estimate, at("number", b.alpha), df, b) & ~missed
         return np.asarray((within | outside | not_reached) & ((b.best_of == 0) | (df >= BEST_OF_DF)))
 
     low, high = s.num_values.astype(int), np.full(len(rows), MOST_NEEDED)
@@ -648,8 +637,7 @@ def runs_needed(stopped: Stopped, batch: Batch) -> Ints:
 
 
 def score(stopped: Stopped, batch: Batch) -> tuple[Floats, Floats, Floats]:
-    """S = E[2^-(difference/margin)^2] of the claim's question, and its interval; NaN without two values, 0 when too many
-    diverged.
+    """S = E[2^-(difference/margin)^2] of the claim's question, and its interval; NaN without two values, 0 if too many diverged.
 
     The interval's lower end errs with alpha at most, as REPRODUCED does: it is 1/2 or more exactly where the interval of the
     difference lies within the margin. The upper end errs with SCORE_HIGH_ALPHA of alpha; where the interval lies outside the
@@ -661,10 +649,10 @@ def score(stopped: Stopped, batch: Batch) -> tuple[Floats, Floats, Floats]:
     dfs, which = np.unique(stopped.df[known], return_inverse=True)
     quantiles = scipy.special.stdtrit(dfs[:, None], NODES)[which]
     theta[known] = stopped.estimate[known, None] + asked.se[known, None] * quantiles
-    value = credit_of(theta, batch.margin[:, None], batch.direction[:, None]).mean(axis=1)
-    least = np.minimum(*(credit_of(end, batch.margin, batch.direction) for end in (asked.low, asked.high)))
+    value = credit(theta, batch.margin[:, None], batch.direction[:, None]).mean(axis=1)
+    least = np.minimum(*(credit(end, batch.margin, batch.direction) for end in (asked.low, asked.high)))
     wide = asked_interval(stopped, batch, share=SCORE_HIGH_ALPHA)
-    at_low, at_high = (credit_of(end, batch.margin, batch.direction) for end in (wide.low, wide.high))
+    at_low, at_high = (credit(end, batch.margin, batch.direction) for end in (wide.low, wide.high))
     most = np.where((wide.low <= 0) & (wide.high >= 0), 1.0, np.maximum(at_low, at_high))
     outside = stopped.not_reproduced | standing(stopped, batch, asked)[1]
     most = np.where(outside, np.minimum(most, 0.5), most)
@@ -678,8 +666,12 @@ NODES = (np.arange(100) + 0.5) / 100
 """Quantiles at which a score averages its credit."""
 
 
-def credit_of(theta: Floats, margin: ArrayLike, direction: ArrayLike) -> Floats:
-    """The credit of a difference (core/score.py); for one-sided claims only the shortfall counts. Shape (...)."""
-    direction = np.asarray(direction)
+def credit(theta: ArrayLike, margin: ArrayLike, direction: ArrayLike = 0) -> Floats:
+    """2^-((theta/margin)^2), in (0, 1]: 1 for no difference, 1/2 for one as large as the tolerance. Shape (...).
+
+    For one-sided claims only the shortfall counts.
+    """
+    theta, direction = np.asarray(theta, dtype=float), np.asarray(direction)
     short = np.where(direction > 0, np.minimum(theta, 0.0), np.where(direction < 0, np.maximum(theta, 0.0), theta))
-    return credit(short, margin)
+    with np.errstate(over="ignore"):  # a difference of 1e200 margins has no credit
+        return np.asarray(np.exp2(-((short / np.asarray(margin, dtype=float)) ** 2)))

@@ -59,26 +59,29 @@ class ShareTerms:
 class ShareStopped:
     """Where the test of a share stopped."""
 
+    terms: ShareTerms
     stop: Stop
     """WITHIN, OUTSIDE, FUTILE (no outcome of the reruns that are left would decide), SPENT or NEEDS_RUNS."""
     num_used: int
-    difference: float | None
-    se: float
-    """Plain standard error of the share, without the published one's."""
-    recipe_se: float
-    """With it."""
     successes: int
-    left: int
-    """Planned reruns that were not made."""
+
+    @property
+    def difference(self) -> float | None:
+        """The reruns' share minus the published one."""
+        return self.successes / self.num_used - self.terms.published if self.num_used else None
 
     def se_of(self, question: Estimand) -> float:
-        """The standard error of a question's difference."""
-        return self.se if question == "number" else self.recipe_se
+        """The standard error of a question's difference: that of the reruns' share, and for `recipe` of the published one."""
+        n, published = max(self.num_used, 1), self.terms.published
+        share = self.successes / n
+        theirs = published * (1 - published) / self.terms.num_published if question == "recipe" else 0.0
+        return float((share * (1 - share) / n + theirs) ** 0.5)
 
-    def interval(self, terms: ShareTerms, question: Estimand, alpha: float) -> tuple[float, float]:
-        """Interval of a question's difference, over all that the reruns that are left may give."""
-        total = self.num_used + self.left
-        ends = [terms.interval(self.successes + more, total, alpha, question) for more in range(self.left + 1)]
+    def interval(self, question: Estimand, alpha: float) -> tuple[float, float]:
+        """Interval of a question's difference, over all that the planned reruns that are left may give."""
+        total = self.terms.max_runs
+        left = range(total - self.num_used + 1)
+        ends = [self.terms.interval(self.successes + more, total, alpha, question) for more in left]
         return min(low for low, _ in ends), max(high for _, high in ends)
 
 
@@ -99,19 +102,10 @@ def run(terms: ShareTerms, outcomes: Sequence[bool]) -> ShareStopped:
         answers = {answer(terms, successes + more, terms.max_runs) for more in range(left + 1)}
         if n >= 2 and len(answers) == 1:
             found = answers.pop()
-            undecided = Stop.FUTILE if left else Stop.SPENT
-            return _stopped(terms, successes, n, undecided if found is None else found, left)
+            stop = (Stop.FUTILE if left else Stop.SPENT) if found is None else found
+            return ShareStopped(terms=terms, stop=stop, num_used=n, successes=successes)
     n = min(len(outcomes), terms.max_runs)
-    return _stopped(terms, successes, n, Stop.NEEDS_RUNS, terms.max_runs - n)
-
-
-def _stopped(terms: ShareTerms, successes: int, n: int, stop: Stop, left: int) -> ShareStopped:
-    share, published = successes / max(n, 1), terms.published
-    variance, theirs = share * (1 - share) / max(n, 1), published * (1 - published) / terms.num_published
-    return ShareStopped(
-        stop=stop, num_used=n, difference=share - published if n else None, se=variance**0.5,
-        recipe_se=(variance + theirs) ** 0.5, successes=successes, left=left,
-    )  # fmt: skip
+    return ShareStopped(terms=terms, stop=Stop.NEEDS_RUNS, num_used=n, successes=successes)
 
 
 def answer(terms: ShareTerms, successes: int, num_runs: int) -> Stop | None:
@@ -154,21 +148,20 @@ def p_equal(successes: int, num: int, others: int, num_others: int) -> float:
 def chances(terms: ShareTerms, share: float) -> tuple[float, float]:
     """P(reproduced) and P(not reproduced) at a true share of the reruns, given what was published."""
     weights = scipy.stats.binom.pmf(np.arange(terms.max_runs + 1), terms.max_runs, share)
-    answers = [answer(terms, successes, terms.max_runs) for successes in range(terms.max_runs + 1)]
-    within, outside = (
-        float(sum(weight for weight, found in zip(weights, answers, strict=True) if found is wanted))
-        for wanted in (Stop.WITHIN, Stop.OUTSIDE)
-    )
-    return within, outside
+    chance = {Stop.WITHIN: 0.0, Stop.OUTSIDE: 0.0, None: 0.0}
+    for successes, weight in enumerate(weights.tolist()):
+        chance[answer(terms, successes, terms.max_runs)] += weight
+    return chance[Stop.WITHIN], chance[Stop.OUTSIDE]
 
 
 def runs_needed(terms: ShareTerms, successes: int, num_runs: int) -> int | None:
     """Reruns in all that would decide, if more of them succeeded as often; None where none up to MOST_NEEDED would."""
     share = successes / num_runs
 
+    missed = is_outside(terms, terms.interval(successes, num_runs, terms.alpha, "number"))
+
     def decided(total: int) -> bool:
         won = round(share * total)
-        missed = is_outside(terms, terms.interval(successes, num_runs, terms.alpha, "number"))
         by_number = not missed and is_outside(terms, terms.interval(won, total, terms.alpha, "number"))
         return answer(terms, won, total) is not None or by_number
 

@@ -12,5 +12,4 @@ from typing import Any
 LARGEST = 1e150
 """A number beyond this (its square is no longer a number) counts as not finite, wherever it stands."""
 
-
 Json = dict[str, Any] | list[Any] | str | int | float | bool | None

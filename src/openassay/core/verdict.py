@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 
 from openassay.core import reasons
-from openassay.core.claims import Claim, Estimand
+from openassay.core.claims import Claim
 from openassay.core.evidence import NO_VALUES, Evidence, same, terms_of
 from openassay.core.findings import Finding
 from openassay.core.quality import SHARED_SHIFT, shared_shift, warnings
 from openassay.core.replay_records import ReplayRecord
-from openassay.core.score import credit
-from openassay.core.sequential import Stop
+from openassay.core.sequential import Stop, credit
 from openassay.core.verdict_records import Outcome, Score, Verdict, Why
 
 RULES_VERSION = "3.0.0"
@@ -43,11 +42,10 @@ def _open(why: Why, reason: str, more_runs_needed: int | None = None) -> Decisio
 
 def nothing_was_run(evidence: Evidence) -> Decision | None:
     """No rerun was made, or none of them gave anything."""
-    if evidence.not_attempted_because:
-        return Decision(outcome=Outcome.NOT_ATTEMPTED, reason=evidence.not_attempted_because)
-    if not evidence.values or all(status in NO_VALUES for status in evidence.statuses):
-        return Decision(outcome=Outcome.NOT_ATTEMPTED, reason="no rerun ran to its end; see the findings")
-    return None
+    why = evidence.not_attempted_because
+    if not why and evidence.values and not all(status in NO_VALUES for status in evidence.statuses):
+        return None
+    return Decision(outcome=Outcome.NOT_ATTEMPTED, reason=why or "no rerun ran to its end; see the findings")
 
 
 def data_differs(evidence: Evidence) -> Decision | None:
@@ -58,63 +56,55 @@ def data_differs(evidence: Evidence) -> Decision | None:
 def some_runs_failed(evidence: Evidence) -> Decision | None:
     """Reruns that failed or gave no measurement may be the machine's fault: nothing is decided on the others."""
     failed = sum(status in NO_VALUES for status in evidence.statuses)
-    if not failed:
-        return None
-    return _open("failed_runs", f"{failed} of {len(evidence.values)} reruns did not run to their end; see the findings")
+    words = f"{failed} of {len(evidence.values)} reruns did not run to their end; see the findings"
+    return _open("failed_runs", words) if failed else None
+
+
+def _accused(evidence: Evidence, reason: str) -> Decision:
+    """Not reproduced; open where the control shows that our reruns may be broken as it is."""
+    if evidence.broken_alike:
+        return _open("control", f"{reason}; {evidence.broken_alike}")
+    return Decision(outcome=Outcome.NOT_REPRODUCED, reason=reason)
 
 
 def too_many_runs_diverged(evidence: Evidence) -> Decision | None:
     """More reruns than chance allows diverged: the recipe as published does not train."""
     if evidence.stop is not Stop.DIVERGED:
         return None
-    reason = f"{evidence.num_used - len(evidence.finite)} of {evidence.num_used} reruns diverged"
-    if evidence.broken_alike:
-        return _open("control", f"{reason}; {evidence.broken_alike}")
-    return Decision(outcome=Outcome.NOT_REPRODUCED, reason=reason)
+    return _accused(evidence, f"{evidence.num_used - len(evidence.finite)} of {evidence.num_used} reruns diverged")
 
 
 def too_few_runs(evidence: Evidence) -> Decision | None:
     """One value shows no noise."""
-    given = len(evidence.used if evidence.claim.success else evidence.finite)
-    if given < 2:
-        return _open("more_runs", "fewer than two reruns gave a value", 2 - given)
-    return None
+    given = evidence.num_used if evidence.claim.success else len(evidence.finite)
+    return _open("more_runs", "fewer than two reruns gave a value", 2 - given) if given < 2 else None
 
 
 def equal_runs(evidence: Evidence) -> Decision | None:
     """Equal reruns of a recipe that is not declared deterministic: the seeds may never have reached it."""
     if evidence.stop is not Stop.EQUAL:
         return None
-    return _open(
-        "equal_runs",
-        f"all {len(evidence.finite)} reruns give {evidence.finite[0]:g}: their noise is unknown, the seeds may never "
-        "have reached the recipe; if it is deterministic, or this is the end of the metric's range, the claim must declare it "
-        "(deterministic, or bounds and resolution)",
-    )
+    seen = f"all {len(evidence.finite)} reruns give {evidence.finite[0]:g}"
+    return _open("equal_runs", (
+        f"{seen}: their noise is unknown, the seeds may never have reached the recipe; if it is deterministic, or this is the "
+        "end of the metric's range, the claim must declare it (deterministic, or bounds and resolution)"
+    ))  # fmt: skip
 
 
 def outside_tolerance(evidence: Evidence) -> Decision | None:
     """The recipe is shown to differ by more than the tolerance, whatever the luck of the published trainings."""
-    if evidence.stop is not Stop.OUTSIDE:
-        return None
-    reason = reasons.not_reproduced(evidence.seen)
-    if evidence.broken_alike:
-        return _open("control", f"{reason}; {evidence.broken_alike}")
-    return Decision(outcome=Outcome.NOT_REPRODUCED, reason=reason)
+    return _accused(evidence, reasons.not_reproduced(evidence.seen)) if evidence.stop is Stop.OUTSIDE else None
 
 
 def control_not_caught(evidence: Evidence) -> Decision | None:
     """A test that a broken recipe passes has no power."""
-    if evidence.control and evidence.stop is Stop.WITHIN:
-        return _open("control", evidence.control)
-    return None
+    return _open("control", evidence.control) if evidence.control and evidence.stop is Stop.WITHIN else None
 
 
 def within_tolerance(evidence: Evidence) -> Decision | None:
     """The difference that the claim's question asks for is shown to lie within the tolerance."""
-    if evidence.stop is not Stop.WITHIN:
-        return None
-    return Decision(outcome=Outcome.REPRODUCED, reason=reasons.reproduced(evidence.seen))
+    within = evidence.stop is Stop.WITHIN
+    return Decision(outcome=Outcome.REPRODUCED, reason=reasons.reproduced(evidence.seen)) if within else None
 
 
 def still_open(evidence: Evidence) -> Decision:
@@ -125,17 +115,9 @@ def still_open(evidence: Evidence) -> Decision:
 Rule = Callable[[Evidence], Decision | None]
 
 RULES: tuple[Rule, ...] = (
-    nothing_was_run,
-    data_differs,
-    some_runs_failed,
-    too_many_runs_diverged,
-    too_few_runs,
-    equal_runs,
-    outside_tolerance,
-    control_not_caught,
-    within_tolerance,
-    still_open,
-)
+    nothing_was_run, data_differs, some_runs_failed, too_many_runs_diverged, too_few_runs, equal_runs, outside_tolerance,
+    control_not_caught, within_tolerance, still_open,
+)  # fmt: skip
 
 
 def decide(evidence: Evidence) -> Decision:
@@ -146,27 +128,20 @@ def decide(evidence: Evidence) -> Decision:
     raise AssertionError("the last rule always answers")
 
 
-def shown(evidence: Evidence) -> tuple[Estimand, ...]:
-    """The questions whose difference is shown to lie within the tolerance, of a claim that is reproduced."""
-    if evidence.stop is not Stop.WITHIN:
-        return ()
-    return tuple(of.estimand for of in evidence.answers if of.standing == "within")
-
-
 def _of(claim: Claim) -> dict[str, Any]:
-    return {
-        key: getattr(claim, key) for key in ("id", "metric", "unit", "weight", "published", "tolerance", "cited_at")
-    }
+    keys = ("id", "metric", "unit", "weight", "published", "tolerance", "cited_at")
+    return {key: getattr(claim, key) for key in keys}
 
 
 def judge_claim(evidence: Evidence, *, driver: str, protocol: str) -> Verdict:
     """What the reruns say of a claim."""
     decision, claim, score = decide(evidence), evidence.claim, evidence.score()
+    within = tuple(of.estimand for of in evidence.answers if of.standing == "within")
     return Verdict(
         **_of(claim), driver=driver, protocol=protocol, estimand=evidence.estimand,
         runs=evidence.values, runs_used=evidence.num_used, max_runs=evidence.design.max_runs if evidence.values else None,
         difference=evidence.difference, interval=evidence.interval, outcome=decision.outcome,
-        shown=shown(evidence) if decision.outcome is Outcome.REPRODUCED else (), why=decision.why, answers=evidence.answers,
+        shown=within if decision.outcome is Outcome.REPRODUCED else (), why=decision.why, answers=evidence.answers,
         looks=evidence.looks(), plausibility=evidence.plausibility(), p_not_reproduced=evidence.p_not_reproduced(),
         more_runs_needed=decision.more_runs_needed, score=score[0] if score else None,
         score_interval=score[1:] if score else None, reason=decision.reason, rule=decision.rule,
@@ -192,10 +167,10 @@ def judge_replay(claim: Claim, found: ReplayRecord, *, protocol: str) -> Verdict
         "INCONCLUSIVE": (Outcome.INCONCLUSIVE, "replay_open"),
     }[found.standing]  # fmt: skip
     score = None if value is None else float(credit(value, claim.tolerance.margin))
-    not_seen = sum(not of.exercised for of in found.exercise)
     reason = "; ".join(found.reasons)
     if outcome is Outcome.REPRODUCED and found.exercise:
-        reason += f"; {len(found.exercise) - not_seen} of {len(found.exercise)} changes of the recipe would have shown"
+        seen = sum(of.exercised for of in found.exercise)
+        reason += f"; {seen} of {len(found.exercise)} changes of the recipe would have shown"
     return Verdict(
         **_of(claim), driver="replay", protocol=protocol, estimand="recipe",
         runs=(value,), runs_used=1, max_runs=1, difference=value, interval=None, outcome=outcome, shown=(),
@@ -230,8 +205,7 @@ def judge_release(verdicts: tuple[Verdict, ...]) -> tuple[Outcome, str]:
 def score_release(verdicts: tuple[Verdict, ...]) -> Score:
     """The weighted mean of the tested claims' scores with that of their intervals' ends, and the share that was tested."""
     tested = [(v.weight, v.score, *v.score_interval) for v in verdicts if v.score is not None and v.score_interval]
-    all_weight = sum(v.weight for v in verdicts)
-    coverage = sum(weight for weight, *_ in tested) / all_weight if verdicts else 0.0
+    coverage = sum(weight for weight, *_ in tested) / sum(v.weight for v in verdicts) if verdicts else 0.0
     if not tested:
         return Score(value=None, interval=None, coverage=coverage, bounds=(0.0, 1.0))
     weights, *columns = np.array(tested).T
@@ -267,7 +241,7 @@ def record_quality(evidence: Evidence) -> list[Finding]:
     """What is odd about the published spread or the reruns that the verdict rests on."""
     claim = evidence.claim
     used = evidence.compared[: evidence.num_used]
-    found = warnings(terms_of(claim, evidence.design), used) if used and not claim.success else []
+    found = list(warnings(terms_of(claim, evidence.design), used)) if used and not claim.success else []
     if claim.published.sd is not None and claim.published.seed_sd() is None:
         spread = claim.published.sd_is.replace("_", " ")
         found.append(("spread_not_over_trainings", f"the published spread is {spread}: not used"))
@@ -277,8 +251,7 @@ def record_quality(evidence: Evidence) -> list[Finding]:
 def claims_shift_together(verdicts: tuple[Verdict, ...]) -> Finding | None:
     """Many claims of one release differ in the same direction: one cause may lie behind them."""
     differences = [verdict.difference for verdict in verdicts if verdict.difference is not None]
-    p = shared_shift(differences)
-    if p is None or p > SHARED_SHIFT:
+    if (p := shared_shift(differences)) is None or p > SHARED_SHIFT:
         return None
     above = sum(difference > 0 for difference in differences)
     return _finding(

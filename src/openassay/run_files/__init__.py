@@ -10,7 +10,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -66,18 +66,22 @@ def _one_run_a_file(files: Sequence[tuple[str, Path]], asked: ReadOptions, *, ea
         if table.stamped and (same := seen.setdefault(path.read_bytes(), path)) != path:
             refuse(f"{path}: the same as {same}, byte for byte: one run counts once; name one of the two")
         one = read[name] = take(table, within)
-        if len(one.values) != 1:
+        if (count := len(one.values)) != 1:
             expected = "one run a file is expected where several are given; give this file alone"
-            refuse(f"{path}: {len(one.values)} runs, and {expected}")
+            refuse(f"{path}: {count} runs, and {expected}")
         tables.append(table)
     if not tables:
         refuse(f"none of {len(files)} files is left to read; correct --where, --drop-rows or --count-as-diverged")
     found = list(read.values())
     settings = [t.settings.get(of.column.rpartition("/")[0], "") for t, of in zip(tables, found, strict=True)]
-    _agree(tables, "are of different formats", [table.format for table in tables])
-    _agree(tables, "have different columns", [of.column for of in found])
-    _agree(tables, "were evaluated differently", settings)
-    _agree(tables, "write their values differently", ["with %" if of.percent else "without %" for of in found])
+    for what, kinds in {
+        "are of different formats": [table.format for table in tables],
+        "have different columns": [of.column for of in found],
+        "were evaluated differently": settings,
+        "write their values differently": ["with %" if of.percent else "without %" for of in found],
+    }.items():
+        if len(unlike := dict.fromkeys(kinds)) > 1:
+            refuse(f"{tables[0].where} and the other files {what}: {shown(unlike, 4)}; give files of one kind")
     models = Counter(table.model for table in tables if table.model)
     if not each_file and (twice := next((model for model, count in models.items() if count > 1), None)):
         same_model = shown(table.where for table in tables if table.model == twice)
@@ -89,11 +93,6 @@ def _one_run_a_file(files: Sequence[tuple[str, Path]], asked: ReadOptions, *, ea
         found[0], values=tuple(read[name].values[0] if name in read else None for name, _ in kept),
         names=tuple(name for name, _ in kept), notes=(*dropped, *(note for of in found for note in of.notes)),
     )  # fmt: skip
-
-
-def _agree(tables: Sequence[Table], what: str, options: Iterable[str]) -> None:
-    if len(found := dict.fromkeys(options)) > 1:
-        refuse(f"{tables[0].where} and the other files {what}: {shown(found, 4)}; give files of one kind")
 
 
 def _remarks(taken: RunValues) -> list[str]:

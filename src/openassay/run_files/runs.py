@@ -25,6 +25,12 @@ from openassay.run_files.tables import (
     text_of,
 )
 
+Numbers = Sequence[float | None]
+"""Of a column: None for no value, nan for one that is not finite."""
+Rows = Sequence[int]
+Key = tuple[str, ...]
+"""The cells that tell a row's run from others."""
+
 _RUN = {
     "run", "run id", "run_id", "run name", "run_name", "name", "seed", "random_seed", "trial", "replicate", "replica", "rep",
 }  # fmt: skip
@@ -279,7 +285,7 @@ def _one_recipe(table: Table, asked: ReadOptions, notes: list[str]) -> None:
 
 
 def _numbers(table: Table, place: int, asked: ReadOptions) -> tuple[list[float | None], bool]:
-    """The numbers of a column, None for no value and nan for one that is not finite; and whether they have per cent signs."""
+    """The numbers of a column, and whether they have per cent signs."""
     texts, name = table.cells(place), table.header[place]
     comma = _decimal_comma(table, place, texts, asked)
     numbers: list[float | None] = []
@@ -298,9 +304,8 @@ def _numbers(table: Table, place: int, asked: ReadOptions) -> tuple[list[float |
             signs.setdefault(text.endswith("%"), where)
             numbers.append(value if abs(value := float(bare)) <= LARGEST else math.nan)
     if len(signs) > 1:
-        table.refuse(
-            f"{name!r} has a per cent sign in {signs[True]} and none in {signs[False]}; write all values in one way"
-        )
+        places = f"in {signs[True]} and none in {signs[False]}"
+        table.refuse(f"{name!r} has a per cent sign {places}; write all values in one way")
     return numbers, True in signs
 
 
@@ -344,7 +349,7 @@ def _decimal_comma(table: Table, place: int, texts: Sequence[str], asked: ReadOp
 
 
 def _runs(
-    table: Table, place: int, numbers: Sequence[float | None], asked: ReadOptions, notes: list[str]
+    table: Table, place: int, numbers: Numbers, asked: ReadOptions, notes: list[str]
 ) -> tuple[list[int], list[str], list[str]]:
     """The row of each run's value, the runs' names, and the steps where they are points of curves."""
     by = _run_columns(table, place, asked)
@@ -353,14 +358,12 @@ def _runs(
     if asked.at is not None and asked.run == "row":
         refuse(f"--at {asked.at} is for curves, and --run row says that each row is a run; leave one of them out")
     if asked.at is not None:
-        groups: dict[tuple[str, ...], list[int]] = {}
+        groups: dict[Key, list[int]] = {}
         for i, key in enumerate(keys):
             groups.setdefault(key, []).append(i)
         names = [_name(key, table) for key in groups]
-        points = [
-            _point(table, place, numbers, rows, name, steps, asked)
-            for name, rows in zip(names, groups.values(), strict=True)
-        ]
+        curves = zip(groups.values(), names, strict=True)
+        points = [_point(table, place, numbers, rows, name, steps, asked) for rows, name in curves]
         ends = [step for _, step in points]
         same_end(asked, list(zip(names, ends, strict=True)), table.where)
         if by is None and len(table.rows) > 1:
@@ -376,12 +379,12 @@ def _runs(
         stamps = table.cells(i)
         if all(re.match(r"\d{4}-\d\d-\d\d", stamp) for stamp in stamps) and stamps != sorted(stamps):
             order.sort(key=stamps.__getitem__)
-            words = "the oldest first; the file has another"
-            notes.append(f"the runs are taken in the order of {table.header[i]!r}, {words}")
+            order_is = f"in the order of {table.header[i]!r}, the oldest first; the file has another"
+            notes.append(f"the runs are taken {order_is}")
     return order, [names[i] for i in order], [""] * len(order)
 
 
-def _name(key: tuple[str, ...], table: Table) -> str:
+def _name(key: Key, table: Table) -> str:
     return "/".join(dict.fromkeys(part for part in key if part)) or Path(table.where).stem
 
 
@@ -399,12 +402,7 @@ def _run_columns(table: Table, place: int, asked: ReadOptions) -> list[int] | No
 
 
 def _a_row_a_run(
-    table: Table,
-    place: int,
-    by: list[int] | None,
-    keys: Sequence[tuple[str, ...]],
-    steps: Sequence[str],
-    asked: ReadOptions,
+    table: Table, place: int, by: list[int] | None, keys: Sequence[Key], steps: Sequence[str], asked: ReadOptions
 ) -> None:
     """Refuses rows that are points of curves, or several rows of one run."""
     count = Counter(keys)
@@ -423,8 +421,7 @@ def _a_row_a_run(
         what = f"{len(keys)} points of one training's curve (by {varied!r}) are one run"
         table.refuse(f"{what}; {options}, --run COLUMN to tell runs apart, or --run row if each row is a run")
     if varied and asked.run is None and not table.columns(_STATE):
-        what = f"{varied!r} differs from row to row: points of a curve?"
-        table.refuse(f"{what} {options}, or --run row if each is a run")
+        table.refuse(f"{varied!r} differs from row to row: points of a curve? {options}, or --run row if each is a run")
 
 
 def _rises(cells: Sequence[str]) -> bool:
@@ -432,9 +429,8 @@ def _rises(cells: Sequence[str]) -> bool:
 
 
 def _point(
-    table: Table, place: int, numbers: Sequence[float | None], rows: Sequence[int], name: str, steps: Sequence[str],
-    asked: ReadOptions,
-) -> tuple[int, str]:  # fmt: skip
+    table: Table, place: int, numbers: Numbers, rows: Rows, name: str, steps: Sequence[str], asked: ReadOptions
+) -> tuple[int, str]:
     """The row of a run's curve that `--at` names, and its step."""
     at, metric, run = asked.at or "", table.header[place], f"run {name!r}"
     logged = [i for i in rows if numbers[i] is not None]
@@ -472,9 +468,7 @@ def _point(
     return row, f"{end:g}"
 
 
-def _curve(
-    table: Table, rows: Sequence[int], steps: Sequence[str], column: str, asked: ReadOptions
-) -> list[tuple[float, int]]:
+def _curve(table: Table, rows: Rows, steps: Sequence[str], column: str, asked: ReadOptions) -> list[tuple[float, int]]:
     """The step of each row, by the asked column or the finest one; empty if the table has none."""
     if column:
         table.the(column, f"--at {asked.at}")
@@ -490,9 +484,7 @@ def _curve(
     return [(step, i) for step, i in zip(found, rows, strict=True) if step is not None]
 
 
-def _best(
-    table: Table, kind: str, column: str, rows: Sequence[int], numbers: Sequence[float | None], run: str, asked: ReadOptions
-) -> int:  # fmt: skip
+def _best(table: Table, kind: str, column: str, rows: Rows, numbers: Numbers, run: str, asked: ReadOptions) -> int:
     """The first row with a run's best value of the validation metric."""
     found, _ = _numbers(table.only(rows), table.the(column, f"--at {asked.at}"), asked)
     scored = [(value, i) for value, i in zip(found, rows, strict=True) if value is not None and math.isfinite(value)]

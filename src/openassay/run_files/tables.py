@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -77,10 +77,9 @@ class Table:
         """End the reading in one line that names the file."""
         refuse(f"{self.where}: {words}")
 
-    def columns(self, names: Iterable[str]) -> list[int]:
+    def columns(self, names: Collection[str]) -> list[int]:
         """The places of the columns of these names, in small letters."""
-        wanted = set(names)
-        return [i for i, name in enumerate(self.header) if name.casefold() in wanted]
+        return [i for i, name in enumerate(self.header) if name.casefold() in names]
 
     def the(self, name: str, option: str) -> int:
         """The place of the only column of this name, which an option asks for."""
@@ -128,9 +127,8 @@ def files_of(paths: Sequence[Path]) -> tuple[list[tuple[str, Path]], list[str]]:
     once: dict[Path, tuple[str, Path]] = {}
     notes = []
     try:
-        for name, path in [
-            pair for of in paths for pair in (_folder(of) if of.is_dir() else [(_name(of, of.parent), of)])
-        ]:
+        pairs = [_folder(path) if path.is_dir() else [(_name(path, path.parent), path)] for path in paths]
+        for name, path in itertools.chain(*pairs):
             if (real := path.resolve()) in once:
                 notes.append(f"{path} is {once[real][1]} by another name; it counts once")
             else:
@@ -160,10 +158,8 @@ def _folder(folder: Path) -> list[tuple[str, Path]]:
                 path = Path(root) if kind == "TensorBoard" else Path(root, name)
                 found.setdefault(kind, {})[path] = _name(path, folder)
     if not found:
-        refuse(
-            f"{folder}: a folder without wandb-summary.json, results_*.json of lm-evaluation-harness or TensorBoard's event "
-            "files; name the CSV or JSON files in it"
-        )
+        kinds = "wandb-summary.json, results_*.json of lm-evaluation-harness or TensorBoard's event files"
+        refuse(f"{folder}: a folder without {kinds}; name the CSV or JSON files in it")
     if len(found) > 1:
         refuse(f"{folder}: a folder with files of {' and of '.join(found)}; name the files themselves")
     return sorted(((name, path) for path, name in found.popitem()[1].items()), key=lambda pair: _natural(pair[0]))
@@ -239,8 +235,12 @@ def _like_number(text: str) -> bool:
     return is_number(re.sub(r"^([-+]?\d*),(\d+%?)$", r"\1.\2", text.replace("\u2212", "-").strip()))
 
 
-def _split(lines: Sequence[str], delimiter: str) -> list[tuple[int, list[str]]]:
-    """The number of its last line, and the cells, of each row that has any; raises `csv.Error`."""
+Rows = list[tuple[int, list[str]]]
+"""The number of its last line, and the cells, of each row."""
+
+
+def _split(lines: Sequence[str], delimiter: str) -> Rows:
+    """The rows that have any cell; raises `csv.Error`."""
     reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
     return [(reader.line_num, cells) for row in reader if any(cells := [cell.strip() for cell in row])]
 
@@ -299,12 +299,10 @@ def _csv(text: str, path: Path, asked: ReadOptions) -> Table:
     for number, row in rows:
         cells = len(_trimmed(row, len(header)))
         decimal = delimiter == "," and all(map(is_number, _trimmed(row)))
-        hint = (
-            "if the comma is the decimal sign, say --decimal ,"
-            if decimal
-            else "correct the row, or put its cells in quotes"
-        )
-        hint += ", and separate the cells by semicolons" if decimal and len(header) > 1 else ""
+        hint = "correct the row, or put its cells in quotes"
+        if decimal:
+            hint = "if the comma is the decimal sign, say --decimal ,"
+            hint += ", and separate the cells by semicolons" if len(header) > 1 else ""
         if cells != len(header):
             words = f"{len(header)} cell(s) expected, as in the first row, found {cells}"
             refuse(f"{path}: line {number}: {words}; {hint}")
@@ -325,9 +323,7 @@ def _csv(text: str, path: Path, asked: ReadOptions) -> Table:
     ))  # fmt: skip
 
 
-def _header(
-    rows: list[tuple[int, list[str]]], path: Path, asked: ReadOptions
-) -> tuple[list[str], list[tuple[int, list[str]]]]:
+def _header(rows: Rows, path: Path, asked: ReadOptions) -> tuple[list[str], Rows]:
     """The names of the columns, or their numbers where there are none, and the other rows."""
     number, first = rows[0][0], _trimmed(rows[0][1])
     has = asked.header
