@@ -176,3 +176,12 @@ def test_the_command_joins_its_files(tmp_path: Path) -> None:
     assert plain["values"]["clip_norm"] == 0.5
     shown = CliRunner().invoke(app, ["recipe", *map(str, release(tmp_path))])
     assert "config.json:4 hidden_size" in shown.output
+
+
+def test_an_olmo_file_with_numpys_header_is_not_read_shifted(tmp_path: Path) -> None:
+    data = replace(RECIPE.data, seed=1, files=("a.npy",))
+    np.save(tmp_path / "a.npy", ROWS.astype("<u2").ravel())
+    with pytest.raises(BadTokens, match=r"a\.npy: expected raw token ids, found numpy's own header"):
+        in_order(tmp_path, replace(RECIPE, data=data), layout="olmo", files=["a.npy"])
+    ROWS.astype("<u2").tofile(tmp_path / "a.npy")
+    assert in_order(tmp_path, replace(RECIPE, data=data), layout="olmo", files=["a.npy"]).items(0, 1).shape == (1, 16)

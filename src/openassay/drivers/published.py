@@ -65,6 +65,8 @@ class RecipeFile(PublishedFile):
     """Further files of the artifact that say the rest, as config.json beside TrainingArguments does."""
 
 
+NUMPY = b"\x93NUMPY"
+"""How a file with numpy's own header begins."""
 BY_PLACE = ("preshuffled", "olmo")
 """Layouts whose items lie where the files' sizes say, so that parts of the files are enough."""
 
@@ -101,6 +103,9 @@ class TokenFiles:
             return self.laid_out(self.sizes, recipe, spans(folder), batch_size)
         parts = tuple((name, size_of(folder, name)) for name in self.files)
         paths, read = {name: folder / name for name in self.files}, local(folder)
+        for name, size in parts if self.layout == "olmo" else ():
+            if size >= len(NUMPY) and read(ByteRange(name, 0, len(NUMPY))) == NUMPY:
+                raise BadTokens(f"{name}: expected raw token ids, found numpy's own header; the tokens begin after it")
         if self.layout == "parquet":
             groups = [group for name, path in paths.items() for group in row_groups(path, name, self.column)]
             return Parquet(groups=groups, paths=paths, item_length=item, batch_size=batch_size, column=self.column)
