@@ -146,7 +146,11 @@ def test_torch_files_are_read_as_torch_reads_them(tmp_path: Path) -> None:
     for name in ("model.pt", "plain.bin"):
         header = weights.read_header(tmp_path / name)
         assert header is not None
-        assert header.shapes == {"a": ("F32", (2, 3)), "b": ("BF16", (4,)), "n": ("I64", ())}
+        assert {name: tensor[:2] for name, tensor in header.tensors.items()} == {
+            "a": ("F32", (2, 3)),
+            "b": ("BF16", (4,)),
+            "n": ("I64", ()),
+        }
         numbers = weights._numbers(header, "a", 0, 6)
         assert numbers is not None
         assert numbers.tolist() == state["a"].flatten().tolist()

@@ -130,9 +130,9 @@ class _FileReader:
         made.tokenizers.extend(_tokenizers(self.documents, made.configs))
         made.checkpoints.extend(self._checkpoints())
         for earlier, later in itertools.pairwise(made.checkpoints):
-            if earlier.family == later.family and earlier.step < later.step:
-                moved = weights.movement(self._headers(earlier.files), self._headers(later.files))
-                made.movements.extend([Movement(earlier, later, *moved)] if moved is not None else [])
+            is_next = earlier.family == later.family and earlier.step < later.step
+            if is_next and (moved := weights.movement(self._headers(earlier.files), self._headers(later.files))):
+                made.movements.append(Movement(earlier, later, *moved))
         return made
 
     def _text(self, file: File, most: int) -> str:
@@ -168,8 +168,8 @@ class _FileReader:
             else:
                 made.magic[file.path] = "unknown"
         elif suffix in ITEMS:
-            found = ITEMS[suffix](path, file.path, MAX_ITEMS)
-            made.items.extend([found] if found is not None else [])
+            if items := ITEMS[suffix](path, file.path, MAX_ITEMS):
+                made.items.append(items)
         elif suffix in TEXTS or TEXT_NAMES.match(file.name):
             self._document(file, suffix)
         elif suffix in {".sha256", ".sha256sum", ".md5", ".sha1", ".sha512"} or file.name.upper().endswith("SUMS"):
