@@ -64,7 +64,7 @@ def run(
     )
     if rerun:
         controls += tuple(of for claim in plan.claims if claim.id in own for of in rerun.judge_controls(claim, records))
-    # the noise of the others is not that of seeds, and the driver's own record says what it is
+    # claims that the driver has judged are left out: their noise is not that of seeds
     on_seeds = [item for item in evidence if item.claim.id not in own]
     for look in (unequal_deterministic, equal_reruns):
         findings += [finding for item in on_seeds if (finding := look(item))]
