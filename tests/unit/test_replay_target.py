@@ -173,7 +173,7 @@ def test_a_replay_that_does_not_fit_into_memory_accuses_nobody(tmp_path: Path, m
     def full(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nMore words")
 
-    monkeypatch.setattr("openassay.recipes.replay.replay_segment", full)
+    monkeypatch.setattr("openassay.drivers.replay.replay_segment", full)
     with pytest.raises(BadInput, match="does not fit into the memory of the device; .*Tried to allocate 2 GiB") as said:
         rerun(tmp_path, publish(tmp_path))
     assert "\n" not in str(said.value)
