@@ -162,11 +162,11 @@ def test_another_profile_is_used_for_one_round(project: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "name targets, or give --all"),
+        ((), "give names of targets, or --all"),
         (("--due", "soon"), "'soon' is not an age"),
         (("--due", "0d"), "'0d' is not an age"),
         (("nobody", "--due", "1d"), "nobody: there is no target of that name in conf/target/; there are: small"),
-        (("small", "--all"), "either names or --all"),
+        (("small", "--all"), "not both names and --all"),
     ],
 )
 def test_a_mistake_is_one_line(project: Path, arguments: tuple[str, ...], message: str) -> None:
