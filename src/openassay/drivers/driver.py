@@ -167,7 +167,7 @@ class Driver(ABC):
         """Make one rerun: a failure of the release is a status with a reason, a fault of ours an exception."""
 
     def execute_together(self, jobs: Sequence[Job]) -> list[RunResult]:
-        """Make the reruns of one group."""
+        """Make the reruns of a group (`groups`); a rerun without a group is made by `execute`."""
         return [self.execute(job) for job in jobs]
 
     @property
