@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,25 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from releases.commands import audits_run, command, commit, edited, is_clean, stages_run
-from releases.miniature import add_release, make_project, write_index
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_project(tmp_path_factory.mktemp("dvc"), git=True)
-
-
-@pytest.fixture(scope="module")
-def audited(project: Path, session_cache: Path) -> Path:
-    """Two releases, audited once, both in the index, and committed."""
-    for name in ("honest", "inflated"):
-        add_release(project, name)
-    write_index(project, ["honest", "inflated"])
-    os.environ["OPENASSAY_CACHE"] = str(session_cache)  # module scope comes before the function's fixture
-    for name in ("honest", "inflated"):
-        assert len(audits_run(command(project, "openassay", "audit", name))) == 8
-    commit(project)
-    return project
+from releases.miniature import add_release, write_index
 
 
 def test_a_changed_claim_gives_the_same_verdict_as_if_it_had_always_been_so(audited: Path) -> None:

@@ -71,6 +71,7 @@ class ReplayDriver(PublishedTraining):
     metric: str = METRIC
     alternatives: tuple[Alternative, ...] = ()
     """What else the training may have been, by what the release publishes: tried by `openassay explain` before the usual ones."""
+    max_runs: int | None = None
     timeout_s: Annotated[float, Field(gt=0)] = 86400.0
     """Looked at before each replica and probe: the training that is under way is finished."""
     protocol: Literal["prefix", "segment"] = "prefix"
