@@ -17,9 +17,18 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each stage is a process of it
 
 
 @pytest.fixture(scope="session")
-def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache for the session: the miniature releases share an environment."""
-    return tmp_path_factory.mktemp("cache")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this test run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def session_cache(shared_folder: Path) -> Path:
+    """One cache for the test run: the miniature releases share an environment."""
+    cache = shared_folder / "cache"
+    cache.mkdir(exist_ok=True)
+    return cache
 
 
 @pytest.fixture(autouse=True)

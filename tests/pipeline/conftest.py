@@ -1,28 +1,51 @@
-"""A project with two audited releases; each file of tests that asks for it has one of its own."""
+"""A project with two audited releases: made once, and a copy of it for whoever asks."""
 
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from releases.commands import audits_run, command, commit
 from releases.miniature import add_release, make_project, write_index
 
+AUDITED = ("honest", "inflated")
+
+
+@pytest.fixture(scope="session")
+def copy_audited(shared_folder: Path, session_cache: Path) -> Callable[[Path], Path]:
+    """Copies a project of two releases to a new folder: audited once, both in the index, and committed."""
+    made = shared_folder / "audited"
+    with FileLock(f"{made}.lock"):
+        if not made.exists():
+            new = make_project(shared_folder / "new", git=True)
+            os.environ["OPENASSAY_CACHE"] = str(session_cache)  # session scope comes before the function's fixture
+            for name in AUDITED:
+                add_release(new, name)
+            write_index(new, list(AUDITED))
+            with ThreadPoolExecutor() as both:
+                done = both.map(lambda name: command(new, "openassay", "audit", name), AUDITED)
+            assert [len(audits_run(of)) for of in done] == [8, 8]
+            commit(new)
+            new.rename(made)
+
+    def copied(folder: Path) -> Path:
+        return Path(shutil.copytree(made, folder, symlinks=True))
+
+    return copied
+
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_project(tmp_path_factory.mktemp("dvc"), git=True)
+def audited(tmp_path_factory: pytest.TempPathFactory, copy_audited: Callable[[Path], Path]) -> Path:
+    """A file's own copy of the audited project."""
+    return copy_audited(tmp_path_factory.mktemp("dvc") / "project")
 
 
 @pytest.fixture(scope="module")
-def audited(project: Path, session_cache: Path) -> Path:
-    """Two releases, audited once, both in the index, and committed."""
-    for name in ("honest", "inflated"):
-        add_release(project, name)
-    write_index(project, ["honest", "inflated"])
-    os.environ["OPENASSAY_CACHE"] = str(session_cache)  # module scope comes before the function's fixture
-    for name in ("honest", "inflated"):
-        assert len(audits_run(command(project, "openassay", "audit", name))) == 8
-    commit(project)
-    return project
+def project(audited: Path) -> Path:
+    """The same project, for tests that bring releases of their own."""
+    return audited

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from releases.commands import audits_run, command, commit, edited, is_clean, stages_run
 from releases.miniature import add_release, write_index
+from releases.stages import audit
 
 
 def test_a_changed_claim_gives_the_same_verdict_as_if_it_had_always_been_so(audited: Path) -> None:
@@ -31,23 +32,19 @@ def test_a_changed_claim_gives_the_same_verdict_as_if_it_had_always_been_so(audi
     assert {record: record.stat().st_mtime_ns for record in records} == written
 
 
-def test_another_judge_after_an_audit_asks_for_the_reruns_that_it_needs(project: Path) -> None:
+def test_another_judge_after_an_audit_asks_for_the_reruns_that_it_needs(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The same plan gives the same reruns and verdict, whatever was run before it."""
-    verdicts = []
-    for name, settings in (("first", [[], ["judge=strict"]]), ("fresh", [["judge=strict"]])):
-        add_release(
-            project, "noisy", name, release={"title": "Mini", "version": "1", "homepage": "https://example.org"}
-        )
-        for asked in settings:
-            command(project, "openassay", "audit", name, "profile=smoke", "profile.runs=8", *asked)
-        verdicts.append(json.loads((project / "experiments" / name / "verdict.json").read_text()))
-    command(project, "openassay", "audit", "--force", "first", "profile=smoke", "profile.runs=8", "judge=strict")
-    verdicts.append(json.loads((project / "experiments/first/verdict.json").read_text()))
-    shown = [
-        [(claim["runs"], claim["outcome"], claim["interval"]) for claim in verdict["claims"]] for verdict in verdicts
-    ]
+    monkeypatch.chdir(project)
+    eight = ["profile=smoke", "profile.runs=8"]
+    mini = {"title": "Mini", "version": "1", "homepage": "https://example.org"}
+    first, fresh = (add_release(project, "noisy", name, release=mini) for name in ("first", "fresh"))
+    audit(first, eight)
+    verdicts = [audit(layout, [*eight, "judge=strict"]) for layout in (first, fresh, first)]
+    shown = [[(claim.runs, claim.outcome, claim.interval) for claim in verdict.claims] for verdict in verdicts]
     assert shown[0] == shown[1] == shown[2]
-    assert verdicts[0]["alpha"] == 0.01
+    assert verdicts[0].alpha == 0.01
 
 
 def test_what_is_asked_for_on_the_command_line_is_what_dvc_records(audited: Path) -> None:

@@ -38,8 +38,9 @@ def layout_of(tmp_path: Path) -> Layout:
 
 def test_an_honest_release_matches_and_what_was_not_exercised_is_said(hub: Hub, tmp_path: Path) -> None:
     layout = layout_of(tmp_path)
-    code, tokens, commits = pythia.publish(hub, tmp_path, keep=(0, 16))
-    write_target(layout.root, pythia.target(layout.target, code, tokens, commits, updates=(16,)))
+    size = pythia.TINY
+    published = pythia.publish(hub, tmp_path, size=size, keep=(0, 16))
+    write_target(layout.root, pythia.target(layout.target, *published, updates=(16,), size=size))
     hub.requests.clear()
     verdict = audit(layout)
     assert verdict.outcome is Outcome.REPRODUCED, verdict.reason
@@ -58,8 +59,8 @@ def test_an_honest_release_matches_and_what_was_not_exercised_is_said(hub: Hub, 
     assert any(finding.kind == "recipe_not_whole" and "batch_size" in finding.message for finding in verdict.findings)
     page = layout.report.read_text()
     assert "not exercised" in page
-    needed = 2 * 4 * sum(value.size for value in pythia.initial_weights(pythia.recipe(tmp_path), 0).values())
-    needed += (16 * 8 + 64) * (pythia.LENGTH + 1) * 2
+    needed = 2 * 4 * sum(value.size for value in pythia.initial_weights(pythia.recipe_of(size), 0).values())
+    needed += pythia.needed_bytes(16, size)
     content = hub.sent("*/resolve/*")
     assert needed <= content <= 1.05 * needed
 
@@ -68,8 +69,9 @@ def test_a_release_that_was_trained_otherwise_is_not_reproduced_and_explained(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layout = layout_of(tmp_path)
-    code, tokens, commits = pythia.publish(hub, tmp_path, keep=(0, 16), trained={"optimizer.betas": (0.9, 0.999)})
-    write_target(layout.root, pythia.target(layout.target, code, tokens, commits, updates=(16,), exercise=False))
+    size = pythia.TINY
+    published = pythia.publish(hub, tmp_path, size=size, keep=(0, 16), trained={"optimizer.betas": (0.9, 0.999)})
+    write_target(layout.root, pythia.target(layout.target, *published, updates=(16,), exercise=False, size=size))
     verdict = audit(layout)
     assert (verdict.outcome, verdict.claims[0].rule) == (Outcome.NOT_REPRODUCED, "replay_differs")
     monkeypatch.chdir(layout.root)
@@ -152,9 +154,10 @@ def test_a_release_that_is_called_deduplicated_and_was_not_is_explained_by_the_s
 
 def test_a_release_that_was_fed_other_batches_is_not_reproduced(hub: Hub, tmp_path: Path) -> None:
     layout = layout_of(tmp_path)
-    rows = pythia.items()[np.random.default_rng(0).permutation(pythia.NUM_ITEMS)]
-    code, tokens, commits = pythia.publish(hub, tmp_path, keep=(0, 16), rows=rows)
-    write_target(layout.root, pythia.target(layout.target, code, tokens, commits, updates=(16,), exercise=False))
+    size = pythia.TINY
+    rows = pythia.items(size)[np.random.default_rng(0).permutation(size.items)]
+    published = pythia.publish(hub, tmp_path, size=size, keep=(0, 16), rows=rows)
+    write_target(layout.root, pythia.target(layout.target, *published, updates=(16,), exercise=False, size=size))
     assert audit(layout).outcome is Outcome.NOT_REPRODUCED
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -55,6 +56,14 @@ def project(tmp_path: Path) -> Path:
     return make_project(tmp_path, git=True)
 
 
+@pytest.fixture
+def audited(tmp_path: Path, copy_audited: Callable[[Path], Path]) -> Path:
+    """A project with an audited release, `honest`."""
+    project = copy_audited(tmp_path / "project")
+    write_index(project, ["honest"])
+    return project
+
+
 def test_what_is_due_is_audited_once_and_one_failure_stops_nobody(project: Path) -> None:
     for name in ("one", "broken", "two"):
         add_release(project, "honest", name)
@@ -71,30 +80,26 @@ def test_what_is_due_is_audited_once_and_one_failure_stops_nobody(project: Path)
     assert "| broken | **could not be audited** |" in page
     assert "| two | REPRODUCED |" in page
 
-    changed(project, "broken", "margin: wide", "margin: 0.03")
     changed(project, "two", "margin: 0.03", "margin: 0.0301")
-    finished = {name: (project / "experiments" / name / "verdict.json").stat().st_mtime_ns for name in ("one",)}
-    command(project, "audit", "--due", "30d")
+    finished = (project / "experiments" / "one" / "verdict.json").stat().st_mtime_ns
+    command(project, "audit", "--due", "30d", expect=2)
     found = summary(project)
-    assert [found[name]["status"] for name in ("one", "broken", "two")] == ["not due", "audited", "audited"]
+    assert [found[name]["status"] for name in ("one", "broken", "two")] == ["not due", "fault", "audited"]
     assert found["two"]["why"] == "the plan has changed"
-    assert (project / "experiments" / "one" / "verdict.json").stat().st_mtime_ns == finished["one"]
+    assert (project / "experiments" / "one" / "verdict.json").stat().st_mtime_ns == finished
     assert len(command(project, "history", "two", "--json")[0].splitlines()) == 2
 
 
-def test_an_outcome_that_became_worse_ends_with_1(project: Path) -> None:
-    add_release(project, "honest", "falling")
-    write_index(project, ["falling"])
-    command(project, "audit", "falling")
-    verdict = project / "experiments" / "falling" / "verdict.json"
+def test_an_outcome_that_became_worse_ends_with_1(audited: Path) -> None:
+    verdict = audited / "experiments" / "honest" / "verdict.json"
     verdict.write_text("{}")  # as another version may have left it
-    claimed = target(project, "falling", 0.99)
+    claimed = target(audited, "honest", 0.99)
     claimed["claims"][0]["cited_at"] = {"url": "https://example.org/1"}
-    write_target(project, claimed)
-    _, complaints = command(project, "audit", "--all", expect=1)
-    assert "worse than before: falling: REPRODUCED became NOT_REPRODUCED" in complaints
-    assert "**NOT_REPRODUCED**" in (project / "experiments" / "summary.md").read_text()
-    shown, _ = command(project, "history", "falling")
+    write_target(audited, claimed)
+    _, complaints = command(audited, "audit", "--all", expect=1)
+    assert "worse than before: honest: REPRODUCED became NOT_REPRODUCED" in complaints
+    assert "**NOT_REPRODUCED**" in (audited / "experiments" / "summary.md").read_text()
+    shown, _ = command(audited, "history", "honest")
     assert "REPRODUCED became NOT_REPRODUCED" in " ".join(shown.split())
 
 
@@ -141,22 +146,21 @@ def test_a_release_whose_tag_has_moved_is_due_and_says_so(
         assert summary(project)["moving"]["status"] == "not due"
     command(project, "audit", "--due", "30d")  # nobody answers: that is no news of the release
     assert summary(project)["moving"]["status"] == "not due"
-    command(project, "audit", "moving", "--force")  # what is pinned and in the store needs nobody
+    fetch = [str(BIN / "python"), "-P", "-m", "openassay.pipelines.fetch", "moving"]
+    subprocess.run(fetch, cwd=project, check=True)  # what is pinned and in the store needs nobody
 
 
-def test_another_profile_is_used_for_one_round(project: Path) -> None:
-    add_release(project, "honest", "small")
-    write_index(project, ["small"])
-    command(project, "audit", "small", "--profile", "cpu")
-    plan = (project / "experiments" / "small" / "plan.yaml").read_text()
+def test_another_profile_is_used_for_one_round(audited: Path) -> None:
+    command(audited, "audit", "honest", "--profile", "cpu")
+    plan = (audited / "experiments" / "honest" / "plan.yaml").read_text()
     assert "name: cpu" in plan
     assert (
         "profile: there is no option 'nowhere'; there are: cpu, full, gpu, smoke"
-        in command(project, "audit", "small", "--profile", "nowhere", expect=2)[1]
+        in command(audited, "audit", "honest", "--profile", "nowhere", expect=2)[1]
     )
-    command(project, "audit", "small", "--due", "30d")
-    assert summary(project)["small"]["why"] == "the plan has changed"
-    assert "name: cpu" not in (project / "experiments" / "small" / "plan.yaml").read_text()
+    command(audited, "audit", "honest", "--due", "30d")
+    assert summary(audited)["honest"]["why"] == "the plan has changed"
+    assert "name: cpu" not in (audited / "experiments" / "honest" / "plan.yaml").read_text()
 
 
 @pytest.mark.parametrize(
@@ -248,14 +252,11 @@ def test_a_strangers_words_are_no_markup_in_the_summary() -> None:
     assert "[click]" not in page
 
 
-def test_other_settings_are_another_question_and_no_worsening(project: Path) -> None:
-    add_release(project, "honest")
-    write_index(project, [])
-    command(project, "audit", "honest")
-    out, complaints = command(project, "audit", "honest", "judge=strict", "judge.alpha=0.001", "profile.runs=2")
+def test_other_settings_are_another_question_and_no_worsening(audited: Path) -> None:
+    out, complaints = command(audited, "audit", "honest", "judge=strict", "judge.alpha=0.001", "profile.runs=2")
     assert "INCONCLUSIVE honest" in out
     assert complaints == ""
-    lines = (project / "experiments/honest/history.jsonl").read_text().splitlines()
+    lines = (audited / "experiments/honest/history.jsonl").read_text().splitlines()
     assert [json.loads(line)["asked"] for line in lines] == [
         [],
         ["judge=strict", "judge.alpha=0.001", "profile.runs=2"],

@@ -216,13 +216,14 @@ def target(
     *,
     updates: tuple[int, ...] = (16, 64),
     exercise: bool = True,
+    size: Size = MINI,
 ) -> dict[str, Any]:
     """The target file of such a release: it asks for the bytes of the replayed batches only."""
     return target_of(
         name,
         {
             "code": {"sources": [{"kind": "git", "url": "https://github.com/mini/pythia", "commit": code}]},
-            "tokens": dataset("mini/tokens", tokens, needed_bytes(max(updates))),
+            "tokens": dataset("mini/tokens", tokens, needed_bytes(max(updates), size)),
             **{
                 f"step{step}": {"sources": [
                     {"kind": "hf", "repo": "mini/pythia", "revision": f"step{step}", "commit": commit,
