@@ -258,8 +258,9 @@ def _run_all(schedule: _Schedule) -> list[_Task]:
     plan, num_made = schedule.plan, 0
     kept: list[_Task] = []
     workers = min(schedule.most, plan.execution.workers or len(os.sched_getaffinity(0)))
-    # spawn: a worker must not inherit half of this process's threads; torch and CUDA need it
-    context = multiprocessing.get_context("spawn")
+    # A server forks the workers: none inherits half of this process's threads, and what all import is imported once.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
     started = time.monotonic()
     with (
         ProcessPoolExecutor(workers, mp_context=context, initializer=_die_with_parent) as pool,
