@@ -3,8 +3,9 @@
 Started as `ENV/bin/python child.py request.json`; never imported by the rest of OpenAssay, and imports nothing of it: the
 environment holds the release's packages, not ours, and may be an older Python (3.8 or later).
 
-Writes into the request's `out` folder: `result.json` {ok, error, returned} and, where arrays came back, `data.npz`. A dict
-that is returned keeps its shape; nested names are joined by dots in `data.npz`.
+Writes into the request's `out` folder: `result.json` {ok, error, returned, slip, missing} and, where arrays came back,
+`data.npz`. A dict that is returned keeps its shape; nested names are joined by dots in `data.npz`. `slip`: the key of the request
+that an error comes from, where not the release's own code has failed; `missing`: a package that was imported and is absent.
 """
 
 import ctypes
@@ -16,6 +17,7 @@ import random
 import resource
 import runpy
 import signal
+import subprocess
 import sys
 import traceback
 import zipfile
@@ -30,9 +32,12 @@ def main() -> int:
     sys.path.pop(0)  # this file's own folder: not for the release to see
     os.chdir(request["work"])
     resource.setrlimit(resource.RLIMIT_FSIZE, (request["max_file_bytes"], request["max_file_bytes"]))
-    result: "dict[str, Any]" = {"ok": True, "error": "", "returned": None}
+    result: "dict[str, Any]" = {"ok": True, "error": "", "returned": None, "slip": "", "missing": ""}
     try:
         seed_generators(request["seeding"], request["seed"])
+        if request["kind"] == "steps":
+            result["error"] = run_steps(request)
+            result["ok"] = not result["error"]
         returned = call(request)
         arrays: "dict[str, Any]" = {}
         result["returned"] = plain(returned, "", arrays)
@@ -43,7 +48,8 @@ def main() -> int:
             result.update(ok=False, error="it exited with %r" % (stop.code,))
     except BaseException as error:  # the release's failure is a finding, whatever it is
         traceback.print_exc()
-        result.update(ok=False, error="%s: %s" % (type(error).__name__, error))
+        result.update(ok=False, error="%s: %s" % (type(error).__name__, error), missing=missing_package(error))
+        result["slip"] = slip(error, request)
     path = os.path.join(request["out"], "result.json")
     with open(path + ".tmp", "w", encoding="utf-8") as file:
         json.dump(result, file)
@@ -59,6 +65,31 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
         if os.getppid() == 1:
             sys.exit("the audit that started this run is gone")
+
+
+def missing_package(error: BaseException) -> str:
+    """The package that an import did not find; empty where the package is there and only a module of it is not."""
+    package = (getattr(error, "name", None) or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    try:
+        return package if package and importlib.util.find_spec(package) is None else ""
+    except (ImportError, ValueError):
+        return ""
+
+
+def slip(error: BaseException, request: "dict[str, Any]") -> str:
+    """The key of the request that caused an error; empty where the release's own code raised it."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    if not isinstance(error, (ImportError, SyntaxError, NameError, AttributeError, TypeError, FileNotFoundError)):
+        return ""
+    its_file = getattr(error, "filename", None) == request.get("path", "")
+    if request["kind"] == "glue" and (last.filename == request["path"] or its_file):
+        return "glue"
+    named = request.get("callable", request.get("module", "")).partition(":")[0]
+    not_there = isinstance(error, ModuleNotFoundError) and (named + ".").startswith("%s." % error.name)
+    if not_there or (isinstance(error, FileNotFoundError) and its_file):
+        return "run"
+    # in this file: what the request names is not there, or does not take its arguments
+    return {"seed_generators": "seeding", "call": "run"}.get(last.name, "") if last.filename == __file__ else ""
 
 
 def seed_generators(names: "list[str]", seed: "int | None") -> None:
@@ -96,12 +127,27 @@ def call(request: "dict[str, Any]") -> "Any":
         sys.argv = [request["module"], *arguments]
         runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
         return None
+    if kind == "steps":
+        return None
     if kind == "script":
         sys.argv = [request["path"], *arguments]
         sys.path.insert(0, os.path.dirname(request["path"]))
         runpy.run_path(request["path"], run_name="__main__")
         return None
     raise ValueError("unknown kind of run: %r" % (kind,))
+
+
+def run_steps(request: "dict[str, Any]") -> str:
+    """Run commands one after another; gives the number of the first that fails and why, which ends the run, or nothing."""
+    for number, words in enumerate(request["steps"]):
+        print("$ " + " ".join(words), flush=True)
+        try:
+            status = subprocess.call(words, cwd=request["folder"])
+        except OSError as error:
+            return "step %d: %s: %s" % (number, words[0], error.strerror)
+        if status != 0:
+            return "step %d: status %d" % (number, status)
+    return ""
 
 
 def plain(value: "Any", name: str, arrays: "dict[str, Any]") -> "Any":

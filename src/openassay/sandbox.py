@@ -39,21 +39,33 @@ class Room:
     glue: Path | None
     watched: dict[str, tuple[Path, Listing]]
     """Folders that runs must leave as they are, by what they are, with what was in them before the first run."""
+    target_file: str
+    own_requirements: bool
+    """Whether the target names requirements of the environment itself."""
 
     def job(
-        self, *, out: Path, data: Path | None, arm: Arm, seed: int, device: str, threads: int, timeout_s: float
-    ) -> Job:
-        """One execution in this room."""
+        self, *, out: Path, data: Path | None, arm: Arm, seed: int, device: str, threads: int, timeout_s: float,
+        stage: str = "rerun",
+    ) -> Job:  # fmt: skip
+        """One execution in this room. stage: the key of the target's file that asks for it."""
         return Job(
             arm=arm, seed=seed, data=data, artifacts=self.artifacts,
             python=self.environment.python if self.environment else None, glue=self.glue, out=out,
-            device=device, threads=threads, timeout_s=timeout_s, watched=self.watched,
+            device=device, threads=threads, timeout_s=timeout_s, watched=self.watched, stage=stage,
+            target_file=self.target_file, own_requirements=self.own_requirements,
         )  # fmt: skip
 
-    def run(self, of: RunOnce, *, out: Path, data: Path | None, threads: int) -> tuple[Job, Ended]:
+    def run(self, of: RunOnce, stage: str, *, out: Path, data: Path | None, threads: int) -> tuple[Job, Ended]:
         """Run the release's code beside the reruns, on the CPU."""
         job = self.job(
-            out=out, data=data, arm=Arm(), seed=of.seed, device="cpu", threads=threads, timeout_s=of.timeout_s
+            out=out,
+            data=data,
+            arm=Arm(),
+            seed=of.seed,
+            device="cpu",
+            threads=threads,
+            timeout_s=of.timeout_s,
+            stage=stage,
         )
         return job, run_once(of.run, job, of.parameters, of.seeding)
 
@@ -85,4 +97,6 @@ def make_room(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout, *,
     return Room(
         environment=environment, artifacts=artifacts, glue=glue,
         watched={what: (folder, listing(folder)) for what, folder in folders.items()},
+        target_file=layout.shown(layout.target_file),
+        own_requirements=bool(plan.environment and plan.environment.requirements),
     )  # fmt: skip

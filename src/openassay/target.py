@@ -167,7 +167,7 @@ class ChangedArm(Arm):
     def as_arm(self, base: Arm) -> Arm:
         """The arm that it runs: the base arm with this control's changes."""
         parameters, values = base.parameters | self.parameters, base.set | self.set
-        return Arm(parameters=parameters, set=values, permute=base.permute + self.permute)
+        return Arm(parameters=parameters, set=values, permute=base.permute + self.permute, edit=base.edit + self.edit)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -427,8 +427,8 @@ def check_changes(driver: AnyDriver, changes: list[tuple[str, ChangedArm]]) -> I
             yield f"{key}.arm: {change.arm!r} is taken; give it a name of its own"
         names.append(change.arm)
         base = driver.arms.get(change.of)
-        if not (change.parameters or change.set or change.permute):
-            yield f"{key}: it changes nothing; give parameters, set or permute"
+        if not (change.parameters or change.set or change.permute or change.edit):
+            yield f"{key}: it changes nothing; give parameters, set, permute or edit"
         elif base is None:
             yield f"{key}.of: there is no arm {change.of!r}; there are: {', '.join(driver.arms)}"
         elif unfit := list(driver.check_arm(change.as_arm(base), key)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -21,6 +21,9 @@ from openassay.faults import BadInput
 from openassay.layout import Layout
 from openassay.provenance import machine, package_versions
 from openassay.records import declared, digest, read_record
+
+if TYPE_CHECKING:
+    from openassay.drivers.command import CommandRun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +44,7 @@ class PublishedRun:
     """One run of the release's own code, as a target declares it."""
 
     stage: str
-    run: Run
+    run: Run | CommandRun
     parameters: dict[str, Any]
     measure: tuple[Measure, ...] = ()
 
@@ -81,6 +84,8 @@ class Driver(ABC):
     """Whether it makes its own controls and probes, so that the target declares none."""
     permutes_prepared: ClassVar[bool] = True
     """Whether `permute` names arrays of the prepared data, which the target must then prepare."""
+    edits_release: ClassVar[bool] = False
+    """Whether an arm may change the release's files."""
     runs_release_code: ClassVar[bool] = False
     """Whether it needs the target's environment."""
     not_scaled: ClassVar[str] = ""
@@ -106,6 +111,8 @@ class Driver(ABC):
             if given and name != self.changes_by:
                 todo = f"use {self.changes_by}" if self.changes_by else "remove it"
                 yield f"{key}.{name}: the {self.driver} driver takes none; {todo}"
+        if arm.edit and not self.edits_release:
+            yield f"{key}.edit: the {self.driver} driver takes none; remove it"
 
     def same(self, changed: Arm, base: Arm) -> bool:  # noqa: ARG002
         """Whether a changed arm is known to be the same training as its base."""
@@ -161,6 +168,10 @@ class Driver(ABC):
     def watch(self, claims: tuple[Claim, ...], arm: str) -> Watch | None:  # noqa: ARG002
         """What stops a rerun of an arm early; None where nothing does."""
         return None
+
+    def dry_start(self, job: Job) -> str:  # noqa: ARG002
+        """Why no rerun can start, for a reason of the release's; empty where nothing is known. `BadInput` for the target's."""
+        return ""
 
     @abstractmethod
     def execute(self, job: Job) -> RunResult:

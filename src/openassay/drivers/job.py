@@ -10,10 +10,11 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator, Field
 
 from openassay.core.curves import CurveFamily, doomed
 from openassay.core.rerun_records import Measurement, RerunStatus
@@ -26,6 +27,8 @@ DATA_FILE = "data.npz"
 """The file that holds the arrays which a preparation gave."""
 OUR_FILES = ("request.json", "result.json", "log.txt")
 """What we write ourselves into a run's folder."""
+COPY = "release"
+"""The working copy of the release's files, in a run's folder (command driver)."""
 MAX_FILE_BYTES = 4 * 2**30
 """No file that a run writes may be larger, and no arrays that it gives: a runaway print or loop ends that run, not the disk.
 
@@ -36,17 +39,38 @@ MAX_JSON_BYTES = 64 * 2**20
 """A JSON file that a run wrote is not read when it is larger."""
 
 
+def inside(path: str) -> str:
+    """A path below an artifact's top, as it is; ValueError for any other."""
+    if {"", ".", ".."} & set(path.split("/")) or not path.isprintable():
+        raise ValueError(f"it must stay below the artifact, found {path[:200]!r}")
+    return path
+
+
+Inside = Annotated[str, AfterValidator(inside)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edit:
+    """A change of one of the release's files: a text that stands in it once, and what stands there instead."""
+
+    path: Inside
+    find: Annotated[str, Field(min_length=1)]
+    replace: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Arm:
     """How an arm differs from the recipe as published. The faithful arm differs in nothing."""
 
     parameters: dict[str, Any] = field(default_factory=dict)
-    """Values for `{name}` placeholders in the run's arguments (python driver)."""
+    """Values for `{name}` placeholders in the run's arguments (python and command drivers)."""
     set: dict[str, Any] = field(default_factory=dict)
     """Other values for the recipe's fields, by dotted name (native and pretrain drivers)."""
     permute: tuple[str, ...] = ()
     """Arrays of the prepared data whose rows are shuffled, each seed in its own way: labels, for a negative control. With the
     pretrain driver `tokens`: those of each trained sequence."""
+    edit: tuple[Edit, ...] = ()
+    """Changes of the release's files, in the run's own copy (command driver)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +95,11 @@ class Job:
     """Lets the native trainer stop early."""
     watched: dict[str, tuple[Path, Listing]] = field(default_factory=dict)
     """Folders that the run must leave as they are, by what they are, with what was in them before the first run."""
+    target_file: str = "the target"
+    stage: str = "rerun"
+    """The key of the target's file that says what is run; with the file, for an error that the target's words cause."""
+    own_requirements: bool = False
+    """Whether the target names requirements of the environment itself."""
 
 
 @dataclass(frozen=True, kw_only=True)

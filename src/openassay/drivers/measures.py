@@ -14,7 +14,7 @@ from pydantic import Discriminator, Field
 
 from openassay.core.rerun_records import Measurement, RerunStatus
 from openassay.core.types import LARGEST
-from openassay.drivers.job import MAX_JSON_BYTES, OUR_FILES, Job, RunResult, load_arrays, open_written
+from openassay.drivers.job import COPY, MAX_JSON_BYTES, OUR_FILES, Job, RunResult, load_arrays, open_written
 from openassay.drivers.run import Ended
 from openassay.metrics import METRICS, MetricName
 
@@ -148,7 +148,8 @@ class FileMeasure(StatedNumber):
         try:
             out = job.out.resolve()
             ours = {out / name for name in OUR_FILES}
-            matches = {path for folder in (out, out / "work") for path in folder.glob(self.path)} - ours
+            folders = (out, out / "work", out / COPY)
+            matches = {path for folder in folders for path in folder.glob(self.path)} - ours
             # A link may lead to a file that is not the run's.
             found = [path for path in sorted(matches) if path.is_file() and path.resolve() == path]
         except (OSError, RuntimeError):  # too deep, closed to us, or links in a circle

@@ -10,11 +10,12 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from openassay.core.claims import Citation
 from openassay.core.findings import FetchRecord, Finding
 from openassay.drivers.driver import Driver, TargetFacts, artifact_digests, beside_verdict
+from openassay.drivers.job import Inside
 from openassay.faults import BadInput
 from openassay.recipes import read_recipes
 from openassay.recipes.draft import complete
@@ -34,15 +35,6 @@ from openassay.training.tokens.megatron import (
 from openassay.training.tokens.olmo import Memmaps
 from openassay.training.tokens.rows import COLUMN, JsonLines, Parquet, line_ranges, row_groups
 
-
-def _inside(path: str) -> str:
-    """A path below an artifact's top, as it is; ValueError for any other."""
-    if {"", ".", ".."} & set(path.split("/")) or not path.isprintable():
-        raise ValueError(f"it must stay below the artifact, found {path[:200]!r}")
-    return path
-
-
-Inside = Annotated[str, AfterValidator(_inside)]
 Parts = tuple[tuple[str, int], ...]
 """Files, each with its bytes."""
 

@@ -13,6 +13,7 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +22,7 @@ from pydantic import Discriminator
 
 from openassay import child
 from openassay.drivers.job import MAX_FILE_BYTES, MAX_JSON_BYTES, Job, fill, open_written
+from openassay.faults import BadInput
 from openassay.records import to_plain
 from openassay.store import listing
 
@@ -87,23 +89,16 @@ class Ended:
     returned: Any
     log: str
     cpu_s: float
+    slip: str = ""
+    """The key of the run that the error comes from, where the release's own code is not what failed."""
+    missing: str = ""
+    """A package that was imported and is not installed."""
 
 
 def run_once(run: Run, job: Job, parameters: dict[str, Any], seeding: tuple[Seeding, ...]) -> Ended:
-    """Run the release's code once; whatever it does is a value, not an exception."""
-    if job.python is None:
-        raise ValueError("a run needs the target's environment")
-    work = job.out / "work"
-    work.mkdir(parents=True, exist_ok=True)
-    values: dict[str, Any] = {
-        "seed": job.seed, "out": str(job.out.absolute()), "data": str(job.data.absolute()) if job.data else "",
-        "device": job.device, **{f"artifact:{name}": path for name, path in job.artifacts.items()},
-        **parameters, **job.arm.parameters,
-    }  # fmt: skip
-    request: dict[str, Any] = to_plain(run) | {
-        "arguments": fill(run.arguments, values), "seed": job.seed, "seeding": seeding,
-        "max_file_bytes": MAX_FILE_BYTES, "out": str(job.out.absolute()), "work": str(work.absolute()),
-    }  # fmt: skip
+    """Run the release's code once; whatever it does is a value. `BadInput` where the target's own words do not fit."""
+    values = placeholder_values(job, parameters)
+    request: dict[str, Any] = to_plain(run) | {"arguments": fill(run.arguments, values), "seeding": seeding}
     if isinstance(run, ScriptRun):
         request["path"] = str(Path(job.artifacts[run.artifact]) / run.path)
     if isinstance(run, GlueRun):
@@ -111,14 +106,56 @@ def run_once(run: Run, job: Job, parameters: dict[str, Any], seeding: tuple[Seed
         request["path"] = str(job.glue.absolute())
     if isinstance(run, (ModuleRun, ScriptRun)):
         request["arguments"] = [str(argument) for argument in request["arguments"]]
+    return start(request, job)
+
+
+def placeholder_values(job: Job, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The value of every placeholder, by name."""
+    return {
+        "seed": job.seed, "out": str(job.out.absolute()), "data": str(job.data.absolute()) if job.data else "",
+        "device": job.device, **{f"artifact:{name}": path for name, path in job.artifacts.items()},
+        **parameters, **job.arm.parameters,
+    }  # fmt: skip
+
+
+def start(request: dict[str, Any], job: Job, variables: Mapping[str, str] | None = None) -> Ended:
+    """Do what a request to `child.py` says, in the target's environment; `variables` are added to the child's own.
+
+    Whatever the release's code does is a value. `BadInput` says which of the target's own words do not fit.
+    """
+    if job.python is None:
+        raise ValueError("a run needs the target's environment")
+    work = job.out / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    request = {"seed": job.seed, "seeding": [], "arguments": []} | request | {
+        "max_file_bytes": MAX_FILE_BYTES, "out": str(job.out.absolute()), "work": str(work.absolute()),
+    }  # fmt: skip
     request_file = job.out / "request.json"
     request_file.write_text(json.dumps(request, allow_nan=False), encoding="utf-8")
     if problem := _changed(job):  # by a run before this one
         return Ended(ok=False, timed_out=False, error=problem, returned=None, log="", cpu_s=0.0)
-    ended = _start([job.python, child.__file__, str(request_file.absolute())], job, work)
+    environment = child_environment(job, work) | dict(variables or {})
+    ended = _start([job.python, child.__file__, str(request_file.absolute())], job, work, environment)
     if problem := _changed(job):
         return replace(ended, ok=False, timed_out=False, error=problem, returned=None)
+    if ended.missing:
+        raise_for_missing(ended.missing, job, "the glue script" if ended.slip == "glue" else "")
+    if ended.slip:
+        key = "glue" if ended.slip == "glue" else f"{job.stage}.{ended.slip}"
+        raise BadInput(f"{job.target_file}: {key}: {ended.error}")
     return ended
+
+
+def raise_for_missing(package: str, job: Job, by: str = "") -> None:
+    """Raises `BadInput` for a package that is missing, where the target's own list should bring it.
+
+    by: what of ours or the target's imports it; empty for the release's code, whose published requirements may be what lacks it.
+    """
+    if by or job.own_requirements:
+        who = by or "the release's code"
+        raise BadInput(
+            f"{job.target_file}: environment.requirements: {who} imports {package}, which nothing there brings; add it"
+        )
 
 
 def _changed(job: Job) -> str:
@@ -133,14 +170,14 @@ def _changed(job: Job) -> str:
     return ""
 
 
-def _start(command: list[str], job: Job, work: Path) -> Ended:
+def _start(command: list[str], job: Job, work: Path, environment: dict[str, str]) -> Ended:
     before, timed_out = resource.getrusage(resource.RUSAGE_CHILDREN), False
     known = _children()
     _adopt_orphans(True)
     with (
         (job.out / "log.txt").open("w+b") as log,
         subprocess.Popen(
-            command, cwd=work, env=child_environment(job, work), stdin=subprocess.DEVNULL, stdout=log,
+            command, cwd=work, env=environment, stdin=subprocess.DEVNULL, stdout=log,
             stderr=subprocess.STDOUT, start_new_session=True,
         ) as process,
     ):  # fmt: skip
@@ -170,6 +207,7 @@ def _start(command: list[str], job: Job, work: Path) -> Ended:
         ok=not error, timed_out=timed_out, error=error, returned=result["returned"] if result and not error else None,
         log=_without_paths(text.decode("utf-8", "replace"), job),
         cpu_s=(after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime),
+        slip=result["slip"] if result else "", missing=result["missing"] if result else "",
     )  # fmt: skip
 
 
@@ -221,8 +259,11 @@ def _result(path: Path) -> dict[str, Any] | None:
             result: dict[str, Any] = json.loads(file.read().decode("utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-    whole = isinstance(result, dict) and set(result) == {"ok", "error", "returned"}
-    if not whole or not isinstance(result["ok"], bool) or not isinstance(result["error"], str):
+    if not isinstance(result, dict) or set(result) != {"ok", "error", "returned", "slip", "missing"}:
+        return None
+    if not isinstance(result["ok"], bool) or not all(
+        isinstance(result[key], str) for key in ("error", "slip", "missing")
+    ):
         return None
     # A name that is not UTF-8 may stand in a message, and cannot stand in a record.
     result["error"] = result["error"].encode("utf-8", "replace").decode("utf-8")

@@ -40,7 +40,7 @@ def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store,
     out = Path(tempfile.mkdtemp(prefix="openassay-evaluate-"))
     try:
         print("  measuring the released model ...", flush=True)
-        job, ended = room.run(plan.evaluate, out=out, data=layout.data, threads=plan.execution.threads)
+        job, ended = room.run(plan.evaluate, "evaluate", out=out, data=layout.data, threads=plan.execution.threads)
         found = measured(ended, plan.evaluate.measure, job)
     finally:
         remove_tree(out)

@@ -39,7 +39,7 @@ def run(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout) -> Prepa
     except NotPossible as problem:
         return _failed(NOT_PREPARED, "preparation_impossible", str(problem))
     print("  running the published data preparation ...", flush=True)
-    _, ended = room.run(plan.prepare, out=layout.data, data=None, threads=plan.execution.threads)
+    _, ended = room.run(plan.prepare, "prepare", out=layout.data, data=None, threads=plan.execution.threads)
     record = replace(NOT_PREPARED, environment=room.versions, log_tail=ended.log[-LOG_TAIL:], cpu_s=ended.cpu_s)
     reason, arrays = ended.error, {}
     if ended.ok:

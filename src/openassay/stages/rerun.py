@@ -75,10 +75,12 @@ def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store,
         if prepared.status == "failed":
             raise NotPossible(f"the data could not be prepared: {prepared.reason}")
         room = make_room(plan, fetched, store, layout, needs_environment=plan.rerun.runs_release_code)
+        tasks = _tasks(plan, plan.rerun, fetched, prepared, room, layout)
+        if why := plan.rerun.dry_start(next(iter(tasks.values()))[0].job):
+            raise NotPossible(why)
     except NotPossible as problem:
         why, finding = str(problem), Finding(stage="rerun", kind="not_rerun", message=str(problem))
         return RerunsRecord(not_attempted_because=why, planned={}, identities={}, num_reused=0, findings=(finding,))
-    tasks = _tasks(plan, plan.rerun, fetched, prepared, room, layout)
     schedule = _Schedule(plan=plan, tasks=tasks, file=layout.planned)
     kept, used = _run_all(schedule), schedule.used()
     identities: dict[str, tuple[str, ...]] = {}

@@ -1,0 +1,418 @@
+"""The command driver: the release's published commands, run as they are in a working copy of its files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from markdown_it import MarkdownIt
+from pydantic import Discriminator, Field, Tag
+
+from openassay import hook
+from openassay.core.findings import FetchRecord
+from openassay.drivers.driver import Display, Driver, PublishedRun, TargetFacts, artifact_digests
+from openassay.drivers.job import COPY, Arm, Inside, Job, RunResult, fill, inside, placeholders
+from openassay.drivers.measures import Measure, measured
+from openassay.drivers.run import Ended, placeholder_values, raise_for_missing, start
+from openassay.drivers.served import serving
+from openassay.faults import BadInput
+from openassay.records import to_plain
+
+_MOST_SEEDS = 2**20
+"""Bytes that are read of the note of seeds."""
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_NO_GPU = re.compile(
+    "Torch not compiled with CUDA enabled|Found no NVIDIA driver|No CUDA GPUs are available|no CUDA-capable device is detected"
+)
+_USAGE = re.compile(r"^usage: ", re.MULTILINE)
+_SHELLS = {"", "sh", "bash", "shell", "console", "zsh", "terminal", "text"}
+"""Languages of a code block that is a shell's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockStep:
+    """A code block of a Markdown file, as it is published: a shell's words, or Python."""
+
+    block: Annotated[int, Field(ge=1)]
+    """Its number in the file, from 1."""
+    of: Inside
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotebookStep:
+    """A notebook, run from the first cell to the last by nbclient, which the environment must hold, with ipykernel."""
+
+    notebook: Inside
+
+
+Words = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+def _kind_of_step(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return "words"
+    named = set(value) if isinstance(value, dict) else set(vars(value))
+    return "notebook" if "notebook" in named else "block"
+
+
+Step = Annotated[
+    Annotated[Words, Tag("words")] | Annotated[BlockStep, Tag("block")] | Annotated[NotebookStep, Tag("notebook")],
+    Discriminator(_kind_of_step),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provision:
+    """A file, or a folder, of an artifact that the release's code looks for."""
+
+    artifact: str
+    path: Inside | None = None
+    """In the artifact; the whole of it when left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandRun:
+    """Published commands, and what they need around them."""
+
+    artifact: str
+    """Whose files the working copy holds."""
+    steps: Annotated[tuple[Step, ...], Field(min_length=1)]
+    """One after another; the first that fails ends the run."""
+    folder: Literal["."] | Inside = "."
+    """Where in the copy they run."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """Further environment variables."""
+    provides: dict[str, Provision] = field(default_factory=dict)
+    """What the code would download or expects to lie there: by address, or by path in the copy."""
+    reseed: bool | None = None
+    """Whether a seed that stands in the code is replaced by one of the rerun's own."""
+
+    @property
+    def arguments(self) -> list[Any]:
+        """All that may hold placeholders."""
+        return [self.steps, self.environment]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandDriver(Driver):
+    """Run published commands in a copy of the release, and read the measurements from what they print and write."""
+
+    driver: Literal["command"]
+    run: CommandRun
+    measure: tuple[Measure, ...]
+    parameters: dict[str, Any] = field(default_factory=dict)
+    """Values for `{name}` placeholders in steps and variables; an arm may give others."""
+    protocol: Literal["full"] = "full"
+
+    changes_by = "parameters"
+    edits_release = True
+    runs_release_code = True
+    permutes_prepared = False
+    not_scaled = "how long its training is, the release's own code decides"
+
+    def metrics(self) -> set[str]:
+        """The metrics that a rerun measures."""
+        return {measure.metric for measure in self.measure}
+
+    def release_runs(self) -> tuple[PublishedRun, ...]:
+        """The run that trains."""
+        return (PublishedRun(stage="rerun", run=self.run, parameters=self.parameters, measure=self.measure),)
+
+    def check(self, target: TargetFacts) -> Iterator[str]:
+        """Whether what it names is there."""
+        named = [("rerun.run.artifact", self.run.artifact)]
+        named += [(f"rerun.run.provides.{key}.artifact", of.artifact) for key, of in self.run.provides.items()]
+        for key, artifact in named:
+            if artifact not in target.artifacts:
+                yield f"{key}: there is no artifact {artifact!r}; there are: {', '.join(target.artifacts) or 'none'}"
+        for key in self.run.provides:
+            if not _is_address(key):
+                try:
+                    inside(key)
+                except ValueError as problem:
+                    yield f"rerun.run.provides: expected an address (https://...) or a path in the release: {problem}"
+        for measure in self.measure:
+            if measure.read_from in {"predictions", "return"}:
+                yield f"rerun.measure: commands return nothing; read {measure.metric!r} from stdout or a file"
+
+    def check_arm(self, arm: Arm, key: str) -> Iterator[str]:
+        """Also parameters that no step uses."""
+        yield from super().check_arm(arm, key)
+        if arm.permute:
+            yield f"{key}.permute: the command driver takes none; use parameters or edit"
+        if unused := set(arm.parameters) - placeholders(self.run.arguments):
+            yield f"{key}.parameters: no step has {{{min(unused)}}}: it would change nothing"
+
+    def same(self, changed: Arm, base: Arm) -> bool:
+        """Whether parameters and edits of both are equal."""
+        values = [self.parameters | arm.parameters for arm in (changed, base)]
+        return values[0] == values[1] and changed.edit == base.edit
+
+    def code(self, fetched: FetchRecord, glue: str | None) -> dict[str, object]:
+        """The release's code, by what was fetched, and ours that starts and measures it."""
+        return super().code(fetched, glue) | {"artifacts": artifact_digests(fetched)}
+
+    def environment(self, of_release: dict[str, str]) -> dict[str, str]:
+        """The release's own environment."""
+        return of_release
+
+    def dry_start(self, job: Job) -> str:
+        """Why the scripts cannot start, as far as that shows without running them; empty where it does not."""
+        top = Path(job.artifacts[self.run.artifact])
+        scripts = [
+            top / self.run.folder / step[1] for step in self.run.steps if isinstance(step, tuple) and _is_script(step)
+        ]
+        scripts = [path for path in scripts if path.is_file()]  # others may be made by the steps before
+        if not scripts or job.python is None:
+            return ""
+        asked = [job.python, "-c", _LOOK, *map(str, scripts)]
+        looked = subprocess.run(
+            asked, cwd=top / self.run.folder, capture_output=True, text=True, timeout=600, check=False
+        )
+        found: list[dict[str, str]] = json.loads(looked.stdout) if looked.returncode == 0 else []
+        for path, of in zip(scripts, found, strict=False):
+            name = path.relative_to(top)
+            if of["syntax"]:
+                return f"{name} is not code that Python {of['python']} reads: {of['syntax']}"
+            if of["missing"] and not self.run.provides:
+                raise_for_missing(of["missing"], job)
+                return f"{name} imports {of['missing']}, which the published requirements do not bring"
+        return ""
+
+    def execute(self, job: Job) -> RunResult:
+        """One rerun, in a copy of its own."""
+        copy = job.out / COPY
+        copy_tree(Path(job.artifacts[self.run.artifact]), copy)
+        files = self._provide(job, copy)
+        self._edit(job, copy)
+        values = placeholder_values(job, self.parameters)
+        folder = copy / self.run.folder
+        if not folder.is_dir():
+            raise BadInput(f"{job.target_file}: rerun.run.folder: the artifact has no folder {self.run.folder!r}")
+        steps = [self._words(step, number, values, job, copy) for number, step in enumerate(self.run.steps)]
+        seeds, hooks = job.out / "seeds.jsonl", job.out / "hook"
+        hooks.mkdir()
+        shutil.copy(hook.__file__, hooks / "sitecustomize.py")
+        with serving(files, job.out) as served:
+            variables = served.variables | {
+                "HF_HUB_OFFLINE": "", "PYTHONHASHSEED": str(job.seed % 2**32), "PYTHONPATH": str(hooks.absolute()),
+                "OPENASSAY_SEEDS": str(seeds.absolute()), **({"OPENASSAY_RESEED": str(job.seed)} if self.run.reseed else {}),
+                **{name: str(fill(value, values)) for name, value in self.run.environment.items()},
+            }  # fmt: skip
+            request = {"kind": "steps", "steps": steps, "folder": str(folder.absolute())}
+            ended = start(request, job, variables)
+        ended = replace(ended, log=_COLOURS.sub("", ended.log))
+        if not ended.ok and not ended.timed_out:
+            ended = self._explained(ended, served.not_provided, job)
+        elif ended.ok:
+            self._check_seeds(seeds, job)
+        return measured(ended, self.measure, job)
+
+    def _words(self, step: Any, number: int, values: dict[str, Any], job: Job, copy: Path) -> list[str]:
+        """A step as the words of a command."""
+        key = f"{job.target_file}: rerun.run.steps.{number}"
+        if isinstance(step, NotebookStep):
+            if not (copy / self.run.folder / step.notebook).is_file():
+                raise BadInput(f"{key}.notebook: {self.run.folder} has no file {step.notebook!r}")
+            return ["python", "-c", _RUN_NOTEBOOK, step.notebook]
+        if isinstance(step, BlockStep):
+            text, language = block_of(copy / step.of, step, key)
+            path = job.out / f"block{number}"
+            path.write_text(text, encoding="utf-8")
+            return [
+                "python" if language == "python" else "bash",
+                *([] if language == "python" else ["-e"]),
+                str(path.absolute()),
+            ]
+        words = [str(word) for word in fill(step, values)]
+        if number == 0 and _is_script(words) and not (copy / self.run.folder / words[1]).is_file():
+            raise BadInput(f"{key}: the artifact {self.run.artifact} has no {words[1]!r} in {self.run.folder!r}")
+        return words
+
+    def _provide(self, job: Job, copy: Path) -> dict[str, Path]:
+        """Put what is provided by path into the copy; gives what is provided by address."""
+        files = {}
+        for name, of in self.run.provides.items():
+            root = Path(job.artifacts[of.artifact])
+            source = root / of.path if of.path else root
+            key = f"{job.target_file}: rerun.run.provides.{name}"
+            if not of.path and _is_address(name):
+                inside = [path for path in root.rglob("*") if path.is_file()]
+                if len(inside) != 1:
+                    raise BadInput(
+                        f"{key}.path: missing; the artifact {of.artifact} holds {len(inside)} files, say which"
+                    )
+                source = inside[0]
+            if not source.exists():
+                raise BadInput(f"{key}.path: the artifact {of.artifact} has no {of.path!r}")
+            if _is_address(name):
+                files[name] = source
+                continue
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            copy_tree(source, copy / name)
+        return files
+
+    def _edit(self, job: Job, copy: Path) -> None:
+        """Make the arm's changes of the release's files."""
+        for edit in job.arm.edit:
+            path, key = copy / edit.path, f"{job.target_file}: edit of {edit.path}"
+            if not path.is_file():
+                raise BadInput(f"{key}: the release has no such file")
+            text = path.read_text(encoding="utf-8", errors="surrogateescape")
+            if (found := text.count(edit.find)) != 1:
+                raise BadInput(f"{key}: expected {edit.find[:60]!r} once, found {found} times")
+            path.write_text(text.replace(edit.find, edit.replace), encoding="utf-8", errors="surrogateescape")
+
+    def _explained(self, ended: Ended, not_provided: list[str], job: Job) -> Ended:
+        """A failure in words; `BadInput` where the target's own words, or what it does not provide, are the cause."""
+        found = re.match(r"step (\d+): (.*)", ended.error)
+        if not found:
+            return ended
+        number, why = int(found[1]), found[2]
+        step, key = self.run.steps[number], f"{job.target_file}: rerun.run.steps.{number}"
+        what = _in_words(step)
+        lines = [line.strip() for line in ended.log.splitlines() if line.strip()]
+        last = lines[-1][:300] if lines else ""
+        if not_provided:
+            raise BadInput(
+                f"{key}: {what} asked for {not_provided[0]}; declare it under rerun.run.provides ({why}: {last})"
+            )
+        if missing := re.search(r"^ModuleNotFoundError: No module named '([^'.]+)'$", ended.log[-4000:], re.MULTILINE):
+            ours = isinstance(step, NotebookStep) and missing[1] in {"nbclient", "nbformat"}
+            raise_for_missing(missing[1], job, "what runs notebooks" if ours else "")
+        if job.device == "cpu" and (asked := _NO_GPU.search(ended.log[-4000:])):
+            raise BadInput(
+                f"{key}: {what} wants a GPU, and this audit runs on the CPU ({asked[0]}): pass its option for the CPU, for "
+                "example --device={device}, or use execution=cuda on a machine with a GPU"
+            )
+        if isinstance(step, tuple) and why == "status 2":
+            if "can't open file" in last:
+                raise BadInput(f"{key}: {last}")
+            if _USAGE.search(ended.log[-4000:]):
+                raise BadInput(f"{key}: the arguments are not those that it takes: {last}")
+        if isinstance(step, tuple) and not why.startswith("status "):
+            raise BadInput(f"{key}: {why}; a step begins with a command of the environment or the system")
+        return replace(ended, error=f"{what[:200]} ended with {why}: {last}")
+
+    def _check_seeds(self, seeds: Path, job: Job) -> None:
+        """Raises `BadInput` where reruns would all be the same: a seed stands in the code, and no step passes another."""
+        if self.run.reseed is not None or "seed" in placeholders(self.run.arguments):
+            return
+        if noted := noted_seeds(seeds):
+            first = noted[0]
+            place = first["place"].replace(str((job.out / COPY).absolute()) + os.sep, "")
+            raise BadInput(
+                f"{job.target_file}: rerun.run.reseed: missing; {place} calls {first['function']}({first['seed']}), so that "
+                "every rerun would draw the same. Say true (each rerun gets seeds of its own) or false (the code's are kept)"
+            )
+
+    def display(self, records: Mapping[str, Any]) -> Display:  # noqa: ARG002
+        """The run."""
+        return Display(run=to_plain(self.run))
+
+
+def copy_tree(source: Path, copy: Path) -> None:
+    """Copy a file or a folder, so that its owner may write to all of it; without hard links, through which a run could write."""
+    command = ["cp", "-a", "--reflink=auto", "--", str(source), str(copy)]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    if made.returncode != 0:
+        raise OSError(f"{copy}: {made.stderr.strip()[:300]}")
+    subprocess.run(["chmod", "-R", "u+w", "--", str(copy)], check=True)
+
+
+def block_of(path: Path, step: BlockStep, key: str) -> tuple[str, str]:
+    """The text of a code block, without a shell's prompts, and its language: `python` or `shell`."""
+    if not path.is_file():
+        raise BadInput(f"{key}.of: the artifact has no file {step.of!r}")
+    tokens = MarkdownIt().parse(path.read_text(encoding="utf-8", errors="replace"))
+    blocks = [token for token in tokens if token.type in {"fence", "code_block"}]
+    if step.block > len(blocks):
+        raise BadInput(f"{key}.block: {step.of} has {len(blocks)} code blocks, found {step.block}")
+    token = blocks[step.block - 1]
+    language = token.info.split()[0].lower() if token.info.split() else ""
+    if language in {"python", "py", "python3"}:
+        return token.content, "python"
+    if language not in _SHELLS:
+        raise BadInput(f"{key}.block: expected a shell's or Python, found {language!r}")
+    lines = token.content.splitlines()
+    prompts = [line for line in lines if line.startswith("$ ")]
+    return "\n".join(line[2:] for line in prompts) if prompts else token.content, "shell"
+
+
+def noted_seeds(path: Path) -> list[dict[str, Any]]:
+    """The calls that set a seed, as the run's Python noted them."""
+    try:
+        with path.open("rb") as file:
+            lines = file.read(_MOST_SEEDS).decode("utf-8", "replace").splitlines()
+        found = [json.loads(line) for line in lines]
+    except (OSError, ValueError, RecursionError):
+        return []
+    whole = {"function", "seed", "place"}
+    return [of for of in found if isinstance(of, dict) and set(of) == whole and isinstance(of["place"], str)]
+
+
+def _in_words(step: Any) -> str:
+    """A step as a reader knows it."""
+    if isinstance(step, BlockStep):
+        return f"block {step.block} of {step.of}"
+    return step.notebook if isinstance(step, NotebookStep) else " ".join(step)
+
+
+def _is_script(words: Sequence[str]) -> bool:
+    """Whether a step runs a file by Python."""
+    return len(words) > 1 and words[0] in {"python", "python3"} and words[1].endswith(".py")
+
+
+def _is_address(text: str) -> bool:
+    return text.startswith(("http://", "https://"))
+
+
+_LOOK = """
+import ast, importlib.util, json, os, platform, sys
+looked = []
+for path in sys.argv[1:]:
+    of = {"syntax": "", "missing": "", "python": platform.python_version()}
+    looked.append(of)
+    try:
+        with open(path, "rb") as file:
+            tree = ast.parse(file.read())
+    except (SyntaxError, ValueError) as error:
+        of["syntax"] = "line %s: %s" % (getattr(error, "lineno", "?"), getattr(error, "msg", error))
+        continue
+    sys.path.insert(0, os.path.dirname(path))
+    for node in tree.body:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
+        for name in [name.partition(".")[0] for name in names]:
+            if not of["missing"] and name not in sys.modules and importlib.util.find_spec(name) is None:
+                of["missing"] = name
+    sys.path.pop(0)
+print(json.dumps(looked))
+"""
+"""Looks at scripts, run by the environment's Python: whether it can read them, and whether it finds what they import."""
+_RUN_NOTEBOOK = """
+import sys
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+notebook = nbformat.read(sys.argv[1], as_version=4)
+client = NotebookClient(notebook, timeout=None, kernel_name="python3")
+def shown(cell, cell_index, **_):
+    for output in cell.get("outputs", []):
+        text = output.get("text") or output.get("data", {}).get("text/plain") or ""
+        print("".join(text), flush=True)
+client.on_cell_executed = shown
+try:
+    client.execute()
+except CellExecutionError as error:
+    failed = [i for i, cell in enumerate(notebook.cells, 1) if any(of.output_type == "error" for of in cell.get("outputs", []))]
+    at = failed[0] if failed else 0
+    sys.exit("cell %d: %s: %s" % (at, error.ename, error.evalue))
+"""

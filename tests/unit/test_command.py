@@ -1,0 +1,258 @@
+"""The command driver: published commands in a working copy, and who is at fault where one fails."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openassay.core.rerun_records import RerunStatus
+from openassay.drivers.command import CommandDriver
+from openassay.drivers.job import Arm, Edit, Job
+from openassay.faults import BadInput
+from openassay.records import parse
+from openassay.store import listing
+
+TRAIN = """
+import argparse, random
+parser = argparse.ArgumentParser()
+parser.add_argument("--seed", type=int, default=1)
+parser.add_argument("--out", default="out")
+arguments = parser.parse_args()
+random.seed(arguments.seed)
+print("accuracy: %.4f" % (0.9 + random.random() / 100))
+"""
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    """A release: a repository with a script and a README."""
+    folder = tmp_path / "artifact"
+    (folder / "src").mkdir(parents=True)
+    (folder / "train.py").write_text(TRAIN)
+    (folder / "README.md").write_text(
+        "# Mini\n\n```sh\n$ python train.py --seed 3\naccuracy: 0.9024\n```\n\n```python\nprint('accuracy: 0.5')\n```\n\n```js\nx\n```\n"
+    )
+    return folder
+
+
+@pytest.fixture
+def job(tmp_path: Path, release: Path) -> Job:
+    out = tmp_path / "out"
+    out.mkdir()
+    return Job(
+        arm=Arm(), seed=7, data=None, artifacts={"code": str(release)}, python=sys.executable, glue=None, out=out, device="cpu",
+        threads=1, timeout_s=60.0, target_file="x.yaml",
+    )  # fmt: skip
+
+
+def driver(*steps: Any, **more: Any) -> CommandDriver:
+    """The driver as a target file declares it."""
+    run = {"artifact": "code", "steps": [list(step) if isinstance(step, tuple) else step for step in steps]}
+    top = {key: more.pop(key) for key in ("parameters", "measure") if key in more}
+    measure = [{"read_from": "stdout", "metric": "accuracy", "pattern": r"accuracy: ([0-9.]+)"}]
+    found: CommandDriver = parse(
+        CommandDriver, {"driver": "command", "run": run | more, "measure": measure} | top, "x.yaml"
+    )
+    return found
+
+
+def value(of: CommandDriver, job: Job) -> float:
+    result = of.execute(job)
+    assert result.status is RerunStatus.FINISHED, result.reason + result.log
+    found = result.measurements[0].value
+    assert found is not None
+    return found
+
+
+def test_the_published_command_runs_in_a_copy_and_the_release_stays_as_it_is(job: Job, release: Path) -> None:
+    (release / "train.py").write_text(TRAIN + "open('left', 'w').write('x')\nopen('README.md', 'w').write('gone')\n")
+    (release / "train.py").chmod(0o444)
+    job = replace(job, watched={"its artifact code": (release, listing(release))})
+    assert value(driver(("python", "train.py", "--seed={seed}")), job) == pytest.approx(0.9032, abs=1e-4)
+    assert sorted(path.name for path in release.iterdir()) == ["README.md", "src", "train.py"]
+    assert (release / "README.md").read_text().startswith("# Mini")
+
+
+def test_steps_follow_one_another_and_the_first_that_fails_ends_the_run(job: Job) -> None:
+    steps = (["sh", "-c", "echo 0.25 > made"], ["sh", "-c", "echo accuracy: $(cat made)"])
+    assert value(driver(*map(tuple, steps)), job) == 0.25
+
+
+def test_a_failure_of_the_releases_code_is_a_finding_with_its_last_words(job: Job, release: Path) -> None:
+    (release / "train.py").write_text("import json\njson.loads('')\n")
+    result = driver(("python", "train.py"), ("echo", "accuracy: 1")).execute(job)
+    assert result.status is RerunStatus.FAILED
+    assert result.reason == (
+        "python train.py ended with status 1: json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)"
+    )
+    assert "$ python train.py" in result.log
+    assert "accuracy: 1" not in result.log
+
+
+@pytest.mark.parametrize(
+    ("steps", "more", "says"),
+    [
+        ([("python", "train.py", "--sede=1")], {}, "rerun.run.steps.0: the arguments are not those that it takes: train.py: error"),
+        ([("python", "trian.py")], {}, "rerun.run.steps.0: the artifact code has no 'trian.py'"),
+        ([("pyhton", "train.py")], {}, "rerun.run.steps.0: pyhton: No such file or directory"),
+        ([("python", "train.py")], {"folder": "scr"}, "rerun.run.folder: the artifact has no folder 'scr'"),
+        ([{"block": 4, "of": "README.md"}], {}, "rerun.run.steps.0.block: README.md has 3 code blocks, found 4"),
+        ([{"block": 3, "of": "README.md"}], {}, "rerun.run.steps.0.block: expected a shell's or Python, found 'js'"),
+        ([{"block": 1, "of": "READ.md"}], {}, "rerun.run.steps.0.of: the artifact has no file 'READ.md'"),
+        ([{"notebook": "x.ipynb"}], {}, "rerun.run.steps.0.notebook: . has no file 'x.ipynb'"),
+        ([("python", "train.py")], {"provides": {"data": {"artifact": "code", "path": "no"}}}, "rerun.run.provides.data.path"),
+    ],
+)  # fmt: skip
+def test_the_targets_own_slip_is_named_with_its_key(
+    job: Job, steps: list[Any], more: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(BadInput, match=f"^x.yaml: {says}".replace("(", r"\(")):
+        driver(*steps, **more).execute(job)
+
+
+def test_code_blocks_of_the_readme_run_as_published(job: Job) -> None:
+    assert value(driver({"block": 1, "of": "README.md"}, reseed=False), job) == pytest.approx(0.9024, abs=1e-4)
+    assert value(driver({"block": 2, "of": "README.md"}), replace(job, out=_another(job))) == 0.5
+
+
+def _another(job: Job) -> Path:
+    out = job.out.with_name(job.out.name + "2")
+    out.mkdir()
+    return out
+
+
+def test_an_arm_may_edit_a_file_where_its_text_stands_once(job: Job, release: Path) -> None:
+    edit = Edit(path="train.py", find="0.9 + ", replace="0.1 + ")
+    changed = replace(job, arm=Arm(edit=(edit,)))
+    assert value(driver(("python", "train.py", "--seed={seed}")), changed) < 0.2
+    (release / "train.py").write_text(TRAIN * 2)
+    with pytest.raises(BadInput, match="edit of train.py: expected '0.9 [+] ' once, found 2 times"):
+        driver(("python", "train.py")).execute(replace(changed, out=_another(job)))
+
+
+# Seeds
+
+
+def test_a_seed_in_the_code_is_named_and_replaced_where_asked(job: Job, release: Path) -> None:
+    (release / "train.py").write_text(
+        "import random, numpy\nrandom.seed(1337)\nnumpy.random.seed(1)\nprint('accuracy:', random.random() + numpy.random.rand())\n"
+    )
+    with pytest.raises(BadInput, match=r"rerun.run.reseed: missing; train.py:2 calls random.seed\(1337\)"):
+        driver(("python", "train.py")).execute(job)
+    values = {}
+    for reseed in (True, False):
+        for seed in (1, 2):
+            out = job.out.with_name(f"{reseed}{seed}")
+            out.mkdir()
+            values[reseed, seed] = value(
+                driver(("python", "train.py"), reseed=reseed), replace(job, seed=seed, out=out)
+            )
+    assert values[False, 1] == values[False, 2]
+    assert len({values[False, 1], values[True, 1], values[True, 2]}) == 3
+
+
+def test_a_seed_that_a_step_passes_or_that_is_drawn_needs_no_word(job: Job, release: Path) -> None:
+    (release / "train.py").write_text(
+        "import random, numpy.random\nrandom.seed()\nnumpy.random.default_rng()\nprint('accuracy: 1')\n"
+    )
+    assert value(driver(("python", "train.py")), job) == 1
+
+
+def test_torchs_seed_is_replaced_too(job: Job, release: Path) -> None:
+    (release / "train.py").write_text(
+        "import torch\nmade = torch.manual_seed(5)\nassert made is torch.default_generator\nprint('accuracy:', torch.initial_seed())\n"
+    )
+    found = value(driver(("python", "train.py"), reseed=True), job)
+    assert found == 5 + 7919 * 8
+
+
+# What is downloaded
+
+
+DOWNLOAD = """
+import json, os, sys, urllib.request
+address = sys.argv[1]
+with urllib.request.urlopen(address) as answer:
+    print("accuracy:", answer.read().decode())
+"""
+
+
+@pytest.mark.parametrize(
+    "address", ["http://data.example.org/a/number.txt", "https://data.example.org:8443/number.txt?raw=1"]
+)
+def test_what_is_declared_is_served_and_nothing_else_is(job: Job, release: Path, tmp_path: Path, address: str) -> None:
+    (release / "train.py").write_text(DOWNLOAD)
+    (tmp_path / "numbers").mkdir()
+    (tmp_path / "numbers" / "number.txt").write_text("0.75")
+    job = replace(job, artifacts=job.artifacts | {"numbers": str(tmp_path / "numbers")})
+    declared = driver(("python", "train.py", address), provides={address: {"artifact": "numbers"}})
+    assert value(declared, job) == 0.75
+    with pytest.raises(BadInput) as raised:
+        driver(("python", "train.py", address)).execute(replace(job, out=_another(job)))
+    assert f"x.yaml: rerun.run.steps.0: python train.py {address} asked for {address}; declare it" in str(raised.value)
+
+
+def test_the_programs_that_people_download_with_are_served(job: Job, release: Path, tmp_path: Path) -> None:
+    """By requests' and curl's own ways of finding a proxy and certificates."""
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "input.txt").write_text("0.5")
+    job = replace(job, artifacts=job.artifacts | {"text": str(tmp_path / "text")})
+    address = "https://raw.example.org/input.txt"
+    asked = f"import requests; print('accuracy:', requests.get('{address}').text)"
+    provides = {address: {"artifact": "text", "path": "input.txt"}}
+    assert value(driver(("python", "-c", asked), provides=provides), job) == 0.5
+    shell = f"echo accuracy: $(curl -sSf {address})"
+    assert value(driver(("sh", "-c", shell), provides=provides), replace(job, out=_another(job))) == 0.5
+
+
+def test_what_is_provided_by_path_lies_there_and_may_be_written_to(job: Job, tmp_path: Path) -> None:
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "input.txt").write_text("accuracy: 0.5\n")
+    (tmp_path / "text" / "input.txt").chmod(0o444)
+    job = replace(job, artifacts=job.artifacts | {"text": str(tmp_path / "text")})
+    step = ("sh", "-c", "echo more >> data/in/input.txt; cat data/in/input.txt")
+    assert value(driver(step, provides={"data/in": {"artifact": "text"}}), job) == 0.5
+    assert (tmp_path / "text" / "input.txt").read_text() == "accuracy: 0.5\n"
+
+
+# Before the first rerun
+
+
+def test_what_python_cannot_read_or_find_shows_before_a_run(job: Job, release: Path) -> None:
+    assert driver(("python", "train.py")).dry_start(job) == ""
+    (release / "train.py").write_text("print 'old'\n")
+    assert "train.py is not code that Python 3." in driver(("python", "train.py")).dry_start(job)
+    (release / "helper.py").write_text("")
+    (release / "train.py").write_text(
+        "import helper, json\ntry:\n    import nowhere\nexcept ImportError: pass\nimport no_such_package.deep\n"
+    )
+    said = "train.py imports no_such_package, which the published requirements do not bring"
+    assert driver(("python", "train.py")).dry_start(job) == said
+    with pytest.raises(BadInput, match="x.yaml: environment.requirements: the release's code imports no_such_package"):
+        driver(("python", "train.py")).dry_start(replace(job, own_requirements=True))
+
+
+def test_a_gpu_that_is_wanted_on_the_cpu_is_the_targets_to_say(job: Job) -> None:
+    step = ("python", "-c", "raise AssertionError('Torch not compiled with CUDA enabled')")
+    with pytest.raises(BadInput, match="wants a GPU, and this audit runs on the CPU"):
+        driver(step).execute(job)
+
+
+def test_a_notebook_runs_and_an_error_is_that_of_its_cell(job: Job, release: Path) -> None:
+    pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    cells = [
+        {"cell_type": "code", "metadata": {}, "source": source, "outputs": [], "execution_count": None}
+        for source in ("x = 0.5", "print('accuracy:', x)", "nothing")
+    ]
+    notebook = {"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": cells[:2]}
+    (release / "a.ipynb").write_text(json.dumps(notebook))
+    (release / "b.ipynb").write_text(json.dumps(notebook | {"cells": cells}))
+    assert value(driver({"notebook": "a.ipynb"}), job) == 0.5
+    result = driver({"notebook": "b.ipynb"}).execute(replace(job, out=_another(job)))
+    assert "b.ipynb ended with status 1: cell 3: NameError: name 'nothing' is not defined" in result.reason
