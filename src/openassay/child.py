@@ -86,7 +86,11 @@ def slip(error: BaseException, request: "dict[str, Any]") -> str:
         return "glue"
     named = request.get("callable", request.get("module", "")).partition(":")[0]
     not_there = isinstance(error, ModuleNotFoundError) and (named + ".").startswith("%s." % error.name)
-    if not_there or (isinstance(error, FileNotFoundError) and its_file):
+    if (
+        not_there
+        or (named and str(error) == "No module named %s" % named)
+        or (isinstance(error, FileNotFoundError) and its_file)
+    ):
         return "run"
     # in this file: what the request names is not there, or does not take its arguments
     return {"seed_generators": "seeding", "call": "run"}.get(last.name, "") if last.filename == __file__ else ""

@@ -53,7 +53,7 @@ def job(tmp_path: Path, release: Path) -> Job:
 def driver(*steps: Any, **more: Any) -> CommandDriver:
     """The driver as a target file declares it."""
     run = {"artifact": "code", "steps": [list(step) if isinstance(step, tuple) else step for step in steps]}
-    top = {key: more.pop(key) for key in ("parameters", "measure") if key in more}
+    top = {key: more.pop(key) for key in ("parameters", "measure", "as_published") if key in more}
     measure = [{"read_from": "stdout", "metric": "accuracy", "pattern": r"accuracy: ([0-9.]+)"}]
     found: CommandDriver = parse(
         CommandDriver, {"driver": "command", "run": run | more, "measure": measure} | top, "x.yaml"
@@ -256,3 +256,35 @@ def test_a_notebook_runs_and_an_error_is_that_of_its_cell(job: Job, release: Pat
     assert value(driver({"notebook": "a.ipynb"}), job) == 0.5
     result = driver({"notebook": "b.ipynb"}).execute(replace(job, out=_another(job)))
     assert "b.ipynb ended with status 1: cell 3: NameError: name 'nothing' is not defined" in result.reason
+
+
+def test_the_commands_as_published_run_once_with_their_own_seed(job: Job) -> None:
+    of = driver(("python", "train.py", "--seed={seed}"), as_published=[["python", "train.py"]])
+    result = of.execute(replace(job, seed=0))
+    record = result.records["commands"]
+    assert (record.passed, record.replaced, record.as_published_failed) == (True, False, "")
+    assert [of.raw for of in record.as_published] == ["0.9013"]  # random.Random(1).random() is 0.1344
+    assert [(of.function, of.seed, of.place) for of in record.seeds] == [("random.seed", 0, "train.py:7")]
+    assert of.execute(replace(job, out=_another(job))).records["commands"].as_published == ()
+
+
+def test_where_seeds_come_from_is_said(job: Job, release: Path) -> None:
+    def said(of: CommandDriver, code: str) -> list[str]:
+        (release / "train.py").write_text(code)
+        out = job.out.with_name(f"out{len(list(job.out.parent.iterdir()))}")
+        out.mkdir()
+        return [
+            f"{finding.kind}: {finding.message}"
+            for finding in of.rerun_findings(of.execute(replace(job, out=out)).records)
+        ]
+
+    fixed = "import random\nrandom.seed(5)\nprint('accuracy: 1')\n"
+    assert said(driver(("python", "train.py", "{seed}")), fixed) == []
+    (replaced,) = said(driver(("python", "train.py"), reseed=True), fixed)
+    assert replaced.startswith(
+        "seed_replaced: the code sets its own seed (random.seed(5) at train.py:2): each rerun got another"
+    )
+    (kept,) = said(driver(("python", "train.py"), reseed=False), fixed)
+    assert kept.startswith("seed_kept: ")
+    (free,) = said(driver(("python", "train.py")), "print('accuracy: 1')\n")
+    assert free.startswith("seed_not_controlled: ")

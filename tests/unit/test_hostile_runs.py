@@ -216,7 +216,7 @@ def test_text_that_should_be_rounded_is_not_what_was_published() -> None:
 # What a run leaves in its own folder
 
 
-RESULT = '{"ok": true, "error": "", "returned": 1}'
+RESULT = '{"ok": true, "error": "", "returned": 1, "slip": "", "missing": ""}'
 
 
 def test_a_crash_beside_a_result_is_a_crash(job: Job) -> None:

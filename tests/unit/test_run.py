@@ -238,11 +238,12 @@ def test_the_generators_that_are_named_are_seeded_and_the_others_are_not(job: Jo
     assert other[0] != random.Random(8).random()
 
 
-def test_a_generator_that_the_environment_does_not_have_is_the_releases_failure(job: Job, tmp_path: Path) -> None:
+def test_a_generator_that_the_environment_does_not_have_is_a_slip_of_the_target(job: Job, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True)
     job = replace(job, python=str(tmp_path / "bare" / "bin" / "python"))
     run = CallableRun(kind="callable", callable="statistics:mean", arguments={"data": [1]})
-    assert run_once(run, job, {}, ("numpy",)).error == "ModuleNotFoundError: No module named 'numpy'"
+    with pytest.raises(BadInput, match="^the target: rerun.seeding: ModuleNotFoundError: No module named 'numpy'"):
+        run_once(run, job, {}, ("numpy",))
     assert run_once(run, job, {}, ("python",)).returned == 1
 
 
@@ -252,7 +253,6 @@ ENDINGS = [
     ("raise ValueError('too few rows')", False, "ValueError: too few rows"),
     ("raise KeyboardInterrupt('stop')", False, "KeyboardInterrupt: stop"),
     ("raise MemoryError", False, "MemoryError: "),
-    ("import nowhere_to_be_found", False, "ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
     ("def deep(): deep()\ndeep()", False, "RecursionError: maximum recursion depth exceeded"),
     ("a = []\na.append(a)\nreturn a", False, "RecursionError: maximum recursion depth exceeded"),
     ("import sys\nsys.exit(3)", False, "it exited with 3"),
@@ -295,13 +295,72 @@ def test_a_script_that_exits_with_an_error_has_failed(job: Job, tmp_path: Path) 
     assert execution.log == "half way\n"
 
 
+SLIPS = [
+    ("import nowhere_to_be_found", "environment.requirements: the glue script imports nowhere_to_be_found"),
+    ("from os import nowhere", "glue: ImportError: cannot import name 'nowhere'"),
+    ("return mean([1])", "glue: NameError: name 'mean' is not defined"),
+    (
+        "import statistics\nreturn statistics.meen([1])",
+        "glue: AttributeError: module 'statistics' has no attribute 'meen'",
+    ),
+    ("import statistics\nreturn statistics.mean()", r"glue: TypeError: mean\(\) missing 1 required"),
+    ("return (", "glue: SyntaxError: "),
+]
+
+
+@pytest.mark.parametrize(("code", "says"), SLIPS, ids=lambda text: text[:40])
+def test_a_slip_of_the_glue_script_is_no_failure_of_the_release(job: Job, code: str, says: str) -> None:
+    with pytest.raises(BadInput, match=f"^the target: {says}"):
+        glue(job, code)
+
+
+@pytest.mark.parametrize(
+    ("run", "says"),
+    [
+        ({"kind": "callable", "callable": "statistic:mean"}, "rerun.run: ModuleNotFoundError: No module named 'statistic'"),
+        ({"kind": "callable", "callable": "json.nothing:mean"}, "rerun.run: ModuleNotFoundError: No module named 'json.nothing'"),
+        ({"kind": "callable", "callable": "statistics:meen"}, "rerun.run: AttributeError: module 'statistics' has no attribute"),
+        ({"kind": "callable", "callable": "statistics:mean", "arguments": {"date": [1]}}, "rerun.run: TypeError: "),
+        ({"kind": "module", "module": "no_such_module"}, "rerun.run: ImportError: No module named no_such_module"),
+        ({"kind": "script", "artifact": "code", "path": "trian.py"}, "rerun.run: FileNotFoundError: "),
+        ({"kind": "glue", "function": "gone"}, "rerun.run: AttributeError: module 'glue' has no attribute 'gone'"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_name_that_is_not_there_is_a_slip_of_the_target(
+    job: Job, tmp_path: Path, run: dict[str, Any], says: str
+) -> None:
+    assert job.glue is not None
+    job.glue.write_text("")
+    (tmp_path / "code").mkdir()
+    with pytest.raises(BadInput, match=f"^the target: {says}"):
+        run_once(parse(Run, run, "run"), replace(job, artifacts={"code": str(tmp_path / "code")}), {}, ())
+
+
+def test_what_the_releases_own_code_does_not_find_is_its_failure_unless_the_target_lists_what_is_installed(
+    job: Job, tmp_path: Path
+) -> None:
+    (tmp_path / "train.py").write_text("def main():\n    import nowhere_to_be_found\nmain()\n")
+    job, run = (
+        replace(job, artifacts={"code": str(tmp_path)}),
+        ScriptRun(kind="script", artifact="code", path="train.py"),
+    )
+    assert run_once(run, job, {}, ()).error == "ModuleNotFoundError: No module named 'nowhere_to_be_found'"
+    with pytest.raises(BadInput, match="environment.requirements: the release's code imports nowhere_to_be_found"):
+        run_once(run, replace(job, own_requirements=True), {}, ())
+    (tmp_path / "train.py").write_text("import json\njson.nothing\n")
+    assert run_once(run, job, {}, ()).error == "AttributeError: module 'json' has no attribute 'nothing'"
+
+
 FORGED = [
     "[]",
     "{}",
     "null",
     '{"ok": true}',
-    '{"ok": 1, "error": "", "returned": 1}',
-    '{"ok": true, "error": null, "returned": 1}',
+    '{"ok": true, "error": "", "returned": 1}',
+    '{"ok": 1, "error": "", "returned": 1, "slip": "", "missing": ""}',
+    '{"ok": true, "error": null, "returned": 1, "slip": "", "missing": ""}',
+    '{"ok": false, "error": "", "returned": 1, "slip": 1, "missing": ""}',
     "[" * 100_000,
     "x",
     "",

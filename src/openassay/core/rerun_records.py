@@ -50,6 +50,31 @@ class RerunStatus(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NotedSeed:
+    """A place in published code that sets a random seed."""
+
+    function: str
+    seed: int
+    place: str
+    """File and line; empty where no file of the release is on the way."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandsRecord:
+    """`commands.json` beside a rerun of published commands: how their seeds came about, and what they give as published."""
+
+    seeds: tuple[NotedSeed, ...]
+    """Set by the code itself, in the order of the calls."""
+    passed: bool
+    """Whether a step or a variable takes the rerun's seed."""
+    replaced: bool
+    """Whether the code's own seeds were replaced by others."""
+    as_published: tuple[Measurement, ...] = ()
+    """What the published commands gave with their own seeds, once."""
+    as_published_failed: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rerun:
     """One seeded execution of a recipe."""
 

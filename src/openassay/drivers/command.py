@@ -10,23 +10,27 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from markdown_it import MarkdownIt
 from pydantic import Discriminator, Field, Tag
 
 from openassay import hook
-from openassay.core.findings import FetchRecord
-from openassay.drivers.driver import Display, Driver, PublishedRun, TargetFacts, artifact_digests
-from openassay.drivers.job import COPY, Arm, Inside, Job, RunResult, fill, inside, placeholders
+from openassay.core.claims import Claim
+from openassay.core.findings import FetchRecord, Finding
+from openassay.core.rerun_records import CommandsRecord, NotedSeed, RerunStatus
+from openassay.drivers.driver import Display, Driver, PublishedRun, TargetFacts, artifact_digests, beside_verdict
+from openassay.drivers.job import COPY, Arm, Inside, Job, RunResult, fill, inside, open_written, placeholders
 from openassay.drivers.measures import Measure, measured
 from openassay.drivers.run import Ended, placeholder_values, raise_for_missing, start
 from openassay.drivers.served import serving
 from openassay.faults import BadInput
-from openassay.records import to_plain
+from openassay.records import adapter, to_plain
 
 _MOST_SEEDS = 2**20
-"""Bytes that are read of the note of seeds."""
+"""Bytes of the note of seeds."""
+MOST_NOTED = 100
+"""Places that set a seed, of those that a record keeps."""
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _NO_GPU = re.compile(
     "Torch not compiled with CUDA enabled|Found no NVIDIA driver|No CUDA GPUs are available|no CUDA-capable device is detected"
@@ -109,6 +113,8 @@ class CommandDriver(Driver):
     measure: tuple[Measure, ...]
     parameters: dict[str, Any] = field(default_factory=dict)
     """Values for `{name}` placeholders in steps and variables; an arm may give others."""
+    as_published: Annotated[tuple[Step, ...], Field(min_length=1)] | None = None
+    """The commands exactly as published, with their own seeds: run once, beside the reruns."""
     protocol: Literal["full"] = "full"
 
     changes_by = "parameters"
@@ -116,6 +122,7 @@ class CommandDriver(Driver):
     runs_release_code = True
     permutes_prepared = False
     not_scaled = "how long its training is, the release's own code decides"
+    records: ClassVar[Mapping[str, type]] = {"commands": CommandsRecord}
 
     def metrics(self) -> set[str]:
         """The metrics that a rerun measures."""
@@ -138,6 +145,8 @@ class CommandDriver(Driver):
                     inside(key)
                 except ValueError as problem:
                     yield f"rerun.run.provides: expected an address (https://...) or a path in the release: {problem}"
+        if "seed" in placeholders(self.as_published):
+            yield "rerun.as_published: expected the commands with their own seed, found {seed}"
         for measure in self.measure:
             if measure.read_from in {"predictions", "return"}:
                 yield f"rerun.measure: commands return nothing; read {measure.metric!r} from stdout or a file"
@@ -187,32 +196,50 @@ class CommandDriver(Driver):
         return ""
 
     def execute(self, job: Job) -> RunResult:
-        """One rerun, in a copy of its own."""
+        """One rerun, in a copy of its own; with the first faithful one, also the commands as published."""
+        seeds = job.out / "seeds.jsonl"
+        result = self._once(job, self.run, seeds)
+        passed, noted = "seed" in placeholders(self.run.arguments), noted_seeds(seeds, job.out / COPY)
+        if result.status is RerunStatus.FINISHED and noted and not passed and self.run.reseed is None:
+            of = noted[0]
+            raise BadInput(
+                f"{job.target_file}: rerun.run.reseed: missing; {of.place} calls {of.function}({of.seed}), so that every rerun "
+                "would draw the same. Say true (each rerun gets seeds of its own) or false (the code's are kept)"
+            )
+        record = CommandsRecord(seeds=noted, passed=passed, replaced=bool(self.run.reseed))
+        if self.as_published and job.arm == Arm() and job.seed == 0:
+            out = job.out / "as_published"
+            out.mkdir()
+            published = replace(self.run, steps=self.as_published, reseed=False)
+            once = self._once(replace(job, out=out), published, out / "seeds.jsonl")
+            record = replace(record, as_published=once.measurements, as_published_failed=once.reason)
+        return replace(result, records={"commands": record})
+
+    def _once(self, job: Job, run: CommandRun, seeds: Path) -> RunResult:
+        """The steps, in a copy of the release in the job's folder. seeds: takes the note of the seeds that the code sets."""
         copy = job.out / COPY
-        copy_tree(Path(job.artifacts[self.run.artifact]), copy)
+        copy_tree(Path(job.artifacts[run.artifact]), copy)
         files = self._provide(job, copy)
         self._edit(job, copy)
         values = placeholder_values(job, self.parameters)
-        folder = copy / self.run.folder
+        folder = copy / run.folder
         if not folder.is_dir():
-            raise BadInput(f"{job.target_file}: rerun.run.folder: the artifact has no folder {self.run.folder!r}")
-        steps = [self._words(step, number, values, job, copy) for number, step in enumerate(self.run.steps)]
-        seeds, hooks = job.out / "seeds.jsonl", job.out / "hook"
+            raise BadInput(f"{job.target_file}: rerun.run.folder: the artifact has no folder {run.folder!r}")
+        steps = [self._words(step, number, values, job, copy) for number, step in enumerate(run.steps)]
+        hooks = job.out / "hook"
         hooks.mkdir()
         shutil.copy(hook.__file__, hooks / "sitecustomize.py")
         with serving(files, job.out) as served:
             variables = served.variables | {
                 "HF_HUB_OFFLINE": "", "PYTHONHASHSEED": str(job.seed % 2**32), "PYTHONPATH": str(hooks.absolute()),
-                "OPENASSAY_SEEDS": str(seeds.absolute()), **({"OPENASSAY_RESEED": str(job.seed)} if self.run.reseed else {}),
-                **{name: str(fill(value, values)) for name, value in self.run.environment.items()},
+                "OPENASSAY_SEEDS": str(seeds.absolute()), **({"OPENASSAY_RESEED": str(job.seed)} if run.reseed else {}),
+                **{name: str(fill(value, values)) for name, value in run.environment.items()},
             }  # fmt: skip
             request = {"kind": "steps", "steps": steps, "folder": str(folder.absolute())}
             ended = start(request, job, variables)
         ended = replace(ended, log=_COLOURS.sub("", ended.log))
         if not ended.ok and not ended.timed_out:
-            ended = self._explained(ended, served.not_provided, job)
-        elif ended.ok:
-            self._check_seeds(seeds, job)
+            ended = self._explained(ended, run.steps, served.not_provided, job)
         return measured(ended, self.measure, job)
 
     def _words(self, step: Any, number: int, values: dict[str, Any], job: Job, copy: Path) -> list[str]:
@@ -270,13 +297,13 @@ class CommandDriver(Driver):
                 raise BadInput(f"{key}: expected {edit.find[:60]!r} once, found {found} times")
             path.write_text(text.replace(edit.find, edit.replace), encoding="utf-8", errors="surrogateescape")
 
-    def _explained(self, ended: Ended, not_provided: list[str], job: Job) -> Ended:
+    def _explained(self, ended: Ended, steps: tuple[Step, ...], not_provided: list[str], job: Job) -> Ended:
         """A failure in words; `BadInput` where the target's own words, or what it does not provide, are the cause."""
         found = re.match(r"step (\d+): (.*)", ended.error)
         if not found:
             return ended
         number, why = int(found[1]), found[2]
-        step, key = self.run.steps[number], f"{job.target_file}: rerun.run.steps.{number}"
+        step, key = steps[number], f"{job.target_file}: rerun.run.steps.{number}"
         what = _in_words(step)
         lines = [line.strip() for line in ended.log.splitlines() if line.strip()]
         last = lines[-1][:300] if lines else ""
@@ -301,21 +328,46 @@ class CommandDriver(Driver):
             raise BadInput(f"{key}: {why}; a step begins with a command of the environment or the system")
         return replace(ended, error=f"{what[:200]} ended with {why}: {last}")
 
-    def _check_seeds(self, seeds: Path, job: Job) -> None:
-        """Raises `BadInput` where reruns would all be the same: a seed stands in the code, and no step passes another."""
-        if self.run.reseed is not None or "seed" in placeholders(self.run.arguments):
-            return
-        if noted := noted_seeds(seeds):
-            first = noted[0]
-            place = first["place"].replace(str((job.out / COPY).absolute()) + os.sep, "")
-            raise BadInput(
-                f"{job.target_file}: rerun.run.reseed: missing; {place} calls {first['function']}({first['seed']}), so that "
-                "every rerun would draw the same. Say true (each rerun gets seeds of its own) or false (the code's are kept)"
+    def rerun_findings(self, records: Mapping[str, Any]) -> list[Finding]:
+        """How the seeds came about, where no step takes them."""
+        record: CommandsRecord | None = records.get("commands")
+        if record is None or record.passed:
+            return []
+        set_by_code = ", ".join(
+            f"{of.function}({of.seed}) at {of.place or 'an unknown place'}" for of in record.seeds[:3]
+        )
+        if not record.seeds:
+            said = (
+                "no step takes a seed and the code sets none that is seen: each rerun is a draw that cannot be repeated"
             )
+            return [Finding(stage="rerun", kind="seed_not_controlled", message=said)]
+        if record.replaced:
+            said = f"the code sets its own seed ({set_by_code}): each rerun got another in its place"
+            return [Finding(stage="rerun", kind="seed_replaced", message=said)]
+        said = f"the code sets its own seed ({set_by_code}), which was kept: the reruns do not vary by it"
+        return [Finding(stage="rerun", kind="seed_kept", message=said)]
+
+    def judge_findings(self, claims: tuple[Claim, ...], records: Mapping[str, Any]) -> list[Finding]:
+        """What the commands gave exactly as published, beside the published numbers."""
+        record: CommandsRecord | None = records.get("commands")
+        if record is None or self.as_published is None:
+            return []
+        if record.as_published_failed:
+            return [beside_verdict("as_published", f"the commands as published: {record.as_published_failed}")]
+        given = {of.metric: of for of in record.as_published if of.value is not None}
+        found = []
+        for claim in claims:
+            if claim.arm == "faithful" and (of := given.get(claim.metric)) and of.value is not None:
+                published = claim.published
+                same = abs(of.value - published.value) <= published.rounding / 2 * (1 + 1e-9)
+                digit = "the published one to its last digit" if same else f"and not the published {published.value:g}"
+                said = f"{claim.id}: run as published, with their own seed, the commands give {of.raw}, {digit}"
+                found.append(beside_verdict("as_published", said))
+        return found
 
     def display(self, records: Mapping[str, Any]) -> Display:  # noqa: ARG002
-        """The run."""
-        return Display(run=to_plain(self.run))
+        """The commands, and what was put around them."""
+        return Display(run=to_plain(self.run) | {"steps": [_in_words(step) for step in self.run.steps]})
 
 
 def copy_tree(source: Path, copy: Path) -> None:
@@ -346,16 +398,19 @@ def block_of(path: Path, step: BlockStep, key: str) -> tuple[str, str]:
     return "\n".join(line[2:] for line in prompts) if prompts else token.content, "shell"
 
 
-def noted_seeds(path: Path) -> list[dict[str, Any]]:
-    """The calls that set a seed, as the run's Python noted them."""
+def noted_seeds(path: Path, copy: Path) -> tuple[NotedSeed, ...]:
+    """The calls that set a seed, as the run's Python noted them. copy: the folder that places are named in."""
     try:
-        with path.open("rb") as file:
-            lines = file.read(_MOST_SEEDS).decode("utf-8", "replace").splitlines()
-        found = [json.loads(line) for line in lines]
-    except (OSError, ValueError, RecursionError):
-        return []
-    whole = {"function", "seed", "place"}
-    return [of for of in found if isinstance(of, dict) and set(of) == whole and isinstance(of["place"], str)]
+        with open_written(path, _MOST_SEEDS) as file:
+            lines = file.read().decode("utf-8", "replace").splitlines()
+        found = [adapter(NotedSeed).validate_json(line, strict=True) for line in lines[:MOST_NOTED]]
+    except (OSError, ValueError):  # none, or something else stands there
+        return ()
+    tops = {f"{folder}{os.sep}" for folder in (copy.absolute(), copy.resolve())}
+    return tuple(
+        replace(of, place=next((of.place.removeprefix(top) for top in tops if top in of.place), of.place))
+        for of in found
+    )
 
 
 def _in_words(step: Any) -> str:

@@ -211,7 +211,7 @@ class Driver(ABC):
         """The outcomes of the driver's own controls for such a claim."""
         return ()
 
-    def judge_findings(self, records: Mapping[str, Any]) -> list[Finding]:  # noqa: ARG002
+    def judge_findings(self, claims: tuple[Claim, ...], records: Mapping[str, Any]) -> list[Finding]:  # noqa: ARG002
         """What a reader must know beside the verdict."""
         return []
 

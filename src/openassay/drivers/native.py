@@ -173,7 +173,7 @@ class NativeDriver(Driver):
         watch = job.watch
         return None if watch is None else lambda curve: watch.doomed(self._scaled(curve))
 
-    def judge_findings(self, records: Mapping[str, Any]) -> list[Finding]:  # noqa: ARG002
+    def judge_findings(self, claims: tuple[Claim, ...], records: Mapping[str, Any]) -> list[Finding]:  # noqa: ARG002
         """That the release's own code did not train."""
         return [TAKEN_FROM_PUBLICATION]
 

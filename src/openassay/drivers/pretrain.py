@@ -246,7 +246,7 @@ class PretrainDriver(PublishedTraining):
         of = self.member
         return f"of {of.name} only, a member of {of.family}: nothing is said of larger ones" if of else ""
 
-    def judge_findings(self, records: Mapping[str, Any]) -> list[Finding]:  # noqa: ARG002
+    def judge_findings(self, claims: tuple[Claim, ...], records: Mapping[str, Any]) -> list[Finding]:  # noqa: ARG002
         """What a reader must know beside the verdict."""
         found = []
         if of := self.member:

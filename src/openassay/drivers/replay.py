@@ -278,7 +278,7 @@ class ReplayDriver(PublishedTraining):
         """The deliberately wrong replays."""
         return judge_replay_controls(claim, records["replay"])
 
-    def judge_findings(self, records: Mapping[str, Any]) -> list[Finding]:
+    def judge_findings(self, claims: tuple[Claim, ...], records: Mapping[str, Any]) -> list[Finding]:  # noqa: ARG002
         """What the replay could not have seen: never to be read as verified."""
         if "replay" not in records:
             return []

@@ -83,7 +83,7 @@ def run(
     findings += _registration(plan, runs)
     outcome, reason = judge_release(verdicts)
     if rerun:
-        findings += rerun.judge_findings(records)
+        findings += rerun.judge_findings(plan.claims, records)
         if share < 1:
             reason += f"; scaled down to {share:g} of the updates, and held against what is published of that scale"
         if only := rerun.speaks_for():
