@@ -352,6 +352,12 @@ def test_what_the_releases_own_code_does_not_find_is_its_failure_unless_the_targ
     assert run_once(run, job, {}, ()).error == "AttributeError: module 'json' has no attribute 'nothing'"
 
 
+def test_a_network_that_does_not_answer_is_no_failure_of_the_release(job: Job) -> None:
+    code = "import urllib.request\nurllib.request.urlopen('http://127.0.0.1:9/data.csv', timeout=5)"
+    with pytest.raises(BadInput, match="rerun.run: it asked for something on the network: .*refused"):
+        glue(job, code)
+
+
 FORGED = [
     "[]",
     "{}",

@@ -22,7 +22,7 @@ from openassay.core.rerun_records import CommandsRecord, NotedSeed, RerunStatus
 from openassay.drivers.driver import Display, Driver, PublishedRun, TargetFacts, artifact_digests, beside_verdict
 from openassay.drivers.job import COPY, Arm, Inside, Job, RunResult, fill, inside, open_written, placeholders
 from openassay.drivers.measures import Measure, measured
-from openassay.drivers.run import Ended, placeholder_values, raise_for_missing, start
+from openassay.drivers.run import Ended, asked_network, placeholder_values, raise_for_missing, start
 from openassay.drivers.served import serving
 from openassay.faults import BadInput
 from openassay.records import adapter, to_plain
@@ -307,16 +307,19 @@ class CommandDriver(Driver):
         what = _in_words(step)
         lines = [line.strip() for line in ended.log.splitlines() if line.strip()]
         last = lines[-1][:300] if lines else ""
-        if not_provided:
-            raise BadInput(
-                f"{key}: {what} asked for {not_provided[0]}; declare it under rerun.run.provides ({why}: {last})"
+        if asked := next(iter(not_provided), "") or asked_network(ended):
+            todo = (
+                "name the package in environment.requirements"
+                if "pypi.org" in asked
+                else "declare it under rerun.run.provides"
             )
+            raise BadInput(f"{key}: {what} asked for {asked}; {todo} ({why}: {last})")
         if missing := re.search(r"^ModuleNotFoundError: No module named '([^'.]+)'$", ended.log[-4000:], re.MULTILINE):
             ours = isinstance(step, NotebookStep) and missing[1] in {"nbclient", "nbformat"}
             raise_for_missing(missing[1], job, "what runs notebooks" if ours else "")
-        if job.device == "cpu" and (asked := _NO_GPU.search(ended.log[-4000:])):
+        if job.device == "cpu" and (no_gpu := _NO_GPU.search(ended.log[-4000:])):
             raise BadInput(
-                f"{key}: {what} wants a GPU, and this audit runs on the CPU ({asked[0]}): pass its option for the CPU, for "
+                f"{key}: {what} wants a GPU, and this audit runs on the CPU ({no_gpu[0]}): pass its option for the CPU, for "
                 "example --device={device}, or use execution=cuda on a machine with a GPU"
             )
         if isinstance(step, tuple) and why == "status 2":

@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -28,7 +29,16 @@ from openassay.store import listing
 
 LOG_BYTES = 16 * 2**20
 """More of a log than this is not kept: its end is what counts."""
+_NO_NETWORK = re.compile(
+    "Name or service not known|Temporary failure in name resolution|nodename nor servname|getaddrinfo failed|"
+    "Could not resolve host|unable to resolve host address|Network is unreachable|No route to host|Connection refused|"
+    "Connection timed out|Max retries exceeded|CERTIFICATE_VERIFY_FAILED|[Oo]ffline mode is enabled|OfflineModeIsEnabled|"
+    "LocalEntryNotFoundError|Proxy[A-Za-z]*Error|Tunnel connection failed"
+)
+"""Words of a program that did not get what it asked another machine for."""
 KILLED = "it was killed: the machine may have run out of memory"
+_LAST_WORDS = 4000
+"""Characters at the end of a log that say why a run failed."""
 MAX_ERROR = 2000
 """Characters of an error message that a record keeps."""
 
@@ -106,7 +116,20 @@ def run_once(run: Run, job: Job, parameters: dict[str, Any], seeding: tuple[Seed
         request["path"] = str(job.glue.absolute())
     if isinstance(run, (ModuleRun, ScriptRun)):
         request["arguments"] = [str(argument) for argument in request["arguments"]]
-    return start(request, job)
+    ended = start(request, job)
+    if not ended.ok and (line := asked_network(ended)):
+        todo = "fetch it as an artifact and pass its path, or use the command driver and its `provides`"
+        raise BadInput(f"{job.target_file}: {job.stage}.run: it asked for something on the network: {line}; {todo}")
+    return ended
+
+
+def asked_network(ended: Ended) -> str:
+    """The line by which a failed run says that another machine did not answer; empty where there is none.
+
+    Whether the network or the release is to blame cannot be told from it: it is never a finding about the release.
+    """
+    lines = [*ended.log[-_LAST_WORDS:].splitlines(), ended.error]
+    return next((line.strip()[:300] for line in reversed(lines) if _NO_NETWORK.search(line)), "")
 
 
 def placeholder_values(job: Job, parameters: dict[str, Any]) -> dict[str, Any]:

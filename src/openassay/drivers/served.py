@@ -116,6 +116,9 @@ def serving(files: Mapping[str, Path], folder: Path) -> Iterator[Served]:
     address = f"http://127.0.0.1:{server.server_address[1]}"
     served.variables |= dict.fromkeys(PROXIES, address) | dict.fromkeys(CERTIFICATES, str(pem.absolute()))
     served.variables |= dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost,::1")
+    wget = folder / "wgetrc"  # it goes by no variable for certificates
+    wget.write_text(f"ca_certificate = {pem.absolute()}\n", encoding="utf-8")
+    served.variables["WGETRC"] = str(wget.absolute())
     try:
         yield served
     finally:
