@@ -248,6 +248,23 @@ def test_what_python_cannot_read_or_find_shows_before_a_run(job: Job, release: P
         driver(("python", "train.py")).dry_start(replace(job, own_requirements=True))
 
 
+def test_looking_at_scripts_runs_nothing_of_the_release(job: Job, release: Path, tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    for name in ("json", "ast", "platform", "sitecustomize"):
+        (release / f"{name}.py").write_text(f"open({str(marker)!r}, 'w')\nraise SystemExit(3)\n")
+    (release / "train.py").write_text("import json, ast, platform, no_such_package\n")
+    assert "no_such_package" in driver(("python", "train.py")).dry_start(job)
+    assert not marker.exists()
+
+
+def test_a_declared_pythonpath_stands_beside_ours(job: Job, release: Path) -> None:
+    (release / "src" / "helper.py").write_text("import random\nrandom.seed(3)\n")
+    (release / "train.py").write_text("import helper\nprint('accuracy: 1')\n")
+    of = driver(("python", "train.py"), environment={"PYTHONPATH": "src"}, reseed=False)
+    record = of.execute(job).records["commands"]
+    assert [seed.place for seed in record.seeds] == ["src/helper.py:2"]
+
+
 def test_a_gpu_that_is_wanted_on_the_cpu_is_the_targets_to_say(job: Job) -> None:
     step = ("python", "-c", "raise AssertionError('Torch not compiled with CUDA enabled')")
     with pytest.raises(BadInput, match="wants a GPU, and this audit runs on the CPU"):

@@ -22,7 +22,7 @@ from openassay.core.rerun_records import CommandsRecord, NotedSeed, RerunStatus
 from openassay.drivers.driver import Display, Driver, PublishedRun, TargetFacts, artifact_digests, beside_verdict
 from openassay.drivers.job import COPY, Arm, Inside, Job, RunResult, fill, inside, open_written, placeholders
 from openassay.drivers.measures import Measure, measured
-from openassay.drivers.run import Ended, asked_network, placeholder_values, raise_for_missing, start
+from openassay.drivers.run import Ended, asked_network, child_environment, placeholder_values, raise_for_missing, start
 from openassay.drivers.served import serving
 from openassay.faults import BadInput
 from openassay.records import adapter, to_plain
@@ -181,10 +181,9 @@ class CommandDriver(Driver):
         scripts = [path for path in scripts if path.is_file()]  # others may be made by the steps before
         if not scripts or job.python is None:
             return ""
-        asked = [job.python, "-c", _LOOK, *map(str, scripts)]
-        looked = subprocess.run(
-            asked, cwd=top / self.run.folder, capture_output=True, text=True, timeout=600, check=False
-        )
+        # -I: nothing of the release's is on the path of what looks at it
+        asked, bare = [job.python, "-I", "-c", _LOOK, *map(str, scripts)], child_environment(job, job.out / "work")
+        looked = subprocess.run(asked, env=bare, capture_output=True, text=True, timeout=600, check=False)
         found: list[dict[str, str]] = json.loads(looked.stdout) if looked.returncode == 0 else []
         for path, of in zip(scripts, found, strict=False):
             name = path.relative_to(top)
@@ -230,10 +229,11 @@ class CommandDriver(Driver):
         hooks.mkdir()
         shutil.copy(hook.__file__, hooks / "sitecustomize.py")
         with serving(files, job.out) as served:
-            variables = served.variables | {
-                "HF_HUB_OFFLINE": "", "PYTHONHASHSEED": str(job.seed % 2**32), "PYTHONPATH": str(hooks.absolute()),
-                "OPENASSAY_SEEDS": str(seeds.absolute()), **({"OPENASSAY_RESEED": str(job.seed)} if run.reseed else {}),
-                **{name: str(fill(value, values)) for name, value in run.environment.items()},
+            declared = {name: str(fill(value, values)) for name, value in run.environment.items()}
+            path = [str(hooks.absolute()), *([declared["PYTHONPATH"]] if "PYTHONPATH" in declared else [])]
+            variables = served.variables | {"HF_HUB_OFFLINE": "", "PYTHONHASHSEED": str(job.seed % 2**32)} | declared | {
+                "PYTHONPATH": os.pathsep.join(path), "OPENASSAY_SEEDS": str(seeds.absolute()),
+                **({"OPENASSAY_RESEED": str(job.seed)} if run.reseed else {}),
             }  # fmt: skip
             request = {"kind": "steps", "steps": steps, "folder": str(folder.absolute())}
             ended = start(request, job, variables)
