@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -515,7 +516,7 @@ def test_of_a_long_log_the_end_is_kept(job: Job, monkeypatch: pytest.MonkeyPatch
     ended = glue(job, "for i in range(1000): print('accuracy %d' % i)")
     assert ended.log.endswith("accuracy 998\naccuracy 999\n")
     assert len(ended.log) == 100
-    assert StdoutMeasure(read_from="stdout", metric="m", pattern=r"accuracy (\d+)").read(ended, job) == "999"
+    assert StdoutMeasure(read_from="stdout", metric="m", pattern=r"accuracy (\d+)").read(ended, job).value == "999"
 
 
 def test_a_log_that_is_not_utf8_is_read_all_the_same(job: Job) -> None:
@@ -584,7 +585,7 @@ def test_a_returned_number_is_found_by_its_key(job: Job, returned: Any, key: str
         (False, "", "a number is needed, it gave 'False'"),
         ("high", "", "a number is needed, it gave 'high'"),
         ("", "", "a number is needed, it gave ''"),
-        ([0.5], "", "a number is needed"),
+        ([], "", "a number is needed"),
         ({"acc": {"array": "acc"}}, "acc", "a number is needed"),
         ({"acc": 0.5}, "accuracy", "there is no 'accuracy' in what it gave"),
         ({"a": {"b": 1}}, "a.c", "there is no 'a.c' in what it gave"),
@@ -631,10 +632,12 @@ def test_one_diverged_measurement_does_not_hide_the_others(job: Job) -> None:
 
 
 @given(st.floats(-1e6, 1e6), st.sampled_from([1.0, 100.0, 0.01, -1.0]))
-def test_a_finite_number_is_scaled_and_its_text_reads_back_as_it(value: float, scale: float) -> None:
-    assert finite(value, scale) == (value * scale, repr(value * scale))
-    assert finite(repr(value), scale)[0] == value * scale
-    assert float(finite(value, scale)[1]) == value * scale
+def test_a_finite_number_is_scaled_in_decimal_digits_and_its_text_is_what_stood_there(
+    value: float, scale: float
+) -> None:
+    assert finite(value, scale) == (float(Decimal(repr(value)) * Decimal(repr(scale))), repr(value))
+    assert finite(repr(value), scale) == finite(value, scale)
+    assert finite(value, scale)[0] == pytest.approx(value * scale, rel=1e-15, abs=1e-300)
 
 
 @pytest.mark.parametrize(
@@ -828,7 +831,6 @@ def test_a_number_in_a_json_file_below_the_runs_folders_is_read(job: Job) -> Non
     ("path", "says"),
     [
         ("nowhere.json", "0 files match 'nowhere.json'; one is needed"),
-        ("*.json", "2 files match '*.json'; one is needed"),
         ("folder", "0 files match"),
         ("text.txt", "text.txt is not JSON"),
         ("empty.txt", "empty.txt is not JSON"),

@@ -30,7 +30,7 @@ class Measurement:
     value: float | None
     """None when the rerun gave no finite number."""
     raw: str
-    """What stood there, in its own words; empty when nothing did."""
+    """What stood there before scaling, in its own words; empty when nothing did."""
     step: int | None
     self_reported: bool
     """True when the release's own code computed it; False when ours did, from predictions or from our trainer."""

@@ -31,7 +31,6 @@ _MOST_SEEDS = 2**20
 """Bytes of the note of seeds."""
 MOST_NOTED = 100
 """Places that set a seed, of those that a record keeps."""
-_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _NO_GPU = re.compile(
     "Torch not compiled with CUDA enabled|Found no NVIDIA driver|No CUDA GPUs are available|no CUDA-capable device is detected"
 )
@@ -237,7 +236,6 @@ class CommandDriver(Driver):
             }  # fmt: skip
             request = {"kind": "steps", "steps": steps, "folder": str(folder.absolute())}
             ended = start(request, job, variables)
-        ended = replace(ended, log=_COLOURS.sub("", ended.log))
         if not ended.ok and not ended.timed_out:
             ended = self._explained(ended, run.steps, served.not_provided, job)
         return measured(ended, self.measure, job)

@@ -103,6 +103,8 @@ class Ended:
     """The key of the run that the error comes from, where the release's own code is not what failed."""
     missing: str = ""
     """A package that was imported and is not installed."""
+    log_cut: bool = False
+    """Whether the log's beginning was not kept."""
 
 
 def run_once(run: Run, job: Job, parameters: dict[str, Any], seeding: tuple[Seeding, ...]) -> Ended:
@@ -215,7 +217,8 @@ def _start(command: list[str], job: Job, work: Path, environment: dict[str, str]
             _kill_orphans(known)
             _adopt_orphans(False)
         # From our own handle: the release's code may have put something else in the file's place.
-        text = os.pread(log.fileno(), LOG_BYTES, max(0, os.fstat(log.fileno()).st_size - LOG_BYTES))
+        not_kept = max(0, os.fstat(log.fileno()).st_size - LOG_BYTES)
+        text = os.pread(log.fileno(), LOG_BYTES, not_kept)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     result, error, status = _result(job.out / "result.json"), "", process.returncode
     if timed_out:
@@ -230,7 +233,7 @@ def _start(command: list[str], job: Job, work: Path, environment: dict[str, str]
         ok=not error, timed_out=timed_out, error=error, returned=result["returned"] if result and not error else None,
         log=_without_paths(text.decode("utf-8", "replace"), job),
         cpu_s=(after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime),
-        slip=result["slip"] if result else "", missing=result["missing"] if result else "",
+        slip=result["slip"] if result else "", missing=result["missing"] if result else "", log_cut=not_kept > 0,
     )  # fmt: skip
 
 

@@ -43,7 +43,7 @@ _RECIPE = {
     "group", "fold",
 }  # fmt: skip
 """Columns in which the runs of one recipe are equal."""
-_STEP = re.compile(
+STEP = re.compile(
     r"(?!(.*[/_ ])?(best|last|final|total|max|num|n)[_ ])(.*[/_ ])?(steps?|epochs?|iter(ation)?s?|updates?|tokens)",
     re.IGNORECASE,
 )
@@ -173,7 +173,7 @@ def _find(table: Table, asked: str | None) -> int:
     aside = set(table.columns(_RUN | _TIMES | _RECIPE | _STATE | {""}))
     free = [
         i for i, name in enumerate(table.header)
-        if i not in aside and not _STEP.fullmatch(name) and name != table.step and not name.endswith(_BANDS)
+        if i not in aside and not STEP.fullmatch(name) and name != table.step and not name.endswith(_BANDS)
     ]  # fmt: skip
     if len(free) != 1:
         numeric = [n for i in free if all(map(_is_cell, table.cells(i))) and (n := table.header[i])]
@@ -354,7 +354,7 @@ def _runs(
     """The row of each run's value, the runs' names, and the steps where they are points of curves."""
     by = _run_columns(table, place, asked)
     keys = [tuple(text_of(row[i]) for i in by or ()) for row in table.rows]
-    steps = [n for i, n in enumerate(table.header) if i != place and (n == table.step or _STEP.fullmatch(n))]
+    steps = [n for i, n in enumerate(table.header) if i != place and (n == table.step or STEP.fullmatch(n))]
     if asked.at is not None and asked.run == "row":
         refuse(f"--at {asked.at} is for curves, and --run row says that each row is a run; leave one of them out")
     if asked.at is not None:

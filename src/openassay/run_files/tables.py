@@ -173,7 +173,13 @@ def read_table(path: Path, asked: ReadOptions) -> Table:
     """The table that a file holds, by what is in it; its name counts only for TensorBoard and W&B's summaries."""
     if _IN_FOLDERS["TensorBoard"].fullmatch(path.name) or path.is_dir():
         return _tensorboard(path)
+    if path.suffix == ".wandb":
+        from openassay.run_files.wandb_file import wandb_table  # noqa: PLC0415 - it makes the tables of this module
+
+        return wandb_table(path)
     text, notes = _text(path)
+    if "metrics" in path.parts[:-1] and _MLFLOW_LINE.match(text):
+        return _mlflow(text, path)
     table = _json(text, path) if text.lstrip()[0] in "{[" else _csv(text, path, asked)
     return replace(table, notes=(*table.notes, *notes))
 
@@ -449,6 +455,22 @@ def _lm_eval(data: dict[str, Json], results: dict[str, Json], path: Path) -> Tab
     )  # fmt: skip
 
 
+_MLFLOW_LINE = re.compile(r"\d{9,} \S+ -?\d+( .*)?$", re.MULTILINE)
+
+
+def _mlflow(text: str, path: Path) -> Table:
+    """The history of one metric as MLflow's file store keeps it: a line of time, value and step for each point."""
+    lines = text.splitlines()
+    for number, line in enumerate(lines, start=1):
+        if not _MLFLOW_LINE.fullmatch(line):
+            refuse(f"{path}: line {number}: a time, a value and a step are expected, found {line[:60]!r}")
+    after = len(path.parts) - path.parts[::-1].index("metrics")
+    return Table(
+        where=str(path), format="MLflow", header=["step", "/".join(path.parts[after:])], step="step", runs=(),
+        rows=[list[Json](line.split(" ")[2:0:-1]) for line in lines], places=[f"line {i}" for i in range(1, len(lines) + 1)],
+    )  # fmt: skip
+
+
 def _tensorboard(path: Path) -> Table:
     """The scalars of one run's event files, a step a row, read by TensorBoard's own reader."""
     try:
@@ -464,8 +486,8 @@ def _tensorboard(path: Path) -> Table:
             arrays = [(point.step, tensors.make_ndarray(point.tensor_proto)) for point in events.Tensors(tag)]
             if all(array.dtype.kind == "f" and array.size == 1 for _, array in arrays):
                 series[tag] = [(step, array.item()) for step, array in arrays]
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
-        refuse(f"{path}: TensorBoard cannot read it: {error}")
+    except Exception as error:  # noqa: BLE001 - on hostile bytes it raises nearly anything, protobuf's errors among them
+        refuse(f"{path}: TensorBoard cannot read it: {str(error).partition(chr(10))[0][:200] or type(error).__name__}")
     points: dict[int, dict[str, float]] = {}
     for tag, (step, value) in [(tag, point) for tag, curve in series.items() for point in curve]:
         if repr(points.setdefault(step, {}).setdefault(tag, value)) != repr(value):

@@ -288,7 +288,10 @@ def _run_all(schedule: _Schedule) -> list[_Task]:
                 for task, rerun in _ended(running):
                     schedule.done(task, rerun)
                     num_made += 1
-                    measured = ", ".join(f"{m.metric} {m.raw[:8]}" for m in rerun.measurements) or rerun.status.value
+                    shown = [
+                        f"{m.metric} {(m.raw if m.value is None else str(m.value))[:8]}" for m in rerun.measurements
+                    ]
+                    measured = ", ".join(shown) or rerun.status.value
                     bar.total = schedule.most
                     left_s = (time.monotonic() - started) / num_made * (schedule.most - len(kept) - num_made)
                     line = f"  {len(kept) + num_made} {rerun.arm}, seed {rerun.seed}: {measured}"
