@@ -173,11 +173,10 @@ def _components(brought: BroughtRelease, used: list[str], of: DraftedTarget) -> 
                 {"component": name, "published": "yes", "licence": terms, "artifact": "code", "paths": named}
             )
             of.seen.append(f"{named[0]}: {name}")
+    of.guesses["components"] = "recognised by names and contents; say what else is published, and under which terms"
     if "params_final" not in shown:
         components.append({"component": "params_final", "published": "unknown"})
-        of.guesses["components"] = (
-            "no weights were seen in these files; say whether they are published, and what else is"
-        )
+        of.guesses["components"] += "; no weights were seen: are they published?"
     return components
 
 
@@ -337,9 +336,9 @@ def _claim(
             "margin": float(f"{5 * number.rounding:.6g}"), "rationale": "A guess: five units of the last printed digit.",
         },
     }  # fmt: skip
-    of.guesses[f"claims.{i}.published"] = (
-        f"{number.path}:{number.line} may speak of another run; of how many trainings?"
-    )
+    said = "; read as per cent" if percent and not number.percent else ""
+    place = f"{number.path}:{number.line}"
+    of.guesses[f"claims.{i}.published"] = f"{place} may speak of another run; of how many trainings?{said}"
     of.guesses[f"claims.{i}.tolerance"] = "no tolerance stands in the release; choose one by how the number is used"
     if "controls" not in of.data:
         claim["uncontrolled"] = "A guess: nothing was seen that sets how long the training is."
