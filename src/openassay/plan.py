@@ -160,7 +160,7 @@ def make_plan(layout: Layout, asked: Sequence[str] = (), target: Target | None =
     settings = compose(layout.root, asked)
     target = _scaled(target or read_target(layout), settings.scale)
     glue = Glue(file=target.glue, sha256=file_digest(layout.glue_folder / target.glue)) if target.glue else None
-    plain = {key: value for key, value in to_plain(target).items() if key != "claim_tables"}
+    plain = {key: value for key, value in to_plain(target).items() if key not in {"claim_tables", "guesses"}}
     data = plain | to_plain(settings) | {
         "digest": "0" * 64, "glue": to_plain(glue), "seeds": {"arms": to_plain(_seeds(target, settings.profile))},
         "citations": {claim.id: to_plain(claim.cited_at) for claim in target.claims},

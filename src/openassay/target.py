@@ -219,6 +219,8 @@ class Target:
     claims: tuple[Claim, ...] = ()
     claim_tables: tuple[ClaimTable, ...] = ()
     """Published tables whose rows are claims too; `read_target` adds them to `claims`."""
+    guesses: dict[str, str] = field(default_factory=dict)
+    """What `openassay new` has guessed: dotted keys, each with the reason. Nothing is planned while one stands here."""
 
 
 def read_target(layout: Layout) -> Target:
@@ -272,6 +274,8 @@ def _check_target(target: Target, layout: Layout) -> Iterator[str]:
     yield from _check_references(target)
     yield from _check_runs(target, layout)
     yield from _check_claims(target)
+    for key, reason in target.guesses.items():
+        yield f"guesses: {key}: {reason}; confirm it and remove this line"
 
 
 def _check_pins(target: Target) -> Iterator[str]:

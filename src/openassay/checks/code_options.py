@@ -123,7 +123,7 @@ def _is_dataclass(node: ast.ClassDef) -> bool:
 
 def options_of(script: Code, release: PublishedFiles) -> Options:
     """The options that a script takes on its command line, its local imports included."""
-    reached, options = list(_closure(script, release.code_by_path)), Options()
+    reached, options = list(reached_from(script, release.code_by_path)), Options()
     for code in reached:
         _argparse(code, options)
         if code is script:
@@ -140,7 +140,7 @@ def options_of(script: Code, release: PublishedFiles) -> Options:
     return options
 
 
-def _closure(script: Code, modules: dict[str, Code]) -> Iterator[Code]:
+def reached_from(script: Code, modules: dict[str, Code]) -> Iterator[Code]:
     """The script and the modules of the release that it imports, at most 200."""
     todo = [script]
     seen: set[str] = set()

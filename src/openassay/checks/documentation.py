@@ -116,7 +116,7 @@ class Call:
     is_module: bool
 
 
-def _called(command: Command, release: PublishedFiles) -> Call | None:
+def call_of(command: Command, release: PublishedFiles) -> Call | None:
     """The script that a command starts; None where it starts none, or where that is not plain."""
     before = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=\S*|sudo|time|nohup|env")
     words = [*dropwhile(before.fullmatch, command.words)]
@@ -163,7 +163,7 @@ def _script(words: list[str], command: Command, release: PublishedFiles) -> Call
 
 def _calls(text: Text, release: PublishedFiles) -> Iterator[tuple[Command, Call]]:
     """The commands of a document that start a script."""
-    return ((command, call) for command in commands(text, release) if (call := _called(command, release)))
+    return ((command, call) for command in commands(text, release) if (call := call_of(command, release)))
 
 
 @check(needs="a command in a README that calls a Python script of the release, whose options can be read")
@@ -174,7 +174,7 @@ def flag_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
         if call.script is None or command.elsewhere:
             continue
         script = call.script.path
-        flags = [word.partition("=")[0] for word in _own_words(call.words) if re.match(r"--?[A-Za-z]", word)]
+        flags = [word.partition("=")[0] for word in own_words(call.words) if re.match(r"--?[A-Za-z]", word)]
         if flags and script not in known:
             known[script] = options_of(call.script, release)
         for flag in dict.fromkeys(flags):
@@ -193,7 +193,7 @@ def flag_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
                 yield Contradiction(seen, at, command=command, script=script, flag=flag, near=near)
 
 
-def _own_words(words: tuple[str, ...]) -> tuple[str, ...]:
+def own_words(words: tuple[str, ...]) -> tuple[str, ...]:
     """The words that belong to the command itself: a pipe, another command or `--` ends it."""
     ends = {"--", "|", "||", "&&", ";", "&", ">", ">>", "2>&1", "<"}
     stops = (i if word in ends else i + 1 for i, word in enumerate(words) if word in ends or word.endswith(";"))

@@ -117,7 +117,7 @@ class Text(Placed):
         """Indexes of the lines inside code fences, the fences included."""
         inside, found = "", set()
         for i, line in enumerate(self.lines):
-            mark = re.match(r"\s*(```+|~~~+)", line)
+            mark = re.match(r"\s*(```+(?!.*`)|~~~+)", line)  # ```words``` in one line are a sentence's
             if inside or mark:
                 found.add(i)
             if mark and not inside:

@@ -1,14 +1,16 @@
-"""A project of one's own: make it, and keep its records for others."""
+"""A project of one's own: make it, draft its targets, and keep its records for others."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument
+from typer import Argument, Option
 
 from openassay.cli.arguments import target_argument
-from openassay.layout import find_root
+from openassay.faults import BadInput, printable
+from openassay.layout import Layout, cache_home, checked_name, find_root
 
 
 def init(folder: Annotated[Path, Argument(help="An empty folder or a git repository")] = Path()) -> None:
@@ -28,6 +30,58 @@ def init(folder: Annotated[Path, Argument(help="An empty folder or a git reposit
         print("without a CI workflow: only those in the top folder of the git repository are run")
     print("next: put a target into conf/target/NAME.yaml (`openassay check NAME`), then `openassay audit NAME`;")
     print("or audit one that comes with OpenAssay: `openassay audit catalogue:mnist1d_logistic`")
+
+
+RELEASE = "https://... of a git repository [@TAG or @COMMIT], hf:OWNER/NAME, pypi:NAME[==VERSION], or a local folder"
+
+
+def new(
+    source: Annotated[str, Argument(help=RELEASE)],
+    *,
+    name: Annotated[str, Option(help="Name of the target; by default the release's own")] = "",
+    try_: Annotated[bool, Option("--try", help="Then also build its environment and run it once, on the CPU")] = False,
+) -> None:
+    """Draft a target file from a release's own files, with every guess marked. Nothing of the release is run without --try.
+
+    An audit refuses the target until each line under `guesses` is confirmed and removed. No file is overwritten.
+    """
+    from openassay.draft.brought import bring
+    from openassay.draft.tried import try_out
+    from openassay.draft.written import draft
+    from openassay.records import parse, write_text
+    from openassay.store import Store
+    from openassay.target import Target, look_over_target
+
+    root, store = find_root(), Store(cache_home())
+    if name:
+        _refuse_if_there(Layout(root, checked_name(name, "--name")))
+    brought = bring(source, root, store)
+    name = name or re.sub(r"[^a-z0-9]+", "_", brought.name.lower()).strip("_")[:64]
+    layout = Layout(root, checked_name(name, "--name"))
+    _refuse_if_there(layout)
+    drafted = draft(brought, name, store)
+    write_text(layout.target_file, drafted.text())
+    file = layout.shown(layout.target_file)
+    lines = [
+        f"written: {file}",
+        "seen:",
+        *(f"  {line}" for line in drafted.seen),
+        "to decide, in the file under `guesses`:",
+    ]
+    lines += [f"  {i}. {key}: {reason}" for i, (key, reason) in enumerate(drafted.guesses.items(), 1)]
+    wrong = [line for line in look_over_target(layout)[1] if ": guesses: " not in line]
+    lines += [*(["to correct:"] if wrong else []), *(f"  {line}" for line in wrong)]
+    lines += [f"next: edit it; then openassay check {name}; openassay plan-runs {name}; openassay audit {name}"]
+    lines += [f"      conf/index.yaml: add `- {name}` under targets, once its audit is to belong to plain `dvc repro`"]
+    print(*map(printable, lines), sep="\n")
+    if try_:
+        target: Target = parse(Target, {"schema_version": 1} | drafted.data, file)
+        print(*map(printable, try_out(target, layout, store)), sep="\n")
+
+
+def _refuse_if_there(layout: Layout) -> None:
+    if layout.target_file.exists():
+        raise BadInput(f"{layout.shown(layout.target_file)}: it is there already; give another --name, or remove it")
 
 
 def publish(targets: Annotated[list[str], target_argument("Names of targets")]) -> None:
