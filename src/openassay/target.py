@@ -116,6 +116,8 @@ class ArtifactSpec:
     """A published thing, and where it may be had: sources are tried in order."""
 
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    role: Literal["release", "data", "baseline", "tool"] = "release"
+    """What it is to the release: only the release itself is asked the checks of `inspect`."""
     payload: Payload | None = None
     note: str | None = None
 
@@ -199,8 +201,8 @@ class Target:
     schema_version: Literal[1]
     name: str
     release: Release
-    components: tuple[Component, ...]
     artifacts: dict[str, ArtifactSpec]
+    components: tuple[Component, ...] = ()
     data_information: DataInformation | None = None
     """What is said of the training data: more than components can tell."""
     reviews: tuple[Review, ...] = ()
