@@ -49,12 +49,12 @@ _LOG = re.compile(r"\[std(?:out|err)\]")
 _MISSING = re.compile(r"\b([a-z0-9][a-z0-9-]*)(?=[<>=!~]=?\S| was not found)|versions? of ([a-z0-9-]+)")
 """The packages that uv's words are about."""
 _NO_WHEELS = re.compile(r"Wheels are required for `([a-z0-9-]+)`")
+_NO_NEWS = ("warning: ", "hint: Build failures usually", "hint: This usually")
 _BETTER_WORDS = (
     (r"error: |cause: ", ""), (r",? we can conclude that your requirements are unsatisfiable", ""),
     (r"\.?\s*And because", "; because"),
-    (r"hint: You require CPython", "the environment has CPython"), (r"\b[Yy]ou require", "the release requires"),
+    (r"\.?\s*hint: You require CPython", "; the environment has CPython"), (r"\b[Yy]ou require", "the release requires"),
     (r"your requirements", "the requirements"), (r"^Because ", ""),
-    (r"(hint: )?(Build failures|This) usually indicates? a problem with the package or the build environment", ""),
     (r"hint: ", ""),
 )  # fmt: skip
 _HERE = ".".join(platform.python_version_tuple()[:2])
@@ -450,7 +450,7 @@ def _readable(problem: NotBuilt) -> str:
     text = re.sub(r"^.*?(?=Because )", "", str(problem)) if isinstance(problem, _Unsolvable) else str(problem)
     for pattern, better in _BETTER_WORDS:
         text = re.sub(pattern, better, text)
-    return text[:_MOST_WORDS].strip(" .")
+    return text[: _MOST_WORDS + 5].strip(" .")
 
 
 def _differences(published: PublishedRequirements, found: dict[str, Any]) -> str:
@@ -509,7 +509,7 @@ def _uv(variables: dict[str, str], *arguments: str, words: str = "") -> subproce
 def _problem(stderr: str) -> NotBuilt:
     """What uv's words say of the release or the requirements. Raises `UvFault` where they speak of the network or the machine."""
     lines = [line.strip(" ×╰─▶│├") for line in stderr.splitlines() if line.strip()]
-    said = without_credentials(" ".join(line for line in lines if not line.startswith("warning: ")))
+    said = without_credentials(" ".join(line for line in lines if not line.startswith(_NO_NEWS)))
     said = said.replace(str(cache_home()), "{cache}")
     own = _LOG.split(said, maxsplit=1)[0]  # after it comes what a build script said
     if any(word in own for word in _NETWORK):
@@ -517,7 +517,10 @@ def _problem(stderr: str) -> NotBuilt:
     if any(word in own for word in _UNSOLVABLE):
         return _Unsolvable(own[:_MOST_READ])
     if any(word in own for word in _NO_PACKAGE):
-        return NotBuilt(said[:_MOST_WORDS])
+        # of a long log, the last words say most
+        return NotBuilt(
+            said if len(said) <= _MOST_WORDS else f"{said[: _MOST_WORDS // 2]} ... {said[-_MOST_WORDS // 2 :]}"
+        )
     raise UvFault(f"uv failed: {own[:400]}")
 
 
