@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from openassay.core.findings import FetchRecord
+from openassay.core.findings import FetchRecord, Finding
 from openassay.drivers.job import Arm, Job
 from openassay.drivers.run import Ended, run_once
 from openassay.environments import Environment, NotBuilt, build
@@ -41,7 +41,7 @@ class Room:
     """Folders that runs must leave as they are, by what they are, with what was in them before the first run."""
     target_file: str
     own_requirements: bool
-    """Whether the target names requirements of the environment itself."""
+    """Whether a package that is missing is for the target's author to name."""
 
     def job(
         self, *, out: Path, data: Path | None, arm: Arm, seed: int, device: str, threads: int, timeout_s: float,
@@ -69,6 +69,10 @@ class Room:
         )
         return job, run_once(of.run, job, of.parameters, of.seeding)
 
+    def findings(self, stage: str) -> tuple[Finding, ...]:
+        """What its environment leaves to be said beside a result."""
+        return self.environment.findings(stage) if self.environment else ()
+
     @property
     def versions(self) -> dict[str, str]:
         """What is installed in the target's environment."""
@@ -84,19 +88,23 @@ def make_room(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout, *,
         try:
             files = artifact_files(store, fetched, plan.environment.install)
             where = f"{layout.shown(layout.target_file)}: environment"
-            environment = build(plan.environment, files, where, plan.name)
+            environment = build(plan.environment, files, where, plan.name, artifact_roots(store, fetched))
         except (Unavailable, NotBuilt) as problem:
-            raise NotPossible(f"the environment cannot be built: {problem}") from None
+            what = "published environment" if plan.environment.published else "environment"
+            raise NotPossible(f"the {what} cannot be built: {problem}") from None
     glue = layout.glue_folder / plan.glue.file if plan.glue else None
     if glue and plan.glue and not (glue.is_file() and file_digest(glue) == plan.glue.sha256):
         raise BadInput(f"{glue}: changed since the plan was made; run `openassay audit {layout.reference}`")
     artifacts = artifact_roots(store, fetched)
     folders = {f"its artifact {name}": Path(path) for name, path in artifacts.items()}
+    # What the release lists itself and lacks is its own slip, unless something of its list was not followed.
+    own = bool(plan.environment and plan.environment.requirements and not plan.environment.published)
+    own = own or bool(environment and environment.left_out)
     if environment is not None:
         folders["its environment"] = Path(environment.python).parents[1]
     return Room(
         environment=environment, artifacts=artifacts, glue=glue,
         watched={what: (folder, listing(folder)) for what, folder in folders.items()},
         target_file=layout.shown(layout.target_file),
-        own_requirements=bool(plan.environment and plan.environment.requirements),
+        own_requirements=own,
     )  # fmt: skip

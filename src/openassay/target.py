@@ -293,8 +293,10 @@ def _check_pins(target: Target) -> Iterator[str]:
 
 
 def _check_references(target: Target) -> Iterator[str]:
-    installed = target.environment.install if target.environment else ()
-    for key, name in [*_cited(target), *((f"environment.install.{i}", name) for i, name in enumerate(installed))]:
+    of = target.environment
+    installed = [(f"environment.install.{i}", name) for i, name in enumerate(of.install)] if of else []
+    published = [("environment.published.artifact", of.published.artifact)] if of and of.published else []
+    for key, name in [*_cited(target), *installed, *published]:
         if name is not None and name not in target.artifacts:
             yield f"{key}: there is no artifact {name!r}; there are: {', '.join(target.artifacts) or 'none'}"
     for i, claim in enumerate(target.claims):

@@ -396,7 +396,7 @@ def test_a_download_that_is_cut_is_a_fault(index: PackageIndex) -> None:
         ("error: Failed to fetch: `https://x/simple/a/`\n  Caused by: dns error\n", UvFault),
         (
             "  × No solution found when resolving dependencies:\n  ╰─▶ Because there is no version of a==1 and\n",
-            BadInput,
+            environments._Unsolvable,
         ),
         ("  × Failed to build `a==1`\n  ├─▶ The build backend returned an error\n", NotBuilt),
         (
@@ -415,7 +415,7 @@ def test_a_download_that_is_cut_is_a_fault(index: PackageIndex) -> None:
 )
 def test_what_uv_says_is_put_where_it_belongs_in_one_line(stderr: str, kind: type[Exception]) -> None:
     with pytest.raises(kind) as raised:
-        environments._raise_for(stderr, WHERE)
+        raise environments._problem(stderr)
     assert type(raised.value) is kind
     assert "\n" not in str(raised.value)
     assert "╰" not in str(raised.value)

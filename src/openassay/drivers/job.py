@@ -99,7 +99,7 @@ class Job:
     stage: str = "rerun"
     """The key of the target's file that says what is run; with the file, for an error that the target's words cause."""
     own_requirements: bool = False
-    """Whether the target names requirements of the environment itself."""
+    """Whether a package that is missing is for the target's author to name."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,6 +45,7 @@ def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store,
     finally:
         remove_tree(out)
     record = replace(NOT_MEASURED, environment=room.versions, log_tail=ended.log[-LOG_TAIL:], cpu_s=ended.cpu_s)
+    record = replace(record, findings=room.findings("evaluate"))
     if found.status is not RerunStatus.FINISHED:
         return _failed(record, found.reason)
     return _done(record, found.measurements)
@@ -69,9 +70,9 @@ def _done(record: EvaluateRecord, measurements: tuple[Measurement, ...]) -> Eval
         Finding(stage="evaluate", kind="released_model_measured", message=f"the released model gives {m.metric} = {m.value:g}")
         for m in measurements if m.value is not None
     )  # fmt: skip
-    return replace(record, status="done", reason="", measurements=measurements, findings=findings)
+    return replace(record, status="done", reason="", measurements=measurements, findings=record.findings + findings)
 
 
 def _failed(record: EvaluateRecord, reason: str) -> EvaluateRecord:
     finding = Finding(stage="evaluate", kind="evaluation_failed", message=reason)
-    return replace(record, status="failed", reason=reason, findings=(finding,))
+    return replace(record, status="failed", reason=reason, findings=(*record.findings, finding))

@@ -41,6 +41,7 @@ def run(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout) -> Prepa
     print("  running the published data preparation ...", flush=True)
     _, ended = room.run(plan.prepare, "prepare", out=layout.data, data=None, threads=plan.execution.threads)
     record = replace(NOT_PREPARED, environment=room.versions, log_tail=ended.log[-LOG_TAIL:], cpu_s=ended.cpu_s)
+    record = replace(record, findings=room.findings("prepare"))
     reason, arrays = ended.error, {}
     if ended.ok:
         try:
@@ -66,7 +67,9 @@ def run(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout) -> Prepa
         for check in checks if not check.passed
     ]  # fmt: skip
     findings = tuple(Finding(stage="prepare", kind="data_differs", message=message) for message in told)
-    return replace(record, status="done", reason="", arrays=found, files=files, checks=checks, findings=findings)
+    return replace(
+        record, status="done", reason="", arrays=found, files=files, checks=checks, findings=record.findings + findings
+    )
 
 
 def check_folder(folder: Path) -> None:
@@ -112,4 +115,4 @@ def check_array(check: ArrayCheck, arrays: dict[str, NDArray[np.generic]]) -> Ch
 
 def _failed(record: PrepareRecord, kind: str, reason: str) -> PrepareRecord:
     finding = Finding(stage="prepare", kind=kind, message=reason)
-    return replace(record, status="failed", reason=reason, findings=(finding,))
+    return replace(record, status="failed", reason=reason, findings=(*record.findings, finding))

@@ -69,6 +69,7 @@ class _Task:
 
 def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store, layout: Layout) -> RerunsRecord:
     """Make every rerun of the plan that is not there yet, several at a time."""
+    room = None
     try:
         if plan.rerun is None:
             raise NotPossible(plan.not_rerun_because or "the target declares no rerun")
@@ -80,11 +81,14 @@ def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store,
             raise NotPossible(why)
     except NotPossible as problem:
         why, finding = str(problem), Finding(stage="rerun", kind="not_rerun", message=str(problem))
-        return RerunsRecord(not_attempted_because=why, planned={}, identities={}, num_reused=0, findings=(finding,))
+        return RerunsRecord(
+            not_attempted_because=why, planned={}, identities={}, num_reused=0,
+            findings=(finding, *(room.findings("rerun") if room else ())),
+        )  # fmt: skip
     schedule = _Schedule(plan=plan, tasks=tasks, file=layout.planned)
     kept, used = _run_all(schedule), schedule.used()
     identities: dict[str, tuple[str, ...]] = {}
-    findings = []
+    findings = [*room.findings("rerun")]
     for task in used:
         identities[task.arm_name] = (*identities.get(task.arm_name, ()), task.identity)
         rerun = read_record(task.record, Rerun)
