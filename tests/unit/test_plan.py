@@ -92,7 +92,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("environment.as_of", "soon", r"as_of must read YYYY-MM-DD"),
     ("glue", "../x.py", r"glue: '\.\./x\.py' is not a \.py file"),
     ("glue", "missing.py", r"glue: 'missing\.py' is not a \.py file in conf/target/glue/"),
-    ("rerun.driver", "magic", r"rerun: unknown driver 'magic'; known: 'python', 'native'"),
+    ("rerun.driver", "magic", r"rerun: unknown driver 'magic'; known: 'python', 'command', 'native'"),
     ("rerun.run.kind", "shell", r"rerun\.python\.run: unknown kind 'shell'"),
     ("rerun.run.artifact", "nope", r"rerun\.run\.artifact: there is no artifact 'nope'"),
     ("rerun.run.path", "../../etc/passwd", r"rerun\.run\.path: it must stay below the artifact"),
