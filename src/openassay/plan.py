@@ -44,7 +44,7 @@ DETERMINISTIC_RUNS = 3
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "fetch": ("artifacts", "rerun"),
-    "inspect": ("components", "citations"),
+    "inspect": ("artifacts", "components", "citations"),
     "prepare": ("artifacts", "environment", "glue", "prepare"),
     "evaluate": ("artifacts", "environment", "evaluate", "glue", "rerun"),
     "rerun": (

@@ -202,7 +202,7 @@ def test_a_driver_is_one_file_and_one_entry_in_the_union(lab: Path, tmp_path: Pa
         "from openassay.drivers.native",
         "from openassay.drivers.coin import CoinDriver\nfrom openassay.drivers.native",
     )
-    site.edit(union, "Annotated[PythonDriver", "Annotated[CoinDriver | PythonDriver")
+    site.edit(union, "    PythonDriver |", "    CoinDriver | PythonDriver |")
     site.run(tmp_path, "openassay", "init")
     target = yaml.safe_load((lab / "conf/target/honest.yaml").read_text())
     for key in ("artifacts", "environment", "prepare", "components", "glue"):

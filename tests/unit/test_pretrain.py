@@ -296,7 +296,7 @@ def test_items_that_a_training_sees_are_found_wherever_they_are_cut() -> None:
 
 
 def said(driver: PretrainDriver, kind: str) -> str:
-    return next(finding.message for finding in driver.judge_findings({}) if finding.kind == kind)
+    return next(finding.message for finding in driver.judge_findings((), {}) if finding.kind == kind)
 
 
 def test_a_ladder_is_a_remark_that_says_what_it_is() -> None:
