@@ -11,8 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TESTS ?=
-# One process more than there are cores: audits wait, for the processes that they start, a fifth of the time.
-ALL_CORES := --numprocesses $(shell echo $$(($$(nproc) + 1))) --dist loadfile --no-loadscope-reorder
+ALL_CORES := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup audit audit-all test coverage check docs format calibrate boundaries bench dag clean
 
