@@ -285,11 +285,22 @@ def _control(brought: BroughtRelease, best: RunCandidate, of: DraftedTarget) -> 
 
 
 def _claims(brought: BroughtRelease, best: RunCandidate, numbers: list[PrintedNumber], of: DraftedTarget) -> None:
-    """The claims of the line with numbers that is nearest to the command, and how they are measured."""
+    """The claims of one line with numbers, and how they are measured.
 
-    def distance(number: PrintedNumber) -> int:
-        after = number.line - best.line
-        return (after if after >= 0 else 1000 - after) + 10**6 * (number.path != best.path)
+    The line that has words of the command, of a metric that the code prints; of several the nearest to the command.
+    """
+    codes = commands.reached(best, brought.files)
+    words = (
+        {word.lower() for word in best.step if len(word) > 2 and word.isalpha()}
+        if isinstance(best.step, list)
+        else set()
+    )
+    words -= {"python", "python3", "train", "bash"}
+
+    def distance(number: PrintedNumber) -> tuple[bool, bool, bool, int]:
+        after, said = number.line - best.line, set(re.findall(r"[a-z]+", number.quote.lower()))
+        near = after if after >= 0 else 1000 - after
+        return number.path != best.path, not words & said, printing_line(number, codes) is None, near
 
     folders = {"", best.folder, best.path.rpartition("/")[0]}  # what another folder says is of another training
     nearest = min((of for of in numbers if of.path.rpartition("/")[0] in folders), key=distance, default=None)
@@ -300,7 +311,6 @@ def _claims(brought: BroughtRelease, best: RunCandidate, numbers: list[PrintedNu
     rest = [number for number in sorted(numbers, key=distance) if number not in chosen.values()][:MOST_OTHERS]
     lines = [f"  {of.path}:{of.line}: {of.metric} {of.value:g}{' %' * of.percent}: {of.quote[-120:]}" for of in rest]
     of.others["claims"] = ["Other numbers that look like results:", *lines] if lines else []
-    codes = commands.reached(best, brought.files)
     made = [_claim(number, codes, i, of) for i, number in enumerate(chosen.values())]
     of.data["claims"], of.data["rerun"]["measure"] = [claim for claim, _ in made], [measure for _, measure in made]
     if not made:
