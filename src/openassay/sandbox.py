@@ -97,8 +97,10 @@ def make_room(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout, *,
         raise BadInput(f"{glue}: changed since the plan was made; run `openassay audit {layout.reference}`")
     artifacts = artifact_roots(store, fetched)
     folders = {f"its artifact {name}": Path(path) for name, path in artifacts.items()}
-    # What the release lists itself and lacks is its own slip, unless something of its list was not followed.
-    own = bool(plan.environment and plan.environment.requirements and not plan.environment.published)
+    # What the release lists itself, in its files or its package, and lacks is its own slip, unless something of that was not
+    # followed. An environment that the target leaves empty says nothing of the release.
+    spec = plan.environment
+    own = bool(spec and not spec.published and (spec.requirements or not spec.install))
     own = own or bool(environment and environment.left_out)
     if environment is not None:
         folders["its environment"] = Path(environment.python).parents[1]

@@ -128,6 +128,10 @@ def test_published_commands_become_a_verdict(
         (lambda run: run.pop("provides"), "rerun.run.steps.0: block 1 of README.md asked for https://files.example.org/numbers.txt"),
         (lambda run: run["steps"].append(["python", "evaluate.py"]), "rerun.run.steps.2: python: can't open file"),
         (lambda run: run["steps"].append(["python", "train.py", "--epochs=3"]), "rerun.run.steps.2: the arguments are not those"),
+        (
+            lambda run: run["steps"].insert(0, ["python", "-c", "import no_such_package"]),
+            "environment.requirements: the release's code imports no_such_package",
+        ),
         (lambda run: run.pop("reseed"), "rerun.run.reseed: missing; train.py:6 calls random.seed"),
         (lambda run: run.update(artifact="cod"), "rerun.run.artifact: there is no artifact 'cod'"),
         (lambda run: run["steps"].append(["python", "{nothing}"]), r"rerun.run.arguments: nothing gives \{nothing\}"),

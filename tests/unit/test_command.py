@@ -242,10 +242,26 @@ def test_what_python_cannot_read_or_find_shows_before_a_run(job: Job, release: P
     (release / "train.py").write_text(
         "import helper, json\ntry:\n    import nowhere\nexcept ImportError: pass\nimport no_such_package.deep\n"
     )
-    said = "train.py imports no_such_package, which the published requirements do not bring"
-    assert driver(("python", "train.py")).dry_start(job) == said
+    said = driver(("python", "train.py")).dry_start(job)
+    assert said.startswith("train.py imports no_such_package, which neither the release, Python 3.")
+    assert said.endswith(" nor the published requirements bring")
     with pytest.raises(BadInput, match="x.yaml: environment.requirements: the release's code imports no_such_package"):
         driver(("python", "train.py")).dry_start(replace(job, own_requirements=True))
+
+
+def test_before_a_run_nothing_is_said_that_another_step_or_the_script_itself_may_change(
+    job: Job, release: Path
+) -> None:
+    own = replace(job, own_requirements=True)
+    (release / "lib").mkdir()
+    (release / "lib" / "models.py").write_text("")
+    (release / "train.py").write_text("import sys\nsys.path.append('lib')\nimport models\n")
+    assert driver(("python", "train.py")).dry_start(own) == ""
+    (release / "train.py").write_text("import made_by_the_first_step\nprint 'old'\n")
+    assert driver(("sh", "convert.sh"), ("python", "train.py")).dry_start(own) == ""
+    (release / "train.py").write_text("import made_by_the_first_step\n")
+    (release / "prepare.py").write_text("")
+    assert driver(("python", "prepare.py"), ("python", "train.py")).dry_start(own) == ""
 
 
 def test_looking_at_scripts_runs_nothing_of_the_release(job: Job, release: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -26,6 +27,7 @@ from openassay.drivers.run import Ended, asked_network, child_environment, place
 from openassay.drivers.served import serving
 from openassay.faults import BadInput
 from openassay.records import adapter, to_plain
+from openassay.store import files_below
 
 _MOST_SEEDS = 2**20
 """Bytes of the note of seeds."""
@@ -172,25 +174,32 @@ class CommandDriver(Driver):
         return of_release
 
     def dry_start(self, job: Job) -> str:
-        """Why the scripts cannot start, as far as that shows without running them; empty where it does not."""
+        """Why the scripts cannot start, as far as that shows without running them; empty where it does not.
+
+        Only of the scripts with which the steps begin: what comes after another command, that command may have changed. What a
+        script imports is looked for before the first step alone, and anywhere in the release: a script may extend its own path.
+        """
         top = Path(job.artifacts[self.run.artifact])
-        scripts = [
-            top / self.run.folder / step[1] for step in self.run.steps if isinstance(step, tuple) and _is_script(step)
-        ]
+        words = [step if isinstance(step, tuple) else () for step in self.run.steps]
+        scripts = [top / self.run.folder / of[1] for of in itertools.takewhile(_is_script, words)]
         scripts = [path for path in scripts if path.is_file()]  # others may be made by the steps before
         if not scripts or job.python is None:
             return ""
         # -I: nothing of the release's is on the path of what looks at it
         asked, bare = [job.python, "-I", "-c", _LOOK, *map(str, scripts)], child_environment(job, job.out / "work")
         looked = subprocess.run(asked, env=bare, capture_output=True, text=True, timeout=600, check=False)
-        found: list[dict[str, str]] = json.loads(looked.stdout) if looked.returncode == 0 else []
+        found: list[dict[str, Any]] = json.loads(looked.stdout) if looked.returncode == 0 else []
         for path, of in zip(scripts, found, strict=False):
-            name = path.relative_to(top)
             if of["syntax"]:
-                return f"{name} is not code that Python {of['python']} reads: {of['syntax']}"
-            if of["missing"] and not self.run.provides:
-                raise_for_missing(of["missing"], job)
-                return f"{name} imports {of['missing']}, which the published requirements do not bring"
+                return f"{path.relative_to(top)} is not code that Python {of['python']} reads: {of['syntax']}"
+        if not found or self.run.provides or scripts[0] != top / self.run.folder / words[0][1]:
+            return ""
+        own = {part for path in files_below(top) for part in path.relative_to(top).with_suffix("").parts}
+        if missing := next((name for name in found[0]["missing"] if name not in own), ""):
+            raise_for_missing(missing, job)
+            name = scripts[0].relative_to(top)
+            brought = f"neither the release, Python {found[0]['python']} nor the published requirements bring"
+            return f"{name} imports {missing}, which {brought}"
         return ""
 
     def execute(self, job: Job) -> RunResult:
@@ -434,7 +443,7 @@ _LOOK = """
 import ast, importlib.util, json, os, platform, sys
 looked = []
 for path in sys.argv[1:]:
-    of = {"syntax": "", "missing": "", "python": platform.python_version()}
+    of = {"syntax": "", "missing": [], "python": platform.python_version()}
     looked.append(of)
     try:
         with open(path, "rb") as file:
@@ -447,8 +456,8 @@ for path in sys.argv[1:]:
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
         for name in [name.partition(".")[0] for name in names]:
-            if not of["missing"] and name not in sys.modules and importlib.util.find_spec(name) is None:
-                of["missing"] = name
+            if name not in sys.modules and importlib.util.find_spec(name) is None:
+                of["missing"].append(name)
     sys.path.pop(0)
 print(json.dumps(looked))
 """

@@ -163,6 +163,8 @@ def start(request: dict[str, Any], job: Job, variables: Mapping[str, str] | None
     ended = _start([job.python, child.__file__, str(request_file.absolute())], job, work, environment)
     if problem := _changed(job):
         return replace(ended, ok=False, timed_out=False, error=problem, returned=None)
+    if ended.ok:
+        return ended
     if ended.missing:
         raise_for_missing(ended.missing, job, "the glue script" if ended.slip == "glue" else "")
     if ended.slip:
@@ -179,7 +181,8 @@ def raise_for_missing(package: str, job: Job, by: str = "") -> None:
     if by or job.own_requirements:
         who = by or "the release's code"
         raise BadInput(
-            f"{job.target_file}: environment.requirements: {who} imports {package}, which nothing there brings; add it"
+            f"{job.target_file}: environment.requirements: {who} imports {package}, which nothing there brings; add it, "
+            "or name the Python whose standard library has it"
         )
 
 
