@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hub import Hub
 
 _connect = socket.socket.connect
 os.environ.setdefault(
@@ -29,6 +30,20 @@ def session_cache(shared_folder: Path) -> Path:
     cache = shared_folder / "cache"
     cache.mkdir(exist_ok=True)
     return cache
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    with Hub(tmp_path_factory.mktemp("hub")) as hub:
+        yield hub
+
+
+@pytest.fixture
+def hub(served: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Hub:
+    """An empty hub that the hub's library and git are led to; no settings of this machine's user."""
+    served.reset()
+    served.lead(monkeypatch, tmp_path)
+    return served
 
 
 @pytest.fixture(autouse=True)

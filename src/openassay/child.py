@@ -38,7 +38,7 @@ def main() -> int:
         if request["kind"] == "steps":
             result["error"] = run_steps(request)
             result["ok"] = not result["error"]
-        returned = call(request)
+        returned = None if request["kind"] == "steps" else call(request)
         arrays: "dict[str, Any]" = {}
         result["returned"] = plain(returned, "", arrays)
         if arrays:
@@ -130,8 +130,6 @@ def call(request: "dict[str, Any]") -> "Any":
     if kind == "module":
         sys.argv = [request["module"], *arguments]
         runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
-        return None
-    if kind == "steps":
         return None
     if kind == "script":
         sys.argv = [request["path"], *arguments]

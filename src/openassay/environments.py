@@ -35,7 +35,7 @@ from openassay.records import digest, to_plain, write_text
 from openassay.sources.download import without_credentials
 from openassay.sources.fetched import Unavailable
 from openassay.sources.pypi import PackageIndex, ask_every_index, package_index, project_files
-from openassay.store import listing_digest, remove_tree
+from openassay.store import copy_tree, listing_digest, remove_tree
 
 _PYTHON = re.compile(r"3\.[0-9]{1,2}(\.[0-9]{1,2})?\Z")
 _NETWORK = ("error sending request", "dns error", "Failed to fetch", "tcp connect", "Connection refused", "timed out")
@@ -238,11 +238,8 @@ def _kept(folder: Path) -> Iterator[bool]:
 
 
 def _copy(template: Path, folder: Path) -> None:
-    """Copy an environment: without hard links, through which a run could write, and with its dates, which bytecode goes by."""
-    command = ["cp", "-a", "--reflink=auto", "--", str(template), str(folder)]
-    made = subprocess.run(command, capture_output=True, text=True, check=False)
-    if made.returncode != 0:
-        raise Fault(f"{folder}: {made.stderr.strip()[:300]}")
+    """Copy an environment, with its dates, which bytecode goes by."""
+    copy_tree(template, folder)
     old, new = str(template).encode(), str(folder).encode()
     for script in (folder / "bin").iterdir():  # they name the interpreter; of nothing else does the place matter
         if not script.is_symlink() and old in (content := script.read_bytes()):

@@ -336,6 +336,14 @@ def listing_digest(folder: Path) -> str:
     return hashlib.sha256(repr(sorted(listing(folder).items())).encode()).hexdigest()
 
 
+def copy_tree(source: Path, copy: Path) -> None:
+    """Copy a file or a folder with its dates; without hard links, through which a run could write to the source."""
+    command = ["cp", "-a", "--reflink=auto", "--", str(source), str(copy)]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    if made.returncode != 0:
+        raise Fault(f"{copy}: {made.stderr.strip()[:300]}")
+
+
 def remove_tree(folder: Path) -> None:
     """Remove a folder that published code wrote to; it may be deeper than shutil.rmtree can go."""
     subprocess.run(["rm", "-rf", "--", str(folder)], check=False, stderr=subprocess.DEVNULL)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +27,10 @@ from openassay.store import Store, files_below
 from openassay.target import read_target
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    with Hub(tmp_path_factory.mktemp("hub")) as hub:
-        yield hub
-
-
 @pytest.fixture
-def hub(served: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Hub:
-    """An empty hub that the hub's library and git are led to."""
-    served.reset()
-    served.lead(monkeypatch, tmp_path)
+def hub(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Hub:
     monkeypatch.setattr(download, "pause", lambda *_: None)
-    return served
+    return hub
 
 
 @pytest.fixture

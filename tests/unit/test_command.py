@@ -54,7 +54,7 @@ def job(tmp_path: Path, release: Path) -> Job:
 def driver(*steps: Any, **more: Any) -> CommandDriver:
     """The driver as a target file declares it."""
     run = {"artifact": "code", "steps": [list(step) if isinstance(step, tuple) else step for step in steps]}
-    top = {key: more.pop(key) for key in ("parameters", "measure", "as_published") if key in more}
+    top = {key: more.pop(key) for key in ("parameters", "measure", "as_published", "arms") if key in more}
     measure = [{"read_from": "stdout", "metric": "accuracy", "pattern": r"accuracy: ([0-9.]+)"}]
     found: CommandDriver = parse(
         CommandDriver, {"driver": "command", "run": run | more, "measure": measure} | top, "x.yaml"
@@ -310,6 +310,20 @@ def test_the_commands_as_published_run_once_with_their_own_seed(job: Job) -> Non
     assert [of.raw for of in record.as_published] == ["0.9013"]  # random.Random(1).random() is 0.1344
     assert [(of.function, of.seed, of.place) for of in record.seeds] == [("random.seed", 0, "train.py:7")]
     assert of.execute(replace(job, out=_another(job))).records["commands"].as_published == ()
+
+
+def test_the_commands_as_published_run_beside_a_faithful_arm_of_any_kind_without_its_edits(job: Job) -> None:
+    edit = {"path": "train.py", "find": "0.9 + ", "replace": "0.1 + "}
+    published = ("python", "train.py")
+    of = driver(
+        ("python", "train.py", "--seed={seed}"), as_published=[list(published)], arms={"faithful": {"edit": [edit]}}
+    )
+    result = of.execute(replace(job, seed=0, arm=of.arms["faithful"]))
+    assert result.measurements[0].raw.startswith("0.1")
+    assert [of.raw for of in result.records["commands"].as_published] == ["0.9013"]
+    wrong = driver(("python", "train.py"), as_published=[["python", "train.py", "--sede=1"]], reseed=True)
+    with pytest.raises(BadInput, match="^x.yaml: rerun.as_published.0: the arguments are not those that it takes"):
+        wrong.execute(replace(job, seed=0, out=_another(job)))
 
 
 def test_where_seeds_come_from_is_said(job: Job, release: Path) -> None:

@@ -7,7 +7,7 @@ import json
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,18 +82,10 @@ RELEASES = {"script": SCRIPT, "download": DOWNLOAD, "notebook": NOTEBOOK, "packa
 Run = Callable[..., tuple[int, str]]
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    with Hub(tmp_path_factory.mktemp("hub")) as hub:
-        yield hub
-
-
 @pytest.fixture
-def hub(served: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Hub:
-    served.reset()
-    served.lead(monkeypatch, tmp_path)
+def hub(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Hub:
     monkeypatch.setattr(download, "pause", lambda *_: None)
-    return served
+    return hub
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +29,6 @@ WHERE = "conf/target/demo.yaml: artifacts.weights.sources.0"
 REPO = "owner/tiny"
 CODE = "https://github.com/owner/code"
 MB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    with Hub(tmp_path_factory.mktemp("hub")) as hub:
-        yield hub
-
-
-@pytest.fixture
-def hub(served: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Hub:
-    """An empty hub that the hub's library and git are led to; no settings of this machine's user."""
-    served.reset()
-    served.lead(monkeypatch, tmp_path)
-    return served
 
 
 @pytest.fixture

@@ -12,13 +12,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from markdown_it import MarkdownIt
-
 from openassay.checks.code_options import calls, defaults, last_name, options_of, reached_from
 from openassay.checks.components import training_code
 from openassay.checks.documentation import Command, call_of, commands, own_words
 from openassay.checks.release import Code, PublishedFiles, Text, derived_once
 from openassay.draft.brought import shortened
+from openassay.drivers.command import PYTHON, code_blocks
 
 MOST_FILES = 200
 """Documents and notebooks that are looked at."""
@@ -186,10 +185,9 @@ def python_blocks(text: Text | None) -> list[RunCandidate]:
     """The code blocks of a README in Python that print something, for a release without scripts."""
     if text is None or not text.name.lower().endswith(_MARKDOWN):
         return []
-    tokens = [of for of in MarkdownIt().parse("\n".join(shortened(text))) if of.type in {"fence", "code_block"}]
     found = []
-    for number, token in enumerate(tokens, 1):
-        if token.info.strip().lower() in {"python", "py", "python3"} and (code := _parsed(token.content, text.path)):
+    for number, token in enumerate(code_blocks("\n".join(shortened(text))), 1):
+        if token.info.strip().lower() in PYTHON and (code := _parsed(token.content, text.path)):
             score = 1 + ("fit(" in token.content or "train" in token.content) - (">>>" in token.content)
             if any(last_name(call.func) == "print" for call in calls(code)):
                 step, line = {"block": number, "of": text.path}, token.map[0] + 1 if token.map else 1

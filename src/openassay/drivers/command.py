@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 from pydantic import Discriminator, Field, Tag
 
 from openassay import hook
@@ -27,7 +28,7 @@ from openassay.drivers.run import Ended, asked_network, child_environment, place
 from openassay.drivers.served import serving
 from openassay.faults import BadInput
 from openassay.records import adapter, to_plain
-from openassay.store import files_below
+from openassay.store import copy_tree, files_below
 
 _MOST_SEEDS = 2**20
 """Bytes of the note of seeds."""
@@ -37,6 +38,8 @@ _NO_GPU = re.compile(
     "Torch not compiled with CUDA enabled|Found no NVIDIA driver|No CUDA GPUs are available|no CUDA-capable device is detected"
 )
 _USAGE = re.compile(r"^usage: ", re.MULTILINE)
+PYTHON = {"python", "py", "python3"}
+"""Languages of a code block in Python."""
 _SHELLS = {"", "sh", "bash", "shell", "console", "zsh", "terminal", "text"}
 """Languages of a code block that is a shell's."""
 
@@ -205,7 +208,7 @@ class CommandDriver(Driver):
     def execute(self, job: Job) -> RunResult:
         """One rerun, in a copy of its own; with the first faithful one, also the commands as published."""
         seeds = job.out / "seeds.jsonl"
-        result = self._once(job, self.run, seeds)
+        result = self._once(job, self.run, seeds, "run.steps")
         passed, noted = "seed" in placeholders(self.run.arguments), noted_seeds(seeds, job.out / COPY)
         if result.status is RerunStatus.FINISHED and noted and not passed and self.run.reseed is None:
             of = noted[0]
@@ -214,25 +217,29 @@ class CommandDriver(Driver):
                 "would draw the same. Say true (each rerun gets seeds of its own) or false (the code's are kept)"
             )
         record = CommandsRecord(seeds=noted, passed=passed, replaced=bool(self.run.reseed))
-        if self.as_published and job.arm == Arm() and job.seed == 0:
+        if self.as_published and job.arm == self.arms.get("faithful") and job.seed == 0:
             out = job.out / "as_published"
             out.mkdir()
             published = replace(self.run, steps=self.as_published, reseed=False)
-            once = self._once(replace(job, out=out), published, out / "seeds.jsonl")
+            once = self._once(replace(job, out=out, arm=Arm()), published, out / "seeds.jsonl", "as_published")
             record = replace(record, as_published=once.measurements, as_published_failed=once.reason)
         return replace(result, records={"commands": record})
 
-    def _once(self, job: Job, run: CommandRun, seeds: Path) -> RunResult:
-        """The steps, in a copy of the release in the job's folder. seeds: takes the note of the seeds that the code sets."""
+    def _once(self, job: Job, run: CommandRun, seeds: Path, key: str) -> RunResult:
+        """The steps, in a copy of the release in the job's folder.
+
+        seeds: takes the note of the seeds that the code sets. key: where the steps stand, below `rerun`.
+        """
+        key = f"{job.target_file}: rerun.{key}"
         copy = job.out / COPY
-        copy_tree(Path(job.artifacts[run.artifact]), copy)
+        _copy_to_write(Path(job.artifacts[run.artifact]), copy)
         files = self._provide(job, copy)
         self._edit(job, copy)
         values = placeholder_values(job, self.parameters)
         folder = copy / run.folder
         if not folder.is_dir():
             raise BadInput(f"{job.target_file}: rerun.run.folder: the artifact has no folder {run.folder!r}")
-        steps = [self._words(step, number, values, job, copy) for number, step in enumerate(run.steps)]
+        steps = [self._words(step, f"{key}.{number}", values, job, copy) for number, step in enumerate(run.steps)]
         hooks = job.out / "hook"
         hooks.mkdir()
         shutil.copy(hook.__file__, hooks / "sitecustomize.py")
@@ -246,19 +253,18 @@ class CommandDriver(Driver):
             request = {"kind": "steps", "steps": steps, "folder": str(folder.absolute())}
             ended = start(request, job, variables)
         if not ended.ok and not ended.timed_out:
-            ended = self._explained(ended, run.steps, served.not_provided, job)
+            ended = self._explained(ended, run.steps, key, served.not_provided, job)
         return measured(ended, self.measure, job)
 
-    def _words(self, step: Any, number: int, values: dict[str, Any], job: Job, copy: Path) -> list[str]:
+    def _words(self, step: Any, key: str, values: dict[str, Any], job: Job, copy: Path) -> list[str]:
         """A step as the words of a command."""
-        key = f"{job.target_file}: rerun.run.steps.{number}"
         if isinstance(step, NotebookStep):
             if not (copy / self.run.folder / step.notebook).is_file():
                 raise BadInput(f"{key}.notebook: {self.run.folder} has no file {step.notebook!r}")
             return ["python", "-c", _RUN_NOTEBOOK, step.notebook]
         if isinstance(step, BlockStep):
             text, language = block_of(copy / step.of, step, key)
-            path = job.out / f"block{number}"
+            path = job.out / f"block{key.rpartition('.')[2]}"
             path.write_text(text, encoding="utf-8")
             return [
                 "python" if language == "python" else "bash",
@@ -266,7 +272,7 @@ class CommandDriver(Driver):
                 str(path.absolute()),
             ]
         words = [str(word) for word in fill(step, values)]
-        if number == 0 and _is_script(words) and not (copy / self.run.folder / words[1]).is_file():
+        if key.endswith(".0") and _is_script(words) and not (copy / self.run.folder / words[1]).is_file():
             raise BadInput(f"{key}: the artifact {self.run.artifact} has no {words[1]!r} in {self.run.folder!r}")
         return words
 
@@ -290,7 +296,7 @@ class CommandDriver(Driver):
                 files[name] = source
                 continue
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            copy_tree(source, copy / name)
+            _copy_to_write(source, copy / name)
         return files
 
     def _edit(self, job: Job, copy: Path) -> None:
@@ -304,13 +310,13 @@ class CommandDriver(Driver):
                 raise BadInput(f"{key}: expected {edit.find[:60]!r} once, found {found} times")
             path.write_text(text.replace(edit.find, edit.replace), encoding="utf-8", errors="surrogateescape")
 
-    def _explained(self, ended: Ended, steps: tuple[Step, ...], not_provided: list[str], job: Job) -> Ended:
+    def _explained(self, ended: Ended, steps: tuple[Step, ...], key: str, not_provided: list[str], job: Job) -> Ended:
         """A failure in words; `BadInput` where the target's own words, or what it does not provide, are the cause."""
         found = re.match(r"step (\d+): (.*)", ended.error)
         if not found:
             return ended
         number, why = int(found[1]), found[2]
-        step, key = steps[number], f"{job.target_file}: rerun.run.steps.{number}"
+        step, key = steps[number], f"{key}.{number}"
         what = _in_words(step)
         lines = [line.strip() for line in ended.log.splitlines() if line.strip()]
         last = lines[-1][:300] if lines else ""
@@ -380,26 +386,27 @@ class CommandDriver(Driver):
         return Display(run=to_plain(self.run) | {"steps": [_in_words(step) for step in self.run.steps]})
 
 
-def copy_tree(source: Path, copy: Path) -> None:
-    """Copy a file or a folder, so that its owner may write to all of it; without hard links, through which a run could write."""
-    command = ["cp", "-a", "--reflink=auto", "--", str(source), str(copy)]
-    made = subprocess.run(command, capture_output=True, text=True, check=False)
-    if made.returncode != 0:
-        raise OSError(f"{copy}: {made.stderr.strip()[:300]}")
+def _copy_to_write(source: Path, copy: Path) -> None:
+    """Copy a file or a folder, so that its owner may write to all of it."""
+    copy_tree(source, copy)
     subprocess.run(["chmod", "-R", "u+w", "--", str(copy)], check=True)
+
+
+def code_blocks(text: str) -> list[Token]:
+    """The code blocks of a Markdown text, in the order by which `block` counts them."""
+    return [token for token in MarkdownIt().parse(text) if token.type in {"fence", "code_block"}]
 
 
 def block_of(path: Path, step: BlockStep, key: str) -> tuple[str, str]:
     """The text of a code block, without a shell's prompts, and its language: `python` or `shell`."""
     if not path.is_file():
         raise BadInput(f"{key}.of: the artifact has no file {step.of!r}")
-    tokens = MarkdownIt().parse(path.read_text(encoding="utf-8", errors="replace"))
-    blocks = [token for token in tokens if token.type in {"fence", "code_block"}]
+    blocks = code_blocks(path.read_text(encoding="utf-8", errors="replace"))
     if step.block > len(blocks):
         raise BadInput(f"{key}.block: {step.of} has {len(blocks)} code blocks, found {step.block}")
     token = blocks[step.block - 1]
     language = token.info.split()[0].lower() if token.info.split() else ""
-    if language in {"python", "py", "python3"}:
+    if language in PYTHON:
         return token.content, "python"
     if language not in _SHELLS:
         raise BadInput(f"{key}.block: expected a shell's or Python, found {language!r}")
