@@ -26,6 +26,7 @@ import uv
 from filelock import FileLock
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from openassay.core.findings import Finding
 from openassay.faults import BadInput, Fault
@@ -273,7 +274,10 @@ def _install(folder: Path, attempt: _Attempt) -> dict[str, Any]:
     # everywhere here: a user's own settings of uv would build another environment.
     ours = {name for name in os.environ if name in {"VIRTUAL_ENV", "PYTHONPATH"} or name.startswith("UV_")}
     users = {name: value for name, value in os.environ.items() if name not in ours}
-    if _uv(users, "venv", "--quiet", "--python", attempt.python, "--no-python-downloads", str(folder)).returncode != 0:
+    for python in (attempt.python, *_of_pyenv(attempt.python)):
+        if _uv(users, "venv", "--quiet", "--python", python, "--no-python-downloads", str(folder)).returncode == 0:
+            break
+    else:
         raise _NoPython(f"this machine has no Python {attempt.python}")
     interpreter = str(folder / "bin" / "python")
     with tempfile.TemporaryDirectory() as home:
@@ -286,6 +290,14 @@ def _install(folder: Path, attempt: _Attempt) -> dict[str, Any]:
         told = [interpreter, "-c", "import platform; print(platform.python_version())"]
         version = subprocess.run(told, capture_output=True, text=True, check=True, env=bare).stdout.strip()
     return {"packages": packages, "version": version}
+
+
+def _of_pyenv(version: str) -> list[str]:
+    """Interpreters of a version that pyenv has, the newest first; uv finds only the one that pyenv has chosen."""
+    root = Path(os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv")) / "versions"
+    names = [path.name for path in root.glob("*") if _PYTHON.match(path.name)]
+    fitting = sorted((name for name in names if f"{name}.".startswith(f"{version}.")), key=Version, reverse=True)
+    return [str(root / name / "bin" / "python") for name in fitting]
 
 
 def _pip_install(bare: dict[str, str], interpreter: str, attempt: _Attempt, *more: str) -> None:

@@ -15,6 +15,7 @@ from openassay.core.evidence import Design
 from openassay.core.openness_records import DataInformation, Review
 from openassay.core.rerun_records import PlannedRuns
 from openassay.drivers import AnyDriver
+from openassay.drivers.driver import ScaledRerun
 from openassay.drivers.job import Arm
 from openassay.environments import EnvironmentSpec
 from openassay.faults import BadInput
@@ -31,7 +32,6 @@ from openassay.target import (
     Preparation,
     Probe,
     Release,
-    ScaledRerun,
     Sha256,
     Target,
     read_target,
@@ -173,7 +173,7 @@ def _scaled(target: Target, scale: Scale) -> Target:
     """A target whose training is scaled down, with the claims that can be held against something of that scale."""
     if scale.steps == 1 or target.rerun is None:
         return target
-    found = target.rerun.scaled_down(target.claims, scale.steps)
+    found = target.rerun.scaled_down(target.claims, scale.steps, target.scaled_reruns)
     if isinstance(found, str):
         return replace(target, rerun=None, not_rerun_because=found, controls=(), probes=())
     return replace(target, rerun=found[0], claims=found[1])

@@ -21,7 +21,7 @@ from openassay.core.curves import scatter_of
 from openassay.core.openness_records import ComponentName, DataInformation, Review
 from openassay.core.types import LARGEST
 from openassay.drivers import AnyDriver
-from openassay.drivers.driver import PublishedRun, TargetFacts, refused, those_that_are
+from openassay.drivers.driver import PublishedRun, ScaledRerun, TargetFacts, refused, those_that_are
 from openassay.drivers.job import Arm, placeholders
 from openassay.drivers.measures import Measure
 from openassay.drivers.run import GlueRun, Run, ScriptRun, Seeding
@@ -89,17 +89,6 @@ class Checkpoints:
     count: Annotated[int, Field(ge=0)] | None = None
     optimizer_states: str | None = None
     note: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScaledRerun:
-    """The smallest rerun that would say something of the release, and what it could be compared with."""
-
-    what: str
-    reference: str
-    """A published result of the same scale; or the words `no matched reference exists`, and why."""
-    cost: str | None = None
-    """As estimated, with its assumptions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -368,6 +357,7 @@ def _check_claims(target: Target) -> Iterator[str]:
             has_changes=bool(target.controls or target.probes), cited=tuple(_cited(target)),
         ))  # fmt: skip
         yield from _check_controls(target, rerun)
+        yield from _check_scaled(target, rerun)
     yield from _check_metrics(target)
     ids = [claim.id for claim in target.claims]
     for i, claim in enumerate(target.claims):
@@ -385,6 +375,23 @@ def _check_claims(target: Target) -> Iterator[str]:
         others = {other.published.seeds for other in target.claims if other.arm == claim.arm and other.paired}
         if claim.paired and len(others) > 1:
             yield f"{key}.published.seeds: the paired claims of one arm need the same seeds"
+
+
+def _check_scaled(target: Target, rerun: AnyDriver) -> Iterator[str]:
+    ids = [claim.id for claim in target.claims if claim.testable]
+    for i, of in enumerate(target.scaled_reruns):
+        key = f"scaled_reruns.{i}"
+        given = {"share": of.share, "parameters": of.parameters, "results": of.results}
+        if not any(given.values()):
+            continue
+        if rerun.changes_by != "parameters":
+            yield f"{key}: only published code is scaled down by parameters; leave share, parameters and results out"
+            continue
+        yield from (f"{key}.{name}: missing beside the others" for name, value in given.items() if not value)
+        yield from rerun.check_arm(Arm(parameters=of.parameters), key)
+        for name in of.results:
+            if name not in ids:
+                yield f"{key}.results: there is no claim {name!r} that is tested; there are: {', '.join(ids) or 'none'}"
 
 
 def _check_measured(metric: str, rerun: AnyDriver, key: str) -> Iterator[str]:

@@ -63,7 +63,9 @@ def packages_of_here(folder: Path) -> Path:
     with zipfile.ZipFile(path, "w") as wheel:
         wheel.writestr("packages_of_here.pth", sysconfig.get_path("purelib") + "\n")
         wheel.writestr(about + "METADATA", "Metadata-Version: 2.1\nName: packages-of-here\nVersion: 1.0\n")
-        wheel.writestr(about + "WHEEL", "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(
+            about + "WHEEL", "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         wheel.writestr(about + "RECORD", "")
     return path
 

@@ -75,6 +75,7 @@ def released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[s
                     "steps": [{"block": 1, "of": "README.md"}, ["python", "train.py", "--steps={steps}"]],
                     "provides": {"https://files.example.org/numbers.txt": {"artifact": "numbers", "path": "numbers.txt"}},
                     "reseed": True,
+                    "keep": ["data/*.txt"],
                 },
                 "parameters": {"steps": 300},
                 "as_published": [{"block": 1, "of": "README.md"}, {"block": 2, "of": "README.md"}],
@@ -116,10 +117,29 @@ def test_published_commands_become_a_verdict(
     said = {finding.kind: finding.message for finding in verdict.findings}
     assert "the code sets its own seed (random.seed(1337) at train.py:6)" in said["seed_replaced"]
     assert said["as_published"].startswith("accuracy: run as published, with their own seed, the commands give 0.90")
+    kept = layout.rerun("faithful", 1) / "kept" / "data" / "train.txt"
+    assert kept.read_text() == "1.0\n" * 1000
     page = layout.report.read_text()
     assert "block 1 of README.md" in page
     assert "train.py --steps={steps}" in page
     assert "https://files.example.org/numbers.txt" in page
+
+
+def test_a_shorter_training_is_held_to_what_is_published_of_its_length(
+    released: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout(make_project(tmp_path / "project"), "mini")
+    monkeypatch.chdir(layout.root)
+    log = {"published": {"value": 0.63, "rounding": 0.01}, "cited_at": {"url": "https://example.org/log.txt"}}
+    released["scaled_reruns"] = [
+        {"what": "100 steps", "reference": "the release's log", "share": 0.34, "parameters": {"steps": 100}, "results": {"accuracy": log}}
+    ]  # fmt: skip
+    write_target(layout.root, released)
+    verdict = audit(layout, ["profile=smoke", "judge=default", "tracking=none", "execution=cpu", "scale=half"])
+    assert verdict.outcome is Outcome.REPRODUCED, verdict.reason
+    assert "scaled down to at most 0.5 of the updates" in verdict.reason
+    assert verdict.claims[0].published.value == 0.63
+    assert verdict.claims[0].protocol == "full, at most 0.5 of the updates"
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from openassay.core.rerun_records import RerunStatus
+from openassay.drivers import command
 from openassay.drivers.command import CommandDriver
 from openassay.drivers.job import Arm, Edit, Job
 from openassay.faults import BadInput
 from openassay.records import parse
-from openassay.store import listing
+from openassay.store import files_below, listing
 
 TRAIN = """
 import argparse, random
@@ -324,6 +325,45 @@ def test_the_commands_as_published_run_beside_a_faithful_arm_of_any_kind_without
     wrong = driver(("python", "train.py"), as_published=[["python", "train.py", "--sede=1"]], reseed=True)
     with pytest.raises(BadInput, match="^x.yaml: rerun.as_published.0: the arguments are not those that it takes"):
         wrong.execute(replace(job, seed=0, out=_another(job)))
+
+
+def test_nothing_is_installed_during_a_run_and_what_was_asked_for_is_said(job: Job, release: Path) -> None:
+    block = "pip install -r requirements.txt && pip3 list\npython -m pip install torch\nconda activate mini\npython train.py\n"
+    (release / "README.md").write_text(f"# Mini\n\n```sh\n{block}```\n")
+    before = listing(Path(sys.executable).parents[1])
+    of = driver({"block": 1, "of": "README.md"}, reseed=False)
+    result = of.execute(job)
+    assert result.status is RerunStatus.FINISHED, result.log
+    assert result.measurements[0].value
+    assert listing(Path(sys.executable).parents[1]) == before
+    record = result.records["commands"]
+    assert record.installs == (
+        "pip install -r requirements.txt",
+        "pip3 list",
+        "pip install torch",
+        "conda activate mini",
+    )
+    (found, _) = of.rerun_findings(result.records)
+    assert found.kind == "install_left_out"
+    assert "pip install torch" in found.message
+
+
+def test_what_is_to_be_kept_is_kept_and_a_link_is_not(
+    job: Job, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secret").write_text("x")
+    (release / "train.py").write_text(
+        TRAIN + "import os\nos.makedirs('out/a')\n"
+        f"os.symlink({str(tmp_path / 'secret')!r}, 'out/secret.txt')\nos.symlink({str(tmp_path)!r}, 'out/b')\n"
+        "open('out/a/scores.txt', 'w').write('1')\nopen('out/big.txt', 'w').write('x' * 3000)\nopen('out/c.bin', 'w')\n"
+    )
+    monkeypatch.setattr(command, "MOST_KEPT", 1000)
+    of = driver(("python", "train.py"), keep=["out/*/*", "out/*.txt"], reseed=False)
+    result = of.execute(job)
+    assert result.kept
+    assert [path.relative_to(result.kept).as_posix() for path in files_below(result.kept)] == ["out/a/scores.txt"]
+    assert result.records["commands"].not_kept == ("out/big.txt",)
+    assert "files_not_kept" in {finding.kind for finding in of.rerun_findings(result.records)}
 
 
 def test_where_seeds_come_from_is_said(job: Job, release: Path) -> None:

@@ -268,6 +268,18 @@ def test_a_python_that_is_not_here_is_the_target_files_mistake(pip_settings: Cal
     assert {path.suffix for path in (cache / "envs").iterdir()} == {".lock"}
 
 
+def test_a_python_that_pyenv_has_is_used_where_its_version_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("3.98.1", "3.9.9", "3.98-dev"):
+        (tmp_path / "pyenv" / "versions" / name / "bin").mkdir(parents=True)
+    (tmp_path / "pyenv" / "versions" / "3.98.1" / "bin" / "python").symlink_to(sys.executable)
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
+    assert build(EnvironmentSpec(python="3.98"), {}, WHERE, "demo").version == platform.python_version()
+    with pytest.raises(BadInput, match="no Python 3.99 on this machine"):
+        build(EnvironmentSpec(python="3.99"), {}, WHERE, "demo")
+
+
 @pytest.mark.parametrize(
     "requirements",
     [("nowhere-to-be-found==1.0",), ("helper==9.9",), ("helper==1.0", "helper==2.0"), ("strict", "helper==2.0")],

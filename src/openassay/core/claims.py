@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -185,3 +185,10 @@ class Claim:
     """(step, value) along the published training, its end included: one secondary claim, judged when the value is reproduced."""
     curve_scatter: CurveScatter | None = None
     """Sharpens the curve's test, and lets the native trainer stop a rerun that has left the curve for good."""
+
+    def held_to(self, published: Published, cited_at: Citation | None = None) -> Claim:
+        """The claim on another published value: what was published around the first says nothing of it."""
+        return replace(
+            self, published=published, cited_at=cited_at or self.cited_at,
+            curve=None, curve_scatter=None, family=None, paired=False,
+        )  # fmt: skip

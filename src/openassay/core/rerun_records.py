@@ -72,6 +72,10 @@ class CommandsRecord:
     as_published: tuple[Measurement, ...] = ()
     """What the published commands gave with their own seeds, once."""
     as_published_failed: str = ""
+    installs: tuple[str, ...] = ()
+    """What the commands would have installed, which is left out."""
+    not_kept: tuple[str, ...] = ()
+    """Files that the target asks to keep, and that are too large."""
 
 
 @dataclass(frozen=True, kw_only=True)

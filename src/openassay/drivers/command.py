@@ -11,27 +11,30 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from pydantic import Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from openassay import hook
 from openassay.core.claims import Claim
-from openassay.core.findings import FetchRecord, Finding
+from openassay.core.findings import Finding
 from openassay.core.rerun_records import CommandsRecord, NotedSeed, RerunStatus
-from openassay.drivers.driver import Display, Driver, PublishedRun, TargetFacts, artifact_digests, beside_verdict
+from openassay.drivers.driver import Display, ScaledRerun, TargetFacts, beside_verdict
 from openassay.drivers.job import COPY, Arm, Inside, Job, RunResult, fill, inside, open_written, placeholders
-from openassay.drivers.measures import Measure, measured
+from openassay.drivers.measures import measured
+from openassay.drivers.published_code import PublishedCode
 from openassay.drivers.run import Ended, asked_network, child_environment, placeholder_values, raise_for_missing, start
 from openassay.drivers.served import serving
 from openassay.faults import BadInput
 from openassay.records import adapter, to_plain
-from openassay.store import copy_tree, files_below
+from openassay.store import check_glob, copy_tree, files_below, remove_tree
 
-_MOST_SEEDS = 2**20
-"""Bytes of the note of seeds."""
+_MOST_NOTES = 2**20
+"""Bytes of a note that a run leaves."""
+MOST_KEPT = 2**26
+"""Bytes of the files that stay beside a rerun's record."""
 MOST_NOTED = 100
 """Places that set a seed, of those that a record keeps."""
 _NO_GPU = re.compile(
@@ -97,6 +100,8 @@ class CommandRun:
     """Where in the copy they run."""
     environment: dict[str, str] = field(default_factory=dict)
     """Further environment variables."""
+    keep: tuple[Annotated[str, AfterValidator(check_glob)], ...] = ()
+    """Globs of files in the copy that stay beside the rerun's record."""
     provides: dict[str, Provision] = field(default_factory=dict)
     """What the code would download or expects to lie there: by address, or by path in the copy."""
     reseed: bool | None = None
@@ -109,32 +114,18 @@ class CommandRun:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CommandDriver(Driver):
+class CommandDriver(PublishedCode):
     """Run published commands in a copy of the release, and read the measurements from what they print and write."""
 
     driver: Literal["command"]
     run: CommandRun
-    measure: tuple[Measure, ...]
-    parameters: dict[str, Any] = field(default_factory=dict)
-    """Values for `{name}` placeholders in steps and variables; an arm may give others."""
     as_published: Annotated[tuple[Step, ...], Field(min_length=1)] | None = None
     """The commands exactly as published, with their own seeds: run once, beside the reruns."""
     protocol: Literal["full"] = "full"
 
-    changes_by = "parameters"
     edits_release = True
-    runs_release_code = True
     permutes_prepared = False
-    not_scaled = "how long its training is, the release's own code decides"
     records: ClassVar[Mapping[str, type]] = {"commands": CommandsRecord}
-
-    def metrics(self) -> set[str]:
-        """The metrics that a rerun measures."""
-        return {measure.metric for measure in self.measure}
-
-    def release_runs(self) -> tuple[PublishedRun, ...]:
-        """The run that trains."""
-        return (PublishedRun(stage="rerun", run=self.run, parameters=self.parameters, measure=self.measure),)
 
     def check(self, target: TargetFacts) -> Iterator[str]:
         """Whether what it names is there."""
@@ -156,25 +147,17 @@ class CommandDriver(Driver):
                 yield f"rerun.measure: commands return nothing; read {measure.metric!r} from stdout or a file"
 
     def check_arm(self, arm: Arm, key: str) -> Iterator[str]:
-        """Also parameters that no step uses."""
+        """Also arrays to permute, of which commands know nothing."""
         yield from super().check_arm(arm, key)
         if arm.permute:
             yield f"{key}.permute: the command driver takes none; use parameters or edit"
-        if unused := set(arm.parameters) - placeholders(self.run.arguments):
-            yield f"{key}.parameters: no step has {{{min(unused)}}}: it would change nothing"
 
-    def same(self, changed: Arm, base: Arm) -> bool:
-        """Whether parameters and edits of both are equal."""
-        values = [self.parameters | arm.parameters for arm in (changed, base)]
-        return values[0] == values[1] and changed.edit == base.edit
-
-    def code(self, fetched: FetchRecord, glue: str | None) -> dict[str, object]:
-        """The release's code, by what was fetched, and ours that starts and measures it."""
-        return super().code(fetched, glue) | {"artifacts": artifact_digests(fetched)}
-
-    def environment(self, of_release: dict[str, str]) -> dict[str, str]:
-        """The release's own environment."""
-        return of_release
+    def scaled_down(
+        self, claims: tuple[Claim, ...], steps: float, declared: tuple[ScaledRerun, ...]
+    ) -> tuple[Self, tuple[Claim, ...]] | str:
+        """As published code is, without the commands as published, which run to their end."""
+        found = super().scaled_down(claims, steps, declared)
+        return found if isinstance(found, str) else (replace(found[0], as_published=None), found[1])
 
     def dry_start(self, job: Job) -> str:
         """Why the scripts cannot start, as far as that shows without running them; empty where it does not.
@@ -216,14 +199,21 @@ class CommandDriver(Driver):
                 f"{job.target_file}: rerun.run.reseed: missing; {of.place} calls {of.function}({of.seed}), so that every rerun "
                 "would draw the same. Say true (each rerun gets seeds of its own) or false (the code's are kept)"
             )
-        record = CommandsRecord(seeds=noted, passed=passed, replaced=bool(self.run.reseed))
+        kept, not_kept = _keep(job.out, self.run.keep)
+        record = CommandsRecord(
+            seeds=noted,
+            passed=passed,
+            replaced=bool(self.run.reseed),
+            installs=_noted_installs(job.out),
+            not_kept=not_kept,
+        )
         if self.as_published and job.arm == self.arms.get("faithful") and job.seed == 0:
             out = job.out / "as_published"
             out.mkdir()
             published = replace(self.run, steps=self.as_published, reseed=False)
             once = self._once(replace(job, out=out, arm=Arm()), published, out / "seeds.jsonl", "as_published")
             record = replace(record, as_published=once.measurements, as_published_failed=once.reason)
-        return replace(result, records={"commands": record})
+        return replace(result, records={"commands": record}, kept=kept)
 
     def _once(self, job: Job, run: CommandRun, seeds: Path, key: str) -> RunResult:
         """The steps, in a copy of the release in the job's folder.
@@ -240,14 +230,22 @@ class CommandDriver(Driver):
         if not folder.is_dir():
             raise BadInput(f"{job.target_file}: rerun.run.folder: the artifact has no folder {run.folder!r}")
         steps = [self._words(step, f"{key}.{number}", values, job, copy) for number, step in enumerate(run.steps)]
-        hooks = job.out / "hook"
-        hooks.mkdir()
+        hooks, programs = job.out / "hook", job.out / "bin"
+        (hooks / "pip").mkdir(parents=True)
+        programs.mkdir()
         shutil.copy(hook.__file__, hooks / "sitecustomize.py")
+        (hooks / "pip" / "__init__.py").touch()
+        (hooks / "pip" / "__main__.py").write_text(_NO_INSTALLER, encoding="utf-8")
+        for name in _INSTALLERS:
+            (programs / name).write_text(f'#!/bin/sh\nexec python -m pip {name} "$@"\n', encoding="utf-8")
+            (programs / name).chmod(0o755)
         with serving(files, job.out) as served:
             declared = {name: str(fill(value, values)) for name, value in run.environment.items()}
             path = [str(hooks.absolute()), *([declared["PYTHONPATH"]] if "PYTHONPATH" in declared else [])]
             variables = served.variables | {"HF_HUB_OFFLINE": "", "PYTHONHASHSEED": str(job.seed % 2**32)} | declared | {
                 "PYTHONPATH": os.pathsep.join(path), "OPENASSAY_SEEDS": str(seeds.absolute()),
+                "PATH": os.pathsep.join([str(programs.absolute()), declared.get("PATH") or child_environment(job, copy)["PATH"]]),
+                "OPENASSAY_INSTALLS": str((job.out / _INSTALLS).absolute()),
                 **({"OPENASSAY_RESEED": str(job.seed)} if run.reseed else {}),
             }  # fmt: skip
             request = {"kind": "steps", "steps": steps, "folder": str(folder.absolute())}
@@ -345,10 +343,21 @@ class CommandDriver(Driver):
         return replace(ended, error=f"{what[:200]} ended with {why}: {last}")
 
     def rerun_findings(self, records: Mapping[str, Any]) -> list[Finding]:
-        """How the seeds came about, where no step takes them."""
+        """What was not done as the commands say, and how the seeds came about where no step takes them."""
         record: CommandsRecord | None = records.get("commands")
-        if record is None or record.passed:
+        if record is None:
             return []
+        found = []
+        if record.installs:
+            asked = "; ".join(record.installs[:3])
+            said = f"the commands ask to install ({asked}): nothing was installed, the target's environment stands in its place"
+            found.append(Finding(stage="rerun", kind="install_left_out", message=said))
+        if record.not_kept:
+            said = f"not kept, since all of it is more than {MOST_KEPT // 2**20} MiB: {', '.join(record.not_kept[:3])}"
+            found.append(Finding(stage="rerun", kind="files_not_kept", message=said))
+        return found if record.passed else [*found, self._seeds_said(record)]
+
+    def _seeds_said(self, record: CommandsRecord) -> Finding:
         set_by_code = ", ".join(
             f"{of.function}({of.seed}) at {of.place or 'an unknown place'}" for of in record.seeds[:3]
         )
@@ -356,12 +365,12 @@ class CommandDriver(Driver):
             said = (
                 "no step takes a seed and the code sets none that is seen: each rerun is a draw that cannot be repeated"
             )
-            return [Finding(stage="rerun", kind="seed_not_controlled", message=said)]
+            return Finding(stage="rerun", kind="seed_not_controlled", message=said)
         if record.replaced:
             said = f"the code sets its own seed ({set_by_code}): each rerun got another in its place"
-            return [Finding(stage="rerun", kind="seed_replaced", message=said)]
+            return Finding(stage="rerun", kind="seed_replaced", message=said)
         said = f"the code sets its own seed ({set_by_code}), which was kept: the reruns do not vary by it"
-        return [Finding(stage="rerun", kind="seed_kept", message=said)]
+        return Finding(stage="rerun", kind="seed_kept", message=said)
 
     def judge_findings(self, claims: tuple[Claim, ...], records: Mapping[str, Any]) -> list[Finding]:
         """What the commands gave exactly as published, beside the published numbers."""
@@ -418,7 +427,7 @@ def block_of(path: Path, step: BlockStep, key: str) -> tuple[str, str]:
 def noted_seeds(path: Path, copy: Path) -> tuple[NotedSeed, ...]:
     """The calls that set a seed, as the run's Python noted them. copy: the folder that places are named in."""
     try:
-        with open_written(path, _MOST_SEEDS) as file:
+        with open_written(path, _MOST_NOTES) as file:
             lines = file.read().decode("utf-8", "replace").splitlines()
         found = [adapter(NotedSeed).validate_json(line, strict=True) for line in lines[:MOST_NOTED]]
     except (OSError, ValueError):  # none, or something else stands there
@@ -428,6 +437,34 @@ def noted_seeds(path: Path, copy: Path) -> tuple[NotedSeed, ...]:
         replace(of, place=next((of.place.removeprefix(top) for top in tops if top in of.place), of.place))
         for of in found
     )
+
+
+def _noted_installs(out: Path) -> tuple[str, ...]:
+    """What the commands would have installed, as they ask for it."""
+    try:
+        with open_written(out / _INSTALLS, _MOST_NOTES) as file:
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except (OSError, ValueError):  # nothing, or something else stands there
+        return ()
+    return tuple(dict.fromkeys(line[:300] for line in lines))[:MOST_NOTED]
+
+
+def _keep(out: Path, globs: Sequence[str]) -> tuple[Path | None, tuple[str, ...]]:
+    """A folder with the files of the copy that are kept, None for no file; and those that were too large, by name."""
+    copy, kept, left = out / COPY, out / "kept", MOST_KEPT
+    wanted = {path for glob in globs for path in copy.glob(glob) if path.is_file() and not path.is_symlink()}
+    inside_it = sorted(path for path in wanted if path.resolve().is_relative_to(copy.resolve()))
+    remove_tree(kept)  # the release's code can write here too
+    not_kept = []
+    for path in inside_it:
+        name = path.relative_to(copy)
+        left -= path.stat().st_size
+        if left < 0:
+            not_kept.append(name.as_posix())
+            continue
+        (kept / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, kept / name)
+    return kept if kept.exists() else None, tuple(not_kept)
 
 
 def _in_words(step: Any) -> str:
@@ -446,6 +483,18 @@ def _is_address(text: str) -> bool:
     return text.startswith(("http://", "https://"))
 
 
+_INSTALLERS = ("pip", "pip3", "conda", "mamba")
+_INSTALLS = "installs.txt"
+_NO_INSTALLER = """
+import os, sys
+words = sys.argv[1:]
+if words[:1] not in (["pip"], ["pip3"], ["conda"], ["mamba"]):
+    words.insert(0, "pip")
+with open(os.environ["OPENASSAY_INSTALLS"], "a") as file:
+    file.write(" ".join(words) + "\\n")
+sys.stderr.write("left out: " + " ".join(words) + " (the environment is the target's)\\n")
+"""
+"""Stands in the place of programs that install: what a rerun's environment holds, the target says, and no run changes it."""
 _LOOK = """
 import ast, importlib.util, json, os, platform, sys
 looked = []

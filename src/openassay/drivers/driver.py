@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field
 
 from openassay import stage_code
-from openassay.core.claims import Claim
+from openassay.core.claims import Citation, Claim, Published
 from openassay.core.findings import FetchRecord, Finding
 from openassay.core.rerun_records import Measurement, RerunsRecord
 from openassay.core.verdict_records import ControlOutcome, Verdict
@@ -37,6 +37,31 @@ class TargetFacts:
     """Whether the target declares controls or probes."""
     cited: tuple[tuple[str, str | None], ...]
     """Every key of components and claims that names an artifact, with the name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaledResult:
+    """A number that the release publishes of a shorter training."""
+
+    published: Published
+    cited_at: Citation
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaledRerun:
+    """A smaller rerun that would say something of the release, and what it could be compared with."""
+
+    what: str
+    reference: str
+    """A published result of the same scale; or the words `no matched reference exists`, and why."""
+    cost: str | None = None
+    """As estimated, with its assumptions."""
+    share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Of the published training, where published code can be made to stop there."""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    """Values of the run's placeholders that make it so."""
+    results: dict[str, ScaledResult] = field(default_factory=dict)
+    """By claim: what is published of that scale. Other claims are not tested."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +113,6 @@ class Driver(ABC):
     """Whether an arm may change the release's files."""
     runs_release_code: ClassVar[bool] = False
     """Whether it needs the target's environment."""
-    not_scaled: ClassVar[str] = ""
-    """Why it cannot be scaled down, where the usual words would not say it."""
     not_identity: ClassVar[frozenset[str]] = frozenset({"arms", "max_runs", "timeout_s", "taken_from"})
     """Keys that change no single rerun."""
     records: ClassVar[Mapping[str, type]] = {}
@@ -126,13 +149,15 @@ class Driver(ABC):
         """Artifacts that an audit does without."""
         return frozenset()
 
-    def scaled_down(self, claims: tuple[Claim, ...], steps: float) -> tuple[Self, tuple[Claim, ...]] | str:  # noqa: ARG002
+    def scaled_down(
+        self, claims: tuple[Claim, ...], steps: float, declared: tuple[ScaledRerun, ...]  # noqa: ARG002
+    ) -> tuple[Self, tuple[Claim, ...]] | str:  # fmt: skip
         """The driver and the claims at a share of the published updates; or why nothing of that scale is published.
 
-        steps: above 0 and below 1. A scaled-down rerun is never held against the full number.
+        steps: above 0 and below 1. declared: what the target says of smaller reruns. A scaled-down rerun is
+        never held against the full number.
         """
-        problem = self.not_scaled or f"the driver {self.driver} cannot be scaled down"
-        return f"scaled down to {steps:g} of its updates: {problem}"
+        return f"scaled down to {steps:g} of its updates: the driver {self.driver} cannot be scaled down"
 
     # Seeds, groups, identity ----------------------------------------------------------------------------------------
 

@@ -130,6 +130,8 @@ class RunResult:
     log: str = ""
     records: dict[str, Any] = field(default_factory=dict)
     """Further records of the driver, by name (`Driver.records`)."""
+    kept: Path | None = None
+    """A folder of files that stay beside the record, as `kept`."""
 
 
 def measurement(metric: str, value: float | None, step: int) -> Measurement:

@@ -16,7 +16,7 @@ from openassay.core.claims import Citation, Claim, Published
 from openassay.core.curves import scatter_of
 from openassay.core.findings import Finding
 from openassay.core.rerun_records import RerunStatus
-from openassay.drivers.driver import TAKEN_FROM_PUBLICATION, Display, Driver, refused
+from openassay.drivers.driver import TAKEN_FROM_PUBLICATION, Display, Driver, ScaledRerun, refused
 from openassay.drivers.job import Arm, Curve, Job, RunResult, Watch, load_arrays, measurement, permuted, with_changes
 from openassay.faults import BadInput
 from openassay.records import parse, to_plain
@@ -80,7 +80,9 @@ class NativeDriver(Driver):
                 return Watch(metric=claim.metric, published=claim.curve, num_published=num_runs, family=family)
         return None
 
-    def scaled_down(self, claims: tuple[Claim, ...], steps: float) -> tuple[Self, tuple[Claim, ...]] | str:
+    def scaled_down(
+        self, claims: tuple[Claim, ...], steps: float, declared: tuple[ScaledRerun, ...]  # noqa: ARG002
+    ) -> tuple[Self, tuple[Claim, ...]] | str:  # fmt: skip
         """As much of the training as the published curve of a claim has a point for; claims without one are not tested."""
         problem = f"scaled down to {steps:g} of its updates: "
         if self.recipe.schedule.name != "constant":
@@ -95,7 +97,9 @@ class NativeDriver(Driver):
             )
         training = replace(self.recipe, steps=at + 1, evaluation=replace(self.recipe.evaluation, at_step=at))
         held = tuple(
-            _at_step(claim, curves[claim.id][at]) if claim.id in curves else replace(claim, testable=False)
+            claim.held_to(_of_curve(claim, curves[claim.id][at]))
+            if claim.id in curves
+            else replace(claim, testable=False)
             for claim in claims
         )
         return replace(self, recipe=training), held
@@ -182,7 +186,6 @@ class NativeDriver(Driver):
         return Display(recipe=to_plain(self.recipe), taken_from=self.taken_from)
 
 
-def _at_step(claim: Claim, value: float) -> Claim:
-    """A claim on the published curve's value; what was published of the final value's noise says nothing of it."""
-    published = Published(value=value, rounding=claim.published.rounding, num_runs=claim.published.num_runs)
-    return replace(claim, published=published, curve=None, curve_scatter=None, family=None, paired=False)
+def _of_curve(claim: Claim, value: float) -> Published:
+    """A point of the published curve; what was published of the final value's noise says nothing of it."""
+    return Published(value=value, rounding=claim.published.rounding, num_runs=claim.published.num_runs)

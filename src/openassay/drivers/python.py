@@ -3,61 +3,33 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from openassay.core.findings import FetchRecord
-from openassay.drivers.driver import Display, Driver, PublishedRun, artifact_digests
-from openassay.drivers.job import Arm, Job, RunResult, load_arrays, permuted, placeholders, save_arrays
-from openassay.drivers.measures import Measure, measured
+from openassay.drivers.driver import Display
+from openassay.drivers.job import Job, RunResult, load_arrays, permuted, save_arrays
+from openassay.drivers.measures import measured
+from openassay.drivers.published_code import PublishedCode
 from openassay.drivers.run import Run, Seeding, run_once
 from openassay.records import to_plain
 
 
 @dataclass(frozen=True, kw_only=True)
-class PythonDriver(Driver):
+class PythonDriver(PublishedCode):
     """Run the published code, and read the measurements from what it gives."""
 
     driver: Literal["python"]
     run: Run
-    measure: tuple[Measure, ...]
-    parameters: dict[str, Any] = field(default_factory=dict)
-    """Values for `{name}` placeholders in the run's arguments; an arm may give others."""
     seeding: tuple[Seeding, ...] = ()
     """Global random generators that are seeded before the published code is called. `{seed}` passes the seed itself."""
     protocol: Literal["full"] = "full"
     """`full`: the whole published training is rerun."""
 
-    changes_by = "parameters"
-    runs_release_code = True
-    not_scaled = "how long its training is, the release's own code decides"
-
-    def metrics(self) -> set[str]:
-        """The metrics that a rerun measures."""
-        return {measure.metric for measure in self.measure}
-
-    def release_runs(self) -> tuple[PublishedRun, ...]:
-        """The run that trains."""
-        return (PublishedRun(stage="rerun", run=self.run, parameters=self.parameters, measure=self.measure),)
-
-    def check_arm(self, arm: Arm, key: str) -> Iterator[str]:
-        """Also parameters that the run's arguments do not use."""
-        yield from super().check_arm(arm, key)
-        if unused := set(arm.parameters) - placeholders(self.run.arguments):
-            yield f"{key}.parameters: the run has no {{{min(unused)}}}: it would change nothing"
-
-    def same(self, changed: Arm, base: Arm) -> bool:
-        """Whether the parameters of both are equal."""
-        return self.parameters | changed.parameters == self.parameters | base.parameters
-
     def code(self, fetched: FetchRecord, glue: str | None) -> dict[str, object]:
-        """The release's code, by what was fetched, the target's script, and ours that starts and measures it."""
-        return super().code(fetched, glue) | {"glue": glue, "artifacts": artifact_digests(fetched)}
-
-    def environment(self, of_release: dict[str, str]) -> dict[str, str]:
-        """The release's own environment."""
-        return of_release
+        """Also the target's script."""
+        return super().code(fetched, glue) | {"glue": glue}
 
     def execute(self, job: Job) -> RunResult:
         """One rerun."""

@@ -26,7 +26,7 @@ from openassay.core.rerun_records import Measurement, RerunStatus
 from openassay.core.verdict import judge_replay
 from openassay.core.verdict_records import ControlOutcome, Outcome, Verdict
 from openassay.drivers.alternatives import Alternative, check_alternatives, declared_changes
-from openassay.drivers.driver import Display, Driver, TargetFacts, beside_verdict, those_that_are
+from openassay.drivers.driver import Display, Driver, ScaledRerun, TargetFacts, beside_verdict, those_that_are
 from openassay.drivers.job import Arm, Job, RunResult, measurement
 from openassay.drivers.losses import LossLog
 from openassay.drivers.published import Checkpoint, PublishedFile, PublishedTraining, device_for, stored_as, weights_of
@@ -111,7 +111,9 @@ class ReplayDriver(PublishedTraining):
             if claim.testable and claim.metric == self.metric and asked != (0.0, "at_most", MARGIN):
                 yield f"claims.{i}: a replay is held to value 0, direction at_most and a margin of {MARGIN:g} floors"
 
-    def scaled_down(self, claims: tuple[Claim, ...], steps: float) -> tuple[Self, tuple[Claim, ...]] | str:
+    def scaled_down(
+        self, claims: tuple[Claim, ...], steps: float, declared: tuple[ScaledRerun, ...]  # noqa: ARG002
+    ) -> tuple[Self, tuple[Claim, ...]] | str:  # fmt: skip
         """The horizons that are still reached."""
         reached = tuple(updates for updates in self.updates if updates <= steps * max(self.updates))
         if reached:

@@ -55,7 +55,7 @@ def run(
     rerun, share = plan.rerun, plan.scale.steps
     protocol: str = rerun.protocol if rerun else "none"
     if share < 1:
-        protocol = f"{protocol}, {share:g} of the updates"
+        protocol = f"{protocol}, at most {share:g} of the updates"
     records = rerun.own_records(reruns, layout) if rerun else {}
     own = {claim.id: found for claim in plan.claims if rerun and (found := rerun.judge(claim, records, protocol))}
     verdicts = tuple(
@@ -85,7 +85,9 @@ def run(
     if rerun:
         findings += rerun.judge_findings(plan.claims, records)
         if share < 1:
-            reason += f"; scaled down to {share:g} of the updates, and held against what is published of that scale"
+            reason += (
+                f"; scaled down to at most {share:g} of the updates, and held against what is published of that scale"
+            )
         if only := rerun.speaks_for():
             reason = f"{reason}; {only}"
     return ReleaseVerdict(

@@ -351,7 +351,14 @@ def _execute(group: list[_Task]) -> list[Rerun]:
             started_at=started_at, duration_s=duration_s, cpu_s=result.cpu_s, together=task.together,
         ))  # fmt: skip
         folder = task.record.parent
+        aside = folder.with_name(f"{folder.name}.kept")
+        remove_tree(aside)
+        if result.kept:
+            result.kept.rename(aside)
         remove_tree(folder)  # with whatever the release's code has put there
+        folder.mkdir()
+        if result.kept:
+            aside.rename(folder / "kept")
         write_text(folder / "log.txt", result.log)
         for name, record in result.records.items():
             write_record(folder / f"{name}.json", record)

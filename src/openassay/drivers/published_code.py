@@ -1,0 +1,76 @@
+"""What the drivers share that run a release's own code: parameters, measurements, and results of shorter trainings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self
+
+from openassay.core.claims import Claim
+from openassay.core.findings import FetchRecord
+from openassay.drivers.driver import Driver, PublishedRun, ScaledRerun, artifact_digests
+from openassay.drivers.job import Arm, placeholders
+from openassay.drivers.measures import Measure
+
+if TYPE_CHECKING:
+    from openassay.drivers.command import CommandRun
+    from openassay.drivers.run import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedCode(Driver):
+    """A driver whose `run` is the release's own code, in the release's own environment."""
+
+    measure: tuple[Measure, ...]
+    parameters: dict[str, Any] = field(default_factory=dict)
+    """Values for `{name}` placeholders of the run; an arm may give others."""
+
+    changes_by = "parameters"
+    runs_release_code = True
+
+    if TYPE_CHECKING:
+        run: Run | CommandRun
+
+    def metrics(self) -> set[str]:
+        """The metrics that a rerun measures."""
+        return {measure.metric for measure in self.measure}
+
+    def release_runs(self) -> tuple[PublishedRun, ...]:
+        """The run that trains."""
+        return (PublishedRun(stage="rerun", run=self.run, parameters=self.parameters, measure=self.measure),)
+
+    def check_arm(self, arm: Arm, key: str) -> Iterator[str]:
+        """Also parameters that the run does not use."""
+        yield from super().check_arm(arm, key)
+        if unused := set(arm.parameters) - placeholders(self.run.arguments):
+            yield f"{key}.parameters: the run has no {{{min(unused)}}}: it would change nothing"
+
+    def same(self, changed: Arm, base: Arm) -> bool:
+        """Whether parameters and edits of both are equal."""
+        values = [self.parameters | arm.parameters for arm in (changed, base)]
+        return values[0] == values[1] and changed.edit == base.edit
+
+    def scaled_down(
+        self, claims: tuple[Claim, ...], steps: float, declared: tuple[ScaledRerun, ...]
+    ) -> tuple[Self, tuple[Claim, ...]] | str:
+        """The largest of the declared shorter trainings, with the claims that have a published result of its scale."""
+        fitting = [of for of in declared if of.share is not None and of.share <= steps]
+        if not fitting:
+            none = "the target states no published result of that scale (scaled_reruns)"
+            said = "; ".join(of.reference for of in declared if of.share is None) or none
+            return f"scaled down to {steps:g} of its updates: {said}"
+        most = max(fitting, key=lambda of: of.share or 0)
+        held = tuple(
+            claim.held_to(most.results[claim.id].published, most.results[claim.id].cited_at)
+            if claim.id in most.results else replace(claim, testable=False)
+            for claim in claims
+        )  # fmt: skip
+        return replace(self, parameters=self.parameters | most.parameters), held
+
+    def code(self, fetched: FetchRecord, glue: str | None) -> dict[str, object]:
+        """The release's code, by what was fetched, and ours that starts and measures it."""
+        return super().code(fetched, glue) | {"artifacts": artifact_digests(fetched)}
+
+    def environment(self, of_release: dict[str, str]) -> dict[str, str]:
+        """The release's own environment."""
+        return of_release
