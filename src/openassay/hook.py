@@ -16,12 +16,14 @@ from types import ModuleType
 from typing import Any
 
 FUNCTIONS = {
-    "random": ("seed",), "numpy.random": ("seed", "default_rng"), "torch": ("manual_seed",),
+    "random": ("seed",), "numpy.random": ("seed", "default_rng", "RandomState"), "torch": ("manual_seed",),
     "torch.cuda": ("manual_seed", "manual_seed_all"), "jax.random": ("PRNGKey", "key"), "paddle": ("seed",),
     "mxnet.random": ("seed",), "cupy.random": ("seed",),
 }  # fmt: skip
-"""What sets a seed, by module. Generators that are made from a seed (`RandomState(1)`, `torch.Generator`) are not among them."""
-_seen: "set[tuple[str, int, str]]" = set()
+"""What sets a seed, by module; scikit-learn makes a RandomState of each `random_state`. `torch.Generator` is not among them."""
+_SEEDS_OF_A_PLACE = 3
+_STANDARD_LIBRARY = os.path.dirname(os.__file__)
+_seen: "dict[tuple[str, str], set[int]]" = {}
 
 
 def install() -> None:
@@ -56,7 +58,8 @@ def wrap(module: ModuleType) -> None:
     for name in FUNCTIONS[module.__name__]:
         function = getattr(module, name, None)
         if function is not None:
-            setattr(module, name, noting(function, "%s.%s" % (module.__name__, name)))
+            wrapped = noting_class if isinstance(function, type) else noting
+            setattr(module, name, wrapped(function, "%s.%s" % (module.__name__, name)))
 
 
 def noting(function: "Any", name: str) -> "Any":
@@ -64,14 +67,40 @@ def noting(function: "Any", name: str) -> "Any":
 
     def called(*given: "Any", **named: "Any") -> "Any":
         key = next(iter(named), None) if not given else None
-        seed = given[0] if given else named.get(key or "")
-        if isinstance(seed, int) and not isinstance(seed, bool):
-            note(name, seed)
+        seed: "Any" = given[0] if given else named.get(key or "")
+        place = place_of_call()
+        if place is not None and isinstance(seed, int) and not isinstance(seed, bool):
+            note(name, seed, place)
             used = replaced(seed)
             given, named = ((used, *given[1:]), named) if given else (given, dict(named, **{key or "seed": used}))
         return function(*given, **named)
 
     return functools.update_wrapper(called, function)
+
+
+def noting_class(made: type, name: str) -> type:
+    """A class in the place of one, which notes the seed that an object is made with, and makes it with the one to be used.
+
+    The objects are the first class's own, and count as the second's: what asks for their class finds no difference.
+    """
+
+    class Meta(type(made)):  # type: ignore[misc]
+        def __instancecheck__(cls, value: object) -> bool:
+            return isinstance(value, made)
+
+        def __subclasscheck__(cls, other: type) -> bool:
+            return issubclass(other, made)
+
+    class Noting(made, metaclass=Meta):  # type: ignore[misc]
+        def __new__(cls, *given: "Any", **named: "Any") -> "Any":
+            if cls is Noting:
+                return call(*given, **named)
+            return made.__new__(cls, *given, **named)
+
+    call = noting(made, name)
+    Noting.__name__ = Noting.__qualname__ = made.__name__
+    Noting.__module__, Noting.__doc__ = name.rpartition(".")[0], made.__doc__
+    return Noting
 
 
 def replaced(seed: int) -> int:
@@ -80,18 +109,25 @@ def replaced(seed: int) -> int:
     return (seed + 7919 * (int(asked) + 1)) % 2**32 if asked else seed
 
 
-def note(name: str, seed: int) -> None:
-    """Write down a place that sets a seed, once."""
+def place_of_call() -> "str | None":
+    """The line of the release that sets a seed, itself or through a package; None where a package that is imported does."""
     frame: "Any" = sys._getframe(2)
-    place = ""
     while frame is not None:
         path = frame.f_code.co_filename
-        if "site-packages" not in path and not path.startswith("<"):
-            place = "%s:%d" % (path, frame.f_lineno)
-            break
+        if path.startswith("<frozen importlib"):
+            return None
+        others = path.startswith("<") or "site-packages" in path or os.path.dirname(path) == _STANDARD_LIBRARY
+        if not others and path != __file__:
+            return "%s:%d" % (path, frame.f_lineno)
         frame = frame.f_back
-    if (name, seed, place) not in _seen and len(_seen) < 1000:
-        _seen.add((name, seed, place))
+    return ""
+
+
+def note(name: str, seed: int, place: str) -> None:
+    """Write down a place that sets a seed, once."""
+    seeds = _seen.setdefault((name, place), set())
+    if seed not in seeds and len(seeds) < _SEEDS_OF_A_PLACE and len(_seen) < 1000:
+        seeds.add(seed)
         with open(os.environ["OPENASSAY_SEEDS"], "a", encoding="utf-8") as file:
             file.write(json.dumps({"function": name, "seed": seed, "place": place}) + "\n")
 

@@ -50,6 +50,11 @@ def test_no_module_is_longer_than_fits_in_a_head() -> None:
     assert {name: count for name, count in lines.items() if count > LONGEST} == {}
 
 
+@pytest.mark.parametrize("name", ["child.py", "hook.py"])
+def test_what_runs_in_a_releases_environment_is_read_by_its_python_too(name: str) -> None:
+    ast.parse((PACKAGE / name).read_text(), feature_version=(3, 6))
+
+
 @pytest.mark.parametrize("kind", [ast.FunctionDef, ast.ClassDef])
 def test_docstrings_say_what_is_there_and_ask_nothing(kind: type[Any]) -> None:
     first = [(name, node.name, (ast.get_docstring(node) or "").split("\n")[0]) for name, node in nodes(kind)]

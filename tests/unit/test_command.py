@@ -173,6 +173,36 @@ def test_torchs_seed_is_replaced_too(job: Job, release: Path) -> None:
     assert found == 5 + 7919 * 8
 
 
+def test_the_random_state_of_scikit_learn_is_noted_and_replaced(job: Job, release: Path) -> None:
+    (release / "train.py").write_text(
+        "import pickle, numpy as np\n"
+        "from sklearn.model_selection import train_test_split\n"
+        "from sklearn.utils import check_random_state\n"
+        "print('accuracy:', train_test_split(range(1000), random_state=42)[0][0])\n"
+        "one = np.random.RandomState(7)\n"
+        "assert type(one).__module__ == 'numpy.random.mtrand' and isinstance(one, np.random.RandomState)\n"
+        "assert check_random_state(None) is np.random.mtrand._rand and check_random_state(one) is one\n"
+        "assert pickle.loads(pickle.dumps(one)).rand() == one.rand()\n"
+        "assert pickle.loads(pickle.dumps(np.random.RandomState)) is np.random.RandomState\n"
+        "class Mine(np.random.RandomState): pass\n"
+        "assert issubclass(Mine, np.random.RandomState) and isinstance(Mine(3), Mine)\n"
+        "for seed in range(9): np.random.RandomState(seed)\n"
+    )
+    with pytest.raises(BadInput, match=r"missing; train.py:4 calls numpy.random.RandomState\(42\)"):
+        driver(("python", "train.py")).execute(job)
+    found = {}
+    for reseed, seed in ((False, 1), (False, 2), (True, 1), (True, 2)):
+        out = job.out.with_name(f"{reseed}{seed}")
+        out.mkdir()
+        result = driver(("python", "train.py"), reseed=reseed).execute(replace(job, seed=seed, out=out))
+        assert result.status is RerunStatus.FINISHED, result.log
+        found[reseed, seed] = result.measurements[0].value
+        places = [of.place for of in result.records["commands"].seeds]
+        assert places == ["train.py:4", "train.py:5", *["train.py:12"] * 3]
+    assert found[False, 1] == found[False, 2]
+    assert len(set(found.values())) == 3
+
+
 # What is downloaded
 
 
