@@ -59,7 +59,8 @@ _BETTER_WORDS = (
     (r"hint: ", ""),
 )  # fmt: skip
 _HERE = ".".join(platform.python_version_tuple()[:2])
-_PYTHONS = ("3.13", "3.12", "3.11", "3.10", "3.9", "3.8", "3.7")
+PYTHONS = ("3.13", "3.12", "3.11", "3.10", "3.9", "3.8", "3.7", "3.6")
+"""Which are tried, the newest first, for a release that states none and cannot be installed for the one that is here."""
 _MOST_TOLD = 10
 _MOST_WORDS = 600
 _MOST_READ = 5000
@@ -150,6 +151,8 @@ class Environment:
     """Why it is not as published, and what differs; empty where it is."""
     left_out: tuple[str, ...] = ()
     """What the published files say that was not followed."""
+    chosen: str = ""
+    """Which Python was taken where the release names none and the one that is here would not do, and why."""
 
     def identity(self) -> dict[str, str]:
         """What of it bears on a result: packages, Python, the kind of machine, and the rung where it is not as published."""
@@ -161,6 +164,7 @@ class Environment:
         more = f"; and {len(self.left_out) - _MOST_TOLD} more" if len(self.left_out) > _MOST_TOLD else ""
         told = {
             "environment_not_as_published": f"{self.rung}: {self.why}" if self.why else "",
+            "environment_python_chosen": self.chosen,
             "environment_left_out": "; ".join(self.left_out[:_MOST_TOLD]) + more,
         }
         return tuple(Finding(stage=stage, kind=kind, message=message) for kind, message in told.items() if message)
@@ -214,6 +218,7 @@ def build(
     return Environment(
         python=str(folder / "bin" / "python"), packages=found["packages"], version=found["version"],
         rung=found.get("rung", AS_PUBLISHED), why=found.get("why", ""), left_out=tuple(found.get("left_out", ())),
+        chosen=found.get("chosen", ""),
     )  # fmt: skip
 
 
@@ -261,7 +266,8 @@ def _build(
     try:
         found = _install(folder, own) if published is None else _published(folder, own, spec, published, where)
     except _NoPython:
-        raise BadInput(f"{where}.python: no Python {python} on this machine; install it, or name another") from None
+        todo = f"install it (uv python install {python}, or by pyenv), or name another"
+        raise BadInput(f"{where}.python: no Python {python} on this machine; {todo}") from None
     except _Unsolvable as problem:
         raise BadInput(f"{where}.requirements: they contradict each other: {str(problem)[:400]}") from None
     write_text(folder / "environment.json", json.dumps(found, indent=1))
@@ -352,7 +358,15 @@ def _published(
         found = _as_published(folder, own, alone, spec, published, where)
         if isinstance(found, dict):
             return found | {"left_out": left_out}
-        why = _in_words(found, folder, alone, published)
+        why, other = _in_words(found, own.python, published), ""
+        if published.python is None and spec.python is None and (other := _other_python(folder, alone)):
+            there = [replace(of, python=other) for of in (own, alone)]
+            built = _as_published(folder, there[0], there[1], spec, published, where)
+            if isinstance(built, dict):
+                chosen = f"the release names no Python: {built['version']} was taken, since with {own.python} {why}"
+                return built | {"left_out": left_out, "chosen": chosen}
+            why += f"; for Python {other} there are versions that fit: "
+            why += f"{built}; install it, or name it as `python`" if isinstance(built, _NoPython) else _readable(built)
     why += f"; not followed: {'; '.join(left_out[:3])}" if left_out else ""
     for name in spec.or_else:
         loose = tuple(of.loosened(pins=name == "oldest") for of in published.lines if of.requirement)
@@ -427,14 +441,10 @@ def _check_indexes(published: PublishedRequirements) -> None:
     )
 
 
-def _in_words(problem: NotBuilt, folder: Path, alone: _Attempt, published: PublishedRequirements) -> str:
+def _in_words(problem: NotBuilt, python: str, published: PublishedRequirements) -> str:
     """Why the published environment cannot be built, with what a reader needs to see whether that is the release's doing."""
-    words = f"{_readable(problem)} (with Python {alone.python} on {platform.system()} {platform.machine()})"
-    if published.python is None and (other := _other_python(folder, alone)):
-        words += (
-            f"; for Python {other} there are versions that fit, and the release states no Python: name it as `python`"
-        )
-    if alone.python != published.python and not published.asks_for(alone.python):
+    words = f"{_readable(problem)} (with Python {python} on {platform.system()} {platform.machine()})"
+    if python != published.python and not published.asks_for(python):
         words += f"; {published.python_from} asks for Python {published.python}"
     return words
 
@@ -443,7 +453,7 @@ def _other_python(folder: Path, alone: _Attempt) -> str:
     """The newest Python for which an index has wheels of what is published; empty where there is none."""
     interpreter = folder / "bin" / "python"
     with tempfile.TemporaryDirectory() as home:
-        for version in _PYTHONS if interpreter.exists() else ():
+        for version in PYTHONS if interpreter.exists() else ():
             options = ("--dry-run", "--only-binary", ":all:", "--python-version", version)
             try:
                 bare = _bare_environment(home, package_index())

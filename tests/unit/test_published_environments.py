@@ -29,12 +29,15 @@ WHERE = "conf/target/demo.yaml: environment"
 HERE = ".".join(platform.python_version_tuple()[:2])
 GONE = "3.99"
 """A Python that no machine has."""
+OTHER = "3.98"
+"""Another one, for which an index has wheels."""
 
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENASSAY_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    monkeypatch.setattr(environments, "PYTHONS", (OTHER,))
 
 
 @pytest.fixture
@@ -50,7 +53,7 @@ def helpers(index: PackageIndex) -> PackageIndex:
     ]:
         index.publish(name, f"{name}-{version}-py3-none-any.whl", wheel(name, version))
     for version in ("1.0", "1.1"):
-        index.publish("old", f"old-{version}-cp39-cp39-manylinux1_x86_64.whl", wheel("old", version))
+        index.publish("old", f"old-{version}-cp398-cp398-manylinux1_x86_64.whl", wheel("old", version))
     return index
 
 
@@ -384,12 +387,12 @@ def test_a_line_for_another_system_is_no_obstacle(helpers: PackageIndex, tmp_pat
 
 UNINSTALLABLE = {
     "wheels for another Python only": (
-        "old==1.0", ["old==1.0 has no wheels with a matching Python ABI tag", f"with Python {HERE} on ", "for Python 3.9 there are versions"]
+        "old==1.0", ["old==1.0 has no wheels with a matching Python", f"with Python {HERE} on ", "for Python 3.98 there are versions"]
     ),
     "a pin that is gone": ("helper==1.5\nother==1.0", ["there is no version of helper==1.5 and the release requires helper==1.5"]),
     "a package that needs another Python": ("picky==1.0", ["picky==1.0 requires Python >=3.99"]),
     "a package that does not build": (
-        "sources==1.0", ["Failed to build `sources==1.0`", "no compiler", "for Python 3.9 there are versions that fit"]
+        "sources==1.0", ["Failed to build `sources==1.0`", "no compiler", "for Python 3.98 there are versions that fit"]
     ),
     "a project that is gone": ("vanished==1\nhelper", ["vanished was not found in the package registry"]),
     "pins that contradict each other": ("helper==1.0\nhelper==2.0", ["helper==1.0 and helper==2.0"]),
@@ -407,7 +410,7 @@ def test_a_published_environment_that_cannot_be_built_is_a_finding_with_its_caus
 ) -> None:
     helpers.publish("picky", "picky-1.0-py3-none-any.whl", needing("picky", "1.0", ">=3.99"))
     helpers.publish("sources", "sources-1.0.tar.gz", sdist("sources", "1.0", "raise RuntimeError('no compiler')"))
-    helpers.publish("sources", "sources-1.0-cp39-cp39-manylinux1_x86_64.whl", wheel("sources", "1.0"))
+    helpers.publish("sources", "sources-1.0-cp398-cp398-manylinux1_x86_64.whl", wheel("sources", "1.0"))
     helpers.publish("needs", "needs-1.0-py3-none-any.whl", wheel("needs", "1.0", requires=("vanished",)))
     with pytest.raises(NotBuilt) as finding:
         built(tmp_path, {"requirements.txt": text})
@@ -415,6 +418,35 @@ def test_a_published_environment_that_cannot_be_built_is_a_finding_with_its_caus
         assert words in str(finding.value)
     for words in ("\n", "hint:", "cause:", "your requirements", "usually indicate"):
         assert words not in str(finding.value)
+
+
+def test_a_release_that_names_no_python_is_installed_for_one_that_fits(
+    helpers: PackageIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files: dict[str, str | bytes] = {"requirements.txt": "old==1.0"}
+    with pytest.raises(
+        NotBuilt,
+        match=rf"for Python {OTHER} there are versions that fit: this machine has no Python {OTHER}; install it",
+    ):
+        built(tmp_path / "without", files)
+    with pytest.raises(NotBuilt) as stated:
+        built(tmp_path / "stated", files | {"Dockerfile": f"FROM python:{HERE}"}, published={"more": ["Dockerfile"]})
+    assert OTHER not in str(stated.value)
+    newest = "3.13"  # and where this machine has such a Python
+    helpers.publish("newer", "newer-1.0-cp313-cp313-manylinux1_x86_64.whl", wheel("newer", "1.0"))
+    try:
+        build(EnvironmentSpec(python=newest), {}, WHERE, "demo")
+    except BadInput:
+        pytest.skip("this machine has no Python 3.13")
+    monkeypatch.setattr(environments, "PYTHONS", (newest,))
+    found = built(tmp_path / "found", {"requirements.txt": "newer==1.0"})
+    assert found.version.startswith(newest)
+    assert found.rung == "as published"
+    (finding,) = found.findings("rerun")
+    assert finding.kind == "environment_python_chosen"
+    assert finding.message.startswith(
+        f"the release names no Python: {found.version} was taken, since with {HERE} newer==1.0 has no"
+    )
 
 
 def test_a_python_that_the_release_asks_for_and_is_not_here_is_no_accusation(
@@ -435,7 +467,7 @@ def test_a_python_that_the_release_asks_for_and_is_not_here_is_no_accusation(
         ("git+https://example.org/x", {"python": GONE}, rf"environment\.python: no Python {GONE} on this machine"),
         ("helper==1.0", {"as_of": "2020-01-01"}, r"environment\.as_of: the published"),
         ("helper==1.0", {"as_of": "2020-01-01", "requirements": ["other"]}, r"environment\.requirements and as_of: "),
-        ("helper==1.0", {"python": GONE}, rf"environment\.python: no Python {GONE} on this machine; install it, or name another"),
+        ("helper==1.0", {"python": GONE}, rf"environment\.python: no Python {GONE} on this machine; install it \(uv python install {GONE}, or by pyenv\), or name another"),
     ],
 )  # fmt: skip
 def test_what_the_author_wrote_and_cannot_be_met_is_the_target_files_mistake(
@@ -575,7 +607,7 @@ def test_a_release_that_can_no_longer_be_installed_gets_a_verdict_and_a_report(
     verdict = audit(layout)
     assert verdict.outcome is Outcome.NOT_ATTEMPTED
     assert (
-        "the published environment cannot be built: old==1.0 has no wheels with a matching Python ABI tag"
+        "the published environment cannot be built: old==1.0 has no wheels with a matching Python"
         in verdict.reason
     )
     assert "old==1.0 has no wheels" in layout.report.read_text()
