@@ -340,7 +340,9 @@ def test_the_commands_as_published_run_once_with_their_own_seed(job: Job) -> Non
     assert (record.passed, record.replaced, record.as_published_failed) == (True, False, "")
     assert [of.raw for of in record.as_published] == ["0.9013"]  # random.Random(1).random() is 0.1344
     assert [(of.function, of.seed, of.place) for of in record.seeds] == [("random.seed", 0, "train.py:7")]
-    assert of.execute(replace(job, out=_another(job))).records["commands"].as_published == ()
+    alone = of.execute(replace(job, out=_another(job)))
+    assert alone.records["commands"].as_published == ()
+    assert result.beside_s > alone.beside_s == 0
 
 
 def test_the_commands_as_published_run_beside_a_faithful_arm_of_any_kind_without_its_edits(job: Job) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -211,7 +212,9 @@ class CommandDriver(PublishedCode):
             out = job.out / "as_published"
             out.mkdir()
             published = replace(self.run, steps=self.as_published, reseed=False)
+            started = time.monotonic()
             once = self._once(replace(job, out=out, arm=Arm()), published, out / "seeds.jsonl", "as_published")
+            result = replace(result, beside_s=time.monotonic() - started)
             record = replace(record, as_published=once.measurements, as_published_failed=once.reason)
         return replace(result, records={"commands": record}, kept=kept)
 

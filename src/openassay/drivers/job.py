@@ -130,6 +130,8 @@ class RunResult:
     log: str = ""
     records: dict[str, Any] = field(default_factory=dict)
     """Further records of the driver, by name (`Driver.records`)."""
+    beside_s: float = 0.0
+    """Seconds of what was run beside the rerun: no part of what one rerun costs."""
     kept: Path | None = None
     """A folder of files that stay beside the record, as `kept`."""
 

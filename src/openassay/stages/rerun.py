@@ -341,7 +341,7 @@ def _execute(group: list[_Task]) -> list[Rerun]:
         task.job.out.mkdir(parents=True)
     driver, jobs = group[0].driver, [task.job for task in group]
     results = driver.execute_together(jobs) if group[0].together else [driver.execute(job) for job in jobs]
-    duration_s = (time.monotonic() - started) / len(group)
+    duration_s = (time.monotonic() - started - sum(result.beside_s for result in results)) / len(group)
     reruns = []
     for task, result in zip(group, results, strict=True):
         reruns.append(Rerun(
