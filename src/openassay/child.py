@@ -26,9 +26,12 @@ from typing import Any
 
 def main() -> int:
     """Run one request; returns the exit status: 0 when the release's code returned, 1 when it raised."""
-    die_with_parent()
     with open(sys.argv[1], encoding="utf-8") as file:
         request = json.load(file)
+    if not request["caged"]:  # a caged one ends with its cage
+        die_with_parent()
+    if "forward" in request:
+        forward(*request["forward"])
     sys.path.pop(0)  # this file's own folder: not for the release to see
     os.chdir(request["work"])
     resource.setrlimit(resource.RLIMIT_FSIZE, (request["max_file_bytes"], request["max_file_bytes"]))
@@ -57,6 +60,39 @@ def main() -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     return 0 if result["ok"] else 1
+
+
+def forward(port: int, path: str) -> None:
+    """Lead what connects to a port of the cage's own loopback to a socket outside, by a process of its own."""
+    import contextlib
+    import socket
+    import threading
+
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(64)
+    if os.fork():
+        listener.close()
+        return
+
+    def pump(source: "Any", sink: "Any") -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                data = source.recv(65536)
+                if not data:
+                    break
+                sink.sendall(data)
+        for end, how in ((sink, socket.SHUT_WR), (source, socket.SHUT_RD)):
+            with contextlib.suppress(OSError):
+                end.shutdown(how)
+
+    while True:
+        inner, _ = listener.accept()
+        outer = socket.socket(socket.AF_UNIX)
+        outer.connect(path)
+        for pair in ((inner, outer), (outer, inner)):
+            threading.Thread(target=pump, args=pair, daemon=True).start()
 
 
 def die_with_parent() -> None:

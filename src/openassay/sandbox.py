@@ -1,7 +1,6 @@
 """The room in which a target's code runs: its environment, its artifacts, its glue script, and a folder of its own.
 
-This version gives published code an ordinary child process with a bare environment; it does not yet cage it, and every
-record says so (`isolation: none`).
+Published code runs in a cage (`cage.py`), or, with `isolation=none`, as an ordinary child process with few variables.
 """
 
 from __future__ import annotations
@@ -9,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from openassay.cage import check_cage
 from openassay.core.findings import FetchRecord, Finding
+from openassay.core.types import IsolationKind
 from openassay.drivers.job import Arm, Job
-from openassay.drivers.run import Ended, run_once
+from openassay.drivers.run import Ended, interpreter_folders, run_once
 from openassay.environments import Environment, NotBuilt, build
 from openassay.faults import BadInput
 from openassay.layout import Layout
@@ -40,6 +41,7 @@ class Room:
     watched: dict[str, tuple[Path, Listing]]
     """Folders that runs must leave as they are, by what they are, with what was in them before the first run."""
     target_file: str
+    isolation: IsolationKind
     own_requirements: bool
     """Whether a package that is missing is for the target's author to name."""
 
@@ -52,7 +54,7 @@ class Room:
             arm=arm, seed=seed, data=data, artifacts=self.artifacts,
             python=self.environment.python if self.environment else None, glue=self.glue, out=out,
             device=device, threads=threads, timeout_s=timeout_s, watched=self.watched, stage=stage,
-            target_file=self.target_file, own_requirements=self.own_requirements,
+            target_file=self.target_file, own_requirements=self.own_requirements, isolation=self.isolation,
         )  # fmt: skip
 
     def run(self, of: RunOnce, stage: str, *, out: Path, data: Path | None, threads: int) -> tuple[Job, Ended]:
@@ -103,10 +105,12 @@ def make_room(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout, *,
     own = bool(spec and not spec.published and (spec.requirements or not spec.install))
     own = own or bool(environment and environment.left_out)
     if environment is not None:
+        if plan.isolation.kind != "none":
+            check_cage(environment.python, [*interpreter_folders(environment.python), *folders.values()])
         folders["its environment"] = Path(environment.python).parents[1]
     return Room(
         environment=environment, artifacts=artifacts, glue=glue,
         watched={what: (folder, listing(folder)) for what, folder in folders.items()},
         target_file=layout.shown(layout.target_file),
-        own_requirements=own,
+        own_requirements=own, isolation=plan.isolation.kind,
     )  # fmt: skip

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from openassay.core.boundaries import MOST_RUNS
 from openassay.core.claims import Estimand
+from openassay.core.types import IsolationKind
 from openassay.faults import BadInput, did_you_mean
 from openassay.layout import GROUPS, OUR_CONF, checked_name
 from openassay.records import parse
@@ -55,7 +56,7 @@ class Execution:
 class Isolation:
     """How a release's code is kept from the machine that runs it. No part of what is tested."""
 
-    kind: Literal["none"]
+    kind: IsolationKind
 
 
 @dataclass(frozen=True, kw_only=True)

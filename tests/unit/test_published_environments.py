@@ -606,10 +606,7 @@ def test_a_release_that_can_no_longer_be_installed_gets_a_verdict_and_a_report(
     assert look_over_target(layout)[1] == []
     verdict = audit(layout)
     assert verdict.outcome is Outcome.NOT_ATTEMPTED
-    assert (
-        "the published environment cannot be built: old==1.0 has no wheels with a matching Python"
-        in verdict.reason
-    )
+    assert "the published environment cannot be built: old==1.0 has no wheels with a matching Python" in verdict.reason
     assert "old==1.0 has no wheels" in layout.report.read_text()
     # and with a ladder it runs, in what the verdict says is not the published environment
     unpinned["environment"]["or_else"] = ["current"]

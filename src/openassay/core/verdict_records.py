@@ -9,6 +9,7 @@ from typing import Literal
 from openassay.core.claims import Citation, Estimand, Published, Tolerance
 from openassay.core.findings import Finding
 from openassay.core.openness_records import Openness
+from openassay.core.types import IsolationKind
 
 
 class Outcome(StrEnum):
@@ -232,8 +233,8 @@ class Provenance:
     platform: str
     device: str
     packages: dict[str, str]
-    isolation: Literal["none"]
-    """How the published code was fenced in. This version runs it as an ordinary child process."""
+    isolation: IsolationKind
+    """How the published code was kept from the machine; `none`: it ran as an ordinary child process."""
     started_at: str | None
     finished_at: str
     cpu_s: float

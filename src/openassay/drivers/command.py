@@ -26,7 +26,15 @@ from openassay.drivers.driver import Display, ScaledRerun, TargetFacts, beside_v
 from openassay.drivers.job import COPY, Arm, Inside, Job, RunResult, fill, inside, open_written, placeholders
 from openassay.drivers.measures import measured
 from openassay.drivers.published_code import PublishedCode
-from openassay.drivers.run import Ended, asked_network, child_environment, placeholder_values, raise_for_missing, start
+from openassay.drivers.run import (
+    Ended,
+    asked_network,
+    child_environment,
+    in_cage,
+    placeholder_values,
+    raise_for_missing,
+    start,
+)
 from openassay.drivers.served import serving
 from openassay.faults import BadInput
 from openassay.records import adapter, to_plain
@@ -174,7 +182,10 @@ class CommandDriver(PublishedCode):
             return ""
         # -I: nothing of the release's is on the path of what looks at it
         asked, bare = [job.python, "-I", "-c", _LOOK, *map(str, scripts)], child_environment(job, job.out / "work")
-        looked = subprocess.run(asked, env=bare, capture_output=True, text=True, timeout=600, check=False)
+        with in_cage(asked, bare, job) as (command, variables, descriptors):
+            looked = subprocess.run(
+                command, env=variables, pass_fds=descriptors, capture_output=True, text=True, timeout=600, check=False
+            )
         found: list[dict[str, Any]] = json.loads(looked.stdout) if looked.returncode == 0 else []
         for path, of in zip(scripts, found, strict=False):
             if of["syntax"]:
@@ -242,7 +253,7 @@ class CommandDriver(PublishedCode):
         for name in _INSTALLERS:
             (programs / name).write_text(f'#!/bin/sh\nexec python -m pip {name} "$@"\n', encoding="utf-8")
             (programs / name).chmod(0o755)
-        with serving(files, job.out) as served:
+        with serving(files, job.out, caged=job.isolation != "none") as served:
             declared = {name: str(fill(value, values)) for name, value in run.environment.items()}
             path = [str(hooks.absolute()), *([declared["PYTHONPATH"]] if "PYTHONPATH" in declared else [])]
             variables = served.variables | {"HF_HUB_OFFLINE": "", "PYTHONHASHSEED": str(job.seed % 2**32)} | declared | {
@@ -251,8 +262,10 @@ class CommandDriver(PublishedCode):
                 "OPENASSAY_INSTALLS": str((job.out / _INSTALLS).absolute()),
                 **({"OPENASSAY_RESEED": str(job.seed)} if run.reseed else {}),
             }  # fmt: skip
-            request = {"kind": "steps", "steps": steps, "folder": str(folder.absolute())}
-            ended = start(request, job, variables)
+            request: dict[str, Any] = {"kind": "steps", "steps": steps, "folder": str(folder.absolute())}
+            if served.forward:
+                request["forward"] = served.forward
+            ended = start(request, job, variables, [Path(served.forward[1]).parent] if served.forward else [])
         if not ended.ok and not ended.timed_out:
             ended = self._explained(ended, run.steps, key, served.not_provided, job)
         return measured(ended, self.measure, job)

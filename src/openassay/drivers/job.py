@@ -18,6 +18,7 @@ from pydantic import AfterValidator, Field
 
 from openassay.core.curves import CurveFamily, doomed
 from openassay.core.rerun_records import Measurement, RerunStatus
+from openassay.core.types import IsolationKind
 from openassay.faults import BadInput
 from openassay.store import Listing
 
@@ -95,6 +96,7 @@ class Job:
     """Lets the native trainer stop early."""
     watched: dict[str, tuple[Path, Listing]] = field(default_factory=dict)
     """Folders that the run must leave as they are, by what they are, with what was in them before the first run."""
+    isolation: IsolationKind = "none"
     target_file: str = "the target"
     stage: str = "rerun"
     """The key of the target's file that says what is run; with the file, for an error that the target's words cause."""

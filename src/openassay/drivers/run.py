@@ -14,7 +14,8 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,10 +23,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator
 
 from openassay import child
+from openassay.cage import caged
 from openassay.drivers.job import MAX_FILE_BYTES, MAX_JSON_BYTES, Job, fill, open_written
 from openassay.faults import BadInput
 from openassay.records import to_plain
-from openassay.store import listing
+from openassay.store import listing, remove_tree
 
 LOG_BYTES = 16 * 2**20
 """More of a log than this is not kept: its end is what counts."""
@@ -143,8 +145,12 @@ def placeholder_values(job: Job, parameters: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def start(request: dict[str, Any], job: Job, variables: Mapping[str, str] | None = None) -> Ended:
+def start(
+    request: dict[str, Any], job: Job, variables: Mapping[str, str] | None = None, readable: Iterable[Path] = ()
+) -> Ended:
     """Do what a request to `child.py` says, in the target's environment; `variables` are added to the child's own.
+
+    readable: what a caged child sees beside the job's own files.
 
     Whatever the release's code does is a value. `BadInput` says which of the target's own words do not fit.
     """
@@ -154,13 +160,19 @@ def start(request: dict[str, Any], job: Job, variables: Mapping[str, str] | None
     work.mkdir(parents=True, exist_ok=True)
     request = {"seed": job.seed, "seeding": [], "arguments": []} | request | {
         "max_file_bytes": MAX_FILE_BYTES, "out": str(job.out.absolute()), "work": str(work.absolute()),
+        "caged": job.isolation != "none",
     }  # fmt: skip
     request_file = job.out / "request.json"
     request_file.write_text(json.dumps(request, allow_nan=False), encoding="utf-8")
     if problem := _changed(job):  # by a run before this one
         return Ended(ok=False, timed_out=False, error=problem, returned=None, log="", cpu_s=0.0)
-    environment = child_environment(job, work) | dict(variables or {})
-    ended = _start([job.python, child.__file__, str(request_file.absolute())], job, work, environment)
+    command = [job.python, child.__file__, str(request_file.absolute())]
+    # A short place: sockets are made there, whose paths hold a hundred characters (torch's data loaders share tensors by them).
+    with tempfile.TemporaryDirectory(prefix="run-") as short:
+        environment = child_environment(job, work) | {"TMPDIR": short} | dict(variables or {})
+        with in_cage(command, environment, job, readable, [Path(short)]) as started:
+            ended = _start(*started, job, work)
+        remove_tree(Path(short))
     if problem := _changed(job):
         return replace(ended, ok=False, timed_out=False, error=problem, returned=None)
     if ended.ok:
@@ -171,6 +183,37 @@ def start(request: dict[str, Any], job: Job, variables: Mapping[str, str] | None
         key = "glue" if ended.slip == "glue" else f"{job.stage}.{ended.slip}"
         raise BadInput(f"{job.target_file}: {key}: {ended.error}")
     return ended
+
+
+@contextlib.contextmanager
+def in_cage(
+    command: list[str],
+    variables: Mapping[str, str],
+    job: Job,
+    readable: Iterable[Path] = (),
+    writable: Iterable[Path] = (),
+) -> Iterator[tuple[list[str], Mapping[str, str], tuple[int, ...]]]:
+    """The command as the job's isolation has it run, its variables, and the descriptors that it inherits."""
+    if job.isolation == "none":
+        yield command, variables, ()
+        return
+    shown = [
+        *readable,
+        Path(child.__file__),
+        *interpreter_folders(job.python or ""),
+        *map(Path, job.artifacts.values()),
+    ]
+    shown += [path for path in (job.glue, job.data) if path is not None]
+    with caged(command, variables, readable=shown, writable=[job.out, *writable], device=job.device) as (
+        words,
+        descriptors,
+    ):
+        yield words, {}, descriptors
+
+
+def interpreter_folders(python: str) -> list[Path]:
+    """What an environment's interpreter needs to be seen: the environment, and the Python that it was made with."""
+    return [Path(python).absolute().parents[1], Path(os.path.realpath(python)).parents[1]]
 
 
 def raise_for_missing(package: str, job: Job, by: str = "") -> None:
@@ -198,7 +241,9 @@ def _changed(job: Job) -> str:
     return ""
 
 
-def _start(command: list[str], job: Job, work: Path, environment: dict[str, str]) -> Ended:
+def _start(
+    command: list[str], environment: Mapping[str, str], descriptors: tuple[int, ...], job: Job, work: Path
+) -> Ended:
     before, timed_out = resource.getrusage(resource.RUSAGE_CHILDREN), False
     known = _children()
     _adopt_orphans(True)
@@ -206,7 +251,7 @@ def _start(command: list[str], job: Job, work: Path, environment: dict[str, str]
         (job.out / "log.txt").open("w+b") as log,
         subprocess.Popen(
             command, cwd=work, env=environment, stdin=subprocess.DEVNULL, stdout=log,
-            stderr=subprocess.STDOUT, start_new_session=True,
+            stderr=subprocess.STDOUT, start_new_session=True, pass_fds=descriptors,
         ) as process,
     ):  # fmt: skip
         try:
@@ -224,6 +269,8 @@ def _start(command: list[str], job: Job, work: Path, environment: dict[str, str]
         text = os.pread(log.fileno(), LOG_BYTES, not_kept)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     result, error, status = _result(job.out / "result.json"), "", process.returncode
+    if job.isolation != "none" and status > 128:  # as a shell has it: the signal that ended what ran in the cage
+        status = 128 - status
     if timed_out:
         error = f"stopped after {job.timeout_s:g} s, its time limit"
     elif result is None:

@@ -6,13 +6,18 @@ programs look for them. A program that looks for neither is not served, and its 
 
 from __future__ import annotations
 
+import shutil
+import socket
+import socketserver
 import ssl
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 CERTIFICATES = (
@@ -22,6 +27,8 @@ CERTIFICATES = (
 PROXIES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy")
 MOST_ASKED = 100
 """Addresses that are noted, of those that nothing provides."""
+PORT = 3128
+"""Of the proxy, on a cage's own loopback."""
 _CHUNK = 2**20
 
 
@@ -32,6 +39,8 @@ class Served:
     files: Mapping[str, Path]
     """By address, without what follows a `?` or `#` where the address has none."""
     variables: dict[str, str] = field(default_factory=dict)
+    forward: tuple[int, str] | None = None
+    """For a caged run: the port of its own loopback, and the socket that this leads to."""
     not_provided: list[str] = field(default_factory=list)
     """In the order in which they were first asked for."""
 
@@ -43,9 +52,22 @@ class Served:
         return found
 
 
+class _UnixServer(ThreadingHTTPServer):
+    address_family = socket.AF_UNIX
+
+    def server_bind(self) -> None:
+        socketserver.TCPServer.server_bind(self)  # HTTPServer's asks for a host's name
+
+    def get_request(self) -> tuple[Any, Any]:
+        return super().get_request()[0], ("the cage", 0)
+
+
 @contextmanager
-def serving(files: Mapping[str, Path], folder: Path) -> Iterator[Served]:
-    """Serve files by their addresses while the block lasts. folder: takes the authority's certificate, `authority.pem`."""
+def serving(files: Mapping[str, Path], folder: Path, *, caged: bool) -> Iterator[Served]:
+    """Serve files by their addresses while the block lasts. folder: takes the authority's certificate, `authority.pem`.
+
+    caged: what asks sees nothing of this machine's network; it is served through a socket (`Served.forward`).
+    """
     import trustme  # noqa: PLC0415 - with cryptography, which takes a tenth of a second to import
 
     authority, served = trustme.CA(), Served(files)
@@ -107,13 +129,18 @@ def serving(files: Mapping[str, Path], folder: Path) -> Iterator[Served]:
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the name is given
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    place = tempfile.mkdtemp()  # short: the path of a socket holds a hundred characters
+    if caged:
+        served.forward = (PORT, f"{place}/proxy")
+        server: ThreadingHTTPServer = _UnixServer(served.forward[1], Handler)  # type: ignore[arg-type]
+    else:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     pem = folder / "authority.pem"
     authority.cert_pem.write_to_path(str(pem))
-    address = f"http://127.0.0.1:{server.server_address[1]}"
+    address = f"http://127.0.0.1:{PORT if caged else server.server_address[1]}"
     served.variables |= dict.fromkeys(PROXIES, address) | dict.fromkeys(CERTIFICATES, str(pem.absolute()))
     served.variables |= dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost,::1")
     wget = folder / "wgetrc"  # it goes by no variable for certificates
@@ -125,3 +152,4 @@ def serving(files: Mapping[str, Path], folder: Path) -> Iterator[Served]:
         server.shutdown()
         server.server_close()
         thread.join()
+        shutil.rmtree(place, ignore_errors=True)

@@ -16,6 +16,7 @@ from openassay.core.evidence import Evidence, values_of
 from openassay.core.findings import FetchRecord, Finding, InspectRecord, PrepareRecord
 from openassay.core.openness import openness, part_of
 from openassay.core.rerun_records import EvaluateRecord, Rerun, RerunsRecord
+from openassay.core.types import IsolationKind
 from openassay.core.verdict import (
     RULES_VERSION,
     claims_shift_together,
@@ -95,7 +96,8 @@ def run(
         outcome=outcome, reason=reason, score=score_release(verdicts), claims=verdicts, controls=controls, curves=curves,
         openness=openness([part_of(found) for found in inspected.components], plan.data_information, plan.reviews),
         study=study(fetched, inspected, prepared), modify=_modify(plan, runs),
-        findings=tuple(findings), provenance=_provenance(layout, prepared, evaluated, runs, reruns.num_reused),
+        findings=tuple(findings),
+        provenance=_provenance(layout, plan.isolation.kind, prepared, evaluated, runs, reruns.num_reused),
     )  # fmt: skip
 
 
@@ -215,21 +217,30 @@ def _mixed(runs: dict[str, tuple[Rerun, ...]]) -> list[Finding]:
     return [beside_verdict("mixed_environments", message)] if told else []
 
 
+def _least(isolation: IsolationKind, reruns: list[Rerun]) -> IsolationKind:
+    """How published code was isolated at the least: reruns may have been made under another setting."""
+    return isolation if all(rerun.environment.get("isolation", "none") == isolation for rerun in reruns) else "none"
+
+
 def _provenance(
-    layout: Layout, prepared: PrepareRecord, evaluated: EvaluateRecord, runs: dict[str, tuple[Rerun, ...]],
+    layout: Layout, isolation: IsolationKind, prepared: PrepareRecord, evaluated: EvaluateRecord,
+    runs: dict[str, tuple[Rerun, ...]],
     num_reused: int,
 ) -> Provenance:  # fmt: skip
     reruns = [rerun for arm in runs.values() for rerun in arm]
     commit, dirty = git_state(layout.root)
     here = machine()
     of_runs = reruns[0].environment if reruns else prepared.environment
-    packages = {name: version for name, version in of_runs.items() if name not in {"device", "python", "machine"}}
+    packages = {
+        name: version for name, version in of_runs.items() if name not in {"device", "python", "machine", "isolation"}
+    }
     return Provenance(
         openassay=__version__, git_commit=commit, git_dirty=dirty, python=here["python"],
         platform=f"{here['platform']}, {here['cores']} cores",
         device=of_runs.get("device", "unknown") if reruns else "none",
         packages=package_versions() | {f"environment:{name}": version for name, version in sorted(packages.items())},
-        isolation="none", started_at=min((rerun.started_at for rerun in reruns), default=None), finished_at=now(),
+        isolation=_least(isolation, reruns),
+        started_at=min((rerun.started_at for rerun in reruns), default=None), finished_at=now(),
         cpu_s=round(prepared.cpu_s + evaluated.cpu_s + sum(rerun.cpu_s for rerun in reruns), 1),
         num_reruns=len(reruns), num_reused=num_reused,
     )  # fmt: skip

@@ -347,7 +347,8 @@ def _execute(group: list[_Task]) -> list[Rerun]:
         reruns.append(Rerun(
             target=task.target, arm=task.arm_name, seed=task.job.seed, identity=task.identity, registered=task.registered,
             status=result.status, reason=result.reason, measurements=result.measurements, curves=result.curves,
-            environment=task.environment | {"device": result.device}, log_tail=result.log[-LOG_TAIL:],
+            environment=task.environment | {"device": result.device, "isolation": task.job.isolation},
+            log_tail=result.log[-LOG_TAIL:],
             started_at=started_at, duration_s=duration_s, cpu_s=result.cpu_s, together=task.together,
         ))  # fmt: skip
         folder = task.record.parent
