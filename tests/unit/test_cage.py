@@ -84,7 +84,7 @@ attempt("write into the environment", lambda: write(os.path.join(asked["site"], 
 attempt("write into the project's git", lambda: write(asked["project"] + "/.git/config"))
 attempt("write beside another seed's record", lambda: write(asked["project"] + "/experiments/mini/rerun/faithful/seed-1/record.json"))
 attempt("write another target's verdict", lambda: write(asked["project"] + "/experiments/other/verdict.json"))
-attempt("make its own record", lambda: write(asked["project"] + "/experiments/mini/rerun/faithful/seed-0/record.json"))
+attempt("make its own record", lambda: [write(asked["project"] + "/experiments/mini/rerun/faithful/seed-0/record.json")] == [])
 attempt("write to the artifact", lambda: write(asked["artifact"] + "/train.py"))
 attempt("read the home folder", lambda: os.listdir(asked["home"] + "/.ssh"))
 attempt("read the passwords", lambda: has("/etc/shadow", b":"))
@@ -154,9 +154,10 @@ def test_without_the_cage_the_same_code_finds_ways_out(job: Job, asked: dict[str
     """The attempts are real ones: each that an ordinary user may make succeeds where nothing hinders it."""
     asked |= {"site": str(tmp_path / "home"), "artifact": str(tmp_path / "home")}  # of this machine nothing is harmed
     found = set(escaped(replace(job, isolation="none"), asked))
+    assert (job.out.parent / "record.json").exists()
     assert {
         "signal the audit", "write into the environment", "write into the project's git", "write beside another seed's record",
-        "write another target's verdict", "make its own record", "write to the artifact", "read the home folder",
+        "write another target's verdict", "write to the artifact", "read the home folder",
         "reach a server of this machine", "reach an abstract socket", "see the audit's command",
     } <= found  # fmt: skip
 
