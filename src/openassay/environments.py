@@ -293,7 +293,7 @@ def _install(folder: Path, attempt: _Attempt) -> dict[str, Any]:
             _pip_install(bare, interpreter, attempt, "--compile-bytecode", "--link-mode", "copy")
         listed = _uv(bare, "pip", "list", "--python", interpreter, "--format", "json")
         packages = {entry["name"]: entry["version"] for entry in json.loads(listed.stdout)}
-        told = [interpreter, "-c", "import platform; print(platform.python_version())"]
+        told = [interpreter, "-I", "-S", "-c", "import platform; print(platform.python_version())"]
         version = subprocess.run(told, capture_output=True, text=True, check=True, env=bare).stdout.strip()
     return {"packages": packages, "version": version}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from hub import Hub
 from releases.miniature import make_project, write_index, write_target
 from releases.stages import audit
 
+from openassay import cage
 from openassay.core.verdict_records import Outcome
 from openassay.faults import BadInput
 from openassay.layout import Layout
@@ -123,6 +125,38 @@ def test_published_commands_become_a_verdict(
     assert "block 1 of README.md" in page
     assert "train.py --steps={steps}" in page
     assert "https://files.example.org/numbers.txt" in page
+
+
+@pytest.mark.skipif(shutil.which("bwrap", path=cage.PROGRAMS) is None, reason="no bwrap here")
+def test_a_caged_audit_gives_the_same_numbers_and_says_that_it_was_caged(
+    released: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout(make_project(tmp_path / "project"), "mini")
+    monkeypatch.chdir(layout.root)
+    write_target(layout.root, released)
+    settings = ["profile=smoke", "judge=default", "tracking=none", "execution=cpu"]
+
+    def values() -> dict[str, Any]:
+        found = {
+            path.parent.name + path.parents[1].name: json.loads(path.read_text())
+            for path in layout.folder.glob("rerun/*/*/record.json")
+        }
+        return {name: of["measurements"][0]["raw"] for name, of in found.items()}
+
+    caged = audit(layout, [*settings, "isolation=bubblewrap"])
+    assert caged.outcome is Outcome.REPRODUCED, caged.reason
+    assert caged.provenance.isolation == "bubblewrap"
+    assert "had no network, saw its own files only" in layout.report.read_text()
+    inside = values()
+    assert (
+        audit(layout, [*settings, "isolation=none"]).provenance.isolation == "none"
+    )  # whatever the finished reruns were made in
+    shutil.rmtree(layout.folder / "rerun")
+    outside = audit(layout, [*settings, "isolation=none"])
+    assert "unprotected" in layout.report.read_text()
+    assert values() == inside
+    mixed = audit(layout, [*settings, "isolation=bubblewrap"])  # of reruns that are finished: they were not caged
+    assert (outside.provenance.isolation, mixed.provenance.isolation) == ("none", "none")
 
 
 def test_a_shorter_training_is_held_to_what_is_published_of_its_length(

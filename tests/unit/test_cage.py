@@ -234,6 +234,15 @@ def test_what_is_declared_is_served_into_the_cage(job: Job, tmp_path: Path, addr
     assert result.measurements[0].value == 0.75
 
 
+@needs_bwrap
+def test_a_gpu_that_does_not_show_in_the_cage_is_no_failure_of_the_release(job: Job) -> None:
+    words = "RuntimeError: No CUDA GPUs are available"
+    with pytest.raises(
+        NoCage, match=r"a run finds no GPU in the cage \(No CUDA GPUs are available\); ask for isolation=none"
+    ):
+        run(replace(job, device="cuda"), f"raise SystemExit({words!r})")
+
+
 def fake(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.mkdir(exist_ok=True)
     (folder / "bwrap").write_text(script)

@@ -27,6 +27,7 @@ from openassay.drivers.job import COPY, Arm, Inside, Job, RunResult, fill, insid
 from openassay.drivers.measures import measured
 from openassay.drivers.published_code import PublishedCode
 from openassay.drivers.run import (
+    NO_GPU,
     Ended,
     asked_network,
     child_environment,
@@ -46,9 +47,6 @@ MOST_KEPT = 2**26
 """Bytes of the files that stay beside a rerun's record."""
 MOST_NOTED = 100
 """Places that set a seed, of those that a record keeps."""
-_NO_GPU = re.compile(
-    "Torch not compiled with CUDA enabled|Found no NVIDIA driver|No CUDA GPUs are available|no CUDA-capable device is detected"
-)
 _USAGE = re.compile(r"^usage: ", re.MULTILINE)
 PYTHON = {"python", "py", "python3"}
 """Languages of a code block in Python."""
@@ -344,7 +342,7 @@ class CommandDriver(PublishedCode):
         if missing := re.search(r"^ModuleNotFoundError: No module named '([^'.]+)'$", ended.log[-4000:], re.MULTILINE):
             ours = isinstance(step, NotebookStep) and missing[1] in {"nbclient", "nbformat"}
             raise_for_missing(missing[1], job, "what runs notebooks" if ours else "")
-        if job.device == "cpu" and (no_gpu := _NO_GPU.search(ended.log[-4000:])):
+        if job.device == "cpu" and (no_gpu := NO_GPU.search(ended.log[-4000:])):
             raise BadInput(
                 f"{key}: {what} wants a GPU, and this audit runs on the CPU ({no_gpu[0]}): pass its option for the CPU, for "
                 "example --device={device}, or use execution=cuda on a machine with a GPU"

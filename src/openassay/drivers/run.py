@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator
 
 from openassay import child
-from openassay.cage import caged
+from openassay.cage import NoCage, caged
 from openassay.drivers.job import MAX_FILE_BYTES, MAX_JSON_BYTES, Job, fill, open_written
 from openassay.faults import BadInput
 from openassay.records import to_plain
@@ -38,6 +38,10 @@ _NO_NETWORK = re.compile(
     "LocalEntryNotFoundError|Proxy[A-Za-z]*Error|Tunnel connection failed"
 )
 """Words of a program that did not get what it asked another machine for."""
+NO_GPU = re.compile(
+    "Torch not compiled with CUDA enabled|Found no NVIDIA driver|No CUDA GPUs are available|no CUDA-capable device is detected"
+)
+"""Words of a program that wants a GPU and finds none."""
 KILLED = "it was killed: the machine may have run out of memory"
 _LAST_WORDS = 4000
 """Characters at the end of a log that say why a run failed."""
@@ -177,6 +181,8 @@ def start(
         return replace(ended, ok=False, timed_out=False, error=problem, returned=None)
     if ended.ok:
         return ended
+    if job.device != "cpu" and job.isolation != "none" and (no_gpu := NO_GPU.search(ended.log[-_LAST_WORDS:])):
+        raise NoCage(f"isolation={job.isolation}: a run finds no GPU in the cage ({no_gpu[0]}); ask for isolation=none")
     if ended.missing:
         raise_for_missing(ended.missing, job, "the glue script" if ended.slip == "glue" else "")
     if ended.slip:
