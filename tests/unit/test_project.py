@@ -417,7 +417,7 @@ def test_inside_a_project_a_file_is_audited_there(tmp_path: Path, monkeypatch: p
         ("hydra/launcher=x", "there is no group 'hydra/launcher'; there are: "),
         ("=smoke", "there is no group ''; there are: "),
         ("profile=smok", "profile: there is no option 'smok'; did you mean smoke?"),
-        ("isolation=docker", "isolation: there is no option 'docker'; there are: none"),
+        ("isolation=docker", "isolation: there is no option 'docker'; there are: bubblewrap, none"),
         ("profile=", "profile: '' is not a name"),
         ("profile=../smoke", "profile: '../smoke' is not a name"),
         ("profile=[smoke]", "profile: '[smoke]' is not a name"),
@@ -437,7 +437,7 @@ def test_inside_a_project_a_file_is_audited_there(tmp_path: Path, monkeypatch: p
         ("profile.budget_s=inf", "finite numbers are needed"),
         ("judge.rationale=5", "judge.rationale: should be a valid string, found '5'"),
         ("execution.device=tpu", "execution.device: should be 'auto', 'cpu' or 'cuda', found 'tpu'"),
-        ("isolation.kind=docker", "isolation.kind: should be 'none', found 'docker'"),
+        ("isolation.kind=docker", "isolation.kind: should be 'none' or 'bubblewrap', found 'docker'"),
     ],
 )
 def test_a_setting_that_does_not_exist_or_fit_is_named(word: str, says: str, tmp_path: Path) -> None:
