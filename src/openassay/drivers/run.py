@@ -11,10 +11,12 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -143,6 +145,17 @@ def placeholder_values(job: Job, parameters: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def device_here(wanted: str) -> str:
+    """The device as published code is told it: what is asked for, or, for `auto`, `cuda` where NVIDIA's driver lists a GPU."""
+    if wanted != "auto":
+        return wanted
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in {"", "-1"}
+    if hidden or not (lists := shutil.which("nvidia-smi")):
+        return "cpu"
+    listed = subprocess.run([lists, "-L"], capture_output=True, text=True, timeout=60, check=False).stdout
+    return "cuda" if listed.startswith("GPU ") else "cpu"
+
+
 def start(request: dict[str, Any], job: Job, variables: Mapping[str, str] | None = None) -> Ended:
     """Do what a request to `child.py` says, in the target's environment; `variables` are added to the child's own.
 
@@ -159,8 +172,9 @@ def start(request: dict[str, Any], job: Job, variables: Mapping[str, str] | None
     request_file.write_text(json.dumps(request, allow_nan=False), encoding="utf-8")
     if problem := _changed(job):  # by a run before this one
         return Ended(ok=False, timed_out=False, error=problem, returned=None, log="", cpu_s=0.0)
-    environment = child_environment(job, work) | dict(variables or {})
-    ended = _start([job.python, child.__file__, str(request_file.absolute())], job, work, environment)
+    with _short_name(work) as short:
+        environment = child_environment(job, work) | {"TMPDIR": short} | dict(variables or {})
+        ended = _start([job.python, child.__file__, str(request_file.absolute())], job, work, environment)
     if problem := _changed(job):
         return replace(ended, ok=False, timed_out=False, error=problem, returned=None)
     if ended.ok:
@@ -171,6 +185,15 @@ def start(request: dict[str, Any], job: Job, variables: Mapping[str, str] | None
         key = "glue" if ended.slip == "glue" else f"{job.stage}.{ended.slip}"
         raise BadInput(f"{job.target_file}: {key}: {ended.error}")
     return ended
+
+
+@contextlib.contextmanager
+def _short_name(folder: Path) -> Iterator[str]:
+    """A short path of a folder, as long as it is used: that of a socket in it (PyTorch's data workers) has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="openassay-") as made:
+        link = Path(made) / "tmp"
+        link.symlink_to(folder.absolute())
+        yield str(link)
 
 
 def raise_for_missing(package: str, job: Job, by: str = "") -> None:
@@ -248,6 +271,7 @@ def _without_paths(text: str, job: Job) -> str:
         "data": job.data, "glue": job.glue and job.glue.parent,
         "environment": Path(job.python).absolute().parents[1] if job.python else None,
     }  # fmt: skip
+    text = re.sub(re.escape(tempfile.gettempdir()) + r"/openassay-\w+/tmp", "{out}/work", text)
     # Both as we name it and as the system does, where a link is on the way.
     known = {path: name for name, of in folders.items() if of for path in (os.path.abspath(of), os.path.realpath(of))}
     for path in sorted(known, key=len, reverse=True):
