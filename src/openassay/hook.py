@@ -19,6 +19,7 @@ FUNCTIONS = {
     "random": ("seed",), "numpy.random": ("seed", "default_rng", "RandomState"), "torch": ("manual_seed",),
     "torch.cuda": ("manual_seed", "manual_seed_all"), "jax.random": ("PRNGKey", "key"), "paddle": ("seed",),
     "mxnet.random": ("seed",), "cupy.random": ("seed",),
+    "tensorflow.python.framework.random_seed": ("set_random_seed", "set_seed"),
 }  # fmt: skip
 """What sets a seed, by module; scikit-learn makes a RandomState of each `random_state`. `torch.Generator` is not among them."""
 _SEEDS_OF_A_PLACE = 3
@@ -110,11 +111,14 @@ def replaced(seed: int) -> int:
 
 
 def place_of_call() -> "str | None":
-    """The line of the release that sets a seed, itself or through a package; None where a package that is imported does."""
+    """The line of the release that sets a seed, itself or through a package.
+
+    None where a package that is imported does, and where one function that sets seeds calls another.
+    """
     frame: "Any" = sys._getframe(2)
     while frame is not None:
         path = frame.f_code.co_filename
-        if path.startswith("<frozen importlib"):
+        if path.startswith("<frozen importlib") or (path == __file__ and frame.f_code.co_name == "called"):
             return None
         others = path.startswith("<") or "site-packages" in path or os.path.dirname(path) == _STANDARD_LIBRARY
         if not others and path != __file__:

@@ -42,7 +42,7 @@ open(os.path.join(here, "train.txt"), "w").write(text)
 
 TRAIN = """
 import argparse, random
-parser = argparse.ArgumentParser()
+parser = argparse.ArgumentParser(); parser.add_argument("--device", choices=["cpu", "cuda"])
 parser.add_argument("--steps", type=int, default=300)
 given = parser.parse_args()
 random.seed(1337)
@@ -74,7 +74,7 @@ def released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[s
                 "driver": "command",
                 "run": {
                     "artifact": "code",
-                    "steps": [{"block": 1, "of": "README.md"}, ["python", "train.py", "--steps={steps}"]],
+                    "steps": [{"block": 1, "of": "README.md"}, ["python", "train.py", "--steps={steps}", "--device={device}"]],
                     "provides": {"https://files.example.org/numbers.txt": {"artifact": "numbers", "path": "numbers.txt"}},
                     "reseed": True,
                     "keep": ["data/*.txt"],
@@ -108,7 +108,7 @@ def test_published_commands_become_a_verdict(
     monkeypatch.chdir(layout.root)
     write_target(layout.root, released)
     write_index(layout.root, ["mini"])
-    verdict = audit(layout)
+    verdict = audit(layout, ["profile=smoke", "judge=default", "tracking=none", "execution=auto"])
     assert verdict.outcome is Outcome.REPRODUCED, verdict.reason
     assert [control.caught for control in verdict.controls] == [True, True]
     (claim,) = verdict.claims

@@ -165,6 +165,22 @@ def test_a_seed_that_a_step_passes_or_that_is_drawn_needs_no_word(job: Job, rele
     assert value(driver(("python", "train.py")), job) == 1
 
 
+def test_a_seed_that_a_library_sets_while_it_is_imported_is_none_of_the_releases(job: Job, release: Path) -> None:
+    library = release / "site-packages" / "library"
+    library.mkdir(parents=True)
+    (library / "__init__.py").write_text("import numpy\nDRAWN = numpy.random.default_rng(615681484984984).random()\n")
+    (release / "own.py").write_text("import random\nrandom.seed(3)\n")
+    begin = "import sys\nsys.path.append('site-packages')\nimport library\n"
+    (release / "train.py").write_text(f"{begin}print('accuracy:', library.DRAWN)\n")
+    drawn = {
+        value(driver(("python", "train.py"), reseed=reseed), replace(job, out=_another(job))) for reseed in (None, True)
+    }
+    assert len(drawn) == 1
+    (release / "train.py").write_text(f"{begin}import own\nprint('accuracy: 1')\n")
+    with pytest.raises(BadInput, match=r"rerun.run.reseed: missing; own.py:2 calls random.seed\(3\)"):
+        driver(("python", "train.py")).execute(replace(job, out=_another(job)))
+
+
 def test_torchs_seed_is_replaced_too(job: Job, release: Path) -> None:
     (release / "train.py").write_text(
         "import torch\nmade = torch.manual_seed(5)\nassert made is torch.default_generator\nprint('accuracy:', torch.initial_seed())\n"
@@ -201,6 +217,25 @@ def test_the_random_state_of_scikit_learn_is_noted_and_replaced(job: Job, releas
         assert places == ["train.py:4", "train.py:5", *["train.py:12"] * 3]
     assert found[False, 1] == found[False, 2]
     assert len(set(found.values())) == 3
+
+
+def test_tensorflows_seed_is_replaced_too(job: Job, release: Path) -> None:
+    """A stand-in for the module that defines TensorFlow's functions; in 2.x the one calls the other."""
+    made = release / "site-packages" / "tensorflow" / "python" / "framework"
+    made.mkdir(parents=True)
+    (made / "random_seed.py").write_text(
+        "def set_random_seed(seed):\n    print('accuracy:', seed)\ndef set_seed(seed):\n    set_random_seed(seed)\n"
+    )
+    for name in ("set_seed", "set_random_seed"):
+        (release / "train.py").write_text(
+            "import sys\nsys.path.append('site-packages')\n"
+            f"from tensorflow.python.framework import random_seed\nrandom_seed.{name}(5)\n"
+        )
+        out = _another(job)
+        assert value(driver(("python", "train.py"), reseed=True), replace(job, out=out)) == 5 + 7919 * 8
+        assert [of["place"].rpartition("/")[2] for of in map(json.loads, (out / "seeds.jsonl").open())] == [
+            "train.py:4"
+        ]
 
 
 # What is downloaded

@@ -6,6 +6,7 @@ import gzip
 from pathlib import Path
 
 import pytest
+from hub import Hub
 from releases.miniature import add_release, make_project, target, write_target
 from releases.stages import SETTINGS
 
@@ -50,3 +51,31 @@ def test_a_file_that_cannot_be_read_says_nothing_and_is_no_error(
     assert [citation.found for citation in record.citations] == [cited]
     write_record(layout.record("inspect"), record)
     assert read_record(layout.record("inspect"), InspectRecord) == record
+
+
+@pytest.mark.parametrize(
+    ("paths", "said"), [(None, ["README.md:1 names gone.md"]), (["README.md", "a.py", "b.py", "c/"], [])]
+)
+def test_a_file_that_the_target_does_not_fetch_is_not_called_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paths: list[str] | None, said: list[str]
+) -> None:
+    with Hub(tmp_path / "hub") as hub:
+        hub.lead(monkeypatch, tmp_path)
+        files = {
+            "README.md": b"[x](gone.md) [y](docs/more.md)\n",
+            "a.py": b"",
+            "b.py": b"",
+            "c/d.py": b"",
+            "docs/more.md": b"",
+        }
+        source = {"kind": "git", "url": "https://github.com/mini/code", "commit": hub.git("mini/code", files)}
+        layout = add_release(make_project(tmp_path / "project"), "honest")
+        written = target(layout.root, "honest", 0.9)
+        written["artifacts"]["code"] = {"sources": [source | ({"paths": paths} if paths else {})]}
+        write_target(layout.root, written)
+        monkeypatch.chdir(layout.root)
+        plan, store = make_plan(layout, SETTINGS), Store(cache_home())
+        record = inspect.run(plan, fetch.run(plan, store, layout), store)
+    absent = [of.message for of in record.findings if of.kind == "named_file_absent"]
+    assert len(absent) == len(said)
+    assert all(message.startswith(of) for message, of in zip(absent, said, strict=True))

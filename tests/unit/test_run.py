@@ -47,6 +47,7 @@ from openassay.drivers.run import (
     Run,
     ScriptRun,
     child_environment,
+    device_here,
     run_once,
 )
 from openassay.faults import BadInput
@@ -159,6 +160,30 @@ def test_placeholders_keep_the_type_of_a_whole_value_and_turn_to_text_in_a_part(
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("listed", "visible", "device"),
+    [
+        ("GPU 0: NVIDIA A100 (UUID: GPU-1)", None, "cuda"),
+        ("GPU 0: NVIDIA A100 (UUID: GPU-1)", "", "cpu"),
+        ("No devices found.", None, "cpu"),
+    ],
+)
+def test_published_code_is_told_cpu_or_cuda_where_the_execution_says_auto(
+    listed: str, visible: str | None, device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text(f'#!/bin/sh\necho "{listed}"\n')
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert device_here("auto") == device
+    driver.unlink()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert [device_here(wanted) for wanted in ("auto", "cpu", "cuda")] == ["cpu", "cpu", "cuda"]
+
+
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text("ab {}:_A", max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", max_size=3), inner, max_size=3),
@@ -191,15 +216,28 @@ def test_no_variable_of_this_machine_reaches_the_child(job: Job, monkeypatch: py
         monkeypatch.setenv(name, canary)
     monkeypatch.setenv("HOME", f"/home/{canary}")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    ended = glue(job, "import os\nreturn dict(os.environ)")
+    ended = glue(job, "import os\nassert os.path.samefile(os.environ['TMPDIR'], '.')\nreturn dict(os.environ)")
+    assert ended.ok, ended.log
     found = ended.returned
     assert canary not in json.dumps(found)
-    assert found["HOME"] == found["TMPDIR"] == str(job.out / "work")
+    assert found["HOME"] == str(job.out / "work")
     assert found["CUDA_VISIBLE_DEVICES"] == ""  # the job says cpu
     assert (found["OMP_NUM_THREADS"], found["PYTHONHASHSEED"], found["HF_HUB_OFFLINE"]) == ("1", "0", "1")
     assert set(found) == set(child_environment(job, job.out / "work"))
     assert child_environment(replace(job, device="cuda"), job.out)["CUDA_VISIBLE_DEVICES"] == "0"
     assert child_environment(replace(job, threads=3), job.out)["MKL_NUM_THREADS"] == "3"
+
+
+def test_processes_of_a_run_can_speak_through_sockets_however_long_its_folder_is(job: Job) -> None:
+    long = job.out / ("long" * 30)
+    long.mkdir()
+    body = (
+        "import tempfile\nfrom multiprocessing.connection import Listener\nListener(family='AF_UNIX').close()\n"
+        "print(tempfile.gettempdir())\nreturn 1"
+    )
+    ended = glue(replace(job, out=long), body)
+    assert ended.returned == 1, ended.log
+    assert ended.log == "{out}/work\n"
 
 
 def test_the_child_has_no_input_though_we_have(job: Job) -> None:

@@ -38,11 +38,14 @@ class Inspection:
 
 
 def inspect_folder(
-    folder: Path, *, name: str = "", declared: Declared | None = None, links: bool = False
+    folder: Path, *, name: str = "", declared: Declared | None = None, links: bool = False, is_part: bool = False
 ) -> Inspection:
-    """The components and the answers of all the checks for a folder or a file, which is read once."""
+    """The components and the answers of all the checks for a folder or a file, which is read once.
+
+    is_part: whether the release has more files than are there.
+    """
     top = top_of(folder)
-    release = read_release(top, name=name)
+    release = read_release(top, name=name, is_part=is_part)
     if links:
         release = replace(release, links=ask_links(release), derived={})
     base = top if top.is_dir() else top.parent

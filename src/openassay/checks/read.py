@@ -63,10 +63,13 @@ ITEMS = {".idx": weights.megatron_items, ".npy": weights.numpy_items, ".jsonl": 
 MAGIC = {b"%PDF": "pdf", b"PAR1": "parquet", b"ARROW1": "arrow", b"GGUF": "gguf", b"\x89HDF": "hdf5"}
 
 
-def read_release(root: Path, *, name: str = "") -> PublishedFiles:
-    """Everything that the checks look at, from a folder or from one file."""
+def read_release(root: Path, *, name: str = "", is_part: bool = False) -> PublishedFiles:
+    """Everything that the checks look at, from a folder or from one file.
+
+    is_part: whether the release has more files than are there, so that nothing follows from one that is absent.
+    """
     root = root.resolve() if root.is_symlink() else root  # the one link that the user named
-    unreadable: dict[str, str] = {}
+    unreadable: dict[str, str] = {".": "only the files that the target names were fetched"} if is_part else {}
     top, found = (root.parent, [_file(root, root.name)]) if root.is_file() else (root, _files(root, unreadable))
     files = tuple(sorted(found, key=lambda file: file.path))
     return _FileReader(top, PublishedFiles(name=name or root.name, files=files, unreadable=unreadable)).read()

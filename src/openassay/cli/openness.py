@@ -134,9 +134,11 @@ def _inspected(what: str, *, links: bool) -> Inspection:
     if os.sep in what or "." in what:
         raise BadInput(f"{what}: there is no such file or folder")
     layout = the_layout(what)
-    declared: Any = {component.component: component.published for component in read_target(layout).components}
+    target = read_target(layout)
+    declared: Any = {component.component: component.published for component in target.components}
+    parts = {name for name, of in target.artifacts.items() if any(source.is_part() for source in of.sources)}
     seen = {
-        artifact: inspect_folder(Path(folder), name=artifact, declared=declared, links=links)
+        artifact: inspect_folder(Path(folder), name=artifact, declared=declared, links=links, is_part=artifact in parts)
         for artifact, folder in fetched_roots(layout).items()
     }
     return Inspection(

@@ -376,9 +376,7 @@ class CommandDriver(PublishedCode):
             f"{of.function}({of.seed}) at {of.place or 'an unknown place'}" for of in record.seeds[:3]
         )
         if not record.seeds:
-            said = (
-                "no step takes a seed and the code sets none that is seen: each rerun is a draw that cannot be repeated"
-            )
+            said = "no step takes a seed and the code sets none that is seen: where reruns differ, none of them can be repeated"
             return Finding(stage="rerun", kind="seed_not_controlled", message=said)
         if record.replaced:
             said = f"the code sets its own seed ({set_by_code}): each rerun got another in its place"

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from openassay.cage import NoCage, caged
 from openassay.drivers.job import MAX_FILE_BYTES, MAX_JSON_BYTES, Job, fill, open_written
 from openassay.faults import BadInput
 from openassay.records import to_plain
-from openassay.store import listing, remove_tree
+from openassay.store import listing
 
 LOG_BYTES = 16 * 2**20
 """More of a log than this is not kept: its end is what counts."""
@@ -149,6 +150,17 @@ def placeholder_values(job: Job, parameters: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def device_here(wanted: str) -> str:
+    """The device as published code is told it: what is asked for, or, for `auto`, `cuda` where NVIDIA's driver lists a GPU."""
+    if wanted != "auto":
+        return wanted
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in {"", "-1"}
+    if hidden or not (lists := shutil.which("nvidia-smi")):
+        return "cpu"
+    listed = subprocess.run([lists, "-L"], capture_output=True, text=True, timeout=60, check=False).stdout
+    return "cuda" if listed.startswith("GPU ") else "cpu"
+
+
 def start(
     request: dict[str, Any], job: Job, variables: Mapping[str, str] | None = None, readable: Iterable[Path] = ()
 ) -> Ended:
@@ -171,12 +183,10 @@ def start(
     if problem := _changed(job):  # by a run before this one
         return Ended(ok=False, timed_out=False, error=problem, returned=None, log="", cpu_s=0.0)
     command = [job.python, child.__file__, str(request_file.absolute())]
-    # A short place: sockets are made there, whose paths hold a hundred characters (torch's data loaders share tensors by them).
-    with tempfile.TemporaryDirectory(prefix="run-") as short:
+    with _short_name(work) as short:
         environment = child_environment(job, work) | {"TMPDIR": short} | dict(variables or {})
-        with in_cage(command, environment, job, readable, [Path(short)]) as started:
+        with in_cage(command, environment, job, [*readable, Path(short).parent]) as started:
             ended = _start(*started, job, work)
-        remove_tree(Path(short))
     if problem := _changed(job):
         return replace(ended, ok=False, timed_out=False, error=problem, returned=None)
     if ended.ok:
@@ -193,33 +203,30 @@ def start(
 
 @contextlib.contextmanager
 def in_cage(
-    command: list[str],
-    variables: Mapping[str, str],
-    job: Job,
-    readable: Iterable[Path] = (),
-    writable: Iterable[Path] = (),
+    command: list[str], variables: Mapping[str, str], job: Job, readable: Iterable[Path] = ()
 ) -> Iterator[tuple[list[str], Mapping[str, str], tuple[int, ...]]]:
     """The command as the job's isolation has it run, its variables, and the descriptors that it inherits."""
     if job.isolation == "none":
         yield command, variables, ()
         return
-    shown = [
-        *readable,
-        Path(child.__file__),
-        *interpreter_folders(job.python or ""),
-        *map(Path, job.artifacts.values()),
-    ]
-    shown += [path for path in (job.glue, job.data) if path is not None]
-    with caged(command, variables, readable=shown, writable=[job.out, *writable], device=job.device) as (
-        words,
-        descriptors,
-    ):
-        yield words, {}, descriptors
+    own = [Path(child.__file__), *interpreter_folders(job.python or ""), *map(Path, job.artifacts.values())]
+    own += [path for path in (job.glue, job.data) if path is not None]
+    with caged(command, variables, readable=[*readable, *own], writable=[job.out], device=job.device) as started:
+        yield started[0], {}, started[1]
 
 
 def interpreter_folders(python: str) -> list[Path]:
     """What an environment's interpreter needs to be seen: the environment, and the Python that it was made with."""
     return [Path(python).absolute().parents[1], Path(os.path.realpath(python)).parents[1]]
+
+
+@contextlib.contextmanager
+def _short_name(folder: Path) -> Iterator[str]:
+    """A short path of a folder, as long as it is used: that of a socket in it (PyTorch's data workers) has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="openassay-") as made:
+        link = Path(made) / "tmp"
+        link.symlink_to(folder.absolute())
+        yield str(link)
 
 
 def raise_for_missing(package: str, job: Job, by: str = "") -> None:
@@ -301,6 +308,7 @@ def _without_paths(text: str, job: Job) -> str:
         "data": job.data, "glue": job.glue and job.glue.parent,
         "environment": Path(job.python).absolute().parents[1] if job.python else None,
     }  # fmt: skip
+    text = re.sub(re.escape(tempfile.gettempdir()) + r"/openassay-\w+/tmp", "{out}/work", text)
     # Both as we name it and as the system does, where a link is on the way.
     known = {path: name for name, of in folders.items() if of for path in (os.path.abspath(of), os.path.realpath(of))}
     for path in sorted(known, key=len, reverse=True):

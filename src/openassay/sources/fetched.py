@@ -80,6 +80,10 @@ class AnySource:
         """Whether a digest that differs is news about the release, and no mistake in the target file."""
         return False
 
+    def is_part(self) -> bool:
+        """Whether the target names only some of the files that lie there."""
+        return False
+
     def upstream(self) -> str:
         """What lies there now, without fetching it: a commit, a digest, an ETag; "unknown" where it cannot be told.
 

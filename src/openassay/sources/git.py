@@ -96,6 +96,10 @@ class GitSource(FolderSource):
         """This source in a few words."""
         return f"git {self.url}@{self.ref or self.commit[:12]}"
 
+    def is_part(self) -> bool:
+        """Whether `paths` are given."""
+        return self.paths is not None
+
     def named(self) -> str | None:
         """The tag or branch that the release names."""
         return self.ref

@@ -113,6 +113,10 @@ class HfSource(FolderSource):
         prefix = "datasets/" if self.repo_type == "dataset" else ""
         return f"hf {prefix}{self.repo}@{self.revision or (self.commit or 'main')[:12]}"
 
+    def is_part(self) -> bool:
+        """Whether `files` are fewer than all."""
+        return "*" not in self.files
+
     def named(self) -> str | None:
         """The branch or tag that the release names."""
         return self.revision

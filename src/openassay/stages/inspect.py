@@ -28,7 +28,11 @@ def run(plan: Plan, fetched: FetchRecord, store: Store) -> InspectRecord:
     roots = {name: Path(root) for name, root in artifact_roots(store, fetched).items()}
     declared: Declared = {component.component: component.published for component in plan.components}
     released = {name: root for name, root in roots.items() if plan.artifacts[name].role == "release"}
-    seen = {name: inspect_folder(root, name=name, declared=declared) for name, root in released.items()}
+    parts = {name for name, of in plan.artifacts.items() if any(source.is_part() for source in of.sources)}
+    seen = {
+        name: inspect_folder(root, name=name, declared=declared, is_part=name in parts)
+        for name, root in released.items()
+    }
     detected = merge_detected({name: of.detected for name, of in seen.items()})
     checks = merge_checks({name: of.checks for name, of in seen.items()})
     unreadable = {f"{name}: {path}": why for name, of in seen.items() for path, why in sorted(of.unreadable.items())}

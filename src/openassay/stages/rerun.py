@@ -31,7 +31,7 @@ from openassay.core.findings import FetchRecord, Finding, PrepareRecord
 from openassay.core.rerun_records import PlannedRecord, PlannedRuns, Rerun, RerunsRecord, RerunStatus
 from openassay.drivers.driver import Driver
 from openassay.drivers.job import Job
-from openassay.drivers.run import KILLED
+from openassay.drivers.run import KILLED, device_here
 from openassay.faults import Fault
 from openassay.layout import Layout
 from openassay.plan import Plan
@@ -112,6 +112,7 @@ def _tasks(
     code = driver.code(fetched, glue) | {"device": plan.execution.device}
     environment = driver.environment(room.versions)
     registered, execution = plan.registration(), plan.execution
+    device = device_here(execution.device) if driver.runs_release_code else execution.device
     data = {"arrays": to_plain(prepared.arrays), "files": prepared.files}
     tasks: dict[str, list[_Task]] = {arm: [] for arm in plan.seeds.arms}
     for name, seeds in plan.seeds.arms.items():
@@ -121,7 +122,7 @@ def _tasks(
             folder = layout.rerun(name, seed)
             job = room.job(
                 out=folder / "out", data=layout.data if prepared.status == "done" else None, arm=arm, seed=seed,
-                device=execution.device, threads=execution.threads, timeout_s=driver.timeout_s,
+                device=device, threads=execution.threads, timeout_s=driver.timeout_s,
             )  # fmt: skip
             identity = driver.identity(arm, seed, together=together, data=data, code=code, environment=environment)
             tasks[name].append(_Task(
