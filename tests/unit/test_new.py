@@ -303,6 +303,11 @@ def test_the_row_of_what_the_script_does_by_default(project: Path, run: Run) -> 
         found = drafted(project, run, {"README.md": readme, "train.py": script})
         assert [claim["published"]["value"] for claim in found["claims"]] == ([] if value is None else [value])
         (project / "conf/target/mini.yaml").unlink()
+    readme = f"# X\n\n```\nbash run_all.sh\n```\n\n{table}"
+    found = drafted(
+        project, run, {"README.md": readme, "run_all.sh": "for d in a b; do python train.py --dataset=$d; done\n"}
+    )
+    assert (found["rerun"]["run"]["steps"], found["claims"]) == ([["bash", "run_all.sh"]], [])
 
 
 def test_no_number_of_another_training_is_taken(project: Path, run: Run) -> None:

@@ -36,7 +36,7 @@ _LAUNCHERS = {"torchrun", "deepspeed", "accelerate", "mpirun", "horovodrun"}
 _TRAIN = re.compile(r"(?i)(^|[_\-/.])(pre)?train")
 _RUN = re.compile(r"(?i)main|run|fit|experiment|reproduce")
 _PREPARE = re.compile(
-    r"(?i)^setup\.py$|prepare|preproc|process_data|download|tokeni[sz]e|vocab|(make|get|build|fetch|create)_?\w*data"
+    r"(?i)^setup\.py$|prepare|prepro|process_data|download|tokeni[sz]e|vocab|(make|get|build|fetch|create)_?\w*data"
 )
 _AFTER = re.compile(
     r"(?i)(^|[_\-/.])(test|eval|evaluate|sample|generate|predict|infer\w*|demo|plot\w*|visuali\w*|bench\w*|score|export\w*)"

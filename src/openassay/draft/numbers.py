@@ -20,7 +20,7 @@ from openassay.drivers.measures import MAX_PATTERN
 MOST_TEXTS = 200
 MOST_NUMBERS = 400
 METRICS = {
-    "loss": r"loss(?:es)?|nll", "accuracy": r"acc(?:uracy|uracies)?|top-?1|prec@1", "error": r"err(?:or)?(?: rate)?s?",
+    "loss": r"loss(?:es)?|nll|log-?prob", "accuracy": r"acc(?:uracy|uracies)?|top-?1|prec@1", "error": r"err(?:or)?(?: rate)?s?",
     "f1": r"f1(?:[ _-]?score)?", "perplexity": r"perplexit(?:y|ies)|ppl", "bleu": r"(?:sacre)?bleu",
     "rouge": r"rouge(?:-?[12l])?", "r2": r"r2|r\^2|r²|r-squared", "auc": r"(?:roc[ _-]?)?au(?:ro)?c",
     "rmse": "rmse", "mae": "mae", "mse": "mse",
@@ -169,7 +169,8 @@ def own_numbers(
     given = step.shown.split()
     words = _words(" ".join(word for word in given if word[0] != "-" or "=" in word))
     flags = {word.partition("=")[0] for word in given}
-    words |= {word for code in codes for names, of in _defaults(code) if not names & flags for word in of}
+    own = codes if step.runs and step.runs[0].endswith(".py") else []  # a script of a shell gives options of its own
+    words |= {word for code in own for names, of in _defaults(code) if not names & flags for word in of}
     there = sorted((of for of in found if of.path == step.path and of.kind != "prepare"), key=lambda of: of.line)
     lines = range(len(text.lines) + 1 if text else 0)
     heads = [i if text and i and _is_heading(text, i) else 0 for i in lines]
@@ -196,9 +197,9 @@ def own_numbers(
         kind, after = ["test", "", "validation", "training"].index(of.of), of.line - step.line
         return of.path != step.path, -tie(of), kind, unread, after if after >= 0 else 1000 - after
 
-    own = [of for of in ours if is_own(of)]
-    nearest = min(own, key=far, default=None)
-    same = [of for of in own if nearest and (of.path, of.line) == (nearest.path, nearest.line)]
+    near = [of for of in ours if is_own(of)]
+    nearest = min(near, key=far, default=None)
+    same = [of for of in near if nearest and (of.path, of.line) == (nearest.path, nearest.line)]
     return list({of.metric: of for of in reversed(same)}.values())[::-1][:3]
 
 
