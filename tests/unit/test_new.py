@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 import tarfile
 import time
@@ -142,13 +143,14 @@ def test_a_script_with_options(project: Path, run: Run) -> None:
     ]
     assert found["rerun"]["parameters"] == {"epochs": 30}
     assert found["controls"][0]["parameters"] == {"epochs": 1}
-    assert found["environment"] == {"requirements": ["numpy==2.4.6", "tqdm"]}
+    assert found["environment"] == {"published": {"artifact": "code", "path": "requirements.txt"}}
+    assert "requirements.txt:2 names ., which is no package" in found["guessed"]["environment.published"]
     claim, measure = found["claims"][0], found["rerun"]["measure"][0]
     assert claim["published"] == {"value": 97.5, "rounding": 0.1}
     assert claim["cited_at"]["quote"] == "After a minute it reaches a test accuracy of 97.5 %"
     assert (claim["unit"], measure["scale"]) == ("percent", 100)
     assert measure["pattern"] == r"test loss .+?, test accuracy ([-+]?[\d.]+(?:[eE][-+]?\d+)?)"
-    assert found["components"][1] == {
+    assert found["components"][0] == {
         "component": "training_code", "published": "yes", "licence": "MIT", "artifact": "code", "paths": ["train.py"],
     }  # fmt: skip
     assert {"claims.0.tolerance", "claims.0.published", "rerun.run.steps", "controls.0"} <= set(found["guessed"])
@@ -165,7 +167,7 @@ def test_a_seed_in_the_code_and_a_download(project: Path, run: Run, hub: Hub) ->
     assert found["artifacts"]["input_txt"]["sources"] == [
         {"kind": "git", "url": "https://github.com/owner/texts", "commit": commit, "paths": ["small/input.txt"]}
     ]
-    assert found["environment"]["requirements"] == ["torch", "requests"]
+    assert found["environment"]["requirements"] == ["requests", "torch"]
     assert found["controls"][0]["edit"] == [{"path": "train.py", "find": "num_iters = 500", "replace": "num_iters = 5"}]
     assert found["rerun"]["measure"][0]["pattern"].startswith("val loss: (")
     assert found["guessed"]["rerun.run.reseed"].startswith("train.py:2 calls manual_seed")
@@ -189,9 +191,9 @@ def test_a_notebook(project: Path, run: Run) -> None:
 def test_a_package_with_a_module_that_a_makefile_calls(project: Path, run: Run) -> None:
     found = drafted(project, run, PACKAGE)
     assert found["rerun"]["run"] == {
-        "artifact": "code", "steps": [["python", "-m", "mini.train", "--out", "model"]], "folder": "src",
+        "artifact": "code", "steps": [["python", "-m", "mini.train", "--out", "model"]], "environment": {"PYTHONPATH": "src"},
     }  # fmt: skip
-    assert found["environment"]["requirements"] == ["scikit-learn>=1.6", "numpy"]
+    assert found["environment"] == {"published": {"artifact": "code", "path": "pyproject.toml"}}
     assert found["rerun"]["measure"][0]["pattern"].startswith("F1 (")
     assert "src/mini/data.py:2 passes a fixed seed" in found["guessed"]["rerun.run.reseed"]
     assert found["claims"][0]["uncontrolled"].startswith("A guess")
@@ -203,6 +205,188 @@ def test_a_table_of_results(project: Path, run: Run) -> None:
     claim = found["claims"][0]
     assert claim["cited_at"]["quote"] == "| small | 1M | **91.0** |"  # the row of the command's model
     assert (claim["published"]["value"], claim["unit"], claim["tolerance"]["margin"]) == (91.0, "percent", 0.5)
+
+
+IMPORTS = """
+import json, numpy as np, torch.nn
+from torch.utils.tensorboard import SummaryWriter
+from helpers import load
+try:
+    import apex
+except ImportError:
+    apex = None
+def late():
+    import wandb
+torch.optim.SGD([]).step(); load().backward()
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("requirements.txt", "numpy==1.26.4\n"),
+        ("environment.yml", "dependencies:\n- python=3.11\n- numpy=1.26.4\n- cudatoolkit=10.1\n"),
+        ("pyproject.toml", '[project]\nname = "x"\ndependencies = ["numpy==1.26.4"]\n'),
+        ("setup.cfg", "[options]\ninstall_requires =\n  numpy==1.26.4\n"),
+        ("Dockerfile", "FROM python:3.11\nRUN pip install numpy==1.26.4\n"),
+        ("utils/pip-requirements.txt", "numpy==1.26.4\n"),
+    ],
+)  # fmt: skip
+def test_published_requirements_and_what_the_code_imports_beside_them(
+    path: str, text: str, project: Path, run: Run
+) -> None:
+    files = {
+        "train.py": IMPORTS, "helpers.py": "from sklearn import svm\nimport cv2, layers\n", "layers/__init__.py": "import yaml\n",
+        "plot.py": "import seaborn\n", "requirements-dev.txt": "pytest\n", "docs/requirements.txt": "sphinx\n", path: text,
+    }  # fmt: skip
+    found = drafted(project, run, files)
+    assert found["environment"] == {
+        "published": {"artifact": "code", "path": path},
+        "requirements": ["opencv-python", "pyyaml", "scikit-learn", "tensorboard", "torch"],
+    }
+    assert found["guessed"]["environment.published"].startswith(f"{path} lists 1 package")
+
+
+def test_what_a_setup_script_lists(project: Path, run: Run) -> None:
+    files = {
+        "setup.py": "from setuptools import setup\nsetup(install_requires=['torch==1.4', 'x @ https://x.org/x'])\n"
+    }
+    found = drafted(project, run, files | {"train.py": IMPORTS, "helpers.py": ""})
+    assert found["environment"] == {"requirements": ["torch==1.4", "numpy", "tensorboard"]}
+
+
+OTHERS = """# Net
+
+```sh
+pip install -r requirements.txt
+conda install pytorch
+git clone https://github.com/owner/net && cd net
+wget https://example.org/data.zip
+python train.py --model gcn
+```
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("| method | accuracy |\n|---|---|\n| GAT (Velickovic et al.) | 83.0 |\n| Ours | 84.1 |\n", 84.1),
+        ("| model | acc (paper) | acc (this repo) |\n|---|---|---|\n| GCN | 81.5 | 81.3 |\n", 81.3),
+        ("| model | accuracy |\n|---|---|\n| gcn | 81.5 |\n| gat | 83.0 |\n", 81.5),
+        ("| model | accuracy |\n|---|---|\n| sage | 81.5 |\n| gat | 83.0 |\n", None),
+        ("- sage: accuracy 81.5 %\n- gat: accuracy 83.0 %\n", None),
+        ("The accuracy is 81.3 % (paper reports an accuracy of 81.5 %).\n", 81.3),
+        ("We compare with the state-of-the-art accuracy of 83.0 %.\n", None),
+        ("The previous best accuracy was 83.0 %.\n", None),
+        ("A naive guess would give an accuracy of 14.3 %.\n", None),
+        ("Perplexities of `61.2` / `58.8` (validation / test).\n", None),
+        ("The accuracy of 83.0 % (published) is known.\n", None),
+    ],
+)  # fmt: skip
+def test_no_number_of_another_work_is_taken(text: str, found: float | None, project: Path, run: Run) -> None:
+    target = drafted(project, run, {"README.md": OTHERS + text, "train.py": ARGPARSE})
+    assert [claim["published"]["value"] for claim in target["claims"]] == ([] if found is None else [found])
+    assert found is not None or "without a claim nothing is tested" in target["guessed"]["claims"]
+
+
+def test_the_row_of_what_the_script_does_by_default(project: Path, run: Run) -> None:
+    table = "| data | accuracy |\n|---|---|\n| Cora | 81.5 |\n| Citeseer | 70.3 |\n| Pubmed | 79.0 |\n"
+    script = ARGPARSE + "parser.add_argument('--dataset', default='cora')\n"
+    for words, value in (
+        ("", 81.5),
+        (" --dataset citeseer", 70.3),
+        (" --dataset=pubmed", 79.0),
+        (" --dataset reddit", None),
+    ):
+        readme = f"# X\n\n```\npython train.py{words}\n```\n\n{table}"
+        found = drafted(project, run, {"README.md": readme, "train.py": script})
+        assert [claim["published"]["value"] for claim in found["claims"]] == ([] if value is None else [value])
+        (project / "conf/target/mini.yaml").unlink()
+    readme = f"# X\n\n```\nbash run_all.sh\n```\n\n{table}"
+    found = drafted(
+        project, run, {"README.md": readme, "run_all.sh": "for d in a b; do python train.py --dataset=$d; done\n"}
+    )
+    assert (found["rerun"]["run"]["steps"], found["claims"]) == ([["bash", "run_all.sh"]], [])
+
+
+def test_no_number_of_another_training_is_taken(project: Path, run: Run) -> None:
+    more = "## Another\n\n```\npython train.py --model gat --fast\n```\n\nThe accuracy is 83.0 %.\n"
+    target = drafted(project, run, {"README.md": OTHERS + more, "train.py": ARGPARSE})
+    assert target["rerun"]["run"]["steps"][0][:4] == ["python", "train.py", "--model", "gat"]
+    assert target["claims"][0]["published"]["value"] == 83.0
+
+
+def test_no_line_that_installs_or_downloads_is_a_step(project: Path, run: Run) -> None:
+    found = drafted(project, run, {"README.md": OTHERS, "train.py": ARGPARSE})
+    assert [step[0] for step in found["rerun"]["run"]["steps"]] == ["python"]
+    assert found["guessed"]["rerun.run.provides"].startswith(
+        "README.md:7: https://example.org/data.zip may download data"
+    )
+
+
+def test_a_script_of_a_shell_and_what_it_downloads(project: Path, run: Run) -> None:
+    files = {
+        "README.md": "# Net\n\nRun `./getdata.sh`, then:\n\n    bash run_net.sh fast\n\nTest accuracy: 0.91\n",
+        "getdata.sh": "curl -O http://127.0.0.1:9/data.csv\n", "run_net.sh": "python src/fit.py \\\n  --epochs 200 $1\n",
+        "src/fit.py": "import sklearn\nmodel.fit(x)\nprint('test accuracy %.2f' % 0.9)\n",
+    }  # fmt: skip
+    found = drafted(project, run, files)
+    assert found["rerun"]["run"]["steps"] == [["bash", "getdata.sh"], ["bash", "run_net.sh", "fast"]]
+    assert found["rerun"]["run"]["provides"] == {"http://127.0.0.1:9/data.csv": {"artifact": "data_csv"}}
+    assert found["guessed"]["artifacts.data_csv"].startswith("getdata.sh downloads it, and it could not be pinned")
+    assert found["rerun"]["measure"][0]["pattern"].startswith("test accuracy (")
+    assert found["environment"]["requirements"] == ["scikit-learn"]
+    assert found["controls"][0]["edit"] == [{"path": "run_net.sh", "find": "epochs 200", "replace": "epochs 2"}]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"setup.py": "from setuptools import setup\nsetup(entry_points={'console_scripts': ['net-train = net.cli:main']})\n"},
+        {"pyproject.toml": '[project]\nname = "net"\n[project.scripts]\nnet-train = "net.cli:main"\n'},
+    ],
+)  # fmt: skip
+def test_a_program_that_the_package_installs(entry: dict[str, Any], project: Path, run: Run) -> None:
+    files = {
+        "README.md": "# X\n\n```\nnet-train --fast\n```\n",
+        "src/net/__init__.py": "",
+        "src/net/cli.py": ARGPARSE,
+    } | entry
+    found = drafted(project, run, files)["rerun"]["run"]
+    assert found["steps"][0][:4] == ["python", "-c", "import sys; from net.cli import main; sys.exit(main())", "--fast"]
+    assert found["environment"] == {"PYTHONPATH": "src"}
+
+
+def test_the_command_that_evaluates_is_a_step_where_the_number_is_its_own(project: Path, run: Run) -> None:
+    readme = (
+        "# X\n\n## Train\n\n```\npython train.py\n```\n\n## Test\n\n```\npython test.py --best\n```\n\nAccuracy: 0.91\n"
+    )
+    found = drafted(
+        project, run, {"README.md": readme, "train.py": "import torch\nfit()\n", "test.py": "print('accuracy', 0.91)\n"}
+    )
+    assert [step[1] for step in found["rerun"]["run"]["steps"]] == ["train.py", "test.py"]
+    assert found["rerun"]["measure"][0]["pattern"].startswith("accuracy (")
+
+
+def test_the_numbers_that_a_notebook_keeps(project: Path, run: Run) -> None:
+    outputs = [{"output_type": "stream", "text": ["epoch 1 acc 0.5\n", "epoch 9 acc 0.93\n"]}]
+    cells = [{"cell_type": "code", "source": ["show(acc)"], "outputs": outputs}]
+    found = drafted(
+        project, run, {"a.ipynb": json.dumps({"cells": cells}), "README.md": "# X\n\nAn accuracy of 0.5 by chance.\n"}
+    )
+    assert (found["claims"][0]["published"]["value"], found["claims"][0]["cited_at"]["quote"]) == (0.93, "acc 0.93")
+    assert re.search(found["rerun"]["measure"][0]["pattern"], "epoch 12 acc 0.87")[1] == "0.87"  # type: ignore[index]
+    assert "perhaps of the middle of a run" in found["guessed"]["rerun.measure.0"]
+
+
+def test_nothing_of_the_release_is_run(project: Path, run: Run) -> None:
+    mark = f"open({str(project / 'ran')!r}, 'w')\n"
+    files = dict.fromkeys(("setup.py", "conftest.py", "sitecustomize.py", "net/__init__.py"), mark) | {
+        "train.py": f"import net\n{mark}", "run.sh": f"touch {project}/ran\npython train.py\n", "README.md": "```\n./run.sh\n```\n",
+    }  # fmt: skip
+    drafted(project, run, files)
+    assert not (project / "ran").exists()
 
 
 def test_a_block_of_python_where_nothing_else_can_be_run(project: Path, run: Run) -> None:
@@ -232,10 +416,20 @@ def test_a_git_repository_by_tag_and_by_commit(project: Path, run: Run, hub: Hub
     assert "ref" not in (project / "conf/target/mini_net.yaml").read_text()
 
 
+def test_a_folder_of_a_repository(project: Path, run: Run, hub: Hub) -> None:
+    files = {f"tasks/net/{path}": content.encode() for path, content in SCRIPT.items()} | {"train.py": b"", "x/y": b""}
+    commit = hub.git("owner/All", files, tag="main")
+    assert run("new", "github.com/owner/All/tree/main/tasks/net")[0] == 0
+    source = yaml.safe_load((project / "conf/target/net.yaml").read_text())["artifacts"]["code"]["sources"][0]
+    assert (source["commit"], source["paths"], source["root"]) == (commit, ["tasks/net/"], "tasks/net")
+    status, said = run("new", "https://github.com/owner/All/tree/main/none")
+    assert (status, "'none/' is not in commit" in said) == (2, True)
+
+
 def test_a_model_of_a_hub(project: Path, run: Run, hub: Hub) -> None:
     files = {path: content.encode() for path, content in SCRIPT.items()}
     commit = hub.commit("owner/net", files | {"model.safetensors": b"weights"})
-    assert run("new", "hf:owner/net")[0] == 0
+    assert run("new", "https://huggingface.co/owner/net")[0] == 0
     source = yaml.safe_load((project / "conf/target/net.yaml").read_text())["artifacts"]["code"]["sources"][0]
     assert source["commit"] == commit
     assert sorted(file["path"] for file in source["files"]) == ["LICENSE", "README.md", "requirements.txt", "train.py"]
@@ -255,7 +449,7 @@ def test_a_package_of_an_index(project: Path, run: Run, index: PackageIndex) -> 
     found = yaml.safe_load((project / "conf/target/mini.yaml").read_text())
     file = {"package": "mini", "version": "1.0", "file": "mini-1.0.tar.gz", "sha256": sha256, "root": "mini-1.0"}
     assert found["artifacts"]["code"]["sources"] == [{"kind": "pypi", **file}]
-    assert found["rerun"]["run"]["folder"] == "src"
+    assert found["rerun"]["run"]["environment"] == {"PYTHONPATH": "src"}
 
 
 @pytest.mark.parametrize(
@@ -267,6 +461,12 @@ def test_a_package_of_an_index(project: Path, run: Run, index: PackageIndex) -> 
         ("```sh\npython fit.py \\\n  --x 1 | tee log\n```", {"fit.py": ""}, ["python", "fit.py", "--x", "1"]),
         ("```sh\npython sample.py\npython eval.py\npython train.py\n```", {"sample.py": "", "eval.py": "", "train.py": ""},
          ["python", "train.py"]),
+        ("```sh\npython fit.py --help\npython setup.py install\npython fit.py --x 1\n```", {"fit.py": "", "setup.py": "import setuptools"},
+         ["python", "fit.py", "--x", "1"]),
+        ("```sh\ncd sub\npython fit.py --data $DATA\n```", {"sub/fit.py": "print 1", "fit.py": ""},
+         ["python", "fit.py", "--data", "$DATA"]),
+        ("Run `experiments/run_net.py`; `utils.py` helps.", {"experiments/run_net.py": "main()", "utils.py": "main()"},
+         ["python", "experiments/run_net.py"]),
         ("nothing", {".github/workflows/ci.yml": "jobs:\n  x:\n    steps:\n    - run: python fit.py --ci\n", "fit.py": ""},
          ["python", "fit.py", "--ci"]),
     ],
@@ -329,6 +529,9 @@ def test_what_was_guessed_can_be_tried(project: Path, run: Run) -> None:
         (".", ".: the project itself lies in this folder"),
         ("x" * 5000, "there is no such folder"),
         ("ftp://x/y", "there is no such folder"),
+        ("https://arxiv.org/abs/1902.07153v2", "a paper, which cannot be run; name the repository that holds its code"),
+        ("arxiv:1902.07153", "a paper, which cannot be run"),
+        ("pypi:", "pypi:"),
     ],
 )
 def test_a_source_that_is_none(source: str, says: str, project: Path, run: Run, hub: Hub) -> None:
@@ -339,6 +542,12 @@ def test_a_source_that_is_none(source: str, says: str, project: Path, run: Run, 
     assert said.rstrip("\n").splitlines()[-1].startswith("error: ")
     assert "Traceback" not in said
     assert list((project / "conf/target").glob("*.yaml")) == []
+
+
+def test_a_network_that_does_not_answer_is_no_fault_of_the_release(project: Path, run: Run, hub: Hub) -> None:
+    status, said = run("new", "https://127.0.0.1:9/owner/net")
+    assert status == 3
+    assert "Check the network" in said
 
 
 @pytest.mark.parametrize("name", ["A b", "../x", "", "x" * 65])
@@ -383,7 +592,7 @@ def test_nothing_that_can_be_run(files: dict[str, Any], project: Path, run: Run)
 def test_a_release_without_a_number_is_drafted_without_a_claim(project: Path, run: Run) -> None:
     found = drafted(project, run, {"train.py": ARGPARSE})
     assert found["claims"] == []
-    assert found["guessed"]["claims"].startswith("no number that looks like a result")
+    assert found["guessed"]["claims"].startswith("no number was found that is plainly")
 
 
 HOSTILE = [

@@ -46,8 +46,7 @@ def new(
     An audit refuses the target until each line under `guesses` is confirmed and removed. No file is overwritten.
     """
     from openassay.draft.brought import bring
-    from openassay.draft.tried import try_out
-    from openassay.draft.written import draft
+    from openassay.draft.written import draft, try_out
     from openassay.records import parse, write_text
     from openassay.store import Store
     from openassay.target import Target, look_over_target

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from packaging.version import InvalidVersion, Version
 
@@ -27,11 +29,21 @@ from openassay.target import ArtifactSpec
 KINDS = "a git address (https://...[@REF]), hf:OWNER/NAME, pypi:NAME[==VERSION] or a local folder"
 MOST_LINE = 4000
 """Characters of a line; a longer one is not looked at."""
+RULE = re.compile(r"(={3,}|-{3,}|~{3,})\s*$")
+"""What stands below a heading, or above it."""
 _READ = (
     ".py", ".md", ".rst", ".txt", ".ipynb", ".json", ".yaml", ".yml", ".toml", ".cfg", ".sh", "license", "makefile",
 )  # fmt: skip
 """How the names of a hub's files end that a draft reads."""
-_TREE = re.compile(r"(https://github\.com/[^/]+/[^/]+)/(?:tree|commit)/([^/]+)/?")
+MOST_BYTES = 8 * 2**20
+"""Of a file that is read for its commands or numbers."""
+_GITHUB = re.compile(
+    r"(?:git:)?(?:https?://|git@)?(?:www\.)?github\.com[/:](?P<of>[^/@\s]+/[^/@\s]+?)(?:\.git)?"
+    r"(?:/(?:tree|commit|blob|releases/tag)/(?P<tree>[^/@]+)(?P<path>/[^@]*)?)?/?(?:@(?P<at>.+))?"
+)
+_HUB = re.compile(r"(?:https?://)?(?:www\.)?huggingface\.co/([^/\s]+/[^/@\s]+)(?:/tree/([^/]+)/?|/|@(.+))?")
+_INDEX = re.compile(r"(?:https?://)?(?:www\.)?pypi\.org/project/([^/\s]+)(?:/([^/]+))?/?")
+_PAPER = re.compile(r"(?i)(?:https?://)?(?:www\.)?(?:ar5iv|arxiv)(?:\.\w+)*[/:].*|(?:https?://)?(?:dx\.)?doi\.org/.*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,20 +72,30 @@ class BroughtRelease:
     @property
     def title(self) -> str:
         """The README's first heading, or the name."""
-        lines = shortened(self.readme) if self.readme else ()
-        found = next((line.lstrip("# ") for line in lines if re.match(r"#{1,2} \S", line)), self.name)
+        lines = shortened(self.readme).lines[:20] if self.readme else ()
+        heads = ("# " * bool(RULE.match(two)) + one for one, two in itertools.pairwise([*lines, ""]))
+        found = next((head.lstrip("# ") for head in heads if re.match(r"#{1,2} +\w", head)), self.name)
         return printable(re.sub(r"<[^<>]*>|!?\[|\]\([^()]*\)", "", found)).strip()[:120] or self.name
 
 
-def shortened(text: Text) -> tuple[str, ...]:
-    """A document's lines, those of no reader's length left empty."""
-    return tuple(line if len(line) <= MOST_LINE else "" for line in text.lines)
+def shortened(text: Text) -> Text:
+    """A document without the lines that are of no reader's length."""
+    return replace(text, lines=tuple(line if len(line) <= MOST_LINE else "" for line in text.lines))
+
+
+def read_text(path: Path) -> str:
+    """A file's text; empty for one that is large."""
+    return path.read_text(encoding="utf-8", errors="replace") if path.stat().st_size <= MOST_BYTES else ""
 
 
 def bring(asked: str, root: Path, store: Store) -> BroughtRelease:
     """Fetch a release, pin it and read its files; `BadInput` where there is none of that name. root: the project's."""
+    if not os.path.isdir(asked[:1000]):  # not Path.is_dir, which raises where a name is too long
+        asked = _canonical(asked)
     kind, _, rest = asked.partition(":")
     try:
+        if github := _GITHUB.fullmatch(asked):
+            return _github(github, store)
         if kind in {"http", "https", "git"}:
             return _git(rest if kind == "git" else asked, store)
         if kind == "hf":
@@ -85,9 +107,26 @@ def bring(asked: str, root: Path, store: Store) -> BroughtRelease:
         raise BadInput(f"{asked}: {problem}") from None
 
 
-def _git(address: str, store: Store) -> BroughtRelease:
-    if tree := _TREE.fullmatch(address):
-        address = f"{tree[1]}@{tree[2]}"
+def _canonical(asked: str) -> str:
+    """A page's address as the source that it shows."""
+    if _PAPER.fullmatch(asked):
+        raise BadInput(f"{asked[:200]}: a paper, which cannot be run; name the repository that holds its code")
+    if index := _INDEX.fullmatch(asked):
+        return f"pypi:{index[1]}" + f"=={index[2]}" * bool(index[2])
+    hub = _HUB.fullmatch(asked)
+    at = (hub[2] or hub[3]) if hub else ""
+    return f"hf:{hub[1]}" + f"@{at}" * bool(at) if hub else asked
+
+
+def _github(found: re.Match[str], store: Store) -> BroughtRelease:
+    """A repository, or one folder of it where the address shows one."""
+    at, folder = found["at"] or found["tree"] or "", (found["path"] or "").strip("/")
+    if "/blob/" in found[0]:
+        folder = folder.rpartition("/")[0]
+    return _git(f"https://github.com/{found['of']}" + f"@{at}" * bool(at), store, unquote(folder))
+
+
+def _git(address: str, store: Store, folder: str = "") -> BroughtRelease:
     if re.match(r"\w+://[^/]*@", address):
         raise BadInput(
             "SOURCE: an address with a name or a password in it; give it without: git asks its credential helper"
@@ -99,7 +138,8 @@ def _git(address: str, store: Store) -> BroughtRelease:
         parse(GitSource, entry, address)
     else:
         entry = pinned("git", f"{url}@{at}" if at else url, address, store)[0]
-    name = url.rpartition("/")[2].removesuffix(".git")
+    entry |= {"paths": [f"{folder}/"], "root": folder} if folder else {}
+    name = (folder or url).rpartition("/")[2].removesuffix(".git")
     version = at if at and not COMMIT.match(at) else entry["commit"][:12]
     return _read({"sources": [entry]}, store, name=name, version=version, homepage=url.removesuffix(".git"))
 
@@ -139,7 +179,7 @@ def _is_final(version: str) -> bool:
 
 def _local(path: str, asked: str, root: Path, store: Store) -> BroughtRelease:
     folder = Path(path).absolute() if "\0" not in path and len(path) < 1000 else Path("?")
-    if not os.path.isdir(folder):  # not Path.is_dir, which raises where a name is too long
+    if not os.path.isdir(folder):
         raise BadInput(f"{asked[:200]!r}: expected {KINDS}; there is no such folder")
     if folder == root or folder in root.parents:
         raise BadInput(f"{asked}: the project itself lies in this folder; name the release's own")
