@@ -392,6 +392,16 @@ def test_a_list_of_files_that_was_wrong_once_is_asked_for_anew(hub: Hub, store: 
     assert source.fetch(store, WHERE).downloaded
 
 
+@pytest.mark.parametrize("damaged", [b'{"a.bin": [104', b"", b'{"a.bin": ["1", null, null]}'])
+def test_a_list_of_files_that_is_damaged_here_is_asked_for_anew(hub: Hub, store: Store, damaged: bytes) -> None:
+    commit = hub.commit(REPO, {"a.bin": b"1"})
+    source = hf("*", commit=commit)
+    listed = source.listing(store, commit)
+    source._list_of(store, commit).write_bytes(damaged)
+    assert source.listing(store, commit) == listed
+    assert source.fetch(store, WHERE).downloaded
+
+
 def test_proxies_of_the_environment_are_used(hub: Hub, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     commit = hub.commit(REPO, {"a.txt": b"1"})
     hub.web["b"] = b"2"
