@@ -43,7 +43,7 @@ from typing import IO, Any
 from filelock import FileLock
 from pydantic import ValidationError
 
-from openassay.faults import Fault, counted
+from openassay.faults import Fault, counted, naming
 from openassay.provenance import now
 from openassay.records import adapter, file_digest, to_plain, write_text
 
@@ -286,10 +286,11 @@ class Store:
             blob = self.checked(sha256)
             content.mkdir(parents=True)
             try:
-                if kind == "folder":
-                    self._assemble(self.manifest(sha256), content)
-                else:
-                    _unpack(blob, kind, filename, content)
+                with naming(content):
+                    if kind == "folder":
+                        self._assemble(self.manifest(sha256), content)
+                    else:
+                        _unpack(blob, kind, filename, content)
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise

@@ -13,17 +13,18 @@ from typing import Any
 import huggingface_hub
 import pytest
 from hub import Hub, Made, md5_of, sha256_of
-from loopback import closed_port
+from loopback import PackageIndex, closed_port
+from small_disk import on_small_disk
 
 from openassay.faults import BadInput, Fault
 from openassay.records import parse
 from openassay.sources import Source, download, moved
 from openassay.sources import git as git_source
-from openassay.sources.fetched import Unavailable, Unreachable, WrongPin
+from openassay.sources.fetched import TELL_ITS_OWNER, Unavailable, Unreachable, WrongPin
 from openassay.sources.git import GitSource
 from openassay.sources.hf import WORKERS, HfSource
 from openassay.sources.http import HttpSource
-from openassay.store import LINKED_BYTES, RefusedArchive, Store, files_below
+from openassay.store import LINKED_BYTES, DamagedStore, RefusedArchive, Store, files_below
 
 WHERE = "conf/target/demo.yaml: artifacts.weights.sources.0"
 REPO = "owner/tiny"
@@ -940,3 +941,110 @@ def test_the_hub_runs_as_a_process_of_its_own(
             assert http(os.environ["HF_ENDPOINT"] + "/web/f").fetch(store, WHERE).size_bytes == len("web/f")
         finally:
             process.kill()
+
+
+def flip(path: Path, at: float) -> None:
+    """Change one byte of a file, at this share of its length."""
+    data = bytearray(path.read_bytes())
+    data[int(len(data) * at)] ^= 0xFF
+    path.chmod(0o644)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(("pack", "at"), [(0, 0.1), (0, 0.5), (1, 0.1), (1, 0.5)])
+def test_a_clone_that_is_damaged_here_is_removed_and_brought_anew(hub: Hub, store: Store, pack: int, at: float) -> None:
+    source = git(hub.git("owner/code", {f"f{n}.bin": os.urandom(1000) for n in range(3)}))
+    sha256 = source.fetch(store, WHERE).sha256
+    flip(sorted((store.folder / "git").rglob("*.pack"), key=lambda path: path.stat().st_size)[pack], at)
+    (store.folder / "seen.json").unlink()
+    with pytest.raises(
+        DamagedStore, match=r"git/[0-9a-f]{32}: damaged, removed \(git .*\)\. Run the command again\."
+    ) as said:
+        source.fetch(store, WHERE)
+    assert "\n" not in str(said.value)
+    assert source.fetch(store, WHERE).sha256 == sha256
+
+
+def test_a_users_broken_setting_of_git_removes_no_clone(
+    hub: Hub, store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = git(hub.git("owner/code", {"a": b"1"}))
+    source.fetch(store, WHERE)
+    (store.folder / "seen.json").unlink()
+    (tmp_path / "gitconfig").write_text("[core\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    with pytest.raises(Fault, match="bad config line 1 in file"):
+        source.fetch(store, WHERE)
+    assert list((store.folder / "git").rglob("*.pack"))
+
+
+@pytest.mark.parametrize("kind", ["blob", "tree", "commit"])
+def test_an_object_that_is_damaged_on_the_server_is_the_servers(hub: Hub, store: Store, kind: str) -> None:
+    tip = hub.git("owner/code", {"a.bin": os.urandom(1000)})
+    bare = hub.bare("owner/code")
+    name = subprocess.check_output(
+        ["git", "-C", str(bare), "rev-parse", tip + {"blob": ":a.bin", "tree": "^{tree}", "commit": ""}[kind]],
+        text=True,
+    ).strip()
+    flip(bare / "objects" / name[:2] / name[2:], 0.5)
+    with pytest.raises(Unreachable) as said:
+        git(tip).fetch(store, WHERE)
+    assert TELL_ITS_OWNER in str(said.value)
+    assert "Check the network" not in str(said.value)
+    assert ("corrupt" in str(said.value)) == (kind != "commit")  # of a commit, the server says nothing at all
+
+
+@pytest.mark.parametrize(
+    ("to", "says"),
+    [("", "redirect"), ("file:///etc/passwd", "file"), ("gopher://127.0.0.1/x", "gopher")],
+)
+@pytest.mark.parametrize("kind", ["http", "git", "hf"])
+def test_a_redirect_that_leads_nowhere_is_the_servers(
+    store: Store, monkeypatch: pytest.MonkeyPatch, kind: str, to: str, says: str
+) -> None:
+    with PackageIndex() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.root)
+        path, source = {
+            "http": ("/x.bin", http(f"{server.root}/x.bin", sha256=SHA64)),
+            "git": ("/x.git/info/refs", parse(GitSource, {"kind": "git", "url": f"{server.root}/x.git", "commit": SHA40}, "f")),
+            "hf": (f"/api/models/{REPO}/revision/{SHA40}", hf("a", commit=SHA40)),
+        }[kind]  # fmt: skip
+        server.redirects[path] = to or f"{path}?service=git-upload-pack"
+        with pytest.raises(Unreachable) as said:
+            source.fetch(store, WHERE)
+    assert server.root in str(said.value)
+    assert says in str(said.value)
+    assert str(said.value).endswith(TELL_ITS_OWNER)
+
+
+# This machine
+
+FETCH = """
+import sys
+from pathlib import Path
+from openassay.faults import faults_in_one_line
+from openassay.records import parse
+from openassay.sources import Source
+from openassay.store import Store
+store = Store(Path(sys.argv[1]))
+with faults_in_one_line():
+    fetched = parse(Source, {"kind": sys.argv[2], **eval(sys.argv[3])}, "f").fetch(store, "f")
+    store.tree(fetched.sha256, fetched.filename)
+"""
+
+
+@pytest.mark.parametrize(("size", "kind"), [("1m", "http"), ("3m", "http"), ("1m", "hf"), ("1m", "git"), ("3m", "git")])
+def test_a_full_disk_is_a_fault_that_says_so(hub: Hub, tmp_path: Path, size: str, kind: str) -> None:
+    hub.web["data.bin"] = Made(2 * MB)
+    keys = {
+        "http": {"url": hub.url("data.bin"), "sha256": sha256_of(Made(2 * MB))},
+        "hf": {"repo": REPO, "files": ["a.bin"], "commit": hub.commit(REPO, {"a.bin": Made(2 * MB)})},
+        "git": {"url": CODE, "commit": hub.git("owner/code", {"a.bin": Made(2 * MB).read(0, 2 * MB)})},
+    }[kind]
+    done = on_small_disk(tmp_path / "store", size, FETCH, str(tmp_path / "store"), kind, repr(keys))
+    assert done.returncode == 3
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith("error: ")
+    assert "No space left on device" in said
+    assert "free some" in said
+    assert "network" not in said

@@ -23,7 +23,7 @@ from pydantic import Discriminator
 
 from openassay import child
 from openassay.drivers.job import MAX_FILE_BYTES, MAX_JSON_BYTES, Job, fill, open_written
-from openassay.faults import BadInput
+from openassay.faults import BadInput, Fault, full_disk_line, naming
 from openassay.records import to_plain
 from openassay.store import listing
 
@@ -36,6 +36,8 @@ _NO_NETWORK = re.compile(
     "LocalEntryNotFoundError|Proxy[A-Za-z]*Error|Tunnel connection failed"
 )
 """Words of a program that did not get what it asked another machine for."""
+LEAST_FREE_BYTES = 2**20
+"""On the disk of a run: below it, the run's files may not be whole."""
 KILLED = "it was killed: the machine may have run out of memory"
 _LAST_WORDS = 4000
 """Characters at the end of a log that say why a run failed."""
@@ -156,7 +158,8 @@ def start(request: dict[str, Any], job: Job, variables: Mapping[str, str] | None
         "max_file_bytes": MAX_FILE_BYTES, "out": str(job.out.absolute()), "work": str(work.absolute()),
     }  # fmt: skip
     request_file = job.out / "request.json"
-    request_file.write_text(json.dumps(request, allow_nan=False), encoding="utf-8")
+    with naming(request_file):
+        request_file.write_text(json.dumps(request, allow_nan=False), encoding="utf-8")
     if problem := _changed(job):  # by a run before this one
         return Ended(ok=False, timed_out=False, error=problem, returned=None, log="", cpu_s=0.0)
     environment = child_environment(job, work) | dict(variables or {})
@@ -171,6 +174,14 @@ def start(request: dict[str, Any], job: Job, variables: Mapping[str, str] | None
         key = "glue" if ended.slip == "glue" else f"{job.stage}.{ended.slip}"
         raise BadInput(f"{job.target_file}: {key}: {ended.error}")
     return ended
+
+
+def _check_space(ended: Ended, job: Job, free_bytes: int) -> None:
+    """Raise `Fault` where the disk is full after a run, or a failed one says that one was: it is none of the release's doing."""
+    line = "" if ended.ok else full_disk_line(f"{ended.log[-_LAST_WORDS:]}\n{ended.error}")
+    if line or free_bytes < LEAST_FREE_BYTES:
+        line = line or f"less than {LEAST_FREE_BYTES} bytes are free"
+        raise Fault(f"{job.out}: no space left for a run: {line}; free some, then run the command again")
 
 
 def raise_for_missing(package: str, job: Job, by: str = "") -> None:
@@ -222,6 +233,7 @@ def _start(command: list[str], job: Job, work: Path, environment: dict[str, str]
         # From our own handle: the release's code may have put something else in the file's place.
         not_kept = max(0, os.fstat(log.fileno()).st_size - LOG_BYTES)
         text = os.pread(log.fileno(), LOG_BYTES, not_kept)
+        disk = os.fstatvfs(log.fileno())
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     result, error, status = _result(job.out / "result.json"), "", process.returncode
     if timed_out:
@@ -232,12 +244,14 @@ def _start(command: list[str], job: Job, work: Path, environment: dict[str, str]
         error = _without_paths(result["error"], job)[:MAX_ERROR] or "it failed and did not say why"
     elif status != 0:
         error = f"it ended with status {status} after it had left a result"
-    return Ended(
+    ended = Ended(
         ok=not error, timed_out=timed_out, error=error, returned=result["returned"] if result and not error else None,
         log=_without_paths(text.decode("utf-8", "replace"), job),
         cpu_s=(after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime),
         slip=result["slip"] if result else "", missing=result["missing"] if result else "", log_cut=not_kept > 0,
     )  # fmt: skip
+    _check_space(ended, job, disk.f_bavail * disk.f_frsize)
+    return ended
 
 
 def _without_paths(text: str, job: Job) -> str:

@@ -22,9 +22,9 @@ from urllib.request import getproxies
 
 from tqdm import tqdm
 
-from openassay.faults import counted, printable
+from openassay.faults import counted, naming, printable
 from openassay.records import file_digest
-from openassay.sources.fetched import CHECK_NETWORK, STATUS_KINDS, Interrupted, Unavailable, Unreachable
+from openassay.sources.fetched import STATUS_KINDS, TELL_ITS_OWNER, Interrupted, Unavailable, Unreachable
 from openassay.store import MAX_UNPACKED_BYTES
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def tried(call: Callable[[], T], what: str, tries: int | None = None) -> T:
             problem = interrupted
     if problem.finding:
         raise problem.finding
-    raise Unreachable(without_credentials(f"{what}: {problem} ({counted(tries, 'attempt')}). {CHECK_NETWORK}"))
+    raise Unreachable(without_credentials(f"{what}: {problem} ({counted(tries, 'attempt')}). {problem.todo}"))
 
 
 def pause(attempt: int, patience_s: float = 0.0) -> None:
@@ -205,9 +205,20 @@ def _ask(wanted: Wanted, method: str, headers: dict[str, str]) -> Iterator[httpx
         # A link to another host may have expired: the next try gets a fresh one.
         raise Interrupted(f"HTTP {status}", finding, _patience(error.response)) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise Interrupted(str(error) or type(error).__name__) from None
+        raise failure_of(error) from None
     finally:
         timer.cancel()
+
+
+def failure_of(error: Exception) -> Interrupted:
+    """What a failure of httpx, or of httpx2, says: a redirect that leads nowhere is the server's own."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    said = printable((str(error) or type(error).__name__).splitlines()[0])[:300]
+    if "TooManyRedirects" in kinds:
+        return Interrupted("it redirects in a circle, or too often", todo=TELL_ITS_OWNER)
+    if "UnsupportedProtocol" in kinds:
+        return Interrupted(f"it leads to an address that is not followed: {said}", todo=TELL_ITS_OWNER)
+    return Interrupted(said)
 
 
 def _patience(reply: httpx.Response) -> float:
@@ -296,6 +307,7 @@ def _version(reply: httpx.Response) -> str:
 def _receive(reply: httpx.Response, part: Path, wanted: Wanted, have: int, end: int | None) -> None:
     """Write the body into the part; what has come is written before the connection can break."""
     with (
+        naming(part),
         part.open("ab" if have else "wb") as file,
         tqdm(total=end, initial=have, unit="B", unit_scale=True, desc=printable(wanted.label), disable=None) as bar,
     ):

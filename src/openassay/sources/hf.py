@@ -296,7 +296,7 @@ def _problem(error: Exception, what: str) -> Exception:
     # The library speaks through httpx or httpx2; both call their errors so.
     of_http = {"HTTPError", "InvalidURL"} & {kind.__name__ for kind in type(error).__mro__}
     if of_http or isinstance(error, (OSError, ValueError, TypeError, KeyError, AttributeError)):  # not what a hub says
-        return Interrupted(said)
+        return download.failure_of(error)
     return error
 
 
