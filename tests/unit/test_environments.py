@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uv
 from loopback import PackageIndex, closed_port, sdist, self_signed, wheel
 from small_disk import on_small_disk
 
@@ -470,7 +471,7 @@ def test_a_uv_that_the_machine_ends_is_a_fault_and_no_missing_python(
     killed = tmp_path / "uv"
     killed.write_text("#!/bin/sh\nkill -9 $$\n")
     killed.chmod(0o755)
-    monkeypatch.setattr(environments.uv, "find_uv_bin", lambda: str(killed))
+    monkeypatch.setattr(uv, "find_uv_bin", lambda: str(killed))
     with pytest.raises(UvFault, match="uv was ended by a signal of this machine: Killed"):
         build(EnvironmentSpec(), {}, WHERE, "demo")
 
