@@ -29,6 +29,7 @@ from openassay.core.claims import Claim
 from openassay.core.evidence import NO_VALUES, Evidence, wants_more
 from openassay.core.findings import FetchRecord, Finding, PrepareRecord
 from openassay.core.rerun_records import PlannedRecord, PlannedRuns, Rerun, RerunsRecord, RerunStatus
+from openassay.devices import device_here, seen
 from openassay.drivers.driver import Driver
 from openassay.drivers.job import Job
 from openassay.drivers.run import KILLED
@@ -69,6 +70,7 @@ class _Task:
 
 def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store, layout: Layout) -> RerunsRecord:
     """Make every rerun of the plan that is not there yet, several at a time."""
+    device_here(plan.execution.device)  # the plan may have been made on another machine
     room = None
     try:
         if plan.rerun is None:
@@ -113,6 +115,8 @@ def _tasks(
     environment = driver.environment(room.versions)
     registered, execution = plan.registration(), plan.execution
     data = {"arrays": to_plain(prepared.arrays), "files": prepared.files}
+    # Of our own trainers torch says what there is, and a release is told: `auto` is no device.
+    device = device_here(execution.device) if driver.runs_release_code else execution.device
     tasks: dict[str, list[_Task]] = {arm: [] for arm in plan.seeds.arms}
     for name, seeds in plan.seeds.arms.items():
         arm, watch = plan.arms()[name], driver.watch(plan.claims, name)
@@ -121,7 +125,7 @@ def _tasks(
             folder = layout.rerun(name, seed)
             job = room.job(
                 out=folder / "out", data=layout.data if prepared.status == "done" else None, arm=arm, seed=seed,
-                device=execution.device, threads=execution.threads, timeout_s=driver.timeout_s,
+                device=device, threads=execution.threads, timeout_s=driver.timeout_s,
             )  # fmt: skip
             identity = driver.identity(arm, seed, together=together, data=data, code=code, environment=environment)
             tasks[name].append(_Task(
@@ -347,7 +351,7 @@ def _execute(group: list[_Task]) -> list[Rerun]:
         reruns.append(Rerun(
             target=task.target, arm=task.arm_name, seed=task.job.seed, identity=task.identity, registered=task.registered,
             status=result.status, reason=result.reason, measurements=result.measurements, curves=result.curves,
-            environment=task.environment | {"device": result.device}, log_tail=result.log[-LOG_TAIL:],
+            environment=task.environment | seen(result.device), log_tail=result.log[-LOG_TAIL:],
             started_at=started_at, duration_s=duration_s, cpu_s=result.cpu_s, together=task.together,
         ))  # fmt: skip
         folder = task.record.parent
