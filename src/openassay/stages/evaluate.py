@@ -9,10 +9,8 @@ from pathlib import Path
 
 from openassay.core.findings import FetchRecord, Finding, PrepareRecord
 from openassay.core.rerun_records import EvaluateRecord, Measurement, RerunStatus
-from openassay.devices import seen
 from openassay.drivers.driver import Driver
 from openassay.drivers.measures import measured
-from openassay.drivers.published import device_for
 from openassay.layout import Layout
 from openassay.plan import Plan
 from openassay.provenance import package_versions
@@ -63,8 +61,7 @@ def _by_driver(plan: Plan, driver: Driver, fetched: FetchRecord, store: Store, l
         measurements = driver.measure_released(room.artifacts, threads=threads, device=device)
     except (NotPossible, RecipeMismatch, BadTokens) as problem:
         return _failed(NOT_MEASURED, str(problem))
-    environment = package_versions(("torch", "transformers", "numpy")) | seen(device_for(device))
-    cpu_s = time.process_time() - started
+    environment, cpu_s = package_versions(("torch", "transformers", "numpy")), time.process_time() - started
     return _done(replace(NOT_MEASURED, environment=environment, cpu_s=cpu_s), measurements)
 
 
