@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 import warnings
 from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -23,7 +21,8 @@ from filelock import FileLock
 from openassay.core.rerun_records import Rerun, RerunStatus
 from openassay.core.verdict_records import ReleaseVerdict
 from openassay.faults import Fault, printable
-from openassay.sources.download import without_credentials
+from openassay.sources.download import within, without_credentials
+from openassay.sources.fetched import Interrupted
 
 T = TypeVar("T")
 ENVIRONMENT_VARIABLE = "MLFLOW_TRACKING_URI"
@@ -70,23 +69,14 @@ def track(
 
 
 def _ask(uri: str, do: Callable[[Any], T]) -> T:
-    """What the server answers. It is asked in a thread of its own, which is left behind where it takes too long."""
+    """What the server answers; `TrackingLost` where it takes too long, or nothing."""
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - mlflow takes seconds to import
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
-    answer: Future[T] = Future()
-
-    def ask() -> None:
-        try:
-            answer.set_result(do(_client(uri)))
-        except BaseException as problem:  # noqa: BLE001 - it is raised below
-            answer.set_exception(problem)
-
-    threading.Thread(target=ask, daemon=True).start()
     try:
-        return answer.result(DEADLINE_S)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        said = f"it takes more than {DEADLINE_S:g} s" if not answer.done() else str(error) or type(error).__name__
+        return within(DEADLINE_S, lambda: do(_client(uri)))
+    except (MlflowException, SQLAlchemyError, OSError, Interrupted) as error:
+        said = str(error) or type(error).__name__
         message = f"MLflow at {uri} does not take the runs: {printable(said.splitlines()[0])[:500]}"
         raise TrackingLost(without_credentials(message)) from None
 

@@ -18,9 +18,9 @@ from small_disk import on_small_disk
 
 from openassay.faults import BadInput, Fault
 from openassay.records import parse
-from openassay.sources import Source, download, moved
+from openassay.sources import Source, download, moved, pypi
 from openassay.sources import git as git_source
-from openassay.sources.fetched import TELL_ITS_OWNER, Unavailable, Unreachable, WrongPin
+from openassay.sources.fetched import TELL_ITS_OWNER, Interrupted, Unavailable, Unreachable, WrongPin
 from openassay.sources.git import GitSource
 from openassay.sources.hf import WORKERS, HfSource
 from openassay.sources.http import HttpSource
@@ -489,6 +489,93 @@ def test_a_part_without_a_version_that_joins_badly_is_brought_whole_before_anybo
     source = http(hub.url("a.bin"), sha256=sha256_of(Made(2 * MB)))
     store.part(source.key()).write_bytes(b"of another time" * 1000)
     assert source.fetch(store, WHERE).sha256 == source.sha256
+
+
+class Clock:
+    """A time that passes only where somebody waits."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.mark.parametrize("took_s", [0.0, 1.0, 9.0, 20.0, 25.0, 30.0, 50.0])
+@pytest.mark.parametrize("patience_s", [0.0, 5.0, 25.0, 55.0, 1e9])
+def test_no_server_is_waited_for_longer_than_a_minute_in_all(
+    monkeypatch: pytest.MonkeyPatch, took_s: float, patience_s: float
+) -> None:
+    clock, calls = Clock(), []
+    monkeypatch.setattr(download, "time", clock)
+    monkeypatch.setattr(download, "pause", lambda *about: clock.sleep(download.pause_s(*about)))
+
+    def call() -> None:
+        calls.append(clock.now)
+        clock.sleep(took_s)
+        raise Interrupted("HTTP 503", None, patience_s)
+
+    with pytest.raises(Unreachable, match=r"^http://example\.org/x: HTTP 503.* \(\d attempts?\)\. Check") as said:
+        download.tried(call, "http://example.org/x")
+    assert clock.now <= download.PATIENCE_S
+    assert len(calls) <= download.TRIES
+    assert ("it asks to be left alone for 1000000000 s" in str(said.value)) == (patience_s == 1e9)
+    assert len(calls) > 1 or took_s >= 30 or patience_s >= 55 or (took_s, patience_s) in {(20.0, 25.0), (25.0, 25.0)}
+
+
+def test_a_download_that_makes_progress_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, came = Clock(), [0]
+    monkeypatch.setattr(download, "time", clock)
+    monkeypatch.setattr(download, "pause", lambda *about: clock.sleep(download.pause_s(*about)))
+
+    def call() -> str:
+        clock.sleep(3600)
+        came[0] += download.SLOW_BYTES
+        if came[0] < 4 * download.SLOW_BYTES:
+            raise Interrupted("the connection closed before the end", None, 30.0)
+        return "whole"
+
+    assert download.tried(call, "x", came=lambda: came[0]) == "whole"
+
+
+@pytest.mark.parametrize("retry_after", ["61", "1000000000", "1e300"])
+def test_a_server_that_asks_for_more_patience_than_there_is_gets_none(
+    hub: Hub, store: Store, waits: list[float], retry_after: str
+) -> None:
+    hub.web["a.bin"] = b"1"
+    hub.wrong("/web/a.bin", status=429, times=9, retry_after=retry_after)
+    with pytest.raises(
+        Unreachable, match=rf"{hub.url('a.bin')}: HTTP 429; it asks to be left alone for .* \(1 attempt\)"
+    ):
+        http(hub.url("a.bin"), sha256=SHA64).fetch(store, WHERE)
+    assert waits == []
+
+
+@pytest.mark.parametrize("kind", ["git", "hf", "pypi"])
+def test_pages_that_never_end_are_given_up_and_their_host_is_named(
+    store: Store, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(download, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(git_source, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(pypi, "PATIENCE_S", 1.0)
+    with PackageIndex() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.root)
+        monkeypatch.setenv("PIP_INDEX_URL", server.url)
+        monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+        pypi.package_index.cache_clear()
+        source: Source = parse(Source, {
+            "git": {"kind": "git", "url": f"{server.root}/x.git", "commit": SHA40},
+            "hf": {"kind": "hf", "repo": REPO, "files": ["a"], "commit": SHA40},
+            "pypi": {"kind": "pypi", "package": "demo", "version": "1.0"},
+        }[kind], "f")  # fmt: skip
+        server.silent |= {"/x.git/info/refs", f"/api/models/{REPO}/revision/{SHA40}", "/simple/demo/"}
+        with pytest.raises(Unreachable, match=r"it (takes|took) more than 1 s.* Check the network") as said:
+            source.fetch(store, WHERE)
+        assert server.root in str(said.value)
+    pypi.package_index.cache_clear()
 
 
 @pytest.mark.parametrize("way", ["drip", "drip_headers", "silent"])

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from openassay.core.findings import AttemptKind
 from openassay.faults import BadInput, Fault, full_disk_line, naming, printable
-from openassay.sources.download import tell, tried, without_credentials
+from openassay.sources.download import PATIENCE_S, tell, tried, without_credentials
 from openassay.sources.fetched import LOOPBACK, TELL_ITS_OWNER, Interrupted, Root, Unavailable, Unreachable, WrongPin
 from openassay.sources.folders import COMMIT, Commit, FolderSource, check_path
 from openassay.sources.http import check_address
@@ -48,7 +48,7 @@ _OURS = {  # git is to work in our folder, whatever the user works in
 _SETTINGS = {
     "core.hooksPath": "/dev/null", "core.fsmonitor": "false", "core.symlinks": "false", "gc.auto": "0",
     "maintenance.auto": "false", "submodule.recurse": "false", "fetch.recurseSubmodules": "false",
-    "fetch.negotiationAlgorithm": "noop", "http.lowSpeedLimit": "1000", "http.lowSpeedTime": "60",
+    "fetch.negotiationAlgorithm": "noop", "http.lowSpeedLimit": "1000", "http.lowSpeedTime": "50",
     "advice.detachedHead": "false", "fetch.writeCommitGraph": "false", "protocol.ext.allow": "never",
 }  # fmt: skip
 _REFUSES_SHA = (
@@ -326,21 +326,32 @@ def _network(
     arguments: list[str], folder: Path, url: str, *, said: bytes = b"", watched: bool = False, tries: int | None = None
 ) -> bytes:
     """What git says with a server, after a few tries. Raises `Unavailable`, `Unreachable`, `_RefusesSha`."""
+    progress = _Progress()
 
     def once() -> bytes:
-        status, heard, complained = _git(arguments, folder, url, said=said, watched=watched)
+        status, heard, complained = _git(arguments, folder, url, said=said, progress=progress, watched=watched)
         if status != 0:
             _check_space(complained, folder)
             raise _problem(complained, url)
         return heard
 
-    return tried(once, f"git {arguments[0]} {url}", tries)
+    return tried(once, f"git {arguments[0]} {url}", tries, lambda: progress.came)
+
+
+@dataclass
+class _Progress:
+    """How many bytes have come, in all calls of git."""
+
+    came: int = 0
 
 
 def _git(
-    arguments: list[str], folder: Path, url: str = "", *, said: bytes, watched: bool = False
-) -> tuple[int, bytes, bytes]:
-    """The exit status of git, and what it wrote to its two outputs. Only with a url it may reach a server."""
+    arguments: list[str], folder: Path, url: str = "", *, said: bytes, progress: _Progress | None = None, watched: bool = False
+) -> tuple[int, bytes, bytes]:  # fmt: skip
+    """The exit status of git, and what it wrote to its two outputs. Only with a url it may reach a server.
+
+    progress: for a call that does. watched: what comes lies in the folder, and is counted.
+    """
     environment = _environment(url)
     with tempfile.TemporaryFile() as heard, tempfile.TemporaryFile() as complaints, tempfile.TemporaryFile() as asked:
         asked.write(said)
@@ -354,7 +365,7 @@ def _git(
             raise Unavailable("this source needs git, and this system has none", "unsupported") from None
         with process:
             try:
-                _wait(process, folder if watched else None, url)
+                _wait(process, folder if watched else None, url, progress)
             finally:
                 if process.poll() is None:  # with the programs that it started
                     os.killpg(process.pid, signal.SIGKILL)
@@ -363,10 +374,10 @@ def _git(
         return process.returncode, heard.read(), complaints.read(1 << 20)
 
 
-def _wait(process: subprocess.Popen[bytes], folder: Path | None, url: str) -> None:
-    """Until git ends, or has brought more than is taken, or takes too long."""
-    until = time.monotonic() + DEADLINE_S
-    before = _size(folder) if folder else 0
+def _wait(process: subprocess.Popen[bytes], folder: Path | None, url: str, progress: _Progress | None) -> None:
+    """Until git ends, or has brought more than is taken, or takes too long: of a server, first for anything to come."""
+    began, limit_s = time.monotonic(), PATIENCE_S if progress else DEADLINE_S
+    before, most = _size(folder) if folder else 0, 0
     with tqdm(unit="B", unit_scale=True, desc=printable(url), disable=None if folder else True) as bar:
         while True:
             try:
@@ -375,10 +386,13 @@ def _wait(process: subprocess.Popen[bytes], folder: Path | None, url: str) -> No
             except subprocess.TimeoutExpired:
                 came = _size(folder) - before if folder else 0
                 bar.update(came - bar.n)
+                if progress and came > most:
+                    progress.came += came - most
+                    most, limit_s = came, DEADLINE_S  # git itself ends a connection that hardly moves from then on
                 if came > MAX_UNPACKED_BYTES:
                     raise Unavailable(f"{url}: it sends more than {MAX_UNPACKED_BYTES} bytes", "refused") from None
-                if time.monotonic() > until:
-                    raise Interrupted(f"it took more than {DEADLINE_S:g} s") from None
+                if time.monotonic() - began > limit_s:
+                    raise Interrupted(f"it took more than {limit_s:g} s") from None
     if folder and process.returncode == 0:
         tell(url, _size(folder) - before)
 

@@ -25,7 +25,7 @@ from pydantic import Discriminator, Field, Tag, ValidationError
 from openassay.faults import printable
 from openassay.records import adapter, digest, write_text
 from openassay.sources import download
-from openassay.sources.download import Wanted, bring_checked, tell, tried
+from openassay.sources.download import Wanted, bring_checked, tell, tried, within
 from openassay.sources.fetched import LOOPBACK, STATUS_KINDS, Interrupted, Root, Unavailable, Unreachable, WrongPin
 from openassay.sources.folders import COMMIT, Commit, FolderSource, check_path
 from openassay.store import MAX_UNPACKED_BYTES, FolderFile, Store, check_names
@@ -248,11 +248,16 @@ class HfSource(FolderSource):
         _refuse_if_offline(where)
         what = f"{where}: {self.repo}@{revision}"
 
+        def ask() -> Any:
+            return huggingface_hub.HfApi(endpoint=where, token=_token(where) or False).repo_info(
+                self.repo, revision=revision, repo_type=self.repo_type, timeout=download.TIMEOUT_S, files_metadata=files
+            )  # fmt: skip
+
         def once() -> Any:
             try:
-                return huggingface_hub.HfApi(endpoint=where, token=_token(where) or False).repo_info(
-                    self.repo, revision=revision, repo_type=self.repo_type, timeout=download.TIMEOUT_S, files_metadata=files
-                )  # fmt: skip
+                return within(download.PATIENCE_S, ask)
+            except Interrupted:
+                raise
             except Exception as error:  # noqa: BLE001 - `_problem` gives back what is not the hub's
                 raise _problem(error, what) from None
 

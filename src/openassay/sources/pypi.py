@@ -22,7 +22,17 @@ from packaging import utils
 
 from openassay.faults import BadInput
 from openassay.records import file_digest
-from openassay.sources.download import TIMEOUT_S, Login, Verify, download, failure_of, netrc_login, without_credentials
+from openassay.sources.download import (
+    PATIENCE_S,
+    TIMEOUT_S,
+    Login,
+    Verify,
+    download,
+    failure_of,
+    netrc_login,
+    within,
+    without_credentials,
+)
 from openassay.sources.fetched import (
     AnySource,
     Fetched,
@@ -208,7 +218,8 @@ def project_files(package: str) -> list[tuple[str, Link]]:
 
     index = package_index()
     logging.getLogger("unearth").setLevel(logging.CRITICAL)
-    try:
+
+    def ask() -> list[tuple[str, Link]]:
         with PyPIClient(trusted_hosts=index.trusted_hosts, verify=index.verify()) as session:
             session.auth = MultiDomainBasicAuth(prompting=False, index_urls=index.index_urls)  # an audit asks nobody
             finder = PackageFinder(
@@ -218,7 +229,12 @@ def project_files(package: str) -> list[tuple[str, Link]]:
                 ignore_compatibility=True,
                 verbosity=0,
             )
-            found = [(str(best.version), best.link) for best in finder.find_all_packages(package, allow_yanked=True)]
+            return [(str(best.version), best.link) for best in finder.find_all_packages(package, allow_yanked=True)]
+
+    try:
+        found = within(PATIENCE_S, ask)
+    except Interrupted as slow:
+        raise _no_answer(", ".join(index.index_urls), slow) from None
     except Exception as error:
         # The finder speaks through httpx or, from unearth 0.19 on, through httpx2; both call their errors so.
         if "HTTPError" not in {kind.__name__ for kind in type(error).__mro__}:
@@ -240,11 +256,14 @@ def ask_every_index(package: str) -> None:
     for url in index.index_urls:
         if not url.startswith(("https://", "http://")):
             continue
+        ask = functools.partial(
+            httpx.get, url.rstrip("/") + f"/{package}/", follow_redirects=True, timeout=TIMEOUT_S,
+            verify=index.verify(url), auth=index.login(url),
+        )  # fmt: skip
         try:
-            reply = httpx.get(
-                url.rstrip("/") + f"/{package}/", follow_redirects=True, timeout=TIMEOUT_S,
-                verify=index.verify(url), auth=index.login(url),
-            )  # fmt: skip
+            reply = within(PATIENCE_S, ask)
+        except Interrupted as slow:
+            raise _no_answer(url, slow) from None
         except httpx.HTTPError as error:
             raise _no_answer(url, failure_of(error)) from None
         if reply.status_code in {401, 403}:
