@@ -18,7 +18,8 @@ from openassay.store import Store
 def main() -> None:
     layout = named_target(sys.argv)
     fetched = read_record(layout.record("fetch"), FetchRecord)
-    write_record(layout.record("prepare"), prepare.run(read_plan(layout), fetched, Store(cache_home()), layout))
+    with layout.alone():
+        write_record(layout.record("prepare"), prepare.run(read_plan(layout), fetched, Store(cache_home()), layout))
 
 
 if __name__ == "__main__":

@@ -19,8 +19,9 @@ def main() -> None:
     layout = named_target(sys.argv)
     fetched = read_record(layout.record("fetch"), FetchRecord)
     prepared = read_record(layout.record("prepare"), PrepareRecord)
-    record = rerun.run(read_plan(layout), fetched, prepared, Store(cache_home()), layout)
-    write_record(layout.record("rerun"), record)
+    with layout.alone():
+        record = rerun.run(read_plan(layout), fetched, prepared, Store(cache_home()), layout)
+        write_record(layout.record("rerun"), record)
 
 
 if __name__ == "__main__":

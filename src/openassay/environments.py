@@ -12,6 +12,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -40,6 +41,11 @@ from openassay.store import copy_tree, listing_digest, remove_tree
 
 _PYTHON = re.compile(r"3\.[0-9]{1,2}(\.[0-9]{1,2})?\Z")
 _NETWORK = ("error sending request", "dns error", "Failed to fetch", "tcp connect", "Connection refused", "timed out")
+_MACHINE = re.compile(
+    r"No space left on device|Disk quota exceeded|Cannot allocate memory|virtual memory exhausted|"
+    r"Killed signal terminated|Too many open files|Input/output error|Read-only file system \(os error"
+)
+_NO_PLACE = ("Failed to initialize cache", "Failed to create virtual environment")
 _UNSOLVABLE = ("No solution found", "no version of", "not found in the package registry", "has no wheels with")
 _NO_PACKAGE = (
     "Failed to build", "Failed to download and build", "build backend", "Failed to read", "Failed to extract",
@@ -281,8 +287,10 @@ def _install(folder: Path, attempt: _Attempt) -> dict[str, Any]:
     ours = {name for name in os.environ if name in {"VIRTUAL_ENV", "PYTHONPATH"} or name.startswith("UV_")}
     users = {name: value for name, value in os.environ.items() if name not in ours}
     for python in (attempt.python, *_of_pyenv(attempt.python)):
-        if _uv(users, "venv", "--quiet", "--python", python, "--no-python-downloads", str(folder)).returncode == 0:
+        made = _uv(users, "venv", "--quiet", "--python", python, "--no-python-downloads", str(folder))
+        if made.returncode == 0:
             break
+        _check_machine(made.stderr, *_NO_PLACE)
     else:
         raise _NoPython(f"this machine has no Python {attempt.python}")
     interpreter = str(folder / "bin" / "python")
@@ -292,6 +300,8 @@ def _install(folder: Path, attempt: _Attempt) -> dict[str, Any]:
             # compiled now, since runs may not write here; no hard links, which would share files with other environments
             _pip_install(bare, interpreter, attempt, "--compile-bytecode", "--link-mode", "copy")
         listed = _uv(bare, "pip", "list", "--python", interpreter, "--format", "json")
+        if listed.returncode != 0:
+            raise _problem(listed.stderr)
         packages = {entry["name"]: entry["version"] for entry in json.loads(listed.stdout)}
         told = [interpreter, "-I", "-S", "-c", "import platform; print(platform.python_version())"]
         version = subprocess.run(told, capture_output=True, text=True, check=True, env=bare).stdout.strip()
@@ -518,15 +528,35 @@ def _bare_environment(home: str, index: PackageIndex) -> dict[str, str]:
 
 
 def _uv(variables: dict[str, str], *arguments: str, words: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    done = subprocess.run(
         [uv.find_uv_bin(), *arguments],
         input=words, capture_output=True, text=True, check=False,
         env=variables | {"UV_NO_CONFIG": "1", "UV_CACHE_DIR": str(cache_home() / "uv")},
     )  # fmt: skip
+    if done.returncode < 0:
+        said = signal.strsignal(-done.returncode) or -done.returncode
+        raise UvFault(f"the environment could not be built: uv was ended by a signal of this machine: {said}")
+    return done
+
+
+def _check_machine(stderr: str, *words: str) -> None:
+    """Raise `UvFault` where uv's words, or a build script's, are about this machine: a full disk says nothing of a release.
+
+    words: more of them that are.
+    """
+    lines = [line.strip(" ×╰─▶│├") for line in stderr.splitlines() if line.strip()]
+    told = next((line for line in lines if _MACHINE.search(line)), "")
+    if not told and any(word in stderr for word in words):
+        told = lines[-1]
+    if told:
+        todo = "free some space or memory, or set OPENASSAY_CACHE to a folder on another disk"
+        told = without_credentials(told.removeprefix("cause: "))[-300:]
+        raise UvFault(f"the environment could not be built: this machine: {told}; {todo}")
 
 
 def _problem(stderr: str) -> NotBuilt:
     """What uv's words say of the release or the requirements. Raises `UvFault` where they speak of the network or the machine."""
+    _check_machine(stderr)
     lines = [line.strip(" ×╰─▶│├") for line in stderr.splitlines() if line.strip()]
     said = without_credentials(" ".join(line for line in lines if not line.startswith(_NO_NEWS)))
     said = said.replace(str(cache_home()), "{cache}")

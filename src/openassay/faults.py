@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,11 @@ from pathlib import Path
 
 STATUS_VARIABLE = "OPENASSAY_STATUS_FILE"
 """Names a file that takes the exit status of a failed stage and its message, which dvc does not pass on."""
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_SAYS_FULL = re.compile("No space left on device|Disk quota exceeded|You don't have enough free space in")
+_WRITING = _FULL | {errno.EFBIG, errno.EIO}
 
 
 class Fault(Exception):
@@ -34,6 +40,11 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " if letter.isspace() else "" for letter in text)
 
 
+def full_disk_line(text: str) -> str:
+    """The line in which a program says that a disk is full; empty where there is none."""
+    return next((printable(line).strip()[:300] for line in text.splitlines() if _SAYS_FULL.search(line)), "")
+
+
 def counted(number: int, noun: str) -> str:
     """A number with its noun: `1 claim`, `2 claims`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
@@ -44,6 +55,17 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     there = list(known)
     near = difflib.get_close_matches(name, there, n=1)
     return f"did you mean {near[0]}?" if near else f"there are: {', '.join(there) or 'none'}"
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name this file where the system fails to write it: of a full disk it names none, or the file that is copied."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno in _WRITING:
+            problem.filename = problem.filename2 or str(path)
+        raise
 
 
 @contextmanager
@@ -68,4 +90,5 @@ def message_and_status(problem: Fault | OSError) -> tuple[str, int]:
         return printable(str(problem)), problem.exit_code
     # A name that is too long stands in a file that the user can correct; all else is the machine's, not the release's.
     status = BadInput.exit_code if problem.errno == errno.ENAMETOOLONG else Fault.exit_code
-    return printable(f"{str(problem.filename or 'this machine')[-300:]}: {problem.strerror or problem}"), status
+    todo = "; free some space, then run the command again: what is finished is kept" if problem.errno in _FULL else ""
+    return printable(f"{str(problem.filename or 'this machine')[-300:]}: {problem.strerror or problem}{todo}"), status

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from openassay.faults import BadInput
+from openassay.faults import BadInput, Fault
 
 GROUPS = ("profile", "judge", "scale", "execution", "isolation", "tracking")
 """Groups of settings: folders of conf/ with an option a file, of which conf/pipeline.yaml names one each."""
@@ -143,6 +146,22 @@ class Layout:
     def folder(self) -> Path:
         """All records of this target."""
         return self.root / "experiments" / self.target
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the folder of this target's runs; `Fault` where another process does, for each would remove the other's."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        held = os.open(self.folder, os.O_RDONLY)
+        try:
+            with suppress(OSError):  # of a file system that knows no locks
+                try:
+                    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    todo = "Wait for its end, then run the command again."
+                    raise Fault(f"{self.shown(self.folder)}: another audit or sweep runs there. {todo}") from None
+            yield
+        finally:
+            os.close(held)
 
     def record(self, stage: str) -> Path:
         """A stage's record (`fetch`, `inspect`, `prepare`, `evaluate`, `rerun`)."""

@@ -29,6 +29,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 import tarfile
 import threading
 import zipfile
@@ -40,8 +41,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from filelock import FileLock
+from pydantic import ValidationError
 
-from openassay.faults import Fault, counted
+from openassay.faults import Fault, counted, naming
 from openassay.provenance import now
 from openassay.records import adapter, file_digest, to_plain, write_text
 
@@ -75,6 +77,10 @@ def check_glob(glob: str) -> str:
     if {"", ".", ".."} & set(parts) or any("**" in part and part != "**" for part in parts) or "\0" in glob:
         raise ValueError(f"{glob!r} is not a glob inside an archive: relative, names between single /, no . or ..")
     return glob
+
+
+_DATES: dict[str, Any] = {"seen.json": dict[str, dict[str, str]], "answers.json": dict[str, tuple[str, str]]}
+"""What the files of dates hold, by source: digests with their time, or an answer with its."""
 
 
 class RefusedArchive(Exception):
@@ -228,20 +234,31 @@ class Store:
 
     def seen(self, source: str) -> dict[str, str]:
         """The digests that this source ever gave, with the time of first sight."""
-        known: dict[str, str] = self._read("seen.json").get(source, {})
-        return known
+        with self._to_write("seen.json") as seen:
+            known: dict[str, str] = seen.get(source, {})
+            return known
 
     def answered(self, source: str, kind: str) -> str:
         """The time since when this source answers in this way: kept until it answers in another."""
         with self._to_write("answers.json") as answers:
-            if answers.get(source, [""])[0] != kind:
-                answers[source] = [kind, now()]
+            if answers.get(source, ("", ""))[0] != kind:
+                answers[source] = kind, now()
             since: str = answers[source][1]
             return since
 
     def _read(self, name: str) -> dict[str, Any]:
+        """What a JSON file of the store says; nothing where it is damaged, and then it is put aside."""
         path = self.folder / name
-        return dict(json.loads(path.read_text())) if path.exists() else {}
+        try:
+            found: dict[str, Any] = adapter(_DATES[name]).validate_json(path.read_bytes(), strict=True)
+        except FileNotFoundError:
+            return {}
+        except ValidationError:
+            os.replace(path, aside := path.with_suffix(".damaged"))
+            lost = "the dates of what was seen before are lost, and begin anew"
+            print(f"warning: {path}: damaged, kept as {aside.name}; {lost}", file=sys.stderr)
+            return {}
+        return found
 
     @contextmanager
     def _to_write(self, name: str) -> Iterator[dict[str, Any]]:
@@ -269,10 +286,11 @@ class Store:
             blob = self.checked(sha256)
             content.mkdir(parents=True)
             try:
-                if kind == "folder":
-                    self._assemble(self.manifest(sha256), content)
-                else:
-                    _unpack(blob, kind, filename, content)
+                with naming(content):
+                    if kind == "folder":
+                        self._assemble(self.manifest(sha256), content)
+                    else:
+                        _unpack(blob, kind, filename, content)
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise

@@ -111,7 +111,8 @@ def sweep(layout: Layout, overrides: Sequence[str], num_runs: int, of: str = "fa
     fetched = read_record(layout.record("fetch"), FetchRecord)
     prepared = read_record(layout.record("prepare"), PrepareRecord)
     beside = _Beside(layout.root, layout.target, layout.file)
-    made = rerun.run(replace(aside, digest=aside.identity()), fetched, prepared, Store(cache_home()), beside)
+    with beside.alone():
+        made = rerun.run(replace(aside, digest=aside.identity()), fetched, prepared, Store(cache_home()), beside)
     if made.not_attempted_because:
         raise BadInput(f"{where}: {made.not_attempted_because}")
     runs = {arm: judge.read_reruns(beside, aside, arm, made.identities.get(arm, ())) for arm in arms}

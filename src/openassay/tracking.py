@@ -11,17 +11,25 @@ import logging
 import os
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from filelock import FileLock
 
 from openassay.core.rerun_records import Rerun, RerunStatus
 from openassay.core.verdict_records import ReleaseVerdict
-from openassay.faults import Fault
+from openassay.faults import Fault, printable
+from openassay.sources.download import within, without_credentials
+from openassay.sources.fetched import Interrupted
 
+T = TypeVar("T")
 ENVIRONMENT_VARIABLE = "MLFLOW_TRACKING_URI"
+PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "25", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+"""Of one request, where the user's variables say nothing: a server that answers nothing is given up within a minute."""
+DEADLINE_S = 600.0
+"""For all that is asked of a server: one that answers slowly must not keep an audit."""
 
 
 class TrackingLost(Fault):
@@ -41,8 +49,9 @@ def chart_path(experiment_id: str, audit: str) -> str:
 
 
 def experiment_id(root: Path, configured: str | None, target: str) -> str | None:
-    """The id of a target's experiment; None when it was never tracked."""
-    experiment = _client(tracking_uri(root, configured)).get_experiment_by_name(experiment_name(target))
+    """The id of a target's experiment; None when it was never tracked. Raises `TrackingLost` as `track` does."""
+    name = experiment_name(target)
+    experiment = _ask(tracking_uri(root, configured), lambda client: client.get_experiment_by_name(name))
     return None if experiment is None else str(experiment.experiment_id)
 
 
@@ -56,20 +65,28 @@ def track(
 ) -> str:
     """Mirror one audit into MLflow; returns the experiment's id. Raises `TrackingLost` when the server does not take it."""
     uri = tracking_uri(root, configured)
+    return _ask(uri, lambda client: _track(client, verdict, runs, report, root, uri))
+
+
+def _ask(uri: str, do: Callable[[Any], T]) -> T:
+    """What the server answers; `TrackingLost` where it takes too long, or nothing."""
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - mlflow takes seconds to import
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
     try:
-        return _track(_client(uri), verdict, runs, report, root, uri)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        raise TrackingLost(f"MLflow at {uri} does not take the runs: {str(error).splitlines()[0][:300]}") from None
+        return within(DEADLINE_S, lambda: do(_client(uri)))
+    except (MlflowException, SQLAlchemyError, OSError, Interrupted) as error:
+        said = str(error) or type(error).__name__
+        message = f"MLflow at {uri} does not take the runs: {printable(said.splitlines()[0])[:500]}"
+        raise TrackingLost(without_credentials(message)) from None
 
 
 def _client(uri: str) -> Any:
     warnings.filterwarnings("ignore")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    for name, value in PATIENCE.items():
+        os.environ.setdefault(name, value)
     from mlflow.tracking import MlflowClient  # noqa: PLC0415
 
     if not uri.startswith("sqlite:///"):

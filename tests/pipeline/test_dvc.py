@@ -7,11 +7,15 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from releases.commands import BIN, LONG_S, audits_run, command, is_clean, stages_run, wait_for
 from releases.miniature import add_release, gate, make_project, write_index
+
+from openassay.core.rerun_records import RerunsRecord
+from openassay.records import read_record
 
 
 def test_an_audit_writes_every_record(audited: Path) -> None:
@@ -234,6 +238,29 @@ def test_two_audits_of_one_target_at_once_end_in_a_verdict_and_a_clear_line(spac
     assert "REPRODUCED" in said[0]
     busy = "another audit of it is running in this project. Wait for its end, then run the command again."
     assert (second.returncode, second.stdout, second.stderr) == (3, "", f"error: twice: {busy}\n")
+
+
+def test_stages_that_are_run_directly_do_not_remove_each_others_runs(spacious: Path) -> None:
+    layout = add_release(spacious, "gated", "direct")
+
+    def start(stage: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-P", "-m", f"openassay.pipelines.{stage}", "direct"]
+        return subprocess.Popen(command, cwd=spacious, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    for stage in ("plan", "fetch", "inspect_", "prepare", "evaluate"):
+        process = start(stage)
+        assert process.communicate(timeout=LONG_S)[1] == ""
+    first = start("rerun")
+    wait_for(lambda: list(layout.folder.glob("rerun/*/seed-*/out/request.json")), first)  # it trains, and waits
+    for stage in ("rerun", "prepare", "evaluate"):
+        process = start(stage)
+        _, complaint = process.communicate(timeout=LONG_S)
+        busy = "another audit or sweep runs there. Wait for its end, then run the command again."
+        assert (process.returncode, complaint) == (3, f"error: experiments/direct: {busy}\n")
+    gate(spacious, "direct").touch()
+    said = first.communicate(timeout=LONG_S)
+    assert first.returncode == 0, said
+    assert read_record(layout.record("rerun"), RerunsRecord).findings == ()
 
 
 def test_a_folder_of_records_that_cannot_be_written_is_named(spacious: Path) -> None:

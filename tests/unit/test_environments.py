@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uv
 from loopback import PackageIndex, closed_port, sdist, self_signed, wheel
+from small_disk import on_small_disk
 
 from openassay import environments
 from openassay.environments import EnvironmentSpec, NotBuilt, UvFault, build, index_lines, index_options
@@ -422,6 +424,8 @@ def test_a_download_that_is_cut_is_a_fault(index: PackageIndex) -> None:
             UvFault,
         ),
         ("error: No space left on device (os error 28)\n", UvFault),
+        ("  × Failed to build `a==1`\n\n      [stderr]\n      gcc: fatal error: Killed signal terminated\n", UvFault),
+        ("error: Failed to extract archive\n  cause: Read-only file system (os error 30)\n", UvFault),
         ("", UvFault),
     ],
 )
@@ -432,6 +436,44 @@ def test_what_uv_says_is_put_where_it_belongs_in_one_line(stderr: str, kind: typ
     assert "\n" not in str(raised.value)
     assert "╰" not in str(raised.value)
     assert len(str(raised.value)) < 700
+
+
+BUILD = """
+import sys
+from openassay.environments import EnvironmentSpec, build
+from openassay.faults import faults_in_one_line
+with faults_in_one_line():
+    build(EnvironmentSpec(requirements=tuple(sys.argv[1:])), {}, "conf/target/demo.yaml: environment", "demo")
+"""
+WRITES = "import os\ndef build_wheel(to, *a, **k):\n    open(os.path.join(to, 'x'), 'w').write('1' * 10_000_000)\n"
+
+
+@pytest.mark.parametrize(
+    ("size", "requirements"),
+    [("12k", ()), ("1500k", ("large==1.0",)), ("3m", ("large==1.0",)), ("3m", ("built==1.0",))],
+)
+def test_a_full_disk_is_a_fault_that_says_so_whatever_is_written(
+    index: PackageIndex, cache: Path, size: str, requirements: tuple[str, ...]
+) -> None:
+    words = "".join(map(str, range(400_000)))
+    index.publish("large", "large-1.0-py3-none-any.whl", wheel("large", "1.0", {"large.py": f"words = {words!r}\n"}))
+    index.publish("built", "built-1.0.tar.gz", sdist("built", "1.0", WRITES))
+    done = on_small_disk(cache, size, BUILD, *requirements)
+    assert done.returncode == 3, done.stderr
+    assert done.stderr.startswith("error: the environment could not be built: this machine: ")
+    assert "No space left on device" in done.stderr
+    assert done.stderr.endswith("free some space or memory, or set OPENASSAY_CACHE to a folder on another disk\n")
+
+
+def test_a_uv_that_the_machine_ends_is_a_fault_and_no_missing_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = tmp_path / "uv"
+    killed.write_text("#!/bin/sh\nkill -9 $$\n")
+    killed.chmod(0o755)
+    monkeypatch.setattr(uv, "find_uv_bin", lambda: str(killed))
+    with pytest.raises(UvFault, match="uv was ended by a signal of this machine: Killed"):
+        build(EnvironmentSpec(), {}, WHERE, "demo")
 
 
 # What runs in it may not stay in it, nor meet another release

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from small_disk import on_small_disk
 
 from openassay.core.claims import Claim, Published
 from openassay.core.findings import FetchRecord, InspectRecord, PrepareRecord
@@ -215,6 +216,30 @@ def test_a_broken_or_old_record_is_a_fault_that_names_file_and_key(content: byte
     assert says in message
     assert message.endswith("remove it and run the stage again")
     assert "\n" not in message
+
+
+WRITE = """
+import sys
+from pathlib import Path
+from openassay.faults import faults_in_one_line
+from openassay.records import write_record
+path = Path(sys.argv[1])
+write_record(path, ["old"])
+try:
+    with faults_in_one_line():
+        write_record(path, ["new" * 10**6])
+finally:
+    print(path.read_text().split(), len(list(path.parent.iterdir())))
+"""
+
+
+def test_a_full_disk_is_a_fault_that_names_the_record_and_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "verdict.json"
+    done = on_small_disk(tmp_path, "100k", WRITE, str(path))
+    assert done.returncode == 3
+    todo = "free some space, then run the command again: what is finished is kept"
+    assert done.stderr == f"error: {path}: No space left on device; {todo}\n"
+    assert done.stdout == "['[', '\"old\"', ']'] 1\n"
 
 
 def test_a_missing_record_says_what_to_run(tmp_path: Path) -> None:

@@ -13,17 +13,18 @@ from typing import Any
 import huggingface_hub
 import pytest
 from hub import Hub, Made, md5_of, sha256_of
-from loopback import closed_port
+from loopback import PackageIndex, closed_port
+from small_disk import on_small_disk
 
 from openassay.faults import BadInput, Fault
 from openassay.records import parse
-from openassay.sources import Source, download, moved
+from openassay.sources import Source, download, moved, pypi
 from openassay.sources import git as git_source
-from openassay.sources.fetched import Unavailable, Unreachable, WrongPin
+from openassay.sources.fetched import TELL_ITS_OWNER, Interrupted, Unavailable, Unreachable, WrongPin
 from openassay.sources.git import GitSource
 from openassay.sources.hf import WORKERS, HfSource
 from openassay.sources.http import HttpSource
-from openassay.store import LINKED_BYTES, RefusedArchive, Store, files_below
+from openassay.store import LINKED_BYTES, DamagedStore, RefusedArchive, Store, files_below
 
 WHERE = "conf/target/demo.yaml: artifacts.weights.sources.0"
 REPO = "owner/tiny"
@@ -392,6 +393,16 @@ def test_a_list_of_files_that_was_wrong_once_is_asked_for_anew(hub: Hub, store: 
     assert source.fetch(store, WHERE).downloaded
 
 
+@pytest.mark.parametrize("damaged", [b'{"a.bin": [104', b"", b'{"a.bin": ["1", null, null]}'])
+def test_a_list_of_files_that_is_damaged_here_is_asked_for_anew(hub: Hub, store: Store, damaged: bytes) -> None:
+    commit = hub.commit(REPO, {"a.bin": b"1"})
+    source = hf("*", commit=commit)
+    listed = source.listing(store, commit)
+    source._list_of(store, commit).write_bytes(damaged)
+    assert source.listing(store, commit) == listed
+    assert source.fetch(store, WHERE).downloaded
+
+
 def test_proxies_of_the_environment_are_used(hub: Hub, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     commit = hub.commit(REPO, {"a.txt": b"1"})
     hub.web["b"] = b"2"
@@ -478,6 +489,93 @@ def test_a_part_without_a_version_that_joins_badly_is_brought_whole_before_anybo
     source = http(hub.url("a.bin"), sha256=sha256_of(Made(2 * MB)))
     store.part(source.key()).write_bytes(b"of another time" * 1000)
     assert source.fetch(store, WHERE).sha256 == source.sha256
+
+
+class Clock:
+    """A time that passes only where somebody waits."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.mark.parametrize("took_s", [0.0, 1.0, 9.0, 20.0, 25.0, 30.0, 50.0])
+@pytest.mark.parametrize("patience_s", [0.0, 5.0, 25.0, 55.0, 1e9])
+def test_no_server_is_waited_for_longer_than_a_minute_in_all(
+    monkeypatch: pytest.MonkeyPatch, took_s: float, patience_s: float
+) -> None:
+    clock, calls = Clock(), []
+    monkeypatch.setattr(download, "time", clock)
+    monkeypatch.setattr(download, "pause", lambda *about: clock.sleep(download.pause_s(*about)))
+
+    def call() -> None:
+        calls.append(clock.now)
+        clock.sleep(took_s)
+        raise Interrupted("HTTP 503", None, patience_s)
+
+    with pytest.raises(Unreachable, match=r"^http://example\.org/x: HTTP 503.* \(\d attempts?\)\. Check") as said:
+        download.tried(call, "http://example.org/x")
+    assert clock.now <= download.PATIENCE_S
+    assert len(calls) <= download.TRIES
+    assert ("it asks to be left alone for 1000000000 s" in str(said.value)) == (patience_s == 1e9)
+    assert len(calls) > 1 or took_s >= 30 or patience_s >= 55 or (took_s, patience_s) in {(20.0, 25.0), (25.0, 25.0)}
+
+
+def test_a_download_that_makes_progress_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, came = Clock(), [0]
+    monkeypatch.setattr(download, "time", clock)
+    monkeypatch.setattr(download, "pause", lambda *about: clock.sleep(download.pause_s(*about)))
+
+    def call() -> str:
+        clock.sleep(3600)
+        came[0] += download.SLOW_BYTES
+        if came[0] < 4 * download.SLOW_BYTES:
+            raise Interrupted("the connection closed before the end", None, 30.0)
+        return "whole"
+
+    assert download.tried(call, "x", came=lambda: came[0]) == "whole"
+
+
+@pytest.mark.parametrize("retry_after", ["61", "1000000000", "1e300"])
+def test_a_server_that_asks_for_more_patience_than_there_is_gets_none(
+    hub: Hub, store: Store, waits: list[float], retry_after: str
+) -> None:
+    hub.web["a.bin"] = b"1"
+    hub.wrong("/web/a.bin", status=429, times=9, retry_after=retry_after)
+    with pytest.raises(
+        Unreachable, match=rf"{hub.url('a.bin')}: HTTP 429; it asks to be left alone for .* \(1 attempt\)"
+    ):
+        http(hub.url("a.bin"), sha256=SHA64).fetch(store, WHERE)
+    assert waits == []
+
+
+@pytest.mark.parametrize("kind", ["git", "hf", "pypi"])
+def test_pages_that_never_end_are_given_up_and_their_host_is_named(
+    store: Store, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(download, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(git_source, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(pypi, "PATIENCE_S", 1.0)
+    with PackageIndex() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.root)
+        monkeypatch.setenv("PIP_INDEX_URL", server.url)
+        monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+        pypi.package_index.cache_clear()
+        source: Source = parse(Source, {
+            "git": {"kind": "git", "url": f"{server.root}/x.git", "commit": SHA40},
+            "hf": {"kind": "hf", "repo": REPO, "files": ["a"], "commit": SHA40},
+            "pypi": {"kind": "pypi", "package": "demo", "version": "1.0"},
+        }[kind], "f")  # fmt: skip
+        server.silent |= {"/x.git/info/refs", f"/api/models/{REPO}/revision/{SHA40}", "/simple/demo/"}
+        with pytest.raises(Unreachable, match=r"it (takes|took) more than 1 s.* Check the network") as said:
+            source.fetch(store, WHERE)
+        assert server.root in str(said.value)
+    pypi.package_index.cache_clear()
 
 
 @pytest.mark.parametrize("way", ["drip", "drip_headers", "silent"])
@@ -930,3 +1028,110 @@ def test_the_hub_runs_as_a_process_of_its_own(
             assert http(os.environ["HF_ENDPOINT"] + "/web/f").fetch(store, WHERE).size_bytes == len("web/f")
         finally:
             process.kill()
+
+
+def flip(path: Path, at: float) -> None:
+    """Change one byte of a file, at this share of its length."""
+    data = bytearray(path.read_bytes())
+    data[int(len(data) * at)] ^= 0xFF
+    path.chmod(0o644)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(("pack", "at"), [(0, 0.1), (0, 0.5), (1, 0.1), (1, 0.5)])
+def test_a_clone_that_is_damaged_here_is_removed_and_brought_anew(hub: Hub, store: Store, pack: int, at: float) -> None:
+    source = git(hub.git("owner/code", {f"f{n}.bin": os.urandom(1000) for n in range(3)}))
+    sha256 = source.fetch(store, WHERE).sha256
+    flip(sorted((store.folder / "git").rglob("*.pack"), key=lambda path: path.stat().st_size)[pack], at)
+    (store.folder / "seen.json").unlink()
+    with pytest.raises(
+        DamagedStore, match=r"git/[0-9a-f]{32}: damaged, removed \(git .*\)\. Run the command again\."
+    ) as said:
+        source.fetch(store, WHERE)
+    assert "\n" not in str(said.value)
+    assert source.fetch(store, WHERE).sha256 == sha256
+
+
+def test_a_users_broken_setting_of_git_removes_no_clone(
+    hub: Hub, store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = git(hub.git("owner/code", {"a": b"1"}))
+    source.fetch(store, WHERE)
+    (store.folder / "seen.json").unlink()
+    (tmp_path / "gitconfig").write_text("[core\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    with pytest.raises(Fault, match="bad config line 1 in file"):
+        source.fetch(store, WHERE)
+    assert list((store.folder / "git").rglob("*.pack"))
+
+
+@pytest.mark.parametrize("kind", ["blob", "tree", "commit"])
+def test_an_object_that_is_damaged_on_the_server_is_the_servers(hub: Hub, store: Store, kind: str) -> None:
+    tip = hub.git("owner/code", {"a.bin": os.urandom(1000)})
+    bare = hub.bare("owner/code")
+    name = subprocess.check_output(
+        ["git", "-C", str(bare), "rev-parse", tip + {"blob": ":a.bin", "tree": "^{tree}", "commit": ""}[kind]],
+        text=True,
+    ).strip()
+    flip(bare / "objects" / name[:2] / name[2:], 0.5)
+    with pytest.raises(Unreachable) as said:
+        git(tip).fetch(store, WHERE)
+    assert TELL_ITS_OWNER in str(said.value)
+    assert "Check the network" not in str(said.value)
+    assert ("corrupt" in str(said.value)) == (kind != "commit")  # of a commit, the server says nothing at all
+
+
+@pytest.mark.parametrize(
+    ("to", "says"),
+    [("", "redirect"), ("file:///etc/passwd", "file"), ("gopher://127.0.0.1/x", "gopher")],
+)
+@pytest.mark.parametrize("kind", ["http", "git", "hf"])
+def test_a_redirect_that_leads_nowhere_is_the_servers(
+    store: Store, monkeypatch: pytest.MonkeyPatch, kind: str, to: str, says: str
+) -> None:
+    with PackageIndex() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.root)
+        path, source = {
+            "http": ("/x.bin", http(f"{server.root}/x.bin", sha256=SHA64)),
+            "git": ("/x.git/info/refs", parse(GitSource, {"kind": "git", "url": f"{server.root}/x.git", "commit": SHA40}, "f")),
+            "hf": (f"/api/models/{REPO}/revision/{SHA40}", hf("a", commit=SHA40)),
+        }[kind]  # fmt: skip
+        server.redirects[path] = to or f"{path}?service=git-upload-pack"
+        with pytest.raises(Unreachable) as said:
+            source.fetch(store, WHERE)
+    assert server.root in str(said.value)
+    assert says in str(said.value)
+    assert str(said.value).endswith(TELL_ITS_OWNER)
+
+
+# This machine
+
+FETCH = """
+import sys
+from pathlib import Path
+from openassay.faults import faults_in_one_line
+from openassay.records import parse
+from openassay.sources import Source
+from openassay.store import Store
+store = Store(Path(sys.argv[1]))
+with faults_in_one_line():
+    fetched = parse(Source, {"kind": sys.argv[2], **eval(sys.argv[3])}, "f").fetch(store, "f")
+    store.tree(fetched.sha256, fetched.filename)
+"""
+
+
+@pytest.mark.parametrize(("size", "kind"), [("1m", "http"), ("3m", "http"), ("1m", "hf"), ("1m", "git"), ("3m", "git")])
+def test_a_full_disk_is_a_fault_that_says_so(hub: Hub, tmp_path: Path, size: str, kind: str) -> None:
+    hub.web["data.bin"] = Made(2 * MB)
+    keys = {
+        "http": {"url": hub.url("data.bin"), "sha256": sha256_of(Made(2 * MB))},
+        "hf": {"repo": REPO, "files": ["a.bin"], "commit": hub.commit(REPO, {"a.bin": Made(2 * MB)})},
+        "git": {"url": CODE, "commit": hub.git("owner/code", {"a.bin": Made(2 * MB).read(0, 2 * MB)})},
+    }[kind]
+    done = on_small_disk(tmp_path / "store", size, FETCH, str(tmp_path / "store"), kind, repr(keys))
+    assert done.returncode == 3
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith("error: ")
+    assert "No space left on device" in said
+    assert "free some" in said
+    assert "network" not in said

@@ -22,6 +22,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from small_disk import on_small_disk
 
 import openassay
 from openassay.core.rerun_records import RerunStatus
@@ -47,7 +48,6 @@ from openassay.drivers.run import (
     Run,
     ScriptRun,
     child_environment,
-    device_here,
     run_once,
 )
 from openassay.faults import BadInput
@@ -158,30 +158,6 @@ def test_placeholders_keep_the_type_of_a_whole_value_and_turn_to_text_in_a_part(
         "seed": 7, "text": "s7-3", "epochs": 3, "rate": [0.5, {"deep": None}], "out": str(job.out), "data": str(tmp_path),
         "device": "cpu", "code": "/a/x", "braces": '{"a": {}}',
     }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("listed", "visible", "device"),
-    [
-        ("GPU 0: NVIDIA A100 (UUID: GPU-1)", None, "cuda"),
-        ("GPU 0: NVIDIA A100 (UUID: GPU-1)", "", "cpu"),
-        ("No devices found.", None, "cpu"),
-    ],
-)
-def test_published_code_is_told_cpu_or_cuda_where_the_execution_says_auto(
-    listed: str, visible: str | None, device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    driver = tmp_path / "nvidia-smi"
-    driver.write_text(f'#!/bin/sh\necho "{listed}"\n')
-    driver.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert device_here("auto") == device
-    driver.unlink()
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert [device_here(wanted) for wanted in ("auto", "cpu", "cuda")] == ["cpu", "cpu", "cuda"]
 
 
 plain = st.recursive(
@@ -395,6 +371,45 @@ def test_a_network_that_does_not_answer_is_no_failure_of_the_release(job: Job) -
     code = "import urllib.request\nurllib.request.urlopen('http://127.0.0.1:9/data.csv', timeout=5)"
     with pytest.raises(BadInput, match="rerun.run: it asked for something on the network: .*refused"):
         glue(job, code)
+
+
+RUN_ONCE = """
+import sys
+from pathlib import Path
+from openassay.drivers.job import Arm, Job
+from openassay.drivers.run import GlueRun, run_once
+from openassay.faults import faults_in_one_line
+out, glue = Path(sys.argv[1]) / "out", Path(sys.argv[2])
+out.mkdir()
+job = Job(
+    arm=Arm(), seed=7, data=None, artifacts={}, python=sys.executable, glue=glue, out=out, device="cpu", threads=1, timeout_s=60
+)
+with faults_in_one_line():
+    print(run_once(GlueRun(kind="glue", function="go"), job, {}, ()))
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("open('model', 'w').write('1' * 10**7)", "less than 1048576 bytes are free"),  # for its last words, too
+        (
+            "print(1, file=open('/dev/full', 'w'), flush=True)",
+            "OSError: [Errno 28] No space left on device",
+        ),  # on another disk
+        ("while True: print('1' * 10**5)", "less than 1048576 bytes are free"),  # its log fills it
+        (
+            "try: open('model', 'w').write('1' * 10**7)\n    except OSError: return 0.1",
+            "less than 1048576 bytes are free",
+        ),
+    ],
+)
+def test_a_full_disk_is_no_failure_of_the_release(tmp_path: Path, code: str, says: str) -> None:
+    disk, script = tmp_path / "disk", tmp_path / "glue.py"
+    script.write_text(f"def go():\n    {code}\n")
+    done = on_small_disk(disk, "3m", RUN_ONCE, str(disk), str(script))
+    assert done.returncode == 3, done.stdout
+    assert done.stderr.startswith(f"error: {disk / 'out'}: no space left for a run: {says}")
 
 
 FORGED = [

@@ -145,6 +145,28 @@ def test_processes_that_remember_at_the_same_time_lose_nothing(store: Store) -> 
     assert [len(store.seen(name)) for name in names] == [20, 20]
 
 
+@pytest.mark.parametrize(
+    "damaged", [b'{"git x": {"aa', b"", b"[]", b"\xff", b'{"git x": 3}', b'{"git x": {"aa": 3}}', b"[" * 10**5]
+)
+def test_damaged_dates_begin_anew_with_a_warning_and_stop_no_audit(
+    store: Store, damaged: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.folder.mkdir()
+    for name in ("seen.json", "answers.json"):
+        (store.folder / name).write_bytes(damaged)
+    assert store.seen("git x") == {}
+    since = store.answered("git x", "gone")
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition(" the dates")[0] for line in said] == [
+        f"warning: {store.folder / name}.json: damaged, kept as {name}.damaged;" for name in ("seen", "answers")
+    ]
+    first = store.remember("git x", "a" * 64)
+    assert Store(store.folder).seen("git x") == {"a" * 64: first}
+    assert store.answered("git x", "gone") == since
+    assert (store.folder / "seen.damaged").read_bytes() == damaged
+    assert capsys.readouterr().err == ""
+
+
 # Trees
 
 

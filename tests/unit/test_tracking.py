@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from loopback import PackageIndex
 from mlflow.tracking import MlflowClient
 from releases.commands import LONG_S
 from releases.miniature import add_release, make_project
@@ -112,6 +114,47 @@ def test_a_server_that_is_lost_is_a_warning(
     report.track(found, layout)
     assert "warning: MLflow at http://127.0.0.1:9 does not take the runs" in capsys.readouterr().err
     assert read_record(layout.verdict, ReleaseVerdict) == found.verdict
+
+
+@pytest.mark.parametrize(
+    ("deadline_s", "timeout_s", "says"), [(600, "1", "ReadTimeoutError"), (2, "60", "it takes more than 2 s")]
+)
+def test_a_server_that_accepts_and_never_answers_is_a_warning_that_names_it_and_no_password(
+    layout: Layout, monkeypatch, capsys: pytest.CaptureFixture[str], deadline_s: float, timeout_s: str, says: str
+) -> None:
+    monkeypatch.setattr(tracking, "DEADLINE_S", deadline_s)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", timeout_s)
+    with PackageIndex() as server:
+        server.silent.add("/api/2.0/mlflow/experiments/get-by-name")
+        monkeypatch.setenv(tracking.ENVIRONMENT_VARIABLE, server.root.replace("://", "://me:secret@"))
+        found = report.read_evidence(read_plan(layout), layout)
+        report.track(found, layout)
+    said = capsys.readouterr().err
+    assert said.startswith(f"warning: MLflow at {server.root} does not take the runs: ")
+    assert says in said
+    assert said.count("\n") == 1
+    assert "secret" not in said
+    assert read_record(layout.verdict, ReleaseVerdict) == found.verdict
+
+
+ASK = """
+import pathlib, sys
+from openassay import faults, tracking
+tracking.DEADLINE_S = 2
+with faults.faults_in_one_line():
+    tracking.experiment_id(pathlib.Path("."), sys.argv[1], "x")
+"""
+
+
+def test_a_process_does_not_wait_for_what_a_server_did_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "10000")
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the system accepts, and nobody answers
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        command = [sys.executable, "-c", ASK, uri]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LONG_S, check=False)
+    assert done.returncode == 3
+    assert done.stderr == f"error: MLflow at {uri} does not take the runs: it takes more than 2 s\n"
 
 
 def test_the_variable_comes_before_the_setting_and_the_default_is_absolute(

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from pydantic import Discriminator
 from openassay import child
 from openassay.cage import NoCage, caged
 from openassay.drivers.job import MAX_FILE_BYTES, MAX_JSON_BYTES, Job, fill, open_written
-from openassay.faults import BadInput
+from openassay.faults import BadInput, Fault, full_disk_line, naming
 from openassay.records import to_plain
 from openassay.store import listing
 
@@ -43,6 +42,8 @@ NO_GPU = re.compile(
     "Torch not compiled with CUDA enabled|Found no NVIDIA driver|No CUDA GPUs are available|no CUDA-capable device is detected"
 )
 """Words of a program that wants a GPU and finds none."""
+LEAST_FREE_BYTES = 2**20
+"""On the disk of a run: below it, the run's files may not be whole."""
 KILLED = "it was killed: the machine may have run out of memory"
 _LAST_WORDS = 4000
 """Characters at the end of a log that say why a run failed."""
@@ -150,17 +151,6 @@ def placeholder_values(job: Job, parameters: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def device_here(wanted: str) -> str:
-    """The device as published code is told it: what is asked for, or, for `auto`, `cuda` where NVIDIA's driver lists a GPU."""
-    if wanted != "auto":
-        return wanted
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in {"", "-1"}
-    if hidden or not (lists := shutil.which("nvidia-smi")):
-        return "cpu"
-    listed = subprocess.run([lists, "-L"], capture_output=True, text=True, timeout=60, check=False).stdout
-    return "cuda" if listed.startswith("GPU ") else "cpu"
-
-
 def start(
     request: dict[str, Any], job: Job, variables: Mapping[str, str] | None = None, readable: Iterable[Path] = ()
 ) -> Ended:
@@ -179,7 +169,8 @@ def start(
         "caged": job.isolation != "none",
     }  # fmt: skip
     request_file = job.out / "request.json"
-    request_file.write_text(json.dumps(request, allow_nan=False), encoding="utf-8")
+    with naming(request_file):
+        request_file.write_text(json.dumps(request, allow_nan=False), encoding="utf-8")
     if problem := _changed(job):  # by a run before this one
         return Ended(ok=False, timed_out=False, error=problem, returned=None, log="", cpu_s=0.0)
     command = [job.python, child.__file__, str(request_file.absolute())]
@@ -227,6 +218,14 @@ def _short_name(folder: Path) -> Iterator[str]:
         link = Path(made) / "tmp"
         link.symlink_to(folder.absolute())
         yield str(link)
+
+
+def _check_space(ended: Ended, job: Job, free_bytes: int) -> None:
+    """Raise `Fault` where the disk is full after a run, or a failed one says that one was: it is none of the release's doing."""
+    line = "" if ended.ok else full_disk_line(f"{ended.log[-_LAST_WORDS:]}\n{ended.error}")
+    if line or free_bytes < LEAST_FREE_BYTES:
+        line = line or f"less than {LEAST_FREE_BYTES} bytes are free"
+        raise Fault(f"{job.out}: no space left for a run: {line}; free some, then run the command again")
 
 
 def raise_for_missing(package: str, job: Job, by: str = "") -> None:
@@ -280,6 +279,7 @@ def _start(
         # From our own handle: the release's code may have put something else in the file's place.
         not_kept = max(0, os.fstat(log.fileno()).st_size - LOG_BYTES)
         text = os.pread(log.fileno(), LOG_BYTES, not_kept)
+        disk = os.fstatvfs(log.fileno())
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     result, error, status = _result(job.out / "result.json"), "", process.returncode
     if job.isolation != "none" and status > 128:  # as a shell has it: the signal that ended what ran in the cage
@@ -292,12 +292,14 @@ def _start(
         error = _without_paths(result["error"], job)[:MAX_ERROR] or "it failed and did not say why"
     elif status != 0:
         error = f"it ended with status {status} after it had left a result"
-    return Ended(
+    ended = Ended(
         ok=not error, timed_out=timed_out, error=error, returned=result["returned"] if result and not error else None,
         log=_without_paths(text.decode("utf-8", "replace"), job),
         cpu_s=(after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime),
         slip=result["slip"] if result else "", missing=result["missing"] if result else "", log_cut=not_kept > 0,
     )  # fmt: skip
+    _check_space(ended, job, disk.f_bavail * disk.f_frsize)
+    return ended
 
 
 def _without_paths(text: str, job: Job) -> str:

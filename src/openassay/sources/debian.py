@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from openassay.faults import Fault, full_disk_line
 from openassay.records import file_digest
 from openassay.sources.fetched import (
     CHECK_NETWORK,
@@ -91,12 +92,17 @@ class DebianSource(AnySource):
             "-qq", "-o", f"Dir::State::Lists={folder / 'lists'}", "-o", f"Dir::Cache={folder / 'archives'}",
             "-o", "APT::Sandbox::User=root",
         ]  # fmt: skip
-        done = subprocess.run(
-            ["apt-get", *options, command, *arguments],
-            cwd=folder, capture_output=True, text=True, check=False, timeout=1800,
-            env=os.environ | {"LC_ALL": "C"},  # its messages are read below, in English
-        )  # fmt: skip
+        try:
+            done = subprocess.run(
+                ["apt-get", *options, command, *arguments],
+                cwd=folder, capture_output=True, text=True, check=False, timeout=1800,
+                env=os.environ | {"LC_ALL": "C"},  # its messages are read below, in English
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as late:
+            raise Unreachable(f"apt-get {command}: it took more than {late.timeout:g} s. {CHECK_NETWORK}") from None
         said = done.stderr.strip()
+        if full := full_disk_line(said):
+            raise Fault(f"{folder}: apt-get {command}: {full}; free some space, then run the command again")
         if any(word in said for word in _NETWORK):
             raise Unreachable(f"apt-get {command}: {said.splitlines()[-1]}. {CHECK_NETWORK}")
         if done.returncode != 0:

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +23,9 @@ from urllib.request import getproxies
 
 from tqdm import tqdm
 
-from openassay.faults import counted, printable
+from openassay.faults import counted, naming, printable
 from openassay.records import file_digest
-from openassay.sources.fetched import CHECK_NETWORK, STATUS_KINDS, Interrupted, Unavailable, Unreachable
+from openassay.sources.fetched import STATUS_KINDS, TELL_ITS_OWNER, Interrupted, Unavailable, Unreachable
 from openassay.store import MAX_UNPACKED_BYTES
 
 if TYPE_CHECKING:
@@ -32,13 +33,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 TRIES = 4
-TIMEOUT_S = 30.0
-"""Without a byte, and until an answer's headers are here."""
-SLOW_S = 60.0
-SLOW_BYTES = 60_000
-"""A connection that brings fewer bytes in so many seconds is given up."""
-RETRY_AFTER_S = 60.0
-"""The most that a server which asks for patience gets of it."""
+PATIENCE_S = 60.0
+"""The most that is waited for a server without progress, in all tries together, also where it asks for more."""
+TIMEOUT_S = 25.0
+"""Without a byte, and half of what an answer's headers may take: two tries fit into our patience."""
+SLOW_S = 25.0
+SLOW_BYTES = 25_000
+"""A connection that brings fewer bytes in so many seconds is given up; as many are progress."""
 
 Verify = ssl.SSLContext | bool
 """The certificates that a server is known by. True: the usual ones; False: it is trusted without any."""
@@ -72,27 +73,59 @@ class Wanted:
         return without_credentials(self.url)
 
 
-def tried(call: Callable[[], T], what: str, tries: int | None = None) -> T:
+def tried(call: Callable[[], T], what: str, tries: int | None = None, came: Callable[[], int] = lambda: 0) -> T:
     """The result of `call`, which is made again, after longer and longer pauses, while it raises `Interrupted`.
 
-    tries: calls in all; `TRIES` when left out. Raises the finding of the last call, or `Unreachable`, which begins with `what`.
+    tries: calls in all; `TRIES` when left out. No try is begun that `PATIENCE_S` seems too short for. came: the bytes that
+    have come; where many are new, patience begins anew. Raises the finding of the last call, or `Unreachable`, which begins
+    with `what`.
     """
-    tries, problem = tries or TRIES, Interrupted("not tried")
-    for attempt in range(tries):
-        if attempt:
-            pause(attempt, problem.patience_s)
+    made, since, before = 0, time.monotonic(), came()
+    while True:
+        began = time.monotonic()
         try:
             return call()
         except Interrupted as interrupted:
             problem = interrupted
+        made, ended, took_s = made + 1, time.monotonic(), time.monotonic() - began
+        if came() - before >= SLOW_BYTES:
+            since, before, took_s = ended, came(), 0.0
+        if made == (tries or TRIES) or ended - since + pause_s(made, problem.patience_s) + took_s > PATIENCE_S:
+            break
+        pause(made, problem.patience_s)
     if problem.finding:
         raise problem.finding
-    raise Unreachable(without_credentials(f"{what}: {problem} ({counted(tries, 'attempt')}). {CHECK_NETWORK}"))
+    more = f"; it asks to be left alone for {problem.patience_s:.0f} s" if problem.patience_s > PATIENCE_S else ""
+    raise Unreachable(without_credentials(f"{what}: {problem}{more} ({counted(made, 'attempt')}). {problem.todo}"))
+
+
+def pause_s(attempt: int, patience_s: float = 0.0) -> float:
+    """The seconds before another try: more each time, and at least as many as the server asked for."""
+    return max(min(2.0**attempt, 10.0), patience_s)
 
 
 def pause(attempt: int, patience_s: float = 0.0) -> None:
-    """Wait before another try: longer each time, and at least as long as the server asked for."""
-    time.sleep(max(min(2.0**attempt, 10.0), patience_s))
+    """Wait before another try."""
+    time.sleep(pause_s(attempt, patience_s))
+
+
+def within(limit_s: float, call: Callable[[], T]) -> T:
+    """The result of `call`, made in a thread of its own, which is left behind where it takes longer: `Interrupted` then."""
+    answer: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            answer.set_result(call())
+        except BaseException as problem:  # noqa: BLE001 - it is raised where the answer is waited for
+            answer.set_exception(problem)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        return answer.result(limit_s)
+    except TimeoutError:
+        if answer.done():
+            raise
+        raise Interrupted(f"it takes more than {limit_s:g} s") from None
 
 
 def download(url: str, part: Path, label: str, verify: Verify = True, login: Login = None) -> None:
@@ -112,7 +145,7 @@ def bring(wanted: Wanted, part: Path) -> None:
     Raises `Unavailable` when the server answers and does not serve it, or serves something of another length, and
     `Unreachable` when nobody answers, or no whole file comes, in a few tries; then `part` is kept.
     """
-    tried(lambda: _one_try(wanted, part), wanted.url)
+    tried(lambda: _one_try(wanted, part), wanted.url, came=lambda: part.stat().st_size if part.exists() else 0)
     version_of(part).unlink(missing_ok=True)
 
 
@@ -205,9 +238,20 @@ def _ask(wanted: Wanted, method: str, headers: dict[str, str]) -> Iterator[httpx
         # A link to another host may have expired: the next try gets a fresh one.
         raise Interrupted(f"HTTP {status}", finding, _patience(error.response)) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise Interrupted(str(error) or type(error).__name__) from None
+        raise failure_of(error) from None
     finally:
         timer.cancel()
+
+
+def failure_of(error: Exception) -> Interrupted:
+    """What a failure of httpx, or of httpx2, says: a redirect that leads nowhere is the server's own."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    said = printable((str(error) or type(error).__name__).splitlines()[0])[:300]
+    if "TooManyRedirects" in kinds:
+        return Interrupted("it redirects in a circle, or too often", todo=TELL_ITS_OWNER)
+    if "UnsupportedProtocol" in kinds:
+        return Interrupted(f"it leads to an address that is not followed: {said}", todo=TELL_ITS_OWNER)
+    return Interrupted(said)
 
 
 def _patience(reply: httpx.Response) -> float:
@@ -216,7 +260,7 @@ def _patience(reply: httpx.Response) -> float:
         seconds = float(reply.headers.get("Retry-After", ""))
     except ValueError:  # a date, or nothing
         return 0.0
-    return min(max(seconds, 0.0), RETRY_AFTER_S) if math.isfinite(seconds) else 0.0
+    return max(seconds, 0.0) if math.isfinite(seconds) else 0.0
 
 
 def _another(message: str) -> Interrupted:
@@ -296,6 +340,7 @@ def _version(reply: httpx.Response) -> str:
 def _receive(reply: httpx.Response, part: Path, wanted: Wanted, have: int, end: int | None) -> None:
     """Write the body into the part; what has come is written before the connection can break."""
     with (
+        naming(part),
         part.open("ab" if have else "wb") as file,
         tqdm(total=end, initial=have, unit="B", unit_scale=True, desc=printable(wanted.label), disable=None) as bar,
     ):

@@ -19,6 +19,7 @@ from openassay.store import Store, check_glob
 Root = Annotated[str, AfterValidator(lambda root: root and check_glob(root))]
 """A glob of one folder inside an archive; empty for the archive's top."""
 CHECK_NETWORK = "Check the network, then run the command again."
+TELL_ITS_OWNER = "This is the server's, and not the network's: tell its owner, or name another source."
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 STATUS_KINDS: dict[int, AttemptKind] = {401: "gated", 403: "gated", 404: "gone", 410: "gone", 451: "refused"}
 """HTTP statuses that are answers about the artifact; all others are trouble on the way."""
@@ -48,13 +49,15 @@ class Unavailable(Exception):
 class Interrupted(Exception):
     """A transfer that went wrong in a way that another try may mend; what came is kept.
 
-    finding: what is raised where the last try ends so too; without it, `Unreachable` is.
+    finding: what is raised where the last try ends so too; without it, `Unreachable` is, which says what `todo` says.
     patience_s: how long the server asks to be left alone, in seconds.
     """
 
-    def __init__(self, message: str, finding: Unavailable | None = None, patience_s: float = 0.0) -> None:
+    def __init__(
+        self, message: str, finding: Unavailable | None = None, patience_s: float = 0.0, todo: str = CHECK_NETWORK
+    ) -> None:
         super().__init__(message)
-        self.finding, self.patience_s = finding, patience_s
+        self.finding, self.patience_s, self.todo = finding, patience_s, todo
 
 
 class WrongPin(BadInput):

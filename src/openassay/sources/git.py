@@ -24,12 +24,12 @@ from pydantic import Field
 from tqdm import tqdm
 
 from openassay.core.findings import AttemptKind
-from openassay.faults import BadInput, Fault, printable
-from openassay.sources.download import tell, tried, without_credentials
-from openassay.sources.fetched import LOOPBACK, Interrupted, Root, Unavailable, Unreachable, WrongPin
+from openassay.faults import BadInput, Fault, full_disk_line, naming, printable
+from openassay.sources.download import PATIENCE_S, tell, tried, without_credentials
+from openassay.sources.fetched import LOOPBACK, TELL_ITS_OWNER, Interrupted, Root, Unavailable, Unreachable, WrongPin
 from openassay.sources.folders import COMMIT, Commit, FolderSource, check_path
 from openassay.sources.http import check_address
-from openassay.store import MAX_FILES, MAX_UNPACKED_BYTES, FolderFile, LeftOut, Store, check_names
+from openassay.store import MAX_FILES, MAX_UNPACKED_BYTES, DamagedStore, FolderFile, LeftOut, Store, check_names
 
 DEADLINE_S = 4 * 3600.0
 """For one call of git; a connection that hardly moves ends long before."""
@@ -48,7 +48,7 @@ _OURS = {  # git is to work in our folder, whatever the user works in
 _SETTINGS = {
     "core.hooksPath": "/dev/null", "core.fsmonitor": "false", "core.symlinks": "false", "gc.auto": "0",
     "maintenance.auto": "false", "submodule.recurse": "false", "fetch.recurseSubmodules": "false",
-    "fetch.negotiationAlgorithm": "noop", "http.lowSpeedLimit": "1000", "http.lowSpeedTime": "60",
+    "fetch.negotiationAlgorithm": "noop", "http.lowSpeedLimit": "1000", "http.lowSpeedTime": "50",
     "advice.detachedHead": "false", "fetch.writeCommitGraph": "false", "protocol.ext.allow": "never",
 }  # fmt: skip
 _REFUSES_SHA = (
@@ -63,6 +63,11 @@ _ANSWERS: tuple[tuple[AttemptKind, tuple[str, ...]], ...] = (
     ("refused", ("returned error: 451",)),
 )  # fmt: skip
 """What git's words (in English) say about the repository; all else is trouble on the way."""
+_SERVERS_OWN = re.compile(
+    r"redirects followed|Protocol .(?!https\b)\w+. (not supported|disabled)|redirect target URL|url base from redirection|"
+    r"repository corruption on the remote side|remote: fatal: .* is corrupt|expected 'packfile'"
+)
+_READING = {"ls-tree", "rev-list", "cat-file"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,10 +118,14 @@ class GitSource(FolderSource):
         """The commit's files, now in the store, and its links, submodules and LFS pointers."""
         with store.alone(f"git {self.url}"):  # one clone serves all commits
             clone = self._clone(store)
-            self._bring_commit(clone)
-            wanted, left_out = self._entries(clone, where)
-            self._bring_blobs(clone, {blob for _, blob in wanted})
-            files, pointers = _export(clone, wanted, store)
+            try:
+                self._bring_commit(clone)
+                wanted, left_out = self._entries(clone, where)
+                self._bring_blobs(clone, {blob for _, blob in wanted})
+                files, pointers = _export(clone, wanted, store)
+            except _Damaged as problem:
+                shutil.rmtree(clone, ignore_errors=True)
+                raise DamagedStore(f"{clone}: damaged, removed ({problem}). Run the command again.") from None
         return files, left_out + pointers
 
     def commit_now(self, tries: int | None = None) -> str:
@@ -173,7 +182,7 @@ class GitSource(FolderSource):
 
     def _entries(self, clone: Path, where: str) -> tuple[list[tuple[str, str]], list[LeftOut]]:
         """The files that are wanted, as (path, blob), and what is no file."""
-        done = _network(["ls-tree", "-r", "-z", "--full-tree", self.commit], clone, self.url)
+        done = _run(["ls-tree", "-r", "-z", "--full-tree", self.commit], clone)
         wanted, left_out = [], []
         found: set[str] = set()
         for row in done.split(b"\0"):
@@ -238,7 +247,7 @@ def _export(clone: Path, wanted: list[tuple[str, str]], store: Store) -> tuple[l
             assert process.stdout is not None  # noqa: S101 - PIPE was asked for
             for name, size in zip(names, map(int, sizes), strict=True):
                 if (head := process.stdout.readline()) != f"{name} blob {size}\n".encode():
-                    raise Fault(f"git cat-file: expected {name}, found {head!r:.100}; remove {clone}")
+                    raise _Damaged(f"git cat-file: expected {name}, found {head!r:.100}")
                 part = store.part(f"git object {os.getpid()} {name}")
                 _copy(process.stdout, part, size)
                 process.stdout.read(1)
@@ -251,10 +260,10 @@ def _export(clone: Path, wanted: list[tuple[str, str]], store: Store) -> tuple[l
 
 def _copy(stream: IO[bytes], part: Path, size: int) -> None:
     """Write the next `size` bytes of a stream into a file."""
-    with part.open("wb") as file:
+    with naming(part), part.open("wb") as file:
         while size:
             if not (chunk := stream.read(min(size, 1 << 20))):
-                raise Fault("git cat-file ended early. Run the command again.")
+                raise _Damaged("git cat-file ended early")
             file.write(chunk)
             size -= len(chunk)
 
@@ -296,32 +305,57 @@ def _protocol(url: str) -> str:
     return scheme
 
 
+class _Damaged(Fault):
+    """git cannot read what it brought earlier."""
+
+
 def _run(arguments: list[str], folder: Path, said: bytes = b"") -> bytes:
-    """What git says on this machine alone; `Fault` where it fails."""
+    """What git says on this machine alone; `Fault` where it fails, `_Damaged` where it cannot read its objects."""
     status, heard, complained = _git(arguments, folder, said=said)
     if status != 0:
-        raise Fault(f"git {arguments[0]}: {_last_line(complained)}; remove {folder} and run the command again")
+        _check_space(complained, folder)
+        last = _last_line(complained)
+        ended = -status in {signal.SIGKILL, signal.SIGTERM}  # of damaged objects git may die by itself, too
+        kind = Fault if ended or arguments[0] not in _READING or "config" in last else _Damaged
+        raise kind(f"git {arguments[0]}: {'it was ended on this machine' if ended else last}")
     return heard
+
+
+def _check_space(complained: bytes, folder: Path) -> None:
+    if full := full_disk_line(complained.decode("utf-8", "replace")):
+        raise Fault(f"{folder}: git: {full}; free some space, then run the command again")
 
 
 def _network(
     arguments: list[str], folder: Path, url: str, *, said: bytes = b"", watched: bool = False, tries: int | None = None
 ) -> bytes:
     """What git says with a server, after a few tries. Raises `Unavailable`, `Unreachable`, `_RefusesSha`."""
+    progress = _Progress()
 
     def once() -> bytes:
-        status, heard, complained = _git(arguments, folder, url, said=said, watched=watched)
+        status, heard, complained = _git(arguments, folder, url, said=said, progress=progress, watched=watched)
         if status != 0:
+            _check_space(complained, folder)
             raise _problem(complained, url)
         return heard
 
-    return tried(once, f"git {arguments[0]} {url}", tries)
+    return tried(once, f"git {arguments[0]} {url}", tries, lambda: progress.came)
+
+
+@dataclass
+class _Progress:
+    """How many bytes have come, in all calls of git."""
+
+    came: int = 0
 
 
 def _git(
-    arguments: list[str], folder: Path, url: str = "", *, said: bytes, watched: bool = False
-) -> tuple[int, bytes, bytes]:
-    """The exit status of git, and what it wrote to its two outputs. Only with a url it may reach a server."""
+    arguments: list[str], folder: Path, url: str = "", *, said: bytes, progress: _Progress | None = None, watched: bool = False
+) -> tuple[int, bytes, bytes]:  # fmt: skip
+    """The exit status of git, and what it wrote to its two outputs. Only with a url it may reach a server.
+
+    progress: for a call that does. watched: what comes lies in the folder, and is counted.
+    """
     environment = _environment(url)
     with tempfile.TemporaryFile() as heard, tempfile.TemporaryFile() as complaints, tempfile.TemporaryFile() as asked:
         asked.write(said)
@@ -335,7 +369,7 @@ def _git(
             raise Unavailable("this source needs git, and this system has none", "unsupported") from None
         with process:
             try:
-                _wait(process, folder if watched else None, url)
+                _wait(process, folder if watched else None, url, progress)
             finally:
                 if process.poll() is None:  # with the programs that it started
                     os.killpg(process.pid, signal.SIGKILL)
@@ -344,10 +378,10 @@ def _git(
         return process.returncode, heard.read(), complaints.read(1 << 20)
 
 
-def _wait(process: subprocess.Popen[bytes], folder: Path | None, url: str) -> None:
-    """Until git ends, or has brought more than is taken, or takes too long."""
-    until = time.monotonic() + DEADLINE_S
-    before = _size(folder) if folder else 0
+def _wait(process: subprocess.Popen[bytes], folder: Path | None, url: str, progress: _Progress | None) -> None:
+    """Until git ends, or has brought more than is taken, or takes too long: of a server, first for anything to come."""
+    began, limit_s = time.monotonic(), PATIENCE_S if progress else DEADLINE_S
+    before, most = _size(folder) if folder else 0, 0
     with tqdm(unit="B", unit_scale=True, desc=printable(url), disable=None if folder else True) as bar:
         while True:
             try:
@@ -356,10 +390,13 @@ def _wait(process: subprocess.Popen[bytes], folder: Path | None, url: str) -> No
             except subprocess.TimeoutExpired:
                 came = _size(folder) - before if folder else 0
                 bar.update(came - bar.n)
+                if progress and came > most:
+                    progress.came += came - most
+                    most, limit_s = came, DEADLINE_S  # git itself ends a connection that hardly moves from then on
                 if came > MAX_UNPACKED_BYTES:
                     raise Unavailable(f"{url}: it sends more than {MAX_UNPACKED_BYTES} bytes", "refused") from None
-                if time.monotonic() > until:
-                    raise Interrupted(f"it took more than {DEADLINE_S:g} s") from None
+                if time.monotonic() - began > limit_s:
+                    raise Interrupted(f"it took more than {limit_s:g} s") from None
     if folder and process.returncode == 0:
         tell(url, _size(folder) - before)
 
@@ -387,6 +424,9 @@ def _problem(complained: bytes, url: str) -> Exception:
             if kind == "gated":
                 said += " (it is private, or gone: many servers say the same of both)"
             return Unavailable(said, kind)
+    if own := _SERVERS_OWN.search(text):
+        telling = text[text.rfind("\n", 0, own.start()) + 1 :].splitlines()[0]
+        return Interrupted(printable(telling).strip()[:300], todo=TELL_ITS_OWNER)
     return Interrupted(last)
 
 

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -19,12 +20,12 @@ from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import huggingface_hub  # the only importer; it loads its parts when they are used
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, ValidationError
 
 from openassay.faults import printable
-from openassay.records import digest, write_text
+from openassay.records import adapter, digest, write_text
 from openassay.sources import download
-from openassay.sources.download import Wanted, bring_checked, tell, tried
+from openassay.sources.download import Wanted, bring_checked, tell, tried, within
 from openassay.sources.fetched import LOOPBACK, STATUS_KINDS, Interrupted, Root, Unavailable, Unreachable, WrongPin
 from openassay.sources.folders import COMMIT, Commit, FolderSource, check_path
 from openassay.store import MAX_UNPACKED_BYTES, FolderFile, Store, check_names
@@ -161,19 +162,21 @@ class HfSource(FolderSource):
     def listing(self, store: Store, commit: str) -> dict[str, Listed]:
         """Every file of a commit, from the hub once and from the store ever after: a commit does not change."""
         kept = self._list_of(store, commit)
-        if not kept.exists():
-            info = self._info(commit, files=True)
-            if info.sha != commit:
-                found = printable(str(info.sha))
-                raise Unavailable(f"{self.repo}: asked for commit {commit}, the hub gives {found}", "changed")
-            rows: dict[str, Any] = {}
-            for file in info.siblings or ():
-                size, sha256 = (file.lfs.size, file.lfs.sha256) if file.lfs else (file.size, None)
-                rows[file.rfilename] = [size, sha256, file.blob_id]
-            if not all(isinstance(size, int) and size >= 0 for size, _, _ in rows.values()):
-                raise Unreachable(f"{self.label()}: the hub lists no sizes; check that {endpoint()} is a hub")
-            write_text(kept, json.dumps(rows, indent=1, sort_keys=True))
-        return {path: Listed(*row) for path, row in json.loads(kept.read_text(encoding="utf-8")).items()}
+        with suppress(FileNotFoundError, ValidationError):  # a damaged one is asked for anew
+            known: dict[str, Listed] = adapter(dict[str, Listed]).validate_json(kept.read_bytes(), strict=True)
+            return known
+        info = self._info(commit, files=True)
+        if info.sha != commit:
+            found = printable(str(info.sha))
+            raise Unavailable(f"{self.repo}: asked for commit {commit}, the hub gives {found}", "changed")
+        rows: dict[str, Listed] = {}
+        for file in info.siblings or ():
+            size, sha256 = (file.lfs.size, file.lfs.sha256) if file.lfs else (file.size, None)
+            rows[file.rfilename] = Listed(size, sha256, file.blob_id)
+        if not all(isinstance(row.size_bytes, int) and row.size_bytes >= 0 for row in rows.values()):
+            raise Unreachable(f"{self.label()}: the hub lists no sizes; check that {endpoint()} is a hub")
+        write_text(kept, json.dumps(rows, indent=1, sort_keys=True))
+        return rows
 
     def _list_of(self, store: Store, commit: str) -> Path:
         return store.folder / "listings" / f"{digest([self.repo_type, self.repo, commit])}.json"
@@ -249,11 +252,16 @@ class HfSource(FolderSource):
         _refuse_if_offline(where)
         what = f"{where}: {self.repo}@{revision}"
 
+        def ask() -> Any:
+            return huggingface_hub.HfApi(endpoint=where, token=_token(where) or False).repo_info(
+                self.repo, revision=revision, repo_type=self.repo_type, timeout=download.TIMEOUT_S, files_metadata=files
+            )  # fmt: skip
+
         def once() -> Any:
             try:
-                return huggingface_hub.HfApi(endpoint=where, token=_token(where) or False).repo_info(
-                    self.repo, revision=revision, repo_type=self.repo_type, timeout=download.TIMEOUT_S, files_metadata=files
-                )  # fmt: skip
+                return within(download.PATIENCE_S, ask)
+            except Interrupted:
+                raise
             except Exception as error:  # noqa: BLE001 - `_problem` gives back what is not the hub's
                 raise _problem(error, what) from None
 
@@ -297,7 +305,7 @@ def _problem(error: Exception, what: str) -> Exception:
     # The library speaks through httpx or httpx2; both call their errors so.
     of_http = {"HTTPError", "InvalidURL"} & {kind.__name__ for kind in type(error).__mro__}
     if of_http or isinstance(error, (OSError, ValueError, TypeError, KeyError, AttributeError)):  # not what a hub says
-        return Interrupted(said)
+        return download.failure_of(error)
     return error
 
 

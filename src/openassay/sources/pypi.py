@@ -22,11 +22,21 @@ from packaging import utils
 
 from openassay.faults import BadInput
 from openassay.records import file_digest
-from openassay.sources.download import TIMEOUT_S, Login, Verify, download, netrc_login, without_credentials
+from openassay.sources.download import (
+    PATIENCE_S,
+    TIMEOUT_S,
+    Login,
+    Verify,
+    download,
+    failure_of,
+    netrc_login,
+    within,
+    without_credentials,
+)
 from openassay.sources.fetched import (
-    CHECK_NETWORK,
     AnySource,
     Fetched,
+    Interrupted,
     Root,
     Unavailable,
     Unreachable,
@@ -208,7 +218,8 @@ def project_files(package: str) -> list[tuple[str, Link]]:
 
     index = package_index()
     logging.getLogger("unearth").setLevel(logging.CRITICAL)
-    try:
+
+    def ask() -> list[tuple[str, Link]]:
         with PyPIClient(trusted_hosts=index.trusted_hosts, verify=index.verify()) as session:
             session.auth = MultiDomainBasicAuth(prompting=False, index_urls=index.index_urls)  # an audit asks nobody
             finder = PackageFinder(
@@ -218,12 +229,17 @@ def project_files(package: str) -> list[tuple[str, Link]]:
                 ignore_compatibility=True,
                 verbosity=0,
             )
-            found = [(str(best.version), best.link) for best in finder.find_all_packages(package, allow_yanked=True)]
+            return [(str(best.version), best.link) for best in finder.find_all_packages(package, allow_yanked=True)]
+
+    try:
+        found = within(PATIENCE_S, ask)
+    except Interrupted as slow:
+        raise _no_answer(", ".join(index.index_urls), slow) from None
     except Exception as error:
         # The finder speaks through httpx or, from unearth 0.19 on, through httpx2; both call their errors so.
         if "HTTPError" not in {kind.__name__ for kind in type(error).__mro__}:
             raise
-        raise _no_answer(", ".join(index.index_urls), str(error)) from None
+        raise _no_answer(", ".join(index.index_urls), failure_of(error)) from None
     for _, link in found:
         if not link.hashes and link.hash_name and link.hash:  # an index in HTML gives the digest in the address
             link.hashes = {link.hash_name: link.hash}
@@ -238,20 +254,23 @@ def ask_every_index(package: str) -> None:
 
     index = package_index()
     for url in index.index_urls:
-        try:
-            reply = httpx.get(
-                url.rstrip("/") + f"/{package}/", follow_redirects=True, timeout=TIMEOUT_S,
-                verify=index.verify(url), auth=index.login(url),
-            )  # fmt: skip
-        except httpx.UnsupportedProtocol:
+        if not url.startswith(("https://", "http://")):
             continue
+        ask = functools.partial(
+            httpx.get, url.rstrip("/") + f"/{package}/", follow_redirects=True, timeout=TIMEOUT_S,
+            verify=index.verify(url), auth=index.login(url),
+        )  # fmt: skip
+        try:
+            reply = within(PATIENCE_S, ask)
+        except Interrupted as slow:
+            raise _no_answer(url, slow) from None
         except httpx.HTTPError as error:
-            raise _no_answer(url, str(error)) from None
+            raise _no_answer(url, failure_of(error)) from None
         if reply.status_code in {401, 403}:
             raise Unavailable(f"HTTP {reply.status_code} from the package index {without_credentials(url)}", "gated")
         if reply.status_code == 429 or reply.status_code >= 500:
-            raise _no_answer(url, f"HTTP {reply.status_code}")
+            raise _no_answer(url, Interrupted(f"HTTP {reply.status_code}"))
 
 
-def _no_answer(urls: str, problem: str) -> Unreachable:
-    return Unreachable(without_credentials(f"the package index {urls} does not answer ({problem}). {CHECK_NETWORK}"))
+def _no_answer(urls: str, problem: Interrupted) -> Unreachable:
+    return Unreachable(without_credentials(f"the package index {urls} does not answer ({problem}). {problem.todo}"))

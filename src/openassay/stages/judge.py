@@ -232,12 +232,15 @@ def _provenance(
     here = machine()
     of_runs = reruns[0].environment if reruns else prepared.environment
     packages = {
-        name: version for name, version in of_runs.items() if name not in {"device", "python", "machine", "isolation"}
+        name: version
+        for name, version in of_runs.items()
+        if name not in {"device", "gpu", "python", "machine", "isolation"}
     }
+    device, gpu = of_runs.get("device", "unknown"), of_runs.get("gpu")
     return Provenance(
         openassay=__version__, git_commit=commit, git_dirty=dirty, python=here["python"],
         platform=f"{here['platform']}, {here['cores']} cores",
-        device=of_runs.get("device", "unknown") if reruns else "none",
+        device=(f"{device} ({gpu})" if gpu else device) if reruns else "none",
         packages=package_versions() | {f"environment:{name}": version for name, version in sorted(packages.items())},
         isolation=_least(isolation, reruns),
         started_at=min((rerun.started_at for rerun in reruns), default=None), finished_at=now(),

@@ -29,9 +29,10 @@ from openassay.core.claims import Claim
 from openassay.core.evidence import NO_VALUES, Evidence, wants_more
 from openassay.core.findings import FetchRecord, Finding, PrepareRecord
 from openassay.core.rerun_records import PlannedRecord, PlannedRuns, Rerun, RerunsRecord, RerunStatus
+from openassay.devices import device_here, seen
 from openassay.drivers.driver import Driver
 from openassay.drivers.job import Job
-from openassay.drivers.run import KILLED, device_here
+from openassay.drivers.run import KILLED
 from openassay.faults import Fault
 from openassay.layout import Layout
 from openassay.plan import Plan
@@ -69,6 +70,7 @@ class _Task:
 
 def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store, layout: Layout) -> RerunsRecord:
     """Make every rerun of the plan that is not there yet, several at a time."""
+    device_here(plan.execution.device)  # the plan may have been made on another machine
     room = None
     try:
         if plan.rerun is None:
@@ -112,8 +114,9 @@ def _tasks(
     code = driver.code(fetched, glue) | {"device": plan.execution.device}
     environment = driver.environment(room.versions)
     registered, execution = plan.registration(), plan.execution
-    device = device_here(execution.device) if driver.runs_release_code else execution.device
     data = {"arrays": to_plain(prepared.arrays), "files": prepared.files}
+    # Of our own trainers torch says what there is, and a release is told: `auto` is no device.
+    device = device_here(execution.device) if driver.runs_release_code else execution.device
     tasks: dict[str, list[_Task]] = {arm: [] for arm in plan.seeds.arms}
     for name, seeds in plan.seeds.arms.items():
         arm, watch = plan.arms()[name], driver.watch(plan.claims, name)
@@ -348,7 +351,7 @@ def _execute(group: list[_Task]) -> list[Rerun]:
         reruns.append(Rerun(
             target=task.target, arm=task.arm_name, seed=task.job.seed, identity=task.identity, registered=task.registered,
             status=result.status, reason=result.reason, measurements=result.measurements, curves=result.curves,
-            environment=task.environment | {"device": result.device, "isolation": task.job.isolation},
+            environment=task.environment | seen(result.device) | {"isolation": task.job.isolation},
             log_tail=result.log[-LOG_TAIL:],
             started_at=started_at, duration_s=duration_s, cpu_s=result.cpu_s, together=task.together,
         ))  # fmt: skip
