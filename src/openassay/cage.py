@@ -2,7 +2,7 @@
 
 Inside, every path is the one outside. Readable: the system's programs, the environment, the artifacts; writable: the run's own
 folder. Processes of others, their variables and the machine's network are not there. What is not closed in this version:
-docs/threat-model.md.
+SECURITY.md.
 """
 
 from __future__ import annotations
