@@ -298,7 +298,8 @@ def _start(
         cpu_s=(after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime),
         slip=result["slip"] if result else "", missing=result["missing"] if result else "", log_cut=not_kept > 0,
     )  # fmt: skip
-    _check_space(ended, job, disk.f_bavail * disk.f_frsize)
+    # A file system that does not tell its size does not tell what is free of it either.
+    _check_space(ended, job, disk.f_bavail * disk.f_frsize if disk.f_blocks else LEAST_FREE_BYTES)
     return ended
 
 
