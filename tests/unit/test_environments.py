@@ -175,7 +175,7 @@ def test_what_would_start_with_the_finished_environment_is_not_started_by_us(
     line = f"import os; open({str(tmp_path / 'seen')!r}, 'a').write(str(dict(os.environ)))\n"
     index.publish("nosy", "nosy-1.0-py3-none-any.whl", wheel("nosy", "1.0", {"nosy.pth": line}))
     build(EnvironmentSpec(requirements=("nosy",)), {}, WHERE, "demo")
-    assert not (tmp_path / "seen").exists()  # it starts where the release's code does, without our variables and in its cage
+    assert not (tmp_path / "seen").exists()  # only where the release's code runs does it start
 
 
 # Building
