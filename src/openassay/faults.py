@@ -9,15 +9,16 @@ import difflib
 import errno
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from openassay.processes import end_with_parent
+
 STATUS_VARIABLE = "OPENASSAY_STATUS_FILE"
 """Names a file that takes the exit status of a failed stage and its message, which dvc does not pass on."""
-
-
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _SAYS_FULL = re.compile("No space left on device|Disk quota exceeded|You don't have enough free space in")
 _WRITING = _FULL | {errno.EFBIG, errno.EIO}
@@ -70,7 +71,12 @@ def naming(path: Path) -> Iterator[None]:
 
 @contextmanager
 def faults_in_one_line() -> Iterator[None]:
-    """End a command in which something goes wrong with one line on stderr and 2 (correct the input) or 3 (try again)."""
+    """End a command in which something goes wrong with one line on stderr and 2 (correct the input) or 3 (try again).
+
+    A stage that DVC has started ends with DVC: an audit whose first process is ended (`timeout`, `kill`) leaves nothing running.
+    """
+    if "DVC_STAGE" in os.environ:
+        end_with_parent(signal.SIGTERM)
     try:
         yield
     except (Fault, OSError) as problem:

@@ -117,6 +117,30 @@ def test_a_killed_audit_goes_on_and_runs_no_finished_rerun_again(project: Path) 
     assert len(list(layout.folder.glob("rerun/*/seed-*/record.json"))) == int(kept[2])
 
 
+def test_an_audit_whose_own_process_alone_is_ended_leaves_nothing_running(project: Path) -> None:
+    layout = add_release(project, "gated", "ended")  # its trainings wait
+    write_index(project, ["ended"])
+    environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    with subprocess.Popen(
+        [str(BIN / "openassay"), "audit", "ended"], cwd=project, env=environment, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, start_new_session=True, text=True,
+    ) as process:  # fmt: skip
+        wait_for(lambda: trainings_of(project), process)
+        process.terminate()
+        process.wait(LONG_S)
+    try:
+        wait_for(lambda: not trainings_of(project) and not running("openassay.pipelines.rerun ended"))
+    finally:
+        gate(project, "ended").touch()
+    assert not layout.verdict.exists()
+
+
+def running(words: str) -> list[str]:
+    """Command lines with these words."""
+    done = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    return [line for line in done.stdout.splitlines() if words in line]
+
+
 def trainings_of(project: Path) -> list[str]:
     """Command lines of child processes that still work for this project."""
     found = []

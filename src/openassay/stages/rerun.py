@@ -9,7 +9,6 @@ trained several in one computation; which, the plan alone says.
 
 from __future__ import annotations
 
-import ctypes
 import itertools
 import multiprocessing
 import os
@@ -36,6 +35,7 @@ from openassay.drivers.run import KILLED
 from openassay.faults import Fault
 from openassay.layout import Layout
 from openassay.plan import Plan
+from openassay.processes import end_with_parent
 from openassay.provenance import now
 from openassay.records import BrokenRecord, read_record, to_plain, write_record, write_text
 from openassay.sandbox import LOG_TAIL, NotPossible, Room, make_room
@@ -270,10 +270,10 @@ def _run_all(schedule: _Schedule) -> list[_Task]:
     workers = min(schedule.most, plan.execution.workers or len(os.sched_getaffinity(0)))
     # A server forks the workers: none inherits half of this process's threads, and what all import is imported once.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload(["openassay.stages.forkserver", __name__])
     started = time.monotonic()
     with (
-        ProcessPoolExecutor(workers, mp_context=context, initializer=_die_with_parent) as pool,
+        ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_server) as pool,
         # in a log a bar would be noise; the lines say the same
         tqdm(
             total=schedule.most, desc=f"  reruns of {plan.name}, at most", unit="rerun", file=sys.stdout, disable=None
@@ -330,11 +330,10 @@ def _ended(running: dict[Future[list[Rerun]], list[_Task]]) -> Iterator[tuple[_T
         yield from zip(running.pop(future), future.result(), strict=True)
 
 
-def _die_with_parent() -> None:
-    """A killed audit leaves no worker behind (Linux)."""
+def _end_with_server() -> None:
+    """A killed audit leaves no worker behind: each ends with the server that forked it, and that with the stage."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and kills the workers
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    end_with_parent()
 
 
 def _execute(group: list[_Task]) -> list[Rerun]:
