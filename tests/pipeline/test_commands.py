@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cages import needs_bwrap
 from hub import Hub
 from releases.miniature import make_project, write_index, write_target
 from releases.stages import audit
 
-from openassay import cage
 from openassay.core.verdict_records import Outcome
 from openassay.faults import BadInput
 from openassay.layout import Layout
@@ -127,7 +127,7 @@ def test_published_commands_become_a_verdict(
     assert "https://files.example.org/numbers.txt" in page
 
 
-@pytest.mark.skipif(shutil.which("bwrap", path=cage.PROGRAMS) is None, reason="no bwrap here")
+@needs_bwrap
 def test_a_caged_audit_gives_the_same_numbers_and_says_that_it_was_caged(
     released: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

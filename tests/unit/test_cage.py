@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cages import needs_bwrap
 
 from openassay import cage
 from openassay.cage import NoCage, check_cage
@@ -22,8 +22,6 @@ from openassay.drivers.command import CommandDriver
 from openassay.drivers.job import COPY, Arm, Job, RunResult
 from openassay.drivers.run import interpreter_folders
 from openassay.records import parse
-
-needs_bwrap = pytest.mark.skipif(shutil.which("bwrap", path=cage.PROGRAMS) is None, reason="no bwrap here")
 
 
 @pytest.fixture

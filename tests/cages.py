@@ -1,0 +1,17 @@
+"""Whether this machine lets bubblewrap make a cage: in many containers the system refuses it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+
+from openassay import cage
+
+_FOUND = shutil.which("bwrap", path=cage.PROGRAMS)
+_TRIED = ["--ro-bind", "/", "/", "--unshare-pid", "--unshare-net", "--proc", "/proc", "--dev", "/dev", "true"]
+needs_bwrap = pytest.mark.skipif(
+    _FOUND is None or subprocess.run([_FOUND, *_TRIED], capture_output=True, check=False).returncode != 0,
+    reason="no bwrap here, or the system refuses it",
+)
