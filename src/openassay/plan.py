@@ -45,11 +45,11 @@ DETERMINISTIC_RUNS = 3
 SECTIONS: dict[str, tuple[str, ...]] = {
     "fetch": ("artifacts", "rerun"),
     "inspect": ("artifacts", "components", "citations"),
-    "prepare": ("artifacts", "environment", "glue", "prepare"),
-    "evaluate": ("artifacts", "environment", "evaluate", "glue", "rerun"),
+    "prepare": ("artifacts", "environment", "glue", "isolation", "prepare"),
+    "evaluate": ("artifacts", "environment", "evaluate", "glue", "isolation", "rerun"),
     "rerun": (
-        "artifacts", "claims", "controls", "environment", "glue", "judge", "not_rerun_because", "probes", "profile",
-        "rerun", "seeds",
+        "artifacts", "claims", "controls", "environment", "glue", "isolation", "judge", "not_rerun_because", "probes",
+        "profile", "rerun", "seeds",
     ),
 }  # fmt: skip
 """The sections of the plan that a stage reads, beside where and how fast it runs; `judge` and `report` read all of it."""

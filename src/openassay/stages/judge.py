@@ -217,11 +217,6 @@ def _mixed(runs: dict[str, tuple[Rerun, ...]]) -> list[Finding]:
     return [beside_verdict("mixed_environments", message)] if told else []
 
 
-def _least(isolation: IsolationKind, reruns: list[Rerun]) -> IsolationKind:
-    """How published code was isolated at the least: reruns may have been made under another setting."""
-    return isolation if all(rerun.environment.get("isolation", "none") == isolation for rerun in reruns) else "none"
-
-
 def _provenance(
     layout: Layout, isolation: IsolationKind, prepared: PrepareRecord, evaluated: EvaluateRecord,
     runs: dict[str, tuple[Rerun, ...]],
@@ -242,7 +237,7 @@ def _provenance(
         platform=f"{here['platform']}, {here['cores']} cores",
         device=(f"{device} ({gpu})" if gpu else device) if reruns else "none",
         packages=package_versions() | {f"environment:{name}": version for name, version in sorted(packages.items())},
-        isolation=_least(isolation, reruns),
+        isolation=isolation,
         started_at=min((rerun.started_at for rerun in reruns), default=None), finished_at=now(),
         cpu_s=round(prepared.cpu_s + evaluated.cpu_s + sum(rerun.cpu_s for rerun in reruns), 1),
         num_reruns=len(reruns), num_reused=num_reused,

@@ -112,6 +112,8 @@ def _tasks(
     """Every rerun that the plan allows, by arm and in the order of the seeds."""
     glue = plan.glue.sha256 if plan.glue else None
     code = driver.code(fetched, glue) | {"device": plan.execution.device}
+    if driver.runs_release_code and plan.isolation.kind != "none":  # what ran unprotected is no caged rerun
+        code |= {"isolation": plan.isolation.kind}
     environment = driver.environment(room.versions)
     registered, execution = plan.registration(), plan.execution
     data = {"arrays": to_plain(prepared.arrays), "files": prepared.files}
