@@ -272,7 +272,7 @@ def _run_all(schedule: _Schedule) -> list[_Task]:
     workers = min(schedule.most, plan.execution.workers or len(os.sched_getaffinity(0)))
     # A server forks the workers: none inherits half of this process's threads, and what all import is imported once.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["openassay.stages.forkserver", __name__])
+    context.set_forkserver_preload(["openassay.forkserver", __name__])
     started = time.monotonic()
     with (
         ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_server) as pool,
