@@ -336,6 +336,9 @@ def _end_with_server() -> None:
     """A killed audit leaves no worker behind: each ends with the server that forked it, and that with the stage."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and kills the workers
     end_with_parent()
+    stage = multiprocessing.parent_process()
+    if stage is not None and not stage.is_alive():  # it had ended before, and the server with it
+        os._exit(1)
 
 
 def _execute(group: list[_Task]) -> list[Rerun]:
