@@ -337,11 +337,11 @@ def _kill_orphans(known: set[int]) -> None:
 def _children() -> set[int]:
     """The processes whose parent is this one (Linux)."""
     found = set()
-    for path in Path("/proc").glob("[0-9]*/stat"):
+    for name in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc") else ()):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
-            parent = path.read_bytes().rpartition(b")")[2].split()[1]
+            parent = Path("/proc", name, "stat").read_bytes().rpartition(b")")[2].split()[1]
             if int(parent) == os.getpid():
-                found.add(int(path.parent.name))
+                found.add(int(name))
     return found
 
 
