@@ -15,7 +15,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,10 +33,7 @@ _SETTINGS = (
     "/etc/localtime",
 )
 _NVIDIA = ("/dev/nvidia[0-9]*", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/dri")
-INSTALL = (
-    "install it (Debian, Ubuntu: apt-get install bubblewrap; Fedora: dnf install bubblewrap), or ask for isolation=none, "
-    "which runs the release's code as an ordinary process"
-)
+_OR_NONE = "or ask for isolation=none, which runs the release's code as an ordinary process"
 
 
 class NoCage(Fault):
@@ -86,11 +83,12 @@ def caged(
 def _bwrap() -> str:
     found = shutil.which("bwrap", path=PROGRAMS)
     if found is None:
-        raise NoCage(f"isolation=bubblewrap: this machine has no bwrap in {PROGRAMS}; {INSTALL}")
+        todo = "install it (Debian, Ubuntu: apt-get install bubblewrap; Fedora: dnf install bubblewrap)"
+        raise NoCage(f"isolation=bubblewrap: this machine has no bwrap in {PROGRAMS}; {todo}, {_OR_NONE}")
     return found
 
 
-def check_cage(python: str, readable: Iterable[Path]) -> None:
+def check_cage(python: str, readable: Sequence[Path]) -> None:
     """Try to break out of the cage, as the release's code could; raises `NoCage` where it cannot be had, or is not tight."""
     canary = secrets.token_hex(16)
     shown, home = [os.path.abspath(path) for path in readable], os.path.expanduser("~")
@@ -109,7 +107,7 @@ def check_cage(python: str, readable: Iterable[Path]) -> None:
         abstract.bind(f"\0openassay-{canary}".encode())
         abstract.listen()
         asked = {
-            "canary": canary, "secret": str(secret), "parent": os.getpid(), "port": listener.getsockname()[1],
+            "canary": canary, "secret": str(secret), "port": listener.getsockname()[1],
             "abstract": f"openassay-{canary}", "locked": shown, "hidden": hidden, "inside": inside,
         }  # fmt: skip
         with caged(
@@ -132,9 +130,9 @@ def _hint(said: str) -> str:
         return (
             "the system refuses user namespaces to this user (sysctl kernel.apparmor_restrict_unprivileged_userns, "
             "kernel.unprivileged_userns_clone or user.max_user_namespaces; in a container its seccomp profile): allow them, "
-            "or ask for isolation=none, which runs the release's code as an ordinary process"
+            f"{_OR_NONE}"
         )
-    return "mend it, or ask for isolation=none, which runs the release's code as an ordinary process"
+    return f"mend it, {_OR_NONE}"
 
 
 _PROBE = """

@@ -6,8 +6,6 @@ import ctypes
 
 from openassay.faults import BadInput
 
-NO_GPU = "execution.device: cuda is asked for, and CUDA's driver shows no GPU here; use execution=auto or execution=cpu"
-
 
 def gpus() -> tuple[str, ...]:
     """The names of the GPUs that CUDA's driver shows to this process; `$CUDA_VISIBLE_DEVICES` counts."""
@@ -30,7 +28,9 @@ def device_here(wanted: str) -> str:
     """`cpu`, or `cuda` when it is asked for or there (`auto`); `BadInput` where it is asked for and not there."""
     there = wanted != "cpu" and bool(gpus())
     if wanted == "cuda" and not there:
-        raise BadInput(NO_GPU)
+        raise BadInput(
+            "execution.device: cuda is asked for, and CUDA's driver shows no GPU here; use execution=auto or execution=cpu"
+        )
     return "cuda" if there else "cpu"
 
 

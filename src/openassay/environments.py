@@ -373,10 +373,11 @@ def _published(
             there = [replace(of, python=other) for of in (own, alone)]
             built = _as_published(folder, there[0], there[1], spec, published, where)
             if isinstance(built, dict):
-                chosen = f"the release names no Python: {built['version']} was taken, since with {own.python} {why}"
+                taken = f"what is read of the release names no Python: {built['version']} was taken"
+                chosen = f"{taken}, since with {own.python} {why}"
                 return built | {"left_out": left_out, "chosen": chosen}
             why += f"; for Python {other} there are versions that fit: "
-            why += f"{built}; install it, or name it as `python`" if isinstance(built, _NoPython) else _readable(built)
+            why += f"{built}; install it" if isinstance(built, _NoPython) else _readable(built)
     why += f"; not followed: {'; '.join(left_out[:3])}" if left_out else ""
     for name in spec.or_else:
         loose = tuple(of.loosened(pins=name == "oldest") for of in published.lines if of.requirement)

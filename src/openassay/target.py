@@ -110,6 +110,10 @@ class ArtifactSpec:
     payload: Payload | None = None
     note: str | None = None
 
+    def is_part(self) -> bool:
+        """Whether the target may bring only some of the files that lie there: then nothing follows from one that is absent."""
+        return any(source.is_part() for source in self.sources)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ArrayCheck:

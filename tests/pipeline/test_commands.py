@@ -11,7 +11,7 @@ import pytest
 from cages import needs_bwrap
 from hub import Hub
 from releases.miniature import make_project, write_index, write_target
-from releases.stages import audit
+from releases.stages import SETTINGS, audit
 
 from openassay.core.verdict_records import Outcome
 from openassay.faults import BadInput
@@ -100,11 +100,15 @@ def released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[s
         }  # fmt: skip
 
 
-def test_published_commands_become_a_verdict(
-    released: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    layout = Layout(make_project(tmp_path / "project"), "mini")
-    monkeypatch.chdir(layout.root)
+@pytest.fixture
+def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    """Of the target, in a project that is the working folder."""
+    made = Layout(make_project(tmp_path / "project"), "mini")
+    monkeypatch.chdir(made.root)
+    return made
+
+
+def test_published_commands_become_a_verdict(released: dict[str, Any], layout: Layout) -> None:
     write_target(layout.root, released)
     write_index(layout.root, ["mini"])
     verdict = audit(layout, ["profile=smoke", "judge=default", "tracking=none", "execution=auto"])
@@ -128,12 +132,9 @@ def test_published_commands_become_a_verdict(
 
 @needs_bwrap
 def test_a_caged_audit_gives_the_same_numbers_and_says_that_it_was_caged(
-    released: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    released: dict[str, Any], layout: Layout
 ) -> None:
-    layout = Layout(make_project(tmp_path / "project"), "mini")
-    monkeypatch.chdir(layout.root)
     write_target(layout.root, released)
-    settings = ["profile=smoke", "judge=default", "tracking=none", "execution=cpu"]
 
     def values() -> dict[str, Any]:
         found = {
@@ -142,12 +143,12 @@ def test_a_caged_audit_gives_the_same_numbers_and_says_that_it_was_caged(
         }
         return {name: of["measurements"][0]["raw"] for name, of in found.items()}
 
-    caged = audit(layout, [*settings, "isolation=bubblewrap"])
+    caged = audit(layout, [*SETTINGS, "isolation=bubblewrap"])
     assert caged.outcome is Outcome.REPRODUCED, caged.reason
     assert caged.provenance.isolation == "bubblewrap"
     assert "had no network, saw its own files only" in layout.report.read_text()
     inside = values()
-    outside = audit(layout, [*settings, "isolation=none"])
+    outside = audit(layout, [*SETTINGS, "isolation=none"])
     assert outside.provenance.isolation == "none"
     assert outside.provenance.num_reused == 0  # another isolation makes the reruns again
     assert "unprotected" in layout.report.read_text()
@@ -155,16 +156,14 @@ def test_a_caged_audit_gives_the_same_numbers_and_says_that_it_was_caged(
 
 
 def test_a_shorter_training_is_held_to_what_is_published_of_its_length(
-    released: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    released: dict[str, Any], layout: Layout
 ) -> None:
-    layout = Layout(make_project(tmp_path / "project"), "mini")
-    monkeypatch.chdir(layout.root)
     log = {"published": {"value": 0.63, "rounding": 0.01}, "cited_at": {"url": "https://example.org/log.txt"}}
     released["scaled_reruns"] = [
         {"what": "100 steps", "reference": "the release's log", "share": 0.34, "parameters": {"steps": 100}, "results": {"accuracy": log}}
     ]  # fmt: skip
     write_target(layout.root, released)
-    verdict = audit(layout, ["profile=smoke", "judge=default", "tracking=none", "execution=cpu", "scale=half"])
+    verdict = audit(layout, [*SETTINGS, "scale=half"])
     assert verdict.outcome is Outcome.REPRODUCED, verdict.reason
     assert "scaled down to at most 0.5 of the updates" in verdict.reason
     assert verdict.claims[0].published.value == 0.63
@@ -188,10 +187,8 @@ def test_a_shorter_training_is_held_to_what_is_published_of_its_length(
     ],
 )  # fmt: skip
 def test_a_slip_of_the_target_is_one_line_with_its_key(
-    released: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Any, says: str
+    released: dict[str, Any], layout: Layout, change: Any, says: str
 ) -> None:
-    layout = Layout(make_project(tmp_path / "project"), "mini")
-    monkeypatch.chdir(layout.root)
     change(released["rerun"]["run"])
     write_target(layout.root, released)
     with pytest.raises(BadInput, match=f"^conf/target/mini.yaml: {says}"):
@@ -199,10 +196,8 @@ def test_a_slip_of_the_target_is_one_line_with_its_key(
 
 
 def test_a_release_whose_command_fails_is_not_attempted_with_its_own_words(
-    released: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    released: dict[str, Any], layout: Layout
 ) -> None:
-    layout = Layout(make_project(tmp_path / "project"), "mini")
-    monkeypatch.chdir(layout.root)
     released["rerun"]["run"]["steps"][0] = ["python", "-c", "raise ValueError('the data are gone')"]
     write_target(layout.root, released)
     verdict = audit(layout)

@@ -445,7 +445,7 @@ def test_a_release_that_names_no_python_is_installed_for_one_that_fits(
     (finding,) = found.findings("rerun")
     assert finding.kind == "environment_python_chosen"
     assert finding.message.startswith(
-        f"the release names no Python: {found.version} was taken, since with {HERE} newer==1.0 has no"
+        f"what is read of the release names no Python: {found.version} was taken, since with {HERE} newer==1.0 has no"
     )
 
 

@@ -136,9 +136,10 @@ def _inspected(what: str, *, links: bool) -> Inspection:
     layout = the_layout(what)
     target = read_target(layout)
     declared: Any = {component.component: component.published for component in target.components}
-    parts = {name for name, of in target.artifacts.items() if any(source.is_part() for source in of.sources)}
     seen = {
-        artifact: inspect_folder(Path(folder), name=artifact, declared=declared, links=links, is_part=artifact in parts)
+        artifact: inspect_folder(
+            Path(folder), name=artifact, declared=declared, links=links, is_part=target.artifacts[artifact].is_part()
+        )
         for artifact, folder in fetched_roots(layout).items()
     }
     return Inspection(

@@ -249,7 +249,9 @@ class CommandDriver(PublishedCode):
         (hooks / "pip" / "__init__.py").touch()
         (hooks / "pip" / "__main__.py").write_text(_NO_INSTALLER, encoding="utf-8")
         for name in _INSTALLERS:
-            (programs / name).write_text(f'#!/bin/sh\nexec python -m pip {name} "$@"\n', encoding="utf-8")
+            (programs / name).write_text(
+                f'#!/bin/sh\nOPENASSAY_INSTALLER={name} exec python -m pip "$@"\n', encoding="utf-8"
+            )
             (programs / name).chmod(0o755)
         with serving(files, job.out, caged=job.isolation != "none") as served:
             declared = {name: str(fill(value, values)) for name, value in run.environment.items()}
@@ -499,9 +501,7 @@ _INSTALLERS = ("pip", "pip3", "conda", "mamba")
 _INSTALLS = "installs.txt"
 _NO_INSTALLER = """
 import os, sys
-words = sys.argv[1:]
-if words[:1] not in (["pip"], ["pip3"], ["conda"], ["mamba"]):
-    words.insert(0, "pip")
+words = [os.environ.get("OPENASSAY_INSTALLER", "pip")] + sys.argv[1:]
 with open(os.environ["OPENASSAY_INSTALLS"], "a") as file:
     file.write(" ".join(words) + "\\n")
 sys.stderr.write("left out: " + " ".join(words) + " (the environment is the target's)\\n")

@@ -6,6 +6,7 @@ programs look for them. A program that looks for neither is not served, and its 
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import socketserver
@@ -129,9 +130,9 @@ def serving(files: Mapping[str, Path], folder: Path, *, caged: bool) -> Iterator
         def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the name is given
             pass
 
-    place = tempfile.mkdtemp()  # short: the path of a socket holds a hundred characters
     if caged:
-        served.forward = (PORT, f"{place}/proxy")
+        # a short place: the path of a socket holds a hundred characters
+        served.forward = (PORT, os.path.join(tempfile.mkdtemp(), "proxy"))
         server: ThreadingHTTPServer = _UnixServer(served.forward[1], Handler)  # type: ignore[arg-type]
     else:
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -152,4 +153,5 @@ def serving(files: Mapping[str, Path], folder: Path, *, caged: bool) -> Iterator
         server.shutdown()
         server.server_close()
         thread.join()
-        shutil.rmtree(place, ignore_errors=True)
+        if served.forward:
+            shutil.rmtree(os.path.dirname(served.forward[1]), ignore_errors=True)

@@ -28,9 +28,8 @@ def run(plan: Plan, fetched: FetchRecord, store: Store) -> InspectRecord:
     roots = {name: Path(root) for name, root in artifact_roots(store, fetched).items()}
     declared: Declared = {component.component: component.published for component in plan.components}
     released = {name: root for name, root in roots.items() if plan.artifacts[name].role == "release"}
-    parts = {name for name, of in plan.artifacts.items() if any(source.is_part() for source in of.sources)}
     seen = {
-        name: inspect_folder(root, name=name, declared=declared, is_part=name in parts)
+        name: inspect_folder(root, name=name, declared=declared, is_part=plan.artifacts[name].is_part())
         for name, root in released.items()
     }
     detected = merge_detected({name: of.detected for name, of in seen.items()})
