@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -120,7 +121,7 @@ def test_a_killed_audit_goes_on_and_runs_no_finished_rerun_again(project: Path) 
 def test_an_audit_whose_own_process_alone_is_ended_leaves_nothing_running(project: Path) -> None:
     layout = add_release(project, "gated", "ended")  # its trainings wait
     write_index(project, ["ended"])
-    environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "SHELL": "/bin/sh"}  # as cron and CI
     with subprocess.Popen(
         [str(BIN / "openassay"), "audit", "ended"], cwd=project, env=environment, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL, start_new_session=True, text=True,
@@ -129,16 +130,19 @@ def test_an_audit_whose_own_process_alone_is_ended_leaves_nothing_running(projec
         process.terminate()
         process.wait(LONG_S)
     try:
-        wait_for(lambda: not trainings_of(project) and not running("openassay.pipelines.rerun ended"))
+        wait_for(lambda: not trainings_of(project) and not stages_in(layout.folder))
     finally:
         gate(project, "ended").touch()
     assert not layout.verdict.exists()
 
 
-def running(words: str) -> list[str]:
-    """Command lines with these words."""
-    done = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
-    return [line for line in done.stdout.splitlines() if words in line]
+def stages_in(folder: Path) -> list[str]:
+    """Processes whose working folder is this one, as that of each stage of a target is."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cwd"):
+        with suppress(OSError):
+            found += [entry.parent.name] * (entry.readlink() == folder.resolve())
+    return found
 
 
 def trainings_of(project: Path) -> list[str]:
