@@ -10,15 +10,17 @@ from openassay.faults import faults_in_one_line
 from openassay.layout import named_target
 from openassay.plan import read_plan
 from openassay.records import write_record, write_text
+from openassay.seals import sealing
 from openassay.stages import judge
 
 
 def main() -> None:
     layout = named_target(sys.argv)
-    verdict = judge.run(read_plan(layout), *judge.read_all(layout), layout)
-    write_record(layout.verdict, verdict)
-    write_record(layout.metrics, judge.summary(verdict))
-    write_text(layout.runs, judge.runs_table(verdict))
+    with sealing(layout, "judge"):
+        verdict = judge.run(read_plan(layout), *judge.read_all(layout), layout)
+        write_record(layout.verdict, verdict)
+        write_record(layout.metrics, judge.summary(verdict))
+        write_text(layout.runs, judge.runs_table(verdict))
 
 
 if __name__ == "__main__":

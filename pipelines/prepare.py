@@ -11,14 +11,15 @@ from openassay.faults import faults_in_one_line
 from openassay.layout import cache_home, named_target
 from openassay.plan import read_plan
 from openassay.records import read_record, write_record
+from openassay.seals import sealing
 from openassay.stages import prepare
 from openassay.store import Store
 
 
 def main() -> None:
     layout = named_target(sys.argv)
-    fetched = read_record(layout.record("fetch"), FetchRecord)
-    with layout.alone():
+    with layout.alone(), sealing(layout, "prepare"):
+        fetched = read_record(layout.record("fetch"), FetchRecord)
         write_record(layout.record("prepare"), prepare.run(read_plan(layout), fetched, Store(cache_home()), layout))
 
 

@@ -10,13 +10,15 @@ from openassay.faults import faults_in_one_line
 from openassay.layout import named_target
 from openassay.plan import read_plan
 from openassay.records import write_text
+from openassay.seals import sealing
 from openassay.stages import report
 
 
 def main() -> None:
     layout = named_target(sys.argv)
-    evidence = report.read_evidence(read_plan(layout), layout)
-    write_text(layout.report, report.run(evidence))
+    with sealing(layout, "report"):
+        evidence = report.read_evidence(read_plan(layout), layout)
+        write_text(layout.report, report.run(evidence))
     report.track(evidence, layout)
 
 

@@ -11,14 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from openassay import __version__
-from openassay.core.verdict_records import ReleaseVerdict
 from openassay.faults import BadInput
 from openassay.layout import Layout, cache_home, checked_name, find_root, is_path
 from openassay.pipeline import link_package
-from openassay.plan import read_plan
 from openassay.project import nearest_root
 from openassay.provenance import git
-from openassay.records import digest, read_record, write_text
+from openassay.records import digest, write_text
+from openassay.seals import check
 from openassay.sources.local import ALLOWED_VARIABLE
 
 WORKFLOW = ".github/workflows/openassay.yml"
@@ -117,8 +116,7 @@ def publish(layout: Layout) -> Path:
     """Copy the records of a target's last audit to where they are committed; returns the folder."""
     if not layout.verdict.is_file():
         raise BadInput(f"{layout.target}: not audited yet; run `openassay audit {layout.target}` first")
-    if read_plan(layout).digest != read_record(layout.verdict, ReleaseVerdict).plan_digest:
-        raise BadInput(f"{layout.target}: plan and verdict differ; run `openassay audit {layout.reference}` first")
+    check(layout)
     for path in (layout.plan, layout.verdict, layout.metrics, layout.report):
         write_text(layout.published / path.name, path.read_text(encoding="utf-8"))
     return layout.published

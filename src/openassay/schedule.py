@@ -28,9 +28,10 @@ from openassay.core.verdict_records import Outcome, ReleaseVerdict
 from openassay.faults import BadInput, Fault, message_and_status, printable
 from openassay.layout import Layout, cache_home
 from openassay.pipeline import note_audits, refresh_code, reproduce
-from openassay.plan import make_plan
+from openassay.plan import make_plan, read_plan
 from openassay.provenance import now
 from openassay.records import BrokenRecord, digest, parse, read_record, to_plain, write_record, write_text
+from openassay.seals import Edited, NotAsSealed, SealedElsewhere, check
 from openassay.sources.fetched import Unavailable
 from openassay.target import Target, read_target
 
@@ -80,10 +81,12 @@ class PastAudit:
 def entry_of(
     layout: Layout, *, why: str, duration_s: float | None, marks: dict[str, str] | None, asked: tuple[str, ...] = ()
 ) -> PastAudit | None:
-    """The audit whose records lie there, or that was published; None when there is none."""
+    """The audit whose records lie there, or that was published; None when there is none. Raises as `seals.check` does."""
     path = layout.latest(layout.verdict)
     if not path.is_file():
         return None
+    if path == layout.verdict:
+        check(layout)
     verdict = read_record(path, ReleaseVerdict)
     fetch = layout.record("fetch")
     fetched = read_record(fetch, FetchRecord).artifacts if fetch.is_file() else ()
@@ -112,7 +115,7 @@ def history(layout: Layout) -> list[PastAudit]:
             entries.append(entry)
     try:
         last = entry_of(layout, why="run by hand", duration_s=None, marks=None)
-    except BrokenRecord:  # of another version of ours, or broken: the next audit makes it anew
+    except (BrokenRecord, NotAsSealed):  # of another version or machine, or broken: the next audit makes it anew
         last = None
     if last and (not entries or entries[-1].finished_at != last.finished_at):
         entries.append(last)
@@ -260,7 +263,10 @@ def _audit_one(
         last = entries[-1] if entries else None
         done = replace(done, before=last.outcome if last else None)
         marks = marks_of(target) if ask_upstream else None
-        why = why_due(last, make_plan(layout, asked, target).digest, age, marks, datetime.now(UTC))
+        planned, doubt = make_plan(layout, asked, target), _doubt(layout)
+        why = why_due(last, planned.digest, age, marks, datetime.now(UTC)) or (
+            "its records are in doubt" if doubt else ""
+        )
         if not why:
             if last and marks and (told := _told(last, marks)) != last.upstream:  # from now on a change shows
                 with suppress(Fault), alone(layout.root, layout.target):  # an audit of it that is running keeps its own
@@ -274,12 +280,22 @@ def _audit_one(
             # an outcome is worse than one of the same settings: other error rates are another question
             same = next((entry for entry in reversed(entries) if entry.asked == asked), None)
             again = force or why.endswith(("days old", "clock")) or why.startswith("upstream")
+            if isinstance(doubt, SealedElsewhere):
+                print(f"note: {printable(str(doubt).partition(';')[0])}; everything is made anew", file=sys.stderr)
+                again = True
+            if isinstance(doubt, Edited) and not force:
+                raise doubt
             status, message = reproduce(layout, target, asked, force=again)
             if status != 0:
                 return replace(done, message=message, exit_status=status)
             after = entry_of(layout, why=why, duration_s=round(time.monotonic() - started, 1), marks=marks, asked=asked)
             if after is None:
                 raise Fault("the pipeline ended without a verdict")
+            if read_plan(layout) != planned:
+                todo = f"run `openassay audit --force {layout.reference}`"
+                raise BadInput(
+                    f"{layout.shown(layout.plan)}: the target file and the settings say otherwise now; {todo}"
+                )
             if not entries or entries[-1].finished_at != after.finished_at:
                 entries.append(after)
             else:  # nothing had changed, and nothing was run
@@ -293,6 +309,16 @@ def _audit_one(
         done, status="audited", message=after.reason, outcome=after.outcome,
         worse=tuple(got_worse(same, after)), report=layout.report.relative_to(layout.root).as_posix(),
     )  # fmt: skip
+
+
+def _doubt(layout: Layout) -> NotAsSealed | None:
+    """Why the records of a verdict are not what this machine has made; None where they are, or where there is no verdict."""
+    try:
+        if layout.verdict.is_file():
+            check(layout)
+    except NotAsSealed as problem:
+        return problem
+    return None
 
 
 def _told(last: PastAudit, marks: dict[str, str]) -> dict[str, str]:

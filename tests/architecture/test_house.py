@@ -42,7 +42,7 @@ def test_a_stage_is_one_word_in_five_places() -> None:
     readme = (REPO / "README.md").read_text()
     for stage in STAGES:
         command = PIPELINE["stages"][stage]["cmd"].split()
-        assert command[:5] == ["python", "-P", "-m", script(stage), "${target}"]
+        assert command[:6] == ["exec", "python", "-P", "-m", script(stage), "${target}"]
         written = [next(iter(out)) for out in PIPELINE["stages"][stage]["outs"]]
         assert outputs.get(stage, f"{stage}/record.json") in written
         assert f"| `{stage}` |" in readme

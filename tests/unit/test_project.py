@@ -24,6 +24,8 @@ from openassay.new_project import FILES, IF_NONE, init, project_for, publish
 from openassay.pipeline import link_package, write_pipeline
 from openassay.plan import make_plan, write_plan
 from openassay.project import SCHEMA_VERSION, index, layouts, target_names
+from openassay.records import file_digest
+from openassay.seals import seal
 from openassay.settings import JudgeConfig, Profile, Scale, compose, option_file
 from openassay.stage_code import PACKAGE
 from openassay.target import read_target
@@ -346,7 +348,7 @@ def test_a_path_in_a_command_says_where_a_file_lies(tmp_path: Path, monkeypatch:
     write_pipeline(found, read_target(found))
     data = yaml.safe_load(found.pipeline.read_text())
     for stage in data["stages"].values():
-        assert shlex.split(stage["cmd"])[4] == str(copy)
+        assert shlex.split(stage["cmd"])[5] == str(copy)
     assert str(copy) in data["stages"]["plan"]["deps"]
 
 
@@ -605,6 +607,14 @@ def test_only_what_was_audited_is_published(tmp_path: Path) -> None:
     assert not layout.published.exists()
     ours = Layout(layout.root, "mnist1d_logistic")
     shutil.copytree(Layout(REPO, ours.target).published, ours.folder)
+    with pytest.raises(BadInput, match=r"mnist1d_logistic/plan\.yaml: it bears no seal of this machine"):
+        publish(ours)
+    for stage, files in {
+        "plan": ["plan.yaml"],
+        "judge": ["verdict.json", "metrics.json"],
+        "report": ["report.html"],
+    }.items():
+        seal(ours, stage, {name: file_digest(ours.folder / name) for name in files}, {})
     kept = publish(ours)
     assert {path.name: path.read_bytes() for path in kept.iterdir()} == {
         name: (ours.folder / name).read_bytes() for name in ("plan.yaml", "verdict.json", "metrics.json", "report.html")
@@ -614,13 +624,16 @@ def test_only_what_was_audited_is_published(tmp_path: Path) -> None:
 
 def test_a_plan_and_a_verdict_of_two_audits_are_not_published(tmp_path: Path) -> None:
     layout = add_release(make_project(tmp_path), "honest")
-    published = Layout(REPO, "mnist1d_logistic").published
     write_plan(layout.plan, make_plan(layout))
-    shutil.copy(published / "verdict.json", layout.verdict)
-    with pytest.raises(BadInput, match="plan and verdict differ; run `openassay audit honest` first"):
+    seal(layout, "plan", {"plan.yaml": file_digest(layout.plan)}, {})
+    shutil.copy(Layout(REPO, "mnist1d_logistic").published / "verdict.json", layout.verdict)
+    seal(layout, "judge", {"verdict.json": file_digest(layout.verdict)}, {"plan.yaml": "0" * 64})
+    with pytest.raises(
+        BadInput, match=r"verdict\.json: .*/plan\.yaml is another than it was made from; run `openassay audit"
+    ):
         publish(layout)
     layout.verdict.write_text("{")
-    with pytest.raises(Fault, match="verdict.json"):
+    with pytest.raises(Fault, match=r"verdict\.json: it was edited"):
         publish(layout)
     assert not layout.published.exists()
 

@@ -15,7 +15,7 @@ import typer
 from typer import Argument, Option
 
 from openassay.cli.arguments import Age, AsJson, OptionalTargets, TargetName, target_argument, the_layout
-from openassay.faults import BadInput, printable
+from openassay.faults import BadInput, Fault, counted, printable
 from openassay.layout import Layout, find_root
 
 TARGETS = (
@@ -120,6 +120,41 @@ def show(targets: OptionalTargets = None) -> None:
     _show(layouts(root, targets or target_names(root)))
 
 
+def verify(targets: OptionalTargets = None) -> None:
+    """Check the seals of finished audits, and judge their reruns' records anew: whether each verdict follows from them.
+
+    Exit status: 0 all is as it was made, and follows; 2 something is not, which is named.
+    """
+    from openassay.core.verdict_records import ReleaseVerdict
+    from openassay.project import layouts, target_names
+    from openassay.records import read_record
+    from openassay.seals import check
+    from openassay.stages.judge import not_following
+
+    root, failed = find_root(), False
+    chosen = layouts(root, targets or [name for name in target_names(root) if Layout(root, name).verdict.is_file()])
+    for layout in chosen:
+        if not layout.verdict.is_file():
+            raise BadInput(f"{layout.target}: not audited here yet; run `openassay audit {layout.reference}` first")
+        problems: list[str] = []
+        for look in (check, not_following):
+            try:
+                problems += look(layout) or []
+            except Fault as problem:
+                problems.append(str(problem))
+        failed = failed or bool(problems)
+        for line in problems:
+            print(f"error: {printable(line)}", file=sys.stderr)
+        if not problems:
+            verdict = read_record(layout.verdict, ReleaseVerdict)
+            runs = counted(verdict.provenance.num_reruns, "rerun")
+            print(
+                f"{layout.target}: {verdict.outcome.value} follows from the records of {runs}; every record is as it was made"
+            )
+    if failed:
+        raise typer.Exit(BadInput.exit_code)
+
+
 def _show(layouts: list[Layout]) -> None:
     from openassay.cli import terminal
     from openassay.cli.terminal import plain, styled
@@ -131,10 +166,13 @@ def _show(layouts: list[Layout]) -> None:
     console = terminal.console(120)
     table = terminal.table("target", "claim", "published", "reruns' mean", "difference, interval", "verdict")
     missing, lines = [], []
+    problems = {layout.target: problem for layout in layouts if (problem := _not_as_sealed(layout))}
     for layout in layouts:
         name, path = layout.target, layout.latest(layout.verdict)
         if not path.is_file():
             missing.append(name)
+            continue
+        if name in problems:
             continue
         verdict = read_record(path, ReleaseVerdict)
         for claim in verdict.claims:
@@ -162,6 +200,23 @@ def _show(layouts: list[Layout]) -> None:
             console.print(f"MLflow dashboard: {plain(_this_command())} dashboard {plain(one)}", soft_wrap=True)
     if missing:
         console.print(f"not audited yet: {', '.join(missing)}", soft_wrap=True)
+    if problems:
+        print("\n".join(f"error: {problem}" for problem in problems.values()), file=sys.stderr)
+        raise typer.Exit(BadInput.exit_code)
+
+
+def _not_as_sealed(layout: Layout) -> str:
+    """Why this machine's own records of a target are not to be shown, in words; empty where they are."""
+    from openassay.seals import NotAsSealed, Outdated, check
+
+    try:
+        if layout.verdict.is_file():
+            check(layout)
+    except Outdated as problem:  # an audit that is under way, or did not reach its end
+        print(f"warning: {printable(str(problem))}", file=sys.stderr)
+    except NotAsSealed as problem:
+        return printable(str(problem))
+    return ""
 
 
 def _this_command() -> str:

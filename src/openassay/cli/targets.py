@@ -15,6 +15,7 @@ from typer import Option
 from openassay.cli.arguments import Age, AsJson, TargetsOrFiles
 from openassay.faults import BadInput, counted, printable
 from openassay.layout import Layout, find_root
+from openassay.seals import NotAsSealed, check_files
 
 MOST_LINES = 20
 """Of one file's problems; the others are counted."""
@@ -88,10 +89,14 @@ def _listed(layout: Layout, age: timedelta | None) -> dict[str, Any]:
     """What `list` says of one target: its files are looked into, and not checked."""
     row: dict[str, Any] = {"target": layout.target, "driver": _driver(layout.target_file)}
     try:
+        if layout.verdict.is_file():
+            check_files(layout, "judge")
         verdict = json.loads(layout.latest(layout.verdict).read_bytes())
         row |= {"outcome": str(verdict["outcome"]), "score": verdict["score"]["value"]}
         row |= {"finished_at": str(verdict["provenance"]["finished_at"])}
         row["score"] = None if row["score"] is None else float(row["score"])
+    except NotAsSealed:
+        row |= {"outcome": "not as sealed", "score": None, "finished_at": None}
     except FileNotFoundError:
         row |= {"outcome": None, "score": None, "finished_at": None}
     except (OSError, ValueError, TypeError, LookupError, RecursionError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from openassay import __version__
@@ -39,9 +39,12 @@ from openassay.core.verdict_records import (
 from openassay.drivers.driver import beside_verdict
 from openassay.faults import BadInput
 from openassay.layout import Layout
-from openassay.plan import Plan
+from openassay.plan import Plan, read_plan
 from openassay.provenance import git_state, machine, now, package_versions
-from openassay.records import read_record
+from openassay.records import read_record, to_json
+
+_SHORT = 300
+"""Characters up to which two values are shown side by side."""
 
 
 def run(
@@ -285,6 +288,22 @@ def runs_table(verdict: ReleaseVerdict) -> str:
                 margins = (value - claim.published.value) / claim.tolerance.margin
                 writer.writerow([claim.id, run, value, claim.published.value, margins])
     return text.getvalue()
+
+
+def not_following(layout: Layout) -> list[str]:
+    """What of a verdict's files does not follow from plan and records, each in words; judged anew, by the code that runs now."""
+    kept = read_record(layout.verdict, ReleaseVerdict)
+    again = replace(run(read_plan(layout), *read_all(layout), layout), provenance=kept.provenance)
+    found = []
+    for of in fields(kept):
+        before, now_ = getattr(kept, of.name), getattr(again, of.name)
+        if before != now_:
+            short = f": {before}, and the records give {now_}" if len(f"{before}{now_}") < _SHORT else ""
+            found.append(f"{layout.shown(layout.verdict)}: {of.name}{short}")
+    texts = {layout.metrics: to_json(summary(again)) + "\n", layout.runs: runs_table(again)}
+    return found + [
+        f"{layout.shown(path)}: it says something else" for path, text in texts.items() if path.read_text() != text
+    ]
 
 
 def read_all(layout: Layout) -> tuple[FetchRecord, InspectRecord, PrepareRecord, EvaluateRecord, RerunsRecord]:

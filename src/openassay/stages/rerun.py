@@ -9,6 +9,7 @@ trained several in one computation; which, the plan alone says.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import multiprocessing
 import os
@@ -37,8 +38,9 @@ from openassay.layout import Layout
 from openassay.plan import Plan
 from openassay.processes import end_with_parent
 from openassay.provenance import now
-from openassay.records import BrokenRecord, read_record, to_plain, write_record, write_text
+from openassay.records import BrokenRecord, file_digest, read_record, to_json, to_plain, write_record, write_text
 from openassay.sandbox import LOG_TAIL, NotPossible, Room, make_room
+from openassay.seals import SealedElsewhere, check_files, seal
 from openassay.store import Store, remove_tree
 
 FIRST_RUNS = 2
@@ -63,9 +65,15 @@ class _Task:
     environment: dict[str, str]
     driver: Driver
     job: Job
+    layout: Layout
     record: Path
     together: tuple[int, ...] = ()
     """Seeds that are trained in one computation with it; empty when it is trained by itself."""
+
+    @property
+    def name(self) -> str:
+        """The path of its folder, from the target's."""
+        return self.record.parent.relative_to(self.layout.folder).as_posix()
 
 
 def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store, layout: Layout) -> RerunsRecord:
@@ -87,7 +95,7 @@ def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store,
             not_attempted_because=why, planned={}, identities={}, num_reused=0,
             findings=(finding, *(room.findings("rerun") if room else ())),
         )  # fmt: skip
-    schedule = _Schedule(plan=plan, tasks=tasks, file=layout.planned)
+    schedule = _Schedule(plan=plan, tasks=tasks, layout=layout)
     kept, used = _run_all(schedule), schedule.used()
     identities: dict[str, tuple[str, ...]] = {}
     findings = [*room.findings("rerun")]
@@ -132,16 +140,20 @@ def _tasks(
             identity = driver.identity(arm, seed, together=together, data=data, code=code, environment=environment)
             tasks[name].append(_Task(
                 target=plan.name, arm_name=name, identity=identity, registered=registered, environment=environment,
-                driver=driver, job=replace(job, watch=watch), record=folder / "record.json", together=together,
+                driver=driver, job=replace(job, watch=watch), layout=layout, record=folder / "record.json", together=together,
             ))  # fmt: skip
     return tasks
 
 
 def _finished(task: _Task) -> Rerun | None:
-    """This rerun's record, if it is there. One that was stopped as it would not be now, or killed, is made again."""
+    """This rerun's record, if this machine has made it. One that was stopped as it would not be now, or killed, is made again.
+
+    Raises `Edited` for one that was changed since.
+    """
     try:
+        check_files(task.layout, task.name)
         rerun = read_record(task.record, Rerun)
-    except BrokenRecord:  # or none yet
+    except (SealedElsewhere, BrokenRecord):  # or none yet
         return None
     stopped_early = rerun.status is RerunStatus.TIMED_OUT and rerun.duration_s < task.job.timeout_s
     if rerun.status is RerunStatus.STOPPED:
@@ -161,8 +173,7 @@ class _Schedule:
     plan: Plan
     tasks: dict[str, list[_Task]]
     """Of every arm, in the order of the seeds."""
-    file: Path
-    """Where the numbers of planned reruns are kept."""
+    layout: Layout
     made_by_arm: dict[str, list[Rerun | None]] = field(default_factory=dict)
     """What each arm's tasks gave, None for one that is under way."""
     before: dict[str, PlannedRuns] = field(default_factory=dict)
@@ -174,8 +185,13 @@ class _Schedule:
 
     def __post_init__(self) -> None:
         self.made_by_arm = {arm: [] for arm in self.tasks}
-        with suppress(BrokenRecord):  # none yet, or a broken one: the first two reruns tell it again
-            self.before = read_record(self.file, PlannedRecord).arms
+        with suppress(SealedElsewhere, BrokenRecord):  # none yet, or a broken one: the first two reruns tell it again
+            check_files(self.layout, self._sealed_as)
+            self.before = read_record(self.layout.planned, PlannedRecord).arms
+
+    @property
+    def _sealed_as(self) -> str:
+        return self.layout.planned.relative_to(self.layout.folder).as_posix()
 
     def wants(self, arm: str) -> bool:
         """Whether an arm asks for another rerun, by what has been finished of it."""
@@ -256,7 +272,8 @@ class _Schedule:
                 num_runs=max(FIRST_RUNS, min(most, affordable)), identities=identities, durations_s=seconds,
                 budget_s=profile.budget_s, most=most, expensive=mean >= profile.expensive_s,
             )  # fmt: skip
-            write_record(self.file, PlannedRecord(arms=self.before | self.planned))
+            write_record(self.layout.planned, PlannedRecord(arms=self.before | self.planned))
+            seal(self.layout, self._sealed_as, {self._sealed_as: file_digest(self.layout.planned)}, {})
         return self.planned[arm]
 
 
@@ -371,5 +388,9 @@ def _execute(group: list[_Task]) -> list[Rerun]:
         write_text(folder / "log.txt", result.log)
         for name, record in result.records.items():
             write_record(folder / f"{name}.json", record)
-        write_record(task.record, reruns[-1])
+        text = to_json(reruns[-1]) + "\n"
+        files = {f"{task.name}/{path.name}": file_digest(path) for path in folder.glob("*.json")}
+        files[f"{task.name}/{task.record.name}"] = hashlib.sha256(text.encode()).hexdigest()
+        seal(task.layout, task.name, files, {})  # first: a record that is there is a finished rerun
+        write_text(task.record, text)
     return reruns
