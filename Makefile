@@ -13,12 +13,13 @@ READY := $(VENV)/.ready
 TESTS ?=
 ALL_CORES := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup audit audit-all test coverage check docs format calibrate boundaries bench dag clean
+.PHONY: help setup lock audit audit-all test coverage check docs format calibrate boundaries bench dag clean
 
 help:
 	@echo "make audit TARGET=NAME   audit one release and print the verdict"
 	@echo "make audit-all           audit every release of conf/target"
 	@echo "make setup               only set up $(VENV)"
+	@echo "make lock                write requirements.lock anew, after a change of pyproject.toml or constraints.txt"
 	@echo "make test                run the tests; TESTS=tests/unit/test_x.py runs some"
 	@echo "make coverage            run them and print coverage by room"
 	@echo "make check               formatting, lint, types, import rules"
@@ -30,18 +31,28 @@ help:
 
 setup: $(READY)
 
-# uv installs about ten times faster than pip; where it fails, pip does the same. Both take what pip is set up to use.
-$(READY): pyproject.toml constraints.txt
+# uv installs about ten times faster than pip; where it fails, pip does the same. Both take what pip is set up to use. Each file is
+# compared with its sha256 in requirements.lock, but for PyTorch's: it has other builds for CPU and GPU.
+$(READY): pyproject.toml constraints.txt requirements.lock
 	@python="$(PYTHON)"; "$$python" -c '$(FITS)' 2>/dev/null || { echo "error: expected Python 3.11.4 or later, 3.12 or 3.13, with its module venv; \
 	found $${python:-none that fits on the path}; name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12"; exit 2; }; \
 	echo "setting up $(VENV) with $$("$$python" --version)"; "$$python" -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@setting() { $(BIN)/python -m pip config list | sed -n "s/^[^=]*\.$$1='\(.*\)'$$/\1/p" | tail -n 1; }; \
 	links=$$(setting find-links); [ -d "$$links" ] || links=; index=$$(setting index-url); \
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode $${index:+--default-index "$$index"} \
-	  $${links:+--find-links "$$links"} --constraint constraints.txt --editable '.[dev]' \
-	|| $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	by_uv() { $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode $${index:+--default-index "$$index"} \
+	  $${links:+--find-links "$$links"} "$$@"; }; \
+	install() { by_uv "$$@" || $(BIN)/python -m pip install --quiet "$$@"; }; \
+	install --constraint constraints.txt torch \
+	&& install --no-deps --require-hashes --requirement requirements.lock \
+	&& install --no-deps --editable .
 	@touch $(READY)
+
+# What PyTorch brings for GPUs is left to its own build.
+lock:
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --extra dev \
+	  --constraint constraints.txt pyproject.toml \
+	| awk '/^[^ ]/ { skip = /^(torch|triton|nvidia-|cuda-)/ } !skip' > requirements.lock
 
 audit: $(READY)
 	@[ -n "$(TARGET)" ] || { echo "error: name a target: make audit TARGET=mnist1d_mlp (see conf/index.yaml)"; exit 2; }

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 REPO = Path(__file__).parents[2]
 PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
@@ -24,6 +26,31 @@ def test_the_files_that_name_a_version_name_the_same() -> None:
     assert set(release["versions"]().values()) == {PROJECT["version"]}
     assert release["section"](PROJECT["version"])
     assert not release["section"]("0.0.0")
+
+
+def test_every_locked_file_has_its_hash_and_the_version_that_was_tested() -> None:
+    """But for PyTorch, which has a build for each device."""
+    lock = (REPO / "requirements.lock").read_text()
+    locked = dict(re.findall(r"^([a-z0-9.-]+)==([^\s;]+)", lock, re.MULTILINE))
+    assert lock.count("==") >= len(locked) > 200
+    for entry in re.split(r"\n(?=[a-z])", lock.strip()):
+        assert re.search(r" --hash=sha256:[0-9a-f]{64}$", entry), entry
+    tested = dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", (REPO / "constraints.txt").read_text(), re.MULTILINE))
+    tested = {canonicalize_name(name): version for name, version in tested.items()}
+    for name, version in locked.items():
+        assert tested.get(name, version) == version
+    asked = {canonicalize_name(Requirement(text).name) for text in PROJECT["dependencies"]}
+    assert asked - {"torch"} <= set(locked)
+
+
+def test_what_other_people_write_for_ci_is_pinned_by_commit() -> None:
+    files = [*(REPO / ".github").rglob("*.yml"), REPO / "src/openassay/project_files/workflow.yml"]
+    used = [
+        line.split("uses:")[1].strip() for path in files for line in path.read_text().splitlines() if "uses:" in line
+    ]
+    assert len(used) > 15
+    for action in used:
+        assert action.startswith("./") or re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d[\d.]*.*", action), action
 
 
 def test_a_commit_is_checked_by_the_tools_of_make_check() -> None:
@@ -84,7 +111,7 @@ def test_make_takes_the_first_python_that_fits_and_the_package_promises_no_other
 @needs_make
 def test_make_says_which_python_is_too_old(tmp_path: Path) -> None:
     pretend(tmp_path / "python3.11", "3.11.2")
-    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", "requirements.lock"):
         shutil.copy(REPO / name, tmp_path)
     done = subprocess.run(
         [str(shutil.which("make")), "setup", f"PYTHON={tmp_path / 'python3.11'}"],
