@@ -19,8 +19,8 @@ def main() -> None:
     with sealing(layout, "judge"):
         verdict = judge.run(read_plan(layout), *judge.read_all(layout), layout)
         write_record(layout.verdict, verdict)
-        write_record(layout.metrics, judge.summary(verdict))
-        write_text(layout.runs, judge.runs_table(verdict))
+        for path, text in judge.tables(layout, verdict).items():
+            write_text(path, text)
 
 
 if __name__ == "__main__":

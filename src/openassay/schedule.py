@@ -28,11 +28,12 @@ from openassay.core.verdict_records import Outcome, ReleaseVerdict
 from openassay.faults import BadInput, Fault, message_and_status, printable
 from openassay.layout import Layout, cache_home
 from openassay.pipeline import note_audits, refresh_code, reproduce
-from openassay.plan import make_plan, read_plan
+from openassay.plan import Plan, make_plan, read_plan
 from openassay.provenance import now
 from openassay.records import BrokenRecord, digest, parse, read_record, to_plain, write_record, write_text
 from openassay.seals import Edited, NotAsSealed, SealedElsewhere, check
 from openassay.sources.fetched import Unavailable
+from openassay.stages.judge import other_tables
 from openassay.target import Target, read_target
 
 WORST_FIRST = (Outcome.NOT_REPRODUCED, Outcome.NOT_ATTEMPTED, Outcome.INCONCLUSIVE, Outcome.REPRODUCED)
@@ -291,11 +292,7 @@ def _audit_one(
             after = entry_of(layout, why=why, duration_s=round(time.monotonic() - started, 1), marks=marks, asked=asked)
             if after is None:
                 raise Fault("the pipeline ended without a verdict")
-            if read_plan(layout) != planned:
-                todo = f"run `openassay audit --force {layout.reference}`"
-                raise BadInput(
-                    f"{layout.shown(layout.plan)}: the target file and the settings say otherwise now; {todo}"
-                )
+            _check_made(layout, planned)
             if not entries or entries[-1].finished_at != after.finished_at:
                 entries.append(after)
             else:  # nothing had changed, and nothing was run
@@ -319,6 +316,15 @@ def _doubt(layout: Layout) -> NotAsSealed | None:
     except NotAsSealed as problem:
         return problem
     return None
+
+
+def _check_made(layout: Layout, planned: Plan) -> None:
+    """Raise `BadInput` where what lies there after an audit is not what it makes: DVC's lock may have been edited to hide it."""
+    problems = other_tables(layout, read_record(layout.verdict, ReleaseVerdict))
+    if read_plan(layout) != planned:
+        problems.append(f"{layout.shown(layout.plan)}: the target file and the settings say otherwise now")
+    if problems:
+        raise BadInput(f"{problems[0]}; run `openassay audit --force {layout.reference}`")
 
 
 def _told(last: PastAudit, marks: dict[str, str]) -> dict[str, str]:

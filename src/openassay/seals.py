@@ -31,11 +31,12 @@ _WRITTEN = {
     "prepare": ("prepare/record.json", "prepare/data/**/*"),
     "evaluate": ("evaluate/record.json",),
     "rerun": ("rerun/record.json",),
-    "judge": ("verdict.json", "metrics.json", "runs.csv"),
+    "judge": ("verdict.json",),
     "report": ("report.html",),
 }
-"""Patterns of the files that each stage writes, from the target's folder; reruns have seals of their own."""
-_RERUNS = "rerun/*/seed-*/*.json"
+"""Patterns of what each stage writes and others rely on, from the target's folder. Reruns have seals of their own; the tables
+that git keeps follow from the verdict."""
+_RERUNS = "rerun/*/seed-*/record.json"
 _FROM = {
     "plan": (),
     "fetch": ("plan",),
@@ -121,7 +122,9 @@ def sealing(layout: Layout, stage: str) -> Iterator[None]:
         made_from |= _digests(layout, of_plan if source == "plan" else _files(layout, source, data=False))
     yield
     if stage == "rerun":
-        made_from |= _digests(layout, layout.folder.glob(_RERUNS))
+        for record in layout.folder.glob(_RERUNS):
+            with suppress(NotAsSealed):  # left by others, and not used: what is used was checked before
+                made_from |= check_files(layout, record.parent.relative_to(layout.folder).as_posix()).files
     seal(layout, stage, _digests(layout, _files(layout, stage, data=True)), made_from)
 
 
@@ -145,10 +148,10 @@ def check(layout: Layout, last: str = "report") -> None:
 
 
 def check_files(layout: Layout, name: str, *, data: bool = False) -> Seal:
-    """The seal of a stage, or of a rerun by the path of its folder, which fits the files that lie there.
+    """The seal of a stage, or of a rerun by the path of its folder; the files that lie there are those that it names.
 
-    For the stage `rerun` those of its reruns fit, too. data: prepared data are looked at. Raises `Edited` with the file that is not as it was written, `SealedElsewhere` where
-    this machine has not sealed it. A file that is missing is none that was edited: it is made anew.
+    Those of its reruns are, too. data: prepared data are looked at. Raises `Edited` with the file that is not as it was written,
+    `SealedElsewhere` where this machine has not sealed it. What is missing was not edited: it is made anew.
     """
     where, again = _seal_file(layout, name), _again(layout)
     if "/" in name:  # reruns are kept, also by that

@@ -113,6 +113,18 @@ def test_a_lock_alone_hides_no_change_of_the_target(forged: Path) -> None:
     assert f"error: {FOLDER}/plan.yaml: the target file and the settings say otherwise now" in done.stderr
 
 
+def test_tables_that_git_keeps_are_those_of_the_verdict(forged: Path) -> None:
+    for name in ("metrics.json", "runs.csv"):
+        path = forged / FOLDER / name
+        before = path.read_text()
+        path.write_text(before.replace("NOT_REPRODUCED", "REPRODUCED").replace("-", "0"))
+        lock(forged)
+        for words in (["audit", TARGET], ["verify", TARGET]):
+            done = command(forged, "openassay", *words, expect=2)
+            assert f"error: {FOLDER}/{name}: it is not that of the verdict" in done.stderr
+        path.write_text(before)
+
+
 def test_all_at_once_is_refused_and_made_anew_when_that_is_asked_for(forged: Path) -> None:
     seals = shutil.copytree(forged / FOLDER / "seals", forged / "kept")
     first = flatter_reruns(forged)

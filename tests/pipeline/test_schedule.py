@@ -93,6 +93,7 @@ def test_what_is_due_is_audited_once_and_one_failure_stops_nobody(project: Path)
 def test_an_outcome_that_became_worse_ends_with_1(audited: Path) -> None:
     verdict = audited / "experiments" / "honest" / "verdict.json"
     verdict.write_text("{}")  # as another version may have left it
+    (verdict.parent / "seals" / "judge.json").unlink()
     claimed = target(audited, "honest", 0.99)
     claimed["claims"][0]["cited_at"] = {"url": "https://example.org/1"}
     write_target(audited, claimed)

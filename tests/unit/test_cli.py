@@ -15,7 +15,7 @@ import pytest
 import yaml
 from loopback import PackageIndex, wheel
 from releases.miniature import REPO, add_release, make_project, target, write_index
-from releases.stages import audit
+from releases.stages import audit, seal_as_it_is
 
 from openassay import cli, schedule
 from openassay.faults import BadInput, Fault, faults_in_one_line, printable
@@ -80,6 +80,8 @@ def test_the_table_shows_the_words_of_a_verdict_as_they_are(project: Path, capsy
     verdict = audit(layout)
     claim = replace(verdict.claims[0], id=HOSTILE)
     write_record(layout.verdict, replace(verdict, reason=HOSTILE, claims=(claim,)))
+    seal_as_it_is(layout, "judge", layout.verdict)
+    seal_as_it_is(layout, "report", layout.report)
     capsys.readouterr()
     cli.show(["honest"])
     shown = capsys.readouterr().out
@@ -193,6 +195,7 @@ def test_a_script_with_a_broken_plan_says_how_to_mend_it(project: Path, text: st
     plan = Layout(project, "honest").plan
     plan.parent.mkdir(parents=True)
     plan.write_text(text)
+    seal_as_it_is(Layout(project, "honest"), "plan", plan)
     done = script(project, "-m", "openassay.pipelines.fetch", "honest")
     assert done.returncode == 2
     said = r"error: experiments/honest/plan\.yaml: .*; run `openassay audit --force honest`\n"

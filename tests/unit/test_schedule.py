@@ -107,6 +107,7 @@ def test_an_audit_that_ended_while_this_one_asked_the_servers_stays_in_the_histo
 
     monkeypatch.setattr(schedule, "marks_of", asked)
     monkeypatch.setattr(schedule, "reproduce", lambda *_, **__: (0, ""))
+    monkeypatch.setattr(schedule, "_check_made", lambda *_: None)
     later = replace(ENTRY, finished_at="2026-11-02T00:00:00Z", outcome=Outcome.NOT_REPRODUCED)
     answers = iter([None, None])
     monkeypatch.setattr(schedule, "entry_of", lambda *_, **__: next(answers, later))

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from releases.miniature import REPO, add_release, make_project, target, write_index, write_target
+from releases.stages import seal_as_it_is
 
 from openassay import cli
 from openassay.cli.arguments import complete_targets
@@ -296,6 +297,7 @@ def test_list_has_every_target_and_what_its_last_audit_said(
     layout.folder.mkdir(parents=True)
     record = {"outcome": "REPRODUCED", "score": {"value": 0.875}, "provenance": {"finished_at": "2026-01-02T03:04:05Z"}}
     layout.verdict.write_text(json.dumps(record))
+    seal_as_it_is(layout, "judge", layout.verdict)
     assert run("list", "--json", monkeypatch=monkeypatch) == 0
     plain = {"driver": "python", "outcome": None, "score": None, "finished_at": None, "why_due": None, "in_index": True}
     told = {"outcome": "REPRODUCED", "score": 0.875, "finished_at": "2026-01-02T03:04:05Z", "in_index": False}
@@ -319,6 +321,7 @@ def test_list_goes_on_after_a_broken_record(
     layout = Layout(project, "inflated")
     layout.folder.mkdir(parents=True)
     layout.verdict.write_text(text)
+    seal_as_it_is(layout, "judge", layout.verdict)
     layout.target_file.write_bytes(b"\xff[" * 60_000)
     assert run("list", "--json", monkeypatch=monkeypatch) == 0
     rows = json.loads(capsys.readouterr().out)

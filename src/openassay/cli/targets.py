@@ -15,7 +15,6 @@ from typer import Option
 from openassay.cli.arguments import Age, AsJson, TargetsOrFiles
 from openassay.faults import BadInput, counted, printable
 from openassay.layout import Layout, find_root
-from openassay.seals import NotAsSealed, check_files
 
 MOST_LINES = 20
 """Of one file's problems; the others are counted."""
@@ -88,6 +87,8 @@ def list_(*, due: Age = None, as_json: AsJson = False) -> None:
 def _listed(layout: Layout, age: timedelta | None) -> dict[str, Any]:
     """What `list` says of one target: its files are looked into, and not checked."""
     row: dict[str, Any] = {"target": layout.target, "driver": _driver(layout.target_file)}
+    from openassay.seals import NotAsSealed, check_files
+
     try:
         if layout.verdict.is_file():
             check_files(layout, "judge")

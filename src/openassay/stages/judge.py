@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 from openassay import __version__
@@ -300,9 +301,21 @@ def not_following(layout: Layout) -> list[str]:
         if before != now_:
             short = f": {before}, and the records give {now_}" if len(f"{before}{now_}") < _SHORT else ""
             found.append(f"{layout.shown(layout.verdict)}: {of.name}{short}")
-    texts = {layout.metrics: to_json(summary(again)) + "\n", layout.runs: runs_table(again)}
-    return found + [
-        f"{layout.shown(path)}: it says something else" for path, text in texts.items() if path.read_text() != text
+    return found + other_tables(layout, again)
+
+
+def tables(layout: Layout, verdict: ReleaseVerdict) -> dict[Path, str]:
+    """The tables of a verdict that git keeps, by their paths."""
+    return {layout.metrics: to_json(summary(verdict)) + "\n", layout.runs: runs_table(verdict)}
+
+
+def other_tables(layout: Layout, verdict: ReleaseVerdict) -> list[str]:
+    """A line for each table that says something else than the verdict."""
+    found = tables(layout, verdict).items()
+    return [
+        f"{layout.shown(path)}: it is not that of the verdict"
+        for path, text in found
+        if path.read_text("utf-8") != text
     ]
 
 

@@ -151,8 +151,8 @@ def _finished(task: _Task) -> Rerun | None:
     Raises `Edited` for one that was changed since.
     """
     try:
-        check_files(task.layout, task.name)
         rerun = read_record(task.record, Rerun)
+        check_files(task.layout, task.name)
     except (SealedElsewhere, BrokenRecord):  # or none yet
         return None
     stopped_early = rerun.status is RerunStatus.TIMED_OUT and rerun.duration_s < task.job.timeout_s
