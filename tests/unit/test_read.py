@@ -261,7 +261,7 @@ def _named(header: object) -> bytes:
 def test_a_header_of_weights_with_odd_types_is_told_and_breaks_nothing(wrong: dict[str, Any], tmp_path: Path) -> None:
     entry = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} | wrong
     found = release(tmp_path, {"a.safetensors": _named({"w": entry})})
-    assert "malformed" in found.unreadable["a.safetensors"]
+    assert found.unreadable["a.safetensors"].endswith(("malformed", "not JSON"))  # there is no Infinity in JSON
 
 
 @pytest.mark.parametrize(
