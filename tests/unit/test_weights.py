@@ -108,7 +108,7 @@ ENTRIES = st.fixed_dictionaries(
     {
         "dtype": st.sampled_from(["F32", "F32", "F16", "F4", "F6_E2M3", "C64", "F33", 1]),
         "shape": st.lists(LIKELY | NUMBERS, max_size=3),
-        "data_offsets": st.tuples(LIKELY, LIKELY).map(lambda two: sorted(two)) | st.lists(NUMBERS, max_size=3),
+        "data_offsets": st.tuples(LIKELY, LIKELY).map(sorted) | st.lists(NUMBERS, max_size=3),
     },
     optional={"more": NUMBERS},
 )

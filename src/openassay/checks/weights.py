@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from openassay.checks.release import Items
 from openassay.checks.scalars import Unreadable, is_integer
+from openassay.store import opened_zip
 
 MAX_HEADER = 100_000_000
 """Bytes of a header that the library of safetensors reads."""
@@ -131,11 +132,13 @@ def _pairs(data: bytes) -> _Mapping:
 def _entry(name: str, entry: Any, room: int) -> tuple[str, tuple[int, ...], int, int]:
     """Type, shape, first byte and the byte after the last of one tensor; `Unreadable` where they do not fit each other."""
     keys = [key for key, _ in entry] if isinstance(entry, _Mapping) else []
-    known = dict(entry) if keys else {}
-    dtype, shape, offsets = (known.get(field) for field in _FIELDS)
-    numbers = [*shape, *offsets] if isinstance(shape, list) and isinstance(offsets, list) else [-1]
-    is_whole = all(is_integer(number) and 0 <= number < 2**64 for number in numbers) and len(offsets or ()) == 2
-    if not isinstance(dtype, str) or not is_whole or any(keys.count(key) > 1 for key in _FIELDS):
+    known: dict[str, Any] = dict(entry) if keys else {}
+    fields: list[Any] = [known.get(field) for field in _FIELDS]
+    dtype, shape, offsets = fields
+    lists = isinstance(shape, list) and isinstance(offsets, list) and len(offsets) == 2
+    numbers = [*shape, *offsets] if lists else [-1]
+    is_whole = all(is_integer(number) and 0 <= number < 2**64 for number in numbers)
+    if not isinstance(dtype, str) or not is_whole or any(keys.count(field) > 1 for field in _FIELDS):
         raise Unreadable(f"safetensors: the entry of {name[:80]!r} is malformed")
     if dtype not in _BITS:
         raise Unreadable(f"safetensors: {name[:80]!r} is of type {dtype[:40]!r}, which safetensors does not name")
@@ -217,7 +220,7 @@ class _Index(pickle._Unpickler):
 
 def _torch(path: Path, size: int) -> Header | None:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with opened_zip(path) as archive:
             entries = {info.filename: info for info in archive.infolist()}
             index = next((name for name in entries if name.endswith("/data.pkl") or name == "data.pkl"), None)
             if index is None:
