@@ -76,6 +76,18 @@ def test_what_the_library_refuses_is_refused_with_tensor_and_rule(what: str, tmp
     assert says in problem.message
 
 
+def test_a_tensor_that_is_named_twice_loads_and_is_named(tmp_path: Path) -> None:
+    given = ",".join(f'"a":{json.dumps(entry(0, 8, shape))}' for shape in ([2], [1, 2]))
+    content = written(f"{{{given}}}".encode(), bytes(8))
+    ((name, loaded),) = safetensors.deserialize(content)
+    assert (name, loaded["shape"]) == ("a", [1, 2])  # the last, and nothing is said
+    found = release(tmp_path, {"a.safetensors": content})
+    assert found.weights["a.safetensors"]["a"][1] == (1, 2)
+    assert not found.unreadable
+    (problem,) = answer(next(check for check in CONSISTENCY if check.kind == "tensor_stands_twice"), found).problems
+    assert "names 'a' more than once" in problem.message
+
+
 READ = {
     "no tensors": written({}),
     "spaces around the header": written(b'  {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}  ', bytes(8)),

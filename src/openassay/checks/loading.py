@@ -50,7 +50,7 @@ def _words(value: Any) -> list[str]:
     return [word for word in (value if isinstance(value, list) else [value]) if isinstance(word, str)]
 
 
-@check(needs="settings of a model or a tokenizer with an auto_map")
+@check(needs="settings of a model in transformers' form, or an auto_map")
 def code_to_load(release: PublishedFiles) -> Iterator[Seen]:
     """{path}: auto_map names {names}; who loads this by it runs that code, {whence}"""
     for config in release.configs:
@@ -62,6 +62,8 @@ def code_to_load(release: PublishedFiles) -> Iterator[Seen]:
             whence = f"which is code of {', '.join([*others][:MAX_NAMES])}" if others else "which is the release's own"
             names = ", ".join([*dict.fromkeys(classes)][:MAX_NAMES])
             yield Noted(excerpt(config.path, "auto_map", names[:200]), path=config.path, names=names, whence=whence)
+        elif isinstance(document, dict) and "model_type" in document:
+            yield Agreement(excerpt(config.path, "", "no auto_map"))
 
 
 @check(needs="safetensors files")
