@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import re
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -261,7 +262,8 @@ class _FileReader:
     def _code(self, file: File) -> None:
         text = self._text(file, MAX_CODE)
         try:
-            tree = ast.parse(text)
+            with warnings.catch_warnings(action="ignore"):  # what Python thinks of the release's code, in its words
+                tree = ast.parse(text)
         except (SyntaxError, ValueError) as error:
             raise Unreadable(f"not Python 3: {str(error)[:120]}") from None
         header = re.compile(r"SPDX-License-Identifier:\s*([^\s*][^*\n]*)")
