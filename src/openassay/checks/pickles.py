@@ -64,7 +64,7 @@ class _TooMuch(Exception):
     """More than is read of one pickle, or of all; or something that cannot be passed over."""
 
 
-class _Broken(Exception):
+class _NotAPickle(Exception):
     """The opcodes cannot be what a pickler wrote."""
 
 
@@ -94,14 +94,14 @@ class _Stream:
     def pass_over(self, count: int) -> None:
         """Skip the bytes of an array."""
         self.passed += count
-        if self.size is not None:
+        if self.size is not None and not isinstance(self.file, zipfile.ZipExtFile):
             if self.taken + self.passed > self.size:
-                raise _Broken(f"{self.taken + self.passed - self.size} bytes of an array are missing")
+                raise _NotAPickle(f"{self.taken + self.passed - self.size} bytes of an array are missing")
             self.file.seek(count, 1)
         elif self.passed > MAX_PASSED:
             raise _TooMuch(f"more than {MAX_PASSED} bytes of arrays")
         elif missing := count - sum(len(chunk) for chunk in _chunks(self.file, count)):
-            raise _Broken(f"{missing} bytes of an array are missing")
+            raise _NotAPickle(f"{missing} bytes of an array are missing")
 
 
 def _chunks(file: IO[bytes], count: int) -> Iterator[bytes]:
@@ -171,7 +171,7 @@ class PickleReader:
             unread = "nested too deeply"
         except UnicodeDecodeError:
             unread = "a word in an encoding that is not known"
-        except (_Broken, *_DAMAGED) as error:
+        except (_NotAPickle, *_DAMAGED) as error:
             if getattr(error, "errno", None) is not None:
                 raise  # the machine's
             problem = " ".join((str(error) or type(error).__name__).split())[:200]
