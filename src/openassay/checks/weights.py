@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from openassay.checks.release import Items
 from openassay.checks.scalars import Unreadable, is_integer
-from openassay.store import opened_zip
+from openassay.store import RefusedArchive, opened_zip
 
 MAX_HEADER = 100_000_000
 """Bytes of a header that the library of safetensors reads."""
@@ -248,6 +248,8 @@ def _torch(path: Path, size: int) -> Header | None:
                     tensors[name] = (tensor.storage.dtype, tensor.shape, start, length)
     except Unreadable:
         raise
+    except RefusedArchive as limit:
+        raise Unreadable(f"not read: {limit}") from None
     except Exception as error:  # noqa: BLE001 - a hostile pickle or zip may raise anything
         raise Unreadable(f"not a torch file: {type(error).__name__}") from None
     return Header(path=path, size_bytes=size, tensors=tensors)
