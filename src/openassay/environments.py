@@ -30,7 +30,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from openassay.core.findings import Finding
-from openassay.faults import BadInput, Fault
+from openassay.faults import BadInput, Fault, printable
 from openassay.layout import cache_home
 from openassay.published_requirements import PublishedEnvironment, PublishedRequirements, read_published
 from openassay.records import digest, to_plain, write_text
@@ -217,7 +217,7 @@ def build(
         if to_make:
             with _kept(template) as to_build:
                 if to_build:
-                    print(f"building the release's environment (Python {python}) ...", flush=True)
+                    print(f"building the release's environment (Python {printable(python)}) ...", flush=True)
                     _build(template, python, files, spec, published, where)
                 _copy(template, folder)
     found = json.loads((folder / "environment.json").read_text(encoding="utf-8"))

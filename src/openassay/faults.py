@@ -36,9 +36,15 @@ class BadInput(Fault):
     exit_code = 2
 
 
-def printable(text: str) -> str:
-    """A stranger's words, fit for a terminal: one line, with nothing in it that moves the cursor, recolours or reorders."""
-    return "".join(letter if letter.isprintable() else " " if letter.isspace() else "" for letter in text)
+def printable(text: str, keep: str = "") -> str:
+    """A stranger's words, fit for a terminal: one line, with nothing in it that moves the cursor, recolours or reorders.
+
+    keep: what stays besides, such as the ends of lines.
+    """
+    if text.isprintable():
+        return text
+    letters = (letter if letter.isprintable() or letter in keep else " " if letter.isspace() else "" for letter in text)
+    return "".join(letters)
 
 
 def full_disk_line(text: str) -> str:

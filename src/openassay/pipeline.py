@@ -189,7 +189,7 @@ def reproduce(layout: Layout, target: Target, asked: tuple[str, ...] = (), *, fo
                     return int(code), said.strip()
                 # no stage has said why: it is DVC that stumbles, or a process that was ended
                 problem = f"experiments/{layout.target}, {stage}: {problem}"
-                print(f"error: {problem}", file=sys.stderr)
+                print(f"error: {printable(problem)}", file=sys.stderr)
                 return Fault.exit_code, problem
     return 0, ""
 

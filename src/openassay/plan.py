@@ -38,7 +38,6 @@ from openassay.target import (
 )
 from openassay.yaml_loader import QUICK
 
-_LINE_ENDS = "\x85\u2028\u2029"
 DETERMINISTIC_RUNS = 3
 """Reruns of an arm whose claims are all declared deterministic: two must agree, a third makes chance unlikely."""
 
@@ -206,8 +205,8 @@ class _PlanDumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignor
 def write_plan(path: Path, plan: Plan) -> None:
     """Write a plan as YAML."""
     plain = to_plain(plan)
-    # YAML takes these for ends of lines: where one occurs, all that is not ASCII is escaped.
-    readable = not set(_LINE_ENDS) & set(json.dumps(plain, ensure_ascii=False))
+    # Where a letter ends lines, or reorders them for the eye, all that is not ASCII is escaped.
+    readable = json.dumps(plain, ensure_ascii=False).isprintable()
     text = yaml.dump(plain, Dumper=_PlanDumper, sort_keys=False, allow_unicode=readable, width=120)
     write_text(path, f"# Frozen by the plan stage; edit conf/target/{plan.name}.yaml instead.\n{text}")
 

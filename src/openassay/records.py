@@ -91,9 +91,14 @@ def write_text(path: Path, text: str) -> None:
         raise
 
 
-def to_json(record: object, *, ascii_only: bool = False) -> str:
-    """A record as readable JSON."""
-    return json.dumps(to_plain(record), indent=2, ensure_ascii=ascii_only, allow_nan=False)
+def to_json(record: object, *, ascii_only: bool = False, indent: int | None = 2) -> str:
+    """A record as readable JSON, in which what a terminal would obey is escaped."""
+    text = json.dumps(to_plain(record), indent=indent, ensure_ascii=ascii_only, allow_nan=False)
+    return "\n".join(line if line.isprintable() else _escaped(line) for line in text.split("\n"))
+
+
+def _escaped(text: str) -> str:
+    return "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in text)
 
 
 def write_record(path: Path, record: object) -> None:

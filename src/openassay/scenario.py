@@ -23,7 +23,7 @@ from openassay.core.quality import warnings
 from openassay.core.reasons import Seen, Standing
 from openassay.core.sequential import SEQUENTIAL_RUNS, SIDES, Stop, Terms, to_batch
 from openassay.core.types import LARGEST
-from openassay.faults import BadInput
+from openassay.faults import BadInput, printable
 from openassay.records import problems_of
 
 
@@ -314,4 +314,4 @@ def in_words(verdict: dict[str, Any], num_runs: int) -> str:
         low, high = verdict["interval"]
         score = f"{verdict['score']:.3f}, interval {low:.3f} to {high:.3f}"
         lines.append(f"  score {score} (0.5 is a difference as large as the tolerance)")
-    return "\n".join([*lines, *(f"  warning: {words}" for words in verdict["warnings"])])
+    return "\n".join(map(printable, [*lines, *(f"  warning: {words}" for words in verdict["warnings"])]))

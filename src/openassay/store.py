@@ -28,6 +28,7 @@ import lzma
 import os
 import shutil
 import stat
+import struct
 import subprocess
 import sys
 import tarfile
@@ -38,7 +39,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from filelock import FileLock
 from pydantic import ValidationError
@@ -387,7 +388,7 @@ def _unpack(blob: Path, kind: str, filename: str, content: Path) -> None:
     packed = blob.stat().st_size
     try:
         if kind == "zip":
-            with zipfile.ZipFile(blob) as archive:
+            with opened_zip(blob) as archive:
                 members = archive.infolist()
                 _check_size(sum(member.file_size for member in members), packed)
                 check_names([member.filename for member in members])
@@ -420,6 +421,34 @@ def _unpack(blob: Path, kind: str, filename: str, content: Path) -> None:
 
 def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
+
+
+class _Directory:
+    """A zip as zipfile reads its directory, which it keeps as a whole: too many members are refused before it does."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.stream = stream
+        self.seek, self.tell, self.close = stream.seek, stream.tell, stream.close
+
+    def read(self, size: int = -1) -> bytes:
+        if size > MAX_HEADERS_BYTES:
+            raise RefusedArchive(f"its directory has more than {MAX_HEADERS_BYTES} bytes")
+        data = self.stream.read(size)
+        at = count = 0
+        while data.startswith(b"PK\1\2", at) and len(data) >= at + 46:
+            count += 1
+            if count > MAX_FILES:
+                raise RefusedArchive(f"it holds more than {MAX_FILES} files")
+            at += 46 + sum(struct.unpack_from("<3H", data, at + 28))
+        return data
+
+
+@contextmanager
+def opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
+    """A zip, open; `RefusedArchive` for one of more than `MAX_FILES` members, before they are listed."""
+    with path.open("rb") as stream, zipfile.ZipFile(cast("IO[bytes]", _Directory(stream))) as archive:
+        archive.fp = stream
+        yield archive
 
 
 class _Headers:

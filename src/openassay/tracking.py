@@ -156,13 +156,14 @@ def _track_audit(client: Any, experiment: str, verdict: ReleaseVerdict, report: 
     _log(client, run, {key: ((0, value),) for key, value in figures.items() if value is not None})
     for key, value in (("plan_digest", verdict.plan_digest), ("rules_version", verdict.rules_version)):
         client.log_param(run, key, value)
-    client.log_param(run, "reason", verdict.reason[:500])
+    client.log_param(run, "reason", printable(verdict.reason)[:500])
     client.log_artifact(run, str(report))
     client.set_terminated(run)
 
 
 def _start(client: Any, experiment: str, name: str, tags: dict[str, str]) -> str:
-    return str(client.create_run(experiment, run_name=name, tags=tags).info.run_id)
+    tags = {key: printable(value) for key, value in tags.items()}
+    return str(client.create_run(experiment, run_name=printable(name), tags=tags).info.run_id)
 
 
 def _log(client: Any, run: str, curves: dict[str, tuple[tuple[int, float], ...]]) -> None:

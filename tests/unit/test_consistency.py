@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import datetime
+import pickle
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,9 @@ MODEL = {
     "eos_token_id": 3,
 }
 PIECES = "optimizer:\n  optimizer_type: AdamW\n  learning_rate:\n  - {{scheduler: Linear, initial_learning_rate: 0.0, end_learning_rate: 0.01, steps: 100}}\n  - {{scheduler: Linear, initial_learning_rate: 0.01, end_learning_rate: 0.001, decay_steps: {decay}}}\nrunconfig:\n  max_steps: 1000\ntrain_input:\n  batch_size: 8\n"
+ENTRY = b'"w":{"dtype":"F16","shape":[%s],"data_offsets":[0,128]}'
+HEADER = b"{%s,%s}" % (ENTRY % b"64", ENTRY % b"8,8")
+TWICE = struct.pack("<Q", len(HEADER)) + HEADER + WEIGHTS.tobytes()
 DIGESTS = [f"{i:064x}" for i in range(0xABCDEF, 0xABCDEF + 4)]
 
 
@@ -141,8 +147,28 @@ CASES: dict[str, tuple[Files, Files, str]] = {
         {"README.md": README.format(flag="--lr", link="NOTES.md"), "prepare.py": SCRIPT, "NOTES.md": "", "a.py": ""}, "names NOTES2.md, which is not in the release; there is NOTES.md",
     ),
     "licences_differ": ({"LICENSE": APACHE, "README.md": "---\nlicense: mit\n---\n# x\n"}, {"LICENSE": MIT, "README.md": "---\nlicense: mit\n---\n# x\n"}, "says Apache-2.0, README.md (card's front matter) says MIT"),
+    "names_outside": (
+        {"model.safetensors.index.json": {"weight_map": {"a": "../other/model-00001.safetensors"}}},
+        {"x/model.safetensors.index.json": {"weight_map": {"a": "../other/model-00001.safetensors"}}}, "which leads above the folder",
+    ),
+    "pickle_imports": ({"a.pkl": pickle.dumps(datetime.date(2020, 1, 1))}, {"a.pkl": pickle.dumps([1])}, "imports datetime.date"),
+    "code_to_load": (
+        {"config.json": MODEL | {"auto_map": {"AutoModel": "modeling_x.Model"}}}, {"config.json": MODEL}, "auto_map names modeling_x.Model; who loads this by it runs that code, which is the release's own",
+    ),
+    "tensor_stands_twice": ({"a.safetensors": TWICE}, {"a.safetensors": safetensors(w=WEIGHTS)}, "the header names 'w' more than once"),
+    "fraction_and_per_cent": (
+        {"a.json": harness("o/m", 1000, many()), "t.csv": "model,step,task,metric,value\nm,1000,task4,acc,30.0\n"},
+        {"a.json": harness("o/m", 1000, many()), "t.csv": "model,step,task,metric,value\nm,1000,task4,acc,0.30\n"}, "task4 acc of m is 0.30000000000000004 in one place and 30.0 in another",
+    ),
+    "number_as_text": (
+        {"eval_results.json": {"eval_accuracy": "0.91", "eval_loss": 0.3}}, {"eval_results.json": {"eval_accuracy": 0.91, "eval_loss": 0.3}},
+        'eval_accuracy is the text "0.91", where eval_loss is a number',
+    ),
     "licence_text_of_another_name": ({"LICENSES/MIT.txt": APACHE}, {"LICENSES/MIT.txt": MIT}, "holds the text of Apache-2.0"),
 }  # fmt: skip
+
+
+NOTED = {"names_outside", "pickle_imports", "code_to_load", "fraction_and_per_cent"}
 
 
 def test_every_check_has_a_case() -> None:
@@ -155,7 +181,7 @@ def test_a_check_finds_what_it_is_for_and_cites_the_places(kind: str, tmp_path: 
     check = next(check for check in CONSISTENCY if check.kind == kind)
     bad, _, message = CASES[kind]
     found = answer(check, release(tmp_path, bad))
-    assert found.outcome == "fail", found
+    assert found.outcome == ("noted" if kind in NOTED else "fail"), found
     assert message in found.problems[0].message
     for problem in found.problems:
         assert problem.evidence
@@ -163,6 +189,8 @@ def test_a_check_finds_what_it_is_for_and_cites_the_places(kind: str, tmp_path: 
             "not_readable",
             "metric_out_of_range",
             "items_contradict_themselves",
+            "tensor_stands_twice",
+            *NOTED,
         }
         assert all((tmp_path / evidence.path).exists() for evidence in problem.evidence)
 
@@ -222,6 +250,15 @@ SILENT: dict[str, tuple[str, Files]] = {
     "a template is no settings file yet": ("not_readable", {"templates/a.json": '{"a": {{ b }}}'}),
     "a number may have more digits than Python reads": ("not_readable", {"a.json": '{"a": ' + "9" * 5000 + "}"}),
     "comments in json are another format": ("not_readable", {"a.json": '{ // why\n"a": 1}'}),
+    "a number may be told in per cent": ("results_disagree", {"a.json": harness("o/m", 1000, many()), "t.csv": "model,step,task,metric,value\nm,1000,task4,acc,30.0\n"}),
+    "a rounded fraction and other per cents are two numbers": ("fraction_and_per_cent", {"a.json": harness("o/m", 1000, {"t": {"acc": 0.3}}), "b.json": harness("o/m", 1000, {"t": {"acc": 33.0}})}),
+    "not applicable is no number": ("number_as_text", {"a.json": harness("o/m", 1000, {"t": {"acc": 0.3, "acc_stderr": "N/A", "alias": "5"}})}),  # type: ignore[dict-item]
+    "a file may give all as text": ("number_as_text", {"metrics.json": {"accuracy": "0.91", "loss": "0.3"}}),
+    "a version is no metric": ("number_as_text", {"metrics.json": {"accuracy": 0.91, "version": "1.0"}}),
+    "a key of two mappings stands once in each": ("key_stands_twice", {"a.json": {"a": {"acc": 1}, "b": {"acc": 2}, "c": [{"acc": 3}, {"acc": 4}]}}),
+    "a folder of the release may be above the index": ("names_outside", {"a/model.safetensors.index.json": {"weight_map": {"x": "../b/w.safetensors"}}, "b/w.safetensors": safetensors(w=WEIGHTS)}),
+    "globs and folders of a data set are its own": ("names_outside", {"README.md": "---\nconfigs:\n- config_name: x\n  data_dir: data\n  data_files:\n  - split: train\n    path: data/../train-*.parquet\n  - split: ../odd\n    path: [a.csv, b/**]\n---\n# x\n"}),
+    "a settings file of another tool has an auto_map too": ("code_to_load", {"mapping.json": {"auto_map": {"a": "b.C"}}}),
     "one shard more or less is how some count": ("shard_missing", {"h.txt": shards(DIGESTS[:3], (1, 2, 3))}),
 }  # fmt: skip
 
@@ -299,6 +336,15 @@ RUN = OLMO.replace("d_model: 2048\n", "d_model: 2048\n  n_layers: {layers}\n  n_
         ("flag_not_accepted", {"README.md": README.format(flag="--out", link="b.py"), "prepare.py": "import click\n@click.command()\n@click.option('--output')\ndef f(output): pass\n", "b.py": "", "c.py": ""}, "takes --output"),
         ("flag_not_accepted", {"README.md": README.format(flag="--out", link="b.py"), "prepare.py": "from absl import flags\nflags.DEFINE_string('output', '', '')\n", "b.py": "", "c.py": ""}, "takes --output"),
         ("named_file_absent", {"README.md": "Check out the `good_sample_label.jsonl`.\n", "good_sample.jsonl": "{}\n", "b.py": "", "c.py": ""}, "there is good_sample.jsonl"),
+        ("names_outside", {"model.safetensors.index.json": {"weight_map": {"x": "/etc/w.safetensors"}}}, "which is an absolute path"),
+        ("names_outside", {"a/x.index.json": {"weight_map": {"x": "..\\..\\w.safetensors"}}}, "which leads above"),
+        ("names_outside", {"README.md": "---\nconfigs:\n- config_name: x\n  data_files: https://host.org/a.csv\n---\n"}, "names https://host.org/a.csv, which is an address"),
+        ("names_outside", {"README.md": "---\nconfigs:\n- config_name: x\n  data_files:\n  - split: train\n    path: [a.csv, ../../secret.csv]\n---\n"}, "../../secret.csv"),
+        ("names_outside", {"data/README.md": "---\nconfigs:\n- config_name: x\n  data_files: {train: ../../a.csv}\n---\n"}, "../../a.csv"),
+        ("code_to_load", {"tokenizer_config.json": {"auto_map": {"AutoTokenizer": ["o/r--tokenization_x.Slow", None]}}}, "runs that code, which is code of o/r"),
+        ("key_stands_twice", {"r.json": '{"results": {"a": {"acc": 0.1}, "b": {"acc": 0.5,\n"acc": 0.6}, "c": {"acc": 0.9}}}'}, "the key results.b.acc stands twice, 0.5 in line 1 and 0.6 in line 2"),
+        ("key_stands_twice", {"r.json": '{"a": "x\\": {", "b": [[{"k": 1}, {"k": {"z": 1}, "k": 2}]]}'}, 'the key b.0.1.k stands twice, {"z": 1} in line 1 and 2 in line 1'),
+        ("number_as_text", {"r.json": {"results": {"t": {"acc,none": "0.5", "f1": 0.25}}}}, 'results.t.acc,none is the text "0.5", where results.t.f1 is a number'),
         ("licences_differ", {"LICENSE": MIT, "PKG-INFO": "Name: x\nLicense: Apache 2.0\n\n"}, "package metadata"),
         ("licences_differ", {"README.md": "---\nlicense: odc-by\ntask_categories: [x]\n---\nThis dataset is released under the Apache 2.0 license.\n"}, "ODC-By-1.0"),
         ("checkpoint_list_has_gaps", {"c.csv": rows(*range(1000, 9000, 1000), *range(20000, 24000, 1000)), "README.md": "All are in c.csv, at minimum every 1000 training steps.\n"}, "every 1000 training steps"),

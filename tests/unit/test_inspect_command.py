@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import pickle
+import struct
 import sys
 import tarfile
+import warnings
 from pathlib import Path
 
 import pytest
 from releases.miniature import add_release, make_project, target, write_target
-from releases.small import write
+from releases.small import Files, write
 from releases.stages import SETTINGS
 
 from openassay import cli
@@ -62,6 +66,31 @@ def test_json_has_everything(
         "value": "1e-8 (YAML 1.1: the word '1e-8')",
     }
     assert shown["unreadable"]["broken.json"].startswith("not JSON")
+
+
+ODD = "\u202egnp\u2066 \x1b[31m\x9b2J\x85\u2028\x07"
+
+
+@pytest.mark.parametrize("more", [[], ["--all"], ["--json"]])
+def test_words_and_names_of_a_release_reach_no_terminal_as_they_are(
+    more: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files: Files = {
+        "a.json": json.dumps({"a": 1, ODD: 1})[:-1] + f', {json.dumps(ODD)}: {json.dumps(ODD)}}}',
+        f"{ODD}.yaml": "a: [", "b.yaml": f'"{ODD[0]}k": 1e-8\nname: "x', "a.pkl": pickle.dumps({"x": datetime.date(2020, 1, 1)}),
+        "config.json": {"auto_map": {"AutoModel": f"{ODD}.Model"}}, "LICENSES/MIT.txt": ODD, "LICENSE": f"MIT {ODD}",
+        "m.index.json": {"weight_map": {ODD: f"../{ODD}"}}, "train.py": f"x = '\\{ODD[4]}'\nloss.backward()\n",
+        "README.md": f"---\nlicense: {json.dumps(ODD)}\n---\n# {ODD}\n[a]({ODD}.md)\n\n```sh\npython train.py --{ODD}\n```\n",
+        "a.safetensors": struct.pack("<Q", 8) + b"\x1b" * 8, "r.json": {"results": {ODD: {"acc": "0.5", "f1": 0.5}}},
+    }  # fmt: skip
+    write(tmp_path / "x", files)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        assert run(monkeypatch, str(tmp_path / "x"), *more) == 0
+    assert not [one for one in warned if issubclass(one.category, SyntaxWarning | DeprecationWarning)]
+    said = capsys.readouterr()
+    assert "code_to_load" in said.out
+    assert (said.out + said.err).replace("\n", "").isprintable()
 
 
 def test_one_file_and_an_archive_can_be_inspected(

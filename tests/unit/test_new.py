@@ -599,6 +599,7 @@ HOSTILE = [
     "accuracy 0.9\nrerun: {driver: none}", "accuracy: 0.91 # x", "'accuracy' 0.91: [", '"acc" 0.91 ? - & * !!python/x |',
     "accuracy 0.91\u2028claims: []", "accuracy\x85 0.91", "- accuracy 0.91 {seed} {x}", "acc: 0.91\r\nname: other", "%YAML accuracy 0.91",
     "~ accuracy 0.91 ~", "accuracy \x1b[31m0.91", "acc 0.91 --- ...", "accuracy \ud7ff 0.91\ufeff", "\taccuracy\t0.91",
+    "accuracy \u202e0.91\u2066 caf\u00e9",
 ]  # fmt: skip
 
 
@@ -610,6 +611,7 @@ def test_no_text_of_a_release_changes_the_files_structure(text: str, project: Pa
     )
     found = drafted(project, run, {"train.py": script, "README.md": readme, "LICENSE": text, "requirements.txt": text})
     assert found["name"] == "mini"
+    assert (project / "conf/target/mini.yaml").read_text().replace("\n", "").isprintable()
     assert set(found) <= {
         "schema_version", "name", "guessed", "release", "components", "artifacts", "environment", "rerun", "controls", "claims",
     }  # fmt: skip

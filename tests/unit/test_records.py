@@ -29,6 +29,7 @@ from openassay.records import (
     file_digest,
     parse,
     read_record,
+    to_json,
     to_plain,
     write_record,
     write_text,
@@ -144,6 +145,17 @@ def test_a_record_is_readable_json_and_ends_with_a_newline(tmp_path: Path) -> No
         == '{\n  "value": 0.5,\n  "interval": [\n    0.25,\n    0.75\n  ],\n  "coverage": 1.0,\n  "bounds": [\n    0.25,\n    0.75\n  ]\n}\n'
     )
     assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_what_a_terminal_would_obey_is_escaped_in_json_and_read_back() -> None:
+    words = {
+        "\x1b[31m": "\x9b2J \u202egnp.exe\u2066 \x85\u2028 \x00 \ufeff \U000e0041 caf\u00e9 \u65e5 \U0001f600 \\u202e"
+    }
+    text = to_json(words)
+    assert text.replace("\n", "").isprintable()
+    assert json.loads(text) == words
+    assert "caf\u00e9 \u65e5 \U0001f600" in text
+    assert "\n" not in to_json(words, indent=None)
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from openassay.core.rerun_records import EvaluateRecord, PlannedRuns, RerunStatu
 from openassay.core.verdict import headline, judge_claim, judge_release, score_release
 from openassay.core.verdict_records import Outcome, Provenance, ReleaseVerdict, Why
 from openassay.layout import Layout
-from openassay.plan import Plan
+from openassay.plan import Glue, Plan
 from openassay.report.page import OPEN, PageInputs, best_of, chance, meaning, power_table, render, stamp
 from openassay.stages import judge
 from openassay.stages import plan as planning
@@ -31,7 +31,7 @@ from openassay.target import read_target
 PLANNED = PlannedRuns(
     num_runs=60, identities=("a", "b"), durations_s=(14.6, 15.0), budget_s=900.0, most=100, expensive=False
 )
-HOSTILE = "<script>alert(1)</script> $x^2$ {{ 7 * 7 }}"
+HOSTILE = "<script>alert(1)</script> $x^2$ {{ 7 * 7 }} \u202egnp.exe\u2066 \x1b[31m\x9b2J\x85\u2028\x00"
 
 
 def claim(name: str = "accuracy", *, value: float = 68.0, margin: float = 2.0, **more: Any) -> Claim:
@@ -333,12 +333,19 @@ def test_hostile_words_stay_words_and_no_formulas(plan: Plan) -> None:
     found = evidence(plan, (hostile, values(64.0, 1.2)))
     found = replace(found, planned={HOSTILE: PLANNED})
     verdict = replace(found.verdict, reason=HOSTILE, claims=(replace(found.verdict.claims[0], reason=HOSTILE),))
-    page = render(replace(found, verdict=verdict))
+    inspected = replace(found.inspected, unreadable={HOSTILE: HOSTILE}, licences={HOSTILE: HOSTILE})
+    prepared = replace(found.prepared, status="done", log_tail=f"one\n\ttwo {HOSTILE}")
+    shown = replace(found.plan, glue=Glue(file=HOSTILE, sha256="0" * 64))
+    glue = f"if x:\n\ty = '{HOSTILE}'\n"
+    page = render(replace(found, plan=shown, verdict=verdict, inspected=inspected, prepared=prepared, glue=glue))
+    assert "one\n\ttwo" in page
     assert "<script" not in page
     assert 'href="javascript' not in page
     assert "{{ 7 * 7 }}" in page
     assert "<script" not in figure(page)
     assert "$x^2$" in figure(page)
+    for shown in (page, figure(page)):
+        assert all(letter.isprintable() or letter in "\n\t" for letter in shown)
 
 
 def test_the_few_numbers_of_the_summary(plan: Plan) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from loopback import PackageIndex, closed_port, self_signed, wheel
+from releases.miniature import make_project
 
 from openassay.core.findings import Artifact, FetchRecord
 from openassay.faults import BadInput, Fault
@@ -530,6 +531,20 @@ def test_a_local_path_stays_in_the_project_unless_the_user_allows_its_folder(
     else:
         with pytest.raises(WrongPin, match="lies outside the project"):
             local.fetch(store, WHERE)
+
+
+@pytest.mark.parametrize("path", [".", "..", "release/..", "{root}", "/"])
+def test_a_local_path_that_holds_the_project_is_refused(
+    path: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_project(tmp_path / "project")
+    (root / "release").mkdir()
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("OPENASSAY_LOCAL", "/")
+    with pytest.raises(
+        WrongPin, match=r"\.path: expected a file or a folder of the release, found .*holds the project itself"
+    ):
+        LocalSource(kind="local", path=path.format(root=root)).fetch(store, WHERE)
 
 
 def test_a_local_path_is_of_a_file_or_a_folder_of_a_size_that_can_be_kept(store: Store, tmp_path: Path) -> None:

@@ -9,9 +9,11 @@ import io
 import lzma
 import shutil
 import stat
+import struct
 import subprocess
 import sys
 import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -429,6 +431,34 @@ def test_an_archive_of_too_many_files_is_refused(store: Store, monkeypatch: pyte
         with pytest.raises(RefusedArchive, match="it holds more than 5 files"):
             store.tree(put(store, data), filename)
     assert store.tree(put(store, tar_of(*(member(f"f{i}") for i in range(5)))), "x.tar").is_dir()
+
+
+@pytest.mark.parametrize("comment", [b"", b"a comment"])
+def test_a_zip_of_too_many_files_is_refused_before_its_members_are_listed(comment: bytes, store: Store) -> None:
+    name = b"%06d"
+    entry = struct.Struct("<4s6H3I5H2I")
+    listed = b"".join(
+        entry.pack(b"PK\1\2", 20, 20, 0, 0, 0, 33, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0) + name % i for i in range(200_001)
+    )
+    after64 = struct.pack("<4sQ2H2I4Q", b"PK\6\6", 44, 45, 45, 0, 0, 200_001, 200_001, len(listed), 0)
+    end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, len(listed), 0, len(comment))
+    data = listed + after64 + struct.pack("<4sIQI", b"PK\6\7", 0, len(listed), 1) + end + comment
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert len(archive.infolist()) == 200_001  # to Python, a zip as any other
+    sha256 = put(store, data)
+    tracemalloc.start()
+    try:
+        with pytest.raises(RefusedArchive, match="it holds more than 200000 files"):
+            store.tree(sha256, "x.zip")
+        assert tracemalloc.get_traced_memory()[1] < 3 * len(data)  # a listing takes ten times as much
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_zip_with_a_directory_beyond_memory_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "MAX_HEADERS_BYTES", 100_000)
+    with pytest.raises(RefusedArchive, match="its directory has more than 100000 bytes"):
+        store.tree(put(store, zip_of(*((f"{i}" + "n" * 200, b"") for i in range(500)))), "x.zip")
 
 
 def test_an_archive_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(

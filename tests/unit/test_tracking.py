@@ -75,6 +75,17 @@ def test_every_part_of_an_audit_is_a_flat_tagged_run(layout: Layout) -> None:
     assert [file.path for file in client.list_artifacts(by_role["audit"].info.run_id)] == ["report.html"]
 
 
+def test_words_of_a_release_are_tagged_without_what_reorders_them(layout: Layout) -> None:
+    verdict, runs = evidence(layout)
+    claim = replace(verdict.claims[0], id="a\u202eb\x1b[31m")
+    verdict = replace(verdict, claims=(claim,), reason="gone\u2066 \x9b2J")
+    experiment = tracking.track(verdict, {"ar\u202em": runs["faithful"]}, layout.report, layout.root, None)
+    for run in MlflowClient(tracking.tracking_uri(layout.root, None)).search_runs([experiment]):
+        assert all(
+            words.isprintable() for words in [run.info.run_name, *run.data.tags.values(), *run.data.params.values()]
+        )
+
+
 def test_an_open_claim_is_tagged_with_its_reason(layout: Layout) -> None:
     verdict, runs = evidence(layout)
     missed = replace(verdict.claims[0], outcome=Outcome.INCONCLUSIVE, shown=(), why="number_not_reached")

@@ -1,8 +1,8 @@
 """A consistency check is one function: its name is the check's, its docstring is the message's template.
 
-It yields a `Contradiction` for each thing that is wrong (its values fill the template's braces), an `Agreement` for what was
-compared and agrees, and a `NotAsked` for a part that could not be compared. One that yields nothing cannot be asked of these
-files; `needs` says what it needs.
+It yields a `Contradiction` for each thing that is wrong (its values fill the template's braces), a `Noted` for a fact that is to
+be known and is nothing wrong, an `Agreement` for what was compared and agrees, and a `NotAsked` for a part that could not be
+compared. One that yields nothing cannot be asked of these files; `needs` says what it needs.
 """
 
 from __future__ import annotations
@@ -36,6 +36,10 @@ class Compared:
 
 class Contradiction(Compared):
     """Something is wrong."""
+
+
+class Noted(Compared):
+    """A fact that who uses the release should know; it contradicts nothing."""
 
 
 class Agreement(Compared):
@@ -76,9 +80,10 @@ def check(needs: str) -> Callable[[Look], ConsistencyCheck]:
 
 
 def answer(asked: ConsistencyCheck, release: PublishedFiles) -> CheckAnswer:
-    """The answer of one check: fail where anything contradicts, pass where something was compared, else it cannot be asked."""
+    """The answer of one check: fail where anything contradicts, noted where a fact is told, pass where something was compared."""
     seen = list(asked.look(release))
-    wrong = [one for one in seen if isinstance(one, Contradiction)]
+    wrong = [one for one in seen if isinstance(one, Contradiction | Noted)]
+    is_wrong = any(isinstance(one, Contradiction) for one in wrong)
     agreed = [place for one in seen if isinstance(one, Agreement) for place in one.evidence]
     reasons = [*dict.fromkeys(one.why for one in seen if isinstance(one, NotAsked))]
     problems = [
@@ -88,7 +93,7 @@ def answer(asked: ConsistencyCheck, release: PublishedFiles) -> CheckAnswer:
         problems.append(Problem(message=f"and {len(wrong) - MAX_PROBLEMS} more of the same kind", evidence=()))
     return CheckAnswer(
         check=asked.kind,
-        outcome="fail" if problems else "pass" if agreed else "cannot be asked",
+        outcome="fail" if is_wrong else "noted" if problems else "pass" if agreed else "cannot be asked",
         why="; ".join(reasons[:MAX_REASONS]) or ("" if problems or agreed else asked.needs),
         problems=tuple(problems),
         looked_at=tuple(agreed[:MAX_LOOKED_AT]),

@@ -22,7 +22,7 @@ from openassay.store import RefusedArchive, Store, archive_kind
 Declared = dict[str, Literal["yes", "no", "partly", "unknown"]]
 Place = TypeVar("Place", Excerpt, FileSeen)
 MAX_FINDINGS = 5
-_OUTCOMES = ("cannot be asked", "pass", "fail")
+_OUTCOMES = ("cannot be asked", "pass", "noted", "fail")
 _FOUND = ("not seen", "named", "found")
 
 

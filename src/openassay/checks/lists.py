@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import islice, pairwise
 from pathlib import PurePosixPath
 
-from openassay.checks.check import Agreement, Contradiction, Seen, check, compared
+from openassay.checks.check import Agreement, Contradiction, Noted, Seen, check, compared
 from openassay.checks.release import Config, PublishedFiles, PublishedTable, Row, Value, excerpt, step_of
 from openassay.checks.scalars import number
 from openassay.core.findings import Excerpt
@@ -122,6 +123,42 @@ def shard_missing(release: PublishedFiles) -> Iterator[Seen]:
         names += f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         values = {"where": where or "the release's files", "range_of": f"{min(lowest, 1):0{width}} and {end:0{width}}"}
         yield compared(not missing, of[lowest], of[highest], missing=names, **values)
+
+
+def _leads(folder: str, name: str) -> str:
+    """Where a name leads that does not stay below the top; empty for one that stays there."""
+    plain = name.replace("\\", "/")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", name):
+        return "is an address"
+    if plain.startswith("/") or re.match(r"[A-Za-z]:/", plain):
+        return "is an absolute path"
+    above = posixpath.normpath(posixpath.join(folder, plain)).split("/")[0] == ".."
+    return "leads above the folder that was inspected" if above else ""
+
+
+@check(needs="a weights' index, or a dataset card with data_files")
+def names_outside(release: PublishedFiles) -> Iterator[Seen]:
+    """{path} names {name}, which {leads}"""
+    named = [
+        (config.folder, name, excerpt(config.path, "weight_map", name[:200]))
+        for config in release.configs
+        for name in _indexed(config)
+    ]
+    cards = (text.front for text in release.texts if text.name == "README.md" and text.front)
+    named += [
+        (card.folder, value.value, value.seen())
+        for card in cards
+        for value in card.values
+        if _DATA_FILES.match(value.key) and value.leaf != "split" and isinstance(value.value, str)
+    ]
+    for folder, name, seen in named:
+        if leads := _leads(folder, name):
+            yield Noted(seen, path=seen.path, name=name[:200], leads=leads)
+        else:
+            yield Agreement(seen)
+
+
+_DATA_FILES = re.compile(r"configs\.\d+\.data_(files|dir)(\.|$)")
 
 
 @check(needs="a weights' index with at least one of the files that it names")

@@ -14,12 +14,14 @@ import itertools
 import json
 import os
 import re
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from openassay.checks import settings, weights
+from openassay.checks.pickles import PickleReader
 from openassay.checks.release import (
     Code,
     Config,
@@ -55,6 +57,7 @@ TEXT_NAMES = re.compile(
 )
 POINTER = b"version https://git-lfs.github.com/spec/"
 WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".ckpt"}
+PICKLES = WEIGHTS - {".safetensors"} | {".pkl", ".pickle", ".joblib"}
 SETTINGS = {
     ".yaml": settings.read_yaml, ".yml": settings.read_yaml, ".cff": settings.read_yaml, ".toml": settings.read_toml,
     ".gin": settings.read_gin,
@@ -118,6 +121,7 @@ class _FileReader:
         self.top, self.made, self.left = top, made, MAX_READ
         self.headers: dict[str, weights.Header] = {}
         self.documents: dict[str, Any] = {}
+        self.pickles = PickleReader()
 
     def read(self) -> PublishedFiles:
         made = self.made
@@ -165,10 +169,14 @@ class _FileReader:
             self._table(file, "\t" if suffix == ".tsv" else ",")
         elif suffix == ".py":
             self._code(file)
-        elif suffix in WEIGHTS:
-            if header := weights.read_header(path):
+        elif suffix in WEIGHTS | PICKLES:
+            if suffix in PICKLES:
+                self._pickles(file, suffix)
+            if suffix in WEIGHTS and (header := weights.read_header(path)):
                 self.headers[file.path], made.weights[file.path] = header, header.tensors
-            else:
+                if header.repeated:
+                    made.tensors_twice[file.path] = header.repeated
+            elif suffix in WEIGHTS:
                 made.magic[file.path] = "unknown"
         elif suffix in ITEMS:
             if items := ITEMS[suffix](path, file.path, MAX_ITEMS):
@@ -180,6 +188,14 @@ class _FileReader:
         elif suffix in {".pdf", ".parquet", ".arrow", ".gguf", ".h5", ".onnx"}:
             head = self._head(file, 16)
             made.magic[file.path] = next((kind for mark, kind in MAGIC.items() if head.startswith(mark)), "unknown")
+
+    def _pickles(self, file: File, suffix: str) -> None:
+        for found in self.pickles.read(self.top / file.path, file.path, suffix):
+            self.made.pickles.append(found)
+            if found.problem:
+                self.made.unreadable[found.path] = f"begins as a pickle, but cannot be read to its end: {found.problem}"
+            elif found.unread:
+                self.made.unreadable[found.path] = f"a pickle that was not read to its end: {found.unread}"
 
     def _head(self, file: File, size: int) -> bytes:
         with (self.top / file.path).open("rb") as opened:
@@ -246,7 +262,8 @@ class _FileReader:
     def _code(self, file: File) -> None:
         text = self._text(file, MAX_CODE)
         try:
-            tree = ast.parse(text)
+            with warnings.catch_warnings(action="ignore"):  # what Python thinks of the release's code, in its words
+                tree = ast.parse(text)
         except (SyntaxError, ValueError) as error:
             raise Unreadable(f"not Python 3: {str(error)[:120]}") from None
         header = re.compile(r"SPDX-License-Identifier:\s*([^\s*][^*\n]*)")

@@ -8,6 +8,7 @@ from openassay.checks import (
     hyperparameters,
     licences,
     lists,
+    loading,
     results,
     token_totals,
     vocabularies,
@@ -19,6 +20,7 @@ from openassay.core.findings import CheckAnswer
 
 _MODULES = (
     token_totals, hyperparameters, yaml_types, vocabularies, checkpoints, results, lists, documentation, licences,
+    loading,
 )  # fmt: skip
 CONSISTENCY = tuple(check for of in _MODULES for check in vars(of).values() if isinstance(check, ConsistencyCheck))
 """All the checks of these modules, in the order of their definitions."""

@@ -248,6 +248,24 @@ class Items(Placed):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pickled(Placed):
+    """What loading one pickle would import, by its opcodes; `path` names the pickle's place inside a zip too."""
+
+    imports: tuple[str, ...]
+    """`module.name`, in their order, each once."""
+    unnamed: int
+    """Imports whose name is not written out, so that only loading tells it."""
+    problem: str
+    """Why it cannot be read to its end; empty where it can."""
+    unread: str
+    """Which limit of ours it exceeds; empty where it was read to its end."""
+
+    def seen(self, key: str = "", value: str = "") -> Excerpt:
+        """This pickle, to be cited."""
+        return excerpt(self.path, key, value)
+
+
+@dataclass(frozen=True, kw_only=True)
 class LinkAsked:
     """An address that a document names, and what its server said."""
 
@@ -279,6 +297,9 @@ class PublishedFiles:
     """None where nobody asked for them."""
     weights: dict[str, dict[str, tuple[str, tuple[int, ...], int, int]]] = field(default_factory=dict)
     """Per weight file: its tensors' types, shapes, first bytes and numbers of bytes."""
+    tensors_twice: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Per weight file: the tensors that its header names more than once."""
+    pickles: list[Pickled] = field(default_factory=list)
     pointers: set[str] = field(default_factory=set)
     """Git LFS pointers: the content is elsewhere."""
     magic: dict[str, str] = field(default_factory=dict)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from openassay.checks.check import Agreement, Contradiction, Seen, check, compared
+from openassay.checks.check import Agreement, Contradiction, Noted, Seen, check, compared
 from openassay.checks.release import PublishedFiles, PublishedTable, Row, derived_once, excerpt, step_of, tables_of
 from openassay.checks.scalars import as_number, number
 from openassay.core.findings import Excerpt
@@ -171,7 +172,7 @@ def results_disagree(release: PublishedFiles) -> Iterator[Seen]:
             continue
         if ("baseline" in one.path.lower()) != ("baseline" in two.path.lower()):
             continue
-        is_same = first.value == result.value or _is_near(first, result)
+        is_same = first.value == result.value or _is_near(first, result) or _is_hundredfold(first, result)
         if is_same or not (result.metric.endswith("stderr") or result.base.endswith("_stderr")):  # bootstrapped
             name = sheet.model if sheet.revision is None else f"{sheet.model}@{sheet.revision}"
             yield _same((first, result), is_same, result, name, one.value, two.value)
@@ -195,7 +196,7 @@ def _tables_against_files(known: list[Sheet]) -> Iterator[Seen]:
             asked.append((sheet, result, of))
     for sheet, result, of in asked:
         if of:
-            fitting = next((r for r in of if _is_near(r, result)), None)
+            fitting = next((r for r in of if _is_near(r, result) or _is_hundredfold(r, result)), None)
             places = (result, fitting) if fitting is not None else (result, *of[:3])
             second = ", ".join(place.evidence.value for place in places[1:])
             yield _same(places, fitting is not None, result, sheet.label, result.evidence.value, second)
@@ -241,6 +242,79 @@ def _is_near(first: Result, second: Result) -> bool:
         return first.value is second.value
     digits = min(len(r.evidence.value.partition(".")[2]) for r in (first, second))
     return abs(first.value - second.value) <= max(0.51 * 10.0**-digits, 1e-12 * abs(first.value))
+
+
+def _is_hundredfold(one: Result, two: Result) -> bool:
+    """True if one of two results is a share's fraction and the other the same in per cent, as far as their digits go."""
+    if one.value is None or two.value is None or not _UNIT.match(one.metric):
+        return False
+    small, large = sorted((one, two), key=lambda r: r.value or 0.0)
+    fraction, per_cent = small.value or 0.0, large.value or 0.0
+    places = (small.evidence.value.partition(".")[2][2:], large.evidence.value.partition(".")[2])
+    return 0 < fraction <= 1 < per_cent <= 100 and abs(100 * fraction - per_cent) <= 0.51 * 10.0 ** -min(
+        map(len, places)
+    )
+
+
+@check(needs="the same model, task and metric in two places")
+def fraction_and_per_cent(release: PublishedFiles) -> Iterator[Seen]:
+    """{task} {metric} of {model} is {first} in one place and {second} in another: a fraction and per cent"""
+    seen: dict[tuple[object, ...], list[Result]] = defaultdict(list)
+    for sheet in sheets(release):
+        for result in sheet.results:
+            if not _UNIT.match(result.metric):
+                continue
+            of = seen[_own_words(sheet.model), sheet.step, result.task, result.metric]
+            if other := next((one for one in of if _is_hundredfold(one, result)), None):
+                values = {"first": other.evidence.value, "second": result.evidence.value}
+                yield Noted(other, result, task=result.task, metric=result.metric, model=sheet.model, **values)
+            elif of:
+                yield Agreement(of[0], result)
+            of.append(result)
+
+
+_MEASURED = re.compile(
+    r"(?i)^(\w*_)?(acc|acc_norm|accuracy|exact_match|em|f1|auc|auroc|roc_auc|precision|recall|mcc|bleu|rouge\w{0,3}|wer|cer"
+    r"|loss|mse|rmse|mae|ppl|perplexity)(_stderr)?(,[\w-]+)?$"
+)
+_METRICS_FILE = re.compile(
+    r"(?i)^((all|train|training|eval|evaluation|test|predict)[_-])?(results?|metrics|scores)\.json$"
+)
+
+
+@check(needs="files of metrics in JSON that give at least one as a number")
+def number_as_text(release: PublishedFiles) -> Iterator[Seen]:
+    """{path}: {key} is the text {text}, where {other} is a number"""
+    for config in (config for config in release.configs if config.format == "json"):
+        document = _mapping(config.document)
+        if isinstance(document.get("results"), dict):
+            measured = [
+                (
+                    f"results.{task}.{metric}",
+                    metric,
+                    value,
+                    excerpt(config.path, f"results.{task}.{metric}", repr(value)),
+                )
+                for task, of in document["results"].items()
+                for metric, value in _mapping(of).items()
+            ]
+        elif _METRICS_FILE.match(config.name):
+            measured = [(value.key, value.leaf, value.value, value.seen()) for value in config.values]
+        else:
+            continue
+        measured = [of for of in measured if _MEASURED.match(of[1])]
+        numbers = [
+            (key, at) for key, _, value, at in measured if not isinstance(value, str) and as_number(value) is not None
+        ]
+        texts = [
+            (key, value, at) for key, _, value, at in measured if isinstance(value, str) and number(value) is not None
+        ]
+        for key, value, at in texts if numbers else ():
+            yield Contradiction(
+                at, numbers[0][1], path=config.path, key=key, text=json.dumps(value), other=numbers[0][0]
+            )
+        if numbers and not texts:
+            yield Agreement(numbers[0][1])
 
 
 @check(needs="results of several checkpoints")

@@ -18,6 +18,8 @@ from openassay.checks.scalars import Unreadable, yaml_1_1, yaml_1_2
 MAX_DEPTH = 64
 MAX_SCALARS = 200_000
 MAX_JSON_VALUES = 20_000
+MAX_REPEATED = 1000
+"""Keys of a JSON text that stand twice and are compared."""
 MAX_LIST = 64
 """Items of a list that is kept as one value."""
 _QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'")
@@ -160,14 +162,65 @@ def parse_json(text: str) -> tuple[Any, list[str]]:
 def json_config(path: str, text: str, document: dict[str, Any], repeated: list[str]) -> Config:
     """A parsed JSON document as settings. Measured values (`results`) are no settings and are kept as a whole only."""
     values = () if isinstance(document.get("results"), dict) else tuple(_json_values(path, text, document))
-    twice = []
-    for key in dict.fromkeys(repeated):
-        found = [*re.finditer(re.escape(json.dumps(key)) + r"\s*:\s*([^,}\n]*)", text)]
-        places = [(at.group(1), text.count("\n", 0, at.start()) + 1) for at in found]
-        stated = [Value(path=path, line=line, key=key, value=value, text=value.strip()) for value, line in places]
-        if len(stated) > 1:
-            twice.append((stated[0], stated[-1]))
-    return Config(path=path, format="json", values=values, repeated=tuple(twice), document=document)
+    twice = tuple(_repeated(path, text)) if repeated else ()
+    return Config(path=path, format="json", values=values, repeated=twice, document=document)
+
+
+_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+
+
+class _Open:
+    """A mapping or a list of a JSON text that is being gone through: where it stands, and what it holds so far."""
+
+    def __init__(self, key: str, begin: int, *, is_mapping: bool) -> None:
+        self.key, self.begin, self.is_mapping = key, begin, is_mapping
+        self.name: str | None = None
+        self.count = 0
+        self.spans: dict[str, tuple[int, int]] = {}
+
+    @property
+    def inner(self) -> str:
+        """The dotted key of the item that comes now."""
+        return _inner(self.key, self.count if self.name is None else self.name)
+
+
+def _repeated(path: str, text: str) -> Iterator[tuple[Value, Value]]:
+    """The keys of a valid JSON text that stand twice in one mapping with different values: the first place and a later one."""
+    open_ones = [_Open("", 0, is_mapping=False)]
+    compared = 0
+    for token in _JSON_TOKEN.finditer(text):
+        within, word = open_ones[-1], token.group()
+        if word in {"{", "["}:
+            open_ones.append(_Open(within.inner if len(open_ones) > 1 else "", token.start(), is_mapping=word == "{"))
+            continue
+        begin = token.start()
+        if word in {"}", "]"}:
+            begin = open_ones.pop().begin
+            within = open_ones[-1]
+        elif word == ",":
+            within.name, within.count = None, within.count + 1
+            continue
+        elif word == ":":
+            continue
+        elif within.is_mapping and within.name is None:
+            within.name = json.loads(word)
+            continue
+        if within.name is None:
+            continue
+        first, here = within.spans.setdefault(within.name, (begin, token.end())), (begin, token.end())
+        if first == here:
+            continue
+        compared += 1
+        if compared > MAX_REPEATED:
+            return
+        one, two = (text[start:end] for start, end in (first, here))
+        if one != two and json.loads(one) != json.loads(two):
+            yield _at(path, text, within.inner, first[0], one), _at(path, text, within.inner, here[0], two)
+
+
+def _at(path: str, text: str, key: str, start: int, value: str) -> Value:
+    line, written = text.count("\n", 0, start) + 1, " ".join(value[:500].split())
+    return Value(path=path, line=line, key=key, value=value, text=written)
 
 
 def _json_values(path: str, text: str, document: Any) -> Iterator[Value]:

@@ -14,10 +14,11 @@ import pickle
 import re
 import struct
 import zipfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import accumulate, islice
+from operator import mul
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,9 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openassay.checks.release import Items
-from openassay.checks.scalars import Unreadable
+from openassay.checks.scalars import Unreadable, is_integer
+from openassay.store import RefusedArchive, opened_zip
 
-MAX_HEADER = 100 * 2**20
+MAX_HEADER = 100_000_000
+"""Bytes of a header that the library of safetensors reads."""
 MAX_PICKLE = 16 * 2**20
 PIECE = 2**22
 """Numbers that are compared at a time."""
@@ -36,6 +39,10 @@ _SIZES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1, "U16": 2, "U32": 4,
     "U64": 8, "F8_E4M3": 1, "F8_E5M2": 1,
 }  # fmt: skip
+_BITS = {name: 8 * size for name, size in _SIZES.items()} | {
+    "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "C64": 64,
+}  # fmt: skip
+"""Every type that safetensors names (0.8)."""
 _ROUNDING = {"F64": 2.0**-53, "F32": 2.0**-24, "F16": 2.0**-11, "BF16": 2.0**-8}
 """Half the distance of neighbours, relative to a number. BF16: a whole one, since some writers cut off."""
 _SMALLEST = {"F64": 0.0, "F32": 2.0**-149, "F16": 2.0**-25, "BF16": 2.0**-133}
@@ -48,6 +55,8 @@ class Header:
     path: Path
     size_bytes: int
     tensors: dict[str, tuple[str, tuple[int, ...], int, int]]
+    repeated: tuple[str, ...] = ()
+    """Tensors that the header names more than once; the last of each is here, as the library of safetensors takes it."""
 
 
 def is_optimizer(path: str) -> bool:
@@ -76,30 +85,85 @@ def _safetensors(path: Path, size: int) -> Header:
         length = struct.unpack("<Q", head)[0]
         if length > min(MAX_HEADER, size - 8):
             raise Unreadable(f"not safetensors: a header of {length} bytes in a file of {size}")
-        try:
-            header = json.loads(file.read(length))
-        except (ValueError, RecursionError):
-            raise Unreadable("not safetensors: its header is not JSON") from None
-    if not isinstance(header, dict):
-        raise Unreadable("not safetensors: its header is no mapping")
+        pairs = _pairs(file.read(length))
     tensors: dict[str, tuple[str, tuple[int, ...], int, int]] = {}
-    for name, entry in header.items():
+    for name, entry in pairs:
         if name == "__metadata__":
             continue
-        try:
-            dtype, shape, (begin, end) = entry["dtype"], tuple(int(n) for n in entry["shape"]), entry["data_offsets"]
-            begin, end = int(begin), int(end)
-            if not isinstance(dtype, str):
-                raise TypeError
-        except (TypeError, KeyError, ValueError, OverflowError):  # JSON of Python's has Infinity
-            raise Unreadable(f"safetensors: the entry of {name[:80]!r} is malformed") from None
-        wanted = math.prod(shape) * _SIZES.get(dtype, 0)
-        if begin < 0 or end < begin or 8 + length + end > size:
-            raise Unreadable(f"safetensors: {name[:80]!r} lies outside the file, which is cut off or malformed")
-        if dtype in _SIZES and wanted != end - begin:
-            raise Unreadable(f"safetensors: {name[:80]!r} has {end - begin} bytes, its type and shape need {wanted}")
+        dtype, shape, begin, end = _entry(name, entry, size - 8 - length)
         tensors[name] = (dtype, shape, 8 + length + begin, end - begin)
-    return Header(path=path, size_bytes=size, tensors=tensors)
+    _check_cover(tensors, 8 + length, size)
+    counts = Counter(name for name, _ in pairs)
+    if counts["__metadata__"] > 1:
+        raise Unreadable("safetensors: the key '__metadata__' stands twice")
+    repeated = tuple(name for name, count in counts.items() if count > 1)
+    return Header(path=path, size_bytes=size, tensors=tensors, repeated=repeated)
+
+
+_FIELDS = ("dtype", "shape", "data_offsets")
+
+
+class _Mapping(list[tuple[str, Any]]):
+    """A JSON mapping as its pairs, so that a key may stand twice."""
+
+
+def _no_number(word: str) -> Any:
+    raise ValueError(word)
+
+
+def _pairs(data: bytes) -> _Mapping:
+    """A header's keys and values in their order, by the JSON that the library of safetensors reads."""
+    try:
+        text = data.decode()
+        header = json.loads(text, object_pairs_hook=_Mapping, parse_constant=_no_number)
+        [name.encode() for name, _ in header]  # half a surrogate pair is no text
+    except (ValueError, RecursionError):
+        raise Unreadable("not safetensors: its header is not JSON") from None
+    except TypeError:
+        header = None
+    if not isinstance(header, _Mapping):
+        raise Unreadable("not safetensors: its header is no mapping")
+    metadata = dict(header).get("__metadata__")
+    if metadata is not None and not (isinstance(metadata, _Mapping) and all(isinstance(v, str) for _, v in metadata)):
+        raise Unreadable("safetensors: '__metadata__' is no mapping of words to words")
+    return header
+
+
+def _entry(name: str, entry: Any, room: int) -> tuple[str, tuple[int, ...], int, int]:
+    """Type, shape, first byte and the byte after the last of one tensor; `Unreadable` where they do not fit each other."""
+    keys = [key for key, _ in entry] if isinstance(entry, _Mapping) else []
+    known: dict[str, Any] = dict(entry) if keys else {}
+    fields: list[Any] = [known.get(field) for field in _FIELDS]
+    dtype, shape, offsets = fields
+    lists = isinstance(shape, list) and isinstance(offsets, list) and len(offsets) == 2
+    numbers = [*shape, *offsets] if lists else [-1]
+    is_whole = all(is_integer(number) and 0 <= number < 2**64 for number in numbers)
+    if not isinstance(dtype, str) or not is_whole or any(keys.count(field) > 1 for field in _FIELDS):
+        raise Unreadable(f"safetensors: the entry of {name[:80]!r} is malformed")
+    if dtype not in _BITS:
+        raise Unreadable(f"safetensors: {name[:80]!r} is of type {dtype[:40]!r}, which safetensors does not name")
+    begin, end = offsets
+    if end > room:
+        raise Unreadable(f"safetensors: {name[:80]!r} lies outside the file, which is cut off or malformed")
+    if any(count >= 2**64 for count in accumulate(shape, mul)) or (bits := math.prod(shape) * _BITS[dtype]) >= 2**64:
+        raise Unreadable(f"safetensors: the shape of {name[:80]!r} is larger than 64 bits can count")
+    if bits != 8 * (end - begin):
+        need = f"{bits // 8} bytes" if bits % 8 == 0 else f"{bits} bits"
+        raise Unreadable(f"safetensors: {name[:80]!r} has {end - begin} bytes, its type and shape need {need}")
+    return dtype, tuple(shape), begin, end
+
+
+def _check_cover(tensors: dict[str, tuple[str, tuple[int, ...], int, int]], start: int, size: int) -> None:
+    """Raise `Unreadable` where the tensors' bytes overlap, or do not cover all that follows the header."""
+    at = start
+    for name, (_, _, begin, length) in sorted(tensors.items(), key=lambda item: (item[1][2], item[1][3])):
+        if begin < at:
+            raise Unreadable(f"safetensors: {name[:80]!r} overlaps the tensor before it by {at - begin} bytes")
+        if begin > at:
+            raise Unreadable(f"safetensors: {begin - at} bytes before {name[:80]!r} belong to no tensor")
+        at = begin + length
+    if at < size:
+        raise Unreadable(f"safetensors: {size - at} bytes after the last tensor belong to none")
 
 
 _STORAGES = {
@@ -156,7 +220,7 @@ class _Index(pickle._Unpickler):
 
 def _torch(path: Path, size: int) -> Header | None:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with opened_zip(path) as archive:
             entries = {info.filename: info for info in archive.infolist()}
             index = next((name for name in entries if name.endswith("/data.pkl") or name == "data.pkl"), None)
             if index is None:
@@ -184,6 +248,8 @@ def _torch(path: Path, size: int) -> Header | None:
                     tensors[name] = (tensor.storage.dtype, tensor.shape, start, length)
     except Unreadable:
         raise
+    except RefusedArchive as limit:
+        raise Unreadable(f"not read: {limit}") from None
     except Exception as error:  # noqa: BLE001 - a hostile pickle or zip may raise anything
         raise Unreadable(f"not a torch file: {type(error).__name__}") from None
     return Header(path=path, size_bytes=size, tensors=tensors)

@@ -21,7 +21,7 @@ _VERSION = re.compile(r"(?i)(^|[._-])(version|python|release|tag|revision)$")
 
 _BROKEN = (
     "not YAML", "not JSON", "not TOML", "not safetensors", "safetensors", "not a torch file", "a Megatron index that is cut",
-    "a .npy file",
+    "a .npy file", "begins as a pickle",
 )  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import shutil
@@ -93,12 +92,12 @@ def history(target: TargetName, *, as_json: AsJson = False) -> None:
     """Show the outcomes of all audits of a target, the oldest first. As JSON, each is a record on a line of its own."""
     from openassay import schedule
     from openassay.cli import terminal
-    from openassay.records import to_plain
+    from openassay.records import to_json
 
     entries = schedule.history(the_layout(target))
     if as_json:
         for entry in entries:
-            print(json.dumps(to_plain(entry), ensure_ascii=False))
+            print(to_json(entry, indent=None))
         return
     if not entries:
         print(f"{target}: not audited yet")

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from openassay.checks.inspection import Inspection
 
 
+OUTCOMES = {"fail": "[bold red]fail[/]", "noted": "[bold]noted[/]"}
+"""Of checks that say something, as a terminal shows them."""
 FILE = "A record of the Model Openness Tool, a target file, a target's name, or - for standard input"
 
 
@@ -96,12 +98,12 @@ def inspect_(
             components.add_row(*names, plain(evidence))
     checks = terminal.table("check", "outcome", "evidence")
     for check in seen.checks:
-        if check.outcome == "fail":
+        if check.outcome in {"fail", "noted"}:
             for i, problem in enumerate(check.problems):
                 places = "; ".join(dict.fromkeys(map(place, problem.evidence)))
                 text = f"{problem.message}\n  {places}" if places else problem.message
                 lines = "\n".join(map(plain, text.split("\n")))
-                checks.add_row(*((check.check, "[bold red]fail[/]") if i == 0 else ("", "")), lines)
+                checks.add_row(*((check.check, OUTCOMES[check.outcome]) if i == 0 else ("", "")), lines)
         elif check.outcome == "pass" or every:
             shown = check.why or "; ".join(place(evidence) for evidence in check.looked_at[:3])
             checks.add_row(check.check, check.outcome, plain(shown))
@@ -114,7 +116,7 @@ def inspect_(
     counts = Counter(check.outcome for check in seen.checks)
     console.print(
         f"{plain(seen.name)}: {counted(seen.num_files, 'file')}; {counted(counts['fail'], 'check')} found something, "
-        f"{counts['pass']} pass, {counts['cannot be asked']} cannot be asked of these files",
+        f"{counts['noted']} noted something, {counts['pass']} pass, {counts['cannot be asked']} cannot be asked of these files",
         soft_wrap=True,
     )
 

@@ -129,7 +129,7 @@ class ComponentDetected:
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """Two places in a release that cannot both be right, or one that contradicts itself."""
+    """Two places in a release that cannot both be right, one that contradicts itself, or a fact that is noted."""
 
     message: str
     evidence: tuple[Excerpt, ...]
@@ -140,7 +140,8 @@ class CheckAnswer:
     """What one consistency check says of a release's files."""
 
     check: str
-    outcome: Literal["pass", "fail", "cannot be asked"]
+    outcome: Literal["pass", "noted", "fail", "cannot be asked"]
+    """`noted`: the problems are facts to be known, and nothing is wrong."""
     why: str
     """For `cannot be asked`: what it would need."""
     problems: tuple[Problem, ...]

@@ -9,6 +9,7 @@ import json
 import posixpath
 import re
 import shlex
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -295,7 +296,8 @@ def downloads_by_hand(brought: BroughtRelease, of: RunCandidate) -> list[str]:
 
 def _parsed(text: str, path: str) -> Code | None:
     try:
-        return Code(path=path, tree=ast.parse(text))
+        with warnings.catch_warnings(action="ignore"):
+            return Code(path=path, tree=ast.parse(text))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 

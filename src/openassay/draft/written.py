@@ -78,8 +78,8 @@ class DraftedTarget:
         text = "# Drafted by `openassay new` from the release's own files: read every line. docs/target.md explains each key.\n"
         for key, value in data.items():
             text += "".join(f"# {printable(line)[:300]}\n" for line in self.others.get(key, ()))
-            # YAML takes these for ends of lines: where one occurs, all that is not ASCII is escaped.
-            readable = not set("\x85\u2028\u2029") & set(json.dumps(value, ensure_ascii=False))
+            # Where a letter ends lines, or reorders them for the eye, all that is not ASCII is escaped.
+            readable = json.dumps(value, ensure_ascii=False).isprintable()
             text += yaml.dump({key: value}, Dumper=_Dumper, sort_keys=False, allow_unicode=readable, width=120)
             text += "\n" * isinstance(value, (dict, list))
         if parse_yaml(text, "the draft") != data:

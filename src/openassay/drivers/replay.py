@@ -30,7 +30,7 @@ from openassay.drivers.driver import Display, Driver, ScaledRerun, TargetFacts, 
 from openassay.drivers.job import Arm, Job, RunResult, measurement
 from openassay.drivers.losses import LossLog
 from openassay.drivers.published import Checkpoint, PublishedFile, PublishedTraining, device_for, stored_as, weights_of
-from openassay.faults import BadInput
+from openassay.faults import BadInput, printable
 from openassay.protocols.explain import Explanation, explain
 from openassay.protocols.forensics import inspect_checkpoints
 from openassay.protocols.prefix import PROBE_BATCHES, PROBE_SEQUENCES, PrefixReport, ReplayInputs, Say, replay_prefix
@@ -130,7 +130,7 @@ class ReplayDriver(PublishedTraining):
             if time.monotonic() > deadline:
                 raise TimeLimit
             said.append(line)
-            print(f"  {line}", flush=True)
+            print(f"  {printable(line)}", flush=True)
 
         def ended(status: RerunStatus, reason: str = "", *measurements: Measurement) -> RunResult:
             return RunResult(

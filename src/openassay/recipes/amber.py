@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import math
 import re
+import warnings
 from pathlib import Path
 
 from openassay.faults import BadInput
@@ -46,7 +47,8 @@ def parse(text: str, where: str) -> Marked:
     if len(text) > MAX_BYTES:
         raise BadInput(f"{where}: expected a recipe of at most {MAX_BYTES} bytes, found {len(text)}")
     try:
-        tree = ast.parse(text)
+        with warnings.catch_warnings(action="ignore"):
+            tree = ast.parse(text)
     except SyntaxError as error:
         raise BadInput(f"{where}:{error.lineno or 1}: expected Python, found {shorten(error.msg)}") from None
     except (ValueError, RecursionError, MemoryError):

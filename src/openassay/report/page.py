@@ -1,6 +1,7 @@
 """The report: verdict, score with coverage, reruns against claim and tolerance, evidence, provenance.
 
-One HTML file that works offline: no script, nothing fetched from anywhere; every string of the release is escaped.
+One HTML file that works offline: no script, nothing fetched from anywhere; every string of the release is escaped, and holds
+nothing that reorders what a reader sees.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from openassay.core.sequential import SIDES
 from openassay.core.verdict import headline
 from openassay.core.verdict_records import Outcome, ReleaseVerdict, Verdict, Why
 from openassay.drivers.driver import Display, Driver
+from openassay.faults import printable
 from openassay.plan import Plan
 
 COLOURS = {
@@ -110,7 +112,7 @@ def render(evidence: PageInputs) -> str:
         loader=jinja2.ChoiceLoader([
             jinja2.PackageLoader("openassay.report", "templates"), jinja2.PackageLoader("openassay.drivers", "."),
         ]),
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=shown,
     )  # fmt: skip
     environment.filters.update(number=number, chance=chance, web=web_address, zip=zip)
     rerun, rows = evidence.plan.rerun, len(evidence.with_interval)
@@ -123,6 +125,11 @@ def render(evidence: PageInputs) -> str:
         curves=_drawn(_draw_curves, evidence, 3.4) if any(r.curves for of in evidence.runs.values() for r in of) else "",
         records=evidence.records, display=rerun.display(evidence.records) if rerun else Display(),
     )  # fmt: skip
+
+
+def shown(value: Any) -> Any:
+    """A value as the page shows it: of words, what can be seen and the ends of their lines."""
+    return type(value)(printable(value, keep="\n\t")) if isinstance(value, str) else value
 
 
 def stamp(verdict: ReleaseVerdict) -> str:
@@ -254,7 +261,7 @@ def _draw_claims(axes: Any, evidence: PageInputs) -> None:
             ends = [end / margin for end in answer.interval]
             axes.plot(ends, [row + 0.14] * 2, color=colour, solid_capstyle="butt", **BARS[answer.estimand])
         axes.plot([(verdict.difference or 0.0) / margin], [row + 0.14], "D", color="#fff", ms=4, mec=colour)
-    axes.set_yticks(range(len(claims)), [claim.id for claim in claims])
+    axes.set_yticks(range(len(claims)), [shown(claim.id) for claim in claims])
     axes.set_ylim(len(claims) - 0.4, -0.6)
     axes.set_xscale("symlog", linthresh=2) if reach > 8 else None
     axes.xaxis.set_major_formatter(lambda value, _: number(value))
@@ -275,7 +282,7 @@ def _draw_curves(axes: Any, evidence: PageInputs) -> None:
         if claim and arm != claim.arm and arm not in changed:
             continue
         colour = "#b3261e" if arm in controls else "#0969da"
-        label = f"control: {arm}" if arm in controls else f"reruns: {arm}"
+        label = shown(f"control: {arm}" if arm in controls else f"reruns: {arm}")
         for rerun in of:
             if points := rerun.curves.get(metric):
                 axes.plot(*zip(*points, strict=True), color=colour, lw=1, alpha=0.55, label=label)
@@ -285,7 +292,7 @@ def _draw_curves(axes: Any, evidence: PageInputs) -> None:
         axes.axhline(value, color="#24292f", lw=1.2, label="published")
         axes.axhspan(value - margin, value + margin, color="#1a7f37", alpha=0.12, lw=0)
     axes.set_xlabel("training step")
-    axes.set_ylabel(metric)
+    axes.set_ylabel(shown(metric))
     axes.legend(frameon=False, fontsize=8)
 
 

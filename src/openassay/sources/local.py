@@ -69,11 +69,16 @@ class LocalSource(AnySource):
         """The file or folder itself, links followed, if a target may name it."""
         allowed = [find_root(), *map(Path, filter(None, os.environ.get(ALLOWED_VARIABLE, "").split(":")))]
         allowed = [folder.resolve() for folder in allowed]
-        path = next(filter(None, map(self._there, allowed)), None)
+        path, root = next(filter(None, map(self._there, allowed)), None), allowed[0]
         if path is None:
             raise WrongPin(
                 f"{where}.path: {self.path[:200]!r} does not exist; paths are relative to the project's root, or to a "
                 f"folder of {ALLOWED_VARIABLE}"
+            )
+        if root.is_relative_to(path):
+            raise WrongPin(
+                f"{where}.path: expected a file or a folder of the release, found {self.path!r}, which holds the project "
+                f"itself ({root}) with its records; put the release into a folder of its own, or name its files"
             )
         if not any(path.is_relative_to(folder) for folder in allowed):
             allow = f"to allow it, name its folder in {ALLOWED_VARIABLE}"
