@@ -159,6 +159,10 @@ class ChangedArm(Arm):
     of: str = "faithful"
     rationale: str
 
+    def by_data_alone(self) -> bool:
+        """Whether it differs from its base in the data that we hand over, and in nothing else."""
+        return bool(self.permute) and not (self.parameters or self.set or self.edit)
+
     def as_arm(self, base: Arm) -> Arm:
         """The arm that it runs: the base arm with this control's changes."""
         parameters, values = base.parameters | self.parameters, base.set | self.set

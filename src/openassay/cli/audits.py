@@ -93,6 +93,7 @@ def history(target: TargetName, *, as_json: AsJson = False) -> None:
     """Show the outcomes of all audits of a target, the oldest first. As JSON, each is a record on a line of its own."""
     from openassay import schedule
     from openassay.cli import terminal
+    from openassay.core.verdict import weaker
     from openassay.records import to_plain
 
     entries = schedule.history(the_layout(target))
@@ -106,7 +107,8 @@ def history(target: TargetName, *, as_json: AsJson = False) -> None:
     table = terminal.table("finished", "outcome", "score", "why", "worse than before")
     for before, entry in zip([None, *entries], entries, strict=False):
         table.add_row(
-            entry.finished_at, terminal.styled(entry.outcome), terminal.number(entry.score, ".2f"), terminal.plain(entry.why),
+            entry.finished_at, terminal.styled(entry.outcome, entry.outcome.value + weaker(entry.outcome, entry.basis)),
+            terminal.number(entry.score, ".2f"), terminal.plain(entry.why),
             terminal.plain("; ".join(schedule.got_worse(before, entry))),
         )  # fmt: skip
     terminal.console(120).print(table)
@@ -123,7 +125,7 @@ def show(targets: OptionalTargets = None) -> None:
 def _show(layouts: list[Layout]) -> None:
     from openassay.cli import terminal
     from openassay.cli.terminal import plain, styled
-    from openassay.core.verdict import headline
+    from openassay.core.verdict import headline, weaker
     from openassay.core.verdict_records import ReleaseVerdict
     from openassay.project import nearest_root
     from openassay.records import read_record
@@ -149,7 +151,7 @@ def _show(layouts: list[Layout]) -> None:
         if not verdict.claims:
             table.add_row(name, "–", "–", "–", "–", styled(verdict.outcome))
         lines.append(
-            f"{styled(verdict.outcome)} {name}: {plain(verdict.reason)}; score {terminal.number(verdict.score.value, '.2f')} at "
+            f"{styled(verdict.outcome, verdict.outcome.value + weaker(verdict.outcome, verdict.basis))} {name}: {plain(verdict.reason)}; score {terminal.number(verdict.score.value, '.2f')} at "
             f"{100 * verdict.score.coverage:.0f} % coverage\n  report: {plain(str(layout.latest(layout.report)))}"
         )
     if table.row_count:

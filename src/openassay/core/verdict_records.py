@@ -75,6 +75,15 @@ a broken recipe was not caught, or broke nothing. `data`: the prepared data are 
 did not run to their end."""
 
 
+Basis = Literal[
+    "measured", "self_reported", "unprotected", "labels_in_reach", "visible_control", "scaled_down", "other_versions",
+]  # fmt: skip
+"""What a verdict rests on. `measured`: our evaluator or our trainer took the number; `self_reported`: the release's own code did.
+The others say what makes it weaker. `unprotected`: that code ran without a cage. `labels_in_reach`: it was shown the labels that our
+evaluator uses. `visible_control`: it could tell the broken recipe from the faithful one by its arguments or its code.
+`scaled_down`: a shorter training, held to what is published of that one. `other_versions`: not in the published environment."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plausibility:
     """Figures beside a verdict, which never decide it (core/plausibility.py)."""
@@ -120,6 +129,9 @@ class Verdict:
     interval: tuple[float, float] | None
     """Interval of that difference; each end errs with at most `alpha`, over all looks together."""
     outcome: Outcome
+    basis: tuple[Basis, ...]
+    """What the outcome rests on; empty where nothing was rerun. REPRODUCED is shown without a word more only where this is `measured`
+    alone."""
     shown: tuple[Estimand, ...]
     """Of a REPRODUCED claim: the differences shown to lie within the tolerance. Empty for a replay, which asks otherwise."""
     why: Why | None
@@ -253,6 +265,8 @@ class ReleaseVerdict:
     rules_version: str
     alpha: float
     outcome: Outcome
+    basis: tuple[Basis, ...]
+    """Of all claims that were tested."""
     reason: str
     score: Score
     claims: tuple[Verdict, ...]

@@ -13,7 +13,7 @@ from openassay import stage_code
 from openassay.core.claims import Citation, Claim, Published
 from openassay.core.findings import FetchRecord, Finding
 from openassay.core.rerun_records import Measurement, RerunsRecord
-from openassay.core.verdict_records import ControlOutcome, Verdict
+from openassay.core.verdict_records import Basis, ControlOutcome, Verdict
 from openassay.drivers.job import Arm, Job, RunResult, Watch
 from openassay.drivers.measures import Measure
 from openassay.drivers.run import Run
@@ -123,6 +123,10 @@ class Driver(ABC):
     @abstractmethod
     def metrics(self) -> set[str]:
         """The names of what a rerun measures."""
+
+    def basis(self, metric: str) -> tuple[Basis, ...]:  # noqa: ARG002
+        """What a metric rests on, as far as the driver decides it."""
+        return ("measured",)
 
     def check(self, target: TargetFacts) -> Iterator[str]:  # noqa: ARG002 - what others may need
         """All that is wrong with a target of this driver, as far as its file shows, one line each."""

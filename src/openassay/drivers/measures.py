@@ -70,6 +70,8 @@ class PredictionsMeasure:
     labels: str
     """Name of the prepared array with the truth."""
     of: MetricName
+    withheld: bool = False
+    """Whether the labels are left out of what the run is shown. Many honest scripts read their test set: only by the target's word."""
     scale: Scale = 1.0
     self_reported = False
 

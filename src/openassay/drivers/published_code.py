@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from openassay.core.claims import Claim
 from openassay.core.findings import FetchRecord
+from openassay.core.verdict_records import Basis
 from openassay.drivers.driver import Driver, PublishedRun, ScaledRerun, artifact_digests
 from openassay.drivers.job import Arm, placeholders
-from openassay.drivers.measures import Measure
+from openassay.drivers.measures import Measure, PredictionsMeasure
 
 if TYPE_CHECKING:
     from openassay.drivers.command import CommandRun
@@ -34,6 +35,13 @@ class PublishedCode(Driver):
     def metrics(self) -> set[str]:
         """The metrics that a rerun measures."""
         return {measure.metric for measure in self.measure}
+
+    def basis(self, metric: str) -> tuple[Basis, ...]:
+        """Whose number it is, and whether our labels are in reach of the run."""
+        measure = next(of for of in self.measure if of.metric == metric)
+        if not isinstance(measure, PredictionsMeasure):
+            return ("self_reported",)
+        return ("measured",) if measure.withheld else ("measured", "labels_in_reach")
 
     def release_runs(self) -> tuple[PublishedRun, ...]:
         """The run that trains."""

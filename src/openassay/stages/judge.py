@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 from openassay import __version__
 from openassay.core.axes import probe, study
@@ -21,6 +21,7 @@ from openassay.core.verdict import (
     RULES_VERSION,
     claims_shift_together,
     equal_reruns,
+    joined,
     judge_claim,
     judge_release,
     record_quality,
@@ -28,6 +29,7 @@ from openassay.core.verdict import (
     unequal_deterministic,
 )
 from openassay.core.verdict_records import (
+    Basis,
     ControlOutcome,
     CurveVerdict,
     Outcome,
@@ -60,7 +62,10 @@ def run(
     records = rerun.own_records(reruns, layout) if rerun else {}
     own = {claim.id: found for claim in plan.claims if rerun and (found := rerun.judge(claim, records, protocol))}
     verdicts = tuple(
-        own.get(item.claim.id) or judge_claim(item, driver=rerun.driver if rerun else "none", protocol=protocol)
+        own.get(item.claim.id)
+        or judge_claim(
+            item, driver=rerun.driver if rerun else "none", protocol=protocol, basis=_basis(plan, item.claim, findings)
+        )
         for item in evidence
     )
     if rerun:
@@ -93,7 +98,7 @@ def run(
             reason = f"{reason}; {only}"
     return ReleaseVerdict(
         schema_version=1, target=plan.name, plan_digest=plan.digest, rules_version=RULES_VERSION, alpha=plan.judge.alpha,
-        outcome=outcome, reason=reason, score=score_release(verdicts), claims=verdicts, controls=controls, curves=curves,
+        outcome=outcome, basis=joined(verdicts), reason=reason, score=score_release(verdicts), claims=verdicts, controls=controls, curves=curves,
         openness=openness([part_of(found) for found in inspected.components], plan.data_information, plan.reviews),
         study=study(fetched, inspected, prepared), modify=_modify(plan, runs),
         findings=tuple(findings),
@@ -125,6 +130,25 @@ def _controls(plan: Plan, runs: dict[str, tuple[Rerun, ...]], reruns: RerunsReco
         for claim in plan.claims
         if control.breaks(claim) and claim.testable and control.arm in runs
     )  # fmt: skip
+
+
+def _basis(plan: Plan, claim: Claim, findings: list[Finding]) -> tuple[Basis, ...]:
+    """What the reruns of a claim rest on."""
+    if plan.rerun is None:
+        return ()
+    found = [*plan.rerun.basis(claim.metric)]
+    if plan.rerun.runs_release_code:
+        told = [control.by_data_alone() for control in plan.controls if control.breaks(claim)]
+        weaknesses: dict[Basis, bool] = {
+            "unprotected": plan.isolation.kind == "none", "visible_control": bool(told) and not any(told),
+        }  # fmt: skip
+        found += [word for word, there in weaknesses.items() if there]
+    scale: dict[Basis, bool] = {
+        "scaled_down": plan.scale.steps < 1,
+        "other_versions": any(of.kind == "environment_not_as_published" for of in findings),
+    }
+    found += [word for word, there in scale.items() if there]
+    return tuple(word for word in get_args(Basis) if word in found)
 
 
 def _curves(
@@ -249,6 +273,7 @@ def summary(verdict: ReleaseVerdict) -> dict[str, Any]:
     outcomes = [claim.outcome for claim in verdict.claims]
     return {
         "outcome": verdict.outcome.value,
+        "basis": " ".join(verdict.basis),
         "score": verdict.score.value,
         "coverage": verdict.score.coverage,
         "num_claims": len(outcomes),
@@ -264,6 +289,7 @@ def _figures(claim: Verdict) -> dict[str, Any]:
     low, high = claim.interval or (None, None)
     figures = {
         "outcome": claim.outcome.value,
+        "basis": " ".join(claim.basis),
         "published": claim.published.value,
         "mean": None if claim.difference is None else claim.published.value + claim.difference,
         "difference": claim.difference,
