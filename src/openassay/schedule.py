@@ -94,7 +94,8 @@ def entry_of(
         finished_at=verdict.provenance.finished_at, why=why, outcome=verdict.outcome, reason=verdict.reason,
         score=verdict.score.value, coverage=verdict.score.coverage, claims={claim.id: claim.outcome for claim in verdict.claims},
         artifacts={artifact.name: artifact.fetched for artifact in fetched}, plan_digest=verdict.plan_digest,
-        rules_version=verdict.rules_version, openassay=__version__, duration_s=duration_s, upstream=marks, basis=verdict.basis, asked=asked,
+        rules_version=verdict.rules_version, openassay=__version__, duration_s=duration_s, upstream=marks,
+        basis=verdict.basis, asked=asked,
     )  # fmt: skip
 
 
@@ -270,7 +271,8 @@ def _audit_one(
                 with suppress(Fault), alone(layout.root, layout.target):  # an audit of it that is running keeps its own
                     if history(layout) == entries:
                         write_history(layout, [*entries[:-1], replace(last, upstream=told)])
-            return replace(done, status="not due", message=last.reason if last else "", outcome=done.before, basis=last.basis if last else ())
+            message, basis = (last.reason, last.basis) if last else ("", ())
+            return replace(done, status="not due", message=message, outcome=done.before, basis=basis)
         done = replace(done, why=why)
         with alone(layout.root, layout.target):
             entries = history(layout)  # while this one waited for servers, another may have ended

@@ -91,7 +91,11 @@ def _listed(layout: Layout, age: timedelta | None) -> dict[str, Any]:
     row: dict[str, Any] = {"target": layout.target, "driver": _driver(layout.target_file)}
     try:
         verdict = json.loads(layout.latest(layout.verdict).read_bytes())
-        row |= {"outcome": str(verdict["outcome"]), "basis": [str(of) for of in verdict.get("basis", ())], "score": verdict["score"]["value"]}
+        row |= {
+            "outcome": str(verdict["outcome"]),
+            "basis": [str(of) for of in verdict.get("basis", ())],
+            "score": verdict["score"]["value"],
+        }
         row |= {"finished_at": str(verdict["provenance"]["finished_at"])}
         row["score"] = None if row["score"] is None else float(row["score"])
     except FileNotFoundError:

@@ -43,6 +43,27 @@ def judge_control(
     )  # fmt: skip
 
 
+def not_learnt(
+    claim: Claim, design: Design, *, arm: str, runs: tuple[Rerun, ...], faithful: tuple[Rerun, ...]
+) -> str:  # fmt: skip
+    """Why reruns whose classes were renamed show that the number does not come from the labels at hand; empty where they do not.
+
+    What is learnt from labels is the same whatever the classes are called; what was known beforehand is not.
+    """
+    renamed, whole = (Evidence.of_runs(claim, design, of) for of in (runs, faithful))
+    ours, theirs = ([of for of in values if of is not None] for values in (renamed.values, whole.values))
+    if theirs and not ours:
+        return f"no rerun gave a value once its classes had other names ({arm}), and {len(theirs)} did with the published names"
+    if len(ours) < 2 or len(theirs) < 2:
+        return ""
+    mean = float(np.mean(theirs))
+    found = difference(ours, mean, num_runs=len(theirs), published_recipe=theirs, resolution=claim.resolution)
+    if not found.differs(claim.tolerance.margin, design.alpha):
+        return ""
+    seen = f"{np.mean(ours):.4g} where the classes had other names ({arm}), read by their true ones, and {mean:.4g} as published"
+    return f"the reruns give {seen}: what is learnt from labels does not depend on the names of classes"
+
+
 def _control_outcome(claim: Claim, broken: Evidence, faithful: tuple[float | None, ...]) -> Outcome:
     values, alpha, question = broken.values, broken.design.alpha, broken.estimand
     failed = [status in NO_VALUES for status in broken.statuses]

@@ -22,7 +22,7 @@ from openassay.core.replay_records import ReplayRecord
 from openassay.core.sequential import Stop, credit
 from openassay.core.verdict_records import Basis, Outcome, Score, Verdict, Why
 
-RULES_VERSION = "3.0.0"
+RULES_VERSION = "3.1.0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +101,11 @@ def control_not_caught(evidence: Evidence) -> Decision | None:
     return _open("control", evidence.control) if evidence.control and evidence.stop is Stop.WITHIN else None
 
 
+def not_trained(evidence: Evidence) -> Decision | None:
+    """A number that does not come from training shows nothing of the recipe."""
+    return _open("no_training", evidence.not_trained) if evidence.not_trained and evidence.stop is Stop.WITHIN else None
+
+
 def within_tolerance(evidence: Evidence) -> Decision | None:
     """The difference that the claim's question asks for is shown to lie within the tolerance."""
     within = evidence.stop is Stop.WITHIN
@@ -116,7 +121,7 @@ Rule = Callable[[Evidence], Decision | None]
 
 RULES: tuple[Rule, ...] = (
     nothing_was_run, data_differs, some_runs_failed, too_many_runs_diverged, too_few_runs, equal_runs, outside_tolerance,
-    control_not_caught, within_tolerance, still_open,
+    control_not_caught, not_trained, within_tolerance, still_open,
 )  # fmt: skip
 
 
@@ -133,9 +138,7 @@ def _of(claim: Claim) -> dict[str, Any]:
     return {key: getattr(claim, key) for key in keys}
 
 
-def judge_claim(
-    evidence: Evidence, *, driver: str, protocol: str, basis: tuple[Basis, ...] = ("measured",)
-) -> Verdict:
+def judge_claim(evidence: Evidence, *, driver: str, protocol: str, basis: tuple[Basis, ...] = ("measured",)) -> Verdict:
     """What the reruns say of a claim. basis: what they rest on, if there are any."""
     decision, claim, score = decide(evidence), evidence.claim, evidence.score()
     within = tuple(of.estimand for of in evidence.answers if of.standing == "within")
@@ -155,7 +158,9 @@ def headline(verdict: Verdict) -> str:
     """The outcome in a few words, for tables and badges: what is shown, or why nothing is."""
     shown = f" ({' and '.join(verdict.shown)})" if verdict.outcome is Outcome.REPRODUCED and verdict.shown else ""
     words = f"{verdict.outcome.value}{shown}"
-    return f"{words} · {verdict.why.replace('_', ' ')}" if verdict.why else words + weaker(verdict.outcome, verdict.basis)
+    return (
+        f"{words} · {verdict.why.replace('_', ' ')}" if verdict.why else words + weaker(verdict.outcome, verdict.basis)
+    )
 
 
 def weaker(outcome: str | None, basis: Sequence[str]) -> str:

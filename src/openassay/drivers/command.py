@@ -23,8 +23,8 @@ from openassay.core.claims import Claim
 from openassay.core.findings import Finding
 from openassay.core.rerun_records import CommandsRecord, NotedSeed, RerunStatus
 from openassay.drivers.driver import Display, ScaledRerun, TargetFacts, beside_verdict
-from openassay.drivers.job import COPY, Arm, Inside, Job, RunResult, fill, inside, open_written, placeholders
-from openassay.drivers.measures import measured
+from openassay.drivers.job import COPY, Arm, Inside, Job, LabelFile, RunResult, fill, inside, open_written, placeholders
+from openassay.drivers.measures import PredictionsMeasure, measured
 from openassay.drivers.published_code import PublishedCode
 from openassay.drivers.run import (
     NO_GPU,
@@ -32,6 +32,7 @@ from openassay.drivers.run import (
     asked_network,
     child_environment,
     in_cage,
+    named_artifacts,
     placeholder_values,
     raise_for_missing,
     start,
@@ -150,14 +151,19 @@ class CommandDriver(PublishedCode):
         if "seed" in placeholders(self.as_published):
             yield "rerun.as_published: expected the commands with their own seed, found {seed}"
         for measure in self.measure:
-            if measure.read_from in {"predictions", "return"}:
+            if measure.read_from == "return":
                 yield f"rerun.measure: commands return nothing; read {measure.metric!r} from stdout or a file"
+            if isinstance(measure, PredictionsMeasure) and {type(measure.predictions), type(measure.labels)} != {
+                LabelFile
+            }:
+                yield f"rerun.measure: commands return no arrays; name the files of predictions and labels of {measure.metric!r}"
 
     def check_arm(self, arm: Arm, key: str) -> Iterator[str]:
-        """Also arrays to permute, of which commands know nothing."""
+        """Also arrays, of which commands know nothing."""
         yield from super().check_arm(arm, key)
-        if arm.permute:
-            yield f"{key}.permute: the command driver takes none; use parameters or edit"
+        for name, places in (("permute", arm.permute), ("relabel", arm.relabel)):
+            if not all(isinstance(of, LabelFile) for of in places):
+                yield f"{key}.{name}: the command driver has no prepared arrays; name a file of the release with its labels"
 
     def scaled_down(
         self, claims: tuple[Claim, ...], steps: float, declared: tuple[ScaledRerun, ...]
@@ -228,7 +234,7 @@ class CommandDriver(PublishedCode):
         return replace(result, records={"commands": record}, kept=kept)
 
     def _once(self, job: Job, run: CommandRun, seeds: Path, key: str) -> RunResult:
-        """The steps, in a copy of the release in the job's folder.
+        """The steps, in a copy of the release in the job's folder. Of the artifacts themselves they see those that they name.
 
         seeds: takes the note of the seeds that the code sets. key: where the steps stand, below `rerun`.
         """
@@ -237,6 +243,7 @@ class CommandDriver(PublishedCode):
         _copy_to_write(Path(job.artifacts[run.artifact]), copy)
         files = self._provide(job, copy)
         self._edit(job, copy)
+        job = self.handed(job, copy)
         values = placeholder_values(job, self.parameters)
         folder = copy / run.folder
         if not folder.is_dir():
@@ -265,7 +272,8 @@ class CommandDriver(PublishedCode):
             request: dict[str, Any] = {"kind": "steps", "steps": steps, "folder": str(folder.absolute())}
             if served.forward:
                 request["forward"] = served.forward
-            ended = start(request, job, variables, [Path(served.forward[1]).parent] if served.forward else [])
+            named = named_artifacts(job, run.arguments)
+            ended = start(request, named, variables, [Path(served.forward[1]).parent] if served.forward else [])
         if not ended.ok and not ended.timed_out:
             ended = self._explained(ended, run.steps, key, served.not_provided, job)
         return measured(ended, self.measure, job)

@@ -140,6 +140,8 @@ class Driver(ABC):
                 yield f"{key}.{name}: the {self.driver} driver takes none; {todo}"
         if arm.edit and not self.edits_release:
             yield f"{key}.edit: the {self.driver} driver takes none; remove it"
+        if not self.runs_release_code and (arm.relabel or not all(isinstance(of, str) for of in arm.permute)):
+            yield f"{key}: only published code is handed files or new names of classes; permute prepared arrays by their names"
 
     def same(self, changed: Arm, base: Arm) -> bool:  # noqa: ARG002
         """Whether a changed arm is known to be the same training as its base."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from openassay.core.claims import Claim
 from openassay.core.findings import FetchRecord
 from openassay.core.verdict_records import Basis
 from openassay.drivers.driver import Driver, PublishedRun, ScaledRerun, artifact_digests
-from openassay.drivers.job import Arm, placeholders
+from openassay.drivers.job import Arm, Job, placeholders
+from openassay.drivers.labels import hand_over
 from openassay.drivers.measures import Measure, PredictionsMeasure
 
 if TYPE_CHECKING:
@@ -52,6 +54,16 @@ class PublishedCode(Driver):
         yield from super().check_arm(arm, key)
         if unused := set(arm.parameters) - placeholders(self.run.arguments):
             yield f"{key}.parameters: the run has no {{{min(unused)}}}: it would change nothing"
+
+    def handed(self, job: Job, folder: Path) -> Job:
+        """A job whose run is handed the data of a folder, with the labels there as its arm and the measures have them."""
+        predicted = [of for of in self.measure if isinstance(of, PredictionsMeasure)]
+        found = hand_over(
+            folder, permute=job.arm.permute, relabel=job.arm.relabel, touched=job.touched, seed=job.seed, secret=job.secret,
+            withheld=[of.labels for of in predicted if of.withheld], wanted=[of.labels for of in predicted],
+            where=f"{job.target_file}: rerun",
+        )  # fmt: skip
+        return replace(job, handed=found)
 
     def same(self, changed: Arm, base: Arm) -> bool:
         """Whether parameters and edits of both are equal."""

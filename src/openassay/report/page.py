@@ -48,6 +48,7 @@ OPEN: dict[Why, str] = {
     "made",
     "equal_runs": "all reruns gave the same value, so the effect of the seed is unknown: the recipe may have ignored the seeds",
     "control": "it is not shown that this test notices a recipe that was broken on purpose, so it decides nothing",
+    "no_training": "the reruns give the number, but it is not shown that they give it by training on the data at hand",
     "data": "the prepared data differ from the published data, so the reruns do not test the published number",
     "failed_runs": "some reruns did not finish, perhaps for a reason outside the release; the other reruns alone decide nothing",
 }

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from openassay import __version__
 from openassay.core.axes import probe, study
 from openassay.core.claims import Claim
-from openassay.core.controls import judge_control
+from openassay.core.controls import judge_control, not_learnt
 from openassay.core.curves import judge_curve, scatter_of
 from openassay.core.evidence import Evidence, values_of
 from openassay.core.findings import FetchRecord, Finding, InspectRecord, PrepareRecord
@@ -79,6 +79,9 @@ def run(
         findings.append(together)
     curves, not_judged = _curves(plan, verdicts, runs)
     findings += [*not_judged, *_mixed(runs)]
+    findings += [
+        beside_verdict("no_training", f"{item.claim.id}: {item.not_trained}") for item in on_seeds if item.not_trained
+    ]
     missed = [of for of in controls if not of.caught]
     what = "the negative control {} of claim {} came out {}"
     findings += [beside_verdict("control_not_caught", what.format(of.arm, of.claim, of.outcome.value)) for of in missed]
@@ -98,7 +101,8 @@ def run(
             reason = f"{reason}; {only}"
     return ReleaseVerdict(
         schema_version=1, target=plan.name, plan_digest=plan.digest, rules_version=RULES_VERSION, alpha=plan.judge.alpha,
-        outcome=outcome, basis=joined(verdicts), reason=reason, score=score_release(verdicts), claims=verdicts, controls=controls, curves=curves,
+        outcome=outcome, basis=joined(verdicts), reason=reason, score=score_release(verdicts),
+        claims=verdicts, controls=controls, curves=curves,
         openness=openness([part_of(found) for found in inspected.components], plan.data_information, plan.reviews),
         study=study(fetched, inspected, prepared), modify=_modify(plan, runs),
         findings=tuple(findings),
@@ -184,6 +188,7 @@ def _modify(plan: Plan, runs: dict[str, tuple[Rerun, ...]]) -> tuple[ProbeOutcom
         probe(
             arm=arm, of=of, metric=metric, expects=expects, changed=values_of(runs[arm], metric),
             faithful=values_of(runs[of], metric), alpha=plan.judge.alpha,
+            margin=next((claim.tolerance.margin for claim in plan.claims if (claim.arm, claim.metric) == (of, metric)), 0.0),
         )
         for (arm, of, metric), expects in asked.items() if arm in runs and of in runs
     )  # fmt: skip
@@ -208,8 +213,17 @@ def _evidence(
     # perhaps the faithful reruns are as broken as their control, by a slip in the target file
     alike = [control.arm for control in own if not control.differs_from_faithful]
     question = "but they are not shown to differ from the broken recipe {}: are they run as published?"
+    design = plan.design(claim, reruns.planned)
+    renamed = (
+        not_learnt(claim, design, arm=probe.arm, runs=runs[probe.arm], faithful=runs[claim.arm])
+        for probe in plan.probes
+        if (probe.of, probe.metric, probe.expects) == (claim.arm, claim.metric, "same")
+        and probe.arm in runs
+        and not because
+    )
     return replace(
-        Evidence.of_runs(claim, plan.design(claim, reruns.planned), of_arm, baseline), not_attempted_because=because,
+        Evidence.of_runs(claim, design, of_arm, baseline), not_attempted_because=because,
+        not_trained=next(filter(None, renamed), ""),
         data_differs=f"the prepared data differs from the published ({', '.join(failed)})" if failed else "",
         control="" if claim.uncontrolled else control, broken_alike=question.format(alike[0]) if alike else "",
     )  # fmt: skip

@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
+import secrets
 import signal
 import sys
 import time
@@ -43,6 +44,8 @@ from openassay.store import Store, remove_tree
 
 FIRST_RUNS = 2
 """Reruns of every arm before its claims are looked at."""
+AT_WORK = "at-work"
+"""Where reruns are made, each in a folder whose name tells nothing of its arm: the release's code sees it."""
 ASKED_TOGETHER = 2
 """Reruns of an arm with claims that are trained in one computation. Two cost about as much as one alone (docs/decisions/0012), so
 that the second is no waste where the rule asks for one only."""
@@ -120,19 +123,23 @@ def _tasks(
     # Of our own trainers torch says what there is, and a release is told: `auto` is no device.
     device = device_here(execution.device) if driver.runs_release_code else execution.device
     tasks: dict[str, list[_Task]] = {arm: [] for arm in plan.seeds.arms}
+    changed = (place for arm in plan.arms().values() for place in (*arm.permute, *arm.relabel))
+    touched, at_work = tuple(dict.fromkeys(changed)), layout.planned.parent / AT_WORK
+    remove_tree(at_work)
     for name, seeds in plan.seeds.arms.items():
         arm, watch = plan.arms()[name], driver.watch(plan.claims, name)
         most = execution.together if name in plan.changed else min(execution.together, ASKED_TOGETHER)
         for seed, together in zip(seeds, driver.groups(seeds, arm, most), strict=True):
             folder = layout.rerun(name, seed)
             job = room.job(
-                out=folder / "out", data=layout.data if prepared.status == "done" else None, arm=arm, seed=seed,
+                out=at_work / secrets.token_hex(8), data=layout.data if prepared.status == "done" else None, arm=arm, seed=seed,
                 device=device, threads=execution.threads, timeout_s=driver.timeout_s,
             )  # fmt: skip
             identity = driver.identity(arm, seed, together=together, data=data, code=code, environment=environment)
             tasks[name].append(_Task(
                 target=plan.name, arm_name=name, identity=identity, registered=registered, environment=environment,
-                driver=driver, job=replace(job, watch=watch), record=folder / "record.json", together=together,
+                driver=driver, job=replace(job, watch=watch, touched=touched, secret=plan.digest),
+                record=folder / "record.json", together=together,
             ))  # fmt: skip
     return tasks
 
@@ -345,8 +352,9 @@ def _execute(group: list[_Task]) -> list[Rerun]:
     """Make one rerun, or those that are trained together, and write the records. Runs in a worker process."""
     started_at, started = now(), time.monotonic()
     for task in group:
-        remove_tree(task.record.parent)
-        task.job.out.mkdir(parents=True)
+        for folder in (task.record.parent, task.job.out):
+            remove_tree(folder)
+            folder.mkdir(parents=True)
     driver, jobs = group[0].driver, [task.job for task in group]
     results = driver.execute_together(jobs) if group[0].together else [driver.execute(job) for job in jobs]
     duration_s = (time.monotonic() - started - sum(result.beside_s for result in results)) / len(group)
@@ -364,7 +372,8 @@ def _execute(group: list[_Task]) -> list[Rerun]:
         remove_tree(aside)
         if result.kept:
             result.kept.rename(aside)
-        remove_tree(folder)  # with whatever the release's code has put there
+        remove_tree(task.job.out)  # with whatever the release's code has put there
+        remove_tree(folder)
         folder.mkdir()
         if result.kept:
             aside.rename(folder / "kept")
