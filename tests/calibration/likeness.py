@@ -86,7 +86,7 @@ def _with_numpy(of: Recipe, x: Any, y: Any, weights: Any, rng: np.random.Generat
 
 
 def _with_torch(of: Recipe, x: Any, y: Any, weights: Any, rng: np.random.Generator, epochs: int) -> Any:
-    import torch  # noqa: PLC0415
+    import torch
 
     x, y = torch.tensor(x), torch.tensor(y)
     tensors = [torch.tensor(weight, requires_grad=True) for weight in weights]
@@ -148,7 +148,7 @@ def noisy(share: float) -> Callable[[Recipe, Weights, int], Weights]:
 
 
 COPIES: dict[str, Callable[[Recipe, Weights, int], Weights]] = {
-    "as they are": lambda _, weights, seed: weights,  # noqa: ARG005
+    "as they are": lambda _, weights, seed: weights,
     "noise of a tenth": noisy(0.1), "noise of three tenths": noisy(0.3), "noise of a half": noisy(0.5),
     "permuted and rescaled": lambda _, weights, seed: permuted(weights, seed),
     "permuted, rescaled, noise of a tenth": lambda of, weights, seed: permuted(noisy(0.1)(of, weights, seed), seed),
@@ -187,9 +187,18 @@ def measure(name: str, trainings: int) -> Measured:
         ]))
         for kind, copy in COPIES.items()
     }  # fmt: skip
-    ends = [(min(values), max(values)) for values in ([p.alike for p in pairs.values()], [p.distinct for p in pairs.values()])]
+    ends = [
+        (min(values), max(values))
+        for values in ([p.alike for p in pairs.values()], [p.distinct for p in pairs.values()])
+    ]
     return Measured(
-        recipe=name, trainings=trainings, alike=ends[0], distinct=ends[1], called_copied=wrong, honest=honest, copies=copies
+        recipe=name,
+        trainings=trainings,
+        alike=ends[0],
+        distinct=ends[1],
+        called_copied=wrong,
+        honest=honest,
+        copies=copies,
     )
 
 

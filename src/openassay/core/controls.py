@@ -8,8 +8,9 @@ from openassay.core import shares
 from openassay.core.claims import Claim
 from openassay.core.equivalence import difference
 from openassay.core.evidence import NO_VALUES, Design, Evidence, p_of_lost, share_terms_of
+from openassay.core.likeness import COPIED_ALIKE, COPIED_DISTINCT
 from openassay.core.replay_records import ReplayRecord
-from openassay.core.rerun_records import Rerun
+from openassay.core.rerun_records import Rerun, WeightsCompared
 from openassay.core.sequential import DIVERGENCE_ALPHA, SAME
 from openassay.core.verdict_records import ControlOutcome, Outcome
 
@@ -62,6 +63,34 @@ def not_learnt(
         return ""
     seen = f"{np.mean(ours):.4g} where the classes had other names ({arm}), read by their true ones, and {mean:.4g} as published"
     return f"the reruns give {seen}: what is learnt from labels does not depend on the names of classes"
+
+
+def doubts_of_weights(found: WeightsCompared, *, deterministic: bool) -> list[tuple[str, str]]:
+    """What the weights that reruns wrote speak against, each a kind of finding and a sentence with its figures.
+
+    deterministic: the recipe is declared to give the same every time; then equal weights, and the released ones, are its result.
+    """
+    if found.problem:
+        return [("no_training", f"the reruns' weights cannot be compared: {found.problem}")]
+    doubts = []
+    if found.unmoved:
+        doubts.append(("no_training", "a rerun ends with the weights that it says it began with"))
+    if deterministic:
+        return doubts
+    if found.equal:
+        doubts.append(
+            ("no_training", f"reruns of different seeds wrote equal weights (of {found.num_reruns} compared)")
+        )
+    if found.near and found.to_released:
+        of, other = found.to_released, found.among
+        seen = f"mean |cosine| of matched units {of.alike:.3f} to the released weights"
+        seen += f", {other.alike:.3f} to each other" if other else ""
+        seen += f"; {of.distinct:.3f} of the way to the next best unit"
+        limit = f"trainings from random starts of their own stay below {COPIED_ALIKE:g}, or above {COPIED_DISTINCT:g} of that way"
+        doubts.append(
+            ("copied", f"the reruns' weights are as near to the released ones as copies are ({seen}; {limit})")
+        )
+    return doubts
 
 
 def _control_outcome(claim: Claim, broken: Evidence, faithful: tuple[float | None, ...]) -> Outcome:

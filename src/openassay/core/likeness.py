@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Weights = Mapping[str, NDArray[np.floating[Any]]]
+Weights = Mapping[str, NDArray[Any]]
 LEAST_UNITS = 8
 """Of a layer that is compared: with fewer, chance finds a partner for each."""
 LEAST_INPUTS = 16
@@ -54,11 +54,11 @@ def comparable(one: Weights, other: Weights) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _has_units(of: NDArray[np.floating[Any]]) -> bool:
+def _has_units(of: NDArray[Any]) -> bool:
     if of.ndim < 2:
         return False
     sides = (of.shape[0], of[0].size)
-    return min(sides) >= LEAST_UNITS and max(sides) >= LEAST_INPUTS
+    return bool(min(sides) >= LEAST_UNITS and max(sides) >= LEAST_INPUTS)
 
 
 def likeness(one: Weights, other: Weights, names: Collection[str]) -> Likeness | None:
@@ -82,8 +82,8 @@ def _fits(one: NDArray[np.float64], other: NDArray[np.float64], before: Mapping[
     """The units of a layer matched in every way that its shape allows."""
     ways = [(one, other), *([(one.T, other.T)] if one.ndim == 2 else [])]
     found = []
-    for x, y in [(x, y) for x, y in ways if x.shape[0] >= LEAST_UNITS and x[0].size >= LEAST_INPUTS]:
-        x, y = (of.reshape(of.shape[0], of.shape[1], -1) for of in (x, y))
+    for pair in [pair for pair in ways if pair[0].shape[0] >= LEAST_UNITS and pair[0][0].size >= LEAST_INPUTS]:
+        x, y = (of.reshape(of.shape[0], of.shape[1], -1) for of in pair)
         found.append(_match(x, y))
         known = before.get(x.shape[1])
         if known and len(set(known.order.tolist())) == x.shape[1]:

@@ -137,6 +137,7 @@ class CommandDriver(PublishedCode):
 
     def check(self, target: TargetFacts) -> Iterator[str]:
         """Whether what it names is there."""
+        yield from super().check(target)
         named = [("rerun.run.artifact", self.run.artifact)]
         named += [(f"rerun.run.provides.{key}.artifact", of.artifact) for key, of in self.run.provides.items()]
         for key, artifact in named:
@@ -231,7 +232,7 @@ class CommandDriver(PublishedCode):
             once = self._once(replace(job, out=out, arm=Arm()), published, out / "seeds.jsonl", "as_published")
             result = replace(result, beside_s=time.monotonic() - started)
             record = replace(record, as_published=once.measurements, as_published_failed=once.reason)
-        return replace(result, records={"commands": record}, kept=kept)
+        return self.with_weights(replace(result, records={"commands": record}, kept=kept), job)
 
     def _once(self, job: Job, run: CommandRun, seeds: Path, key: str) -> RunResult:
         """The steps, in a copy of the release in the job's folder. Of the artifacts themselves they see those that they name.

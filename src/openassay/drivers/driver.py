@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
@@ -12,7 +13,7 @@ from pydantic import Field
 from openassay import stage_code
 from openassay.core.claims import Citation, Claim, Published
 from openassay.core.findings import FetchRecord, Finding
-from openassay.core.rerun_records import Measurement, RerunsRecord
+from openassay.core.rerun_records import Measurement, RerunsRecord, WeightsCompared
 from openassay.core.verdict_records import Basis, ControlOutcome, Verdict
 from openassay.drivers.job import Arm, Job, RunResult, Watch
 from openassay.drivers.measures import Measure
@@ -222,6 +223,12 @@ class Driver(ABC):
     ) -> tuple[Measurement, ...]:  # fmt: skip
         """What the release's own weights reach. `RecipeMismatch` and `BadTokens` say what does not fit."""
         return ()
+
+    def compared_weights(
+        self, arm: str, reruns: Sequence[Path], artifacts: Mapping[str, str], where: str  # noqa: ARG002
+    ) -> WeightsCompared | None:  # fmt: skip
+        """What the weights that an arm's reruns wrote show. reruns: their folders. None where it keeps no weights."""
+        return None
 
     # What its records mean ------------------------------------------------------------------------------------------
 

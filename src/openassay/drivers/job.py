@@ -54,6 +54,14 @@ Inside = Annotated[str, AfterValidator(inside)]
 
 
 @dataclass(frozen=True, kw_only=True)
+class PublishedFile:
+    """A file of an artifact."""
+
+    artifact: str
+    path: Inside
+
+
+@dataclass(frozen=True, kw_only=True)
 class Edit:
     """A change of one of the release's files: a text that stands in it once, and what stands there instead."""
 
@@ -219,10 +227,10 @@ def open_written(path: Path, max_bytes: int) -> BinaryIO:
         raise ValueError(f"{path.name} cannot be read: {error.strerror}") from None
 
 
-def load_arrays(data: Path) -> dict[str, NDArray[np.generic]]:
+def load_arrays(data: Path, name: str = DATA_FILE) -> dict[str, NDArray[np.generic]]:
     """The arrays of a prepared data folder; empty when it holds none. Raises ValueError when the file is something else."""
     try:
-        file = open_written(data / DATA_FILE, MAX_FILE_BYTES)
+        file = open_written(data / name, MAX_FILE_BYTES)
     except FileNotFoundError:
         return {}
     with file:
@@ -233,10 +241,10 @@ def load_arrays(data: Path) -> dict[str, NDArray[np.generic]]:
                     raise ValueError("two arrays have one name")
                 if sum(of.file_size for of in members.values()) > MAX_FILE_BYTES:
                     raise ValueError(f"they take more than {MAX_FILE_BYTES} bytes")
-                return {name: read_array(archive, of) for name, of in members.items()}
+                return {member: read_array(archive, of) for member, of in members.items()}
         except Exception as error:  # noqa: BLE001 - the parsers of zip and numpy raise nearly anything on hostile bytes
             first_line = (str(error) or type(error).__name__).splitlines()[0]
-            raise ValueError(f"{DATA_FILE} does not hold arrays: {first_line}") from None
+            raise ValueError(f"{name} does not hold arrays: {first_line}") from None
 
 
 def read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[np.generic]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from openassay.core.claims import Claim
 from openassay.core.findings import FetchRecord
+from openassay.core.rerun_records import RerunStatus, WeightsCompared
 from openassay.core.verdict_records import Basis
-from openassay.drivers.driver import Driver, PublishedRun, ScaledRerun, artifact_digests
-from openassay.drivers.job import Arm, Job, placeholders
+from openassay.drivers.driver import Driver, PublishedRun, ScaledRerun, TargetFacts, artifact_digests
+from openassay.drivers.job import Arm, Job, RunResult, placeholders
 from openassay.drivers.labels import hand_over
 from openassay.drivers.measures import Measure, PredictionsMeasure
+from openassay.drivers.written_weights import TrainedWeights, compare_weights, keep_weights
 
 if TYPE_CHECKING:
     from openassay.drivers.command import CommandRun
@@ -27,6 +29,7 @@ class PublishedCode(Driver):
     measure: tuple[Measure, ...]
     parameters: dict[str, Any] = field(default_factory=dict)
     """Values for `{name}` placeholders of the run; an arm may give others."""
+    weights: TrainedWeights | None = None
 
     changes_by = "parameters"
     runs_release_code = True
@@ -64,6 +67,37 @@ class PublishedCode(Driver):
             where=f"{job.target_file}: rerun",
         )  # fmt: skip
         return replace(job, handed=found)
+
+    def with_weights(self, result: RunResult, job: Job) -> RunResult:
+        """A finished run's result, with the weights that it wrote among what is kept."""
+        if self.weights is None or result.status is not RerunStatus.FINISHED:
+            return result
+        problem = keep_weights(self.weights, job)
+        kept = job.out / "kept"
+        reason = "; ".join(filter(None, [result.reason, problem]))
+        return replace(result, kept=kept if kept.is_dir() else None, reason=reason)
+
+    def compared_weights(
+        self, arm: str, reruns: Sequence[Path], artifacts: Mapping[str, str], where: str
+    ) -> WeightsCompared | None:
+        """What the weights that an arm's reruns wrote show; None without `weights`, or for an arm without reruns."""
+        return compare_weights(self.weights, arm, reruns, artifacts, where) if self.weights and reruns else None
+
+    def check(self, target: TargetFacts) -> Iterator[str]:
+        """Whether the released weights are there, and out of the run's reach."""
+        yield from super().check(target)
+        if self.weights and (of := self.weights.released):
+            key = "rerun.weights.released.artifact"
+            if of.artifact not in target.artifacts:
+                yield f"{key}: there is no artifact {of.artifact!r}; there are: {', '.join(target.artifacts) or 'none'}"
+            if of.artifact in self.named_artifacts():
+                yield f"{key}: the run names {of.artifact} too, and could copy the weights; make them an artifact of their own"
+
+    def named_artifacts(self) -> set[str]:
+        """The artifacts that a run is shown."""
+        marks = placeholders(self.run.arguments)
+        own = [getattr(self.run, "artifact", ""), *(of.artifact for of in getattr(self.run, "provides", {}).values())]
+        return {name.removeprefix("artifact:") for name in marks if name.startswith("artifact:")} | set(own)
 
     def same(self, changed: Arm, base: Arm) -> bool:
         """Whether parameters and edits of both are equal."""

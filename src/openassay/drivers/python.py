@@ -38,7 +38,7 @@ class PythonDriver(PublishedCode):
             copy_tree(job.data, own)
             job = self.handed(replace(job, data=own), own)
         ended = run_once(self.run, job, self.parameters, self.seeding)
-        return measured(ended, self.measure, job)
+        return self.with_weights(measured(ended, self.measure, job), job)
 
     def display(self, records: Mapping[str, Any]) -> Display:  # noqa: ARG002
         """The run."""

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from openassay import __version__
 from openassay.core.axes import probe, study
 from openassay.core.claims import Claim
-from openassay.core.controls import judge_control, not_learnt
+from openassay.core.controls import doubts_of_weights, judge_control, not_learnt
 from openassay.core.curves import judge_curve, scatter_of
 from openassay.core.evidence import Evidence, values_of
 from openassay.core.findings import FetchRecord, Finding, InspectRecord, PrepareRecord
@@ -79,9 +79,9 @@ def run(
         findings.append(together)
     curves, not_judged = _curves(plan, verdicts, runs)
     findings += [*not_judged, *_mixed(runs)]
-    findings += [
-        beside_verdict("no_training", f"{item.claim.id}: {item.not_trained}") for item in on_seeds if item.not_trained
-    ]
+    if rerun and not reruns.not_attempted_because:
+        doubts = [(item.claim.id, of) for item in on_seeds for of in _doubts(plan, item.claim, runs, reruns)]
+        findings += [replace(of, message=f"{claim}: {of.message}") for claim, of in doubts]
     missed = [of for of in controls if not of.caught]
     what = "the negative control {} of claim {} came out {}"
     findings += [beside_verdict("control_not_caught", what.format(of.arm, of.claim, of.outcome.value)) for of in missed]
@@ -214,19 +214,29 @@ def _evidence(
     alike = [control.arm for control in own if not control.differs_from_faithful]
     question = "but they are not shown to differ from the broken recipe {}: are they run as published?"
     design = plan.design(claim, reruns.planned)
-    renamed = (
-        not_learnt(claim, design, arm=probe.arm, runs=runs[probe.arm], faithful=runs[claim.arm])
-        for probe in plan.probes
-        if (probe.of, probe.metric, probe.expects) == (claim.arm, claim.metric, "same")
-        and probe.arm in runs
-        and not because
-    )
+    doubts = [] if because else _doubts(plan, claim, runs, reruns)
     return replace(
         Evidence.of_runs(claim, design, of_arm, baseline), not_attempted_because=because,
-        not_trained=next(filter(None, renamed), ""),
+        not_trained="; ".join(of.message for of in doubts),
         data_differs=f"the prepared data differs from the published ({', '.join(failed)})" if failed else "",
         control="" if claim.uncontrolled else control, broken_alike=question.format(alike[0]) if alike else "",
     )  # fmt: skip
+
+
+def _doubts(
+    plan: Plan, claim: Claim, runs: dict[str, tuple[Rerun, ...]], reruns: RerunsRecord
+) -> list[Finding]:  # fmt: skip
+    """What speaks against the number having come from training, with its figures."""
+    found = []
+    for change in plan.probes:
+        if (change.of, change.metric, change.expects) == (claim.arm, claim.metric, "same") and change.arm in runs:
+            design = plan.design(claim, reruns.planned)
+            said = not_learnt(claim, design, arm=change.arm, runs=runs[change.arm], faithful=runs[claim.arm])
+            found.append(beside_verdict("no_training", said))
+    for weights in reruns.weights:
+        if weights.arm == claim.arm:
+            found += [beside_verdict(*of) for of in doubts_of_weights(weights, deterministic=claim.deterministic)]
+    return [of for of in found if of.message]
 
 
 _CHANGED = {

@@ -87,21 +87,29 @@ def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store,
     except NotPossible as problem:
         why, finding = str(problem), Finding(stage="rerun", kind="not_rerun", message=str(problem))
         return RerunsRecord(
-            not_attempted_because=why, planned={}, identities={}, num_reused=0,
+            not_attempted_because=why, planned={}, identities={}, weights=(), num_reused=0,
             findings=(finding, *(room.findings("rerun") if room else ())),
         )  # fmt: skip
     schedule = _Schedule(plan=plan, tasks=tasks, file=layout.planned)
     kept, used = _run_all(schedule), schedule.used()
     identities: dict[str, tuple[str, ...]] = {}
+    finished: dict[str, list[Path]] = {arm: [] for arm in tasks}
     findings = [*room.findings("rerun")]
     for task in used:
         identities[task.arm_name] = (*identities.get(task.arm_name, ()), task.identity)
         rerun = read_record(task.record, Rerun)
+        if rerun.status is RerunStatus.FINISHED:
+            finished[task.arm_name].append(task.record.parent)
         if rerun.reason:
             message = f"{task.arm_name}, seed {rerun.seed}: {rerun.reason}"
             kind = "measurement_missing" if rerun.status is RerunStatus.FINISHED else f"rerun_{rerun.status.value}"
             findings.append(Finding(stage="rerun", kind=kind, message=message))
+    compared = (
+        plan.rerun.compared_weights(arm, finished[arm], room.artifacts, layout.shown(layout.target_file))
+        for arm in plan.rerun.arms
+    )
     record = RerunsRecord(
+        weights=tuple(filter(None, compared)),
         not_attempted_because="", planned=schedule.planned, identities=identities,
         num_reused=sum(task in kept for task in used), findings=tuple(findings),
     )  # fmt: skip
