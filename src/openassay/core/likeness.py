@@ -108,7 +108,7 @@ def _match(x: NDArray[np.float64], y: NDArray[np.float64]) -> _Matched:
     )  # fmt: skip
 
 
-COPIED_ALIKE, COPIED_DISTINCT = 0.85, 0.12
+COPIED_ALIKE, COPIED_DISTINCT = 0.85, 0.08
 """Reruns are near the released weights from this likeness on, and up to this distinctness. Of trainings from random starts of
 their own, fewer than one in a hundred are (docs/calibration.md)."""
 
