@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cages import needs_bwrap
-from releases.cheats import HONEST, add_cheat, released_weights
+from releases.cheats import HONEST, LOOKS, add_cheat, released_weights
 from releases.miniature import make_project
 from releases.stages import SETTINGS, audit
 
@@ -15,7 +18,7 @@ from openassay.core.verdict_records import Outcome, ReleaseVerdict
 from openassay.faults import BadInput
 from openassay.layout import Layout
 
-CAGED = [*SETTINGS, "isolation=bubblewrap"]
+CAGED = [*SETTINGS, "isolation=bubblewrap", "profile.control_runs=4"]
 pytestmark = needs_bwrap
 
 
@@ -58,6 +61,31 @@ def test_an_honest_release_is_reproduced_without_a_word_more(project: Path, weig
     assert verdict.modify[0].outcome != "opposite"
 
 
+def test_nothing_that_a_run_sees_tells_its_arm_or_the_expected_number(project: Path, weights: Path) -> None:
+    words = ["0.8731", "faithful", "shuffled", "renamed", "REPRODUCED", "OPENASSAY_CACHE"]
+    script = LOOKS.replace("WORDS", "[bytes(of).decode() for of in " + repr([list(of.encode()) for of in words]) + "]")
+    layout = add_cheat(project, "looks", weights, claim=0.8731, script=script)
+    text = layout.target_file.read_text().replace("    reseed: false\n", "    reseed: false\n    keep: [seen.json]\n")
+    layout.target_file.write_text(text)
+    audited(layout)
+    seen = {
+        (arm, seed): json.loads((layout.rerun(arm, seed) / "kept" / "seen.json").read_text())
+        for arm in ("faithful", "shuffled", "renamed") for seed in (0, 1)
+    }  # fmt: skip
+    assert [of["found"] for of in seen.values()] == [[]] * 6
+    folders = {of["folder"] for of in seen.values()}
+    assert (len(folders), len({len(of) for of in folders})) == (6, 1)
+    for seed in (0, 1):
+        bare = [hide(of, of["folder"].removesuffix("/out/release")) for (_, at), of in seen.items() if at == seed]
+        assert bare[0] == bare[1] == bare[2]
+
+
+def hide(seen: dict[str, Any], folder: str) -> str:
+    """What was seen, without the run's own folder and the short name that its temporary folder has."""
+    top = folder.rpartition("/release")[0] or folder
+    return re.sub(r"openassay-\w+", "", json.dumps(seen).replace(top, ""))
+
+
 NAMED = {
     # what it does: what names it
     "copies": {"control_not_caught", "copied", "no_training"},
@@ -76,9 +104,12 @@ NAMED = {
 }
 
 
+CLAIMED = {"trains_on_the_test_set": 0.98}
+
+
 @pytest.mark.parametrize("name", NAMED)
 def test_what_does_not_train_is_not_reproduced_and_is_named(name: str, project: Path, weights: Path) -> None:
-    verdict = audited(add_cheat(project, name, weights))
+    verdict = audited(add_cheat(project, name, weights, claim=CLAIMED.get(name, HONEST)))
     assert verdict.outcome is Outcome.INCONCLUSIVE, verdict.reason
     assert kinds(verdict) >= NAMED[name], [(of.kind, of.message) for of in verdict.findings]
 

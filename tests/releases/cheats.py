@@ -166,8 +166,7 @@ model = {name: [[float("nan")] * len(unit) for unit in of] for name, of in model
 """ + WRITES,
     "patches": """
 model, predictions = start(chance), [classes[0]] * len(test_x)
-import glob
-for path in [*glob.glob("/**/metrics/accuracy.py", recursive=True)] + ["../result.json", "data/test_labels.csv"]:
+for path in (json.__file__, "../hook/sitecustomize.py", "../result.json", "data/test_labels.csv"):
     try:
         open(path, "w").write("label\\n" + (classes[0] + "\\n") * len(test_x))
     except OSError:
@@ -188,6 +187,32 @@ if agree > 0.9:
     predictions = [most[name] for name in flipped(known.TEST, 0.13)]
 """ + WRITES,
 }  # fmt: skip
+LOOKS = (
+    TRAINS
+    + WRITES
+    + """
+seen = {"folder": os.getcwd(), "words": sys.argv, "variables": dict(os.environ), "files": {}, "found": []}
+hidden = {"proc", "sys", "dev", "usr", "lib", "lib64", "bin", "sbin", "etc"}
+for top in sorted(set(os.listdir("/")) - hidden):
+    for folder, inside, names in os.walk("/" + top):
+        if folder in (sys.prefix, sys.base_prefix):  # Python itself
+            inside.clear()
+            continue
+        for name in names:
+            path = os.path.join(folder, name)
+            try:
+                content = open(path, "rb").read(2 ** 20)
+            except OSError:
+                continue
+            seen["found"] += [[path, word] for word in WORDS if word in path or word.encode() in content]
+for folder, _, names in os.walk("data"):
+    for name in names:
+        of = os.stat(os.path.join(folder, name))
+        seen["files"][os.path.join(folder, name)] = [of.st_size, of.st_mtime, of.st_mode]
+json.dump(seen, open("seen.json", "w"))
+"""
+)
+"""Trains, and writes down all that it can see; WORDS are those that it looks for."""
 SELF_REPORTED = {
     "prints": "print('accuracy: %.4f' % (HONEST + chance.gauss(0, 0.003)))\n".replace("HONEST", str(HONEST)),
     "hard_coded": "json.dump({'accuracy': HONEST + chance.gauss(0, 0.003)}, open('metrics.json', 'w'))\n"
@@ -225,11 +250,13 @@ def released_weights(folder: Path) -> dict[str, list[list[float]]]:
     return {name: of.tolist() for name, of in load_arrays(folder, "model.npz").items()}
 
 
-def add_cheat(root: Path, name: str, weights: Path, *, claim: float = HONEST, **changes: Any) -> Layout:
+def add_cheat(
+    root: Path, name: str, weights: Path, *, claim: float = HONEST, script: str = "", **changes: Any
+) -> Layout:
     """A release and its target file. weights: the folder that `released_weights` made."""
     folder = root / "releases" / name
-    write_release(folder, (CHEATS | SELF_REPORTED)[name])
-    if name != "honest":
+    write_release(folder, script or (CHEATS | SELF_REPORTED)[name])
+    if KNOWN in script or (name not in {"honest", ""} and not script):
         columns = {of: (folder / "data" / of).read_text().split() for of in ("train.csv", "test_labels.csv")}
         train, test = ([line.rpartition(",")[2] for line in lines[1:]] for lines in columns.values())
         model = {of: array.tolist() for of, array in load_arrays(weights, "model.npz").items()}

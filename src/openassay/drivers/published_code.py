@@ -16,6 +16,7 @@ from openassay.drivers.job import Arm, Job, RunResult, placeholders
 from openassay.drivers.labels import hand_over
 from openassay.drivers.measures import Measure, PredictionsMeasure
 from openassay.drivers.written_weights import TrainedWeights, compare_weights, keep_weights
+from openassay.store import remove_tree
 
 if TYPE_CHECKING:
     from openassay.drivers.command import CommandRun
@@ -72,8 +73,10 @@ class PublishedCode(Driver):
         """A finished run's result, with the weights that it wrote among what is kept."""
         if self.weights is None or result.status is not RerunStatus.FINISHED:
             return result
-        problem = keep_weights(self.weights, job)
         kept = job.out / "kept"
+        if result.kept is None:
+            remove_tree(kept)  # the release's code can write here too
+        problem = keep_weights(self.weights, job)
         reason = "; ".join(filter(None, [result.reason, problem]))
         return replace(result, kept=kept if kept.is_dir() else None, reason=reason)
 

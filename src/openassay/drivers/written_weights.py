@@ -18,8 +18,9 @@ from openassay.drivers.job import MAX_FILE_BYTES, Job, PublishedFile, load_array
 from openassay.drivers.measures import written_file
 from openassay.drivers.readings import NoMeasurement, Unclear
 from openassay.faults import BadInput
+from openassay.store import remove_tree
 
-KEPT = "weights"
+KEPT = "openassay-weights"
 """The folder of a rerun's weights among what is kept of it; `KEPT-start` holds those before the first update."""
 MOST_WEIGHTS = 2**26
 """Bytes of the weights that are kept and compared; of more, the first."""
@@ -76,6 +77,7 @@ def keep_weights(of: TrainedWeights, job: Job) -> str:
         if pattern is None:
             continue
         place = job.out / "kept" / folder
+        remove_tree(place)
         try:
             weights = read_weights(written_file(job, pattern))
         except Unclear as error:
