@@ -294,11 +294,30 @@ def test_list_has_every_target_and_what_its_last_audit_said(
 ) -> None:
     layout = Layout(project, "inflated")
     layout.folder.mkdir(parents=True)
-    record = {"outcome": "REPRODUCED", "basis": ["self_reported"], "score": {"value": 0.875}, "provenance": {"finished_at": "2026-01-02T03:04:05Z"}}
+    record = {
+        "outcome": "REPRODUCED",
+        "basis": ["self_reported"],
+        "score": {"value": 0.875},
+        "provenance": {"finished_at": "2026-01-02T03:04:05Z"},
+    }
     layout.verdict.write_text(json.dumps(record))
     assert run("list", "--json", monkeypatch=monkeypatch) == 0
-    plain = {"driver": "python", "outcome": None, "basis": [], "score": None, "finished_at": None, "why_due": None, "in_index": True}
-    told = {"outcome": "REPRODUCED", "basis": ["self_reported"], "score": 0.875, "finished_at": "2026-01-02T03:04:05Z", "in_index": False}
+    plain = {
+        "driver": "python",
+        "outcome": None,
+        "basis": [],
+        "score": None,
+        "finished_at": None,
+        "why_due": None,
+        "in_index": True,
+    }
+    told = {
+        "outcome": "REPRODUCED",
+        "basis": ["self_reported"],
+        "score": 0.875,
+        "finished_at": "2026-01-02T03:04:05Z",
+        "in_index": False,
+    }
     rows = [{"target": "honest"} | plain, {"target": "inflated"} | plain | told]
     assert json.loads(capsys.readouterr().out) == rows
     assert run("list", "--due", "1m", "--json", monkeypatch=monkeypatch) == 0
