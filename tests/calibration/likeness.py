@@ -1,4 +1,4 @@
-"""How alike are weights of honest trainings, and of copies? `python tests/calibration/likeness.py` (a quarter of an hour of one core).
+"""How alike are weights of honest trainings, and of copies? `python tests/calibration/likeness.py` (three minutes of one core).
 
 Small networks are trained from random starts of their own, in numpy and in torch: some on easy data from tiny starts, where seeds end
 nearly alike. Each training in turn stands for the released one, and four others for its reruns: `near` must not call them copied.
@@ -204,7 +204,7 @@ def measure(name: str, trainings: int) -> Measured:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trainings", type=int, default=30, help="of each recipe")
+    parser.add_argument("--trainings", type=int, default=60, help="of each recipe")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     found = [measure(name, asked.trainings) for name in RECIPES]

@@ -95,7 +95,7 @@ NAMED = {
     "trains_on_the_test_set": {"control_not_caught", "no_training"},
     "replays_a_seed": {"equal_reruns", "no_training"},
     "replays_weights": {"no_training"},
-    "fakes": {"no_training"},
+    "fakes": {"weights_not_compared"},
     "notices_shuffled_labels": {"no_training"},
     "echoes_labels": {"no_training"},
     "copies_and_notices": {"copied"},

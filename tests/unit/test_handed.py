@@ -64,6 +64,9 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "arrays of a command": (
         lambda t: t["rerun"]["measure"][0].update(predictions="p"), "name the files of predictions and labels of 'accuracy'",
     ),
+    "labels in reach by another way": (
+        lambda t: t["rerun"]["run"].update(environment={"DATA": "{artifact:code}"}), "are withheld, and the run is shown code whole",
+    ),
     "weights in reach": (
         lambda t: t["rerun"]["weights"]["released"].update(artifact="code"), "the run names code too, and could copy the weights",
     ),

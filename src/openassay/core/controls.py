@@ -71,7 +71,7 @@ def doubts_of_weights(found: WeightsCompared, *, deterministic: bool) -> list[tu
     deterministic: the recipe is declared to give the same every time; then equal weights, and the released ones, are its result.
     """
     if found.problem:
-        return [("no_training", f"the reruns' weights cannot be compared: {found.problem}")]
+        return [("weights_not_compared", f"the reruns' weights cannot be compared: {found.problem}")]
     doubts = []
     if found.unmoved:
         doubts.append(("no_training", "a rerun ends with the weights that it says it began with"))

@@ -110,7 +110,7 @@ def _match(x: NDArray[np.float64], y: NDArray[np.float64]) -> _Matched:
 
 COPIED_ALIKE, COPIED_DISTINCT = 0.85, 0.08
 """Reruns are near the released weights from this likeness on, and up to this distinctness. Of trainings from random starts of
-their own, fewer than one in a hundred are (docs/calibration.md)."""
+their own, fewer than one in a hundred are (docs/basis.md)."""
 
 
 def near(to_released: Sequence[Likeness], among: Sequence[Likeness]) -> bool:

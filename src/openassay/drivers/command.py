@@ -151,7 +151,11 @@ class CommandDriver(PublishedCode):
                     yield f"rerun.run.provides: expected an address (https://...) or a path in the release: {problem}"
         if "seed" in placeholders(self.as_published):
             yield "rerun.as_published: expected the commands with their own seed, found {seed}"
+        shown = {of.artifact for of in self.run.provides.values()} | placeholders(self.run.arguments)
         for measure in self.measure:
+            withheld = isinstance(measure, PredictionsMeasure) and measure.withheld
+            if withheld and shown & {self.run.artifact, f"artifact:{self.run.artifact}"}:
+                yield f"rerun.measure: labels of {measure.metric!r} are withheld, and the run is shown {self.run.artifact} whole"
             if measure.read_from == "return":
                 yield f"rerun.measure: commands return nothing; read {measure.metric!r} from stdout or a file"
             if isinstance(measure, PredictionsMeasure) and {type(measure.predictions), type(measure.labels)} != {

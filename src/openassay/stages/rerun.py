@@ -92,6 +92,7 @@ def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store,
         )  # fmt: skip
     schedule = _Schedule(plan=plan, tasks=tasks, file=layout.planned)
     kept, used = _run_all(schedule), schedule.used()
+    remove_tree(layout.planned.parent / AT_WORK)
     identities: dict[str, tuple[str, ...]] = {}
     finished: dict[str, list[Path]] = {arm: [] for arm in tasks}
     findings = [*room.findings("rerun")]
