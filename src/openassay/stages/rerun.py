@@ -38,7 +38,7 @@ from openassay.layout import Layout
 from openassay.plan import Plan
 from openassay.processes import end_with_parent
 from openassay.provenance import now
-from openassay.records import BrokenRecord, read_record, to_plain, write_record, write_text
+from openassay.records import BrokenRecord, declared, digest, read_record, to_plain, write_record, write_text
 from openassay.sandbox import LOG_TAIL, NotPossible, Room, make_room
 from openassay.store import Store, remove_tree
 
@@ -135,6 +135,8 @@ def _tasks(
     changed = (place for arm in plan.arms().values() for place in (*arm.permute, *arm.relabel))
     touched, at_work = tuple(dict.fromkeys(changed)), layout.planned.parent / AT_WORK
     remove_tree(at_work)
+    # of what the release cannot contain: the pins of its own files
+    secret = digest(declared([plan.artifacts, plan.rerun, plan.controls, plan.probes]))
     for name, seeds in plan.seeds.arms.items():
         arm, watch = plan.arms()[name], driver.watch(plan.claims, name)
         most = execution.together if name in plan.changed else min(execution.together, ASKED_TOGETHER)
@@ -147,7 +149,7 @@ def _tasks(
             identity = driver.identity(arm, seed, together=together, data=data, code=code, environment=environment)
             tasks[name].append(_Task(
                 target=plan.name, arm_name=name, identity=identity, registered=registered, environment=environment,
-                driver=driver, job=replace(job, watch=watch, touched=touched, secret=plan.digest),
+                driver=driver, job=replace(job, watch=watch, touched=touched, secret=secret),
                 record=folder / "record.json", together=together,
             ))  # fmt: skip
     return tasks
