@@ -88,6 +88,7 @@ format: $(READY)
 calibrate: $(READY)
 	@$(BIN)/python tests/calibration/calibrate.py
 	@$(BIN)/python tests/calibration/replay.py --out calibration/replay.json
+	@$(BIN)/python tests/calibration/likeness.py --out calibration/likeness.json
 
 boundaries: $(READY)
 	@$(BIN)/python tests/calibration/boundaries.py

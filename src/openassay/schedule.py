@@ -24,7 +24,8 @@ from filelock import FileLock, Timeout
 
 from openassay import __version__
 from openassay.core.findings import FetchRecord
-from openassay.core.verdict_records import Outcome, ReleaseVerdict
+from openassay.core.verdict import weaker
+from openassay.core.verdict_records import Basis, Outcome, ReleaseVerdict
 from openassay.faults import BadInput, Fault, message_and_status, printable
 from openassay.layout import Layout, cache_home
 from openassay.pipeline import note_audits, refresh_code, reproduce
@@ -75,6 +76,8 @@ class PastAudit:
     """Of the whole audit; null when it was not started from here."""
     upstream: dict[str, str] | None
     """Where each artifact's first source pointed before the audit; null when it was not asked."""
+    basis: tuple[Basis, ...] = ()
+    """What the outcome rests on; empty also in lines that were written before it was known."""
     asked: tuple[str, ...] = ()
     """Settings that were asked for, beside the project's."""
 
@@ -95,7 +98,8 @@ def entry_of(
         finished_at=verdict.provenance.finished_at, why=why, outcome=verdict.outcome, reason=verdict.reason,
         score=verdict.score.value, coverage=verdict.score.coverage, claims={claim.id: claim.outcome for claim in verdict.claims},
         artifacts={artifact.name: artifact.fetched for artifact in fetched}, plan_digest=verdict.plan_digest,
-        rules_version=verdict.rules_version, openassay=__version__, duration_s=duration_s, upstream=marks, asked=asked,
+        rules_version=verdict.rules_version, openassay=__version__, duration_s=duration_s, upstream=marks,
+        basis=verdict.basis, asked=asked,
     )  # fmt: skip
 
 
@@ -154,6 +158,7 @@ class Done:
     why: str = ""
     """Why it was due; empty for one that was not."""
     outcome: Outcome | None = None
+    basis: tuple[Basis, ...] = ()
     before: Outcome | None = None
     """The outcome of the audit before."""
     worse: tuple[str, ...] = ()
@@ -273,7 +278,8 @@ def _audit_one(
                 with suppress(Fault), alone(layout.root, layout.target):  # an audit of it that is running keeps its own
                     if history(layout) == entries:
                         write_history(layout, [*entries[:-1], replace(last, upstream=told)])
-            return replace(done, status="not due", message=last.reason if last else "", outcome=done.before)
+            message, basis = (last.reason, last.basis) if last else ("", ())
+            return replace(done, status="not due", message=message, outcome=done.before, basis=basis)
         done = replace(done, why=why)
         with alone(layout.root, layout.target):
             entries = history(layout)  # while this one waited for servers, another may have ended
@@ -303,7 +309,7 @@ def _audit_one(
         print(f"error: {message}", file=sys.stderr)
         return replace(done, message=message, exit_status=status)
     return replace(
-        done, status="audited", message=after.reason, outcome=after.outcome,
+        done, status="audited", message=after.reason, outcome=after.outcome, basis=after.basis,
         worse=tuple(got_worse(same, after)), report=layout.report.relative_to(layout.root).as_posix(),
     )  # fmt: skip
 
@@ -344,7 +350,7 @@ def to_markdown(summary: Summary) -> str:
         "| target | result | before | why | |", "|---|---|---|---|---|",
     ]  # fmt: skip
     for of in summary.targets:
-        result = of.outcome.value if of.outcome else "could not be audited"
+        result = of.outcome.value + weaker(of.outcome, of.basis) if of.outcome else "could not be audited"
         if of.status == "not due":
             result += " (not due)"
         said = "; ".join(of.worse) or of.message

@@ -23,7 +23,7 @@ from openassay.core.types import LARGEST
 from openassay.drivers import AnyDriver
 from openassay.drivers.driver import PublishedRun, ScaledRerun, TargetFacts, refused, those_that_are
 from openassay.drivers.job import Arm, placeholders
-from openassay.drivers.measures import Measure
+from openassay.drivers.measures import Measure, PredictionsMeasure
 from openassay.drivers.run import GlueRun, Run, ScriptRun, Seeding
 from openassay.environments import EnvironmentSpec
 from openassay.faults import BadInput
@@ -159,10 +159,15 @@ class ChangedArm(Arm):
     of: str = "faithful"
     rationale: str
 
+    def by_data_alone(self) -> bool:
+        """Whether it differs from its base in the data that we hand over, and in nothing else."""
+        return bool(self.permute or self.relabel) and not (self.parameters or self.set or self.edit)
+
     def as_arm(self, base: Arm) -> Arm:
         """The arm that it runs: the base arm with this control's changes."""
         parameters, values = base.parameters | self.parameters, base.set | self.set
-        return Arm(parameters=parameters, set=values, permute=base.permute + self.permute, edit=base.edit + self.edit)
+        permute, relabel = base.permute + self.permute, base.relabel + self.relabel
+        return Arm(parameters=parameters, set=values, permute=permute, relabel=relabel, edit=base.edit + self.edit)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +189,8 @@ class Probe(ChangedArm):
     """A modified recipe with a predicted effect: evidence for the freedom to modify."""
 
     metric: str
-    expects: Literal["lower", "higher"]
+    expects: Literal["lower", "higher", "same"]
+    """`same` goes with `relabel` alone: what is learnt from the labels at hand does not depend on what the classes are called."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -328,6 +334,8 @@ def _check_runs(target: Target, layout: Layout) -> Iterator[str]:
         yield f"environment: missing; {runs[0].stage} runs the release's code, say what must be installed"
     changed = {name for of in (*arms.values(), *target.controls, *target.probes) for name in of.parameters}
     for of in runs:
+        if of.stage != "rerun" and any(getattr(measure, "withheld", False) for measure in of.measure):
+            yield f"{of.stage}.measure.withheld: only reruns are handed data without the labels; leave it out"
         if isinstance(of.run, GlueRun) and target.glue is None:
             yield f"{of.stage}.run: it calls the glue script, and `glue` names none"
         if isinstance(of.run, ScriptRun):
@@ -418,7 +426,7 @@ def _check_metrics(target: Target) -> Iterator[str]:
 def _check_controls(target: Target, rerun: AnyDriver) -> Iterator[str]:
     changes: list[tuple[str, ChangedArm]] = [(f"controls.{i}", change) for i, change in enumerate(target.controls)]
     changes += [(f"probes.{i}", change) for i, change in enumerate(target.probes)]
-    permuted = any(of.permute for of in (*rerun.arms.values(), *target.controls, *target.probes))
+    permuted = any(of.permute or of.relabel for of in (*rerun.arms.values(), *target.controls, *target.probes))
     if permuted and rerun.permutes_prepared and target.prepare is None:
         yield "permute: there are no prepared arrays to permute; give `prepare`, or use parameters"
     if rerun.has_own_controls:
@@ -434,8 +442,24 @@ def _check_controls(target: Target, rerun: AnyDriver) -> Iterator[str]:
     yield from check_changes(rerun, changes)
     for i, probe in enumerate(target.probes):
         yield from _check_measured(probe.metric, rerun, f"probes.{i}")
+        yield from _check_relabelled(probe, target, rerun, f"probes.{i}")
+    for i, control in enumerate(target.controls):
+        if control.relabel:
+            yield f"controls.{i}.relabel: a recipe with renamed classes is not broken; make it a probe that expects same"
     if not lacking:
         yield from _check_controlled(target, rerun)
+
+
+def _check_relabelled(probe: Probe, target: Target, rerun: AnyDriver, key: str) -> Iterator[str]:
+    if (probe.expects == "same") != bool(probe.relabel) or (probe.relabel and not probe.by_data_alone()):
+        yield f"{key}.relabel: it goes with `expects: same`, and with no other change"
+    if not probe.relabel:
+        return
+    measures = [measure for of in rerun.release_runs() for measure in of.measure if measure.metric == probe.metric]
+    if not all(isinstance(of, PredictionsMeasure) and of.of == "accuracy" for of in measures):
+        yield f"{key}.metric: the names of classes are undone in predictions, of accuracy; {probe.metric!r} is not measured so"
+    if not any(claim.arm == probe.of and claim.metric == probe.metric and claim.testable for claim in target.claims):
+        yield f"{key}.metric: no tested claim of the arm {probe.of} is on {probe.metric!r}, whose margin says what counts as same"
 
 
 def check_changes(driver: AnyDriver, changes: list[tuple[str, ChangedArm]]) -> Iterator[str]:
@@ -446,13 +470,13 @@ def check_changes(driver: AnyDriver, changes: list[tuple[str, ChangedArm]]) -> I
             yield f"{key}.arm: {change.arm!r} is taken; give it a name of its own"
         names.append(change.arm)
         base = driver.arms.get(change.of)
-        if not (change.parameters or change.set or change.permute or change.edit):
-            yield f"{key}: it changes nothing; give parameters, set, permute or edit"
+        if not (change.parameters or change.set or change.permute or change.edit or change.relabel):
+            yield f"{key}: it changes nothing; give parameters, set, permute, relabel or edit"
         elif base is None:
             yield f"{key}.of: there is no arm {change.of!r}; there are: {', '.join(driver.arms)}"
         elif unfit := list(driver.check_arm(change.as_arm(base), key)):
             yield from unfit
-        elif not change.permute and driver.same(change.as_arm(base), base):
+        elif not (change.permute or change.relabel) and driver.same(change.as_arm(base), base):
             yield f"{key}: it sets what {change.of} has already, so that it changes nothing; give other values"
 
 

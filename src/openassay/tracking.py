@@ -19,6 +19,7 @@ from urllib.parse import quote
 from filelock import FileLock
 
 from openassay.core.rerun_records import Rerun, RerunStatus
+from openassay.core.verdict import weaker
 from openassay.core.verdict_records import ReleaseVerdict
 from openassay.faults import Fault, printable
 from openassay.sources.download import within, without_credentials
@@ -127,7 +128,7 @@ def _track(
     for claim in reversed(verdict.claims):
         tags = {
             "role": "claim", "claim": claim.id, "outcome": claim.outcome.value, "shown": ",".join(claim.shown),
-            "why": claim.why or "", "estimand": claim.estimand,
+            "why": claim.why or "", "estimand": claim.estimand, "basis": ",".join(claim.basis),
         }  # fmt: skip
         run = _start(client, experiment, f"published: {claim.id}", common | tags)
         steps = {step for of in runs.values() for rerun in of for step, _ in rerun.curves.get(claim.metric, ())}
@@ -150,8 +151,9 @@ def _experiment(client: Any, target: str, root: Path, uri: str) -> str:
 
 
 def _track_audit(client: Any, experiment: str, verdict: ReleaseVerdict, report: Path, common: dict[str, str]) -> None:
-    outcome = verdict.outcome.value
-    run = _start(client, experiment, f"audit: {outcome}", common | {"role": "audit", "outcome": outcome})
+    outcome, basis = verdict.outcome.value, ",".join(verdict.basis)
+    name = f"audit: {outcome}{weaker(verdict.outcome, verdict.basis)}"
+    run = _start(client, experiment, name, common | {"role": "audit", "outcome": outcome, "basis": basis})
     figures = {"coverage": verdict.score.coverage, "cpu_s": verdict.provenance.cpu_s, "score": verdict.score.value}
     _log(client, run, {key: ((0, value),) for key, value in figures.items() if value is not None})
     for key, value in (("plan_digest", verdict.plan_digest), ("rules_version", verdict.rules_version)):

@@ -14,9 +14,11 @@ from releases.miniature import HONEST_ACCURACY, add_release, make_project
 from releases.stages import SETTINGS, audit
 
 from openassay.core.rerun_records import PlannedRecord
+from openassay.core.verdict import headline
 from openassay.core.verdict_records import Outcome, ReleaseVerdict
 from openassay.layout import Layout
 from openassay.records import read_record, to_plain
+from openassay.stages.judge import summary
 from openassay.store import payload_digest
 
 TRUTH = {
@@ -78,6 +80,12 @@ def test_the_honest_release_gives_what_its_readme_says(project: Path) -> None:
     assert verdict.score.value is not None
     assert verdict.score.value > 0.9
     assert verdict.score.coverage == 1.0
+    # a number that the script itself gives, without a cage, and the control is an argument of the script
+    assert verdict.basis == verdict.claims[0].basis == ("self_reported", "unprotected", "visible_control")
+    page = layout.report.read_text()
+    assert "REPRODUCED · self-reported, unprotected, visible control</span>" in page
+    assert headline(verdict.claims[0]).endswith(") · self-reported, unprotected, visible control")
+    assert summary(verdict)["claims"]["accuracy"]["basis"] == "self_reported unprotected visible_control"
 
 
 def test_a_budget_of_time_plans_the_reruns_once_and_a_larger_one_shows(project: Path) -> None:

@@ -295,12 +295,31 @@ def test_list_has_every_target_and_what_its_last_audit_said(
 ) -> None:
     layout = Layout(project, "inflated")
     layout.folder.mkdir(parents=True)
-    record = {"outcome": "REPRODUCED", "score": {"value": 0.875}, "provenance": {"finished_at": "2026-01-02T03:04:05Z"}}
+    record = {
+        "outcome": "REPRODUCED",
+        "basis": ["self_reported"],
+        "score": {"value": 0.875},
+        "provenance": {"finished_at": "2026-01-02T03:04:05Z"},
+    }
     layout.verdict.write_text(json.dumps(record))
     seal_as_it_is(layout, "judge", layout.verdict)
     assert run("list", "--json", monkeypatch=monkeypatch) == 0
-    plain = {"driver": "python", "outcome": None, "score": None, "finished_at": None, "why_due": None, "in_index": True}
-    told = {"outcome": "REPRODUCED", "score": 0.875, "finished_at": "2026-01-02T03:04:05Z", "in_index": False}
+    plain = {
+        "driver": "python",
+        "outcome": None,
+        "basis": [],
+        "score": None,
+        "finished_at": None,
+        "why_due": None,
+        "in_index": True,
+    }
+    told = {
+        "outcome": "REPRODUCED",
+        "basis": ["self_reported"],
+        "score": 0.875,
+        "finished_at": "2026-01-02T03:04:05Z",
+        "in_index": False,
+    }
     rows = [{"target": "honest"} | plain, {"target": "inflated"} | plain | told]
     assert json.loads(capsys.readouterr().out) == rows
     assert run("list", "--due", "1m", "--json", monkeypatch=monkeypatch) == 0
@@ -311,7 +330,7 @@ def test_list_has_every_target_and_what_its_last_audit_said(
     assert [row["why_due"] for row in json.loads(capsys.readouterr().out)] == ["never audited", ""]
     assert run("list", "--due", "30d", monkeypatch=monkeypatch) == 0
     shown = capsys.readouterr().out
-    assert re.search(r"inflated +python +no +REPRODUCED +0\.88 +2026-01-02T03:04:05Z", shown)
+    assert re.search(r"inflated +python +no +REPRODUCED · self-reported +0\.88 +2026-01-02T03:04:05Z", shown)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"outcome": "REPRODUCED"}', "[" * 100_000, "\\xff"])

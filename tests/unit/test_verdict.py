@@ -84,6 +84,8 @@ CASES = [
     ("other data", evidence(CLOSE, data_differs="array x differs"), Outcome.INCONCLUSIVE, "data_differs"),
     ("other data, far", evidence(FAR, data_differs="array x differs"), Outcome.INCONCLUSIVE, "data_differs"),
     ("no power", evidence(CLOSE, control="not caught"), Outcome.INCONCLUSIVE, "control_not_caught"),
+    ("not by training", evidence(CLOSE, not_trained="copied"), Outcome.INCONCLUSIVE, "not_trained"),
+    ("not by training, far", evidence(FAR, not_trained="copied"), Outcome.NOT_REPRODUCED, "outside_tolerance"),
     ("equal, undeclared", evidence([10.0] * 5), Outcome.INCONCLUSIVE, "equal_runs"),
     ("equal and far, undeclared", evidence([20.0] * 5), Outcome.INCONCLUSIVE, "equal_runs"),
     ("equal, steps", evidence([10.0] * 5, claim(resolution=0.1, num_runs=5)), Outcome.INCONCLUSIVE, "equal_runs"),

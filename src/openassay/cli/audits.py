@@ -92,6 +92,7 @@ def history(target: TargetName, *, as_json: AsJson = False) -> None:
     """Show the outcomes of all audits of a target, the oldest first. As JSON, each is a record on a line of its own."""
     from openassay import schedule
     from openassay.cli import terminal
+    from openassay.core.verdict import weaker
     from openassay.records import to_json
 
     entries = schedule.history(the_layout(target))
@@ -105,7 +106,8 @@ def history(target: TargetName, *, as_json: AsJson = False) -> None:
     table = terminal.table("finished", "outcome", "score", "why", "worse than before")
     for before, entry in zip([None, *entries], entries, strict=False):
         table.add_row(
-            entry.finished_at, terminal.styled(entry.outcome), terminal.number(entry.score, ".2f"), terminal.plain(entry.why),
+            entry.finished_at, terminal.styled(entry.outcome, entry.outcome.value + weaker(entry.outcome, entry.basis)),
+            terminal.number(entry.score, ".2f"), terminal.plain(entry.why),
             terminal.plain("; ".join(schedule.got_worse(before, entry))),
         )  # fmt: skip
     terminal.console(120).print(table)
@@ -157,7 +159,7 @@ def verify(targets: OptionalTargets = None) -> None:
 def _show(layouts: list[Layout]) -> None:
     from openassay.cli import terminal
     from openassay.cli.terminal import plain, styled
-    from openassay.core.verdict import headline
+    from openassay.core.verdict import headline, weaker
     from openassay.core.verdict_records import ReleaseVerdict
     from openassay.project import nearest_root
     from openassay.records import read_record
@@ -185,8 +187,9 @@ def _show(layouts: list[Layout]) -> None:
             table.add_row(name, plain(claim.id), published, mean, difference, styled(claim.outcome, headline(claim)))
         if not verdict.claims:
             table.add_row(name, "–", "–", "–", "–", styled(verdict.outcome))
+        stamp = styled(verdict.outcome, verdict.outcome.value + weaker(verdict.outcome, verdict.basis))
         lines.append(
-            f"{styled(verdict.outcome)} {name}: {plain(verdict.reason)}; score {terminal.number(verdict.score.value, '.2f')} at "
+            f"{stamp} {name}: {plain(verdict.reason)}; score {terminal.number(verdict.score.value, '.2f')} at "
             f"{100 * verdict.score.coverage:.0f} % coverage\n  report: {plain(str(layout.latest(layout.report)))}"
         )
     if table.row_count:

@@ -73,12 +73,14 @@ def list_(*, due: Age = None, as_json: AsJson = False) -> None:
         print(to_json(rows))
         return
     from openassay.cli import terminal
+    from openassay.core.verdict import weaker
 
     table = terminal.table("target", "driver", "index", "outcome", "score", "finished", *(["due"] if due else []))
     for row in rows:
         table.add_row(
             row["target"], terminal.plain(row["driver"] or "–"), "yes" if row["in_index"] else "no",
-            terminal.styled(row["outcome"] or "–"), terminal.number(row["score"], ".2f"),
+            terminal.styled(row["outcome"] or "–", (row["outcome"] or "–") + weaker(row["outcome"], row["basis"])),
+            terminal.number(row["score"], ".2f"),
             terminal.plain(row["finished_at"] or "–"), *([terminal.plain(row["why_due"] or "no")] if due else []),
         )  # fmt: skip
     terminal.console(120).print(table)
@@ -93,15 +95,19 @@ def _listed(layout: Layout, age: timedelta | None) -> dict[str, Any]:
         if layout.verdict.is_file():
             check_files(layout, "judge")
         verdict = json.loads(layout.latest(layout.verdict).read_bytes())
-        row |= {"outcome": str(verdict["outcome"]), "score": verdict["score"]["value"]}
+        row |= {
+            "outcome": str(verdict["outcome"]),
+            "basis": [str(of) for of in verdict.get("basis", ())],
+            "score": verdict["score"]["value"],
+        }
         row |= {"finished_at": str(verdict["provenance"]["finished_at"])}
         row["score"] = None if row["score"] is None else float(row["score"])
     except NotAsSealed:
         row |= {"outcome": "not as sealed", "score": None, "finished_at": None}
     except FileNotFoundError:
-        row |= {"outcome": None, "score": None, "finished_at": None}
+        row |= {"outcome": None, "basis": [], "score": None, "finished_at": None}
     except (OSError, ValueError, TypeError, LookupError, RecursionError):
-        row |= {"outcome": "unreadable", "score": None, "finished_at": None}
+        row |= {"outcome": "unreadable", "basis": [], "score": None, "finished_at": None}
     row["why_due"] = _why_due(row["finished_at"], age) if age else None
     return row
 

@@ -45,17 +45,32 @@ def _check(name: str, failed: object, known: object, detail: str) -> StudyCheck:
 
 
 def probe(
-    *, arm: str, of: str, metric: str, expects: Literal["lower", "higher"], changed: tuple[float | None, ...],
-    faithful: tuple[float | None, ...], alpha: float,
+    *, arm: str, of: str, metric: str, expects: Literal["lower", "higher", "same"], changed: tuple[float | None, ...],
+    faithful: tuple[float | None, ...], alpha: float, margin: float = 0.0,
 ) -> ProbeOutcome:  # fmt: skip
-    """Whether a changed recipe changes the metric as predicted: a one-sided paired t-test over the seeds of both."""
+    """Whether a changed recipe changes the metric as predicted: a one-sided paired t-test over the seeds of both.
+
+    margin: for `same`, how far apart the two may lie; then p is that of a difference that is no larger.
+    """
     pairs = [a - b for a, b in zip(changed, faithful, strict=False) if a is not None and b is not None]
     sign, p = 1 if expects == "higher" else -1, None
     outcome: Literal["as predicted", "opposite", "not shown"] = "not shown"
     mean = float(np.mean(pairs)) if pairs else None
     if mean is not None and len(pairs) >= 2:
         error = float(np.std(pairs, ddof=1)) / len(pairs) ** 0.5
-        p = float(scipy.special.stdtr(len(pairs) - 1, -sign * mean / error)) if error > 0 else float(sign * mean <= 0)
+        below = abs(mean) - margin if expects == "same" else sign * mean
+        p = float(scipy.special.stdtr(len(pairs) - 1, -below / error)) if error > 0 else float(below <= 0)
+    if expects == "same":
+        outcome = (
+            "not shown"
+            if p is None
+            else "opposite"
+            if p <= alpha
+            else "as predicted"
+            if 1 - p <= alpha
+            else "not shown"
+        )
+    elif mean is not None and p is not None:
         outcome = "as predicted" if p <= alpha else "opposite" if 1 - p <= alpha and mean != 0 else "not shown"
     return ProbeOutcome(
         arm=arm, of=of, metric=metric, expects=expects, num_pairs=len(pairs), difference=mean, p=p, outcome=outcome

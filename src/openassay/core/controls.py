@@ -8,8 +8,9 @@ from openassay.core import shares
 from openassay.core.claims import Claim
 from openassay.core.equivalence import difference
 from openassay.core.evidence import NO_VALUES, Design, Evidence, p_of_lost, share_terms_of
+from openassay.core.likeness import COPIED_ALIKE, COPIED_DISTINCT
 from openassay.core.replay_records import ReplayRecord
-from openassay.core.rerun_records import Rerun
+from openassay.core.rerun_records import Rerun, WeightsCompared
 from openassay.core.sequential import DIVERGENCE_ALPHA, SAME
 from openassay.core.verdict_records import ControlOutcome, Outcome
 
@@ -41,6 +42,55 @@ def judge_control(
         caught=outcome is Outcome.NOT_REPRODUCED,
         differs_from_faithful=_differ(broken.values, whole.values, claim, design.alpha),
     )  # fmt: skip
+
+
+def not_learnt(
+    claim: Claim, design: Design, *, arm: str, runs: tuple[Rerun, ...], faithful: tuple[Rerun, ...]
+) -> str:  # fmt: skip
+    """Why reruns whose classes were renamed show that the number does not come from the labels at hand; empty where they do not.
+
+    What is learnt from labels is the same whatever the classes are called; what was known beforehand is not.
+    """
+    renamed, whole = (Evidence.of_runs(claim, design, of) for of in (runs, faithful))
+    ours, theirs = ([of for of in values if of is not None] for values in (renamed.values, whole.values))
+    if theirs and not ours:
+        return f"no rerun gave a value once its classes had other names ({arm}), and {len(theirs)} did with the published names"
+    if len(ours) < 2 or len(theirs) < 2:
+        return ""
+    mean = float(np.mean(theirs))
+    found = difference(ours, mean, num_runs=len(theirs), published_recipe=theirs, resolution=claim.resolution)
+    if not found.differs(claim.tolerance.margin, design.alpha):
+        return ""
+    seen = f"{np.mean(ours):.4g} where the classes had other names ({arm}), read by their true ones, and {mean:.4g} as published"
+    return f"the reruns give {seen}: what is learnt from labels does not depend on the names of classes"
+
+
+def doubts_of_weights(found: WeightsCompared, *, deterministic: bool) -> list[tuple[str, str]]:
+    """What the weights that reruns wrote speak against, each a kind of finding and a sentence with its figures.
+
+    deterministic: the recipe is declared to give the same every time; then equal weights, and the released ones, are its result.
+    """
+    if found.problem:
+        return [("weights_not_compared", f"the reruns' weights cannot be compared: {found.problem}")]
+    doubts = []
+    if found.unmoved:
+        doubts.append(("no_training", "a rerun ends with the weights that it says it began with"))
+    if deterministic:
+        return doubts
+    if found.equal:
+        doubts.append(
+            ("no_training", f"reruns of different seeds wrote equal weights (of {found.num_reruns} compared)")
+        )
+    if found.near and found.to_released:
+        of, other = found.to_released, found.among
+        seen = f"mean |cosine| of matched units {of.alike:.3f} to the released weights"
+        seen += f", {other.alike:.3f} to each other" if other else ""
+        seen += f"; {of.distinct:.3f} of the way to the next best unit"
+        limit = f"trainings from random starts of their own stay below {COPIED_ALIKE:g}, or above {COPIED_DISTINCT:g} of that way"
+        doubts.append(
+            ("copied", f"the reruns' weights are as near to the released ones as copies are ({seen}; {limit})")
+        )
+    return doubts
 
 
 def _control_outcome(claim: Claim, broken: Evidence, faithful: tuple[float | None, ...]) -> Outcome:

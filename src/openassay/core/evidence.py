@@ -95,6 +95,8 @@ class Evidence:
     """What is wrong with the prepared data; empty when it is as published, or nothing was published to compare with."""
     control: str = ""
     """Why the arm's negative control has not shown power; empty when it was caught."""
+    not_trained: str = ""
+    """Why the reruns do not show that the recipe gives its number by training; empty where nothing speaks against it."""
     broken_alike: str = ""
     """Why the faithful reruns may be as broken as the control; empty when the two are shown to differ."""
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Literal
 
 from openassay.core.findings import Finding
+from openassay.core.likeness import Likeness
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +135,29 @@ class PlannedRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WeightsCompared:
+    """The weights that the reruns of an arm wrote, beside each other and the released ones."""
+
+    arm: str
+    num_reruns: int
+    """Reruns whose weights were compared: the first."""
+    problem: str
+    """Why they cannot be compared; empty where they can."""
+    tensors: tuple[str, ...]
+    """Those that were matched."""
+    equal: bool
+    """Whether two reruns of different seeds wrote the same."""
+    unmoved: bool
+    """Whether one wrote the weights that it began with."""
+    to_released: Likeness | None
+    """Mean over the reruns; null where there is nothing to compare with."""
+    among: Likeness | None
+    """Mean over pairs of reruns."""
+    near: bool
+    """Whether they are nearer to the released weights than trainings from random starts of their own are."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RerunsRecord:
     """`rerun/record.json`: which reruns belong to this audit, and why there are none where there are none."""
 
@@ -142,6 +166,8 @@ class RerunsRecord:
     """Per arm with claims; what is not there plans all of its seeds."""
     identities: dict[str, tuple[str, ...]]
     """Per arm: the identity of each seed's rerun, in the order of the plan's seeds."""
+    weights: tuple[WeightsCompared, ...]
+    """Of the arms whose runs leave weights, by the target's word."""
     num_reused: int
     """Reruns that an earlier, interrupted or unchanged audit had already finished."""
     findings: tuple[Finding, ...]

@@ -7,9 +7,9 @@ around it keep it honest: about data, lost reruns, seeds that never arrived, and
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -20,9 +20,9 @@ from openassay.core.findings import Finding
 from openassay.core.quality import SHARED_SHIFT, shared_shift, warnings
 from openassay.core.replay_records import ReplayRecord
 from openassay.core.sequential import Stop, credit
-from openassay.core.verdict_records import Outcome, Score, Verdict, Why
+from openassay.core.verdict_records import Basis, Outcome, Score, Verdict, Why
 
-RULES_VERSION = "3.0.0"
+RULES_VERSION = "3.1.0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +101,11 @@ def control_not_caught(evidence: Evidence) -> Decision | None:
     return _open("control", evidence.control) if evidence.control and evidence.stop is Stop.WITHIN else None
 
 
+def not_trained(evidence: Evidence) -> Decision | None:
+    """A number that does not come from training shows nothing of the recipe."""
+    return _open("no_training", evidence.not_trained) if evidence.not_trained and evidence.stop is Stop.WITHIN else None
+
+
 def within_tolerance(evidence: Evidence) -> Decision | None:
     """The difference that the claim's question asks for is shown to lie within the tolerance."""
     within = evidence.stop is Stop.WITHIN
@@ -116,7 +121,7 @@ Rule = Callable[[Evidence], Decision | None]
 
 RULES: tuple[Rule, ...] = (
     nothing_was_run, data_differs, some_runs_failed, too_many_runs_diverged, too_few_runs, equal_runs, outside_tolerance,
-    control_not_caught, within_tolerance, still_open,
+    control_not_caught, not_trained, within_tolerance, still_open,
 )  # fmt: skip
 
 
@@ -133,14 +138,15 @@ def _of(claim: Claim) -> dict[str, Any]:
     return {key: getattr(claim, key) for key in keys}
 
 
-def judge_claim(evidence: Evidence, *, driver: str, protocol: str) -> Verdict:
-    """What the reruns say of a claim."""
+def judge_claim(evidence: Evidence, *, driver: str, protocol: str, basis: tuple[Basis, ...] = ("measured",)) -> Verdict:
+    """What the reruns say of a claim. basis: what they rest on, if there are any."""
     decision, claim, score = decide(evidence), evidence.claim, evidence.score()
     within = tuple(of.estimand for of in evidence.answers if of.standing == "within")
     return Verdict(
         **_of(claim), driver=driver, protocol=protocol, estimand=evidence.estimand,
         runs=evidence.values, runs_used=evidence.num_used, max_runs=evidence.design.max_runs if evidence.values else None,
         difference=evidence.difference, interval=evidence.interval, outcome=decision.outcome,
+        basis=() if decision.outcome is Outcome.NOT_ATTEMPTED else basis,
         shown=within if decision.outcome is Outcome.REPRODUCED else (), why=decision.why, answers=evidence.answers,
         looks=evidence.looks(), plausibility=evidence.plausibility(), p_not_reproduced=evidence.p_not_reproduced(),
         more_runs_needed=decision.more_runs_needed, score=score[0] if score else None,
@@ -150,9 +156,23 @@ def judge_claim(evidence: Evidence, *, driver: str, protocol: str) -> Verdict:
 
 def headline(verdict: Verdict) -> str:
     """The outcome in a few words, for tables and badges: what is shown, or why nothing is."""
-    if verdict.outcome is Outcome.REPRODUCED and verdict.shown:
-        return f"{verdict.outcome.value} ({' and '.join(verdict.shown)})"
-    return f"{verdict.outcome.value} · {verdict.why.replace('_', ' ')}" if verdict.why else verdict.outcome.value
+    shown = f" ({' and '.join(verdict.shown)})" if verdict.outcome is Outcome.REPRODUCED and verdict.shown else ""
+    words = f"{verdict.outcome.value}{shown}"
+    return (
+        f"{words} · {verdict.why.replace('_', ' ')}" if verdict.why else words + weaker(verdict.outcome, verdict.basis)
+    )
+
+
+def weaker(outcome: str | None, basis: Sequence[str]) -> str:
+    """What stands behind a REPRODUCED that rests on less than our own measurement of protected code; empty for all else."""
+    words = [of.replace("self_", "self-").replace("_", " ") for of in basis if of != "measured"]
+    return f" · {', '.join(words)}" if words and outcome == Outcome.REPRODUCED else ""
+
+
+def joined(verdicts: tuple[Verdict, ...]) -> tuple[Basis, ...]:
+    """What the verdicts rest on together."""
+    known: tuple[Basis, ...] = get_args(Basis)
+    return tuple(of for of in known if any(of in verdict.basis for verdict in verdicts))
 
 
 def judge_replay(claim: Claim, found: ReplayRecord, *, protocol: str) -> Verdict:
@@ -173,7 +193,7 @@ def judge_replay(claim: Claim, found: ReplayRecord, *, protocol: str) -> Verdict
         reason += f"; {seen} of {len(found.exercise)} changes of the recipe would have shown"
     return Verdict(
         **_of(claim), driver="replay", protocol=protocol, estimand="recipe",
-        runs=(value,), runs_used=1, max_runs=1, difference=value, interval=None, outcome=outcome, shown=(),
+        runs=(value,), runs_used=1, max_runs=1, difference=value, interval=None, outcome=outcome, basis=("measured",), shown=(),
         why="control" if outcome is Outcome.INCONCLUSIVE else None, answers=(), looks=(), plausibility=None,
         p_not_reproduced=None, more_runs_needed=None, score=score,
         score_interval=None if score is None else (score, score), reason=reason, rule=rule,

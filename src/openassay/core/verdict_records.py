@@ -64,15 +64,26 @@ class QuestionAnswer:
 
 Why = Literal[
     "number_not_reached", "more_runs", "budget", "at_the_edge", "published_noise", "rounding", "divergence", "equal_runs",
-    "control", "data", "failed_runs",
+    "control", "no_training", "data", "failed_runs",
 ]  # fmt: skip
 """Why a claim is INCONCLUSIVE. `number_not_reached`: the printed number is shown not to be what the recipe gives on average;
 whether the recipe differs is open. `more_runs`: fewer were made than planned. `budget`: the planned ones are spent, and more
 would decide. `at_the_edge`: the difference is as large as the tolerance, as far as anybody can tell. `published_noise`,
 `rounding`: no number of reruns decides, since the published trainings' luck or the printed value's rounding remains.
 `divergence`: reruns diverged, too often to accept and too seldom to accuse. `equal_runs`: their noise is unknown. `control`:
-a broken recipe was not caught, or broke nothing. `data`: the prepared data are not the published ones. `failed_runs`: reruns
-did not run to their end."""
+a broken recipe was not caught, or broke nothing. `no_training`: it is not shown that the number comes from training, since
+weights are too near the released ones or equal for different seeds, or the number goes where classes have other names.
+`data`: the prepared data are not the published ones. `failed_runs`: reruns did not run to their end."""
+
+
+Basis = Literal[
+    "measured", "self_reported", "unprotected", "labels_in_reach", "visible_control", "scaled_down", "other_versions",
+]  # fmt: skip
+"""What a verdict rests on. `measured`: our evaluator or our trainer took the number; `self_reported`: the release's own code
+did. The others say what makes it weaker. `unprotected`: that code ran without a cage. `labels_in_reach`: it was shown the
+labels that our evaluator uses. `visible_control`: it could tell the broken recipe from the faithful one by its arguments or
+its code. `scaled_down`: a shorter training, held to what is published of that one. `other_versions`: not in the published
+environment."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +131,9 @@ class Verdict:
     interval: tuple[float, float] | None
     """Interval of that difference; each end errs with at most `alpha`, over all looks together."""
     outcome: Outcome
+    basis: tuple[Basis, ...]
+    """What the outcome rests on; empty where nothing was rerun. REPRODUCED is shown without a word more only where this is
+    `measured` alone."""
     shown: tuple[Estimand, ...]
     """Of a REPRODUCED claim: the differences shown to lie within the tolerance. Empty for a replay, which asks otherwise."""
     why: Why | None
@@ -200,7 +214,8 @@ class ProbeOutcome:
     arm: str
     of: str
     metric: str
-    expects: Literal["lower", "higher"]
+    expects: Literal["lower", "higher", "same"]
+    """`same`: classes were renamed, and the claim's margin says what counts as the same."""
     num_pairs: int
     difference: float | None
     """Mean of changed minus faithful over the seeds that both were run on."""
@@ -253,6 +268,8 @@ class ReleaseVerdict:
     rules_version: str
     alpha: float
     outcome: Outcome
+    basis: tuple[Basis, ...]
+    """Of all claims that were tested."""
     reason: str
     score: Score
     claims: tuple[Verdict, ...]

@@ -23,8 +23,8 @@ from openassay.core.claims import Claim
 from openassay.core.findings import Finding
 from openassay.core.rerun_records import CommandsRecord, NotedSeed, RerunStatus
 from openassay.drivers.driver import Display, ScaledRerun, TargetFacts, beside_verdict
-from openassay.drivers.job import COPY, Arm, Inside, Job, RunResult, fill, inside, open_written, placeholders
-from openassay.drivers.measures import measured
+from openassay.drivers.job import COPY, Arm, Inside, Job, LabelFile, RunResult, fill, inside, open_written, placeholders
+from openassay.drivers.measures import PredictionsMeasure, measured
 from openassay.drivers.published_code import PublishedCode
 from openassay.drivers.run import (
     NO_GPU,
@@ -32,6 +32,7 @@ from openassay.drivers.run import (
     asked_network,
     child_environment,
     in_cage,
+    named_artifacts,
     placeholder_values,
     raise_for_missing,
     start,
@@ -136,6 +137,7 @@ class CommandDriver(PublishedCode):
 
     def check(self, target: TargetFacts) -> Iterator[str]:
         """Whether what it names is there."""
+        yield from super().check(target)
         named = [("rerun.run.artifact", self.run.artifact)]
         named += [(f"rerun.run.provides.{key}.artifact", of.artifact) for key, of in self.run.provides.items()]
         for key, artifact in named:
@@ -149,15 +151,24 @@ class CommandDriver(PublishedCode):
                     yield f"rerun.run.provides: expected an address (https://...) or a path in the release: {problem}"
         if "seed" in placeholders(self.as_published):
             yield "rerun.as_published: expected the commands with their own seed, found {seed}"
+        shown = {of.artifact for of in self.run.provides.values()} | placeholders(self.run.arguments)
         for measure in self.measure:
-            if measure.read_from in {"predictions", "return"}:
+            withheld = isinstance(measure, PredictionsMeasure) and measure.withheld
+            if withheld and shown & {self.run.artifact, f"artifact:{self.run.artifact}"}:
+                yield f"rerun.measure: labels of {measure.metric!r} are withheld, and the run is shown {self.run.artifact} whole"
+            if measure.read_from == "return":
                 yield f"rerun.measure: commands return nothing; read {measure.metric!r} from stdout or a file"
+            if isinstance(measure, PredictionsMeasure) and {type(measure.predictions), type(measure.labels)} != {
+                LabelFile
+            }:
+                yield f"rerun.measure: commands return no arrays; name the files of predictions and labels of {measure.metric!r}"
 
     def check_arm(self, arm: Arm, key: str) -> Iterator[str]:
-        """Also arrays to permute, of which commands know nothing."""
+        """Also arrays, of which commands know nothing."""
         yield from super().check_arm(arm, key)
-        if arm.permute:
-            yield f"{key}.permute: the command driver takes none; use parameters or edit"
+        for name, places in (("permute", arm.permute), ("relabel", arm.relabel)):
+            if not all(isinstance(of, LabelFile) for of in places):
+                yield f"{key}.{name}: the command driver has no prepared arrays; name a file of the release with its labels"
 
     def scaled_down(
         self, claims: tuple[Claim, ...], steps: float, declared: tuple[ScaledRerun, ...]
@@ -225,10 +236,10 @@ class CommandDriver(PublishedCode):
             once = self._once(replace(job, out=out, arm=Arm()), published, out / "seeds.jsonl", "as_published")
             result = replace(result, beside_s=time.monotonic() - started)
             record = replace(record, as_published=once.measurements, as_published_failed=once.reason)
-        return replace(result, records={"commands": record}, kept=kept)
+        return self.with_weights(replace(result, records={"commands": record}, kept=kept), job)
 
     def _once(self, job: Job, run: CommandRun, seeds: Path, key: str) -> RunResult:
-        """The steps, in a copy of the release in the job's folder.
+        """The steps, in a copy of the release in the job's folder. Of the artifacts themselves they see those that they name.
 
         seeds: takes the note of the seeds that the code sets. key: where the steps stand, below `rerun`.
         """
@@ -237,6 +248,7 @@ class CommandDriver(PublishedCode):
         _copy_to_write(Path(job.artifacts[run.artifact]), copy)
         files = self._provide(job, copy)
         self._edit(job, copy)
+        job = self.handed(job, copy)
         values = placeholder_values(job, self.parameters)
         folder = copy / run.folder
         if not folder.is_dir():
@@ -265,7 +277,8 @@ class CommandDriver(PublishedCode):
             request: dict[str, Any] = {"kind": "steps", "steps": steps, "folder": str(folder.absolute())}
             if served.forward:
                 request["forward"] = served.forward
-            ended = start(request, job, variables, [Path(served.forward[1]).parent] if served.forward else [])
+            named = named_artifacts(job, run.arguments)
+            ended = start(request, named, variables, [Path(served.forward[1]).parent] if served.forward else [])
         if not ended.ok and not ended.timed_out:
             ended = self._explained(ended, run.steps, key, served.not_provided, job)
         return measured(ended, self.measure, job)

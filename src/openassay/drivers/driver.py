@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
@@ -12,8 +13,8 @@ from pydantic import Field
 from openassay import stage_code
 from openassay.core.claims import Citation, Claim, Published
 from openassay.core.findings import FetchRecord, Finding
-from openassay.core.rerun_records import Measurement, RerunsRecord
-from openassay.core.verdict_records import ControlOutcome, Verdict
+from openassay.core.rerun_records import Measurement, RerunsRecord, WeightsCompared
+from openassay.core.verdict_records import Basis, ControlOutcome, Verdict
 from openassay.drivers.job import Arm, Job, RunResult, Watch
 from openassay.drivers.measures import Measure
 from openassay.drivers.run import Run
@@ -124,6 +125,10 @@ class Driver(ABC):
     def metrics(self) -> set[str]:
         """The names of what a rerun measures."""
 
+    def basis(self, metric: str) -> tuple[Basis, ...]:  # noqa: ARG002
+        """What a metric rests on, as far as the driver decides it."""
+        return ("measured",)
+
     def check(self, target: TargetFacts) -> Iterator[str]:  # noqa: ARG002 - what others may need
         """All that is wrong with a target of this driver, as far as its file shows, one line each."""
         yield from ()
@@ -136,6 +141,8 @@ class Driver(ABC):
                 yield f"{key}.{name}: the {self.driver} driver takes none; {todo}"
         if arm.edit and not self.edits_release:
             yield f"{key}.edit: the {self.driver} driver takes none; remove it"
+        if not self.runs_release_code and (arm.relabel or not all(isinstance(of, str) for of in arm.permute)):
+            yield f"{key}: only published code is handed files or new names of classes; permute prepared arrays by their names"
 
     def same(self, changed: Arm, base: Arm) -> bool:  # noqa: ARG002
         """Whether a changed arm is known to be the same training as its base."""
@@ -216,6 +223,12 @@ class Driver(ABC):
     ) -> tuple[Measurement, ...]:  # fmt: skip
         """What the release's own weights reach. `RecipeMismatch` and `BadTokens` say what does not fit."""
         return ()
+
+    def compared_weights(
+        self, arm: str, reruns: Sequence[Path], artifacts: Mapping[str, str], where: str  # noqa: ARG002
+    ) -> WeightsCompared | None:  # fmt: skip
+        """What the weights that an arm's reruns wrote show. reruns: their folders. None where it keeps no weights."""
+        return None
 
     # What its records mean ------------------------------------------------------------------------------------------
 

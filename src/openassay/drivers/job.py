@@ -10,17 +10,20 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from openassay.core.curves import CurveFamily, doomed
 from openassay.core.rerun_records import Measurement, RerunStatus
 from openassay.core.types import IsolationKind
 from openassay.faults import BadInput
 from openassay.store import Listing
+
+if TYPE_CHECKING:
+    from openassay.drivers.labels import Handed
 
 Curve = tuple[tuple[int, float], ...]
 """(step, value)."""
@@ -51,12 +54,54 @@ Inside = Annotated[str, AfterValidator(inside)]
 
 
 @dataclass(frozen=True, kw_only=True)
+class PublishedFile:
+    """A file of an artifact."""
+
+    artifact: str
+    path: Inside
+
+
+@dataclass(frozen=True, kw_only=True)
 class Edit:
     """A change of one of the release's files: a text that stands in it once, and what stands there instead."""
 
     path: Inside
     find: Annotated[str, Field(min_length=1)]
     replace: str
+
+
+_LABEL_FILES = {r"\.npy$": "npy", r"\.npz$": "npz", r"\.[ct]sv$": "csv", r"(-idx1-ubyte|\.idx1?)(\.gz)?$": "idx"}
+
+
+def kind_of_labels(path: str) -> str:
+    """The format of a file with labels, by its name; ValueError for one that we cannot read."""
+    for pattern, kind in _LABEL_FILES.items():
+        if re.search(pattern, path):
+            return kind
+    raise ValueError(f"labels are read from .npy, .npz, .csv, .tsv and IDX files; found {path!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelFile:
+    """Labels in a file that we can read: `.npy`, an array of `.npz`, a column of `.csv` or `.tsv`, or IDX (`-idx1-ubyte`)."""
+
+    path: Inside
+    key: str = ""
+    """The array or the column."""
+
+    def __post_init__(self) -> None:
+        if (kind := kind_of_labels(self.path)) in {"npz", "csv"} and not self.key:
+            raise ValueError(f"key: missing; name the {'array' if kind == 'npz' else 'column'} with the labels")
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.key}" if self.key else self.path
+
+
+LabelPlace = Annotated[
+    Annotated[str, Tag("array")] | Annotated[LabelFile, Tag("file")],
+    Discriminator(lambda of: "array" if isinstance(of, str) else "file"),
+]
+"""The name of a prepared array, or a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +112,12 @@ class Arm:
     """Values for `{name}` placeholders in the run's arguments (python and command drivers)."""
     set: dict[str, Any] = field(default_factory=dict)
     """Other values for the recipe's fields, by dotted name (native and pretrain drivers)."""
-    permute: tuple[str, ...] = ()
-    """Arrays of the prepared data whose rows are shuffled, each seed in its own way: labels, for a negative control. With the
-    pretrain driver `tokens`: those of each trained sequence."""
+    permute: tuple[LabelPlace, ...] = ()
+    """Arrays of the prepared data, or files of the data, whose rows are shuffled, each seed in its own way: labels, for a
+    negative control. With the pretrain driver `tokens`: those of each trained sequence."""
+    relabel: tuple[LabelPlace, ...] = ()
+    """Labels whose classes get each other's names, in secret and each seed in its own way. Predictions are read by the true
+    names."""
     edit: tuple[Edit, ...] = ()
     """Changes of the release's files, in the run's own copy (command driver)."""
 
@@ -92,6 +140,12 @@ class Job:
     device: str
     threads: int
     timeout_s: float
+    touched: tuple[str | LabelFile, ...] = ()
+    """Labels that any arm changes: they are written anew in each, so that no run can see which arm it is."""
+    secret: str = ""
+    """What the run cannot know: permuted labels and new names of classes are drawn from it and the seed."""
+    handed: Handed | None = None
+    """What was done to the labels that the run is given."""
     watch: Watch | None = None
     """Lets the native trainer stop early."""
     watched: dict[str, tuple[Path, Listing]] = field(default_factory=dict)
@@ -173,10 +227,10 @@ def open_written(path: Path, max_bytes: int) -> BinaryIO:
         raise ValueError(f"{path.name} cannot be read: {error.strerror}") from None
 
 
-def load_arrays(data: Path) -> dict[str, NDArray[np.generic]]:
+def load_arrays(data: Path, name: str = DATA_FILE) -> dict[str, NDArray[np.generic]]:
     """The arrays of a prepared data folder; empty when it holds none. Raises ValueError when the file is something else."""
     try:
-        file = open_written(data / DATA_FILE, MAX_FILE_BYTES)
+        file = open_written(data / name, MAX_FILE_BYTES)
     except FileNotFoundError:
         return {}
     with file:
@@ -187,13 +241,13 @@ def load_arrays(data: Path) -> dict[str, NDArray[np.generic]]:
                     raise ValueError("two arrays have one name")
                 if sum(of.file_size for of in members.values()) > MAX_FILE_BYTES:
                     raise ValueError(f"they take more than {MAX_FILE_BYTES} bytes")
-                return {name: _array(archive, of) for name, of in members.items()}
+                return {member: read_array(archive, of) for member, of in members.items()}
         except Exception as error:  # noqa: BLE001 - the parsers of zip and numpy raise nearly anything on hostile bytes
             first_line = (str(error) or type(error).__name__).splitlines()[0]
-            raise ValueError(f"{DATA_FILE} does not hold arrays: {first_line}") from None
+            raise ValueError(f"{name} does not hold arrays: {first_line}") from None
 
 
-def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[np.generic]:
+def read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[np.generic]:
     """One array, after its header is found to fit its size: numpy would allocate whatever the header says."""
     with archive.open(member) as file:
         version = np.lib.format.read_magic(file)
@@ -212,16 +266,17 @@ def save_arrays(data: Path, arrays: dict[str, NDArray[np.generic]]) -> None:
     """Write a data folder's arrays; unlike numpy.savez, under any name (`file` is its own argument)."""
     with zipfile.ZipFile(data / DATA_FILE, "w") as archive:
         for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+            # without the time: it would tell the data of one arm from another's
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)
 
 
 def permuted(
-    arrays: dict[str, NDArray[np.generic]], names: tuple[str, ...], seed: int
+    arrays: dict[str, NDArray[np.generic]], names: tuple[str | LabelFile, ...], seed: int
 ) -> dict[str, NDArray[np.generic]]:
     """The same arrays with the rows of `names` shuffled: values kept, their tie to the other arrays broken."""
     result = dict(arrays)
-    for name in names:
+    for name in map(str, names):
         if name not in arrays:
             known = ", ".join(sorted(arrays)) or "none"
             raise BadInput(f"permute: the prepared data has no array {name!r}; it has {known}")

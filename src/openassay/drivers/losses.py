@@ -17,7 +17,7 @@ from pydantic import Field
 
 from openassay.core.claims import Citation
 from openassay.core.replay import Stored, round_to, spacing
-from openassay.drivers.published import PublishedFile
+from openassay.drivers.job import PublishedFile
 from openassay.training.mismatch import RecipeMismatch
 
 MAX_BYTES = 256 * 2**20

@@ -12,11 +12,24 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import regex
 from pydantic import Discriminator, Field
 
 from openassay.core.rerun_records import Measurement, RerunStatus
-from openassay.drivers.job import COPY, MAX_FILE_BYTES, OUR_FILES, Curve, Job, RunResult, load_arrays, open_written
+from openassay.drivers.job import (
+    COPY,
+    MAX_FILE_BYTES,
+    OUR_FILES,
+    Curve,
+    Job,
+    LabelFile,
+    LabelPlace,
+    RunResult,
+    load_arrays,
+    open_written,
+)
+from openassay.drivers.labels import read_labels
 from openassay.drivers.readings import (
     MAX_POINTS,
     NUMBER,
@@ -65,23 +78,37 @@ class PredictionsMeasure:
 
     read_from: Literal["predictions"]
     metric: str
-    predictions: str
-    """Name of the returned array."""
-    labels: str
-    """Name of the prepared array with the truth."""
+    predictions: LabelPlace
+    """Name of the returned array, or a file that the run writes."""
+    labels: LabelPlace
+    """Name of the prepared array with the truth, or a file of the data."""
     of: MetricName
+    withheld: bool = False
+    """Whether the labels are left out of what the run is shown: only by the target's word, since many honest scripts read
+    their test set."""
     scale: Scale = 1.0
     self_reported = False
 
     def read(self, ended: Ended, job: Job) -> Taken:  # noqa: ARG002 - one signature for all members
         """The metric's value, before scaling."""
-        returned = load_arrays(job.out)
-        if self.predictions not in returned:
-            raise NoMeasurement(f"it returned no array {self.predictions!r}")
-        labels = load_arrays(job.data) if job.data else {}
-        if self.labels not in labels:
-            raise NoMeasurement(f"the prepared data has no array {self.labels!r}")
-        return Taken(value=METRICS[self.of](returned[self.predictions], labels[self.labels]))
+        if isinstance(self.predictions, LabelFile):
+            path = written_file(job, self.predictions.path)
+            returned = read_labels(path.parent, replace(self.predictions, path=path.name))
+        else:
+            arrays = load_arrays(job.out)
+            if self.predictions not in arrays:
+                raise NoMeasurement(f"it returned no array {self.predictions!r}")
+            returned = arrays[self.predictions]
+        if job.handed is None:
+            truth = load_arrays(job.data).get(str(self.labels)) if job.data else None
+        else:
+            truth = job.handed.truth.get(self.labels)
+            returned = job.handed.undone(returned)
+        if truth is None:
+            raise NoMeasurement(f"the prepared data has no array {str(self.labels)!r}")
+        if truth.dtype.kind == "U" and returned.dtype.kind != "U":  # a column of words that may be numbers
+            truth = np.array([float(of) for of in truth.tolist()])
+        return Taken(value=METRICS[self.of](returned, truth))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,7 +271,7 @@ class FileMeasure(StatedNumber):
 
     def read(self, ended: Ended, job: Job) -> Taken:  # noqa: ARG002
         """What counts, before scaling."""
-        path = self._file(job)
+        path = written_file(job, self.path)
         if self.pattern is not None:
             with open_written(path, MAX_FILE_BYTES) as file:
                 size = file.seek(0, os.SEEK_END)
@@ -261,23 +288,24 @@ class FileMeasure(StatedNumber):
             return self.of_json(json_of(path, self.path), self.key, self.steps)
         return self.of_rows(rows_of(path, kind, self.path, self.key), self.key, self.steps)
 
-    def _file(self, job: Job) -> Path:
-        """The one file of the run that the path matches."""
-        try:
-            out = job.out.resolve()
-            ours = {out / name for name in OUR_FILES}
-            folders = (out, out / "work", out / COPY)
-            matches = {path for folder in folders for path in folder.glob(self.path)} - ours
-            # A link may lead to a file that is not the run's.
-            found = [path for path in sorted(matches) if path.is_file() and path.resolve() == path]
-        except (OSError, RuntimeError):  # too deep, closed to us, or links in a circle
-            raise NoMeasurement(f"its folders cannot be searched for {self.path!r}") from None
-        if not found:
-            raise NoMeasurement(f"0 files match {self.path!r}; one is needed")
-        if len(found) > 1:
-            names = shown(path.relative_to(out).as_posix() for path in found)
-            raise Unclear(f"{len(found)} files match {self.path!r}; one is needed: {names}; name one")
-        return found[0]
+
+def written_file(job: Job, pattern: str) -> Path:
+    """The one file of a run that a glob matches. `NoMeasurement` for none, `Unclear` for several."""
+    try:
+        out = job.out.resolve()
+        ours = {out / name for name in OUR_FILES}
+        folders = (out, out / "work", out / COPY)
+        matches = {path for folder in folders for path in folder.glob(pattern)} - ours
+        # A link may lead to a file that is not the run's.
+        found = [path for path in sorted(matches) if path.is_file() and path.resolve() == path]
+    except (OSError, RuntimeError):  # too deep, closed to us, or links in a circle
+        raise NoMeasurement(f"its folders cannot be searched for {pattern!r}") from None
+    if not found:
+        raise NoMeasurement(f"0 files match {pattern!r}; one is needed")
+    if len(found) > 1:
+        names = shown(path.relative_to(out).as_posix() for path in found)
+        raise Unclear(f"{len(found)} files match {pattern!r}; one is needed: {names}; name one")
+    return found[0]
 
 
 Measure = Annotated[PredictionsMeasure | ReturnMeasure | StdoutMeasure | FileMeasure, Discriminator("read_from")]

@@ -15,7 +15,7 @@ from pydantic import Field
 from openassay.core.claims import Citation
 from openassay.core.findings import FetchRecord, Finding
 from openassay.drivers.driver import Driver, TargetFacts, artifact_digests, beside_verdict
-from openassay.drivers.job import Inside
+from openassay.drivers.job import Inside, PublishedFile
 from openassay.faults import BadInput
 from openassay.recipes import read_recipes
 from openassay.recipes.draft import complete
@@ -37,14 +37,6 @@ from openassay.training.tokens.rows import COLUMN, JsonLines, Parquet, line_rang
 
 Parts = tuple[tuple[str, int], ...]
 """Files, each with its bytes."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PublishedFile:
-    """A file of an artifact."""
-
-    artifact: str
-    path: Inside
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from openassay.core.claims import Claim
 from openassay.core.findings import FetchRecord
-from openassay.drivers.driver import Driver, PublishedRun, ScaledRerun, artifact_digests
-from openassay.drivers.job import Arm, placeholders
-from openassay.drivers.measures import Measure
+from openassay.core.rerun_records import RerunStatus, WeightsCompared
+from openassay.core.verdict_records import Basis
+from openassay.drivers.driver import Driver, PublishedRun, ScaledRerun, TargetFacts, artifact_digests
+from openassay.drivers.job import Arm, Job, RunResult, placeholders
+from openassay.drivers.labels import hand_over
+from openassay.drivers.measures import Measure, PredictionsMeasure
+from openassay.drivers.written_weights import TrainedWeights, compare_weights, keep_weights
+from openassay.store import remove_tree
 
 if TYPE_CHECKING:
     from openassay.drivers.command import CommandRun
@@ -24,6 +30,7 @@ class PublishedCode(Driver):
     measure: tuple[Measure, ...]
     parameters: dict[str, Any] = field(default_factory=dict)
     """Values for `{name}` placeholders of the run; an arm may give others."""
+    weights: TrainedWeights | None = None
 
     changes_by = "parameters"
     runs_release_code = True
@@ -35,6 +42,13 @@ class PublishedCode(Driver):
         """The metrics that a rerun measures."""
         return {measure.metric for measure in self.measure}
 
+    def basis(self, metric: str) -> tuple[Basis, ...]:
+        """Whose number it is, and whether our labels are in reach of the run."""
+        measure = next(of for of in self.measure if of.metric == metric)
+        if not isinstance(measure, PredictionsMeasure):
+            return ("self_reported",)
+        return ("measured",) if measure.withheld else ("measured", "labels_in_reach")
+
     def release_runs(self) -> tuple[PublishedRun, ...]:
         """The run that trains."""
         return (PublishedRun(stage="rerun", run=self.run, parameters=self.parameters, measure=self.measure),)
@@ -44,6 +58,49 @@ class PublishedCode(Driver):
         yield from super().check_arm(arm, key)
         if unused := set(arm.parameters) - placeholders(self.run.arguments):
             yield f"{key}.parameters: the run has no {{{min(unused)}}}: it would change nothing"
+
+    def handed(self, job: Job, folder: Path) -> Job:
+        """A job whose run is handed the data of a folder, with the labels there as its arm and the measures have them."""
+        predicted = [of for of in self.measure if isinstance(of, PredictionsMeasure)]
+        found = hand_over(
+            folder, permute=job.arm.permute, relabel=job.arm.relabel, touched=job.touched, seed=job.seed, secret=job.secret,
+            withheld=[of.labels for of in predicted if of.withheld], wanted=[of.labels for of in predicted],
+            where=f"{job.target_file}: rerun",
+        )  # fmt: skip
+        return replace(job, handed=found)
+
+    def with_weights(self, result: RunResult, job: Job) -> RunResult:
+        """A finished run's result, with the weights that it wrote among what is kept."""
+        if self.weights is None or result.status is not RerunStatus.FINISHED:
+            return result
+        kept = job.out / "kept"
+        if result.kept is None:
+            remove_tree(kept)  # the release's code can write here too
+        problem = keep_weights(self.weights, job)
+        reason = "; ".join(filter(None, [result.reason, problem]))
+        return replace(result, kept=kept if kept.is_dir() else None, reason=reason)
+
+    def compared_weights(
+        self, arm: str, reruns: Sequence[Path], artifacts: Mapping[str, str], where: str
+    ) -> WeightsCompared | None:
+        """What the weights that an arm's reruns wrote show; None without `weights`, or for an arm without reruns."""
+        return compare_weights(self.weights, arm, reruns, artifacts, where) if self.weights and reruns else None
+
+    def check(self, target: TargetFacts) -> Iterator[str]:
+        """Whether the released weights are there, and out of the run's reach."""
+        yield from super().check(target)
+        if self.weights and (of := self.weights.released):
+            key = "rerun.weights.released.artifact"
+            if of.artifact not in target.artifacts:
+                yield f"{key}: there is no artifact {of.artifact!r}; there are: {', '.join(target.artifacts) or 'none'}"
+            if of.artifact in self.named_artifacts():
+                yield f"{key}: the run names {of.artifact} too, and could copy the weights; make them an artifact of their own"
+
+    def named_artifacts(self) -> set[str]:
+        """The artifacts that a run is shown."""
+        marks = placeholders(self.run.arguments)
+        own = [getattr(self.run, "artifact", ""), *(of.artifact for of in getattr(self.run, "provides", {}).values())]
+        return {name.removeprefix("artifact:") for name in marks if name.startswith("artifact:")} | set(own)
 
     def same(self, changed: Arm, base: Arm) -> bool:
         """Whether parameters and edits of both are equal."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from openassay.core.findings import FetchRecord
 from openassay.drivers.driver import Display
-from openassay.drivers.job import Job, RunResult, load_arrays, permuted, save_arrays
+from openassay.drivers.job import Job, RunResult
 from openassay.drivers.measures import measured
 from openassay.drivers.published_code import PublishedCode
 from openassay.drivers.run import Run, Seeding, run_once
 from openassay.records import to_plain
+from openassay.store import copy_tree
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,14 +33,12 @@ class PythonDriver(PublishedCode):
 
     def execute(self, job: Job) -> RunResult:
         """One rerun."""
-        own = None
         if job.data:  # a copy of the data for each run: what one run writes there, no other sees
             own = job.out / "data"
-            shutil.copytree(job.data, own, symlinks=True)
-            if job.arm.permute:
-                save_arrays(own, permuted(load_arrays(job.data), job.arm.permute, job.seed))
-        ended = run_once(self.run, replace(job, data=own), self.parameters, self.seeding)
-        return measured(ended, self.measure, job)
+            copy_tree(job.data, own)
+            job = self.handed(replace(job, data=own), own)
+        ended = run_once(self.run, job, self.parameters, self.seeding)
+        return self.with_weights(measured(ended, self.measure, job), job)
 
     def display(self, records: Mapping[str, Any]) -> Display:  # noqa: ARG002
         """The run."""

@@ -27,9 +27,9 @@ from openassay.core.verdict import judge_replay
 from openassay.core.verdict_records import ControlOutcome, Outcome, Verdict
 from openassay.drivers.alternatives import Alternative, check_alternatives, declared_changes
 from openassay.drivers.driver import Display, Driver, ScaledRerun, TargetFacts, beside_verdict, those_that_are
-from openassay.drivers.job import Arm, Job, RunResult, measurement
+from openassay.drivers.job import Arm, Job, PublishedFile, RunResult, measurement
 from openassay.drivers.losses import LossLog
-from openassay.drivers.published import Checkpoint, PublishedFile, PublishedTraining, device_for, stored_as, weights_of
+from openassay.drivers.published import Checkpoint, PublishedTraining, device_for, stored_as, weights_of
 from openassay.faults import BadInput, printable
 from openassay.protocols.explain import Explanation, explain
 from openassay.protocols.forensics import inspect_checkpoints

@@ -24,7 +24,7 @@ from pydantic import Discriminator
 
 from openassay import child
 from openassay.cage import NoCage, caged
-from openassay.drivers.job import MAX_FILE_BYTES, MAX_JSON_BYTES, Job, fill, open_written
+from openassay.drivers.job import MAX_FILE_BYTES, MAX_JSON_BYTES, Job, fill, open_written, placeholders
 from openassay.faults import BadInput, Fault, full_disk_line, naming
 from openassay.records import to_plain
 from openassay.store import listing
@@ -126,11 +126,18 @@ def run_once(run: Run, job: Job, parameters: dict[str, Any], seeding: tuple[Seed
         request["path"] = str(job.glue.absolute())
     if isinstance(run, (ModuleRun, ScriptRun)):
         request["arguments"] = [str(argument) for argument in request["arguments"]]
-    ended = start(request, job)
+    named = [f"{{artifact:{run.artifact}}}"] if isinstance(run, ScriptRun) else []
+    ended = start(request, named_artifacts(job, [run.arguments, named]))
     if not ended.ok and (line := asked_network(ended)):
         todo = "fetch it as an artifact and pass its path, or use the command driver and its `provides`"
         raise BadInput(f"{job.target_file}: {job.stage}.run: it asked for something on the network: {line}; {todo}")
     return ended
+
+
+def named_artifacts(job: Job, arguments: object) -> Job:
+    """A job with the artifacts that a run's arguments name, and no others: a cage shows no more than these."""
+    named = placeholders(arguments)
+    return replace(job, artifacts={name: path for name, path in job.artifacts.items() if f"artifact:{name}" in named})
 
 
 def asked_network(ended: Ended) -> str:

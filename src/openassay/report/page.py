@@ -25,7 +25,7 @@ from openassay.core.plausibility import MOST_TRIED
 from openassay.core.power import power
 from openassay.core.rerun_records import EvaluateRecord, PlannedRuns, Rerun
 from openassay.core.sequential import SIDES
-from openassay.core.verdict import headline
+from openassay.core.verdict import headline, weaker
 from openassay.core.verdict_records import Outcome, ReleaseVerdict, Verdict, Why
 from openassay.drivers.driver import Display, Driver
 from openassay.faults import printable
@@ -50,6 +50,7 @@ OPEN: dict[Why, str] = {
     "made",
     "equal_runs": "all reruns gave the same value, so the effect of the seed is unknown: the recipe may have ignored the seeds",
     "control": "it is not shown that this test notices a recipe that was broken on purpose, so it decides nothing",
+    "no_training": "the reruns give the number, but it is not shown that they give it by training on the data at hand",
     "data": "the prepared data differ from the published data, so the reruns do not test the published number",
     "failed_runs": "some reruns did not finish, perhaps for a reason outside the release; the other reruns alone decide nothing",
 }
@@ -136,7 +137,8 @@ def stamp(verdict: ReleaseVerdict) -> str:
     """The outcome; with the reason where it is open and every claim that is not reproduced is so for the same one."""
     whys = {claim.why for claim in verdict.claims if claim.outcome is not Outcome.REPRODUCED}
     why = whys.pop() if verdict.outcome is Outcome.INCONCLUSIVE and len(whys) == 1 else None
-    return f"{verdict.outcome.value} · {why.replace('_', ' ')}" if why else verdict.outcome.value
+    words = verdict.outcome.value
+    return f"{words} · {why.replace('_', ' ')}" if why else words + weaker(verdict.outcome, verdict.basis)
 
 
 def meaning(verdict: Verdict, claim: Claim, driver: Driver | None = None) -> str:

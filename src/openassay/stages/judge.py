@@ -6,12 +6,12 @@ import csv
 import io
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from openassay import __version__
 from openassay.core.axes import probe, study
 from openassay.core.claims import Claim
-from openassay.core.controls import judge_control
+from openassay.core.controls import doubts_of_weights, judge_control, not_learnt
 from openassay.core.curves import judge_curve, scatter_of
 from openassay.core.evidence import Evidence, values_of
 from openassay.core.findings import FetchRecord, Finding, InspectRecord, PrepareRecord
@@ -22,6 +22,7 @@ from openassay.core.verdict import (
     RULES_VERSION,
     claims_shift_together,
     equal_reruns,
+    joined,
     judge_claim,
     judge_release,
     record_quality,
@@ -29,6 +30,7 @@ from openassay.core.verdict import (
     unequal_deterministic,
 )
 from openassay.core.verdict_records import (
+    Basis,
     ControlOutcome,
     CurveVerdict,
     Outcome,
@@ -64,7 +66,10 @@ def run(
     records = rerun.own_records(reruns, layout) if rerun else {}
     own = {claim.id: found for claim in plan.claims if rerun and (found := rerun.judge(claim, records, protocol))}
     verdicts = tuple(
-        own.get(item.claim.id) or judge_claim(item, driver=rerun.driver if rerun else "none", protocol=protocol)
+        own.get(item.claim.id)
+        or judge_claim(
+            item, driver=rerun.driver if rerun else "none", protocol=protocol, basis=_basis(plan, item.claim, findings)
+        )
         for item in evidence
     )
     if rerun:
@@ -78,6 +83,9 @@ def run(
         findings.append(together)
     curves, not_judged = _curves(plan, verdicts, runs)
     findings += [*not_judged, *_mixed(runs)]
+    if rerun and not reruns.not_attempted_because:
+        doubts = [(item.claim.id, of) for item in on_seeds for of in _doubts(plan, item.claim, runs, reruns)]
+        findings += [replace(of, message=f"{claim}: {of.message}") for claim, of in doubts]
     missed = [of for of in controls if not of.caught]
     what = "the negative control {} of claim {} came out {}"
     findings += [beside_verdict("control_not_caught", what.format(of.arm, of.claim, of.outcome.value)) for of in missed]
@@ -97,7 +105,8 @@ def run(
             reason = f"{reason}; {only}"
     return ReleaseVerdict(
         schema_version=1, target=plan.name, plan_digest=plan.digest, rules_version=RULES_VERSION, alpha=plan.judge.alpha,
-        outcome=outcome, reason=reason, score=score_release(verdicts), claims=verdicts, controls=controls, curves=curves,
+        outcome=outcome, basis=joined(verdicts), reason=reason, score=score_release(verdicts),
+        claims=verdicts, controls=controls, curves=curves,
         openness=openness([part_of(found) for found in inspected.components], plan.data_information, plan.reviews),
         study=study(fetched, inspected, prepared), modify=_modify(plan, runs),
         findings=tuple(findings),
@@ -129,6 +138,25 @@ def _controls(plan: Plan, runs: dict[str, tuple[Rerun, ...]], reruns: RerunsReco
         for claim in plan.claims
         if control.breaks(claim) and claim.testable and control.arm in runs
     )  # fmt: skip
+
+
+def _basis(plan: Plan, claim: Claim, findings: list[Finding]) -> tuple[Basis, ...]:
+    """What the reruns of a claim rest on."""
+    if plan.rerun is None:
+        return ()
+    found = [*plan.rerun.basis(claim.metric)]
+    if plan.rerun.runs_release_code:
+        told = [control.by_data_alone() for control in plan.controls if control.breaks(claim)]
+        weaknesses: dict[Basis, bool] = {
+            "unprotected": plan.isolation.kind == "none", "visible_control": bool(told) and not any(told),
+        }  # fmt: skip
+        found += [word for word, there in weaknesses.items() if there]
+    scale: dict[Basis, bool] = {
+        "scaled_down": plan.scale.steps < 1,
+        "other_versions": any(of.kind == "environment_not_as_published" for of in findings),
+    }
+    found += [word for word, there in scale.items() if there]
+    return tuple(word for word in get_args(Basis) if word in found)
 
 
 def _curves(
@@ -164,6 +192,7 @@ def _modify(plan: Plan, runs: dict[str, tuple[Rerun, ...]]) -> tuple[ProbeOutcom
         probe(
             arm=arm, of=of, metric=metric, expects=expects, changed=values_of(runs[arm], metric),
             faithful=values_of(runs[of], metric), alpha=plan.judge.alpha,
+            margin=next((claim.tolerance.margin for claim in plan.claims if (claim.arm, claim.metric) == (of, metric)), 0.0),
         )
         for (arm, of, metric), expects in asked.items() if arm in runs and of in runs
     )  # fmt: skip
@@ -188,11 +217,30 @@ def _evidence(
     # perhaps the faithful reruns are as broken as their control, by a slip in the target file
     alike = [control.arm for control in own if not control.differs_from_faithful]
     question = "but they are not shown to differ from the broken recipe {}: are they run as published?"
+    design = plan.design(claim, reruns.planned)
+    doubts = [] if because else _doubts(plan, claim, runs, reruns)
     return replace(
-        Evidence.of_runs(claim, plan.design(claim, reruns.planned), of_arm, baseline), not_attempted_because=because,
+        Evidence.of_runs(claim, design, of_arm, baseline), not_attempted_because=because,
+        not_trained="; ".join(of.message for of in doubts),
         data_differs=f"the prepared data differs from the published ({', '.join(failed)})" if failed else "",
         control="" if claim.uncontrolled else control, broken_alike=question.format(alike[0]) if alike else "",
     )  # fmt: skip
+
+
+def _doubts(
+    plan: Plan, claim: Claim, runs: dict[str, tuple[Rerun, ...]], reruns: RerunsRecord
+) -> list[Finding]:  # fmt: skip
+    """What speaks against the number having come from training, with its figures."""
+    found = []
+    for change in plan.probes:
+        if (change.of, change.metric, change.expects) == (claim.arm, claim.metric, "same") and change.arm in runs:
+            design = plan.design(claim, reruns.planned)
+            said = not_learnt(claim, design, arm=change.arm, runs=runs[change.arm], faithful=runs[claim.arm])
+            found.append(beside_verdict("no_training", said))
+    for weights in reruns.weights:
+        if weights.arm == claim.arm:
+            found += [beside_verdict(*of) for of in doubts_of_weights(weights, deterministic=claim.deterministic)]
+    return [of for of in found if of.message]
 
 
 _CHANGED = {
@@ -253,6 +301,7 @@ def summary(verdict: ReleaseVerdict) -> dict[str, Any]:
     outcomes = [claim.outcome for claim in verdict.claims]
     return {
         "outcome": verdict.outcome.value,
+        "basis": " ".join(verdict.basis),
         "score": verdict.score.value,
         "coverage": verdict.score.coverage,
         "num_claims": len(outcomes),
@@ -268,6 +317,7 @@ def _figures(claim: Verdict) -> dict[str, Any]:
     low, high = claim.interval or (None, None)
     figures = {
         "outcome": claim.outcome.value,
+        "basis": " ".join(claim.basis),
         "published": claim.published.value,
         "mean": None if claim.difference is None else claim.published.value + claim.difference,
         "difference": claim.difference,

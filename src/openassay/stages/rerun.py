@@ -13,6 +13,7 @@ import hashlib
 import itertools
 import multiprocessing
 import os
+import secrets
 import signal
 import sys
 import time
@@ -38,13 +39,25 @@ from openassay.layout import Layout
 from openassay.plan import Plan
 from openassay.processes import end_with_parent
 from openassay.provenance import now
-from openassay.records import BrokenRecord, file_digest, read_record, to_json, to_plain, write_record, write_text
+from openassay.records import (
+    BrokenRecord,
+    declared,
+    digest,
+    file_digest,
+    read_record,
+    to_json,
+    to_plain,
+    write_record,
+    write_text,
+)
 from openassay.sandbox import LOG_TAIL, NotPossible, Room, make_room
 from openassay.seals import SealedElsewhere, check_files, seal
 from openassay.store import Store, remove_tree
 
 FIRST_RUNS = 2
 """Reruns of every arm before its claims are looked at."""
+AT_WORK = "at-work"
+"""Where reruns are made, each in a folder whose name tells nothing of its arm: the release's code sees it."""
 ASKED_TOGETHER = 2
 """Reruns of an arm with claims that are trained in one computation. Two cost about as much as one alone (docs/decisions/0012), so
 that the second is no waste where the rule asks for one only."""
@@ -92,21 +105,30 @@ def run(plan: Plan, fetched: FetchRecord, prepared: PrepareRecord, store: Store,
     except NotPossible as problem:
         why, finding = str(problem), Finding(stage="rerun", kind="not_rerun", message=str(problem))
         return RerunsRecord(
-            not_attempted_because=why, planned={}, identities={}, num_reused=0,
+            not_attempted_because=why, planned={}, identities={}, weights=(), num_reused=0,
             findings=(finding, *(room.findings("rerun") if room else ())),
         )  # fmt: skip
     schedule = _Schedule(plan=plan, tasks=tasks, layout=layout)
     kept, used = _run_all(schedule), schedule.used()
+    remove_tree(layout.planned.parent / AT_WORK)
     identities: dict[str, tuple[str, ...]] = {}
+    finished: dict[str, list[Path]] = {arm: [] for arm in tasks}
     findings = [*room.findings("rerun")]
     for task in used:
         identities[task.arm_name] = (*identities.get(task.arm_name, ()), task.identity)
         rerun = read_record(task.record, Rerun)
+        if rerun.status is RerunStatus.FINISHED:
+            finished[task.arm_name].append(task.record.parent)
         if rerun.reason:
             message = f"{task.arm_name}, seed {rerun.seed}: {rerun.reason}"
             kind = "measurement_missing" if rerun.status is RerunStatus.FINISHED else f"rerun_{rerun.status.value}"
             findings.append(Finding(stage="rerun", kind=kind, message=message))
+    compared = (
+        plan.rerun.compared_weights(arm, finished[arm], room.artifacts, layout.shown(layout.target_file))
+        for arm in plan.rerun.arms
+    )
     record = RerunsRecord(
+        weights=tuple(filter(None, compared)),
         not_attempted_because="", planned=schedule.planned, identities=identities,
         num_reused=sum(task in kept for task in used), findings=tuple(findings),
     )  # fmt: skip
@@ -128,19 +150,25 @@ def _tasks(
     # Of our own trainers torch says what there is, and a release is told: `auto` is no device.
     device = device_here(execution.device) if driver.runs_release_code else execution.device
     tasks: dict[str, list[_Task]] = {arm: [] for arm in plan.seeds.arms}
+    changed = (place for arm in plan.arms().values() for place in (*arm.permute, *arm.relabel))
+    touched, at_work = tuple(dict.fromkeys(changed)), layout.planned.parent / AT_WORK
+    remove_tree(at_work)
+    # of what the release cannot contain: the pins of its own files
+    secret = digest(declared([plan.artifacts, plan.rerun, plan.controls, plan.probes]))
     for name, seeds in plan.seeds.arms.items():
         arm, watch = plan.arms()[name], driver.watch(plan.claims, name)
         most = execution.together if name in plan.changed else min(execution.together, ASKED_TOGETHER)
         for seed, together in zip(seeds, driver.groups(seeds, arm, most), strict=True):
             folder = layout.rerun(name, seed)
             job = room.job(
-                out=folder / "out", data=layout.data if prepared.status == "done" else None, arm=arm, seed=seed,
+                out=at_work / secrets.token_hex(8), data=layout.data if prepared.status == "done" else None, arm=arm, seed=seed,
                 device=device, threads=execution.threads, timeout_s=driver.timeout_s,
             )  # fmt: skip
             identity = driver.identity(arm, seed, together=together, data=data, code=code, environment=environment)
             tasks[name].append(_Task(
                 target=plan.name, arm_name=name, identity=identity, registered=registered, environment=environment,
-                driver=driver, job=replace(job, watch=watch), layout=layout, record=folder / "record.json", together=together,
+                driver=driver, job=replace(job, watch=watch, touched=touched, secret=secret), layout=layout,
+                record=folder / "record.json", together=together,
             ))  # fmt: skip
     return tasks
 
@@ -362,8 +390,9 @@ def _execute(group: list[_Task]) -> list[Rerun]:
     """Make one rerun, or those that are trained together, and write the records. Runs in a worker process."""
     started_at, started = now(), time.monotonic()
     for task in group:
-        remove_tree(task.record.parent)
-        task.job.out.mkdir(parents=True)
+        for folder in (task.record.parent, task.job.out):
+            remove_tree(folder)
+            folder.mkdir(parents=True)
     driver, jobs = group[0].driver, [task.job for task in group]
     results = driver.execute_together(jobs) if group[0].together else [driver.execute(job) for job in jobs]
     duration_s = (time.monotonic() - started - sum(result.beside_s for result in results)) / len(group)
@@ -381,7 +410,8 @@ def _execute(group: list[_Task]) -> list[Rerun]:
         remove_tree(aside)
         if result.kept:
             result.kept.rename(aside)
-        remove_tree(folder)  # with whatever the release's code has put there
+        remove_tree(task.job.out)  # with whatever the release's code has put there
+        remove_tree(folder)
         folder.mkdir()
         if result.kept:
             aside.rename(folder / "kept")
