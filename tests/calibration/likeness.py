@@ -1,7 +1,8 @@
 """How alike are weights of honest trainings, and of copies? `python tests/calibration/likeness.py` (three minutes of one core).
 
 Small networks are trained from random starts of their own, in numpy and in torch: some on easy data from tiny starts, where seeds end
-nearly alike. Each training in turn stands for the released one, and four others for its reruns: `near` must not call them copied.
+nearly alike; with one layer, which has one best; and all from one start. Each in turn stands for the released one, and four others for
+its reruns: these must not be called copied.
 Copies are as they are, with noise, with permuted and rescaled units, or trained on a little.
 """
 
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from openassay.core.likeness import Likeness, comparable, likeness, near
+from openassay.core.likeness import Likeness, comparable, likeness, matched, mean_of, near
 
 Weights = dict[str, NDArray[np.float64]]
 
@@ -38,6 +39,8 @@ class Recipe:
     start: float = 2.0
     """Variance of the first weights, times the inputs."""
     epochs: int = 15
+    from_one: bool = False
+    """All trainings begin with the same weights, as those that refine a published network do."""
     torch: bool = False
     """Adam with weight decay, in torch; else plain steps, in numpy."""
 
@@ -48,7 +51,7 @@ class Recipe:
         return centres[labels] + self.noise * rng.normal(size=(1000, self.inputs)), labels
 
     def first(self, seed: int) -> list[NDArray[np.float64]]:
-        rng = np.random.default_rng([seed, 1])
+        rng = np.random.default_rng([0 if self.from_one else seed, 1])
         sizes = [self.inputs, *self.hidden, self.classes]
         return [rng.normal(size=pair) * np.sqrt(self.start / pair[0]) for pair in itertools.pairwise(sizes)]
 
@@ -117,6 +120,12 @@ RECIPES = {
     "torch, 64-32-10": Recipe(inputs=64, hidden=(32,), classes=10, torch=True),
     "torch, tanh, 32-48-48-5": Recipe(inputs=32, hidden=(48, 48), classes=5, tanh=True, torch=True),
     "torch, small start, 40-32-10": Recipe(inputs=40, hidden=(32,), classes=10, start=0.05, epochs=30, torch=True),
+    "numpy, one layer, 40-10: one best solution": Recipe(inputs=40, hidden=(), classes=10, noise=3.0, start=0.01),
+    "numpy, one layer, short": Recipe(inputs=40, hidden=(), classes=10, noise=3.0, start=0.01, epochs=3),
+    "numpy, 64-32-10, all from one start": Recipe(inputs=64, hidden=(32,), classes=10, from_one=True),
+    "torch, 64-32-10, all from one start, short": Recipe(
+        inputs=64, hidden=(32,), classes=10, from_one=True, epochs=3, torch=True
+    ),
 }  # fmt: skip
 
 
@@ -126,12 +135,24 @@ def like(one: Weights, other: Weights) -> Likeness:
     return found
 
 
-def called_copied(released: Weights, reruns: list[Weights]) -> bool:
-    return near([like(of, released) for of in reruns], [like(*pair) for pair in itertools.combinations(reruns, 2)])
+def named(released: Weights, reruns: list[Weights]) -> str:
+    """What the reruns' weights are said to be: `equal`, `copied`, `one_start`, or nothing."""
+    pairs = list(itertools.combinations(reruns, 2))
+    if any(all(np.array_equal(one[name], other[name]) for name in one) for one, other in pairs):
+        return "equal"
+    return said([like(of, released) for of in reruns], [like(*pair) for pair in pairs], layers=len(released))
+
+
+def said(to_released: list[Likeness], among: list[Likeness], *, layers: int) -> str:
+    if near(to_released, among):
+        return "copied"
+    return "one_start" if layers > 1 and matched(mean_of(to_released)) else ""
 
 
 def permuted(weights: Weights, seed: int) -> Weights:
     """The same network with its first hidden units in another order and at another scale."""
+    if len(weights) == 1:
+        return weights
     rng, (first, second, *rest) = np.random.default_rng(seed), list(weights)
     order = rng.permutation(weights[first].shape[1])
     scale = np.exp(rng.normal(size=len(order)))
@@ -165,24 +186,25 @@ class Measured:
     distinct: tuple[float, float]
     """Least and largest over all pairs of honest trainings."""
     called_copied: int
-    honest: int
+    one_start: int
+    """Of all trainings as the released one: those whose reruns are said to share its start."""
     copies: dict[str, float]
-    """Share of copies that are called so, by kind."""
+    """Share of copies that are named, by kind."""
 
 
 def measure(name: str, trainings: int) -> Measured:
     of = RECIPES[name]
     made = [of.train(seed) for seed in range(trainings)]
     pairs = {pair: like(made[pair[0]], made[pair[1]]) for pair in itertools.combinations(range(trainings), 2)}
-    wrong = honest = 0
+    words = []
     for released in range(trainings):
         reruns = [(released + step) % trainings for step in range(1, RERUNS + 1)]
         among = [pairs[min(a, b), max(a, b)] for a, b in itertools.combinations(reruns, 2)]
-        wrong += near([pairs[min(a, released), max(a, released)] for a in reruns], among)
-        honest += 1
+        to_released = [pairs[min(a, released), max(a, released)] for a in reruns]
+        words.append(said(to_released, among, layers=len(made[0])))
     copies = {
         kind: float(np.mean([
-            called_copied(made[at], [copy(of, made[at], 100 * at + i + 1) for i in range(RERUNS)])
+            bool(named(made[at], [copy(of, made[at], 100 * at + i + 1) for i in range(RERUNS)]))
             for at in range(min(5, trainings))
         ]))
         for kind, copy in COPIES.items()
@@ -196,8 +218,8 @@ def measure(name: str, trainings: int) -> Measured:
         trainings=trainings,
         alike=ends[0],
         distinct=ends[1],
-        called_copied=wrong,
-        honest=honest,
+        called_copied=words.count("copied"),
+        one_start=words.count("one_start"),
         copies=copies,
     )
 
@@ -208,12 +230,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     found = [measure(name, asked.trainings) for name in RECIPES]
-    print("| recipe | honest pairs: alike | distinct | called copied |", *COPIES, "", sep=" | ")
+    print("| recipe | honest pairs: alike | distinct | called copied | one start |", *COPIES, "", sep=" | ")
     for of in found:
         shares = " | ".join(f"{share:.2f}" for share in of.copies.values())
         print(f"| {of.recipe} | {of.alike[0]:.2f} to {of.alike[1]:.2f} | {of.distinct[0]:.2f} to {of.distinct[1]:.2f} | "
-              f"{of.called_copied} of {of.honest} | {shares} |")  # fmt: skip
-    print(f"called copied: {sum(of.called_copied for of in found)} of {sum(of.honest for of in found)} honest releases")
+              f"{of.called_copied} of {of.trainings} | {of.one_start} of {of.trainings} | {shares} |")  # fmt: skip
+    print(
+        f"called copied: {sum(of.called_copied for of in found)} of {sum(of.trainings for of in found)} honest releases"
+    )
     if asked.out:
         asked.out.parent.mkdir(parents=True, exist_ok=True)
         asked.out.write_text(json.dumps([vars(of) for of in found], indent=1))

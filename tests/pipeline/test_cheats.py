@@ -88,10 +88,10 @@ def hide(seen: dict[str, Any], folder: str) -> str:
 
 NAMED = {
     # what it does: what names it
-    "copies": {"control_not_caught", "copied", "no_training"},
+    "copies": {"control_not_caught", "no_training"},
     "copies_with_noise": {"control_not_caught", "copied", "no_training"},
     "copies_permuted": {"control_not_caught", "copied", "no_training"},
-    "fine_tunes": {"copied"},
+    "fine_tunes": {"one_start"},
     "trains_on_the_test_set": {"control_not_caught", "no_training"},
     "replays_a_seed": {"equal_reruns", "no_training"},
     "replays_weights": {"no_training"},
@@ -118,7 +118,7 @@ def test_findings_state_the_figure_and_no_motive(project: Path, weights: Path) -
     verdict = audited(add_cheat_again(project, "copies_permuted", weights))
     said = message(verdict, "copied")
     assert "mean |cosine| of matched units 0.99" in said or "units 1.0" in said
-    assert "random starts of their own" in said
+    assert "than trainings of one recipe are to each other" in said
     assert not {"cheat", "fraud", "stolen", "fake"} & set(said.split())
     assert verdict.claims[0].why in {"control", "no_training"}
 

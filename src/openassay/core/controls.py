@@ -8,7 +8,6 @@ from openassay.core import shares
 from openassay.core.claims import Claim
 from openassay.core.equivalence import difference
 from openassay.core.evidence import NO_VALUES, Design, Evidence, p_of_lost, share_terms_of
-from openassay.core.likeness import COPIED_ALIKE, COPIED_DISTINCT
 from openassay.core.replay_records import ReplayRecord
 from openassay.core.rerun_records import Rerun, WeightsCompared
 from openassay.core.sequential import DIVERGENCE_ALPHA, SAME
@@ -81,15 +80,16 @@ def doubts_of_weights(found: WeightsCompared, *, deterministic: bool) -> list[tu
         doubts.append(
             ("no_training", f"reruns of different seeds wrote equal weights (of {found.num_reruns} compared)")
         )
-    if found.near and found.to_released:
-        of, other = found.to_released, found.among
+    if (of := found.to_released) and (found.near or found.one_start):
+        other = found.among
         seen = f"mean |cosine| of matched units {of.alike:.3f} to the released weights"
         seen += f", {other.alike:.3f} to each other" if other else ""
-        seen += f"; {of.distinct:.3f} of the way to the next best unit"
-        limit = f"trainings from random starts of their own stay below {COPIED_ALIKE:g}, or above {COPIED_DISTINCT:g} of that way"
-        doubts.append(
-            ("copied", f"the reruns' weights are as near to the released ones as copies are ({seen}; {limit})")
-        )
+        seen += f"; {of.distinct:.3f} of the way to the next best unit; {of.reordered:.0%} of the units stand in other places"
+        message = f"the reruns' weights are nearer to the released ones than trainings of one recipe are to each other ({seen})"
+        if found.one_start:
+            message = f"the reruns and the released weights are alike as trainings that begin with the same weights are ({seen}); "
+            message += "whether these are a fixed start or the released ones themselves is not told"
+        doubts.append(("copied" if found.near else "one_start", message))
     return doubts
 
 

@@ -22,7 +22,7 @@ MOST_UNITS = 1024
 """Of a layer whose units are matched; of a larger one the first so many."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Likeness:
     """How alike two sets of weights are, over the tensors that were compared, each weighted by its size."""
 
@@ -31,6 +31,8 @@ class Likeness:
     distinct: float
     """Mean of (1 - |cosine| of a unit and its partner) / (1 - |cosine| of it and the next best unit): near 0 where each unit has
     one partner and no other, near 1 where it might as well have another one."""
+    reordered: float
+    """Share of units whose partner stands at another place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,14 +70,23 @@ def likeness(one: Weights, other: Weights, names: Collection[str]) -> Likeness |
     the next layer follows. Which axis of a matrix holds the units no file says: the better fit counts.
     """
     before: dict[int, _Matched] = {}
-    sums, size = np.zeros(2), 0.0
+    sums, size = np.zeros(3), 0.0
     for name in names:
         fits = _fits(np.asarray(one[name], float), np.asarray(other[name], float), before)
         found = max(fits, key=lambda fit: fit.alike)
         before[len(found.order)] = found
-        sums += one[name].size * np.array([found.alike, found.distinct])
+        elsewhere = np.mean(found.order != np.arange(len(found.order)))
+        sums += one[name].size * np.array([found.alike, found.distinct, elsewhere])
         size += one[name].size
-    return Likeness(alike=float(sums[0] / size), distinct=float(sums[1] / size)) if size else None
+    return Likeness(*map(float, sums / size)) if size else None
+
+
+def mean_of(found: Sequence[Likeness]) -> Likeness | None:
+    """The mean of several, within their range; None of none."""
+    if not found:
+        return None
+    alike, distinct, reordered = np.mean([(of.alike, of.distinct, of.reordered) for of in found], axis=0)
+    return Likeness(alike=float(alike), distinct=max(0.0, float(distinct)), reordered=float(reordered))
 
 
 def _fits(one: NDArray[np.float64], other: NDArray[np.float64], before: Mapping[int, _Matched]) -> list[_Matched]:
@@ -108,28 +119,34 @@ def _match(x: NDArray[np.float64], y: NDArray[np.float64]) -> _Matched:
     )  # fmt: skip
 
 
-COPIED_ALIKE, COPIED_DISTINCT = 0.85, 0.08
-"""Reruns are near the released weights from this likeness on, and up to this distinctness. Of trainings from random starts of
-their own, fewer than one in a hundred are (docs/basis.md)."""
+MATCHED_ALIKE, MATCHED_DISTINCT = 0.85, 0.08
+"""From this likeness on, and up to this distinctness, each unit has its partner. Of trainings with hidden units that begin with
+other weights, fewer than one in a hundred end so (docs/basis.md)."""
+COPIED_REORDERED = 0.5
+"""With so many units in other places, matched weights are a copy in another order: what begins with one start keeps its order."""
+NEARER, NEARER_DISTINCT = 1.35, 0.6
+"""How many times as far from each other as from the released weights, and how distinct at most, copies with own changes are."""
+
+
+def matched(middle: Likeness | None) -> bool:
+    """Whether each unit has its partner, as copies have, and trainings from one start."""
+    return middle is not None and middle.alike >= MATCHED_ALIKE and middle.distinct <= MATCHED_DISTINCT
 
 
 def near(to_released: Sequence[Likeness], among: Sequence[Likeness]) -> bool:
-    """Whether reruns are nearer to the released weights than trainings from random starts of their own are.
+    """Whether reruns are nearer to the released weights than trainings of the same recipe are, of which the released is one more.
 
-    among: likeness of the reruns to each other.
+    among: likeness of the reruns to each other. Where all are alike, as those of a recipe with a single best solution, the
+    released weights are as near as any other, and that says nothing.
     """
-    if not to_released:
+    middle = mean_of(to_released)
+    if middle is None:
         return False
-    alike, distinct = (float(np.mean([getattr(of, name) for of in to_released])) for name in ("alike", "distinct"))
-    if alike >= COPIED_ALIKE and distinct <= COPIED_DISTINCT:
+    if matched(middle) and middle.reordered >= COPIED_REORDERED:
         return True
-    # Noise of each rerun's own: all are nearer to what they were made from than to each other.
+    # Changes of each rerun's own: all are nearer to what they were made from than to each other.
     apart = [1 - of.alike for of in among]
     return bool(
         len(to_released) >= 3 and max(1 - of.alike for of in to_released) < min(apart)
-        and np.mean(apart) >= NEARER * (1 - alike) and distinct <= NEARER_DISTINCT
+        and np.mean(apart) >= NEARER * (1 - middle.alike) and middle.distinct <= NEARER_DISTINCT
     )  # fmt: skip
-
-
-NEARER, NEARER_DISTINCT = 1.35, 0.6
-"""How many times as far from each other as from the released weights, and how distinct at most, copies with own noise are."""

@@ -154,7 +154,10 @@ class WeightsCompared:
     among: Likeness | None
     """Mean over pairs of reruns."""
     near: bool
-    """Whether they are nearer to the released weights than trainings from random starts of their own are."""
+    """Whether they are nearer to the released weights than trainings of one recipe are to each other."""
+    one_start: bool
+    """Whether they, and the released ones, are alike as trainings that begin with the same weights are; of networks with more
+    than one matrix, since a single one has one best."""
 
 
 @dataclass(frozen=True, kw_only=True)

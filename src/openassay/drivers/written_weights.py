@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from openassay.core.likeness import LEAST_INPUTS, LEAST_UNITS, Likeness, Weights, comparable, likeness, near
+from openassay.core.likeness import LEAST_INPUTS, LEAST_UNITS, Weights, comparable, likeness, matched, mean_of, near
 from openassay.core.rerun_records import WeightsCompared
 from openassay.drivers.job import MAX_FILE_BYTES, Job, PublishedFile, load_arrays, open_written, save_arrays
 from openassay.drivers.measures import written_file
@@ -101,7 +101,7 @@ def compare_weights(
     made: list[Weights] = [load_arrays(folder / "kept" / KEPT) for folder in reruns]
     found = WeightsCompared(
         arm=arm, num_reruns=len(made), problem="", tensors=(), equal=False, unmoved=False, to_released=None,
-        among=None, near=False,
+        among=None, near=False, one_start=False,
     )  # fmt: skip
     if not all(made):
         missing = next(folder.name for folder, weights in zip(reruns, made, strict=True) if not weights)
@@ -124,15 +124,15 @@ def compare_weights(
     )  # fmt: skip
     among = [one for pair in pairs if (one := likeness(*pair, names))]
     to_released = [one for weights in made if of.released and (one := likeness(weights, released, names))]
-    same = bool(of.released) and any(_equal(weights, released) for weights in made)
-    if not names and of.released and not same and not found.equal:
+    if not names and of.released and not found.equal:
         found = replace(
             found,
             problem=f"no matrix has the name and shape of a released one, and {LEAST_UNITS} units of {LEAST_INPUTS} inputs",
         )
+    middle, is_near = mean_of(to_released), near(to_released, among)
     return replace(
-        found, tensors=names, among=_mean(among), to_released=Likeness(alike=1.0, distinct=0.0) if same else _mean(to_released),
-        near=same or near(to_released, among),
+        found, tensors=names, among=mean_of(among), to_released=middle, near=is_near,
+        one_start=not is_near and not found.equal and matched(middle) and len(made[0]) > 1,
     )  # fmt: skip
 
 
@@ -147,13 +147,6 @@ def _unmoved(folder: Path, weights: Weights) -> bool:
         start[name].shape == of.shape and np.linalg.norm(of - start[name]) <= UNMOVED * np.linalg.norm(of)
         for name, of in weights.items()
     )  # fmt: skip
-
-
-def _mean(of: Sequence[Likeness]) -> Likeness | None:
-    if not of:
-        return None
-    alike, distinct = (float(np.mean([getattr(one, name) for one in of])) for name in ("alike", "distinct"))
-    return Likeness(alike=alike, distinct=max(0.0, distinct))
 
 
 _READ = """
