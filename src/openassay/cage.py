@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from openassay.faults import Fault
+from openassay.limits import Limits
 
 PROGRAMS = "/usr/bin:/bin:/usr/local/bin"
 """Where bwrap is looked for: never in a folder that published code could write to."""
@@ -42,11 +43,18 @@ class NoCage(Fault):
 
 @contextmanager
 def caged(
-    command: list[str], variables: Mapping[str, str], *, readable: Iterable[Path], writable: Iterable[Path], device: str
+    command: list[str],
+    variables: Mapping[str, str],
+    *,
+    readable: Iterable[Path],
+    writable: Iterable[Path],
+    device: str,
+    limits: Limits,
 ) -> Iterator[tuple[list[str], tuple[int, ...]]]:
     """A command that runs another in the cage, and the descriptors that it needs; it must be started without variables.
 
     readable, writable: files and folders that the command sees, at their own places. device: `cpu`, or the GPUs are shown too.
+    limits: the cage's own /tmp and /dev/shm each hold at most half of its memory.
     """
     words = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
     words += ["--die-with-parent", "--new-session", "--clearenv", "--hostname", "cage", "--cap-drop", "ALL"]
@@ -59,7 +67,7 @@ def caged(
         words += ["--ro-bind-try", path, path]
     words += ["--proc", "/proc", "--dev", "/dev"]
     for path in ("/dev/shm", "/tmp"):  # noqa: S108 - of the cage's own
-        words += ["--perms", "1777", "--tmpfs", path]
+        words += ["--perms", "1777", "--size", str(limits.memory_bytes // 2), "--tmpfs", path]
     if device != "cpu":
         for path in (path for pattern in _NVIDIA for path in sorted(glob.glob(pattern))):
             words += ["--dev-bind", path, path]
@@ -112,7 +120,7 @@ def check_cage(python: str, readable: Sequence[Path]) -> None:
         }  # fmt: skip
         with caged(
             [python, "-I", "-S", "-c", _PROBE, json.dumps(asked)], {"PATH": "/usr/bin:/bin"}, readable=readable,
-            writable=[Path(inside)], device="cpu",
+            writable=[Path(inside)], device="cpu", limits=Limits(),
         ) as (command, descriptors):  # fmt: skip
             done = subprocess.run(
                 command, env={}, pass_fds=descriptors, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,

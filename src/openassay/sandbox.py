@@ -10,7 +10,6 @@ from pathlib import Path
 
 from openassay.cage import check_cage
 from openassay.core.findings import FetchRecord, Finding
-from openassay.core.types import IsolationKind
 from openassay.drivers.job import Arm, Job
 from openassay.drivers.run import Ended, interpreter_folders, run_once
 from openassay.environments import Environment, NotBuilt, build
@@ -18,6 +17,7 @@ from openassay.faults import BadInput
 from openassay.layout import Layout
 from openassay.plan import Plan
 from openassay.records import file_digest
+from openassay.settings import Isolation
 from openassay.sources.fetched import Unavailable
 from openassay.sources.roots import artifact_files, artifact_roots
 from openassay.store import Listing, Store, listing
@@ -41,7 +41,7 @@ class Room:
     watched: dict[str, tuple[Path, Listing]]
     """Folders that runs must leave as they are, by what they are, with what was in them before the first run."""
     target_file: str
-    isolation: IsolationKind
+    isolation: Isolation
     own_requirements: bool
     """Whether a package that is missing is for the target's author to name."""
 
@@ -54,7 +54,8 @@ class Room:
             arm=arm, seed=seed, data=data, artifacts=self.artifacts,
             python=self.environment.python if self.environment else None, glue=self.glue, out=out,
             device=device, threads=threads, timeout_s=timeout_s, watched=self.watched, stage=stage,
-            target_file=self.target_file, own_requirements=self.own_requirements, isolation=self.isolation,
+            target_file=self.target_file, own_requirements=self.own_requirements, isolation=self.isolation.kind,
+            limits=self.isolation,
         )  # fmt: skip
 
     def run(self, of: RunOnce, stage: str, *, out: Path, data: Path | None, threads: int) -> tuple[Job, Ended]:
@@ -112,5 +113,5 @@ def make_room(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout, *,
         environment=environment, artifacts=artifacts, glue=glue,
         watched={what: (folder, listing(folder)) for what, folder in folders.items()},
         target_file=layout.shown(layout.target_file),
-        own_requirements=own, isolation=plan.isolation.kind,
+        own_requirements=own, isolation=plan.isolation,
     )  # fmt: skip

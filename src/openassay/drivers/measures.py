@@ -16,7 +16,7 @@ import regex
 from pydantic import Discriminator, Field
 
 from openassay.core.rerun_records import Measurement, RerunStatus
-from openassay.drivers.job import COPY, MAX_FILE_BYTES, OUR_FILES, Curve, Job, RunResult, load_arrays, open_written
+from openassay.drivers.job import COPY, OUR_FILES, Curve, Job, RunResult, load_arrays, open_written
 from openassay.drivers.readings import (
     MAX_POINTS,
     NUMBER,
@@ -44,6 +44,7 @@ from openassay.drivers.written_files import (
     stated_at,
 )
 from openassay.faults import BadInput
+from openassay.limits import MAX_FILE_BYTES
 from openassay.metrics import METRICS, MetricName
 from openassay.run_files.tables import shown
 
