@@ -33,6 +33,9 @@ _SETTINGS = (
     "/etc/ssl",
     "/etc/localtime",
 )
+_NETWORK = (
+    "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf", "/etc/pki", "/etc/ca-certificates",
+)  # fmt: skip
 _NVIDIA = ("/dev/nvidia[0-9]*", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/dri")
 _OR_NONE = "or ask for isolation=none, which runs the release's code as an ordinary process"
 
@@ -50,20 +53,24 @@ def caged(
     writable: Iterable[Path],
     device: str,
     limits: Limits,
+    network: bool = False,
+    elsewhere: Mapping[Path, Path] | None = None,
 ) -> Iterator[tuple[list[str], tuple[int, ...]]]:
     """A command that runs another in the cage, and the descriptors that it needs; it must be started without variables.
 
     readable, writable: files and folders that the command sees, at their own places. device: `cpu`, or the GPUs are shown too.
-    limits: the cage's own /tmp and /dev/shm each hold at most half of its memory.
+    limits: the cage's own /tmp and /dev/shm each hold at most half of its memory. network: whether it has the machine's.
+    elsewhere: by places in what it may write to, files and folders that it sees there, and may only read.
     """
-    words = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
+    words = ["--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try"]
+    words += [] if network else ["--unshare-net"]
     words += ["--die-with-parent", "--new-session", "--clearenv", "--hostname", "cage", "--cap-drop", "ALL"]
     for path in _SYSTEM:
         if os.path.islink(path):
             words += ["--symlink", os.readlink(path), path]
         elif os.path.isdir(path):
             words += ["--ro-bind", path, path]
-    for path in _SETTINGS:
+    for path in (*_SETTINGS, *(_NETWORK if network else ())):
         words += ["--ro-bind-try", path, path]
     words += ["--proc", "/proc", "--dev", "/dev"]
     for path in ("/dev/shm", "/tmp"):  # noqa: S108 - of the cage's own
@@ -76,6 +83,8 @@ def caged(
     for how, paths in (("--ro-bind", readable), ("--bind", writable)):
         for path in sorted({os.path.abspath(path) for path in paths}):
             words += [how, path, path]
+    for place, source in (elsewhere or {}).items():
+        words += ["--ro-bind", os.path.abspath(source), os.path.abspath(place)]
     with tempfile.TemporaryFile() as users, tempfile.TemporaryFile() as arguments:
         users.write(f"openassay:x:{os.getuid()}:{os.getgid()}::/tmp:/bin/sh\n".encode())
         users.seek(0)
@@ -86,6 +95,11 @@ def caged(
         arguments.write(b"".join(os.fsencode(word) + b"\0" for word in words))
         arguments.seek(0)
         yield [_bwrap(), "--args", str(arguments.fileno()), "--", *command], (users.fileno(), arguments.fileno())
+
+
+def interpreter_folders(python: str) -> list[Path]:
+    """What an environment's interpreter needs to be seen: the environment, and the Python that it was made with."""
+    return [Path(python).absolute().parents[1], Path(os.path.realpath(python)).parents[1]]
 
 
 def _bwrap() -> str:

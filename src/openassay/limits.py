@@ -13,12 +13,13 @@ import secrets
 import stat
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 from pydantic import Field
 
@@ -111,25 +112,34 @@ def printed(
 ) -> subprocess.CompletedProcess[str]:
     """What a program within limits prints, and its status; of a flood the end. `LimitMet` and `TimeoutExpired` end it.
 
-    words: its input.
+    words: its input, by a pipe: a file could be read again by what it starts.
     """  # fmt: skip
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
-        given.write(words.encode())
-        given.seek(0)
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         with subprocess.Popen(
-            command, env=variables, pass_fds=descriptors, stdin=given, stdout=out, stderr=errors
+            command, env=variables, pass_fds=descriptors, stdin=subprocess.PIPE, stdout=out, stderr=errors
         ) as process:
+            assert process.stdin is not None  # noqa: S101 - it is a pipe
+            writer = threading.Thread(target=_hand_over, args=(process.stdin, words), daemon=True)
+            writer.start()
             try:
                 meter.wait(process, timeout_s)
             except BaseException:
                 process.kill()  # and with it all that is in its cage
                 raise
+            finally:
+                process.wait()
+                writer.join()
         said = [
             os.pread(of.fileno(), _MOST_SAID, max(0, os.fstat(of.fileno()).st_size - _MOST_SAID))
             for of in (out, errors)
         ]
     texts = [of.decode("utf-8", "replace") for of in said]
     return subprocess.CompletedProcess(command, process.returncode, *texts)
+
+
+def _hand_over(sink: IO[bytes], words: str) -> None:
+    with suppress(BrokenPipeError), sink:
+        sink.write(words.encode())
 
 
 class Meter:

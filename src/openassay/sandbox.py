@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from openassay.cage import check_cage
+from openassay.cage import check_cage, interpreter_folders
 from openassay.core.findings import FetchRecord, Finding
 from openassay.drivers.job import Arm, Job
-from openassay.drivers.run import Ended, interpreter_folders, run_once
+from openassay.drivers.run import Ended, run_once
 from openassay.environments import Environment, NotBuilt, build
 from openassay.faults import BadInput
 from openassay.layout import Layout
@@ -91,7 +91,8 @@ def make_room(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout, *,
         try:
             files = artifact_files(store, fetched, plan.environment.install)
             where = f"{layout.shown(layout.target_file)}: environment"
-            environment = build(plan.environment, files, where, plan.name, artifact_roots(store, fetched))
+            limits = None if plan.isolation.kind == "none" else plan.isolation
+            environment = build(plan.environment, files, where, plan.name, artifact_roots(store, fetched), limits)
         except (Unavailable, NotBuilt) as problem:
             what = "published environment" if plan.environment.published else "environment"
             raise NotPossible(f"the {what} cannot be built: {problem}") from None

@@ -17,11 +17,10 @@ from cages import needs_bwrap
 from users import User, both_users
 
 from openassay import cage
-from openassay.cage import NoCage, check_cage
+from openassay.cage import NoCage, check_cage, interpreter_folders
 from openassay.core.rerun_records import RerunStatus
 from openassay.drivers.command import CommandDriver
 from openassay.drivers.job import COPY, Arm, Job, RunResult
-from openassay.drivers.run import interpreter_folders
 from openassay.records import parse
 
 

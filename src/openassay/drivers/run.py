@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator
 
 from openassay import child
-from openassay.cage import NoCage, caged
+from openassay.cage import NoCage, caged, interpreter_folders
 from openassay.drivers.job import MAX_JSON_BYTES, Job, fill, open_written
 from openassay.faults import BadInput, Fault, full_disk_line, naming
 from openassay.limits import MAX_FILE_BYTES, Meter, limited, printed
@@ -219,11 +219,6 @@ def look(command: list[str], variables: Mapping[str, str], job: Job) -> subproce
         if meter is not None:
             return printed(within, environment, descriptors, meter, timeout_s=_LOOK_S)
         return subprocess.run(within, env=environment, capture_output=True, text=True, timeout=_LOOK_S, check=False)
-
-
-def interpreter_folders(python: str) -> list[Path]:
-    """What an environment's interpreter needs to be seen: the environment, and the Python that it was made with."""
-    return [Path(python).absolute().parents[1], Path(os.path.realpath(python)).parents[1]]
 
 
 @contextlib.contextmanager
