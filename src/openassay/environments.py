@@ -74,9 +74,12 @@ PYTHONS = ("3.13", "3.12", "3.11", "3.10", "3.9", "3.8", "3.7", "3.6")
 """Which are tried, the newest first, for a release that states none and cannot be installed for the one that is here."""
 _COPIED = ("--link-mode", "copy")
 """No hard links, which would share files with other environments."""
-_COMPILED = ("--compile-bytecode", *_COPIED)
+_COMPILED = ("--quiet", "--compile-bytecode", *_COPIED)
 """Compiled now, since runs may not write there."""
 _LISTED = ("pip", "list", "--format", "json", "--python")
+_MANY = 2000
+"""Files that are compiled faster by several processes."""
+_NO_CHANGE = "Would make no changes"
 _MOST_TOLD = 10
 _MOST_WORDS = 600
 _MOST_READ = 5000
@@ -346,26 +349,27 @@ def _install_caged(folder: Path, attempt: _Attempt, limits: Limits) -> subproces
     """Install packages so that a stranger's code runs in a cage alone; gives uv's list of them.
 
     Where no package has to be built, uv installs them outside, with the cache that all environments share, and starts nothing of
-    them; in the cage it then finds nothing that it would rather have, which it may have to build to know, and compiles.
+    them. In the cage it is asked again, since it may have to build a newer version to know whether it would rather have that.
     """
     interpreter, base = str(folder / "bin" / "python"), os.path.realpath(folder / "bin" / "python")
-    index = package_index()
+    empty, index = _names(folder), package_index()
     bare = {name: value for name, value in _bare_environment("", index).items() if name != "NETRC"}
     programs = [Path(uv.find_uv_bin()), *(Path(path.partition("[")[0]) for path in attempt.paths)]
     with workshop(folder, index, bare, programs, limits) as shop:
         bare |= _cache(attempt) | {"HOME": str(shop.home)}
-        found = None
+        there = False
         if all(path.endswith(".whl") for path in attempt.paths):
-            with suppress(NotBuilt, UvFault):  # in the cage it is asked again
-                _pip_install(bare, interpreter, attempt, "--no-build", *_COPIED)
-                found = _distributions(folder)
+            with suppress(NotBuilt, UvFault):
+                _pip_install(bare, interpreter, attempt, "--quiet", "--no-build", *_COPIED)
+                there = True
         shop.stock()
-        if found is not None:
-            _pip_install(bare, interpreter, attempt, "--upgrade", *_COPIED, shop=shop)
-            compiled = ["-I", "-S", "-m", "compileall", "-q", "-j", "0", *map(str, _sites(folder))]
-            shop.run([interpreter, *compiled], bare, "")  # what it cannot compile, uv passes over too
-        if found is None or found != _distributions(folder):
-            _make(folder, attempt)
+        if there and _NO_CHANGE in _pip_install(bare, interpreter, attempt, "--dry-run", "--upgrade", shop=shop):
+            many = sum(1 for site in _sites(folder) for _ in site.rglob("*.py")) > _MANY
+            compiled = ["-I", "-S", "-m", "compileall", "-q", "-j", "0" if many else "1", *map(str, _sites(folder))]
+            shop.run([interpreter, *compiled], bare, changes=True)  # what it cannot compile, uv passes over too
+        else:
+            if _names(folder) != empty:
+                _make(folder, attempt)
             _pip_install(bare, interpreter, attempt, *_COMPILED, shop=shop)
         listed = _uv(bare, *_LISTED, interpreter, shop=shop)
         if not shop.keeps(base):
@@ -373,10 +377,9 @@ def _install_caged(folder: Path, attempt: _Attempt, limits: Limits) -> subproces
     return listed
 
 
-def _distributions(folder: Path) -> list[str]:
-    """The names of what is installed, with the versions."""
-    names = (name for site in _sites(folder) for name in os.listdir(site))
-    return sorted(name for name in names if name.endswith((".dist-info", ".egg-info")))
+def _names(folder: Path) -> list[str]:
+    """What is installed, by the names of the files."""
+    return sorted(name for site in _sites(folder) for name in os.listdir(site))
 
 
 def _sites(folder: Path) -> list[Path]:
@@ -393,7 +396,8 @@ def _of_pyenv(version: str) -> list[str]:
 
 def _pip_install(
     bare: dict[str, str], interpreter: str, attempt: _Attempt, *more: str, shop: Workshop | None = None
-) -> None:
+) -> str:
+    """Have uv install packages; gives its words."""
     index, home = with_logins(package_index()) if shop else package_index(), Path(bare["HOME"])
     lines = [*attempt.lines]
     if attempt.constraints:
@@ -401,7 +405,7 @@ def _pip_install(
         lines.append(f"-c {home / 'constraints.txt'}")
     options = ["--exclude-newer", attempt.as_of] if attempt.as_of else []
     done = _uv(
-        bare, "pip", "install", "--quiet", "--python", interpreter, *index_options(index), *options, *attempt.options, *more,
+        bare, "pip", "install", "--python", interpreter, *index_options(index), *options, *attempt.options, *more,
         "-r", "-", *_copies(attempt.paths, home), words=index_lines(index) + "".join(f"{line}\n" for line in lines), shop=shop,
     )  # fmt: skip
     if done.returncode != 0:
@@ -409,6 +413,7 @@ def _pip_install(
         if isinstance(problem, _Unsolvable) and "--no-build" not in more:
             _ask_again(problem)
         raise problem
+    return done.stderr
 
 
 def _copies(paths: tuple[str, ...], home: Path) -> Iterator[str]:
@@ -615,7 +620,8 @@ def _uv(
 ) -> subprocess.CompletedProcess[str]:
     command, env = [uv.find_uv_bin(), *arguments], variables | {"UV_NO_CONFIG": "1"}
     if shop is not None:
-        done = shop.run(command, env, words, wheels="install" in arguments and "--upgrade" not in arguments)
+        installs = "install" in arguments and "--dry-run" not in arguments
+        done = shop.run(command, env, words, changes=installs, wheels=installs)
     else:
         done = subprocess.run(command, input=words, capture_output=True, text=True, check=False, env=env)
     ended = 128 - done.returncode if shop is not None and done.returncode > 128 else done.returncode

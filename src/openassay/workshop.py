@@ -63,15 +63,25 @@ class Workshop:
         subprocess.run(["/bin/sh", "-ec", _STOCK, "sh", str(shared_cache()), str(cache)], check=True)
 
     def run(
-        self, command: list[str], variables: Mapping[str, str], words: str, *, wheels: bool = False
+        self,
+        command: list[str],
+        variables: Mapping[str, str],
+        words: str = "",
+        *,
+        changes: bool = False,
+        wheels: bool = False,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program in the cage. words: its input. wheels: whether it sees those of the shared cache."""
+        """Run a program in the cage. words: its input.
+
+        changes: whether it may write to the environment. wheels: whether it sees those of the shared cache.
+        """
         own = {"HOME": str(self.home), "TMPDIR": str(self.around / "tmp"), "UV_CACHE_DIR": str(self.around / "cache")}
-        writable, shared = [self.folder, self.around], shared_cache()
+        writable, shared = [self.around, *([self.folder] if changes else [])], shared_cache()
+        readable = [*self.readable, *([] if changes else [self.folder])]
         unpacked = sorted(shared.glob("archive-*/*"), key=os.path.getmtime)[-_MOST_WHEELS:] if wheels else []
         with (
             caged(
-                command, {**variables, **own}, readable=self.readable, writable=writable, device="cpu", limits=self.limits,
+                command, {**variables, **own}, readable=readable, writable=writable, device="cpu", limits=self.limits,
                 network=True, elsewhere={self.around / "cache" / path.relative_to(shared): path for path in unpacked},
             ) as (in_it, descriptors),
             limited(in_it, self.limits, writable) as (within, meter),
