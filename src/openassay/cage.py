@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from openassay.faults import Fault
+from openassay.limits import Limits
 
 PROGRAMS = "/usr/bin:/bin:/usr/local/bin"
 """Where bwrap is looked for: never in a folder that published code could write to."""
@@ -32,6 +33,9 @@ _SETTINGS = (
     "/etc/ssl",
     "/etc/localtime",
 )
+_NETWORK = (
+    "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf", "/etc/pki", "/etc/ca-certificates",
+)  # fmt: skip
 _NVIDIA = ("/dev/nvidia[0-9]*", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/dri")
 _OR_NONE = "or ask for isolation=none, which runs the release's code as an ordinary process"
 
@@ -42,24 +46,35 @@ class NoCage(Fault):
 
 @contextmanager
 def caged(
-    command: list[str], variables: Mapping[str, str], *, readable: Iterable[Path], writable: Iterable[Path], device: str
+    command: list[str],
+    variables: Mapping[str, str],
+    *,
+    readable: Iterable[Path],
+    writable: Iterable[Path],
+    device: str,
+    limits: Limits,
+    network: bool = False,
+    elsewhere: Mapping[Path, Path] | None = None,
 ) -> Iterator[tuple[list[str], tuple[int, ...]]]:
     """A command that runs another in the cage, and the descriptors that it needs; it must be started without variables.
 
     readable, writable: files and folders that the command sees, at their own places. device: `cpu`, or the GPUs are shown too.
+    limits: the cage's own /tmp and /dev/shm each hold at most half of its memory. network: whether it has the machine's.
+    elsewhere: by places in what it may write to, files and folders that it sees there, and may only read.
     """
-    words = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
+    words = ["--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try"]
+    words += [] if network else ["--unshare-net"]
     words += ["--die-with-parent", "--new-session", "--clearenv", "--hostname", "cage", "--cap-drop", "ALL"]
     for path in _SYSTEM:
         if os.path.islink(path):
             words += ["--symlink", os.readlink(path), path]
         elif os.path.isdir(path):
             words += ["--ro-bind", path, path]
-    for path in _SETTINGS:
+    for path in (*_SETTINGS, *(_NETWORK if network else ())):
         words += ["--ro-bind-try", path, path]
     words += ["--proc", "/proc", "--dev", "/dev"]
     for path in ("/dev/shm", "/tmp"):  # noqa: S108 - of the cage's own
-        words += ["--perms", "1777", "--tmpfs", path]
+        words += ["--perms", "1777", "--size", str(limits.memory_bytes // 2), "--tmpfs", path]
     if device != "cpu":
         for path in (path for pattern in _NVIDIA for path in sorted(glob.glob(pattern))):
             words += ["--dev-bind", path, path]
@@ -68,6 +83,8 @@ def caged(
     for how, paths in (("--ro-bind", readable), ("--bind", writable)):
         for path in sorted({os.path.abspath(path) for path in paths}):
             words += [how, path, path]
+    for place, source in (elsewhere or {}).items():
+        words += ["--ro-bind", os.path.abspath(source), os.path.abspath(place)]
     with tempfile.TemporaryFile() as users, tempfile.TemporaryFile() as arguments:
         users.write(f"openassay:x:{os.getuid()}:{os.getgid()}::/tmp:/bin/sh\n".encode())
         users.seek(0)
@@ -78,6 +95,11 @@ def caged(
         arguments.write(b"".join(os.fsencode(word) + b"\0" for word in words))
         arguments.seek(0)
         yield [_bwrap(), "--args", str(arguments.fileno()), "--", *command], (users.fileno(), arguments.fileno())
+
+
+def interpreter_folders(python: str) -> list[Path]:
+    """What an environment's interpreter needs to be seen: the environment, and the Python that it was made with."""
+    return [Path(python).absolute().parents[1], Path(os.path.realpath(python)).parents[1]]
 
 
 def _bwrap() -> str:
@@ -112,7 +134,7 @@ def check_cage(python: str, readable: Sequence[Path]) -> None:
         }  # fmt: skip
         with caged(
             [python, "-I", "-S", "-c", _PROBE, json.dumps(asked)], {"PATH": "/usr/bin:/bin"}, readable=readable,
-            writable=[Path(inside)], device="cpu",
+            writable=[Path(inside)], device="cpu", limits=Limits(),
         ) as (command, descriptors):  # fmt: skip
             done = subprocess.run(
                 command, env={}, pass_fds=descriptors, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,

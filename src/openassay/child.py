@@ -28,7 +28,9 @@ def main() -> int:
     """Run one request; returns the exit status: 0 when the release's code returned, 1 when it raised."""
     with open(sys.argv[1], encoding="utf-8") as file:
         request = json.load(file)
-    if not request["caged"]:  # a caged one ends with its cage
+    if request["caged"]:  # ends with its cage
+        end_first()
+    else:
         die_with_parent()
     if "forward" in request:
         forward(*request["forward"])
@@ -93,6 +95,15 @@ def forward(port: int, path: str) -> None:
         outer.connect(path)
         for pair in ((inner, outer), (outer, inner)):
             threading.Thread(target=pump, args=pair, daemon=True).start()
+
+
+def end_first() -> None:
+    """Where the machine's memory runs out, this process is ended, and what it starts, before any of the audit's own (Linux)."""
+    try:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write("1000")
+    except OSError:
+        pass
 
 
 def die_with_parent() -> None:

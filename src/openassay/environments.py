@@ -13,10 +13,12 @@ import platform
 import re
 import shutil
 import signal
+import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -29,15 +31,18 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from openassay.cage import check_cage, interpreter_folders
 from openassay.core.findings import Finding
 from openassay.faults import BadInput, Fault, printable
 from openassay.layout import cache_home
+from openassay.limits import Limits
 from openassay.published_requirements import PublishedEnvironment, PublishedRequirements, read_published
 from openassay.records import digest, to_plain, write_text
 from openassay.sources.download import without_credentials
 from openassay.sources.fetched import Unavailable
 from openassay.sources.pypi import PackageIndex, ask_every_index, package_index, project_files
 from openassay.store import copy_tree, listing_digest, remove_tree
+from openassay.workshop import Workshop, shared_cache, with_logins, workshop
 
 _PYTHON = re.compile(r"3\.[0-9]{1,2}(\.[0-9]{1,2})?\Z")
 _NETWORK = ("error sending request", "dns error", "Failed to fetch", "tcp connect", "Connection refused", "timed out")
@@ -67,6 +72,14 @@ _BETTER_WORDS = (
 _HERE = ".".join(platform.python_version_tuple()[:2])
 PYTHONS = ("3.13", "3.12", "3.11", "3.10", "3.9", "3.8", "3.7", "3.6")
 """Which are tried, the newest first, for a release that states none and cannot be installed for the one that is here."""
+_COPIED = ("--link-mode", "copy")
+"""No hard links, which would share files with other environments."""
+_COMPILED = ("--quiet", "--compile-bytecode", *_COPIED)
+"""Compiled now, since runs may not write there."""
+_LISTED = ("pip", "list", "--format", "json", "--python")
+_MANY = 2000
+"""Files that are compiled faster by several processes."""
+_NO_CHANGE = "Would make no changes"
 _MOST_TOLD = 10
 _MOST_WORDS = 600
 _MOST_READ = 5000
@@ -188,16 +201,24 @@ class _Attempt:
     constraints: tuple[str, ...] = ()
     as_of: str | None = None
     options: tuple[str, ...] = ()
+    limits: Limits | None = None
+    """Of the cage in which it is built; None for none."""
 
 
 def build(
-    spec: EnvironmentSpec, installed: dict[str, Path], where: str, target: str, roots: dict[str, str] | None = None
+    spec: EnvironmentSpec,
+    installed: dict[str, Path],
+    where: str,
+    target: str,
+    roots: dict[str, str] | None = None,
+    limits: Limits | None = None,
 ) -> Environment:
     """The environment of a target, from the cache or built now. `installed` gives the file of each artifact of `install`.
 
-    roots: the unpacked folder of each artifact, which `published` is read from. Raises `NotBuilt` (a finding) when a package
-    of the release does not build or what it publishes cannot be installed, `BadInput` when what the target's author wrote
-    cannot be met, `UvFault` when the network or the machine fails.
+    roots: the unpacked folder of each artifact, which `published` is read from. limits: of a cage in which all of a stranger's
+    code runs; None for none. Raises `NotBuilt` (a finding) when a package of the release does not build or what it publishes
+    cannot be installed, `BadInput` when what the target's author wrote cannot be met, `UvFault` when the network or the machine
+    fails.
     """
     published = None
     if spec.published:
@@ -211,6 +232,8 @@ def build(
     }  # fmt: skip
     if published is not None:
         what |= {"published": to_plain(published), "or_else": list(spec.or_else)}
+    if limits is not None:  # what was built outside of a cage is never met in one
+        what["caged"] = "yes"
     # What one release's code does to its environment, another's never meets: each gets a copy of one that nobody runs in.
     folder, template = (cache_home() / "envs" / digest(what | more)[:32] for more in ({"target": target}, {}))
     with _kept(folder) as to_make:
@@ -218,7 +241,9 @@ def build(
             with _kept(template) as to_build:
                 if to_build:
                     print(f"building the release's environment (Python {printable(python)}) ...", flush=True)
-                    _build(template, python, files, spec, published, where)
+                    if limits is not None:
+                        check_cage(sys.executable, interpreter_folders(sys.executable))
+                    _build(template, python, files, spec, published, where, limits)
                 _copy(template, folder)
     found = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
     return Environment(
@@ -254,7 +279,7 @@ def _copy(template: Path, folder: Path) -> None:
     copy_tree(template, folder)
     old, new = str(template).encode(), str(folder).encode()
     for script in (folder / "bin").iterdir():  # they name the interpreter; of nothing else does the place matter
-        if not script.is_symlink() and old in (content := script.read_bytes()):
+        if stat.S_ISREG(script.lstat().st_mode) and old in (content := script.read_bytes()):
             script.write_bytes(content.replace(old, new))
 
 
@@ -265,10 +290,13 @@ def _build(
     spec: EnvironmentSpec,
     published: PublishedRequirements | None,
     where: str,
+    limits: Limits | None,
 ) -> None:
     if odd := [path.name for path in files if not path.name.lower().endswith(_INSTALLABLE)]:
         raise BadInput(f"{where}.install: {odd[0]} is neither a wheel nor an sdist; name an artifact that is one")
-    own = _Attempt(python=python, paths=tuple(map(str, files)), lines=spec.requirements, as_of=spec.as_of)
+    own = _Attempt(
+        python=python, paths=tuple(map(str, files)), lines=spec.requirements, as_of=spec.as_of, limits=limits
+    )
     try:
         found = _install(folder, own) if published is None else _published(folder, own, spec, published, where)
     except _NoPython:
@@ -281,11 +309,29 @@ def _build(
 
 def _install(folder: Path, attempt: _Attempt) -> dict[str, Any]:
     """What is in a new environment of these packages: `packages` and `version`."""
+    interpreter, version = _make(folder, attempt)
+    index = package_index()
+    if attempt.limits is not None and (attempt.paths or attempt.lines):
+        listed = _install_caged(folder, attempt, attempt.limits)
+    else:
+        with tempfile.TemporaryDirectory() as home:
+            bare = _bare_environment(home, index) | _cache(attempt)
+            if attempt.paths or attempt.lines:
+                _pip_install(bare, interpreter, attempt, *_COMPILED)
+            listed = _uv(bare, *_LISTED, interpreter)
+    if listed.returncode != 0:
+        raise _problem(listed.stderr)
+    packages = {entry["name"]: entry["version"] for entry in json.loads(listed.stdout)}
+    return {"packages": packages, "version": version}
+
+
+def _make(folder: Path, attempt: _Attempt) -> tuple[str, str]:
+    """Make an empty environment; gives its interpreter and the version of that."""
     remove_tree(folder)
     # Nothing of the release runs yet, and finding a Python may need the user's own variables; but pip's settings decide, as
     # everywhere here: a user's own settings of uv would build another environment.
     ours = {name for name in os.environ if name in {"VIRTUAL_ENV", "PYTHONPATH"} or name.startswith("UV_")}
-    users = {name: value for name, value in os.environ.items() if name not in ours}
+    users = {name: value for name, value in os.environ.items() if name not in ours} | _cache(attempt)
     for python in (attempt.python, *_of_pyenv(attempt.python)):
         made = _uv(users, "venv", "--quiet", "--python", python, "--no-python-downloads", str(folder))
         if made.returncode == 0:
@@ -294,18 +340,50 @@ def _install(folder: Path, attempt: _Attempt) -> dict[str, Any]:
     else:
         raise _NoPython(f"this machine has no Python {attempt.python}")
     interpreter = str(folder / "bin" / "python")
-    with tempfile.TemporaryDirectory() as home:
-        bare = _bare_environment(home, package_index())
-        if attempt.paths or attempt.lines:
-            # compiled now, since runs may not write here; no hard links, which would share files with other environments
-            _pip_install(bare, interpreter, attempt, "--compile-bytecode", "--link-mode", "copy")
-        listed = _uv(bare, "pip", "list", "--python", interpreter, "--format", "json")
-        if listed.returncode != 0:
-            raise _problem(listed.stderr)
-        packages = {entry["name"]: entry["version"] for entry in json.loads(listed.stdout)}
-        told = [interpreter, "-I", "-S", "-c", "import platform; print(platform.python_version())"]
-        version = subprocess.run(told, capture_output=True, text=True, check=True, env=bare).stdout.strip()
-    return {"packages": packages, "version": version}
+    told = [interpreter, "-I", "-S", "-c", "import platform; print(platform.python_version())"]
+    version = subprocess.run(told, capture_output=True, text=True, check=True, env=users).stdout.strip()
+    return interpreter, version
+
+
+def _install_caged(folder: Path, attempt: _Attempt, limits: Limits) -> subprocess.CompletedProcess[str]:
+    """Install packages so that a stranger's code runs in a cage alone; gives uv's list of them.
+
+    Where no package has to be built, uv installs them outside, with the cache that all environments share, and starts nothing of
+    them. In the cage it is asked again, since it may have to build a newer version to know whether it would rather have that.
+    """
+    interpreter, base = str(folder / "bin" / "python"), os.path.realpath(folder / "bin" / "python")
+    empty, index = _names(folder), package_index()
+    bare = {name: value for name, value in _bare_environment("", index).items() if name != "NETRC"}
+    programs = [Path(uv.find_uv_bin()), *(Path(path.partition("[")[0]) for path in attempt.paths)]
+    with workshop(folder, index, bare, programs, limits) as shop:
+        bare |= _cache(attempt) | {"HOME": str(shop.home)}
+        there = False
+        if all(path.endswith(".whl") for path in attempt.paths):
+            with suppress(NotBuilt, UvFault):
+                _pip_install(bare, interpreter, attempt, "--quiet", "--no-build", *_COPIED)
+                there = True
+        shop.stock()
+        if there and _NO_CHANGE in _pip_install(bare, interpreter, attempt, "--dry-run", "--upgrade", shop=shop):
+            many = sum(1 for site in _sites(folder) for _ in site.rglob("*.py")) > _MANY
+            compiled = ["-I", "-S", "-m", "compileall", "-q", "-j", "0" if many else "1", *map(str, _sites(folder))]
+            shop.run([interpreter, *compiled], bare, changes=True)  # what it cannot compile, uv passes over too
+        else:
+            if _names(folder) != empty:
+                _make(folder, attempt)
+            _pip_install(bare, interpreter, attempt, *_COMPILED, shop=shop)
+        listed = _uv(bare, *_LISTED, interpreter, shop=shop)
+        if not shop.keeps(base):
+            raise NotBuilt("a package puts something else in the place of the environment's Python")
+    return listed
+
+
+def _names(folder: Path) -> list[str]:
+    """What is installed, by the names of the files."""
+    return sorted(name for site in _sites(folder) for name in os.listdir(site))
+
+
+def _sites(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("lib/python*/site-packages") if path.is_dir()]
 
 
 def _of_pyenv(version: str) -> list[str]:
@@ -316,22 +394,26 @@ def _of_pyenv(version: str) -> list[str]:
     return [str(root / name / "bin" / "python") for name in fitting]
 
 
-def _pip_install(bare: dict[str, str], interpreter: str, attempt: _Attempt, *more: str) -> None:
-    index, home = package_index(), Path(bare["HOME"])
+def _pip_install(
+    bare: dict[str, str], interpreter: str, attempt: _Attempt, *more: str, shop: Workshop | None = None
+) -> str:
+    """Have uv install packages; gives its words."""
+    index, home = with_logins(package_index()) if shop else package_index(), Path(bare["HOME"])
     lines = [*attempt.lines]
     if attempt.constraints:
         (home / "constraints.txt").write_text("\n".join(attempt.constraints), encoding="utf-8")
         lines.append(f"-c {home / 'constraints.txt'}")
     options = ["--exclude-newer", attempt.as_of] if attempt.as_of else []
     done = _uv(
-        bare, "pip", "install", "--quiet", "--python", interpreter, *index_options(index), *options, *attempt.options, *more,
-        "-r", "-", *_copies(attempt.paths, home), words=index_lines(index) + "".join(f"{line}\n" for line in lines),
+        bare, "pip", "install", "--python", interpreter, *index_options(index), *options, *attempt.options, *more,
+        "-r", "-", *_copies(attempt.paths, home), words=index_lines(index) + "".join(f"{line}\n" for line in lines), shop=shop,
     )  # fmt: skip
     if done.returncode != 0:
         problem = _problem(done.stderr)
-        if isinstance(problem, _Unsolvable):
+        if isinstance(problem, _Unsolvable) and "--no-build" not in more:
             _ask_again(problem)
         raise problem
+    return done.stderr
 
 
 def _copies(paths: tuple[str, ...], home: Path) -> Iterator[str]:
@@ -462,13 +544,13 @@ def _in_words(problem: NotBuilt, python: str, published: PublishedRequirements) 
 
 def _other_python(folder: Path, alone: _Attempt) -> str:
     """The newest Python for which an index has wheels of what is published; empty where there is none."""
-    interpreter = folder / "bin" / "python"
+    interpreter, _ = _make(folder, alone)  # nothing was installed in it that could start with it
     with tempfile.TemporaryDirectory() as home:
-        for version in PYTHONS if interpreter.exists() else ():
+        for version in PYTHONS:
             options = ("--dry-run", "--only-binary", ":all:", "--python-version", version)
             try:
-                bare = _bare_environment(home, package_index())
-                _pip_install(bare, str(interpreter), replace(alone, paths=(), options=options))
+                bare = _bare_environment(home, package_index()) | _cache(alone)
+                _pip_install(bare, interpreter, replace(alone, paths=(), options=options))
             except NotBuilt:
                 continue
             return version
@@ -528,14 +610,23 @@ def _bare_environment(home: str, index: PackageIndex) -> dict[str, str]:
     return variables | {"HOME": home}
 
 
-def _uv(variables: dict[str, str], *arguments: str, words: str = "") -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [uv.find_uv_bin(), *arguments],
-        input=words, capture_output=True, text=True, check=False,
-        env=variables | {"UV_NO_CONFIG": "1", "UV_CACHE_DIR": str(cache_home() / "uv")},
-    )  # fmt: skip
-    if done.returncode < 0:
-        said = signal.strsignal(-done.returncode) or -done.returncode
+def _cache(attempt: _Attempt) -> dict[str, str]:
+    """The variable that names uv's cache: build scripts outside of a cage write to another one."""
+    return {"UV_CACHE_DIR": str(cache_home() / "uv" if attempt.limits is None else shared_cache())}
+
+
+def _uv(
+    variables: dict[str, str], *arguments: str, words: str = "", shop: Workshop | None = None
+) -> subprocess.CompletedProcess[str]:
+    command, env = [uv.find_uv_bin(), *arguments], variables | {"UV_NO_CONFIG": "1"}
+    if shop is not None:
+        installs = "install" in arguments and "--dry-run" not in arguments
+        done = shop.run(command, env, words, changes=installs, wheels=installs)
+    else:
+        done = subprocess.run(command, input=words, capture_output=True, text=True, check=False, env=env)
+    ended = 128 - done.returncode if shop is not None and done.returncode > 128 else done.returncode
+    if ended < 0:
+        said = signal.strsignal(-ended) or -ended
         raise UvFault(f"the environment could not be built: uv was ended by a signal of this machine: {said}")
     return done
 

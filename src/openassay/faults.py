@@ -20,7 +20,9 @@ from openassay.processes import end_with_parent
 STATUS_VARIABLE = "OPENASSAY_STATUS_FILE"
 """Names a file that takes the exit status of a failed stage and its message, which dvc does not pass on."""
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_SAYS_FULL = re.compile("No space left on device|Disk quota exceeded|You don't have enough free space in")
+_SAYS_FULL = re.compile(
+    "No space left on device|Disk quota exceeded|You don't have enough free space in|(out of|insufficient) shared memory"
+)
 _WRITING = _FULL | {errno.EFBIG, errno.EIO}
 
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from openassay.cage import check_cage
+from openassay.cage import check_cage, interpreter_folders
 from openassay.core.findings import FetchRecord, Finding
-from openassay.core.types import IsolationKind
 from openassay.drivers.job import Arm, Job
-from openassay.drivers.run import Ended, interpreter_folders, run_once
+from openassay.drivers.run import Ended, run_once
 from openassay.environments import Environment, NotBuilt, build
 from openassay.faults import BadInput
 from openassay.layout import Layout
 from openassay.plan import Plan
 from openassay.records import file_digest
+from openassay.settings import Isolation
 from openassay.sources.fetched import Unavailable
 from openassay.sources.roots import artifact_files, artifact_roots
 from openassay.store import Listing, Store, listing
@@ -41,7 +41,7 @@ class Room:
     watched: dict[str, tuple[Path, Listing]]
     """Folders that runs must leave as they are, by what they are, with what was in them before the first run."""
     target_file: str
-    isolation: IsolationKind
+    isolation: Isolation
     own_requirements: bool
     """Whether a package that is missing is for the target's author to name."""
 
@@ -54,7 +54,8 @@ class Room:
             arm=arm, seed=seed, data=data, artifacts=self.artifacts,
             python=self.environment.python if self.environment else None, glue=self.glue, out=out,
             device=device, threads=threads, timeout_s=timeout_s, watched=self.watched, stage=stage,
-            target_file=self.target_file, own_requirements=self.own_requirements, isolation=self.isolation,
+            target_file=self.target_file, own_requirements=self.own_requirements, isolation=self.isolation.kind,
+            limits=self.isolation,
         )  # fmt: skip
 
     def run(self, of: RunOnce, stage: str, *, out: Path, data: Path | None, threads: int) -> tuple[Job, Ended]:
@@ -90,7 +91,8 @@ def make_room(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout, *,
         try:
             files = artifact_files(store, fetched, plan.environment.install)
             where = f"{layout.shown(layout.target_file)}: environment"
-            environment = build(plan.environment, files, where, plan.name, artifact_roots(store, fetched))
+            limits = None if plan.isolation.kind == "none" else plan.isolation
+            environment = build(plan.environment, files, where, plan.name, artifact_roots(store, fetched), limits)
         except (Unavailable, NotBuilt) as problem:
             what = "published environment" if plan.environment.published else "environment"
             raise NotPossible(f"the {what} cannot be built: {problem}") from None
@@ -112,5 +114,5 @@ def make_room(plan: Plan, fetched: FetchRecord, store: Store, layout: Layout, *,
         environment=environment, artifacts=artifacts, glue=glue,
         watched={what: (folder, listing(folder)) for what, folder in folders.items()},
         target_file=layout.shown(layout.target_file),
-        own_requirements=own, isolation=plan.isolation.kind,
+        own_requirements=own, isolation=plan.isolation,
     )  # fmt: skip

@@ -17,6 +17,7 @@ from openassay.core.claims import Estimand
 from openassay.core.types import IsolationKind
 from openassay.faults import BadInput, did_you_mean
 from openassay.layout import GROUPS, OUR_CONF, checked_name
+from openassay.limits import Limits
 from openassay.records import parse
 from openassay.yaml_loader import load_yaml
 
@@ -53,8 +54,8 @@ class Execution:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Isolation:
-    """How a release's code is kept from the machine that runs it. No part of what is tested."""
+class Isolation(Limits):
+    """How a release's code is kept from the machine that runs it, and what it may use in a cage. No part of what is tested."""
 
     kind: IsolationKind
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from loopback import PackageIndex
+from users import User, user_of
 
 from openassay.sources.pypi import package_index
 
@@ -53,3 +55,9 @@ def pip_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None
 
     yield set_to
     package_index.cache_clear()
+
+
+@pytest.fixture
+def user(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[User]:
+    """Who runs it: this user; with `both_users` again one without any rights."""
+    yield from user_of(getattr(request, "param", "this user"), tmp_path)

@@ -14,27 +14,25 @@ from typing import Any
 
 import pytest
 from cages import needs_bwrap
+from users import User, both_users
 
 from openassay import cage
-from openassay.cage import NoCage, check_cage
+from openassay.cage import NoCage, check_cage, interpreter_folders
 from openassay.core.rerun_records import RerunStatus
 from openassay.drivers.command import CommandDriver
 from openassay.drivers.job import COPY, Arm, Job, RunResult
-from openassay.drivers.run import interpreter_folders
 from openassay.records import parse
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Job:
+def job(user: User) -> Job:
     """A job in the cage, beside a project that it must not see."""
-    release, out = (
-        tmp_path / "artifact",
-        tmp_path / "project" / "experiments" / "mini" / "rerun" / "faithful" / "seed-0" / "out",
-    )
+    release = user.folder / "artifact"
+    out = user.folder / "project" / "experiments" / "mini" / "rerun" / "faithful" / "seed-0" / "out"
     release.mkdir()
     out.mkdir(parents=True)
     return Job(
-        arm=Arm(), seed=0, data=None, artifacts={"code": str(release)}, python=sys.executable, glue=None, out=out, device="cpu",
+        arm=Arm(), seed=0, data=None, artifacts={"code": str(release)}, python=user.python, glue=None, out=out, device="cpu",
         threads=1, timeout_s=60, target_file="x.yaml", isolation="bubblewrap",
     )  # fmt: skip
 
@@ -103,9 +101,9 @@ print("m: 1")
 
 
 @pytest.fixture
-def asked(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+def asked(job: Job, user: User, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """What a hostile script looks for, all of it there: a token, a server, other records, a home folder."""
-    project, home = tmp_path / "project", tmp_path / "home"
+    project, home = user.folder / "project", user.folder / "home"
     for name in (
         ".git/config",
         "experiments/mini/rerun/faithful/seed-1/record.json",
@@ -125,33 +123,41 @@ def asked(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
         abstract.listen()
         yield {
             "token": "hf_secret_of_the_auditor", "command": Path("/proc/self/cmdline").read_text(),
-            "audit": os.getpid(), "site": str(Path(pytest.__file__).parents[1]),
+            "site": str(next(Path(user.python).parents[1].glob("lib/python*/site-packages"))),
             "project": str(project), "artifact": job.artifacts["code"], "home": str(home), "port": server.getsockname()[1],
             "abstract": f"openassay-test-cage-{os.getpid()}",
         }  # fmt: skip
 
 
-def escaped(job: Job, asked: dict[str, Any]) -> list[str]:
-    (Path(job.artifacts["code"]) / "asked.json").write_text(json.dumps(asked))
-    result = run(job, ESCAPES)
+def escaped(job: Job, user: User, asked: dict[str, Any]) -> list[str]:
+    def try_all() -> RunResult:
+        (Path(job.artifacts["code"]) / "asked.json").write_text(json.dumps(asked | {"audit": os.getpid()}))
+        return run(job, ESCAPES)
+
+    result = user.does(try_all)
     assert result.status is RerunStatus.FINISHED, result.log
     found: list[str] = json.loads(result.log.partition("done: ")[2].splitlines()[0])
     return found
 
 
 @needs_bwrap
-def test_hostile_code_finds_no_way_out(job: Job, asked: dict[str, Any]) -> None:
-    assert escaped(job, asked) == []
+@both_users
+def test_hostile_code_finds_no_way_out(job: Job, user: User, asked: dict[str, Any]) -> None:
+    assert escaped(job, user, asked) == []
     project = Path(asked["project"])
     assert (project / ".git" / "config").read_text() == "as it was\n"
     assert (project / "experiments" / "other" / "verdict.json").read_text() == "as it was\n"
     assert not (job.out.parent / "record.json").exists()
 
 
-def test_without_the_cage_the_same_code_finds_ways_out(job: Job, asked: dict[str, Any], tmp_path: Path) -> None:
+@both_users
+def test_without_the_cage_the_same_code_finds_ways_out(job: Job, user: User, asked: dict[str, Any]) -> None:
     """The attempts are real ones: each that an ordinary user may make succeeds where nothing hinders it."""
-    asked |= {"site": str(tmp_path / "home"), "artifact": str(tmp_path / "home")}  # of this machine nothing is harmed
-    found = set(escaped(replace(job, isolation="none"), asked))
+    asked |= {
+        "site": str(user.folder / "home"),
+        "artifact": str(user.folder / "home"),
+    }  # of this machine nothing is harmed
+    found = set(escaped(replace(job, isolation="none"), user, asked))
     assert (job.out.parent / "record.json").exists()
     assert {
         "signal the audit", "write into the environment", "write into the project's git", "write beside another seed's record",
@@ -161,7 +167,8 @@ def test_without_the_cage_the_same_code_finds_ways_out(job: Job, asked: dict[str
 
 
 @needs_bwrap
-def test_what_code_leaves_behind_ends_with_the_cage(job: Job, tmp_path: Path) -> None:
+@both_users
+def test_what_code_leaves_behind_ends_with_the_cage(job: Job, user: User) -> None:
     code = """
 import os, signal, time
 if os.fork() == 0:
@@ -175,7 +182,7 @@ if os.fork() == 0:
 time.sleep(0.3)
 print("m: 1")
 """
-    assert run(job, code).status is RerunStatus.FINISHED
+    assert user.does(lambda: run(job, code)).status is RerunStatus.FINISHED
     alive = job.out / COPY / "alive"
     size = alive.stat().st_size
     assert size > 0
@@ -249,8 +256,9 @@ def fake(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @needs_bwrap
-def test_a_cage_is_tried_before_anything_runs_in_it() -> None:
-    check_cage(sys.executable, interpreter_folders(sys.executable))
+@both_users
+def test_a_cage_is_tried_before_anything_runs_in_it(user: User) -> None:
+    user.does(lambda: check_cage(user.python, interpreter_folders(user.python)))
 
 
 OPEN = '#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done; shift; exec "$@"\n'

@@ -87,8 +87,8 @@ def doubts_of_weights(found: WeightsCompared, *, deterministic: bool) -> list[tu
         seen += f"; {of.distinct:.3f} of the way to the next best unit; {of.reordered:.0%} of the units stand in other places"
         message = f"the reruns' weights are nearer to the released ones than trainings of one recipe are to each other ({seen})"
         if found.one_start:
-            message = f"the reruns and the released weights are alike as trainings that begin with the same weights are ({seen}); "
-            message += "whether these are a fixed start or the released ones themselves is not told"
+            message = f"the reruns and the released weights are alike as trainings that begin with the same weights are ({seen});"
+            message += " whether these are a fixed start or the released ones themselves is not told"
         doubts.append(("copied" if found.near else "one_start", message))
     return doubts
 

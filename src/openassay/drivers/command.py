@@ -31,7 +31,7 @@ from openassay.drivers.run import (
     Ended,
     asked_network,
     child_environment,
-    in_cage,
+    look,
     named_artifacts,
     placeholder_values,
     raise_for_missing,
@@ -191,10 +191,7 @@ class CommandDriver(PublishedCode):
             return ""
         # -I: nothing of the release's is on the path of what looks at it
         asked, bare = [job.python, "-I", "-c", _LOOK, *map(str, scripts)], child_environment(job, job.out / "work")
-        with in_cage(asked, bare, job) as (command, variables, descriptors):
-            looked = subprocess.run(
-                command, env=variables, pass_fds=descriptors, capture_output=True, text=True, timeout=600, check=False
-            )
+        looked = look(asked, bare, job)
         found: list[dict[str, Any]] = json.loads(looked.stdout) if looked.returncode == 0 else []
         for path, of in zip(scripts, found, strict=False):
             if of["syntax"]:

@@ -20,6 +20,7 @@ from openassay.core.curves import CurveFamily, doomed
 from openassay.core.rerun_records import Measurement, RerunStatus
 from openassay.core.types import IsolationKind
 from openassay.faults import BadInput
+from openassay.limits import MAX_FILE_BYTES, Limits
 from openassay.store import Listing
 
 if TYPE_CHECKING:
@@ -33,12 +34,6 @@ OUR_FILES = ("request.json", "result.json", "log.txt")
 """What we write ourselves into a run's folder."""
 COPY = "release"
 """The working copy of the release's files, in a run's folder (command driver)."""
-MAX_FILE_BYTES = 4 * 2**30
-"""No file that a run writes may be larger, and no arrays that it gives: a runaway print or loop ends that run, not the disk.
-
-One limit for data and for the log, since the system knows only one a process; 4 GiB holds any array that we read, and a few
-runs at a time fit on a disk.
-"""
 MAX_JSON_BYTES = 64 * 2**20
 """A JSON file that a run wrote is not read when it is larger."""
 
@@ -151,6 +146,8 @@ class Job:
     watched: dict[str, tuple[Path, Listing]] = field(default_factory=dict)
     """Folders that the run must leave as they are, by what they are, with what was in them before the first run."""
     isolation: IsolationKind = "none"
+    limits: Limits = field(default_factory=Limits)
+    """What a caged run may use."""
     target_file: str = "the target"
     stage: str = "rerun"
     """The key of the target's file that says what is run; with the file, for an error that the target's words cause."""

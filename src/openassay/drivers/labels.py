@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from openassay.drivers.job import (
     DATA_FILE,
-    MAX_FILE_BYTES,
     LabelFile,
     kind_of_labels,
     load_arrays,
@@ -30,6 +29,7 @@ from openassay.drivers.job import (
     save_arrays,
 )
 from openassay.faults import BadInput
+from openassay.limits import MAX_FILE_BYTES
 
 Labels = NDArray[np.generic]
 _IDX_HEAD = b"\0\0\x08\x01"

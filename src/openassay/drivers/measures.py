@@ -19,7 +19,6 @@ from pydantic import Discriminator, Field
 from openassay.core.rerun_records import Measurement, RerunStatus
 from openassay.drivers.job import (
     COPY,
-    MAX_FILE_BYTES,
     OUR_FILES,
     Curve,
     Job,
@@ -57,6 +56,7 @@ from openassay.drivers.written_files import (
     stated_at,
 )
 from openassay.faults import BadInput
+from openassay.limits import MAX_FILE_BYTES
 from openassay.metrics import METRICS, MetricName
 from openassay.run_files.tables import shown
 

@@ -23,9 +23,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator
 
 from openassay import child
-from openassay.cage import NoCage, caged
-from openassay.drivers.job import MAX_FILE_BYTES, MAX_JSON_BYTES, Job, fill, open_written, placeholders
+from openassay.cage import NoCage, caged, interpreter_folders
+from openassay.drivers.job import MAX_JSON_BYTES, Job, fill, open_written, placeholders
 from openassay.faults import BadInput, Fault, full_disk_line, naming
+from openassay.limits import MAX_FILE_BYTES, Meter, limited, printed
 from openassay.records import to_plain
 from openassay.store import listing
 
@@ -44,6 +45,7 @@ NO_GPU = re.compile(
 """Words of a program that wants a GPU and finds none."""
 LEAST_FREE_BYTES = 2**20
 """On the disk of a run: below it, the run's files may not be whole."""
+_LOOK_S = 600
 KILLED = "it was killed: the machine may have run out of memory"
 _LAST_WORDS = 4000
 """Characters at the end of a log that say why a run failed."""
@@ -202,20 +204,28 @@ def start(
 @contextlib.contextmanager
 def in_cage(
     command: list[str], variables: Mapping[str, str], job: Job, readable: Iterable[Path] = ()
-) -> Iterator[tuple[list[str], Mapping[str, str], tuple[int, ...]]]:
-    """The command as the job's isolation has it run, its variables, and the descriptors that it inherits."""
+) -> Iterator[tuple[list[str], Mapping[str, str], tuple[int, ...], Meter | None]]:
+    """The command as the job's isolation has it run, its variables, the descriptors that it inherits, and what to wait by."""
     if job.isolation == "none":
-        yield command, variables, ()
+        yield command, variables, (), None
         return
     own = [Path(child.__file__), *interpreter_folders(job.python or ""), *map(Path, job.artifacts.values())]
     own += [path for path in (job.glue, job.data) if path is not None]
-    with caged(command, variables, readable=[*readable, *own], writable=[job.out], device=job.device) as started:
-        yield started[0], {}, started[1]
+    with (
+        caged(
+            command, variables, readable=[*readable, *own], writable=[job.out], device=job.device, limits=job.limits
+        ) as (in_it, descriptors),
+        limited(in_it, job.limits, [job.out]) as (within, meter),
+    ):  # fmt: skip
+        yield within, {}, descriptors, meter
 
 
-def interpreter_folders(python: str) -> list[Path]:
-    """What an environment's interpreter needs to be seen: the environment, and the Python that it was made with."""
-    return [Path(python).absolute().parents[1], Path(os.path.realpath(python)).parents[1]]
+def look(command: list[str], variables: Mapping[str, str], job: Job) -> subprocess.CompletedProcess[str]:
+    """What a short command of ours prints in the target's environment, where the release's packages start with it."""
+    with in_cage(command, variables, job) as (within, environment, descriptors, meter):
+        if meter is not None:
+            return printed(within, environment, descriptors, meter, timeout_s=_LOOK_S)
+        return subprocess.run(within, env=environment, capture_output=True, text=True, timeout=_LOOK_S, check=False)
 
 
 @contextlib.contextmanager
@@ -232,7 +242,9 @@ def _check_space(ended: Ended, job: Job, free_bytes: int) -> None:
     line = "" if ended.ok else full_disk_line(f"{ended.log[-_LAST_WORDS:]}\n{ended.error}")
     if line or free_bytes < LEAST_FREE_BYTES:
         line = line or f"less than {LEAST_FREE_BYTES} bytes are free"
-        raise Fault(f"{job.out}: no space left for a run: {line}; free some, then run the command again")
+        shared = f"{job.limits.memory_bytes / 2**31:.3g} GiB, half of isolation.memory_gib"
+        where = f" (or raise what the cage's own /tmp and /dev/shm hold: {shared})" if job.isolation != "none" else ""
+        raise Fault(f"{job.out}: no space left for a run: {line}; free some{where}, then run the command again")
 
 
 def raise_for_missing(package: str, job: Job, by: str = "") -> None:
@@ -261,7 +273,12 @@ def _changed(job: Job) -> str:
 
 
 def _start(
-    command: list[str], environment: Mapping[str, str], descriptors: tuple[int, ...], job: Job, work: Path
+    command: list[str],
+    environment: Mapping[str, str],
+    descriptors: tuple[int, ...],
+    meter: Meter | None,
+    job: Job,
+    work: Path,
 ) -> Ended:
     before, timed_out = resource.getrusage(resource.RUSAGE_CHILDREN), False
     known = _children()
@@ -274,7 +291,10 @@ def _start(
         ) as process,
     ):  # fmt: skip
         try:
-            process.wait(job.timeout_s)
+            if meter is None:
+                process.wait(job.timeout_s)
+            else:
+                meter.wait(process, job.timeout_s)
         except subprocess.TimeoutExpired:
             timed_out = True
         finally:
@@ -302,7 +322,7 @@ def _start(
     ended = Ended(
         ok=not error, timed_out=timed_out, error=error, returned=result["returned"] if result and not error else None,
         log=_without_paths(text.decode("utf-8", "replace"), job),
-        cpu_s=(after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime),
+        cpu_s=(after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) - (meter.cpu_s if meter else 0),
         slip=result["slip"] if result else "", missing=result["missing"] if result else "", log_cut=not_kept > 0,
     )  # fmt: skip
     # A file system that does not tell its size does not tell what is free of it either.

@@ -14,10 +14,11 @@ import numpy as np
 
 from openassay.core.likeness import LEAST_INPUTS, LEAST_UNITS, Weights, comparable, likeness, matched, mean_of, near
 from openassay.core.rerun_records import WeightsCompared
-from openassay.drivers.job import MAX_FILE_BYTES, Job, PublishedFile, load_arrays, open_written, save_arrays
+from openassay.drivers.job import Job, PublishedFile, load_arrays, open_written, save_arrays
 from openassay.drivers.measures import written_file
 from openassay.drivers.readings import NoMeasurement, Unclear
 from openassay.faults import BadInput
+from openassay.limits import MAX_FILE_BYTES
 from openassay.store import remove_tree
 
 KEPT = "openassay-weights"
