@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from calibration.likeness import RECIPES, called_copied, like, measure, permuted
+from calibration.likeness import RECIPES, like, measure, named, permuted
 from safetensors.numpy import save_file
 
 from openassay.core.controls import doubts_of_weights
@@ -27,7 +27,7 @@ from openassay.drivers.written_weights import KEPT, TrainedWeights, compare_weig
 def test_honest_trainings_are_not_called_copied_and_copies_are(name: str) -> None:
     """A slice of `make calibrate`: honest releases of three recipes; copies as they are, permuted, and trained on."""
     found = measure(name, 6)
-    assert found.called_copied == 0
+    assert found.called_copied == found.one_start == 0
     assert found.copies["as they are"] == found.copies["permuted and rescaled"] == 1.0
     assert found.copies["trained on for two epochs"] == 1.0
 
@@ -63,7 +63,7 @@ def test_four_reruns_with_noise_of_their_own_are_nearer_to_their_source_than_to_
     copies = [
         {name: one + 0.6 * one.std() * rng.normal(size=one.shape) for name, one in released.items()} for _ in range(4)
     ]
-    assert called_copied(released, copies)
+    assert named(released, copies)
     assert like(copies[0], released).alike < 0.9
 
 

@@ -222,6 +222,7 @@ def in_cage(
 
 def look(command: list[str], variables: Mapping[str, str], job: Job) -> subprocess.CompletedProcess[str]:
     """What a short command of ours prints in the target's environment, where the release's packages start with it."""
+    job.out.mkdir(parents=True, exist_ok=True)
     with in_cage(command, variables, job) as (within, environment, descriptors, meter):
         if meter is not None:
             return printed(within, environment, descriptors, meter, timeout_s=_LOOK_S)
