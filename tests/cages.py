@@ -11,7 +11,7 @@ from openassay import cage
 
 _FOUND = shutil.which("bwrap", path=cage.PROGRAMS)
 _TRIED = ["--ro-bind", "/", "/", "--unshare-pid", "--unshare-net", "--proc", "/proc", "--dev", "/dev", "true"]
-needs_bwrap = pytest.mark.skipif(
-    _FOUND is None or subprocess.run([_FOUND, *_TRIED], capture_output=True, check=False).returncode != 0,
-    reason="no bwrap here, or the system refuses it",
-)
+_WORKS = _FOUND is not None and subprocess.run([_FOUND, *_TRIED], capture_output=True, check=False).returncode == 0
+needs_bwrap = pytest.mark.skipif(not _WORKS, reason="no bwrap here, or the system refuses it")
+BEST_ISOLATION = f"isolation={'bubblewrap' if _WORKS else 'none'}"
+"""For audits of which the default is asked for, where it can be had."""

@@ -37,7 +37,7 @@ _NETWORK = (
     "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf", "/etc/pki", "/etc/ca-certificates",
 )  # fmt: skip
 _NVIDIA = ("/dev/nvidia[0-9]*", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/dri")
-_OR_NONE = "or ask for isolation=none, which runs the release's code as an ordinary process"
+_OR_NONE = "or add isolation=none to the command, which runs the release's code as an ordinary process"
 
 
 class NoCage(Fault):

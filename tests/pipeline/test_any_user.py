@@ -52,7 +52,7 @@ def test_an_audit_needs_no_git_identity_no_plain_path_and_no_entry_in_the_list_o
     add_release(root, "honest")
     write_index(root, ["honest"])
     said = run(*openassay, "audit", "honest", "profile=smoke", "tracking=mlflow", "execution=cpu")
-    assert "REPRODUCED honest" in said
+    assert "\nREPRODUCED honest · self-reported, unprotected" in said
     assert re.search(r"^MLflow dashboard: ", said, re.MULTILINE)
     assert (root / "mlflow.db").is_file()
     assert run(*openassay, "sync") == "written: experiments/honest/dvc.yaml\n"  # without what was asked for once

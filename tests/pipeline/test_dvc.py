@@ -246,7 +246,7 @@ def test_an_audit_needs_no_active_environment_and_no_plain_path(spacious: Path) 
     write_index(spacious, ["honest"])
     done = bare(spacious, "audit", "honest")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"REPRODUCED +honest|REPRODUCED honest", done.stdout)
+    assert re.search(r"^REPRODUCED honest · self-reported, unprotected", done.stdout, re.MULTILINE)
     assert f"report: {spacious / 'experiments' / 'honest' / 'report.html'}" in done.stdout
 
 

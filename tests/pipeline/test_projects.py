@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cages import BEST_ISOLATION
 from releases.commands import LONG_S
 from releases.miniature import REPO, add_release, make_project
 
@@ -66,8 +67,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory, installed: Installed, session_
     assert "openassay audit NAME" in done.stdout
     shutil.copytree(made / "releases", folder / "releases")
     shutil.copy(made / "conf/target/honest.yaml", folder / "conf/target")
-    done = installed.run(folder, "openassay", "audit", "honest", "profile=smoke", "tracking=none", "execution=cpu")
-    assert re.search(r"REPRODUCED honest", done.stdout)
+    done = installed.run(
+        folder, "openassay", "audit", "honest", "profile=smoke", "tracking=none", "execution=cpu", BEST_ISOLATION
+    )
+    assert re.search(r"^REPRODUCED honest · self-reported", done.stdout, re.MULTILINE)
     return folder
 
 
@@ -94,7 +97,9 @@ def test_another_version_makes_stale_only_what_its_code_changes(lab: Path, insta
     assert stale(installed, lab) == {"report"}
     installed.edit("stages/fetch.py", "moved(source)", "moved(source) or None")
     assert stale(installed, lab) == {"fetch", "report"}
-    done = installed.run(lab, "openassay", "audit", "honest", "profile=smoke", "tracking=none", "execution=cpu")
+    done = installed.run(
+        lab, "openassay", "audit", "honest", "profile=smoke", "tracking=none", "execution=cpu", BEST_ISOLATION
+    )
     assert re.findall(r"^(\w+) \.\.\.$", done.stdout, re.MULTILINE)[0] == "fetch"
     assert "building the release's environment" not in done.stdout
     assert stale(installed, lab) == set()
@@ -107,7 +112,17 @@ def test_what_is_published_is_not_touched_by_an_audit(lab: Path, installed: Inst
     kept = {path.name: path.read_bytes() for path in published.iterdir()}
     assert set(kept) == {"plan.yaml", "verdict.json", "metrics.json", "report.html"}
     metrics = (lab / "experiments/honest/metrics.json").read_bytes()
-    installed.run(lab, "openassay", "audit", "--force", "honest", "profile=smoke", "tracking=none", "execution=cpu")
+    installed.run(
+        lab,
+        "openassay",
+        "audit",
+        "--force",
+        "honest",
+        "profile=smoke",
+        "tracking=none",
+        "execution=cpu",
+        BEST_ISOLATION,
+    )
     assert {path.name: path.read_bytes() for path in published.iterdir()} == kept
     assert (lab / "experiments/honest/metrics.json").read_bytes() == metrics
     shutil.move(lab / "experiments/honest/verdict.json", lab / "verdict.json")
@@ -126,9 +141,9 @@ def test_a_file_outside_of_any_project_is_audited(
     target.parent.mkdir()
     target.write_text((made / "conf/target/wandering.yaml").read_text().replace("releases/", f"{made}/releases/"))
     monkeypatch.setenv("OPENASSAY_LOCAL", str(made))
-    asked = ("profile=smoke", "tracking=none", "execution=cpu")
+    asked = ("profile=smoke", "tracking=none", "execution=cpu", BEST_ISOLATION)
     done = installed.run(target.parent, "openassay", "audit", "./wandering.yaml", *asked)
-    assert "REPRODUCED wandering" in done.stdout
+    assert re.search(r"^REPRODUCED wandering · self-reported", done.stdout, re.MULTILINE)
     assert "Outside of a project: the records are kept in" in done.stderr
     assert sorted(path.name for path in target.parent.iterdir()) == ["wandering.yaml"]
 
@@ -219,7 +234,9 @@ def test_a_driver_is_one_file_and_one_entry_in_the_union(lab: Path, tmp_path: Pa
     }
     target["claims"] = [target["claims"][0] | claim | {"tolerance": {"margin": 0.01, "rationale": "a hundredth"}}]
     (tmp_path / "conf/target/coin.yaml").write_text(yaml.safe_dump(target))
-    done = site.run(tmp_path, "openassay", "audit", "coin", "profile=smoke", "tracking=none", "execution=cpu")
+    done = site.run(
+        tmp_path, "openassay", "audit", "coin", "profile=smoke", "tracking=none", "execution=cpu", BEST_ISOLATION
+    )
     assert re.search(r"REPRODUCED coin", done.stdout)
     verdict = json.loads((tmp_path / "experiments/coin/verdict.json").read_text())
     assert verdict["claims"][0]["driver"] == "coin"

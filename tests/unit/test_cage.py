@@ -282,9 +282,9 @@ def test_a_cage_that_is_open_is_refused_with_what_was_found(tmp_path: Path, monk
 @pytest.mark.parametrize(
     ("script", "says"),
     [
-        (None, "this machine has no bwrap in .*; install it .*or ask for isolation=none"),
+        (None, "this machine has no bwrap in .*; install it .*or add isolation=none"),
         ("#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2\nexit 1\n", "the system refuses user namespaces to this user"),
-        ("#!/bin/sh\necho 'bwrap: broken' >&2\nexit 1\n", r"bwrap does not work here \(bwrap: broken\); mend it, or ask for isolation=none"),
+        ("#!/bin/sh\necho 'bwrap: broken' >&2\nexit 1\n", r"bwrap does not work here \(bwrap: broken\); mend it, or add isolation=none"),
     ],
 )  # fmt: skip
 def test_where_there_is_no_cage_it_is_said_with_what_to_do(

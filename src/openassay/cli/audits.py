@@ -187,9 +187,9 @@ def _show(layouts: list[Layout]) -> None:
             table.add_row(name, plain(claim.id), published, mean, difference, styled(claim.outcome, headline(claim)))
         if not verdict.claims:
             table.add_row(name, "–", "–", "–", "–", styled(verdict.outcome))
-        stamp = styled(verdict.outcome, verdict.outcome.value + weaker(verdict.outcome, verdict.basis))
+        stamp = f"{styled(verdict.outcome)} {name}{weaker(verdict.outcome, verdict.basis)}"
         lines.append(
-            f"{stamp} {name}: {plain(verdict.reason)}; score {terminal.number(verdict.score.value, '.2f')} at "
+            f"{stamp}: {plain(verdict.reason)}; score {terminal.number(verdict.score.value, '.2f')} at "
             f"{100 * verdict.score.coverage:.0f} % coverage\n  report: {plain(str(layout.latest(layout.report)))}"
         )
     if table.row_count:
