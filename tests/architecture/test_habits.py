@@ -53,6 +53,18 @@ def test_what_other_people_write_for_ci_is_pinned_by_commit() -> None:
         assert action.startswith("./") or re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d[\d.]*.*", action), action
 
 
+def test_every_promise_of_the_threat_model_names_tests_that_are_there() -> None:
+    text = (REPO / "docs/threat-model.md").read_text()
+    promises = text.split("## What is promised")[1].split("## What is not promised")[0]
+    rows = [line for line in promises.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) >= 12
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)`", row.split("|")[3])
+        assert named, row
+        for path in named:
+            assert "def test_" in (REPO / path).read_text()
+
+
 def test_a_commit_is_checked_by_the_tools_of_make_check() -> None:
     hooks = yaml.safe_load((REPO / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
     recipe = re.search(r"^check: .*\n((?:\t.*\n)+)", (REPO / "Makefile").read_text(), re.MULTILINE)
