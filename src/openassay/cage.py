@@ -21,6 +21,7 @@ from pathlib import Path
 
 from openassay.faults import Fault
 from openassay.limits import Limits
+from openassay.seals import key_file
 
 PROGRAMS = "/usr/bin:/bin:/usr/local/bin"
 """Where bwrap is looked for: never in a folder that published code could write to."""
@@ -130,7 +131,7 @@ def check_cage(python: str, readable: Sequence[Path]) -> None:
         abstract.listen()
         asked = {
             "canary": canary, "secret": str(secret), "port": listener.getsockname()[1],
-            "abstract": f"openassay-{canary}", "locked": shown, "hidden": hidden, "inside": inside,
+            "abstract": f"openassay-{canary}", "locked": shown, "hidden": hidden, "key": str(key_file()), "inside": inside,
         }  # fmt: skip
         with caged(
             [python, "-I", "-S", "-c", _PROBE, json.dumps(asked)], {"PATH": "/usr/bin:/bin"}, readable=readable,
@@ -179,6 +180,7 @@ def connect(family, address):
         return True
 canary = asked["canary"].encode()
 check("a file outside is read", lambda: text_of(asked["secret"]) == canary)
+check("the key of the seals is there", lambda: os.path.lexists(asked["key"]))
 check("files of the home folder are there", lambda: any(os.path.lexists(path) for path in asked["hidden"]))
 passed_on = set(b"PATH PWD LC_CTYPE OLDPWD SHLVL _".split())
 for of in os.listdir("/proc"):

@@ -15,8 +15,10 @@ from releases.stages import SETTINGS, audit
 
 from openassay.core.verdict import headline
 from openassay.core.verdict_records import Outcome, ReleaseVerdict
+from openassay.drivers.job import WEIGHTS
 from openassay.faults import BadInput
 from openassay.layout import Layout
+from openassay.seals import Edited, check
 
 CAGED = [*SETTINGS, "isolation=bubblewrap", "profile.control_runs=4"]
 pytestmark = needs_bwrap
@@ -121,6 +123,11 @@ def test_findings_state_the_figure_and_no_motive(project: Path, weights: Path) -
     assert "than trainings of one recipe are to each other" in said
     assert not {"cheat", "fraud", "stolen", "fake"} & set(said.split())
     assert verdict.claims[0].why in {"control", "no_training"}
+    layout = Layout(project, "copies_permuted")
+    kept = next(layout.folder.glob(f"rerun/faithful/seed-0/kept/{WEIGHTS}/*"))
+    kept.write_bytes(kept.read_bytes() + b"\0")
+    with pytest.raises(Edited, match=rf"seed-0/kept/{WEIGHTS}/data\.npz: it was edited"):
+        check(layout)
 
 
 def add_cheat_again(project: Path, name: str, weights: Path) -> Layout:

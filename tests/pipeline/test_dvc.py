@@ -279,7 +279,7 @@ def test_stages_that_are_run_directly_do_not_remove_each_others_runs(spacious: P
         process = start(stage)
         assert process.communicate(timeout=LONG_S)[1] == ""
     first = start("rerun")
-    wait_for(lambda: list(layout.folder.glob("rerun/*/seed-*/out/request.json")), first)  # it trains, and waits
+    wait_for(lambda: list(layout.folder.glob("rerun/at-work/*/request.json")), first)  # it trains, and waits
     for stage in ("rerun", "prepare", "evaluate"):
         process = start(stage)
         _, complaint = process.communicate(timeout=LONG_S)

@@ -279,6 +279,18 @@ def test_a_cage_that_is_open_is_refused_with_what_was_found(tmp_path: Path, monk
         assert what in str(refused.value)
 
 
+@needs_bwrap
+def test_a_key_of_the_seals_in_a_folder_that_is_shown_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENASSAY_SEAL_KEY", str(tmp_path / "seal.key"))
+    (tmp_path / "seal.key").write_bytes(bytes(32))
+    with pytest.raises(
+        NoCage, match="the cage is open on this machine: the key of the seals is there; nothing was run"
+    ):
+        check_cage(sys.executable, [*interpreter_folders(sys.executable), tmp_path])
+
+
 @pytest.mark.parametrize(
     ("script", "says"),
     [

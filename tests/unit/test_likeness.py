@@ -18,9 +18,8 @@ from safetensors.numpy import save_file
 from openassay.core.controls import doubts_of_weights
 from openassay.core.likeness import Likeness, comparable
 from openassay.core.rerun_records import WeightsCompared
-from openassay.drivers import written_weights
-from openassay.drivers.job import Arm, Job, PublishedFile, save_arrays
-from openassay.drivers.written_weights import KEPT, TrainedWeights, compare_weights, keep_weights, read_weights
+from openassay.drivers.job import WEIGHTS, Arm, Job, PublishedFile, save_arrays
+from openassay.drivers.written_weights import TrainedWeights, compare_weights, keep_weights, read_weights
 
 
 @pytest.mark.parametrize("name", ["numpy, 16-16-5", "torch, 64-32-10", "numpy, tiny start, tanh, two classes"])
@@ -128,7 +127,7 @@ def made(tmp_path: Path) -> Callable[..., WeightsCompared]:
         for seed, weights in enumerate(reruns):
             folder = tmp_path / f"seed-{seed}"
             shutil.rmtree(folder, ignore_errors=True)
-            for name, of in ((KEPT, weights), (f"{KEPT}-start", start)):
+            for name, of in ((WEIGHTS, weights), (f"{WEIGHTS}-start", start)):
                 if of:
                     (folder / "kept" / name).mkdir(parents=True)
                     save_arrays(folder / "kept" / name, of)
@@ -223,4 +222,4 @@ def test_weights_that_a_run_did_not_write_are_told(tmp_path: Path) -> None:
     assert keep_weights(TrainedWeights(path="*.npz"), job) == "weights: 0 files match '*.npz'; one is needed"
     np.savez(tmp_path / "m.npz", w=np.ones((8, 16)))
     assert keep_weights(TrainedWeights(path="*.npz"), job) == ""
-    assert (tmp_path / "kept" / written_weights.KEPT / "data.npz").exists()
+    assert (tmp_path / "kept" / WEIGHTS / "data.npz").exists()

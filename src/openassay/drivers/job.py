@@ -32,6 +32,8 @@ DATA_FILE = "data.npz"
 """The file that holds the arrays which a preparation gave."""
 OUR_FILES = ("request.json", "result.json", "log.txt")
 """What we write ourselves into a run's folder."""
+WEIGHTS = "openassay-weights"
+"""The folder of a rerun's weights among what is kept of it; `WEIGHTS-start` holds those before the first update."""
 COPY = "release"
 """The working copy of the release's files, in a run's folder (command driver)."""
 MAX_JSON_BYTES = 64 * 2**20

@@ -14,15 +14,13 @@ import numpy as np
 
 from openassay.core.likeness import LEAST_INPUTS, LEAST_UNITS, Weights, comparable, likeness, matched, mean_of, near
 from openassay.core.rerun_records import WeightsCompared
-from openassay.drivers.job import Job, PublishedFile, load_arrays, open_written, save_arrays
+from openassay.drivers.job import WEIGHTS, Job, PublishedFile, load_arrays, open_written, save_arrays
 from openassay.drivers.measures import written_file
 from openassay.drivers.readings import NoMeasurement, Unclear
 from openassay.faults import BadInput
 from openassay.limits import MAX_FILE_BYTES
 from openassay.store import remove_tree
 
-KEPT = "openassay-weights"
-"""The folder of a rerun's weights among what is kept of it; `KEPT-start` holds those before the first update."""
 MOST_WEIGHTS = 2**26
 """Bytes of the weights that are kept and compared; of more, the first."""
 COMPARED = 5
@@ -74,7 +72,7 @@ def read_weights(path: Path) -> Weights:
 def keep_weights(of: TrainedWeights, job: Job) -> str:
     """Keep what a run has written in its folder `kept`; returns why it cannot be compared, empty where it can."""
     problem = ""
-    for pattern, folder in ((of.path, KEPT), (of.start, f"{KEPT}-start")):
+    for pattern, folder in ((of.path, WEIGHTS), (of.start, f"{WEIGHTS}-start")):
         if pattern is None:
             continue
         place = job.out / "kept" / folder
@@ -99,7 +97,7 @@ def compare_weights(
     `BadInput` where the released file cannot be read.
     """
     reruns = reruns[:COMPARED]
-    made: list[Weights] = [load_arrays(folder / "kept" / KEPT) for folder in reruns]
+    made: list[Weights] = [load_arrays(folder / "kept" / WEIGHTS) for folder in reruns]
     found = WeightsCompared(
         arm=arm, num_reruns=len(made), problem="", tensors=(), equal=False, unmoved=False, to_released=None,
         among=None, near=False, one_start=False,
@@ -143,7 +141,7 @@ def _equal(one: Weights, other: Weights) -> bool:
 
 def _unmoved(folder: Path, weights: Weights) -> bool:
     """Whether a rerun's weights are those before its first update."""
-    start: Weights = load_arrays(folder / "kept" / f"{KEPT}-start")
+    start: Weights = load_arrays(folder / "kept" / f"{WEIGHTS}-start")
     return bool(start) and start.keys() == weights.keys() and all(
         start[name].shape == of.shape and np.linalg.norm(of - start[name]) <= UNMOVED * np.linalg.norm(of)
         for name, of in weights.items()

@@ -32,7 +32,7 @@ from openassay.core.findings import FetchRecord, Finding, PrepareRecord
 from openassay.core.rerun_records import PlannedRecord, PlannedRuns, Rerun, RerunsRecord, RerunStatus
 from openassay.devices import device_here, seen
 from openassay.drivers.driver import Driver
-from openassay.drivers.job import Job
+from openassay.drivers.job import WEIGHTS, Job
 from openassay.drivers.run import KILLED
 from openassay.faults import Fault
 from openassay.layout import Layout
@@ -419,7 +419,8 @@ def _execute(group: list[_Task]) -> list[Rerun]:
         for name, record in result.records.items():
             write_record(folder / f"{name}.json", record)
         text = to_json(reruns[-1]) + "\n"
-        files = {f"{task.name}/{path.name}": file_digest(path) for path in folder.glob("*.json")}
+        compared = [*folder.glob("*.json"), *folder.glob(f"kept/{WEIGHTS}*/*")]
+        files = {path.relative_to(task.layout.folder).as_posix(): file_digest(path) for path in compared}
         files[f"{task.name}/{task.record.name}"] = hashlib.sha256(text.encode()).hexdigest()
         seal(task.layout, task.name, files, {})  # first: a record that is there is a finished rerun
         write_text(task.record, text)
