@@ -78,7 +78,7 @@ def test_what_is_due_is_audited_once_and_one_failure_stops_nobody(project: Path)
     assert "Traceback" not in out + complaints
     page = (project / "experiments" / "summary.md").read_text()
     assert "| broken | **could not be audited** |" in page
-    assert "| two | REPRODUCED |" in page
+    assert "| two | REPRODUCED · self-reported, unprotected, visible control |" in page
 
     changed(project, "two", "margin: 0.03", "margin: 0.0301")
     finished = (project / "experiments" / "one" / "verdict.json").stat().st_mtime_ns

@@ -20,6 +20,7 @@ from openassay.core.rerun_records import RerunStatus
 from openassay.drivers.job import Arm, Job, RunResult, Watch, save_arrays
 from openassay.drivers.native import NativeDriver
 from openassay.faults import BadInput
+from openassay.layout import Layout
 from openassay.records import parse
 from openassay.stages import rerun
 from openassay.training import trainer
@@ -334,10 +335,11 @@ def test_a_rerun_that_is_in_no_group_is_trained_by_itself(jobs: list[Job], monke
     monkeypatch.setattr(
         NativeDriver, "execute_together", lambda _driver, jobs: used.append("together") or [DONE] * len(jobs)
     )
-    for together in ((), (0,)):
-        folder = jobs[0].out / f"rerun{len(together)}"
+    layout = Layout(jobs[0].out, "it")
+    for seed, together in enumerate(((), (0,))):
+        folder = layout.rerun("faithful", seed)
         rerun._execute([rerun._Task(
-            target="it", arm_name="faithful", identity="i", registered={}, environment={}, driver=native(),
+            target="it", arm_name="faithful", identity="i", registered={}, environment={}, driver=native(), layout=layout,
             job=replace(jobs[0], out=folder / "out"), record=folder / "record.json", together=together,
         )])  # fmt: skip
     assert used == ["alone", "together"]
