@@ -235,7 +235,7 @@ class _RequirementsReader:
         if not asked or self.found.python:
             return
         exact = (
-            re.match(r"(\d+\.\d+)", asked[0].version)
+            re.match(r"([0-9]+\.[0-9]+)", asked[0].version)
             if asked[0].operator in {"==", "==="} and len(asked) == 1
             else None
         )

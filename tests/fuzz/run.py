@@ -1,17 +1,19 @@
 """Fuzzes one reader of foreign bytes, guided by the branches that inputs reach: `make fuzz READER=name SECONDS=600`.
 
 Needs atheris (`pip install 'openassay[fuzz]'`). It starts from tests/fuzz/corpus/READER and keeps what reaches more in
-.fuzz/READER; an input that breaks the reader ends it, and is in .fuzz/READER.found. `--keep` takes the fewest inputs of both folders
+.fuzz/READER, and inputs that break the reader in .fuzz/READER.found. `--keep` takes the fewest inputs of both folders
 that reach as much of our code into the corpus; no atheris is needed for that.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
 import hashlib
 import os
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -27,7 +29,7 @@ MOST_FILES, MOST_BYTES = 60, 200_000
 
 
 def fuzz(name: str, seconds: int) -> None:
-    """Fuzz one reader; the process ends with 0 after so many seconds, and otherwise at the first input that breaks it."""
+    """Fuzz one reader for so many seconds; of each place in our code that breaks the first input is kept and told."""
     import atheris
 
     with atheris.instrument_imports(include=["openassay"]):
@@ -40,18 +42,38 @@ def fuzz(name: str, seconds: int) -> None:
     reader = READERS[name]
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     most = (pages * os.sysconf("SC_PAGE_SIZE") + ROOM) >> 20
+    broken: set[str] = set()
+
+    def read(data: bytes) -> None:
+        try:
+            # Memory that is asked for and not used is no harm: what is used is watched from outside.
+            read_input(reader, data, scratch, 3 * ROOM)
+        except BaseException as error:  # noqa: BLE001 - that is what is looked for
+            frames = [of for of in traceback.extract_tb(error.__traceback__) if of.filename.startswith(OURS)]
+            place = f"{type(error).__name__} at " + (
+                f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "the harness"
+            )
+            if place not in broken:
+                broken.add(place)
+                path = found / hashlib.sha256(data).hexdigest()[:16]
+                path.write_bytes(data)
+                print(
+                    f"BROKEN: {place}: {path}\n{''.join(traceback.format_exception(error)[-6:])}",
+                    file=sys.stderr,
+                    flush=True,
+                )
+
     options = {
         "max_total_time": seconds,
         "max_len": LONGEST,
+        "len_control": 0,
         "timeout": 60,
         "rss_limit_mb": most,
         "artifact_prefix": f"{found}/",
     }
-    # Memory that is asked for and not used is no harm: what is used is watched from outside.
-    atheris.Setup(
-        ["fuzz", *(f"-{key}={value}" for key, value in options.items()), str(kept), str(CORPUS / name)],
-        lambda data: read_input(reader, data, scratch, 3 * ROOM),
-    )  # fmt: skip
+    settings = ["fuzz", *(f"-{key}={value}" for key, value in options.items()), str(kept), str(CORPUS / name)]
+    atheris.Setup(settings, read)
+    atexit.register(lambda: broken and os._exit(1))
     atheris.Fuzz()
 
 

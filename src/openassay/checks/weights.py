@@ -251,13 +251,21 @@ class _Index(pickle._Unpickler):
         self.pop_mark()
         self.append(_Opaque())
 
+    def _reduce(self) -> None:
+        arguments, made = self.stack.pop(), self.stack.pop()
+        if not callable(made) or not isinstance(
+            arguments, tuple
+        ):  # Python's own message would hold all that is in them
+            raise TypeError("a call of what cannot be called")
+        self.append(made(*arguments))
+
     def _bytearray(self) -> None:
         self.append(self.read(struct.unpack("<Q", self.read(8))[0]))
 
     dispatch |= {
         pickle.SETITEM[0]: _setitem, pickle.SETITEMS[0]: lambda self: self._put(self.pop_mark()), pickle.DICT[0]: _dict,
         pickle.ADDITEMS[0]: lambda self: self.pop_mark(), pickle.FROZENSET[0]: _frozenset, pickle.BYTEARRAY8[0]: _bytearray,
-        pickle.BUILD[0]: lambda self: self.stack.pop(),
+        pickle.REDUCE[0]: _reduce, pickle.BUILD[0]: lambda self: self.stack.pop(),
     }  # fmt: skip
 
 

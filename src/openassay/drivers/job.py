@@ -6,6 +6,7 @@ import math
 import os
 import re
 import stat
+import sys
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -261,6 +262,8 @@ def read_array(file: IO[bytes], name: str, size: int) -> NDArray[np.generic]:
         raise ValueError(f"{name!r} says that it has the shape {shape}, and is not as long")
     file.seek(0)
     array: NDArray[np.generic] = np.lib.format.read_array(file, allow_pickle=False)
+    if array.dtype.kind == "U" and (np.frombuffer(array.tobytes(), array.dtype.str[0] + "u4") > sys.maxunicode).any():
+        raise ValueError(f"{name!r} holds words of what are no letters")
     return array
 
 

@@ -214,7 +214,7 @@ def hand_over(
         changed[of] = np.array(given, dtype=dtype).reshape(changed[of].shape)
     for of, labels in changed.items():
         if isinstance(of, LabelFile):
-            write_labels(folder, of, labels)
+            _put(folder, of, labels, where)
         else:
             arrays[of] = labels
     for of in withheld:
@@ -229,6 +229,15 @@ def hand_over(
         save_arrays(folder, arrays)
         os.utime(folder / DATA_FILE, (_DATE, _DATE))
     return Handed(truth=truth, renamed=renamed)
+
+
+def _put(folder: Path, of: LabelFile, labels: Labels, where: str) -> None:
+    try:
+        write_labels(folder, of, labels)
+    except OSError:
+        raise
+    except Exception as problem:  # noqa: BLE001 - what else lies in an .npz may be damaged
+        raise BadInput(f"{where}: {of}: other labels cannot be written there: {problem}") from None
 
 
 def _digits(secret: str, seed: int, what: str) -> int:
