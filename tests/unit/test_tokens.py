@@ -67,6 +67,11 @@ def test_a_file_that_ends_before_a_range_is_a_finding(tmp_path: Path) -> None:
 # Megatron --------------------------------------------------------------------------------------------------------------
 
 
+def test_so_few_tokens_that_their_epochs_would_fill_the_memory_are_a_finding() -> None:
+    with pytest.raises(BadTokens, match="expected tokens for 1000000000 samples, found 2: .* epochs of 2 documents"):
+        megatron.shuffled(np.ones(2, np.int32), range(2), sequence_length=2048, num_samples=10**9, seed=1)
+
+
 @few
 @given(found=documents, dtype=st.sampled_from(["<u2", "<i4", "<i8"]))
 def test_what_is_written_as_a_megatron_data_set_is_read_again(
