@@ -339,12 +339,8 @@ READERS: dict[str, FuzzedReader] = {
                "train.py", "README.md", "SHA256SUMS", "data.jsonl", "data.npy", "data.idx"),
         read=_inspected,
     ),
-    "labels": FuzzedReader(
-        names=("y.npy", "y.npz", "y.csv", "y.tsv", "y-idx1-ubyte", "y-idx1-ubyte.gz"), read=_labels, refusals=()
-    ),
-    "measured": FuzzedReader(
-        names=("m.json", "m.jsonl", "m.csv", "m.txt", "m.tsv"), read=_measured, refusals=()
-    ),
+    "labels": FuzzedReader(names=("y.npy", "y.npz", "y.csv", "y.tsv", "y-idx1-ubyte", "y-idx1-ubyte.gz"), read=_labels),
+    "measured": FuzzedReader(names=("m.json", "m.jsonl", "m.csv", "m.txt", "m.tsv"), read=_measured),
     "openness": FuzzedReader(names=("model.yml",), read=_openness, refusals=(BadInput,)),
     "pickle": FuzzedReader(names=("a.pkl", "a.joblib", "a.bin", "a.ckpt"), read=_pickle),
     "recipe": FuzzedReader(
@@ -356,7 +352,7 @@ READERS: dict[str, FuzzedReader] = {
     "runs": FuzzedReader(
         names=("runs.csv", "runs.json", "run.wandb", "mlruns/0/ab/metrics/loss", "events.out.tfevents.1.host"), read=_runs
     ),
-    "scenario": FuzzedReader(names=("scenarios.jsonl",), read=_scenario),
+    "scenario": FuzzedReader(names=("scenarios.jsonl",), read=_scenario, refusals=(BadInput,)),
     "target": FuzzedReader(names=("conf/target/fuzzed.yaml",), read=_target),
     "tokens": FuzzedReader(names=("data.idx", "data.jsonl", "data.parquet"), read=_tokens),
     "weights": FuzzedReader(names=("step1/model.safetensors", "step1/pytorch_model.bin"), read=_weights),
