@@ -11,6 +11,7 @@ import argparse
 import atexit
 import hashlib
 import os
+import re
 import sys
 import tempfile
 import traceback
@@ -114,7 +115,7 @@ def keep(name: str) -> None:
 
     with tempfile.TemporaryDirectory(dir=SCRATCH) as scratch:
         folder = CORPUS / name
-        named = [path for path in sorted(folder.iterdir()) if len(path.name) != 16]
+        named = [path for path in sorted(folder.iterdir()) if not re.fullmatch("[0-9a-f]{16}", path.name)]
         others = sorted(
             (*set(folder.iterdir()).difference(named), *WORK.glob(f"{name}/*")), key=lambda path: path.stat().st_size
         )
@@ -136,7 +137,7 @@ def _chosen(seen: dict[Path, frozenset[tuple[str, int, int]]], named: list[Path]
     size, count = sum(path.stat().st_size for path in named), len(named)
     while missing and count < MOST_FILES:
         best = max(seen, key=lambda path: len(seen[path] & missing))
-        missing -= seen.pop(best)
+        missing -= seen[best]
         if size + best.stat().st_size <= MOST_BYTES:
             size, count = size + best.stat().st_size, count + 1
             yield best
