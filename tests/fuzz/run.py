@@ -31,8 +31,10 @@ MOST_FILES, MOST_BYTES = 60, 200_000
 
 def fuzz(name: str, seconds: int) -> None:
     """Fuzz one reader for so many seconds; of each place in our code that breaks the first input is kept and told."""
-    import atheris
-
+    try:
+        import atheris
+    except ImportError:
+        sys.exit("error: fuzzing needs atheris; pip install 'openassay[fuzz]' (Linux)")
     with atheris.instrument_imports(include=["openassay"]):
         from fuzz.readers import CORPUS, READERS, ROOM, read_input
     os.environ["GIT_ALLOW_PROTOCOL"] = "file"

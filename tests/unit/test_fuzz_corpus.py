@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -51,3 +54,13 @@ def test_a_reader_that_takes_too_long_or_too_much_is_told(tmp_path: Path, monkey
         read_input(FuzzedReader(names=("a",), read=hangs), b"0", tmp_path)
     with pytest.raises(MemoryError):
         read_input(FuzzedReader(names=("a",), read=lambda *_: print(len(bytearray(2**31)))), b"0", tmp_path)
+
+
+def test_a_reader_is_fuzzed_for_as_long_as_is_said(tmp_path: Path) -> None:
+    pytest.importorskip("atheris")
+    shutil.copytree(CORPUS.parents[1], tmp_path / "tests", ignore=lambda folder, names: {"unit", "pipeline"} & {*names})
+    (tmp_path / "src").symlink_to(CORPUS.parents[2] / "src")
+    command = [sys.executable, str(tmp_path / "tests/fuzz/run.py"), "yaml", "--seconds", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert list((tmp_path / ".fuzz" / "yaml").iterdir())
