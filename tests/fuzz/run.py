@@ -8,10 +8,10 @@ that reach as much of our code into the corpus; no atheris is needed for that.
 from __future__ import annotations
 
 import argparse
-import atexit
 import hashlib
 import os
 import re
+import subprocess
 import sys
 import tempfile
 import traceback
@@ -29,8 +29,8 @@ MOST_FILES, MOST_BYTES = 60, 200_000
 """Of a corpus."""
 
 
-def fuzz(name: str, seconds: int) -> None:
-    """Fuzz one reader for so many seconds; of each place in our code that breaks the first input is kept and told."""
+def fuzz(name: str, seconds: int, scratch: Path) -> None:
+    """Fuzz one reader and end the process; of each place in our code that breaks the first input is kept and told."""
     try:
         import atheris
     except ImportError:
@@ -39,9 +39,7 @@ def fuzz(name: str, seconds: int) -> None:
         from fuzz.readers import CORPUS, READERS, ROOM, read_input
     os.environ["GIT_ALLOW_PROTOCOL"] = "file"
     kept, found = WORK / name, WORK / f"{name}.found"
-    for folder in (kept, found):
-        folder.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix="openassay-fuzz-", dir=SCRATCH))
+    kept.mkdir(parents=True, exist_ok=True)
     reader = READERS[name]
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     most = (pages * os.sysconf("SC_PAGE_SIZE") + ROOM) >> 20
@@ -76,8 +74,18 @@ def fuzz(name: str, seconds: int) -> None:
     }
     settings = ["fuzz", *(f"-{key}={value}" for key, value in options.items()), str(kept), str(CORPUS / name)]
     atheris.Setup(settings, read)
-    atexit.register(lambda: broken and os._exit(1))
     atheris.Fuzz()
+
+
+def fuzz_in_a_child(name: str, seconds: int) -> int:
+    """As `fuzz`, which ends its process without its exit handlers; 0 if no input broke the reader."""
+    found = WORK / f"{name}.found"
+    found.mkdir(parents=True, exist_ok=True)
+    before = set(found.iterdir())
+    with tempfile.TemporaryDirectory(prefix="openassay-fuzz-", dir=SCRATCH) as scratch:
+        command = [sys.executable, __file__, name, "--seconds", str(seconds), "--scratch", scratch]
+        status = subprocess.run(command, check=False).returncode
+    return status or int(bool(set(found.iterdir()) - before))
 
 
 def reached(name: str, path: Path, scratch: Path) -> frozenset[tuple[str, int, int]]:
@@ -152,13 +160,16 @@ def main() -> None:
     parser.add_argument("reader", nargs="?", choices=names)
     parser.add_argument("--seconds", type=int, default=600)
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--scratch", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.reader is None:
         print("readers:", ", ".join(names))
     elif asked.keep:
         keep(asked.reader)
+    elif asked.scratch:
+        fuzz(asked.reader, asked.seconds, asked.scratch)
     else:
-        fuzz(asked.reader, asked.seconds)
+        sys.exit(fuzz_in_a_child(asked.reader, asked.seconds))
 
 
 if __name__ == "__main__":
