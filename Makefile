@@ -11,9 +11,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TESTS ?=
+READER ?=
+SECONDS ?= 600
 ALL_CORES := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup lock audit audit-all test coverage check docs format calibrate boundaries bench dag clean
+.PHONY: help setup lock audit audit-all test coverage check docs format calibrate boundaries bench fuzz dag clean
 
 help:
 	@echo "make audit TARGET=NAME   audit one release and print the verdict"
@@ -27,6 +29,7 @@ help:
 	@echo "make calibrate           measure the verdict's error rates (long)"
 	@echo "make boundaries          compare the sequential test's critical values with simulated audits"
 	@echo "make bench               audit time over that of the bare trainings; K trainings together over one (long)"
+	@echo "make fuzz                list the readers of foreign bytes; READER=yaml SECONDS=600 fuzzes one"
 	@echo "make dag                 print the pipeline"
 
 setup: $(READY)
@@ -100,6 +103,11 @@ bench: $(READY)
 	@$(BIN)/python tests/bench/parallel.py
 	@$(BIN)/python tests/bench/catalogue.py
 	@$(BIN)/python tests/bench/downloads.py
+
+fuzz: $(READY)
+	@[ -z "$(READER)" ] || $(BIN)/python -c "import atheris" 2>/dev/null \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fuzz]'
+	@$(BIN)/python tests/fuzz/run.py $(READER) --seconds $(SECONDS)
 
 dag: $(READY)
 	@$(BIN)/dvc dag

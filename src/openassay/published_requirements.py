@@ -18,6 +18,7 @@ from string import Template
 from typing import Any
 from urllib.parse import unquote
 
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
@@ -115,10 +116,9 @@ class RequirementLine:
     def loosened(self, *, pins: bool) -> str:
         """The requirement by name. pins: with the least version that it allows, where it states one."""
         parsed = Requirement(self.requirement)
-        least = [
-            of.version.removesuffix(".*") for of in parsed.specifier if of.operator in {"==", ">=", "~=", ">", "==="}
-        ]
-        parsed.specifier = SpecifierSet(f">={least[0].partition('+')[0]}" if pins and least else "")
+        stated = (of for of in parsed.specifier if of.operator in {"==", ">=", "~=", ">", "==="})
+        least = [version for of in stated if _is_version(version := of.version.removesuffix(".*").partition("+")[0])]
+        parsed.specifier = SpecifierSet(f">={least[0]}" if pins and least else "")
         return str(parsed)
 
 
@@ -235,7 +235,7 @@ class _RequirementsReader:
         if not asked or self.found.python:
             return
         exact = (
-            re.match(r"(\d+\.\d+)", asked[0].version)
+            re.match(r"([0-9]+\.[0-9]+)", asked[0].version)
             if asked[0].operator in {"==", "==="} and len(asked) == 1
             else None
         )
@@ -319,7 +319,9 @@ class _RequirementsReader:
             if not text.isprintable():  # a line end in a marker would be a line of its own
                 raise InvalidRequirement(text)
             parsed = Requirement(text)
-        except InvalidRequirement:
+            if parsed.marker:
+                parsed.marker.evaluate({"extra": ""})  # which not every marker that is well formed can be
+        except (InvalidRequirement, UndefinedComparison, UndefinedEnvironmentName):
             found = _NAME.match(text)
             why = f"{where}: {text[:80]!r} is no requirement that today's installers understand"
             self._problem(where, text, why, found[0] if found else "")
@@ -568,6 +570,14 @@ def _poetry_versions(text: str) -> str:
         elif one not in {"", "*"}:
             parts.append(one.replace(" ", ""))
     return ",".join(parts)
+
+
+def _is_version(text: str) -> bool:
+    try:
+        Version(text)
+    except InvalidVersion:
+        return False
+    return True
 
 
 def _table(of: dict[str, Any], key: str) -> dict[str, Any]:

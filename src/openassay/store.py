@@ -392,6 +392,8 @@ def _unpack(blob: Path, kind: str, filename: str, content: Path) -> None:
                 members = archive.infolist()
                 _check_size(sum(member.file_size for member in members), packed)
                 check_names([member.filename for member in members])
+                if outside := [m.filename for m in members if m.header_offset < 0]:
+                    raise RefusedArchive(f"it cannot be unpacked: {outside[0]!r} lies before its beginning")
                 if links := [m.filename for m in members if stat.S_ISLNK(m.external_attr >> 16)]:
                     raise RefusedArchive(f"{links[0]!r} is a symbolic link")
                 archive.extractall(content)  # noqa: S202 - names and sizes were checked above
@@ -514,7 +516,7 @@ def check_names(names: list[str]) -> None:
         raise RefusedArchive(f"it holds more than {MAX_FILES} files")
     for name in names:
         path = PurePosixPath(name)
-        odd = "\\" in name or any(letter < " " or "\ud800" <= letter <= "\udfff" for letter in name)
+        odd = not name or "\\" in name or any(letter < " " or "\ud800" <= letter <= "\udfff" for letter in name)
         if path.is_absolute() or ".." in path.parts or odd:
             raise RefusedArchive(f"it holds the name {name!r}")
 

@@ -495,3 +495,13 @@ def test_fractions_are_not_judged_against_per_cents() -> None:
     ):
         with pytest.raises(BadInput, match=f"--unit {unit}: "):
             check_scale(found, 0.93, unit)  # type: ignore[arg-type]
+
+
+def test_a_small_file_that_makes_a_large_table_is_refused(tmp_path: Path) -> None:
+    lines = "".join(f'{{"k{i}": 1}}\n' for i in range(5000))
+    refused(written(tmp_path, "a.json", lines), "5000 rows and 5000 columns are more than 20000000 cells", column="k1")
+    names = ",".join(f"run{i} - m{i}" for i in range(1000))
+    rows = "".join(f"{i}{',1' * 1000}\n" for i in range(30))
+    refused(
+        written(tmp_path, "a.csv", f"Step,{names}\n{rows}"), "30000 rows and 1002 columns are more than", column="m1"
+    )

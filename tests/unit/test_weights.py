@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import struct
+import time
+import tracemalloc
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from hypothesis import strategies as st
 from releases.small import release
 from safetensors.numpy import save_file
 
+from openassay.checks import weights
 from openassay.checks.check import answer
 from openassay.checks.registry import CONSISTENCY
 from openassay.checks.scalars import Unreadable
@@ -140,3 +144,44 @@ def test_the_library_and_the_check_agree_on_every_header(header: dict[str, Any],
         except Unreadable:
             is_read = False
         assert is_read == library_reads(path.read_bytes())
+
+
+def torch_file(path: Path, index: bytes) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", index)
+        archive.writestr("archive/data/0", bytes(64))
+    return path
+
+
+def tensor(shape: bytes) -> bytes:
+    """A state dict with the tensor `a` of a shape, by opcodes."""
+    stored = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x10tQ"
+    return b"\x80\x02}X\x01\0\0\0actorch._utils\n_rebuild_tensor_v2\n(" + stored + b"K\0" + shape + shape + b"tRs."
+
+
+def test_an_index_by_opcodes_names_its_tensor_and_one_of_too_many_axes_is_refused(tmp_path: Path) -> None:
+    assert read_header(torch_file(tmp_path / "a.pt", tensor(b"K\x01\x85"))).tensors["a"][:2] == ("F32", (1,))  # type: ignore[union-attr]
+    begun = time.process_time()
+    for shape in (b"(" + b"K\x01" * 50_000 + b"t", b"\x8a\x09" + bytes(8) + b"\x01\x85"):
+        with pytest.raises(Unreadable, match="not a torch file"):
+            read_header(torch_file(tmp_path / "a.pt", tensor(shape)))
+    assert time.process_time() - begun < 5
+
+
+def test_an_index_takes_no_more_memory_than_it_has_bytes(tmp_path: Path) -> None:
+    path = torch_file(tmp_path / "a.pt", b"\x80\x05\x96" + struct.pack("<Q", 2**28) + b"abc.")
+    tracemalloc.start()
+    try:
+        with pytest.raises(Unreadable, match="not a torch file"):
+            read_header(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_index_cannot_change_what_reads_the_next_one(tmp_path: Path) -> None:
+    """By a state that Python's unpickler would set as attributes of the function that the file names."""
+    hostile = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN}X\x0c\0\0\0__defaults__Ns\x86b."
+    assert read_header(torch_file(tmp_path / "a.pt", hostile)).tensors == {}  # type: ignore[union-attr]
+    assert read_header(torch_file(tmp_path / "b.pt", tensor(b")"))).tensors["a"][:2] == ("F32", ())  # type: ignore[union-attr]
+    assert weights._rebuilt.__defaults__

@@ -273,13 +273,14 @@ class _Machine:
         dtype, shape = described.get("dtype"), described.get("shape")
         if not isinstance(dtype, _Called) or not isinstance(dtype.arguments, tuple):
             raise _TooMuch("an array of a type that is not known")
-        code, flags = str(dtype.arguments[0]), [*dtype.state[7:8]] if isinstance(dtype.state, tuple) else []
-        kind = re.fullmatch(r"[<>|=]?([biufcmMOSUV])(\d{1,9})", code)
-        if kind is None or not isinstance(shape, tuple) or not all(is_integer(n) and n >= 0 for n in shape):
+        code, flags = dtype.arguments[0], [*dtype.state[7:8]] if isinstance(dtype.state, tuple) else []
+        kind = re.fullmatch(r"[<>|=]?([biufcmMOSUV])(\d{1,9})", code) if isinstance(code, str) else None
+        axes = shape if isinstance(shape, tuple) and len(shape) <= 64 else (-1,)
+        if kind is None or not all(is_integer(n) and 0 <= n < 2**63 for n in axes):
             raise _TooMuch("an array of a type that is not known")
         if kind[1] == "O" or any(is_integer(flag) and flag & _HAS_OBJECTS for flag in flags):
             self.run()  # a pickle of its own
             return
         if (aligned := described.get("numpy_array_alignment_bytes")) is not None and aligned:
             self.stream.pass_over(int.from_bytes(self.stream.read(1), "little"))
-        self.stream.pass_over(math.prod(shape) * int(kind[2]) * (4 if kind[1] == "U" else 1))
+        self.stream.pass_over(math.prod(axes) * int(kind[2]) * (4 if kind[1] == "U" else 1))

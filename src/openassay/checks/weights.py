@@ -14,13 +14,13 @@ import pickle
 import re
 import struct
 import zipfile
-from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate, islice
 from operator import mul
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,8 @@ from openassay.store import RefusedArchive, opened_zip
 MAX_HEADER = 100_000_000
 """Bytes of a header that the library of safetensors reads."""
 MAX_PICKLE = 16 * 2**20
+MAX_AXES = 64
+"""Of a tensor, as in torch."""
 PIECE = 2**22
 """Numbers that are compared at a time."""
 
@@ -185,37 +187,90 @@ class _Tensor(NamedTuple):
 
 
 class _Opaque:
-    """Stands for whatever else a file holds; it takes any state and does nothing."""
+    """Stands for whatever else a file holds."""
 
     def __init__(self, *_: Any, **__: Any) -> None: ...
-
-    def __setstate__(self, _: Any) -> None: ...
 
 
 def _rebuilt(storage: Any, offset: Any = 0, shape: Any = (), stride: Any = (), *_: Any) -> Any:
     if not isinstance(storage, _Stored):
         return _Opaque()
+    if max(len(shape), len(stride)) > MAX_AXES or not all(abs(n) < 2**63 for n in (offset, *shape, *stride)):
+        raise ValueError("a shape that no tensor has")
     return _Tensor(storage, int(offset), tuple(int(n) for n in shape), tuple(int(n) for n in stride))
+
+
+def _mapping(pairs: Iterable[tuple[Any, Any]] = (), *_: Any) -> dict[str, Any]:
+    return {key: value for key, value in pairs if isinstance(key, str)}
 
 
 _KNOWN: dict[tuple[str, str], Any] = {
     ("torch._utils", "_rebuild_tensor_v2"): _rebuilt,
     ("torch._utils", "_rebuild_parameter"): lambda data=None, *_: data,
-    ("collections", "OrderedDict"): OrderedDict,
+    ("collections", "OrderedDict"): _mapping,
     **{(module, name): dtype for module in ("torch", "torch.storage") for name, dtype in _STORAGES.items()},
 }
 
 
 class _Index(pickle._Unpickler):
-    """Reads only where tensors lie: every name in the file stands for one of the harmless things above."""
+    """Reads only where tensors lie: every name in the file stands for one of the harmless things above.
+
+    Of mappings only words are kept as keys: tuples within tuples may take for ever to hash. No state is set, for it could change
+    what is above; and nothing takes more memory than the file has bytes.
+    """
+
+    stack: list[Any]
+    append: Callable[[Any], None]
+    read: Callable[[int], bytes]
+    pop_mark: Callable[[], list[Any]]
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(pickle._Unpickler.dispatch)
 
     def find_class(self, module: str, name: str) -> Any:
         return _KNOWN.get((module, name), _Opaque)
 
     def persistent_load(self, pid: Any) -> Any:
-        if isinstance(pid, tuple) and len(pid) >= 5 and pid[0] == "storage" and isinstance(pid[1], str):
-            return _Stored(pid[1], str(pid[2]))
+        if (
+            isinstance(pid, tuple)
+            and len(pid) >= 5
+            and pid[0] == "storage"
+            and all(isinstance(n, str) for n in pid[1:3])
+        ):
+            return _Stored(pid[1], pid[2])
         return _Opaque()
+
+    def _put(self, items: list[Any]) -> None:
+        if isinstance(made := self.stack[-1], dict):
+            made.update(_mapping(zip(items[::2], items[1::2], strict=True)))
+
+    def _setitem(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self._put([key, value])
+
+    def _dict(self) -> None:
+        items = self.pop_mark()
+        self.append({})
+        self._put(items)
+
+    def _frozenset(self) -> None:
+        self.pop_mark()
+        self.append(_Opaque())
+
+    def _reduce(self) -> None:
+        arguments, made = self.stack.pop(), self.stack.pop()
+        if not callable(made) or not isinstance(
+            arguments, tuple
+        ):  # Python's own message would hold all that is in them
+            raise TypeError("a call of what cannot be called")
+        self.append(made(*arguments))
+
+    def _bytearray(self) -> None:
+        self.append(self.read(struct.unpack("<Q", self.read(8))[0]))
+
+    dispatch |= {
+        pickle.SETITEM[0]: _setitem, pickle.SETITEMS[0]: lambda self: self._put(self.pop_mark()), pickle.DICT[0]: _dict,
+        pickle.ADDITEMS[0]: lambda self: self.pop_mark(), pickle.FROZENSET[0]: _frozenset, pickle.BYTEARRAY8[0]: _bytearray,
+        pickle.REDUCE[0]: _reduce, pickle.BUILD[0]: lambda self: self.stack.pop(),
+    }  # fmt: skip
 
 
 def _torch(path: Path, size: int) -> Header | None:
@@ -411,7 +466,7 @@ def numpy_items(path: Path, name: str, most: int) -> Items | None:
         try:
             header = ast.literal_eval(file.read(length).decode("latin-1"))
             dtype, shape = np.dtype(header["descr"]), tuple(int(n) for n in header["shape"])
-        except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError):
+        except (ValueError, SyntaxError, TypeError, KeyError, OverflowError, RecursionError, MemoryError):
             raise Unreadable("a .npy file with a malformed header") from None
         if dtype.kind not in "iu" or len(shape) != 2 or header.get("fortran_order") or min(shape) < 1:
             return None

@@ -6,11 +6,12 @@ import math
 import os
 import re
 import stat
+import sys
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -240,25 +241,32 @@ def load_arrays(data: Path, name: str = DATA_FILE) -> dict[str, NDArray[np.gener
                     raise ValueError("two arrays have one name")
                 if sum(of.file_size for of in members.values()) > MAX_FILE_BYTES:
                     raise ValueError(f"they take more than {MAX_FILE_BYTES} bytes")
-                return {member: read_array(archive, of) for member, of in members.items()}
+                return {member: read_member(archive, of) for member, of in members.items()}
         except Exception as error:  # noqa: BLE001 - the parsers of zip and numpy raise nearly anything on hostile bytes
             first_line = (str(error) or type(error).__name__).splitlines()[0]
             raise ValueError(f"{name} does not hold arrays: {first_line}") from None
 
 
-def read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[np.generic]:
-    """One array, after its header is found to fit its size: numpy would allocate whatever the header says."""
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[np.generic]:
+    """One array of an `.npz` file, as by `read_array`."""
     with archive.open(member) as file:
-        version = np.lib.format.read_magic(file)
-        read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        if version not in read_header:
-            raise ValueError(f"{member.filename!r} has the unknown format {version}")
-        shape, _, dtype = read_header[version](file)
-        if not dtype.hasobject and math.prod(shape) * max(1, dtype.itemsize) > member.file_size:
-            raise ValueError(f"{member.filename!r} says that it has the shape {shape}, and is not as long")
-    with archive.open(member) as file:
-        array: NDArray[np.generic] = np.lib.format.read_array(file, allow_pickle=False)
-        return array
+        return read_array(file, member.filename, member.file_size)
+
+
+def read_array(file: IO[bytes], name: str, size: int) -> NDArray[np.generic]:
+    """The array of a `.npy` file, after its header is found to fit its size: numpy would allocate whatever the header says."""
+    version = np.lib.format.read_magic(file)
+    read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in read_header:
+        raise ValueError(f"{name!r} has the unknown format {version}")
+    shape, _, dtype = read_header[version](file)
+    if not dtype.hasobject and math.prod(shape) * max(1, dtype.itemsize) > size:
+        raise ValueError(f"{name!r} says that it has the shape {shape}, and is not as long")
+    file.seek(0)
+    array: NDArray[np.generic] = np.lib.format.read_array(file, allow_pickle=False)
+    if array.dtype.kind == "U" and (np.frombuffer(array.tobytes(), array.dtype.str[0] + "u4") > sys.maxunicode).any():
+        raise ValueError(f"{name!r} holds words of what are no letters")
+    return array
 
 
 def save_arrays(data: Path, arrays: dict[str, NDArray[np.generic]]) -> None:

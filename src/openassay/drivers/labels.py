@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from openassay.drivers.job import (
     load_arrays,
     open_written,
     read_array,
+    read_member,
     save_arrays,
 )
 from openassay.faults import BadInput
@@ -39,28 +40,43 @@ _DATE = 1_600_000_000
 
 def read_labels(folder: Path, of: LabelFile) -> Labels:
     """The labels of a file in a folder, one for each row. ValueError says what stands there instead."""
-    with open_written(folder / of.path, MAX_FILE_BYTES) as file:
-        kind = kind_of_labels(of.path)
-        if kind == "csv":
-            return np.array([row[1] for row in _cells(file.read(), of)])
-        if kind == "npz":
-            with zipfile.ZipFile(file) as archive:
-                names = archive.namelist()
-                if f"{of.key}.npy" not in names:
-                    raise ValueError(f"{of.path} has no array {of.key!r}")
-                return _flat(read_array(archive, archive.getinfo(f"{of.key}.npy")), of)
-        if kind == "npy":
-            return _flat(np.lib.format.read_array(file, allow_pickle=False), of)
-        content = file.read()
-    content = gzip.decompress(content) if of.path.endswith(".gz") else content
-    if content[:4] != _IDX_HEAD or int.from_bytes(content[4:8], "big") != len(content) - 8:
+    try:
+        with open_written(folder / of.path, MAX_FILE_BYTES) as file:
+            return _flat(_read(file, of), of)
+    except (FileNotFoundError, ValueError):
+        raise
+    except Exception as problem:  # noqa: BLE001 - the parsers of zip, gzip and numpy raise nearly anything
+        first_line = (str(problem) or type(problem).__name__).splitlines()[0]
+        raise ValueError(f"{of.path} cannot be read: {first_line}") from None
+
+
+def _read(file: BinaryIO, of: LabelFile) -> Labels:
+    kind = kind_of_labels(of.path)
+    if kind == "csv":
+        return np.array([row[1] for row in _cells(file.read(), of)])
+    if kind == "npz":
+        with zipfile.ZipFile(file) as archive:
+            if (name := f"{of.key}.npy") not in archive.namelist():
+                raise ValueError(f"{of.path} has no array {of.key!r}")
+            if (member := archive.getinfo(name)).file_size > MAX_FILE_BYTES:
+                raise ValueError(f"{of} takes more than {MAX_FILE_BYTES} bytes")
+            return read_member(archive, member)
+    if kind == "npy":
+        return read_array(file, of.path, os.fstat(file.fileno()).st_size)
+    with gzip.open(file) if of.path.endswith(".gz") else file as stream:
+        head, most = stream.read(8), MAX_FILE_BYTES
+        count = int.from_bytes(head[4:], "big")
+        content = stream.read(min(count, most) + 1)
+    if head[:4] != _IDX_HEAD or count != len(content):
         raise ValueError(f"{of.path} is no IDX file of one byte a label")
-    return np.frombuffer(content[8:], np.uint8)
+    return np.frombuffer(content, np.uint8)
 
 
-def _flat(array: NDArray[np.generic], of: LabelFile) -> Labels:
+def _flat(array: NDArray[np.generic], of: str | LabelFile) -> Labels:
     if array.ndim == 0:
         raise ValueError(f"{of} is a single value; labels need a row each")
+    if array.dtype.kind not in "biufSU":
+        raise ValueError(f"{of} has the type {str(array.dtype)[:40]}; labels are numbers or words")
     return array
 
 
@@ -170,10 +186,10 @@ def hand_over(
             if isinstance(of, LabelFile):
                 return read_labels(folder, of)
             if of in arrays:
-                return arrays[of]
+                return _flat(arrays[of], of)
         except FileNotFoundError:
             raise BadInput(f"{where}: {of}: there is no such file in the data that the run is given") from None
-        except Exception as problem:  # noqa: BLE001 - the parsers of zip, gzip and numpy raise nearly anything
+        except ValueError as problem:
             raise BadInput(f"{where}: {of}: no labels can be read there: {problem}") from None
         known = ", ".join(sorted(arrays)) or "none"
         raise BadInput(f"{where}: the prepared data has no array {of!r}; it has {known}")
@@ -184,6 +200,8 @@ def hand_over(
         if isinstance(of, LabelFile) or of in arrays:
             truth[of] = changed[of] if of in changed else read(of)
     classes = sorted({_plain(of) for place in relabel for of in np.unique(changed[place]).tolist()})
+    if relabel and any(of != of for of in classes):  # noqa: PLR0124 - only NaN is not itself
+        raise BadInput(f"{where}: relabel: NaN among the labels is no class; leave its rows out")
     renamed = _renamed(classes, secret, seed, where) if relabel else {}
     for of in permute:
         order = np.random.default_rng(_digits(secret, seed, "order")).permutation(len(changed[of]))
@@ -196,7 +214,7 @@ def hand_over(
         changed[of] = np.array(given, dtype=dtype).reshape(changed[of].shape)
     for of, labels in changed.items():
         if isinstance(of, LabelFile):
-            write_labels(folder, of, labels)
+            _put(folder, of, labels, where)
         else:
             arrays[of] = labels
     for of in withheld:
@@ -211,6 +229,15 @@ def hand_over(
         save_arrays(folder, arrays)
         os.utime(folder / DATA_FILE, (_DATE, _DATE))
     return Handed(truth=truth, renamed=renamed)
+
+
+def _put(folder: Path, of: LabelFile, labels: Labels, where: str) -> None:
+    try:
+        write_labels(folder, of, labels)
+    except OSError:
+        raise
+    except Exception as problem:  # noqa: BLE001 - what else lies in an .npz may be damaged
+        raise BadInput(f"{where}: {of}: other labels cannot be written there: {problem}") from None
 
 
 def _digits(secret: str, seed: int, what: str) -> int:

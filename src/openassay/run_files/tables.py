@@ -19,6 +19,8 @@ from openassay.core.types import Json
 from openassay.faults import BadInput, printable
 
 MOST_BYTES = 50_000_000
+MOST_CELLS = 20_000_000
+"""Of a table whose rows have columns of their own: a small file may make a large one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +101,13 @@ class Table:
 def refuse(words: str) -> NoReturn:
     """End the reading in one line."""
     raise BadInput(printable(words)) from None
+
+
+def check_cells(num_rows: int, num_columns: int, where: object) -> None:
+    """End the reading where a table would have more than `MOST_CELLS` cells."""
+    if num_rows * num_columns > MOST_CELLS:
+        words = f"{num_rows} rows and {num_columns} columns are more than {MOST_CELLS} cells"
+        refuse(f"{where}: {words}; keep one row a run, with its final value")
 
 
 def shown(names: Iterable[object], most: int = 12) -> str:
@@ -367,6 +376,7 @@ def _chart(table: Table) -> Table:
         table.refuse("two runs have one name; rename them in W&B and export again, or export its table of runs")
     runs, metrics = (list(dict.fromkeys(key[part] for key in places)) for part in (0, 1))
     axis = table.header[0] or "Step"
+    check_cells(len(runs) * len(table.rows), 2 + len(metrics), table.where)
     rows = [
         [run, row[0], *(row[places[run, name]] if (run, name) in places else None for name in metrics)]
         for run in runs for row in table.rows
@@ -413,6 +423,7 @@ def _json(text: str, path: Path) -> Table:
     if all(isinstance(record, dict) for record in data):
         records = [dict(_flat(record)) for record in data]
         header = list(dict.fromkeys(key for record in records for key in record))
+        check_cells(len(records), len(header), path)
         rows = [[record.get(key) for key in header] for record in records]
     elif not any(isinstance(record, dict | list) for record in data):
         header, rows = ["value"], [[record] for record in data]
@@ -493,6 +504,7 @@ def _tensorboard(path: Path) -> Table:
         if repr(points.setdefault(step, {}).setdefault(tag, value)) != repr(value):
             words = "stands twice, as after a restart or with two runs in a folder; separate them"
             refuse(f"{path}: step {step} of {tag!r} {words}")
+    check_cells(len(points), 1 + len(series), path)
     if not points:
         refuse(f"{path}: no scalars in its event files")
     return Table(

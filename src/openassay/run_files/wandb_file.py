@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from openassay.core.types import Json
-from openassay.run_files.tables import MOST_BYTES, Table, refuse
+from openassay.run_files.tables import MOST_BYTES, Table, check_cells, refuse
 
 _BLOCK = 32768
 _HEAD = b":W&B\xe1\xbe\x00"
@@ -53,6 +53,7 @@ def wandb_table(path: Path) -> Table:
     header = ["_step", *dict.fromkeys(key for row in history for key in row if key != "_step")]
     if len(header) == 1:
         refuse(f"{path}: nothing was logged in it")
+    check_cells(len(history), len(header), path)
     return Table(
         where=str(path), format="W&B run", header=header, rows=[[row.get(key) for key in header] for row in history],
         places=[f"record {i}" for i in range(1, len(history) + 1)], step="_step", runs=(), typed=True, tasks=True, stamped=True,

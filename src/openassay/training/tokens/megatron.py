@@ -41,6 +41,8 @@ TYPES: dict[int, np.dtype[np.generic]] = {
 }
 """GPT-NeoX's codes; 6 and 7 are no token ids."""
 MOST_SEQUENCES = 2**40
+MOST_DOCUMENTS = 2**30
+"""Of all epochs together, which are shuffled in memory."""
 UINT16 = np.dtype("<u2")
 
 
@@ -144,6 +146,10 @@ def shuffled(
     if tokens < 1:
         raise BadTokens("expected documents with tokens, found none")
     epochs = max(1, -(-(num_samples * sequence_length + 1) // tokens))
+    if epochs * len(chosen) > MOST_DOCUMENTS:
+        raise BadTokens(
+            f"expected tokens for {num_samples} samples, found {tokens}: {epochs} epochs of {len(chosen)} documents are needed"
+        )
     generator = np.random.RandomState(seed=seed)
     order = np.tile(chosen, epochs)
     generator.shuffle(order)

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from openassay.training.tokens.footers import columns_of
 from openassay.training.tokens.ranges import BadTokens, Batches, ByteRange, Bytes, Tokens
 
 COLUMN = "token_ids"
@@ -99,27 +100,22 @@ def _pyarrow(where: str) -> Iterator[Any]:
 
     try:
         yield pyarrow.parquet
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise BadTokens(f"{where}: {str(error).splitlines()[0][:120]}") from None
+    except (pyarrow.ArrowException, OSError, ValueError, LookupError) as error:
+        raise BadTokens(f"{where}: {(str(error) or type(error).__name__).splitlines()[0][:120]}") from None
 
 
 def row_groups(path: Path, name: str, column: str = COLUMN) -> list[RowGroup]:
     """The groups of rows that the footer names. The file may be sparse, with the footer alone in its place."""
-    found = []
-    with _pyarrow(f"{name}: expected a Parquet file, found none") as parquet:
-        footer = parquet.read_metadata(path)
-        for number in range(footer.num_row_groups):
-            group = footer.row_group(number)
-            chunks = [group.column(at) for at in range(group.num_columns)]
-            chunk = next((one for one in chunks if one.path_in_schema.split(".")[0] == column), None)
-            if chunk is None:
-                raise BadTokens(f"{name}: expected a column {column}, found none")
-            start = chunk.data_page_offset
-            if chunk.has_dictionary_page and chunk.dictionary_page_offset:
-                start = min(start, chunk.dictionary_page_offset)
-            span = ByteRange(name, start, start + chunk.total_compressed_size)
-            found.append(RowGroup(file=name, number=number, rows=group.num_rows, column=span))
-    return found
+    try:
+        found = columns_of(path, column)
+    except LookupError as error:
+        raise BadTokens(f"{name}: {error}") from None
+    except (OSError, ValueError) as error:
+        raise BadTokens(f"{name}: expected a Parquet file, found none: {error}") from None
+    return [
+        RowGroup(file=name, number=number, rows=rows, column=ByteRange(name, start, start + length))
+        for number, (rows, start, length) in enumerate(found)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,9 +146,10 @@ class Parquet(Batches):
         """The `item_length` token ids of a row."""
         at = bisect_right(self._ends, item)
         group, number = self.groups[at], item - (self._ends[at - 1] if at else 0)
-        if at not in self._held:
-            with _pyarrow(f"{group.file}: row group {group.number}") as parquet:
+        with _pyarrow(f"{group.file}: row group {group.number}") as parquet:
+            if at not in self._held:
                 table = parquet.ParquetFile(self.paths[group.file]).read_row_group(group.number, columns=[self.column])
-            self._held.clear()
-            self._held[at] = table.column(self.column)
-        return checked(self._held[at][number].as_py(), f"{group.file}: row {item}", self.item_length)
+                self._held.clear()
+                self._held[at] = table.column(self.column)
+            row = self._held[at][number].as_py()
+        return checked(row, f"{group.file}: row {item}", self.item_length)
