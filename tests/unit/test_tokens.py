@@ -5,18 +5,14 @@ from __future__ import annotations
 import itertools
 import struct
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from releases.tokens import write_lines, write_megatron, write_memmap, write_parquet, write_preshuffled
 
 from openassay.training.tokens import BadTokens, Batches, ByteRange, Bytes, local, megatron, olmo, rows
-from openassay.training.tokens.footers import columns_of
 from openassay.training.tokens.ranges import in_parts, joined
 
 few = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -361,26 +357,6 @@ def test_rows_of_json_lines_and_of_parquet_are_the_same_tokens(
     for at in range(first, stop):
         expected = items[at * batch : (at + 1) * batch].tolist()
         assert lines.batch(at).tolist() == parquet.batch(at).tolist() == expected
-
-
-@pytest.mark.parametrize(
-    "options", [{}, {"compression": "zstd", "use_dictionary": False}, {"version": "1.0", "store_schema": False}]
-)
-def test_a_footer_says_what_pyarrow_says_of_it(tmp_path: Path, options: dict[str, Any]) -> None:
-    path, count = tmp_path / "a.parquet", 100
-    table = pa.table(
-        {"x": [float(i) for i in range(count)], "token_ids": [[i, i + 1] for i in range(count)], "w": ["é"] * count}
-    )
-    pq.write_table(table.replace_schema_metadata({"k": "v"}), path, row_group_size=30, **options)
-    footer = pq.read_metadata(path)
-    for name, place in (("x", 0), ("token_ids", 1), ("w", 2)):
-        chunks = [footer.row_group(i).column(place) for i in range(footer.num_row_groups)]
-        expected = [
-            (footer.row_group(i).num_rows, min(of.data_page_offset, of.dictionary_page_offset or of.data_page_offset), of.total_compressed_size)
-            for i, of in enumerate(chunks)
-        ]  # fmt: skip
-        assert columns_of(path, name) == expected
-        assert len(expected) == 4
 
 
 def test_parquet_is_read_from_a_sparse_file_with_its_footer_and_the_planned_bytes(tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from openassay.training.tokens.footers import columns_of
 from openassay.training.tokens.ranges import BadTokens, Batches, ByteRange, Bytes, Tokens
 
 COLUMN = "token_ids"
@@ -106,16 +105,23 @@ def _pyarrow(where: str) -> Iterator[Any]:
 
 def row_groups(path: Path, name: str, column: str = COLUMN) -> list[RowGroup]:
     """The groups of rows that the footer names. The file may be sparse, with the footer alone in its place."""
-    try:
-        found = columns_of(path, column)
-    except LookupError as error:
-        raise BadTokens(f"{name}: {error}") from None
-    except (OSError, ValueError) as error:
-        raise BadTokens(f"{name}: expected a Parquet file, found none: {error}") from None
-    return [
-        RowGroup(file=name, number=number, rows=rows, column=ByteRange(name, start, start + length))
-        for number, (rows, start, length) in enumerate(found)
-    ]
+    found = []
+    with _pyarrow(f"{name}: expected a Parquet file, found none") as parquet:
+        footer = parquet.read_metadata(path)
+        for number in range(footer.num_row_groups):
+            group = footer.row_group(number)
+            chunks = [group.column(at) for at in range(group.num_columns)]
+            chunk = next((one for one in chunks if one.path_in_schema.split(".")[0] == column), None)
+            if chunk is None:
+                raise BadTokens(f"{name}: expected a column {column}, found none")
+            start = chunk.data_page_offset
+            if chunk.has_dictionary_page and chunk.dictionary_page_offset:
+                start = min(start, chunk.dictionary_page_offset)
+            if group.num_rows < 0 or start < 0 or chunk.total_compressed_size < 0:
+                raise BadTokens(f"{name}: expected a Parquet file, found a damaged footer")
+            span = ByteRange(name, start, start + chunk.total_compressed_size)
+            found.append(RowGroup(file=name, number=number, rows=group.num_rows, column=span))
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
