@@ -92,6 +92,7 @@ calibrate: $(READY)
 	@$(BIN)/python tests/calibration/calibrate.py
 	@$(BIN)/python tests/calibration/replay.py --out calibration/replay.json
 	@$(BIN)/python tests/calibration/likeness.py --out calibration/likeness.json
+	@$(BIN)/python tests/calibration/renamed.py
 
 boundaries: $(READY)
 	@$(BIN)/python tests/calibration/boundaries.py

@@ -9,6 +9,19 @@ import pytest
 
 from openassay import cage
 
+ATTEMPTS = """
+done = []
+def attempt(what, act):
+    try:
+        if act() is not False:
+            done.append(what)
+    except BaseException:
+        pass
+def write(path):
+    with open(path, "a") as file:
+        file.write("was here")
+"""
+"""How hostile code of the tests notes what it could do."""
 _FOUND = shutil.which("bwrap", path=cage.PROGRAMS)
 _TRIED = ["--ro-bind", "/", "/", "--unshare-pid", "--unshare-net", "--proc", "/proc", "--dev", "/dev", "true"]
 _WORKS = _FOUND is not None and subprocess.run([_FOUND, *_TRIED], capture_output=True, check=False).returncode == 0

@@ -32,7 +32,7 @@ from openassay.pipeline import note_audits, refresh_code, reproduce
 from openassay.plan import Plan, make_plan, read_plan
 from openassay.provenance import now
 from openassay.records import BrokenRecord, digest, parse, read_record, to_plain, write_record, write_text
-from openassay.seals import Edited, NotAsSealed, SealedElsewhere, check
+from openassay.seals import Edited, NotAsSealed, SealedElsewhere, check, doubt_of
 from openassay.sources.fetched import Unavailable
 from openassay.stages.judge import other_tables
 from openassay.target import Target, read_target
@@ -269,7 +269,7 @@ def _audit_one(
         last = entries[-1] if entries else None
         done = replace(done, before=last.outcome if last else None)
         marks = marks_of(target) if ask_upstream else None
-        planned, doubt = make_plan(layout, asked, target), _doubt(layout)
+        planned, doubt = make_plan(layout, asked, target), doubt_of(layout)
         why = why_due(last, planned.digest, age, marks, datetime.now(UTC)) or (
             "its records are in doubt" if doubt else ""
         )
@@ -312,16 +312,6 @@ def _audit_one(
         done, status="audited", message=after.reason, outcome=after.outcome, basis=after.basis,
         worse=tuple(got_worse(same, after)), report=layout.report.relative_to(layout.root).as_posix(),
     )  # fmt: skip
-
-
-def _doubt(layout: Layout) -> NotAsSealed | None:
-    """Why the records of a verdict are not what this machine has made; None where they are, or where there is no verdict."""
-    try:
-        if layout.verdict.is_file():
-            check(layout)
-    except NotAsSealed as problem:
-        return problem
-    return None
 
 
 def _check_made(layout: Layout, planned: Plan) -> None:

@@ -147,6 +147,16 @@ def check(layout: Layout, last: str = "report") -> None:
                 raise Outdated(f"{older}: {newer} is another than it was made from; {_again(layout)}")
 
 
+def doubt_of(layout: Layout) -> NotAsSealed | None:
+    """Why the records of a verdict are not what this machine has made; None where they are, or where there is no verdict."""
+    try:
+        if layout.verdict.is_file():
+            check(layout)
+    except NotAsSealed as problem:
+        return problem
+    return None
+
+
 def check_files(layout: Layout, name: str, *, data: bool = False) -> Seal:
     """The seal of a stage, or of a rerun by the path of its folder; the files that lie there are those that it names.
 

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from scipy import stats
 from statsmodels.stats.weightstats import DescrStatsW
 
+from calibration.renamed import DESIGN, share_said_to_differ
 from calibration.scenarios import KINDS, mixed
 from calibration.simulate import Rates, Setting, judged, rates, rng_of, simulate
 from openassay.core.claims import Estimand
@@ -217,3 +218,12 @@ def test_looking_often_at_one_look_s_level_would_break_the_promise(monkeypatch: 
 def test_a_family_s_noise_that_is_too_small_does_break_the_promise() -> None:
     """Why a family counts for four degrees of freedom at most: with more, this would be worse."""
     assert limit(0.05) < measured(1.0, family=10.0, family_ratio=0.5, max_runs=5).reproduced < 0.2
+
+
+def test_an_honest_recipe_gives_the_same_whatever_its_classes_are_called_and_another_does_not() -> None:
+    """A slice of tests/calibration/renamed.py: seed noise as large as the margin, and a number three margins away."""
+    num_audits = 500
+    limit = stats.binom.ppf(0.9999, num_audits, DESIGN.alpha) / num_audits
+    assert share_said_to_differ(1.0, (2, 10), num_audits) <= limit
+    assert share_said_to_differ(1.0, (4, 3), num_audits) <= limit
+    assert share_said_to_differ(0.25, (3, 10), num_audits, shift=3.0) > 0.9

@@ -151,6 +151,7 @@ def test_records_of_another_machine_are_not_shown_and_made_anew(forged: Path, mo
     done = command(forged, "openassay", "show", TARGET, expect=2)
     assert f"error: {FOLDER}/seals/plan.json: it was made with another key than {forged}/another.key" in done.stderr
     assert '"not as sealed"' in command(forged, "openassay", "list", "--json").stdout
+    assert re.search(rf"{TARGET} +python +yes +not as sealed", command(forged, "openassay", "list").stdout)
     done = command(forged, "openassay", "audit", TARGET)
     assert "everything is made anew" in done.stderr
     assert len(audits_run(done)) == 8

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cages import needs_bwrap
+from cages import ATTEMPTS, needs_bwrap
 from users import User, both_users
 
 from openassay import cage
@@ -46,22 +46,14 @@ def run(job: Job, code: str, **more: Any) -> RunResult:
     return driver.execute(job)
 
 
-ESCAPES = """
+ESCAPES = (
+    ATTEMPTS
+    + """
 import glob, json, os, signal, socket, subprocess, sys
 asked = json.load(open("asked.json"))
-done = []
-def attempt(what, act):
-    try:
-        if act() is not False:
-            done.append(what)
-    except BaseException:
-        pass
 def has(path, words):
     with open(path, "rb") as file:
         return words in file.read()
-def write(path):
-    with open(path, "a") as file:
-        file.write("was here")
 token = asked["token"].encode()
 def others():
     found = []
@@ -98,6 +90,7 @@ attempt("type into the terminal", lambda: open("/dev/tty", "w").write("x"))
 print("done: " + json.dumps(done))
 print("m: 1")
 """
+)
 
 
 @pytest.fixture

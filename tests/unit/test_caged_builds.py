@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cages import needs_bwrap
+from cages import ATTEMPTS, needs_bwrap
 from loopback import PackageIndex, sdist, wheel
 from users import User, both_users
 
@@ -39,19 +39,11 @@ def built(*requirements: str, limits: Limits | None = CAGED, target: str = "demo
 
 
 # A build backend that tries what it should not be able to, and packs what it has done into its wheel.
-HOSTILE = """
+HOSTILE = (
+    ATTEMPTS
+    + """
 import glob, json, os, zipfile
 asked = json.loads(%r)
-done = []
-def attempt(what, act):
-    try:
-        if act() is not False:
-            done.append(what)
-    except BaseException:
-        pass
-def write(path):
-    with open(path, "a") as file:
-        file.write("was here")
 def has(path, words):
     with open(path, "rb") as file:
         return words.encode() in file.read()
@@ -86,6 +78,7 @@ def build_wheel(folder, *more, **settings):
         archive.writestr("hostile-1.0.dist-info/RECORD", "")
     return name
 """
+)
 
 
 @pytest.fixture

@@ -209,15 +209,14 @@ def _show(layouts: list[Layout]) -> None:
 
 def _not_as_sealed(layout: Layout) -> str:
     """Why this machine's own records of a target are not to be shown, in words; empty where they are."""
-    from openassay.seals import NotAsSealed, Outdated, check
+    from openassay.seals import Outdated, doubt_of
 
-    try:
-        if layout.verdict.is_file():
-            check(layout)
-    except Outdated as problem:  # an audit that is under way, or did not reach its end
-        print(f"warning: {printable(str(problem))}", file=sys.stderr)
-    except NotAsSealed as problem:
-        return printable(str(problem))
+    doubt = doubt_of(layout)
+    if doubt is None:
+        return ""
+    if not isinstance(doubt, Outdated):
+        return printable(str(doubt))
+    print(f"warning: {printable(str(doubt))}", file=sys.stderr)  # an audit is under way, or did not reach its end
     return ""
 
 

@@ -88,26 +88,27 @@ def list_(*, due: Age = None, as_json: AsJson = False) -> None:
 
 def _listed(layout: Layout, age: timedelta | None) -> dict[str, Any]:
     """What `list` says of one target: its files are looked into, and not checked."""
-    row: dict[str, Any] = {"target": layout.target, "driver": _driver(layout.target_file)}
     from openassay.seals import NotAsSealed, check_files
 
+    row: dict[str, Any] = {"target": layout.target, "driver": _driver(layout.target_file)}
+    row |= {"outcome": None, "basis": [], "score": None, "finished_at": None}
     try:
         if layout.verdict.is_file():
             check_files(layout, "judge")
         verdict = json.loads(layout.latest(layout.verdict).read_bytes())
+        score = verdict["score"]["value"]
         row |= {
             "outcome": str(verdict["outcome"]),
             "basis": [str(of) for of in verdict.get("basis", ())],
-            "score": verdict["score"]["value"],
+            "score": None if score is None else float(score),
+            "finished_at": str(verdict["provenance"]["finished_at"]),
         }
-        row |= {"finished_at": str(verdict["provenance"]["finished_at"])}
-        row["score"] = None if row["score"] is None else float(row["score"])
     except NotAsSealed:
-        row |= {"outcome": "not as sealed", "score": None, "finished_at": None}
+        row["outcome"] = "not as sealed"
     except FileNotFoundError:
-        row |= {"outcome": None, "basis": [], "score": None, "finished_at": None}
+        pass
     except (OSError, ValueError, TypeError, LookupError, RecursionError):
-        row |= {"outcome": "unreadable", "basis": [], "score": None, "finished_at": None}
+        row["outcome"] = "unreadable"
     row["why_due"] = _why_due(row["finished_at"], age) if age else None
     return row
 

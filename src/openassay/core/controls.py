@@ -61,7 +61,7 @@ def not_learnt(
     if not found.differs(claim.tolerance.margin, design.alpha):
         return ""
     seen = f"{np.mean(ours):.4g} where the classes had other names ({arm}), read by their true ones, and {mean:.4g} as published"
-    return f"the reruns give {seen}: what is learnt from labels does not depend on the names of classes"
+    return f"the reruns give {seen}; a recipe that learns from the labels and treats all classes alike gives the same"
 
 
 def doubts_of_weights(found: WeightsCompared, *, deterministic: bool) -> list[tuple[str, str]]:
@@ -77,9 +77,8 @@ def doubts_of_weights(found: WeightsCompared, *, deterministic: bool) -> list[tu
     if deterministic:
         return doubts
     if found.equal:
-        doubts.append(
-            ("no_training", f"reruns of different seeds wrote equal weights (of {found.num_reruns} compared)")
-        )
+        seen = f"reruns of different seeds wrote equal weights (of {found.num_reruns} compared)"
+        doubts.append(("no_training", f"{seen}: nothing in them is trained anew, or no seed reaches what is random"))
     if (of := found.to_released) and (found.near or found.one_start):
         other = found.among
         seen = f"mean |cosine| of matched units {of.alike:.3f} to the released weights"

@@ -23,7 +23,19 @@ from openassay.core.claims import Claim
 from openassay.core.findings import Finding
 from openassay.core.rerun_records import CommandsRecord, NotedSeed, RerunStatus
 from openassay.drivers.driver import Display, ScaledRerun, TargetFacts, beside_verdict
-from openassay.drivers.job import COPY, Arm, Inside, Job, LabelFile, RunResult, fill, inside, open_written, placeholders
+from openassay.drivers.job import (
+    COPY,
+    Arm,
+    Inside,
+    Job,
+    LabelFile,
+    RunResult,
+    fill,
+    inside,
+    named_artifacts,
+    open_written,
+    placeholders,
+)
 from openassay.drivers.measures import PredictionsMeasure, measured
 from openassay.drivers.published_code import PublishedCode
 from openassay.drivers.run import (
@@ -32,9 +44,9 @@ from openassay.drivers.run import (
     asked_network,
     child_environment,
     look,
-    named_artifacts,
     placeholder_values,
     raise_for_missing,
+    shown_named,
     start,
 )
 from openassay.drivers.served import serving
@@ -151,10 +163,10 @@ class CommandDriver(PublishedCode):
                     yield f"rerun.run.provides: expected an address (https://...) or a path in the release: {problem}"
         if "seed" in placeholders(self.as_published):
             yield "rerun.as_published: expected the commands with their own seed, found {seed}"
-        shown = {of.artifact for of in self.run.provides.values()} | placeholders(self.run.arguments)
+        shown = {of.artifact for of in self.run.provides.values()} | named_artifacts(self.run.arguments)
         for measure in self.measure:
             withheld = isinstance(measure, PredictionsMeasure) and measure.withheld
-            if withheld and shown & {self.run.artifact, f"artifact:{self.run.artifact}"}:
+            if withheld and self.run.artifact in shown:
                 yield f"rerun.measure: labels of {measure.metric!r} are withheld, and the run is shown {self.run.artifact} whole"
             if measure.read_from == "return":
                 yield f"rerun.measure: commands return nothing; read {measure.metric!r} from stdout or a file"
@@ -274,7 +286,7 @@ class CommandDriver(PublishedCode):
             request: dict[str, Any] = {"kind": "steps", "steps": steps, "folder": str(folder.absolute())}
             if served.forward:
                 request["forward"] = served.forward
-            named = named_artifacts(job, run.arguments)
+            named = shown_named(job, run.arguments)
             ended = start(request, named, variables, [Path(served.forward[1]).parent] if served.forward else [])
         if not ended.ok and not ended.timed_out:
             ended = self._explained(ended, run.steps, key, served.not_provided, job)

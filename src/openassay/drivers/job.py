@@ -321,6 +321,11 @@ def placeholders(value: Any) -> set[str]:
     return set()
 
 
+def named_artifacts(value: Any) -> set[str]:
+    """The artifacts that a value names by `{artifact:NAME}`."""
+    return {name.removeprefix("artifact:") for name in placeholders(value) if name.startswith("artifact:")}
+
+
 def fill(value: Any, values: dict[str, Any]) -> Any:
     """The value with every `{name}` replaced: whole strings by the typed value, parts of a string by its text."""
     if isinstance(value, str):

@@ -12,7 +12,7 @@ from openassay.core.findings import FetchRecord
 from openassay.core.rerun_records import RerunStatus, WeightsCompared
 from openassay.core.verdict_records import Basis
 from openassay.drivers.driver import Driver, PublishedRun, ScaledRerun, TargetFacts, artifact_digests
-from openassay.drivers.job import Arm, Job, RunResult, placeholders
+from openassay.drivers.job import Arm, Job, RunResult, named_artifacts, placeholders
 from openassay.drivers.labels import hand_over
 from openassay.drivers.measures import Measure, PredictionsMeasure
 from openassay.drivers.written_weights import TrainedWeights, compare_weights, keep_weights
@@ -93,14 +93,13 @@ class PublishedCode(Driver):
             key = "rerun.weights.released.artifact"
             if of.artifact not in target.artifacts:
                 yield f"{key}: there is no artifact {of.artifact!r}; there are: {', '.join(target.artifacts) or 'none'}"
-            if of.artifact in self.named_artifacts():
+            if of.artifact in self.shown_artifacts():
                 yield f"{key}: the run names {of.artifact} too, and could copy the weights; make them an artifact of their own"
 
-    def named_artifacts(self) -> set[str]:
+    def shown_artifacts(self) -> set[str]:
         """The artifacts that a run is shown."""
-        marks = placeholders(self.run.arguments)
         own = [getattr(self.run, "artifact", ""), *(of.artifact for of in getattr(self.run, "provides", {}).values())]
-        return {name.removeprefix("artifact:") for name in marks if name.startswith("artifact:")} | set(own)
+        return named_artifacts(self.run.arguments) | set(own)
 
     def same(self, changed: Arm, base: Arm) -> bool:
         """Whether parameters and edits of both are equal."""

@@ -24,7 +24,7 @@ from pydantic import Discriminator
 
 from openassay import child
 from openassay.cage import NoCage, caged, interpreter_folders
-from openassay.drivers.job import MAX_JSON_BYTES, Job, fill, open_written, placeholders
+from openassay.drivers.job import MAX_JSON_BYTES, Job, fill, named_artifacts, open_written
 from openassay.faults import BadInput, Fault, full_disk_line, naming
 from openassay.limits import MAX_FILE_BYTES, Meter, limited, printed
 from openassay.records import to_plain
@@ -129,17 +129,17 @@ def run_once(run: Run, job: Job, parameters: dict[str, Any], seeding: tuple[Seed
     if isinstance(run, (ModuleRun, ScriptRun)):
         request["arguments"] = [str(argument) for argument in request["arguments"]]
     named = [f"{{artifact:{run.artifact}}}"] if isinstance(run, ScriptRun) else []
-    ended = start(request, named_artifacts(job, [run.arguments, named]))
+    ended = start(request, shown_named(job, [run.arguments, named]))
     if not ended.ok and (line := asked_network(ended)):
         todo = "fetch it as an artifact and pass its path, or use the command driver and its `provides`"
         raise BadInput(f"{job.target_file}: {job.stage}.run: it asked for something on the network: {line}; {todo}")
     return ended
 
 
-def named_artifacts(job: Job, arguments: object) -> Job:
+def shown_named(job: Job, arguments: object) -> Job:
     """A job with the artifacts that a run's arguments name, and no others: a cage shows no more than these."""
-    named = placeholders(arguments)
-    return replace(job, artifacts={name: path for name, path in job.artifacts.items() if f"artifact:{name}" in named})
+    named = named_artifacts(arguments)
+    return replace(job, artifacts={name: path for name, path in job.artifacts.items() if name in named})
 
 
 def asked_network(ended: Ended) -> str:

@@ -58,7 +58,8 @@ def run(
     runs = {arm: read_reruns(layout, plan, arm, identities) for arm, identities in reruns.identities.items()}
     findings = [of for record in (fetched, inspected, prepared, evaluated, reruns) for of in record.findings]
     controls = _controls(plan, runs, reruns)
-    evidence = [_evidence(plan, claim, runs, controls, prepared, reruns) for claim in plan.claims]
+    doubts = {claim.id: _doubts(plan, claim, runs, reruns) for claim in plan.claims}
+    evidence = [_evidence(plan, claim, runs, controls, prepared, reruns, doubts[claim.id]) for claim in plan.claims]
     rerun, share = plan.rerun, plan.scale.steps
     protocol: str = rerun.protocol if rerun else "none"
     if share < 1:
@@ -84,8 +85,8 @@ def run(
     curves, not_judged = _curves(plan, verdicts, runs)
     findings += [*not_judged, *_mixed(runs)]
     if rerun and not reruns.not_attempted_because:
-        doubts = [(item.claim.id, of) for item in on_seeds for of in _doubts(plan, item.claim, runs, reruns)]
-        findings += [replace(of, message=f"{claim}: {of.message}") for claim, of in doubts]
+        told = [(item.claim.id, of) for item in on_seeds for of in doubts[item.claim.id]]
+        findings += [replace(of, message=f"{claim}: {of.message}") for claim, of in told]
     missed = [of for of in controls if not of.caught]
     what = "the negative control {} of claim {} came out {}"
     findings += [beside_verdict("control_not_caught", what.format(of.arm, of.claim, of.outcome.value)) for of in missed]
@@ -200,7 +201,7 @@ def _modify(plan: Plan, runs: dict[str, tuple[Rerun, ...]]) -> tuple[ProbeOutcom
 
 def _evidence(
     plan: Plan, claim: Claim, runs: dict[str, tuple[Rerun, ...]], controls: tuple[ControlOutcome, ...],
-    prepared: PrepareRecord, reruns: RerunsRecord,
+    prepared: PrepareRecord, reruns: RerunsRecord, doubts: list[Finding],
 ) -> Evidence:  # fmt: skip
     because = reruns.not_attempted_because
     if not claim.testable and plan.rerun:
@@ -218,10 +219,9 @@ def _evidence(
     alike = [control.arm for control in own if not control.differs_from_faithful]
     question = "but they are not shown to differ from the broken recipe {}: are they run as published?"
     design = plan.design(claim, reruns.planned)
-    doubts = [] if because else _doubts(plan, claim, runs, reruns)
     return replace(
         Evidence.of_runs(claim, design, of_arm, baseline), not_attempted_because=because,
-        not_trained="; ".join(of.message for of in doubts),
+        not_trained="" if because else "; ".join(of.message for of in doubts),
         data_differs=f"the prepared data differs from the published ({', '.join(failed)})" if failed else "",
         control="" if claim.uncontrolled else control, broken_alike=question.format(alike[0]) if alike else "",
     )  # fmt: skip
