@@ -20,7 +20,7 @@ STAGES = ("plan", "fetch", "inspect", "prepare", "evaluate", "rerun", "judge", "
 TRAINERS = ("openassay.training.", "openassay.protocols.")
 """Packages that only the stages `rerun` and `evaluate` run."""
 MADE_BY = (
-    "openassay.child", "openassay.metrics", "openassay.drivers", "openassay.recipes", "openassay.training",
+    "openassay.child", "openassay.metrics", "openassay.drivers", "openassay.published.recipes", "openassay.training",
     "openassay.protocols", "openassay.core.replay", "openassay.run_files",
 )  # fmt: skip
 """What makes and measures a rerun."""

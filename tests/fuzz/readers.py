@@ -24,8 +24,6 @@ from releases.small import megatron, safetensors, write
 
 from openassay import model_openness_tool, scenario, yaml_loader
 from openassay.checks.inspection import inspect_folder, opened
-from openassay.checks.pickles import PickleReader
-from openassay.checks.read import read_release
 from openassay.draft import written
 from openassay.draft.brought import BroughtRelease
 from openassay.drivers.job import Arm, Job, LabelFile, load_arrays, save_arrays
@@ -36,15 +34,17 @@ from openassay.drivers.readings import AtStep, BestEpoch
 from openassay.drivers.run import Ended
 from openassay.faults import BadInput
 from openassay.layout import Layout
+from openassay.published.pickles import PickleReader
+from openassay.published.read import read_release
+from openassay.published.recipes import read_recipe
+from openassay.published.tokens import BadTokens
 from openassay.published_requirements import PublishedEnvironment, read_published
-from openassay.recipes import read_recipe
 from openassay.records import to_plain
 from openassay.run_files import check_scale, read_runs, wandb_file  # noqa: F401 - imported late by the reader
 from openassay.sources.fetched import Unavailable
 from openassay.store import RefusedArchive, Store, payload_digest
 from openassay.target import look_over_target
 from openassay.training.mismatch import RecipeMismatch
-from openassay.training.tokens import BadTokens
 
 CORPUS = Path(__file__).parent / "corpus"
 SECONDS = 5.0

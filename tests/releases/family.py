@@ -12,8 +12,8 @@ import numpy as np
 from safetensors.numpy import save
 
 from openassay.layout import Layout
-from openassay.recipes import read_recipe
-from openassay.recipes.draft import complete
+from openassay.published.recipes import read_recipe
+from openassay.published.recipes.draft import complete
 from openassay.store import payload_digest
 from openassay.training.language import LanguageRecipe
 from openassay.training.lm import LanguageTraining, initial_weights

@@ -17,8 +17,8 @@ import numpy as np
 from hub import Hub
 from safetensors.numpy import save
 
-from openassay.recipes import read_recipe
-from openassay.recipes.draft import complete
+from openassay.published.recipes import read_recipe
+from openassay.published.recipes.draft import complete
 from openassay.training.language import LanguageRecipe
 from openassay.training.lm import LanguageTraining, initial_weights
 from openassay.training.numerics import ContiguousTokens, Numerics, Tokens

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from openassay.checks.read import read_release
-from openassay.checks.release import PublishedFiles
+from openassay.published.files import PublishedFiles
+from openassay.published.read import read_release
 
 Files = dict[str, Any]
 

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from openassay.training.tokens.megatron import HEADER, MAGIC, TYPES
-from openassay.training.tokens.ranges import Tokens
-from openassay.training.tokens.rows import COLUMN
+from openassay.published.tokens.megatron import HEADER, MAGIC, TYPES
+from openassay.published.tokens.ranges import Tokens
+from openassay.published.tokens.rows import COLUMN
 
 
 def write_megatron(prefix: Path, sequences: Iterable[Sequence[int]], dtype: str = "<u2") -> Path:

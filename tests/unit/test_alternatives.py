@@ -17,11 +17,11 @@ from openassay.drivers.replay import ReplayDriver
 from openassay.faults import BadInput
 from openassay.layout import Layout
 from openassay.plan import make_plan
-from openassay.recipes.draft import with_values
+from openassay.published.recipes.draft import with_values
+from openassay.published.tokens import BadTokens, ByteRange, spans
 from openassay.records import parse
 from openassay.target import read_target
 from openassay.training.mismatch import RecipeMismatch
-from openassay.training.tokens import BadTokens, ByteRange, spans
 
 STATED = pythia.recipe_of(pythia.TINY)
 COMMIT = "0" * 40

@@ -33,10 +33,10 @@ from openassay.protocols.prefix import (
     run_replicas,
     trace_of,
 )
+from openassay.published.tokens import BadTokens
 from openassay.records import parse
 from openassay.training.mismatch import RecipeMismatch
 from openassay.training.numerics import Numerics
-from openassay.training.tokens import BadTokens
 
 AT = STEPS[1:]
 RERUN: ReplayDriver = parse(ReplayDriver, pythia.rerun_of(STEPS, AT), "rerun")

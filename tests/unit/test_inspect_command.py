@@ -19,11 +19,11 @@ from releases.stages import SETTINGS
 from openassay import cli
 from openassay.checks.check import answer
 from openassay.checks.documentation import link_dead
-from openassay.checks.links import ask_links, status_of
-from openassay.checks.read import read_release
 from openassay.core.findings import InspectRecord
 from openassay.layout import cache_home
 from openassay.plan import make_plan
+from openassay.published.links import ask_links, status_of
+from openassay.published.read import read_release
 from openassay.records import read_record, write_record
 from openassay.stages import fetch, inspect
 from openassay.store import Store

@@ -12,7 +12,7 @@ import pytest
 import torch
 from releases.recipes import NEOX, OLMO, PAIRS, T5, TEXT, Text, with_value
 
-from openassay.recipes.draft import NAMES
+from openassay.published.recipes.draft import NAMES
 from openassay.training.batch import bears_loss
 from openassay.training.language import LanguageRecipe
 from openassay.training.lm import WITHOUT_EFFECT, LanguageTraining, initial_weights

@@ -19,10 +19,10 @@ from loopback import PackageIndex, wheel
 from releases.miniature import make_project
 
 from openassay import cli
-from openassay.checks.read import read_release
 from openassay.draft.numbers import printed_numbers
 from openassay.faults import BadInput
 from openassay.layout import Layout
+from openassay.published.read import read_release
 from openassay.sources import download
 from openassay.target import Target, look_over_target, read_target
 from openassay.yaml_loader import load_yaml

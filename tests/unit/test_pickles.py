@@ -26,12 +26,12 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from torch._weights_only_unpickler import _get_allowed_globals
 
-from openassay.checks import pickles
 from openassay.checks.check import answer
-from openassay.checks.pickles import PickleReader
-from openassay.checks.read import read_release
 from openassay.checks.registry import CONSISTENCY
 from openassay.core.findings import CheckAnswer
+from openassay.published import pickles
+from openassay.published.pickles import PickleReader
+from openassay.published.read import read_release
 
 IMPORTS = next(check for check in CONSISTENCY if check.kind == "pickle_imports")
 

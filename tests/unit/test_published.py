@@ -16,10 +16,10 @@ from openassay.cli import app
 from openassay.drivers.published import TokenFiles
 from openassay.drivers.replay import ReplayDriver
 from openassay.faults import BadInput
-from openassay.recipes import read_recipes
+from openassay.published.recipes import read_recipes
+from openassay.published.tokens import BadTokens
 from openassay.records import parse
 from openassay.training.mismatch import RecipeMismatch
-from openassay.training.tokens import BadTokens
 
 ROWS = np.random.default_rng(0).integers(0, 500, (23, 17))
 RECIPE = mini.recipe(hidden=32, length=16, batch_size=4)

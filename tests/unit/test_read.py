@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 from releases.small import NEOX, Files, megatron, release, safetensors, write
 
 from openassay import store
-from openassay.checks import read, weights
 from openassay.checks.inspection import inspect_folder
-from openassay.checks.read import read_release
 from openassay.checks.registry import run_checks
-from openassay.checks.scalars import Unreadable, as_number, number, yaml_1_1, yaml_1_2
-from openassay.checks.settings import read_yaml
+from openassay.published import read, weights
+from openassay.published.read import read_release
+from openassay.published.scalars import Unreadable, as_number, number, yaml_1_1, yaml_1_2
+from openassay.published.settings import read_yaml
 
 
 def values(folder: Path, name: str) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from openassay.cli import app
 from openassay.faults import BadInput
-from openassay.recipes import FORMATS, read_recipe, read_recipes
-from openassay.recipes.draft import NAMES, complete
+from openassay.published.recipes import FORMATS, read_recipe, read_recipes
+from openassay.published.recipes.draft import NAMES, complete
 from openassay.records import to_plain
 from openassay.training.batch import text_length
 from openassay.training.language import ReadRecipe

@@ -31,8 +31,9 @@ from openassay.drivers.replay import ReplayDriver
 from openassay.faults import BadInput
 from openassay.layout import Layout
 from openassay.plan import make_plan, write_plan
-from openassay.recipes import read_recipe
-from openassay.recipes.draft import complete
+from openassay.published.recipes import read_recipe
+from openassay.published.recipes.draft import complete
+from openassay.published.tokens import BadTokens
 from openassay.records import parse
 from openassay.target import read_target
 from openassay.training.language import LanguageRecipe
@@ -40,7 +41,6 @@ from openassay.training.lm import LanguageTraining, build, initial_weights
 from openassay.training.mismatch import RecipeMismatch
 from openassay.training.numerics import ContiguousTokens, Numerics
 from openassay.training.optimizer_state import read_moments
-from openassay.training.tokens import BadTokens
 
 YAML = """{
   "num-layers": 1, "hidden-size": 32, "num-attention-heads": 4, "seq-length": 16, "max-position-embeddings": 16,

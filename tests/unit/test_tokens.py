@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from releases.tokens import write_lines, write_megatron, write_memmap, write_parquet, write_preshuffled
 
-from openassay.training.tokens import BadTokens, Batches, ByteRange, Bytes, local, megatron, olmo, rows
-from openassay.training.tokens.ranges import in_parts, joined
+from openassay.published.tokens import BadTokens, Batches, ByteRange, Bytes, local, megatron, olmo, rows
+from openassay.published.tokens.ranges import in_parts, joined
 
 few = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 documents = st.lists(st.lists(st.integers(0, 65535), max_size=9), min_size=1, max_size=12).filter(

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from releases.small import release
 from safetensors.numpy import save_file
 
-from openassay.checks import weights
 from openassay.checks.check import answer
 from openassay.checks.registry import CONSISTENCY
-from openassay.checks.scalars import Unreadable
-from openassay.checks.weights import read_header
+from openassay.published import weights
+from openassay.published.scalars import Unreadable
+from openassay.published.weights import read_header
 
 
 def written(header: object, data: bytes = b"") -> bytes:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from openassay.checks.release import PublishedFiles
 from openassay.core.findings import CheckAnswer, Excerpt, Problem
+from openassay.published.files import PublishedFiles
 
 MAX_PROBLEMS = 40
 MAX_LOOKED_AT = 6

@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check, compared
-from openassay.checks.release import Items, PublishedFiles, SavedWeights, Value
-from openassay.checks.stated_recipes import Recipe, recipes
+from openassay.published.files import Items, PublishedFiles, SavedWeights, Value
+from openassay.published.stated import Recipe, recipes
 
 
 @check(needs="weights of two or more steps of one training")

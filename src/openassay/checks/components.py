@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from itertools import islice
 from typing import Literal, TypeVar, get_args
 
-from openassay.checks.code_options import calls, dotted_name, last_name
-from openassay.checks.licences import card_kind, declarations
-from openassay.checks.release import Code, Placed, PublishedFiles, marked_step
 from openassay.checks.results import sheets
-from openassay.checks.stated_recipes import recipes
-from openassay.checks.weights import is_optimizer
 from openassay.core.findings import ComponentDetected, FileSeen
 from openassay.core.openness_records import ComponentName
+from openassay.published.code_options import calls, dotted_name, last_name
+from openassay.published.files import Code, Placed, PublishedFiles, marked_step
+from openassay.published.licences import card_kind, declarations
+from openassay.published.stated import recipes
+from openassay.published.weights import is_optimizer
 
 MAX_FILES = 5
 

@@ -5,172 +5,22 @@ from __future__ import annotations
 import difflib
 import posixpath
 import re
-import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import dropwhile, takewhile
-from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check, compared
-from openassay.checks.code_options import Options, defaults, options_of
-from openassay.checks.release import Code, PublishedFiles, Text, excerpt
-from openassay.checks.scalars import as_number, number
 from openassay.core.findings import Excerpt
-
-
-@dataclass(frozen=True)
-class Command:
-    """A command line in a document's code block."""
-
-    text: Text
-    line: int
-    words: tuple[str, ...]
-    elsewhere: bool
-    """It may run in another place than this release."""
-
-    def seen(self, key: str) -> Excerpt:
-        """This command, to be cited."""
-        return excerpt(self.text.path, key, " ".join(self.words)[:200], self.line)
-
-
-_BLOCK = re.compile(r"\s*(?:```+|~~~+)\s*(\w*)")
-_ASIDE = {"third_party", "vendor", "dependencies", "external", "node_modules", "submodules"}
-
-
-def _documents(release: PublishedFiles) -> list[Text]:
-    named = (text for text in release.texts if re.match(r"(?i)readme(\.md|\.markdown)?$", text.name))
-    return [text for text in named if not _ASIDE & {*text.path.lower().split("/")}]
-
-
-def commands(text: Text, release: PublishedFiles) -> Iterator[Command]:
-    """The command lines of a document, joined where a backslash goes on."""
-    i, elsewhere = 0, False
-    while i < len(text.lines):
-        found = _BLOCK.match(text.lines[i]) if i in text.fenced else None
-        if re.match(r"#{1,2}\s", text.lines[i]) and i not in text.fenced:
-            elsewhere = False  # a new section begins at the top again
-        i += 1
-        if not found:
-            continue
-        block = [*takewhile(lambda line: not re.match(r"\s*(```+|~~~+)\s*$", line), text.lines[i:])]
-        is_shell = found.group(1).lower() in {"", "bash", "sh", "shell", "console", "zsh", "shellsession"}
-        for at, line in _joined(block, i + 1) if is_shell and i not in text.commented else ():
-            elsewhere = elsewhere or _leads_away(line, release)
-            if words := _split(line):
-                yield Command(text, at, words, elsewhere)
-        i += len(block) + 1
-
-
-def _joined(block: list[str], first: int) -> list[tuple[int, str]]:
-    """A block's lines with their numbers; one that ends in a backslash goes on in the next."""
-    joined: list[tuple[int, str]] = []
-    going = False
-    for at, line in enumerate(block, first):
-        bare = re.sub(r"\\\s+#.*$", "\\\\", line.rstrip())  # `\ # why`
-        if going:
-            joined[-1] = (joined[-1][0], joined[-1][1] + " " + bare.rstrip("\\").strip())
-        else:
-            joined.append((at, bare.rstrip("\\")))
-        going = bare.endswith("\\")
-    return joined
-
-
-def _leads_away(line: str, release: PublishedFiles) -> bool:
-    """True for a `cd`, a `clone` or a container that leads to another place than this very release."""
-    if cd := re.match(r"\s*(?:\$ |> )?(?:cd|pushd)\s+(\S+)", line):
-        place = cd.group(1).strip("./'\"").rstrip("/")
-        return bool(place) and place.lower() not in _own_names(release)
-    if clone := re.match(r"\s*(?:\$ |> )?git\s+(?:lfs\s+)?clone\s+.*?(\S+)\s*$", line):
-        name = clone.group(1).rstrip("/").removesuffix(".git").rpartition("/")[2].lower()
-        return name not in _own_names(release) and not clone.group(1).startswith("https://huggingface")
-    return bool(re.match(r"\s*(?:\$ )?(docker|kubectl|ssh|srun|sbatch)\b", line))
-
-
-def _own_names(release: PublishedFiles) -> set[str]:
-    names = {release.name.lower()}
-    for text in release.texts:
-        if not text.folder and text.path.lower().startswith("readme"):
-            names |= {words.strip("# ").lower() for words in text.lines[:5] if words.startswith("# ")}
-    for config in release.configs:
-        if config.path == "pyproject.toml" and (value := config.by_key.get("project.name")):
-            names.add(str(value.value).lower())
-    return names | {name.replace("_", "-") for name in names} | {name.replace(" ", "-") for name in names}
-
-
-def _split(line: str) -> tuple[str, ...]:
-    line = re.sub(r"^\s*(\$|>|!|%)\s+", "", line)
-    try:
-        return tuple(shlex.split(line, comments=True))
-    except ValueError:
-        return ()
-
-
-@dataclass(frozen=True)
-class Call:
-    """A Python script or module of the release that a command starts, and the words after it."""
-
-    name: str
-    script: Code | None
-    words: tuple[str, ...]
-    is_module: bool
-
-
-def call_of(command: Command, release: PublishedFiles) -> Call | None:
-    """The script that a command starts; None where it starts none, or where that is not plain."""
-    before = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=\S*|sudo|time|nohup|env")
-    words = [*dropwhile(before.fullmatch, command.words)]
-    if not words:
-        return None
-    head = words[0].rpartition("/")[2]
-    if head in {"torchrun", "deepspeed", "accelerate", "horovodrun", "mpirun", "colossalai"}:
-        return _launched(words[1:], command, release)
-    if not re.fullmatch(r"python[0-9.]*", head):
-        return _script(words, command, release) if head.endswith(".py") else None
-    for i, word in enumerate(words[1:], 1):
-        if word == "-m":
-            return _module(words[i + 1 :], command, release)
-        if word in {"-c", "-"}:
-            return None
-        if not word.startswith("-"):
-            return _script(words[i:], command, release)
-    return None
-
-
-def _module(words: list[str], command: Command, release: PublishedFiles) -> Call | None:
-    module, rest = words[0] if words else "", words[1:]
-    if module in {"torch.distributed.launch", "torch.distributed.run", "accelerate.commands.launch"}:
-        return _launched(rest, command, release)
-    path = module.replace(".", "/")
-    for candidate in (f"{path}.py", f"{path}/__main__.py", f"src/{path}.py", f"src/{path}/__main__.py"):
-        if script := release.code_by_path.get(candidate):
-            return Call(candidate, script, tuple(rest), True)
-    return None
-
-
-def _launched(words: list[str], command: Command, release: PublishedFiles) -> Call | None:
-    return _script([*dropwhile(lambda word: not word.endswith(".py"), words)], command, release)
-
-
-def _script(words: list[str], command: Command, release: PublishedFiles) -> Call | None:
-    if not words or not words[0].endswith(".py") or re.search(r"[<>{}$*]", words[0]):
-        return None
-    name = words[0].removeprefix("./")
-    places = (str(PurePosixPath(place)) for place in (command.text.folder and f"{command.text.folder}/{name}", name))
-    script = next((code for place in places if (code := release.code_by_path.get(place))), None)
-    return Call(name, script, tuple(words[1:]), False)
-
-
-def _calls(text: Text, release: PublishedFiles) -> Iterator[tuple[Command, Call]]:
-    """The commands of a document that start a script."""
-    return ((command, call) for command in commands(text, release) if (call := call_of(command, release)))
+from openassay.published.code_options import Options, defaults, options_of
+from openassay.published.commands import calls_of, own_words, readmes
+from openassay.published.files import PublishedFiles, Text, excerpt
+from openassay.published.scalars import as_number, number
 
 
 @check(needs="a command in a README that calls a Python script of the release, whose options can be read")
 def flag_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
     """{command.text.path}:{command.line} calls {script} with {flag}, which it does not take{near}"""
     known: dict[str, Options] = {}
-    for command, call in (found for text in _documents(release) for found in _calls(text, release)):
+    for command, call in (found for text in readmes(release) for found in calls_of(text, release)):
         if call.script is None or command.elsewhere:
             continue
         script = call.script.path
@@ -193,13 +43,6 @@ def flag_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
                 yield Contradiction(seen, at, command=command, script=script, flag=flag, near=near)
 
 
-def own_words(words: tuple[str, ...]) -> tuple[str, ...]:
-    """The words that belong to the command itself: a pipe, another command or `--` ends it."""
-    ends = {"--", "|", "||", "&&", ";", "&", ">", ">>", "2>&1", "<"}
-    stops = (i if word in ends else i + 1 for i, word in enumerate(words) if word in ends or word.endswith(";"))
-    return words[: next(stops, len(words))]
-
-
 _DEFAULT = re.compile(
     r"`?--([A-Za-z][\w-]+)`?[^`]{0,120}?\bdefaults?(?:\s+(?:is|to|value|value is))?\s*[:=]?\s*"
     r"`?([-\d.eE]+\d)`?(?![\w.])"
@@ -215,7 +58,7 @@ def default_documented_otherwise(release: PublishedFiles) -> Iterator[Seen]:
     """{place} says that --{flag} is {claimed} by default, {option.path}:{option.line} says {option.value}"""
     # `--lr ... (default: 1e-3)` against the parser's default.
     options = defaults(release)
-    for text in _documents(release):
+    for text in readmes(release):
         for line, words in enumerate(text.lines, 1):
             found = _DEFAULT.search(words)
             claimed = number(found.group(2)) if found else None
@@ -240,12 +83,12 @@ def named_file_absent(release: PublishedFiles) -> Iterator[Seen]:
     if len(release.files) < 4 or "." in release.unreadable:
         yield NotAsked("too little of the release is here")
         return
-    for text in _documents(release):
+    for text in readmes(release):
         for line, words in text.prose:
             yield from _links(text, line, words, release)
             yield from _in_backticks(text, line, words, release)
         addressed = "\n".join(line for line in text.lines if "://" in line)
-        for command, call in ((command, call) for command, call in _calls(text, release) if not call.is_module):
+        for command, call in ((command, call) for command, call in calls_of(text, release) if not call.is_module):
             seen, base = command.seen(call.name), call.name.rpartition("/")[2]
             is_example = "path/to" in call.name.lower() or call.name.startswith(("/", "..", "your"))
             is_known = base in release.by_name or f"/{base}" in addressed
@@ -328,15 +171,3 @@ def link_dead(release: PublishedFiles) -> Iterator[Seen]:
             yield Agreement(seen)
         else:
             yield NotAsked(f"{link.url}: {link.problem or link.status}")
-
-
-def addresses(release: PublishedFiles) -> list[tuple[Text, int, str]]:
-    """The web addresses that the documents name, each once, in their order."""
-    found: dict[str, tuple[Text, int, str]] = {}
-    for text in _documents(release):
-        for line, words in text.prose:
-            for match in re.finditer(r"https?://[^\s<>\"'`\])}|]+", words):
-                url = match.group().rstrip(".,;:!?*_")
-                if not re.search(r"[{}$<>]|localhost|127\.0\.0\.1|example\.", url):
-                    found.setdefault(url, (text, line, url))
-    return list(found.values())

@@ -9,10 +9,11 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 
 from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check, compared
-from openassay.checks.code_options import defaults
-from openassay.checks.release import Config, PublishedFiles, Text, Value, excerpt, tables_of
-from openassay.checks.scalars import number
-from openassay.checks.stated_recipes import (
+from openassay.core.findings import Excerpt
+from openassay.published.code_options import defaults
+from openassay.published.files import Config, PublishedFiles, Text, Value, excerpt, tables_of
+from openassay.published.scalars import number
+from openassay.published.stated import (
     NAMES,
     Recipe,
     canonical,
@@ -25,7 +26,6 @@ from openassay.checks.stated_recipes import (
     stated,
     subject_of,
 )
-from openassay.core.findings import Excerpt
 
 
 @check(needs="a setting that a document and a settings file, or two settings files of one model, both state")

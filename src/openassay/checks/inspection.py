@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from openassay.checks.components import detect
-from openassay.checks.links import ask_links
-from openassay.checks.read import read_release, short_digest
 from openassay.checks.registry import run_checks
 from openassay.core.findings import CheckAnswer, ComponentDetected, Excerpt, FileSeen, Finding
 from openassay.core.openness_records import ComponentName
 from openassay.faults import BadInput
+from openassay.published.links import ask_links
+from openassay.published.read import read_release, short_digest
 from openassay.store import RefusedArchive, Store, archive_kind
 
 Declared = dict[str, Literal["yes", "no", "partly", "unknown"]]

@@ -10,9 +10,9 @@ from itertools import islice, pairwise
 from pathlib import PurePosixPath
 
 from openassay.checks.check import Agreement, Contradiction, Noted, Seen, check, compared
-from openassay.checks.release import Config, PublishedFiles, PublishedTable, Row, Value, excerpt, step_of
-from openassay.checks.scalars import number
 from openassay.core.findings import Excerpt
+from openassay.published.files import Config, PublishedFiles, PublishedTable, Row, Value, excerpt, step_of
+from openassay.published.scalars import number
 
 EMPTY = {
     "d41d8cd98f00b204e9800998ecf8427e",

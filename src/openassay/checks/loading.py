@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from openassay.checks.check import Agreement, Contradiction, NotAsked, Noted, Seen, check
-from openassay.checks.release import PublishedFiles, excerpt
+from openassay.published.files import PublishedFiles, excerpt
 
 _ORDINARY = re.compile(
     r"""

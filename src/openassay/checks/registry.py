@@ -15,8 +15,8 @@ from openassay.checks import (
     yaml_types,
 )
 from openassay.checks.check import ConsistencyCheck, answer
-from openassay.checks.release import PublishedFiles
 from openassay.core.findings import CheckAnswer
+from openassay.published.files import PublishedFiles
 
 _MODULES = (
     token_totals, hyperparameters, yaml_types, vocabularies, checkpoints, results, lists, documentation, licences,

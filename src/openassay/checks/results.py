@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from openassay.checks.check import Agreement, Contradiction, Noted, Seen, check, compared
-from openassay.checks.release import PublishedFiles, PublishedTable, Row, derived_once, excerpt, step_of, tables_of
-from openassay.checks.scalars import as_number, number
 from openassay.core.findings import Excerpt
+from openassay.published.files import PublishedFiles, PublishedTable, Row, derived_once, excerpt, step_of, tables_of
+from openassay.published.scalars import as_number, number
 
 
 @dataclass(frozen=True)

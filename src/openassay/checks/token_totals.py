@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from openassay.checks.check import NotAsked, Seen, check, compared
-from openassay.checks.release import PublishedFiles, Text, excerpt, tables_of
-from openassay.checks.scalars import number
-from openassay.checks.stated_recipes import (
+from openassay.core.findings import Excerpt
+from openassay.published.files import PublishedFiles, Text, excerpt, tables_of
+from openassay.published.scalars import number
+from openassay.published.stated import (
     Recipe,
     TokenTotal,
     canonical_header,
@@ -19,7 +20,6 @@ from openassay.checks.stated_recipes import (
     subject_of,
     tokens_of,
 )
-from openassay.core.findings import Excerpt
 
 _UNITS = {
     "": 1.0, "k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9, "t": 1e12,

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 from openassay.checks.check import Agreement, Contradiction, Seen, check, compared
-from openassay.checks.release import Config, PublishedFiles, Tokenizer, Value, excerpt
-from openassay.checks.scalars import is_integer
+from openassay.published.files import Config, PublishedFiles, Tokenizer, Value, excerpt
+from openassay.published.scalars import is_integer
 
 _NAMES_TOKENIZER = {"identifier", "encoder_file", "vocab_file", "tokenizer_file", "tokenizer_path"}
 

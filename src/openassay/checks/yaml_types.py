@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from openassay.checks.check import Agreement, Contradiction, Seen, check
-from openassay.checks.release import Config, PublishedFiles, Value, derived_once, excerpt
-from openassay.checks.scalars import yaml_1_1, yaml_1_2
+from openassay.published.files import Config, PublishedFiles, Value, derived_once, excerpt
+from openassay.published.scalars import yaml_1_1, yaml_1_2
 
 _TOOLS = re.compile(
     r"(?i)(^|/)(\.[^/]+/|\.|mkdocs|docker-compose|compose|environment|conda|codecov|appveyor|readthedocs|citation|_config|"

@@ -31,8 +31,8 @@ def recipe(
 ) -> None:
     """Print the canonical recipe of a published training recipe: each value with the line or the code it comes from."""
     from openassay.cli.terminal import console, plain, table
-    from openassay.recipes import read_recipes
-    from openassay.recipes.draft import UNITS
+    from openassay.published.recipes import read_recipes
+    from openassay.published.recipes.draft import UNITS
     from openassay.records import to_json, to_plain
 
     found = read_recipes(files, format)
@@ -127,9 +127,9 @@ def _say(line: str) -> None:
 @contextmanager
 def _wrong_files_of(target: str) -> Iterator[None]:
     """Say in one line what is wrong with a release's recipe or token files."""
+    from openassay.published.tokens import BadTokens
     from openassay.sources.fetched import Unavailable
     from openassay.training.mismatch import RecipeMismatch
-    from openassay.training.tokens import BadTokens
 
     try:
         yield

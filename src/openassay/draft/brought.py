@@ -12,9 +12,9 @@ from urllib.parse import unquote
 
 from packaging.version import InvalidVersion, Version
 
-from openassay.checks.read import read_release
-from openassay.checks.release import PublishedFiles, Text
 from openassay.faults import BadInput, printable
+from openassay.published.files import PublishedFiles, Text
+from openassay.published.read import read_release
 from openassay.records import parse
 from openassay.sources.fetched import Unavailable
 from openassay.sources.folders import COMMIT

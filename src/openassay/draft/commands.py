@@ -15,11 +15,11 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
-from openassay.checks.code_options import calls, defaults, last_name, options_of, reached_from
-from openassay.checks.documentation import own_words
-from openassay.checks.release import Code, PublishedFiles, Text
 from openassay.draft.brought import BroughtRelease, read_text, shortened
 from openassay.drivers.command import PYTHON, code_blocks
+from openassay.published.code_options import calls, defaults, last_name, options_of, reached_from
+from openassay.published.commands import own_words
+from openassay.published.files import Code, PublishedFiles, Text
 
 MOST_FILES = 200
 """Documents and notebooks that are looked at."""

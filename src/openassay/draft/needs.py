@@ -10,10 +10,10 @@ from pathlib import Path, PurePosixPath
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from openassay.checks.code_options import calls, last_name
-from openassay.checks.release import Code, PublishedFiles
 from openassay.draft.commands import imports_of
 from openassay.faults import BadInput
+from openassay.published.code_options import calls, last_name
+from openassay.published.files import Code, PublishedFiles
 from openassay.published_requirements import PublishedEnvironment, PublishedRequirements, read_published
 
 SEEDERS = {"seed", "manual_seed", "manual_seed_all", "set_seed", "seed_everything", "set_random_seed", "PRNGKey"}

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from openassay.checks.code_options import calls, last_name
-from openassay.checks.release import Code, PublishedFiles, Text, tables_of
 from openassay.draft.brought import RULE, shortened
 from openassay.draft.commands import RunCandidate
 from openassay.drivers.measures import MAX_PATTERN
+from openassay.published.code_options import calls, last_name
+from openassay.published.files import Code, PublishedFiles, Text, tables_of
 
 MOST_TEXTS = 200
 MOST_NUMBERS = 400

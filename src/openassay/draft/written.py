@@ -13,7 +13,6 @@ from urllib.parse import unquote, urlsplit
 
 import yaml
 
-from openassay.checks.licences import declarations
 from openassay.draft import commands, needs, numbers
 from openassay.draft.brought import BroughtRelease, read_text, shortened
 from openassay.draft.commands import RunCandidate
@@ -22,6 +21,7 @@ from openassay.drivers.job import Arm
 from openassay.faults import BadInput, Fault, counted, printable
 from openassay.layout import Layout, checked_name
 from openassay.plan import make_plan
+from openassay.published.licences import declarations
 from openassay.records import parse
 from openassay.sandbox import NotPossible, make_room
 from openassay.sources.fetched import Unavailable

@@ -15,10 +15,10 @@ from openassay.drivers.driver import TargetFacts, refused
 from openassay.drivers.published import PublishedTraining, TokenFiles
 from openassay.faults import BadInput
 from openassay.protocols.changes import Change
-from openassay.recipes.draft import check_values, with_values
+from openassay.published.recipes.draft import check_values, with_values
+from openassay.published.tokens import BadTokens
 from openassay.training.language import LanguageRecipe
 from openassay.training.mismatch import RecipeMismatch
-from openassay.training.tokens import BadTokens
 
 
 @dataclass(frozen=True, kw_only=True)

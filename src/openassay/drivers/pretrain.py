@@ -33,14 +33,14 @@ from openassay.drivers.job import Arm, Curve, Job, RunResult, measurement, with_
 from openassay.drivers.published import Checkpoint, PublishedTraining, device_for, weights_of
 from openassay.faults import BadInput
 from openassay.protocols.ladder import FEWEST, LABEL, ladder
-from openassay.recipes.draft import NAMES, NO_SUCH_VALUE
+from openassay.published.recipes.draft import NAMES, NO_SUCH_VALUE
+from openassay.published.tokens import BadTokens, ByteRange, local
+from openassay.published.tokens.ranges import tokens_from
 from openassay.records import parse, to_plain
 from openassay.training.language import LanguageRecipe
 from openassay.training.mismatch import RecipeMismatch, TimeLimit
 from openassay.training.numerics import Items, Numerics, Tokens
 from openassay.training.sequences import Reordered, Scrambled, trained_on
-from openassay.training.tokens import BadTokens, ByteRange, local
-from openassay.training.tokens.ranges import tokens_from
 
 if TYPE_CHECKING:
     from openassay.training.pretraining import Pretraining

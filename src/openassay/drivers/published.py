@@ -17,13 +17,10 @@ from openassay.core.findings import FetchRecord, Finding
 from openassay.drivers.driver import Driver, TargetFacts, artifact_digests, beside_verdict
 from openassay.drivers.job import Inside, PublishedFile
 from openassay.faults import BadInput
-from openassay.recipes import read_recipes
-from openassay.recipes.draft import complete
-from openassay.training.language import LanguageRecipe
-from openassay.training.mismatch import RecipeMismatch
-from openassay.training.numerics import Tokens, Weights
-from openassay.training.tokens import BadTokens, Batches, ByteRange, Bytes, local, size_of, spans
-from openassay.training.tokens.megatron import (
+from openassay.published.recipes import read_recipes
+from openassay.published.recipes.draft import complete
+from openassay.published.tokens import BadTokens, Batches, ByteRange, Bytes, local, size_of, spans
+from openassay.published.tokens.megatron import (
     Preshuffled,
     Shuffled,
     preshuffled,
@@ -32,8 +29,11 @@ from openassay.training.tokens.megatron import (
     shuffled,
     split_documents,
 )
-from openassay.training.tokens.olmo import Memmaps
-from openassay.training.tokens.rows import COLUMN, JsonLines, Parquet, line_ranges, row_groups
+from openassay.published.tokens.olmo import Memmaps
+from openassay.published.tokens.rows import COLUMN, JsonLines, Parquet, line_ranges, row_groups
+from openassay.training.language import LanguageRecipe
+from openassay.training.mismatch import RecipeMismatch
+from openassay.training.numerics import Tokens, Weights
 
 Parts = tuple[tuple[str, int], ...]
 """Files, each with its bytes."""

@@ -35,10 +35,10 @@ from openassay.protocols.explain import Explanation, explain
 from openassay.protocols.forensics import inspect_checkpoints
 from openassay.protocols.prefix import PROBE_BATCHES, PROBE_SEQUENCES, PrefixReport, ReplayInputs, Say, replay_prefix
 from openassay.protocols.segment import SHORTEST_BURN_IN, burn_in_start, replay_segment
+from openassay.published.tokens import BadTokens
 from openassay.training.language import LanguageRecipe
 from openassay.training.mismatch import RecipeMismatch, TimeLimit
 from openassay.training.numerics import Moments, Numerics
-from openassay.training.tokens import BadTokens
 
 METRIC = "replay_in_floors"
 """The largest statistic of a replay in units of its floor: beyond 3 it is not noise."""

@@ -36,9 +36,9 @@ from openassay.protocols.prefix import (
     trace_of,
 )
 from openassay.protocols.segment import segment_settings
+from openassay.published.tokens import BadTokens
 from openassay.training.mismatch import RecipeMismatch
 from openassay.training.numerics import Numerics
-from openassay.training.tokens import BadTokens
 
 ALONE = 2.0
 """An alternative further from the release than the best one by this factor is not as good."""

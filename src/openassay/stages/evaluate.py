@@ -14,10 +14,10 @@ from openassay.drivers.measures import measured
 from openassay.layout import Layout
 from openassay.plan import Plan
 from openassay.provenance import package_versions
+from openassay.published.tokens import BadTokens
 from openassay.sandbox import LOG_TAIL, NotPossible, make_room
 from openassay.store import Store, remove_tree
 from openassay.training.mismatch import RecipeMismatch
-from openassay.training.tokens import BadTokens
 
 NOT_MEASURED = EvaluateRecord(
     status="none", reason="the target declares no evaluation of released weights", measurements=(), environment={},

@@ -20,9 +20,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from openassay.checks import settings, weights
-from openassay.checks.pickles import PickleReader
-from openassay.checks.release import (
+from openassay.published import settings, weights
+from openassay.published.files import (
     Code,
     Config,
     File,
@@ -36,7 +35,8 @@ from openassay.checks.release import (
     Value,
     marked_step,
 )
-from openassay.checks.scalars import Unreadable, is_integer
+from openassay.published.pickles import PickleReader
+from openassay.published.scalars import Unreadable, is_integer
 
 MAX_FILES = 100_000
 MAX_TEXT = 2 * 2**20

@@ -12,8 +12,8 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
-from openassay.checks.scalars import as_number
 from openassay.core.findings import Excerpt
+from openassay.published.scalars import as_number
 
 T = TypeVar("T")
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from openassay.training.tokens.ranges import (
+from openassay.published.tokens.ranges import (
     BadTokens,
     Batches,
     ByteRange,

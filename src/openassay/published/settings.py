@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from openassay.checks.release import Config, Value
-from openassay.checks.scalars import Unreadable, yaml_1_1, yaml_1_2
+from openassay.published.files import Config, Value
+from openassay.published.scalars import Unreadable, yaml_1_1, yaml_1_2
 
 MAX_DEPTH = 64
 MAX_SCALARS = 200_000

@@ -20,8 +20,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from openassay.checks.release import Pickled
-from openassay.checks.scalars import is_integer
+from openassay.published.files import Pickled
+from openassay.published.scalars import is_integer
 from openassay.store import RefusedArchive, opened_zip
 
 MAX_BYTES = 64 * 2**20

@@ -4,6 +4,6 @@ Each published layout is a `Batches`: how many there are, which bytes of which f
 and sizes alone), and a batch's token ids.
 """
 
-from openassay.training.tokens.ranges import BadTokens, Batches, ByteRange, Bytes, local, size_of, spans
+from openassay.published.tokens.ranges import BadTokens, Batches, ByteRange, Bytes, local, size_of, spans
 
 __all__ = ["BadTokens", "Batches", "ByteRange", "Bytes", "local", "size_of", "spans"]

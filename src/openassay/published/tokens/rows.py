@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from openassay.training.tokens.ranges import BadTokens, Batches, ByteRange, Bytes, Tokens
+from openassay.published.tokens.ranges import BadTokens, Batches, ByteRange, Bytes, Tokens
 
 COLUMN = "token_ids"
 MAX_LINE = 64 << 20

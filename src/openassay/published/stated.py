@@ -8,8 +8,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from operator import itemgetter
 
-from openassay.checks.release import Config, PublishedFiles, Text, Value, derived_once
 from openassay.core.findings import Excerpt
+from openassay.published.files import Config, PublishedFiles, Text, Value, derived_once
 
 _SPELLINGS = {
     "learning_rate": "lr learning_rate max_lr peak_lr peak_learning_rate max_learning_rate",

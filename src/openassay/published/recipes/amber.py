@@ -13,8 +13,8 @@ import warnings
 from pathlib import Path
 
 from openassay.faults import BadInput
-from openassay.recipes.draft import MOST_CHECKPOINTS, Draft, whole
-from openassay.recipes.marked import MAX_BYTES, Entry, Marked, read_text, shorten
+from openassay.published.recipes.draft import MOST_CHECKPOINTS, Draft, whole
+from openassay.published.recipes.marked import MAX_BYTES, Entry, Marked, read_text, shorten
 from openassay.training.language import ReadRecipe, Value
 
 COMMIT = "LLM360/amber-train@64bc595600324ebb7d6d559af76a8702f0872776"

@@ -8,8 +8,8 @@ import socket
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from openassay.checks.documentation import addresses
-from openassay.checks.release import LinkAsked, PublishedFiles
+from openassay.published.commands import addresses
+from openassay.published.files import LinkAsked, PublishedFiles
 
 MAX_LINKS = 200
 TIMEOUT_S = 10.0

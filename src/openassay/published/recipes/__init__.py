@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openassay.faults import BadInput
-from openassay.recipes import amber, cerebras, gin, gpt_neox, hugging_face, olmo
-from openassay.recipes.joined import join
-from openassay.recipes.marked import Marked, parse_marked, read_text
+from openassay.published.recipes import amber, cerebras, gin, gpt_neox, hugging_face, olmo
+from openassay.published.recipes.joined import join
+from openassay.published.recipes.marked import Marked, parse_marked, read_text
 from openassay.training.language import ReadRecipe
 
 

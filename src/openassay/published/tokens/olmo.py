@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from openassay.training.tokens.ranges import BadTokens, Batches, ByteRange, Bytes, Tokens, tokens_from
+from openassay.published.tokens.ranges import BadTokens, Batches, ByteRange, Bytes, Tokens, tokens_from
 
 UINT16 = np.dtype("<u2")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from openassay.checks.release import Code, PublishedFiles, Value, derived_once
+from openassay.published.files import Code, PublishedFiles, Value, derived_once
 
 
 @dataclass

@@ -25,8 +25,8 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from openassay.checks.release import Items
-from openassay.checks.scalars import Unreadable, is_integer
+from openassay.published.files import Items
+from openassay.published.scalars import Unreadable, is_integer
 from openassay.store import RefusedArchive, opened_zip
 
 MAX_HEADER = 100_000_000
