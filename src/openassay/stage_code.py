@@ -17,11 +17,11 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 STAGES = ("plan", "fetch", "inspect", "prepare", "evaluate", "rerun", "judge", "report")
 """The sentence: a release claims; OpenAssay plans, fetches, inspects, prepares, evaluates, reruns, judges and reports."""
-TRAINERS = ("openassay.training.", "openassay.protocols.")
+TRAINERS = ("openassay.training.", "openassay.protocols.", "openassay.published.tokens.")
 """Packages that only the stages `rerun` and `evaluate` run."""
 MADE_BY = (
-    "openassay.child", "openassay.metrics", "openassay.drivers", "openassay.published.recipes", "openassay.training",
-    "openassay.protocols", "openassay.core.replay", "openassay.run_files",
+    "openassay.child", "openassay.metrics", "openassay.drivers", "openassay.published.recipes", "openassay.published.tokens",
+    "openassay.training", "openassay.protocols", "openassay.core.replay", "openassay.run_files",
 )  # fmt: skip
 """What makes and measures a rerun."""
 NOUNS = {"openassay.training.recipe"}
