@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 from openassay.core.findings import Excerpt
+from openassay.published.recipes.marked import Marked
 from openassay.published.scalars import as_number
 
 T = TypeVar("T")
@@ -86,11 +87,13 @@ class Config(Placed):
     """A file of settings: YAML, JSON, TOML or gin; or the front matter of a card."""
 
     format: str
-    values: tuple[Value, ...]
+    values: tuple[Value, ...] = ()
     repeated: tuple[tuple[Value, Value], ...] = ()
     """Keys that stand twice in one mapping."""
     comments: tuple[tuple[int, str], ...] = ()
     document: Any = None
+    marked: Marked | None = None
+    """The values with their places, as the readers of recipes take them."""
 
     @property
     def stem(self) -> str:

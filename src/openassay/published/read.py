@@ -16,7 +16,8 @@ import os
 import re
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,8 @@ TEXT_NAMES = re.compile(
 POINTER = b"version https://git-lfs.github.com/spec/"
 WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".ckpt"}
 PICKLES = WEIGHTS - {".safetensors"} | {".pkl", ".pickle", ".joblib"}
-SETTINGS = {
-    ".yaml": settings.read_yaml, ".yml": settings.read_yaml, ".cff": settings.read_yaml, ".toml": settings.read_toml,
+SETTINGS: dict[str, Callable[[str, str], Config]] = {
+    **dict.fromkeys((".yaml", ".yml", ".cff"), partial(settings.read_settings, form="yaml")), ".toml": settings.read_toml,
     ".gin": settings.read_gin,
 }  # fmt: skip
 ITEMS = {".idx": weights.megatron_items, ".npy": weights.numpy_items, ".jsonl": weights.jsonl_items}
@@ -216,7 +217,7 @@ class _FileReader:
     def _json(self, file: File) -> None:
         text = self._text(file, MAX_JSON)
         try:
-            document, repeated = settings.parse_json(text)
+            document = json.loads(text)
         except ValueError as error:
             if not isinstance(error, json.JSONDecodeError):  # more digits than Python turns into a number
                 raise Unreadable("a number that is too long to be read") from None
@@ -230,7 +231,7 @@ class _FileReader:
         self.documents[file.path] = document
         if file.name in {"tokenizer.json", "vocab.json"} or len(text) > MAX_CONFIG or not isinstance(document, dict):
             return
-        self.made.configs.append(settings.json_config(file.path, text, document, repeated))
+        self.made.configs.append(settings.read_settings(file.path, text, "json"))
 
     def _table(self, file: File, delimiter: str) -> None:
         if file.size_bytes > MAX_JSON:
