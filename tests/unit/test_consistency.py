@@ -224,7 +224,10 @@ def test_no_gradients_move_adam_farther_than_the_bound(betas: tuple[float, float
     assert largest >= 0.99 * bound
 
 
+OLMO_2 = OLMO + "scheduler:\n  units: tokens\n  t_warmup: 16777216000\n"
+
 SILENT: dict[str, tuple[str, Files]] = {
+    "a warm-up in tokens is the document's number of updates": ("value_stated_twice", {"run.yaml": OLMO_2, "README.md": "| Setting | Value |\n|---|---|\n| Warmup steps | 4000 |\n| Weight decay | 0.1 |\n"}),
     "a rounded total is no contradiction": ("tokens_disagree", {"m.yml": NEOX, "README.md": "Each model saw 299,892,736,000 ~= 300B tokens during training.\n"}),
     "the tokens of another model are not held against this one": ("tokens_disagree", {"m.yml": NEOX, "README.md": "GPT-3 was trained on 500B tokens.\n"}),
     "a vocabulary or a batch is not the training's tokens": ("tokens_disagree", {"m.yml": NEOX, "README.md": "This model was trained with a batch size of 4M tokens.\n"}),
@@ -317,7 +320,7 @@ CARD = {
     "num_attention_heads": 8,
     "vocab_size": 50280,
 }
-RUN = OLMO.replace("d_model: 2048\n", "d_model: 2048\n  n_layers: {layers}\n  n_heads: 8\n  weight_tying: {tied}\n")
+RUN = OLMO.replace("n_layers: 16\n  n_heads: 16\n", "n_layers: {layers}\n  n_heads: 8\n  weight_tying: {tied}\n")
 
 
 @pytest.mark.parametrize(
@@ -332,6 +335,7 @@ RUN = OLMO.replace("d_model: 2048\n", "d_model: 2048\n  n_layers: {layers}\n  n_
         ("value_stated_twice", {"config.json": CARD | {"vocab_size": 50000}, "run.yaml": RUN.format(layers=16, tied="false")}, "does not fit"),
         ("value_stated_twice", {"run.yaml": RUN.format(layers=16, tied="false"), "README.md": "- learning_rate: 5e-05\n- seed: 1\n"}, "5e-05"),
         ("value_stated_twice", {"run.yaml": RUN.format(layers=16, tied="false"), "README.md": "| Setting | Value |\n|---|---|\n| Layers | 12 |\n| Weight decay | 0.1 |\n"}, "n_layers: README.md says 12"),
+        ("value_stated_twice", {"run.yaml": OLMO_2, "README.md": "| Setting | Value |\n|---|---|\n| Warmup steps | 2000 |\n| Weight decay | 0.1 |\n"}, "warmup_steps: README.md says 2000, run.yaml says 4000 (line 20 t_warmup tokens / (2048 x 2048))"),
         ("flag_not_accepted", {"README.md": README.format(flag="--out", link="b.py"), "prepare.py": "import fire\ndef f(output): pass\nfire.Fire(f)\n", "b.py": "", "c.py": ""}, "--out"),
         ("flag_not_accepted", {"README.md": README.format(flag="--out", link="b.py"), "prepare.py": "import click\n@click.command()\n@click.option('--output')\ndef f(output): pass\n", "b.py": "", "c.py": ""}, "takes --output"),
         ("flag_not_accepted", {"README.md": README.format(flag="--out", link="b.py"), "prepare.py": "from absl import flags\nflags.DEFINE_string('output', '', '')\n", "b.py": "", "c.py": ""}, "takes --output"),

@@ -22,8 +22,8 @@ from openassay.published.stated import (
     in_list,
     in_scope,
     is_aside,
+    recipe_of,
     recipes,
-    stated,
     subject_of,
 )
 
@@ -89,7 +89,7 @@ def _architectures(release: PublishedFiles, training: list[Recipe]) -> Iterator[
     models = [config for config in release.configs if _is_model(config)]
     if len(models) != 1:
         return
-    model = stated(models[0])
+    model = recipe_of(models[0]).values
     shape = ("d_model", "n_layers", "n_heads")
     for recipe in training:
         if any(name not in model or name not in recipe.values for name in shape):

@@ -88,21 +88,12 @@ def amounts_in(line: str, evidence: Excerpt) -> Iterator[Amount]:
 def tokens_disagree(release: PublishedFiles) -> Iterator[Seen]:
     """{what} is {stated} tokens, but {how} = {computed}"""
     known = [(recipe, tokens) for recipe in recipes(release) if (tokens := tokens_of(recipe)) is not None]
-    timed = [(recipe, whole) for recipe, tokens in known if (whole := _with_duration(recipe, tokens)).total is not None]
+    timed = [(recipe, tokens) for recipe, tokens in known if tokens.total is not None]
     for recipe, tokens in timed:
         yield from _in_comments(recipe, tokens)
     if timed:
         yield from _in_documents(release, timed)
     yield from _in_names(release, known)
-
-
-def _with_duration(recipe: Recipe, tokens: TokenTotal) -> TokenTotal:
-    """The same, but for OLMo's `max_duration`, which gives the total where its unit is T."""
-    duration = recipe.config.by_key.get("max_duration")
-    if duration is None or not isinstance(duration.value, str):
-        return tokens
-    found = re.fullmatch(r"([\d.e+]+)T", duration.value)
-    return TokenTotal(number(found.group(1)), tokens.per_step, (duration.seen(),)) if found else tokens
 
 
 def _same(what: str, given: Amount, tokens: TokenTotal, at: tuple[Excerpt, ...] | None = None) -> Seen:
