@@ -38,6 +38,7 @@ from openassay.published.files import (
 )
 from openassay.published.pickles import PickleReader
 from openassay.published.scalars import Unreadable, is_integer
+from openassay.published.tokens import items
 
 MAX_FILES = 100_000
 MAX_TEXT = 2 * 2**20
@@ -63,7 +64,7 @@ SETTINGS: dict[str, Callable[[str, str], Config]] = {
     **dict.fromkeys((".yaml", ".yml", ".cff"), partial(settings.read_settings, form="yaml")), ".toml": settings.read_toml,
     ".gin": settings.read_gin,
 }  # fmt: skip
-ITEMS = {".idx": weights.megatron_items, ".npy": weights.numpy_items, ".jsonl": weights.jsonl_items}
+ITEMS = {".idx": items.megatron_items, ".npy": items.numpy_items, ".jsonl": items.jsonl_items}
 MAGIC = {b"%PDF": "pdf", b"PAR1": "parquet", b"ARROW1": "arrow", b"GGUF": "gguf", b"\x89HDF": "hdf5"}
 
 
@@ -180,8 +181,8 @@ class _FileReader:
             elif suffix in WEIGHTS:
                 made.magic[file.path] = "unknown"
         elif suffix in ITEMS:
-            if items := ITEMS[suffix](path, file.path, MAX_ITEMS):
-                made.items.append(items)
+            if found := ITEMS[suffix](path, file.path, MAX_ITEMS):
+                made.items.append(found)
         elif suffix in TEXTS or TEXT_NAMES.match(file.name):
             self._document(file, suffix)
         elif suffix in {".sha256", ".sha256sum", ".md5", ".sha1", ".sha512"} or file.name.upper().endswith("SUMS"):
