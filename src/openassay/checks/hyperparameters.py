@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check, compared
 from openassay.core.findings import Excerpt
 from openassay.published.code_options import defaults
-from openassay.published.files import Config, PublishedFiles, Text, Value, excerpt, tables_of
+from openassay.published.files import Config, PublishedFiles, Text, Value, excerpt
 from openassay.published.scalars import number
 from openassay.published.stated import (
     NAMES,
@@ -26,6 +26,7 @@ from openassay.published.stated import (
     recipes,
     subject_of,
 )
+from openassay.published.tables import tables_of
 
 
 @check(needs="a setting that a document and a settings file, or two settings files of one model, both state")

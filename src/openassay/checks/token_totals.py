@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from openassay.checks.check import NotAsked, Seen, check, compared
 from openassay.core.findings import Excerpt
-from openassay.published.files import PublishedFiles, Text, excerpt, tables_of
+from openassay.published.files import PublishedFiles, Text, excerpt
 from openassay.published.scalars import number
 from openassay.published.stated import (
     Recipe,
@@ -20,6 +20,7 @@ from openassay.published.stated import (
     subject_of,
     tokens_of,
 )
+from openassay.published.tables import tables_of
 
 _UNITS = {
     "": 1.0, "k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9, "t": 1e12,
