@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from openassay.checks import (
     checkpoints,
+    code,
     documentation,
     hyperparameters,
     licences,
     lists,
     loading,
+    packaging,
     results,
     token_totals,
     vocabularies,
@@ -20,7 +22,7 @@ from openassay.published.files import PublishedFiles
 
 _MODULES = (
     token_totals, hyperparameters, yaml_types, vocabularies, checkpoints, results, lists, documentation, licences,
-    loading,
+    loading, code, packaging,
 )  # fmt: skip
 CONSISTENCY = tuple(check for of in _MODULES for check in vars(of).values() if isinstance(check, ConsistencyCheck))
 """All the checks of these modules, in the order of their definitions."""

@@ -1,0 +1,379 @@
+"""Whether a release's Python code can run as published: names and modules that are nowhere, syntax newer than is declared."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import PurePosixPath
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from pyflakes import messages
+from pyflakes.checker import Checker
+
+from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check
+from openassay.core.findings import Excerpt
+from openassay.published.code_options import last_name
+from openassay.published.files import Code, PublishedFiles, derived_once, excerpt
+from openassay.published.packages import package_facts
+from openassay.published.stated import is_aside
+
+MOST_NODES = 3_000_000
+"""Nodes of syntax trees that are looked through for names."""
+_GIVEN = {
+    "get_ipython", "display", "reveal_type", "reveal_locals", "profile", "__path__", "__builtins__", "_", "unicode", "xrange",
+    "raw_input", "basestring", "long", "unichr", "reduce", "file", "cmp", "execfile", "reload", "buffer", "apply", "intern",
+    "WindowsError",
+}  # fmt: skip
+"""Names that another program brings (IPython, profilers, gettext), and Python 2's own, which code may use behind a question."""
+_HOW_MANY = 3
+
+
+def _own(release: PublishedFiles) -> list[Code]:
+    """The Python files of the release's own, without tests, copies of other projects and templates."""
+    return [of for of in release.code if not is_aside(of.path) and not re.search(r"(?i)template|cookiecutter", of.path)]
+
+
+def _seen(code: Code, node: ast.AST, key: str, value: str) -> Excerpt:
+    return excerpt(code.path, key, value[:200], getattr(node, "lineno", None))
+
+
+@check(needs="Python files")
+def name_undefined(release: PublishedFiles) -> Iterator[Seen]:
+    """{path}:{line} uses the name {name}, which nothing in the file defines or imports"""
+    left = MOST_NODES
+    for code in _own(release):
+        left -= sum(1 for _ in ast.walk(code.tree))
+        if left < 0:
+            yield NotAsked(f"{code.path} and later files: more than {MOST_NODES} nodes of syntax in all")
+            return
+        if _makes_names(code):
+            yield NotAsked(f"{code.path}: it makes names while it runs")
+            continue
+        try:
+            found = Checker(code.tree, code.path).messages
+        except RecursionError:
+            yield NotAsked(f"{code.path}: nested too deeply")
+            continue
+        told: set[str] = set()
+        excused = _excused(code)
+        for message in found:
+            name = str(message.message_args[0]) if isinstance(message, messages.UndefinedName) else ""
+            if name and name not in _GIVEN | told | excused.names and not excused.covers(message.lineno, message.col):
+                told.add(name)
+                seen = excerpt(code.path, name, "defined nowhere in the file", message.lineno)
+                yield Contradiction(seen, path=code.path, line=message.lineno, name=name)
+        if not told:
+            yield Agreement(excerpt(code.path, "", "every name is defined"))
+
+
+@dataclass
+class _Excused:
+    """Where a name that nothing defines does no harm: in annotations, and where its absence is caught."""
+
+    names: set[str] = field(default_factory=set)
+    """Bound at the top level, and deleted later perhaps."""
+    spans: list[tuple[tuple[int, int], tuple[int, int]]] = field(default_factory=list)
+
+    def add(self, *nodes: ast.AST | None) -> None:
+        """Excuse what stands within these nodes."""
+        for node in nodes:
+            if isinstance(node, ast.expr | ast.stmt):
+                end = (node.end_lineno or node.lineno, node.end_col_offset or 0)
+                self.spans.append(((node.lineno, node.col_offset), end))
+
+    def covers(self, line: int, column: int) -> bool:
+        """Whether a place is excused."""
+        return any(start <= (line, column) < end for start, end in self.spans)
+
+
+def _excused(code: Code) -> _Excused:
+    found = _Excused(names=set(_names(code, whole=False) or ()))
+    for node in ast.walk(code.tree):
+        if isinstance(node, ast.arg | ast.AnnAssign):
+            found.add(node.annotation)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found.add(node.returns)
+        elif isinstance(node, ast.Try) and node.handlers:
+            found.add(*node.body)
+    return found
+
+
+def _makes_names(code: Code) -> bool:
+    """True where names may come into being that no syntax shows."""
+    return any(_is_maker(node) for node in ast.walk(code.tree))
+
+
+def _is_maker(node: ast.AST) -> bool:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        return node.func.id in {"exec", "globals", "vars", "execfile"}
+    is_star = isinstance(node, ast.ImportFrom) and any(of.name == "*" for of in node.names)
+    return is_star or (isinstance(node, ast.Attribute) and node.attr in {"__dict__", "__builtins__", "f_globals"})
+
+
+@dataclass
+class _Modules:
+    """The modules of a release by their paths, without `.py`."""
+
+    release: PublishedFiles
+    names: dict[str, frozenset[str] | None] = field(default_factory=dict)
+
+    def is_there(self, path: str) -> bool:
+        """Whether a module or a package of this path is there, in Python or compiled."""
+        files = _stems(self.release)
+        return path in files or path in self.release.folders
+
+    def names_of(self, path: str) -> frozenset[str] | None:
+        """The names that a module has after it is imported; None where they cannot be told."""
+        if path not in self.names:
+            code = self.release.code_by_path.get(f"{path}.py") or self.release.code_by_path.get(f"{path}/__init__.py")
+            self.names[path] = _names(code) if code else None
+        return self.names[path]
+
+
+@derived_once
+def _stems(release: PublishedFiles) -> frozenset[str]:
+    """Every file's path up to the first point of its name: `a/b` of `a/b.py` and of `a/b.cpython-311-x86_64-linux-gnu.so`."""
+    return frozenset(str(PurePosixPath(file.path).parent / file.name.partition(".")[0]) for file in release.files)
+
+
+def _names(code: Code, *, whole: bool = True) -> frozenset[str] | None:
+    """The names that a module's top level binds; None where it may have others and `whole` asks for all."""
+    found = {
+        "__name__",
+        "__file__",
+        "__doc__",
+        "__path__",
+        "__package__",
+        "__spec__",
+        "__loader__",
+        "__all__",
+        "__dict__",
+    }
+    nodes: list[ast.AST] = [*code.tree.body]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+            continue  # what is bound inside stays there, but for `global`
+        if isinstance(node, ast.Import):
+            found |= {(of.asname or of.name).partition(".")[0] for of in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {of.asname or of.name for of in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
+            found.add(node.name)
+        nodes.extend(ast.iter_child_nodes(node))
+    found |= {name for node in ast.walk(code.tree) if isinstance(node, ast.Global) for name in node.names}
+    may_have_more = whole and (
+        "__getattr__" in found or _makes_names(code) or any(_is_lazy(node) for node in ast.walk(code.tree))
+    )
+    return None if may_have_more else frozenset(found)
+
+
+def _is_lazy(node: ast.AST) -> bool:
+    """True for what gives a module names by other means than assignments: `sys.modules`, `setattr`, lazy loaders."""
+    if isinstance(node, ast.Attribute):
+        return node.attr == "modules"
+    return isinstance(node, ast.Call) and bool(re.search(r"(?i)setattr|lazy|attach|extend_path", last_name(node.func)))
+
+
+@dataclass(frozen=True)
+class _Import:
+    code: Code
+    node: ast.ImportFrom | ast.Import
+    module: str
+    """Path of the module in the release, without `.py`."""
+    written: str
+    names: tuple[str, ...]
+
+
+@check(needs="Python files that import modules of the release")
+def import_absent(release: PublishedFiles) -> Iterator[Seen]:
+    """{path}:{line} imports {what}, which is not in the release"""
+    if "." in release.unreadable or any(file.name == "PKG-INFO" for file in release.files) or len(release.code) < 2:
+        yield NotAsked("only a part of the repository is here")
+        return
+    modules, told = _Modules(release), 0
+    ignored = _ignored(release)
+    for of in _imports(release, modules):
+        seen = partial(_seen, of.code, of.node, of.written)
+        line = of.node.lineno
+        if not modules.is_there(of.module):
+            if _is_made(of.module, ignored):
+                yield NotAsked(f"{of.code.path}: {of.written} may be made by a build")
+                continue
+            at = excerpt(of.module.rpartition("/")[0] or ".", "present", ", ".join(_beside(release, of.module)))
+            yield Contradiction(seen("not there"), at, path=of.code.path, line=line, what=of.written)
+            continue
+        known = modules.names_of(of.module)
+        missing = [
+            name for name in of.names
+            if known is not None and name not in known and not modules.is_there(f"{of.module}/{name}")
+        ]  # fmt: skip
+        for name in missing:
+            at = excerpt(f"{of.module}", "defines", ", ".join(sorted(known or ())[:12]))
+            what = f"{name} from {of.written}"
+            yield Contradiction(seen(f"{name} is not there"), at, path=of.code.path, line=line, what=what)
+        if not missing and told < _HOW_MANY:
+            told += 1
+            yield Agreement(seen("there"))
+
+
+def _beside(release: PublishedFiles, module: str) -> list[str]:
+    folder = module.rpartition("/")[0]
+    return [file.name for file in release.files if file.folder == folder][:12]
+
+
+_MADE = re.compile(
+    r"(^|/)(_?version|_?build|git_version\w*|_?generated\w*|\w*_pb2(_grpc)?|_C|_ext\w*|parser|lexer|\w*_(cuda|cpp|ext|lib))$"
+)
+_COMPILED = (".pyx", ".pxd", ".c", ".cpp", ".cu", ".cc", ".proto", ".so", ".pyd", ".rs", ".in", ".g4")
+
+
+def _is_made(module: str, ignored: tuple[re.Pattern[str], ...]) -> bool:
+    """True where a build, a set-up or the user may make the module: git ignores it, or its name is that of such files."""
+    return bool(_MADE.search(module)) or any(pattern.search(f"{module}.py") for pattern in ignored)
+
+
+@derived_once
+def _ignored(release: PublishedFiles) -> tuple[re.Pattern[str], ...]:
+    """What the release's `.gitignore` files leave out, roughly: more than they do rather than less."""
+    found = []
+    for text in release.texts:
+        for line in text.lines if text.name == ".gitignore" else ():
+            word = line.strip().strip("/")
+            if word and not word.startswith(("#", "!")):
+                pattern = re.escape(word).replace(r"\*", "[^/]*")
+                found.append(re.compile(f"(^|/){pattern}(/|$)"))
+    return tuple(found)
+
+
+def _imports(release: PublishedFiles, modules: _Modules) -> Iterator[_Import]:
+    """The imports of modules that must lie in the release, where nothing catches their failing."""
+    if any(file.name.endswith(_COMPILED) for file in release.files):
+        compiled = {file.folder for file in release.files if file.name.endswith(_COMPILED)}
+    else:
+        compiled = set()
+    for code in _own(release):
+        caught = _caught(code)
+        for node in ast.walk(code.tree):
+            if not isinstance(node, ast.ImportFrom | ast.Import) or node in caught:
+                continue
+            for found in _resolved(code, node, modules):
+                if found.module.rpartition("/")[0] not in compiled:
+                    yield found
+
+
+def _caught(code: Code) -> set[ast.AST]:
+    """The nodes inside a `try`, an `if` or a function: what fails there may be meant to."""
+    found: set[ast.AST] = set()
+    for node in ast.walk(code.tree):
+        if isinstance(
+            node, ast.Try | ast.If | ast.With | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Match
+        ):
+            found.update(ast.walk(node))
+    return found
+
+
+def _resolved(code: Code, node: ast.ImportFrom | ast.Import, modules: _Modules) -> Iterator[_Import]:
+    """An import as paths of the release; nothing for one of another package, or where that is not plain."""
+    if isinstance(node, ast.ImportFrom) and node.level:
+        folders = code.folder.split("/") if code.folder else []
+        if node.level - 1 > len(folders) or f"{code.folder}/__init__.py".lstrip("/") not in modules.release.by_path:
+            return
+        base = "/".join(folders[: len(folders) - node.level + 1])
+        path = "/".join(part for part in (base, *(node.module or "").split(".")) if part)
+        if path:
+            names = tuple(of.name for of in node.names if of.name != "*")
+            yield _Import(code, node, path, "." * node.level + (node.module or ""), names)
+        return
+    wanted: list[tuple[str, tuple[str, ...]]] = [(of.name, ()) for of in node.names]
+    if isinstance(node, ast.ImportFrom):
+        wanted = [(node.module or "", tuple(of.name for of in node.names if of.name != "*"))]
+    for dotted, names in wanted:
+        root = _root(code, dotted.partition(".")[0], modules)
+        if root is not None:
+            yield _Import(code, node, "/".join([*root, *dotted.split(".")]), dotted, names)
+
+
+def _root(code: Code, package: str, modules: _Modules) -> list[str] | None:
+    """The folder that holds a module or package of the release: one that the importing file lies in, beside it, or at the top.
+
+    None where it may be another's of the same name.
+    """
+    if package in sys.stdlib_module_names or package in dir(builtins):
+        return None
+    parts = code.folder.split("/") if code.folder else []
+    if package in parts:
+        roots = [parts[: parts.index(package)]]
+    elif f"{code.folder}/__init__.py".lstrip("/") in modules.release.by_path:
+        roots = [[], ["src"]]
+    else:  # a script: its own folder comes first on the path
+        roots = [parts, [], ["src"]]
+    return next((root for root in roots if _holds(root, package, modules.release)), None)
+
+
+def _holds(root: list[str], package: str, release: PublishedFiles) -> bool:
+    above = "/".join([*root, "__init__.py"])
+    inside = ("/".join([*root, package, "__init__.py"]), "/".join([*root, f"{package}.py"]))
+    return above not in release.by_path and any(path in release.by_path for path in inside)
+
+
+_NEWER: dict[type[ast.AST], tuple[int, str]] = {
+    ast.NamedExpr: (8, ":="), ast.Match: (10, "match"), ast.TryStar: (11, "except*"),
+}  # fmt: skip
+
+
+@check(needs="a lowest version of Python in setup.py, setup.cfg or pyproject.toml, and Python files")
+def syntax_newer_than_declared(release: PublishedFiles) -> Iterator[Seen]:
+    """{path}:{line} has {what}, which Python 3.{needs} brought; {at.path} declares {declared}"""
+    for fact in (fact for fact in package_facts(release) if fact.kind == "python"):
+        folder, declared, at = fact.folder, fact.value, fact.at
+        lowest = _minor(declared)
+        if lowest is None:
+            continue
+        inside = [of for of in _own(release) if not folder or of.path.startswith(f"{folder}/")]
+        newest = next(
+            ((of, node, *new) for of in inside for node in ast.walk(of.tree) if (new := _newer(node, lowest))), None
+        )
+        if newest is not None:
+            code, node, needs, what = newest
+            seen = _seen(code, node, what, f"Python 3.{needs}")
+            yield Contradiction(
+                seen,
+                at,
+                path=code.path,
+                line=getattr(node, "lineno", 0),
+                what=what,
+                needs=needs,
+                at=at,
+                declared=declared,
+            )
+        elif inside:
+            yield Agreement(at)
+
+
+def _newer(node: ast.AST, lowest: int) -> tuple[int, str] | None:
+    found = _NEWER.get(type(node))
+    if isinstance(node, ast.arguments) and node.posonlyargs:
+        found = (8, "parameters before /")
+    elif getattr(node, "type_params", None):
+        found = (12, "type parameters")
+    return found if found is not None and found[0] > lowest else None
+
+
+def _minor(declared: str) -> int | None:
+    """The lowest 3.x that a specifier allows; None where it gives no bound, or is none."""
+    try:
+        allowed = SpecifierSet(declared)
+    except InvalidSpecifier:
+        return None
+    if not re.search(r">|~=|==", declared):
+        return None
+    return next((minor for minor in range(30) if any(f"3.{minor}.{patch}" in allowed for patch in (0, 99))), None)
