@@ -99,6 +99,15 @@ CASES: dict[str, tuple[Files, Files, str]] = {
         {"p/__init__.py": "", "p/a.py": "from .b import x\nfrom . import b\n", "p/b.py": "x = 1\n"},
         "p/a.py:1 imports .data, which is not in the release",
     ),
+    "call_not_accepted": (
+        {"p/__init__.py": "", "p/a.py": "from .b import Net\nNet(1, width=2)\n", "p/b.py": "class Net:\n    def __init__(self, depth, size=1): ...\n"},
+        {"p/__init__.py": "", "p/a.py": "from .b import Net\nNet(1, size=2)\n", "p/b.py": "class Net:\n    def __init__(self, depth, size=1): ...\n"},
+        "p/a.py:2 calls Net with width, which it does not take; p/b.py:2 defines it",
+    ),
+    "code_contradicts_itself": (
+        {"train.py": "SETTINGS = {'lr': 1e-3,\n 'wd': 0.1,\n 'lr': 3e-4}\n"}, {"train.py": "SETTINGS = {'lr': 1e-3, 'wd': 0.1}\n"},
+        "train.py:1: the key 'lr' stands twice in one dictionary, with different values",
+    ),
     "syntax_newer_than_declared": (
         {"setup.py": "from setuptools import setup\nsetup(name='p', python_requires='>=3.7')\n", "p.py": "if (n := 1):\n    pass\n"},
         {"setup.py": "from setuptools import setup\nsetup(name='p', python_requires='>=3.8')\n", "p.py": "if (n := 1):\n    pass\n"},
@@ -210,7 +219,9 @@ def test_a_check_finds_what_it_is_for_and_cites_the_places(kind: str, tmp_path: 
     for problem in found.problems:
         assert problem.evidence
         assert len(problem.evidence) >= 2 or kind in {
-            "name_undefined", "not_readable",
+            "code_contradicts_itself",
+            "name_undefined",
+            "not_readable",
             "metric_out_of_range",
             "items_contradict_themselves",
             "tensor_stands_twice",
@@ -255,6 +266,10 @@ SILENT: dict[str, tuple[str, Files]] = {
     "a name of an annotation alone does no harm": ("name_undefined", {"a.py": "from __future__ import annotations\ndef f(x: Missing) -> Other: ...\n"}),
     "a name whose absence is caught does no harm": ("name_undefined", {"a.py": "try:\n    other\nexcept Exception:\n    pass\n"}),
     "a name that is deleted later was there": ("name_undefined", {"a.py": "t = {}\ndef f():\n    return t\nf()\ndel t\n"}),
+    "a name that a loop binds later is defined": ("name_undefined", {"a.py": "def f(items):\n    for x in items:\n        if x:\n            return last\n        last = x\n"}),
+    "a call may pass on what it was given": ("call_not_accepted", {"p.py": "def f(a, *, b): ...\ndef g(*args, **kwargs):\n    f(*args, **kwargs)\n    f(1, b=2)\n"}),
+    "a decorated function may take other arguments": ("call_not_accepted", {"p.py": "import click\n@click.command()\ndef f(a): ...\nf()\ndef g(): ...\ng()\n"}),
+    "a name that is bound twice may mean another function": ("call_not_accepted", {"p.py": "def f(a): ...\ndef h(f):\n    f()\ndef g(): ...\ng()\n"}),
     "names that code makes are not known": ("name_undefined", {"a.py": "exec(open('config').read())\nprint(batch)\n"}),
     "a star import may bring any name": ("name_undefined", {"a.py": "from other import *\nprint(batch)\n"}),
     "an import that may fail is meant to": ("import_absent", {"p/__init__.py": "", "p/a.py": "try:\n    from .fast import x\nexcept ImportError:\n    x = None\nfrom .b import y\n", "p/b.py": "y = 1\n"}),
@@ -370,6 +385,10 @@ RUN = OLMO.replace("n_layers: 16\n  n_heads: 16\n", "n_layers: {layers}\n  n_hea
         ("value_stated_twice", {"config.json": CARD | {"vocab_size": 50000}, "run.yaml": RUN.format(layers=16, tied="false")}, "does not fit"),
         ("value_stated_twice", {"run.yaml": RUN.format(layers=16, tied="false"), "README.md": "- learning_rate: 5e-05\n- seed: 1\n"}, "5e-05"),
         ("value_stated_twice", {"run.yaml": RUN.format(layers=16, tied="false"), "README.md": "| Setting | Value |\n|---|---|\n| Layers | 12 |\n| Weight decay | 0.1 |\n"}, "n_layers: README.md says 12"),
+        ("call_not_accepted", {"p.py": "def f(a, b=1, *, c): ...\nf(1, 2, 3, c=1)\n"}, "p.py:2 calls f with 3 values by position, of which it takes 2"),
+        ("call_not_accepted", {"p.py": "def f(a, b=1, *, c): ...\nf(1)\n"}, "p.py:2 calls f without c, which it needs"),
+        ("call_not_accepted", {"p.py": "def f(a, b=1, *, c=2): ...\nf(b=1)\n"}, "p.py:2 calls f without a, which it needs"),
+        ("import_absent", {"model.py": "class GPT: ...\n", "train.py": "from model import GPT, Config\n"}, "train.py:1 imports Config from model"),
         ("value_stated_twice", {"run.yaml": OLMO_2, "README.md": "| Setting | Value |\n|---|---|\n| Warmup steps | 2000 |\n| Weight decay | 0.1 |\n"}, "warmup_steps: README.md says 2000, run.yaml says 4000 (line 20 t_warmup tokens / (2048 x 2048))"),
         ("flag_not_accepted", {"README.md": README.format(flag="--out", link="b.py"), "prepare.py": "import fire\ndef f(output): pass\nfire.Fire(f)\n", "b.py": "", "c.py": ""}, "--out"),
         ("flag_not_accepted", {"README.md": README.format(flag="--out", link="b.py"), "prepare.py": "import click\n@click.command()\n@click.option('--output')\ndef f(output): pass\n", "b.py": "", "c.py": ""}, "takes --output"),

@@ -6,6 +6,7 @@ import ast
 import builtins
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,9 +28,9 @@ MOST_NODES = 3_000_000
 _GIVEN = {
     "get_ipython", "display", "reveal_type", "reveal_locals", "profile", "__path__", "__builtins__", "_", "unicode", "xrange",
     "raw_input", "basestring", "long", "unichr", "reduce", "file", "cmp", "execfile", "reload", "buffer", "apply", "intern",
-    "WindowsError",
+    "WindowsError", "spark", "dbutils",
 }  # fmt: skip
-"""Names that another program brings (IPython, profilers, gettext), and Python 2's own, which code may use behind a question."""
+"""Names that other programs bring (IPython, profilers, gettext, Databricks), and Python 2's own, used behind a question."""
 _HOW_MANY = 3
 
 
@@ -42,26 +43,34 @@ def _seen(code: Code, node: ast.AST, key: str, value: str) -> Excerpt:
     return excerpt(code.path, key, value[:200], getattr(node, "lineno", None))
 
 
+@derived_once
+def _flaws(release: PublishedFiles) -> tuple[list[tuple[Code, list[messages.Message]]], list[str]]:
+    """What pyflakes says of each file, and why some were not asked."""
+    left, found, why = MOST_NODES, list[tuple[Code, list[messages.Message]]](), []
+    for code in _own(release):
+        left -= len(code.nodes)
+        if left < 0:
+            why.append(f"{code.path} and later files: more than {MOST_NODES} nodes of syntax in all")
+            break
+        try:
+            found.append((code, Checker(code.tree, code.path).messages))
+        except RecursionError:
+            why.append(f"{code.path}: nested too deeply")
+    return found, why
+
+
 @check(needs="Python files")
 def name_undefined(release: PublishedFiles) -> Iterator[Seen]:
     """{path}:{line} uses the name {name}, which nothing in the file defines or imports"""
-    left = MOST_NODES
-    for code in _own(release):
-        left -= sum(1 for _ in ast.walk(code.tree))
-        if left < 0:
-            yield NotAsked(f"{code.path} and later files: more than {MOST_NODES} nodes of syntax in all")
-            return
+    found, why = _flaws(release)
+    yield from map(NotAsked, why)
+    for code, said in found:
         if _makes_names(code):
             yield NotAsked(f"{code.path}: it makes names while it runs")
             continue
-        try:
-            found = Checker(code.tree, code.path).messages
-        except RecursionError:
-            yield NotAsked(f"{code.path}: nested too deeply")
-            continue
         told: set[str] = set()
         excused = _excused(code)
-        for message in found:
+        for message in said:
             name = str(message.message_args[0]) if isinstance(message, messages.UndefinedName) else ""
             if name and name not in _GIVEN | told | excused.names and not excused.covers(message.lineno, message.col):
                 told.add(name)
@@ -71,12 +80,44 @@ def name_undefined(release: PublishedFiles) -> Iterator[Seen]:
             yield Agreement(excerpt(code.path, "", "every name is defined"))
 
 
+_FAILS = {
+    messages.PercentFormatPositionalCountMismatch: "a string is formatted with more or fewer values than it has places for",
+    messages.PercentFormatMissingArgument: "a string is formatted without a value that it names",
+    messages.StringDotFormatMissingArgument: "a string is formatted without a value that it names",
+    messages.AssertTuple: "assert of a tuple with its message, which never fails",
+    messages.IfTuple: "if of a tuple, which is always true",
+    messages.RaiseNotImplemented: "raises NotImplemented, which is no exception",
+    messages.ReturnOutsideFunction: "return outside a function",
+    messages.DuplicateArgument: "a parameter stands twice",
+}  # fmt: skip
+_REPEATED = (messages.MultiValueRepeatedKeyLiteral, messages.MultiValueRepeatedKeyVariable)
+
+
+@check(needs="Python files")
+def code_contradicts_itself(release: PublishedFiles) -> Iterator[Seen]:
+    """{path}:{line}: {what}"""
+    found, why = _flaws(release)
+    yield from map(NotAsked, why)
+    for code, said in found:
+        told: dict[tuple[int, str], None] = {}
+        for message in said:
+            what = _FAILS.get(type(message), "")
+            if isinstance(message, _REPEATED):
+                what = f"the key {message.message_args[0]!r} stands twice in one dictionary, with different values"
+            if what:
+                told[message.lineno, what] = None
+        for line, what in told:
+            yield Contradiction(excerpt(code.path, "", what, line), path=code.path, line=line, what=what)
+        if not told:
+            yield Agreement(excerpt(code.path, "", "no such flaw"))
+
+
 @dataclass
 class _Excused:
     """Where a name that nothing defines does no harm: in annotations, and where its absence is caught."""
 
     names: set[str] = field(default_factory=set)
-    """Bound at the top level, and deleted later perhaps."""
+    """Bound somewhere, perhaps too late or elsewhere."""
     spans: list[tuple[tuple[int, int], tuple[int, int]]] = field(default_factory=list)
 
     def add(self, *nodes: ast.AST | None) -> None:
@@ -92,8 +133,8 @@ class _Excused:
 
 
 def _excused(code: Code) -> _Excused:
-    found = _Excused(names=set(_names(code, whole=False) or ()))
-    for node in ast.walk(code.tree):
+    found = _Excused(names=set(_bound(code)))
+    for node in code.nodes:
         if isinstance(node, ast.arg | ast.AnnAssign):
             found.add(node.annotation)
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -105,7 +146,7 @@ def _excused(code: Code) -> _Excused:
 
 def _makes_names(code: Code) -> bool:
     """True where names may come into being that no syntax shows."""
-    return any(_is_maker(node) for node in ast.walk(code.tree))
+    return any(_is_maker(node) for node in code.nodes)
 
 
 def _is_maker(node: ast.AST) -> bool:
@@ -127,10 +168,15 @@ class _Modules:
         files = _stems(self.release)
         return path in files or path in self.release.folders
 
+    def code_of(self, path: str) -> Code | None:
+        """The Python file of a module or a package."""
+        known = self.release.code_by_path
+        return known.get(f"{path}.py") or known.get(f"{path}/__init__.py")
+
     def names_of(self, path: str) -> frozenset[str] | None:
         """The names that a module has after it is imported; None where they cannot be told."""
         if path not in self.names:
-            code = self.release.code_by_path.get(f"{path}.py") or self.release.code_by_path.get(f"{path}/__init__.py")
+            code = self.code_of(path)
             self.names[path] = _names(code) if code else None
         return self.names[path]
 
@@ -141,8 +187,8 @@ def _stems(release: PublishedFiles) -> frozenset[str]:
     return frozenset(str(PurePosixPath(file.path).parent / file.name.partition(".")[0]) for file in release.files)
 
 
-def _names(code: Code, *, whole: bool = True) -> frozenset[str] | None:
-    """The names that a module's top level binds; None where it may have others and `whole` asks for all."""
+def _names(code: Code) -> frozenset[str] | None:
+    """The names that a module's top level binds; None where it may have others."""
     found = {
         "__name__",
         "__file__",
@@ -169,10 +215,8 @@ def _names(code: Code, *, whole: bool = True) -> frozenset[str] | None:
         elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
             found.add(node.name)
         nodes.extend(ast.iter_child_nodes(node))
-    found |= {name for node in ast.walk(code.tree) if isinstance(node, ast.Global) for name in node.names}
-    may_have_more = whole and (
-        "__getattr__" in found or _makes_names(code) or any(_is_lazy(node) for node in ast.walk(code.tree))
-    )
+    found |= {name for node in code.nodes if isinstance(node, ast.Global) for name in node.names}
+    may_have_more = "__getattr__" in found or _makes_names(code) or any(_is_lazy(node) for node in code.nodes)
     return None if may_have_more else frozenset(found)
 
 
@@ -262,7 +306,7 @@ def _imports(release: PublishedFiles, modules: _Modules) -> Iterator[_Import]:
         compiled = set()
     for code in _own(release):
         caught = _caught(code)
-        for node in ast.walk(code.tree):
+        for node in code.nodes:
             if not isinstance(node, ast.ImportFrom | ast.Import) or node in caught:
                 continue
             for found in _resolved(code, node, modules):
@@ -273,7 +317,7 @@ def _imports(release: PublishedFiles, modules: _Modules) -> Iterator[_Import]:
 def _caught(code: Code) -> set[ast.AST]:
     """The nodes inside a `try`, an `if` or a function: what fails there may be meant to."""
     found: set[ast.AST] = set()
-    for node in ast.walk(code.tree):
+    for node in code.nodes:
         if isinstance(
             node, ast.Try | ast.If | ast.With | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Match
         ):
@@ -323,6 +367,98 @@ def _holds(root: list[str], package: str, release: PublishedFiles) -> bool:
     above = "/".join([*root, "__init__.py"])
     inside = ("/".join([*root, package, "__init__.py"]), "/".join([*root, f"{package}.py"]))
     return above not in release.by_path and any(path in release.by_path for path in inside)
+
+
+@check(needs="Python files that call functions of the release")
+def call_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
+    """{path}:{line} calls {name} {what}; {at.path}:{at.line} defines it"""
+    modules, told = _Modules(release), 0
+    for code in _own(release):
+        known = _callables(code, modules)
+        for node in code.nodes if known else ():
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in known):
+                continue
+            of, function, is_method = known[node.func.id]
+            seen = _seen(code, node, node.func.id, ast.unparse(node)[:200])
+            at = _seen(of, function, node.func.id, f"({ast.unparse(function.args)})")
+            if what := _misfit(node, function.args, is_method=is_method):
+                yield Contradiction(seen, at, path=code.path, line=node.lineno, name=node.func.id, what=what, at=at)
+            elif told < _HOW_MANY:
+                told += 1
+                yield Agreement(seen, at)
+
+
+_Defined = tuple[Code, ast.FunctionDef | ast.AsyncFunctionDef, bool]
+
+
+def _callables(code: Code, modules: _Modules) -> dict[str, _Defined]:
+    """The functions and classes that a name can only mean in a file: bound once, by a plain definition of the release."""
+    bound = Counter(_bound(code))
+    found = {name: (code, *of) for name, of in _definitions(code).items() if bound[name] == 1}
+    for node in code.tree.body:
+        for of in _resolved(code, node, modules) if isinstance(node, ast.ImportFrom) else ():
+            other = modules.release.code_by_path.get(f"{of.module}.py") or modules.release.code_by_path.get(
+                f"{of.module}/__init__.py"
+            )
+            if other is None or modules.names_of(of.module) is None:
+                continue
+            there, once = _definitions(other), Counter(_bound(other))
+            for name in node.names if isinstance(node, ast.ImportFrom) else ():
+                here = name.asname or name.name
+                if name.name in there and once[name.name] == 1 and bound[here] == 1:
+                    found[here] = (other, *there[name.name])
+    return found
+
+
+def _bound(code: Code) -> Iterator[str]:
+    """Every name that a file binds, at any depth, as often as it does."""
+    for node in code.nodes:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            yield node.id
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from ((of.asname or of.name).partition(".")[0] for of in node.names)
+        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
+            yield node.name
+
+
+def _definitions(code: Code) -> dict[str, tuple[ast.FunctionDef | ast.AsyncFunctionDef, bool]]:
+    """The plain functions of a module's top level, and the first methods of its plain classes, by the name to call."""
+    found: dict[str, tuple[ast.FunctionDef | ast.AsyncFunctionDef, bool]] = {}
+    for node in code.tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.decorator_list:
+            found[node.name] = node, False
+        elif isinstance(node, ast.ClassDef) and not node.decorator_list and not node.keywords:
+            own = [of for of in node.body if isinstance(of, ast.FunctionDef) and of.name in {"__init__", "__new__"}]
+            is_plain = all(
+                last_name(base) in {"Module", "object", "Dataset", "ABC", "Exception"} for base in node.bases
+            )
+            if is_plain and len(own) == 1 and own[0].name == "__init__" and not own[0].decorator_list:
+                found[node.name] = own[0], True
+    return found
+
+
+def _misfit(call: ast.Call, takes: ast.arguments, *, is_method: bool) -> str:
+    """Why a call cannot be made; empty where it can, or where that is not plain."""
+    placed = [of.arg for of in (*takes.posonlyargs, *takes.args)][is_method:]
+    named = {of.arg for of in (*takes.args, *takes.kwonlyargs)} - (
+        {takes.args[0].arg} if is_method and takes.args else set()
+    )
+    given = [of.arg for of in call.keywords if of.arg]
+    if unknown := [name for name in given if name not in named and takes.kwarg is None]:
+        return f"with {unknown[0]}, which it does not take"
+    if any(isinstance(of, ast.Starred) for of in call.args) or len(given) < len(call.keywords):
+        return ""
+    if len(call.args) > len(placed) and takes.vararg is None:
+        return f"with {len(call.args)} values by position, of which it takes {len(placed)}"
+    optional = {*placed[len(placed) - len(takes.defaults) :]} if takes.defaults else set()
+    optional |= {of.arg for of, default in zip(takes.kwonlyargs, takes.kw_defaults, strict=True) if default is not None}
+    needed = [*placed[len(call.args) :], *(of.arg for of in takes.kwonlyargs)]
+    missing = [name for name in needed if name not in optional and name not in given]
+    return f"without {missing[0]}, which it needs" if missing else ""
 
 
 _NEWER: dict[type[ast.AST], tuple[int, str]] = {

@@ -186,6 +186,11 @@ class Code(Placed):
     """Its SPDX-License-Identifier header."""
     spdx_line: int = 0
 
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """Every node of the tree."""
+        return tuple(ast.walk(self.tree))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tokenizer(Placed):
