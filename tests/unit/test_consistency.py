@@ -118,6 +118,11 @@ CASES: dict[str, tuple[Files, Files, str]] = {
         {"pyproject.toml": "[project]\nname = 'a-b'\nversion = '1.10'\n", "src/a_b/__init__.py": "__version__ = '1.10.0'\n"},
         "pyproject.toml says version 1.10, src/a_b/__init__.py says 1.9",
     ),
+    "build_names_absent": (
+        {"Dockerfile": "FROM python:3.11\nCOPY requirements-gpu.txt setup.py ./\n", "setup.py": ""},
+        {"Dockerfile": "FROM python:3.11\nCOPY requirements.txt setup.py ./\nCOPY . /app\n", "setup.py": "", "requirements.txt": "torch\n"},
+        "Dockerfile:2 names requirements-gpu.txt",
+    ),
     "requirements_differ": (
         {"setup.py": "from setuptools import setup\nsetup(name='p', install_requires=['torch>=2', 'numpy'])\n", "requirements.txt": "torch==1.13.1  # as we had it\n"},
         {"setup.py": "from setuptools import setup\nsetup(name='p', install_requires=['torch>=1.13', 'numpy'])\n", "requirements.txt": "torch==1.13.1+cu117\n"},
@@ -219,6 +224,7 @@ def test_a_check_finds_what_it_is_for_and_cites_the_places(kind: str, tmp_path: 
     for problem in found.problems:
         assert problem.evidence
         assert len(problem.evidence) >= 2 or kind in {
+            "build_names_absent",
             "code_contradicts_itself",
             "name_undefined",
             "not_readable",
@@ -385,6 +391,8 @@ RUN = OLMO.replace("n_layers: 16\n  n_heads: 16\n", "n_layers: {layers}\n  n_hea
         ("value_stated_twice", {"config.json": CARD | {"vocab_size": 50000}, "run.yaml": RUN.format(layers=16, tied="false")}, "does not fit"),
         ("value_stated_twice", {"run.yaml": RUN.format(layers=16, tied="false"), "README.md": "- learning_rate: 5e-05\n- seed: 1\n"}, "5e-05"),
         ("value_stated_twice", {"run.yaml": RUN.format(layers=16, tied="false"), "README.md": "| Setting | Value |\n|---|---|\n| Layers | 12 |\n| Weight decay | 0.1 |\n"}, "n_layers: README.md says 12"),
+        ("build_names_absent", {"requirements.txt": "-r base.txt\ntorch\n"}, "requirements.txt:1 names base.txt"),
+        ("build_names_absent", {"pyproject.toml": "[project]\nname = 'p'\n[project.scripts]\np = 'p.cli:main'\n", "src/p/__init__.py": ""}, "pyproject.toml:4 names p.cli:main"),
         ("call_not_accepted", {"p.py": "def f(a, b=1, *, c): ...\nf(1, 2, 3, c=1)\n"}, "p.py:2 calls f with 3 values by position, of which it takes 2"),
         ("call_not_accepted", {"p.py": "def f(a, b=1, *, c): ...\nf(1)\n"}, "p.py:2 calls f without c, which it needs"),
         ("call_not_accepted", {"p.py": "def f(a, b=1, *, c=2): ...\nf(b=1)\n"}, "p.py:2 calls f without a, which it needs"),

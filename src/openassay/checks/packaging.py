@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import combinations
@@ -10,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from openassay.checks.check import Seen, check, compared
+from openassay.checks.check import NotAsked, Seen, check, compared
 from openassay.published.files import PublishedFiles
 from openassay.published.packages import Fact, package_facts, requirement
 
@@ -50,3 +51,30 @@ def requirements_differ(release: PublishedFiles) -> Iterator[Seen]:
                 if of.operator == "==" and "*" not in of.version
             ]  # fmt: skip
             yield compared(not pins or any(pins), one.at, two.at, one=one, two=two)
+
+
+@check(needs="a file that requirements.txt or a Dockerfile takes in, or a program that pyproject.toml declares")
+def build_names_absent(release: PublishedFiles) -> Iterator[Seen]:
+    """{fact.at.path}:{fact.at.line} names {fact.value}, which is not in the release"""
+    if "." in release.unreadable or any(file.name == "PKG-INFO" for file in release.files):
+        yield NotAsked("only a part of the repository is here")
+        return
+    for fact in package_facts(release):
+        if fact.kind == "file":
+            places = [posixpath.normpath(f"{folder}/{fact.value}".lstrip("/")) for folder in _above(fact.folder)]
+        elif fact.kind == "program":
+            module = fact.value.partition(":")[0].strip().replace(".", "/")
+            base = f"{fact.folder}/" if fact.folder else ""
+            if not any(f"{base}{of}{module.partition('/')[0]}" in release.folders for of in ("", "src/")):
+                continue  # its package lies elsewhere
+            places = [f"{base}{of}{module}{end}" for of in ("", "src/") for end in (".py", "/__init__.py")]
+        else:
+            continue
+        is_there = any(place in release.by_path or place in release.folders or place == "." for place in places)
+        yield compared(is_there, fact.at, fact=fact)
+
+
+def _above(folder: str) -> list[str]:
+    """A folder and those around it: a build may run in any of them."""
+    parts = folder.split("/") if folder else []
+    return ["/".join(parts[:count]) for count in range(len(parts), -1, -1)]

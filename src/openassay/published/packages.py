@@ -22,17 +22,18 @@ class Fact:
     folder: str
     """The package's; empty at the release's top."""
     kind: str
-    """`name`, `version`, `python` or `requirement`."""
+    """`name`, `version`, `python`, `requirement`; `file`, a file that the build reads; `program`, a module and what to call."""
     value: str
     at: Excerpt
 
 
 @derived_once
 def package_facts(release: PublishedFiles) -> tuple[Fact, ...]:
-    """Everything that setup.py, pyproject.toml, CITATION.cff, requirements.txt and `__version__` say as plain text."""
+    """Everything that setup.py, pyproject.toml, CITATION.cff, requirements.txt, Dockerfiles and `__version__` say plainly."""
     found = [fact for config in release.configs for fact in _of_config(config)]
     found += [fact for code in release.code if code.name == "setup.py" for fact in _of_setup(code)]
     found += [fact for text in release.texts if text.name == "requirements.txt" for fact in _of_requirements(text)]
+    found += [fact for text in release.texts if text.name.lower() == "dockerfile" for fact in _of_dockerfile(text)]
     for name in [fact for fact in found if fact.kind == "name"]:
         found += _of_module(release, name)
     return tuple(found)
@@ -43,6 +44,9 @@ def _of_config(config: Config) -> Iterator[Fact]:
         wanted = {"version": "version"}
     elif config.name == "pyproject.toml":
         wanted = {"name": "project.name", "version": "project.version", "python": "project.requires-python"}
+        for value in config.values:
+            if value.key.startswith(("project.scripts.", "project.gui-scripts.")) and isinstance(value.value, str):
+                yield Fact(config.folder, "program", value.value, value.seen())
         listed = config.by_key.get("project.dependencies")
         if listed is not None and isinstance(listed.value, tuple):
             for line in (of for of in listed.value if isinstance(of, str)):
@@ -50,9 +54,9 @@ def _of_config(config: Config) -> Iterator[Fact]:
     else:
         return
     for kind, key in wanted.items():
-        value: Value | None = config.by_key.get(key)
-        if value is not None and value.value is not None:
-            yield Fact(config.folder, kind, value.text.strip("\"'"), value.seen())
+        said: Value | None = config.by_key.get(key)
+        if said is not None and said.value is not None:
+            yield Fact(config.folder, kind, said.text.strip("\"'"), said.seen())
 
 
 def _of_setup(code: Code) -> Iterator[Fact]:
@@ -69,8 +73,23 @@ def _of_setup(code: Code) -> Iterator[Fact]:
 def _of_requirements(text: Text) -> Iterator[Fact]:
     for number, line in enumerate(text.lines, 1):
         words = re.sub(r"(^|\s)#.*", "", line).strip()
-        if words and not words.startswith("-") and "://" not in words:
+        if named := re.fullmatch(r"(?:-r|-c|--requirement|--constraint)[ =]\s*(\S+)", words):
+            yield Fact(text.folder, "file", named.group(1), text.seen(number))
+        elif words and not words.startswith("-") and "://" not in words:
             yield Fact(text.folder, "requirement", words, text.seen(number))
+
+
+def _of_dockerfile(text: Text) -> Iterator[Fact]:
+    """What `COPY` takes from the folder of the build, where it names it plainly."""
+    for number, line in enumerate(text.lines, 1):
+        words = line.split()
+        if (
+            words[:1] in (["COPY"], ["ADD"])
+            and len(words) >= 3
+            and not re.search(r"--from|[$*?\[\]{}\\\"']|://|<<", line)
+        ):
+            for name in (of for of in words[1:-1] if not of.startswith("--")):
+                yield Fact(text.folder, "file", name, text.seen(number))
 
 
 def _of_module(release: PublishedFiles, name: Fact) -> Iterator[Fact]:
