@@ -18,7 +18,7 @@ from pyflakes.checker import Checker
 
 from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check
 from openassay.core.findings import Excerpt
-from openassay.published.code_options import last_name
+from openassay.published.code_options import calls, last_name
 from openassay.published.files import Code, PublishedFiles, derived_once, excerpt
 from openassay.published.packages import package_facts
 from openassay.published.stated import is_aside
@@ -173,6 +173,18 @@ class _Modules:
         known = self.release.code_by_path
         return known.get(f"{path}.py") or known.get(f"{path}/__init__.py")
 
+    def holds(self, root: list[str], package: str) -> bool:
+        """Whether a folder holds a module or a package of this name, and imports show that it is the one that is meant."""
+        if "/".join([*root, "__init__.py"]) in self.release.by_path:
+            return False  # an inner one
+        if "/".join([*root, f"{package}.py"]) in self.release.by_path:
+            return True
+        begin = self.code_of("/".join([*root, package]))
+        if begin is None or any(last_name(of.func) in {"extend_path", "declare_namespace"} for of in calls(begin)):
+            return False  # others may add to it
+        inner = (name for name in _imported(self.release) if name.startswith(f"{package}."))
+        return any(self.is_there("/".join([*root, *name.split(".")])) for name in inner)
+
     def names_of(self, path: str) -> frozenset[str] | None:
         """The names that a module has after it is imported; None where they cannot be told."""
         if path not in self.names:
@@ -185,6 +197,18 @@ class _Modules:
 def _stems(release: PublishedFiles) -> frozenset[str]:
     """Every file's path up to the first point of its name: `a/b` of `a/b.py` and of `a/b.cpython-311-x86_64-linux-gnu.so`."""
     return frozenset(str(PurePosixPath(file.path).parent / file.name.partition(".")[0]) for file in release.files)
+
+
+@derived_once
+def _imported(release: PublishedFiles) -> frozenset[str]:
+    """The dotted modules that the release's files import by their whole names."""
+    found: set[str] = set()
+    for node in (node for code in release.code for node in code.nodes):
+        if isinstance(node, ast.Import):
+            found.update(of.name for of in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module)
+    return frozenset(found)
 
 
 def _names(code: Code) -> frozenset[str] | None:
@@ -360,13 +384,7 @@ def _root(code: Code, package: str, modules: _Modules) -> list[str] | None:
         roots = [[], ["src"]]
     else:  # a script: its own folder comes first on the path
         roots = [parts, [], ["src"]]
-    return next((root for root in roots if _holds(root, package, modules.release)), None)
-
-
-def _holds(root: list[str], package: str, release: PublishedFiles) -> bool:
-    above = "/".join([*root, "__init__.py"])
-    inside = ("/".join([*root, package, "__init__.py"]), "/".join([*root, f"{package}.py"]))
-    return above not in release.by_path and any(path in release.by_path for path in inside)
+    return next((root for root in roots if modules.holds(root, package)), None)
 
 
 @check(needs="Python files that call functions of the release")
