@@ -160,7 +160,7 @@ def value_unstated(release: PublishedFiles) -> Iterator[Seen]:
         families.setdefault(_family(recipe, families), []).append(recipe)
     options = defaults(release) if families else {}
     for siblings in families.values():
-        if len(siblings) >= 4:
+        if len(siblings) >= 4 and siblings[0].config.format != "python":  # modules may take the rest from another
             yield from _against_siblings(siblings, options)
     yield from _essentials([recipe for of in families.values() for recipe in of], options)
 

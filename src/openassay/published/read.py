@@ -37,7 +37,10 @@ from openassay.published.files import (
     marked_step,
 )
 from openassay.published.pickles import PickleReader
+from openassay.published.recipes.constants import fixed_constants
+from openassay.published.recipes.marked import Entry, Marked, comments_of
 from openassay.published.scalars import Unreadable, is_integer
+from openassay.published.stated import canonical
 from openassay.published.tokens import items
 
 MAX_FILES = 100_000
@@ -51,6 +54,8 @@ MAX_READ = 512 * 2**20
 MAX_WEIGHTS = 8 * 2**30
 """Bytes of weights that are compared with each other."""
 MAX_ITEMS = 1 * 2**30
+MIN_SETTINGS = 3
+"""Settings of a training that a Python module's constants must name to be read as such."""
 SKIPPED = {".git", "__pycache__", "node_modules", ".hg", ".svn"}
 TEXTS = {".md", ".markdown", ".rst", ".txt", ".tex", ""}
 TEXT_NAMES = re.compile(
@@ -272,6 +277,11 @@ class _FileReader:
         named = ((i, found) for i, line in enumerate(text.splitlines()[:40], 1) if (found := header.search(line)))
         line, spdx = next(((i, found.group(1).strip().rstrip("-/ >")) for i, found in named), (0, ""))
         self.made.code.append(Code(path=file.path, tree=tree, spdx=spdx, spdx_line=line))
+        constants = fixed_constants(tree, file.path)
+        if len({canonical(name) for name in constants} - {None}) >= MIN_SETTINGS:
+            self.made.configs.append(
+                settings.config_of(Marked(file.path, Entry(constants, file.path, 1), comments_of(text)), "python")
+            )
 
     def _checkpoints(self) -> Iterator[SavedWeights]:
         groups: dict[tuple[str, int, str], list[str]] = defaultdict(list)

@@ -13,7 +13,7 @@ from typing import Any
 
 from openassay.faults import BadInput
 from openassay.published.files import Config, Value
-from openassay.published.recipes.marked import Entry, NotSettings, comments_of, inner, parse_marked
+from openassay.published.recipes.marked import Entry, Marked, NotSettings, comments_of, inner, parse_marked
 from openassay.published.scalars import Unreadable, yaml_1_2
 
 MAX_VALUES = 20_000
@@ -40,13 +40,18 @@ def read_settings(path: str, text: str, form: str) -> Config:
         raise Unreadable(f"not {form.upper()}: {where}{problem.problem}") from None
     except BadInput as problem:
         raise Unreadable(str(problem).removeprefix(f"{path}:")) from None
+    return config_of(marked, form)
+
+
+def config_of(marked: Marked, form: str) -> Config:
+    """A file that is read with its places, as settings."""
     document = _meant(marked.root)
     # Measured values (`results`) are no settings, and are kept as a whole only.
     is_measured = form == "json" and isinstance(document, dict) and isinstance(document.get("results"), dict)
     values = () if is_measured else tuple(islice(_values(marked.root, ""), MAX_VALUES))
     repeated = tuple((_value(key, one), _value(key, two)) for key, one, two in marked.repeated)
     return Config(
-        path=path, format=form, values=values, repeated=repeated, comments=tuple(marked.comments.items()),
+        path=marked.file, format=form, values=values, repeated=repeated, comments=tuple(marked.comments.items()),
         document=document, marked=marked,
     )  # fmt: skip
 

@@ -24,7 +24,7 @@ _SPELLINGS = {
     "beta2": "beta2 adam_beta2 beta_2",
     "adam_eps": "adam_eps adam_epsilon optimizer_eps",
     "steps": "train_iters max_steps num_train_steps total_steps training_steps train_steps max_iters num_steps"
-    " total_training_steps n_steps max_train_steps",
+    " total_training_steps n_steps max_train_steps max_step",
     "warmup_steps": "warmup_steps num_warmup_steps lr_warmup_steps lr_warmup_iters warmup_iters t_warmup",
     "sequence_length": "seq_length seq_len max_seq_length max_seq_len max_sequence_length sequence_length context_length"
     " context_window block_size max_length max_position_embeddings n_positions n_ctx context_size",
