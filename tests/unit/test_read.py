@@ -50,7 +50,12 @@ def test_settings_of_every_format_keep_their_lines(tmp_path: Path) -> None:
         "m.n": ((1, 2), 4),
     }
     assert values(tmp_path, "c.toml")["project.name"] == ("x", 2)
-    assert values(tmp_path, "d.gin") == {"run.steps": (100, 2), "x.run.list": ((1, 2), 3)}
+    assert values(tmp_path, "d.gin") == {
+        "run.steps": (100, 2),
+        "x.run.list.0": (1, 3),
+        "x.run.list.1": (2, 3),
+        "x.run.list": ((1, 2), 3),
+    }
 
 
 def test_settings_in_json_with_comments_as_gpt_neox_has_them_are_yaml(tmp_path: Path) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import ast
-import contextlib
 import json
 import re
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 from openassay.faults import BadInput
 from openassay.published.files import Config, Value
-from openassay.published.recipes.marked import Entry, Marked, NotSettings, comments_of, inner, parse_marked
+from openassay.published.recipes import gin
+from openassay.published.recipes.marked import Entry, Marked, NotSettings, inner, parse_marked
 from openassay.published.scalars import Unreadable, yaml_1_2
 
 MAX_VALUES = 20_000
@@ -22,7 +22,6 @@ MAX_ITEMS = 2000
 """Items of one list that are kept one by one."""
 MAX_LIST = 64
 """Items of a list that is kept as one value."""
-_GIN_QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'")
 
 
 def _is_flat(items: list[Any]) -> bool:
@@ -112,38 +111,12 @@ def read_toml(path: str, text: str) -> Config:
 
 
 def read_gin(path: str, text: str) -> Config:
-    """The bindings `a/b.c = value` and macros of a gin file; values that are no literals stay words."""
-    lines, i = text.splitlines(), 0
-    values: list[Value] = []
-    repeated: list[tuple[Value, Value]] = []
-    seen: dict[str, Value] = {}
-    while i < len(lines):
-        start, line = i, _uncommented(lines[i])
-        i += 1
-        if found := re.match(r"([A-Za-z_][\w./]*)\s*=\s*(.*)\Z", line):
-            key, written = found.group(1).replace("/", "."), found.group(2).strip()
-            while i < len(lines) and (written.endswith("\\") or _is_open(written)) and i - start < 200:
-                written = written.rstrip("\\").rstrip() + " " + _uncommented(lines[i]).strip()
-                i += 1
-            value: Any = written
-            with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
-                value = ast.literal_eval(written) if len(written) < 10_000 else written
-            value = tuple(value) if isinstance(value, list) else value
-            made = Value(path=path, line=start + 1, key=key, value=value, text=written[:500])
-            if key in seen and seen[key].value != value:
-                repeated.append((seen[key], made))
-            seen[key] = made
-            values.append(made)
-    comments = tuple(comments_of(text).items())
-    return Config(path=path, format="gin", values=tuple(values), repeated=tuple(repeated), comments=comments)
-
-
-def _uncommented(line: str) -> str:
-    return line[: (_GIN_QUOTED.sub(lambda found: "." * len(found.group()), line) + "#").index("#")].rstrip()
-
-
-def _is_open(text: str) -> bool:
-    return sum(text.count(mark) for mark in "([{") > sum(text.count(mark) for mark in ")]}")
+    """The bindings `a/b.c = value` and macros of a gin file, without what it includes; `Unreadable` says why it is none."""
+    try:
+        config = config_of(gin.parse(text, path, without_includes=True), "gin")
+    except BadInput as problem:
+        raise Unreadable(f"not gin: {str(problem).removeprefix(f'{path}:')}") from None
+    return replace(config, values=tuple(replace(of, key=of.key.replace("/", ".")) for of in config.values))
 
 
 def front_matter(path: str, lines: tuple[str, ...]) -> tuple[Config | None, int, str]:
