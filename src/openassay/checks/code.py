@@ -323,30 +323,13 @@ def _ignored(release: PublishedFiles) -> tuple[re.Pattern[str], ...]:
 
 
 def _imports(release: PublishedFiles, modules: _Modules) -> Iterator[_Import]:
-    """The imports of modules that must lie in the release, where nothing catches their failing."""
-    if any(file.name.endswith(_COMPILED) for file in release.files):
-        compiled = {file.folder for file in release.files if file.name.endswith(_COMPILED)}
-    else:
-        compiled = set()
+    """The imports of modules that must lie in the release: those at the top level, as others may be meant to fail."""
+    compiled = {file.folder for file in release.files if file.name.endswith(_COMPILED)}
     for code in _own(release):
-        caught = _caught(code)
-        for node in code.nodes:
-            if not isinstance(node, ast.ImportFrom | ast.Import) or node in caught:
-                continue
-            for found in _resolved(code, node, modules):
+        for node in code.tree.body:
+            for found in _resolved(code, node, modules) if isinstance(node, ast.ImportFrom | ast.Import) else ():
                 if found.module.rpartition("/")[0] not in compiled:
                     yield found
-
-
-def _caught(code: Code) -> set[ast.AST]:
-    """The nodes inside a `try`, an `if` or a function: what fails there may be meant to."""
-    found: set[ast.AST] = set()
-    for node in code.nodes:
-        if isinstance(
-            node, ast.Try | ast.If | ast.With | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Match
-        ):
-            found.update(ast.walk(node))
-    return found
 
 
 def _resolved(code: Code, node: ast.ImportFrom | ast.Import, modules: _Modules) -> Iterator[_Import]:
