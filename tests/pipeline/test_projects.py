@@ -88,7 +88,7 @@ def test_an_empty_folder_becomes_a_project_whose_audit_dvc_takes_for_done(lab: P
 
 
 def test_another_version_makes_stale_only_what_its_code_changes(lab: Path, installed: Installed) -> None:
-    installed.edit("training/tokens/olmo.py", "from __future__", "# a comment\nfrom __future__")
+    installed.edit("published/tokens/olmo.py", "from __future__", "# a comment\nfrom __future__")
     installed.edit("stages/rerun.py", "import itertools", "import  itertools  # laid out in another way")
     assert stale(installed, lab) == set()
     installed.edit("drivers/replay.py", "MARGIN = FACTOR", "MARGIN = FACTOR + 0")  # this target replays nothing

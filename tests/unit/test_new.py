@@ -17,6 +17,7 @@ import yaml
 from hub import Hub
 from loopback import PackageIndex, wheel
 from releases.miniature import make_project
+from releases.small import MIT
 
 from openassay import cli
 from openassay.draft.numbers import printed_numbers
@@ -27,12 +28,6 @@ from openassay.sources import download
 from openassay.target import Target, look_over_target, read_target
 from openassay.yaml_loader import load_yaml
 
-MIT = """MIT License
-
-Permission is hereby granted, free of charge, to any person obtaining a copy of this software.
-
-THE SOFTWARE IS PROVIDED "AS IS"
-"""
 ARGPARSE = """
 import argparse, random
 parser = argparse.ArgumentParser()
@@ -537,7 +532,7 @@ def test_what_was_guessed_can_be_tried(project: Path, run: Run) -> None:
 def test_a_source_that_is_none(source: str, says: str, project: Path, run: Run, hub: Hub) -> None:
     hub.git("owner/mini", {"train.py": b""})
     status, said = run("new", source)
-    assert status == 2
+    assert status == 2, said
     assert says in said
     assert said.rstrip("\n").splitlines()[-1].startswith("error: ")
     assert "Traceback" not in said

@@ -157,6 +157,8 @@ def _hf(rest: str, asked: str, store: Store) -> BroughtRelease:
 
 def _pypi(rest: str, asked: str, store: Store) -> BroughtRelease:
     package, _, version = rest.partition("==")
+    if not package:
+        raise BadInput(f"{asked}: expected {KINDS}; it names no project")
     if not version:
         version = next((known for known, _ in project_files(package) if _is_final(known)), "0")
     entries = pypi_entries(f"{package}=={version}", asked)

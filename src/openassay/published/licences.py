@@ -9,57 +9,32 @@ from dataclasses import dataclass
 
 from openassay.core.findings import Excerpt
 from openassay.published.files import Config, PublishedFiles, Text, excerpt
+from openassay.published.licence_texts import texts_in
 
 _CC_TERMS = {
     "NC-SA": "noncommercial-sharealike", "NC-ND": "noncommercial-noderivatives", "NC": "noncommercial", "SA": "sharealike",
     "ND": "noderivatives",
 }  # fmt: skip
-_BSD = ("redistribution and use in source and binary forms", "redistributions of source code must retain")
 _PHRASES: dict[str, tuple[str, ...]] = {
-    "AGPL-3.0": ("gnu affero general public license", "version 3"),
-    "LGPL-3.0": ("gnu lesser general public license", "version 3"),
-    "LGPL-2.1": ("gnu lesser general public license", "version 2.1"),
-    "GPL-3.0": ("gnu general public license", "version 3, 29 june 2007"),
-    "GPL-2.0": ("gnu general public license", "version 2, june 1991"),
-    "Apache-2.0": (
-        "apache license",
-        "version 2.0, january 20",
-        "terms and conditions for use, reproduction, and distribution",
-    ),
-    "MPL-2.0": ("mozilla public license", "version 2.0", "covered software"),
-    "EPL-2.0": ("eclipse public license - v 2.0",),
-    **{f"CC-BY-{short}-4.0": (f"attribution-{long} 4.0 international",) for short, long in _CC_TERMS.items()},
-    "CC-BY-4.0": ("attribution 4.0 international", "creative commons"),
-    "CC0-1.0": ("cc0 1.0 universal",),
-    "ODC-By-1.0": ("open data commons attribution license", "definitions of capitalised words"),
-    "ODbL-1.0": ("open database license", "definitions of capitalised words"),
     "Llama-3": ("llama 3", "community license agreement"),
     "Llama-2": ("llama 2", "community license agreement"),
     "OpenRAIL-M": ("openrail", "use-based restrictions"),
     "BigScience-RAIL": ("bigscience", "rail license"),
-    "Unlicense": ("this is free and unencumbered software released into the public domain",),
-    "BSL-1.0": ("boost software license - version 1.0",),
-    "BSD-3-Clause": (*_BSD, "neither the name"),
-    "BSD-2-Clause": _BSD,
-    "ISC": ("permission to use, copy, modify, and/or distribute this software for any purpose with or without fee",),
-    "MIT": (
-        "permission is hereby granted, free of charge, to any person obtaining a copy",
-        'the software is provided "as is"',
-    ),
 }
-"""Phrases that a licence's text holds; `recognise` says which licences' texts hold another's phrases too."""
+"""Phrases by which terms that SPDX does not list are known."""
 
 
 def recognise(text: str) -> frozenset[str]:
-    """The SPDX ids (or our names) of the licence texts that a file holds; none where they are not known."""
+    """The SPDX ids (or our names) of the licence texts that a file holds; none where they are not known, or have additions."""
     plain = " ".join(re.sub(r"[\u201c\u201d]", '"', text).lower().split())
     if "commons clause" in plain:
         return frozenset({"LicenseRef-Commons-Clause"})
-    found = {name for name, phrases in _PHRASES.items() if all(phrase in plain for phrase in phrases)}
-    for group in (("BSD-3-Clause", "BSD-2-Clause"), ("AGPL-3.0", "LGPL-3.0", "GPL-3.0"), ("LGPL-2.1", "GPL-2.0")):
-        # The longer text holds the shorter one's phrases, or names the other licence.
-        found -= {*[name for name in group if name in found][1:]}
-    return frozenset(found)
+    if found := frozenset(name for name, phrases in _PHRASES.items() if all(phrase in plain for phrase in phrases)):
+        return found
+    found = texts_in(text)
+    return (
+        found - {"GPL-3.0"} if "LGPL-3.0" in found else found
+    )  # the LGPL adds to the GPL, whose text may stand behind it
 
 
 _ALIASES: tuple[tuple[str, str], ...] = (
