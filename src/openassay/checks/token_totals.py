@@ -29,7 +29,7 @@ _AMOUNT = re.compile(
     r"(?P<about>~=?\s*|≈\s*|about\s+|around\s+|approximately\s+|roughly\s+|nearly\s+|almost\s+|over\s+|more than\s+"
     r"|up to\s+|at least\s+)?"
     r"(?<![\w.,-])(?P<number>\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?(?:e\d+)?)\s?(?P<unit>[kKmMbBtT]|[Bb]n|thousand|million|billion|trillion|Million|Billion|Trillion)?"
-    r"\+?[\s-]*(?:training\s+)?tokens\b",
+    r"\+?[\s-]*(?:training\s+)?tokens\b(?!\s*(?:/|per\b))",
     re.IGNORECASE,
 )
 _TRAINED = re.compile(r"\b(pre-?train(ed|ing)?|train(ed|ing)|saw|sees|seen|consum(ed|es))\b", re.IGNORECASE)
@@ -97,10 +97,12 @@ def tokens_disagree(release: PublishedFiles) -> Iterator[Seen]:
 
 
 def _with_duration(recipe: Recipe, tokens: TokenTotal) -> TokenTotal:
-    """The same, but for OLMo's `max_duration`, which gives the total where its unit is T."""
+    """The same, but for a `max_duration` with a unit: OLMo's T (tokens) gives the total, composer's ba (batches) the steps."""
     duration = recipe.config.by_key.get("max_duration")
     if duration is None or not isinstance(duration.value, str):
         return tokens
+    if batches := re.fullmatch(r"(\d+)ba", duration.value):
+        return TokenTotal(int(batches.group(1)) * tokens.per_step, tokens.per_step, (duration.seen(), *tokens.evidence))
     found = re.fullmatch(r"([\d.e+]+)T", duration.value)
     return TokenTotal(number(found.group(1)), tokens.per_step, (duration.seen(),)) if found else tokens
 
