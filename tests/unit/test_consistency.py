@@ -97,6 +97,15 @@ SEEDED = "import argparse, random\np = argparse.ArgumentParser()\np.add_argument
 COMPOSER = "max_seq_len: 2048\nglobal_train_batch_size: 256\noptimizer:\n  lr: 6.0e-4\n  weight_decay: 0.0\nmax_duration: 33696ba  # {comment}\n"
 
 
+def scores(first: str, second: str, last: str = "70.1", shift: float = 0.0) -> str:
+    """A table of two models' results, alike but for the last."""
+    cells = [f"{10.1 * i + shift:.1f}" for i in range(1, 7)]
+    head = "| Model | " + " | ".join(f"t{i}" for i in range(7)) + " |\n" + "|---" * 8 + "|\n"
+    return head + "".join(
+        f"| {name} | {' | '.join([*cells, end])} |\n" for name, end in ((first, "70.1"), (second, last))
+    )
+
+
 def measured(share: float, num_items: int, said: int) -> dict[str, Any]:
     """A result of the harness with the error that so many items give, and the number that the file says."""
     error = (share * (1 - share) / (num_items - 1)) ** 0.5
@@ -216,11 +225,34 @@ CASES: dict[str, tuple[Files, Files, str]] = {
         {"a.py": "print 'x'\n", "pyproject.toml": "[project]\nrequires-python = '>=3.8'\n"},
         {"a.py": "print('x')\n", "pyproject.toml": "[project]\nrequires-python = '>=3.8'\n"}, "only Python 2 reads, though pyproject.toml says requires-python >=3.8",
     ),
+    "comment_computes_otherwise": (
+        {"a.yaml": "stop_at: 11931  # round(50e9 / (1024 * 4096)) + 1000\n"}, {"a.yaml": "stop_at: 11931  # round(50e9 / (1024 * 4096)) + 10\n"},
+        "stop_at is 11931, but the comment beside it computes round(50e9 / (1024 * 4096)) + 1000 = 12920.9",
+    ),
+    "schedule_beyond_training": (
+        {"a.yaml": "scheduler:\n  units: tokens\n  t_max: 5e12\nmax_duration: 4e12T\n"},
+        {"a.yaml": "scheduler:\n  units: tokens\n  t_max: 5e12\nmax_duration: 5e12T\n"}, "scheduler.t_max 5e12, the training at max_duration 4e12T",
+    ),
+    "models_of_equal_results": (
+        {"README.md": scores("A-7B", "B-7B")}, {"README.md": scores("A-7B", "B-7B", last="70.2")}, "A-7B (line 3) and B-7B (line 4) have the same 7 results",
+    ),
+    "documents_differ_in_results": (
+        {"README.md": scores("A-7B", "B-7B"), "docs/README.md": scores("A-7B", "B-7B", last="70.2")},
+        {"README.md": scores("A-7B", "B-7B"), "docs/README.md": scores("A-7B", "B-7B")},
+        "t6 of B-7B is 70.1 in README.md and 70.2 in docs/README.md, where the tables agree in 13 other numbers",
+    ),
     "licence_text_of_another_name": ({"LICENSES/MIT.txt": APACHE}, {"LICENSES/MIT.txt": MIT}, "holds the text of Apache-2.0"),
 }  # fmt: skip
 
 
-NOTED = {"python_2_code", "names_outside", "pickle_imports", "code_to_load", "fraction_and_per_cent"}
+NOTED = {
+    "python_2_code",
+    "schedule_beyond_training",
+    "names_outside",
+    "pickle_imports",
+    "code_to_load",
+    "fraction_and_per_cent",
+}
 
 
 def test_every_check_has_a_case() -> None:
@@ -323,6 +355,9 @@ SILENT: dict[str, tuple[str, Files]] = {
     "options may be handed on": ("seed_never_read", {"a.py": SEEDED.format(use="0") + "from b import main\nmain(args)\n"}),
     "options may be read all at once": ("seed_never_read", {"a.py": SEEDED.format(use="0") + "print(vars(args))\n"}),
     "tokens for each parameter are no total": ("tokens_disagree", {"m.yaml": COMPOSER.format(comment="~ 17.7B tokens; 150 tokens / param")}),
+    "a comment may compute something else": ("comment_computes_otherwise", {"a.yaml": "steps: 1000  # 2048 * 4096\n"}),
+    "one model may stand in two rows": ("models_of_equal_results", {"README.md": scores("A-7B", "A-7B (ours)")}),
+    "other results of the same models are no copy": ("documents_differ_in_results", {"README.md": scores("A", "B"), "x/README.md": scores("A", "B", shift=0.3)}),
     "one shard more or less is how some count": ("shard_missing", {"h.txt": shards(DIGESTS[:3], (1, 2, 3))}),
 }  # fmt: skip
 
@@ -366,6 +401,14 @@ transformers.HfArgumentParser((TrainingArguments,)).parse_args_into_dataclasses(
 """
     files = {"README.md": README.format(flag="--bf16", link="b.py"), "prepare.py": script, "b.py": "", "c.py": ""}
     assert answer(check, release(tmp_path, files)).problems == ()
+
+
+def test_the_description_in_a_wheels_metadata_is_read_as_its_readme(tmp_path: Path) -> None:
+    check = next(check for check in CONSISTENCY if check.kind == "tokens_disagree")
+    metadata = "Metadata-Version: 2.1\nName: x\n\n# x\n\nEach model saw 400B tokens during training.\n"
+    found = answer(check, release(tmp_path, {"m/pythia.yml": NEOX, "x-1.0.dist-info/METADATA": metadata}))
+    assert found.outcome == "fail"
+    assert found.problems[0].evidence[0].line == 6
 
 
 def test_scores_of_a_folder_of_files_are_results(tmp_path: Path) -> None:

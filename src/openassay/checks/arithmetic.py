@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import operator
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 
 from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check, compared
@@ -113,6 +115,51 @@ def batch_in_comment_differs(release: PublishedFiles) -> Iterator[Seen]:
             yield compared(
                 fits, at, micro, gas, micro=micro, gas=gas, needed=needed / (count if is_nodes else 1), **values
             )
+
+
+_SUM = re.compile(r"[\d\s.,eE_+*/()x×-]*\d\s*[*/x×]\s*\(?\d[\d\s.,eE_+*/()x×-]*")
+_ROUND = re.compile(r"\b(?:round|int|floor|ceil)(?=\()")
+
+
+@check(needs="a comment that computes the number beside it, such as `# round(50e9 / (1024 * 4096)) + 10`")
+def comment_computes_otherwise(release: PublishedFiles) -> Iterator[Seen]:
+    """{value.path}: {value.key} is {value.text}, but the comment beside it computes {comment} = {computed:.10g}"""
+    for config in release.configs:
+        by_line = {v.line: v for v in config.values if v.number is not None}
+        for line, comment in config.comments:
+            value = by_line.get(line)
+            words = _ROUND.sub("", comment.strip().lstrip("=~").strip())
+            if value is None or not _SUM.fullmatch(words) or (computed := _computed(words)) is None:
+                continue
+            at = Value(path=config.path, line=line, key="comment", value=comment, text=comment)
+            given = value.number or 0.0
+            # A comment that computes something else by far is about something else.
+            if abs(computed - given) <= max(1.0, 0.005 * abs(given)):
+                yield Agreement(at, value)
+            elif 0.8 <= computed / (given or 1) <= 1.25:
+                yield Contradiction(at, value, value=value, comment=comment, computed=computed)
+
+
+def _computed(words: str) -> float | None:
+    """The value of a sum of plain numbers; None for anything else."""
+    try:
+        tree = ast.parse(words.replace("x", "*").replace("×", "*").replace(",", "").strip(), mode="eval")
+        return _value(tree.body)
+    except (SyntaxError, ValueError, ZeroDivisionError, OverflowError, RecursionError):
+        return None
+
+
+def _value(node: ast.expr) -> float:
+    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
+        return float(node.value)
+    if isinstance(node, ast.BinOp) and (apply := _OPERATORS.get(type(node.op))):
+        return apply(_value(node.left), _value(node.right))
+    raise ValueError
+
+
+_OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+}  # fmt: skip
 
 
 _SIZE = re.compile(r"(?<![\w.])(\d{1,4}(?:\.\d{1,3})?)([mb])(?![\w.])", re.IGNORECASE)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import PurePosixPath
 
-from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check, compared
+from openassay.checks.check import Agreement, Contradiction, NotAsked, Noted, Seen, check, compared
 from openassay.core.findings import Excerpt
 from openassay.published.code_options import defaults
 from openassay.published.files import Config, PublishedFiles, Text, Value, excerpt, tables_of
@@ -347,6 +347,21 @@ def schedule_longer_than_training(release: PublishedFiles) -> Iterator[Seen]:
                 break
         total = sum(v.number or 0 for v in pieces)
         yield compared(total == steps.number, *pieces, steps, total=total, steps=steps)
+
+
+@check(needs="OLMo settings with a schedule and a duration, both in tokens")
+def schedule_beyond_training(release: PublishedFiles) -> Iterator[Seen]:
+    """{end.path}: the learning rate's schedule ends at {end.key} {end.text}, the training at {stop.key} {stop.text}: it is cut
+    off before its end"""
+    for config in release.configs:
+        end, stop = config.by_key.get("scheduler.t_max"), config.by_key.get("max_duration")
+        units = config.by_key.get("scheduler.units")
+        if end is None or end.number is None or stop is None or units is None or units.value != "tokens":
+            continue
+        tokens = number(stop.text[:-1]) if stop.text.endswith("T") else None
+        if tokens is not None:
+            made = Noted if end.number > 1.001 * tokens else Agreement
+            yield made(end, stop, end=end, stop=stop)
 
 
 def _pieces(config: Config) -> list[Value]:

@@ -15,6 +15,7 @@ from openassay.checks import (
     loading,
     measured,
     precision,
+    result_tables,
     results,
     token_totals,
     vocabularies,
@@ -27,7 +28,7 @@ from openassay.published.files import PublishedFiles
 
 _MODULES = (
     token_totals, hyperparameters, yaml_types, vocabularies, checkpoints, results, lists, documentation, licences,
-    loading, precision, arithmetic, measured, code,
+    loading, precision, arithmetic, measured, result_tables, code,
 )  # fmt: skip
 CONSISTENCY = tuple(check for of in _MODULES for check in vars(of).values() if isinstance(check, ConsistencyCheck))
 """All the checks of these modules, in the order of their definitions."""

@@ -218,6 +218,8 @@ class _FileReader:
         front, start, problem = settings.front_matter(file.path, lines)
         if problem:
             self.made.unreadable[f"{file.path} (front matter)"] = problem
+        if file.name in {"METADATA", "PKG-INFO"} and "" in lines:
+            start = lines.index("") + 1  # the description of a package, which is its README
         self.made.texts.append(Text(path=file.path, lines=lines, front=front, body_from=start))
 
     def _json(self, file: File) -> None:

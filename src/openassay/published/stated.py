@@ -196,13 +196,15 @@ def _steps(recipe: Recipe) -> Value | None:
 
 
 def documents(release: PublishedFiles) -> list[Text]:
-    """The READMEs and cards."""
-    return [text for text in release.texts if re.match(r"(?i)(readme|model[_-]?card|.*card\.md)", text.name)]
+    """The READMEs and cards; without one at the top, the description in a package's metadata, which is its README."""
+    found = [text for text in release.texts if re.match(r"(?i)(readme|model[_-]?card|.*card\.md)", text.name)]
+    described = (text for text in release.texts if text.name in {"METADATA", "PKG-INFO"} and text.body_from)
+    return found if any(not text.folder for text in found) else [*found, *described]
 
 
 def in_scope(text: Text, recipe: Recipe) -> bool:
     """True if a document may speak of a training: the training's file lies at its place or below."""
-    return not text.folder or recipe.config.path.startswith(f"{text.folder}/")
+    return not text.folder or text.name == "METADATA" or recipe.config.path.startswith(f"{text.folder}/")
 
 
 def _words(name: str) -> set[str]:
