@@ -167,6 +167,8 @@ class _FileReader:
             try:
                 made.configs.append(SETTINGS[suffix](file.path, text))
             except Unreadable:
+                if re.search(r"=\s*\[?\s*\.\.\.\s*\]?\s*$", text, re.MULTILINE):
+                    raise Unreadable("a template, which is not read") from None
                 if suffix != ".toml":
                     _refuse_template(text)
                 raise
