@@ -7,7 +7,6 @@ from collections.abc import Callable
 from openassay.checks import (
     arithmetic,
     checkpoints,
-    code,
     documentation,
     hyperparameters,
     licences,
@@ -18,6 +17,7 @@ from openassay.checks import (
     result_tables,
     results,
     token_totals,
+    unread,
     vocabularies,
     yaml_types,
 )
@@ -28,7 +28,7 @@ from openassay.published.files import PublishedFiles
 
 _MODULES = (
     token_totals, hyperparameters, yaml_types, vocabularies, checkpoints, results, lists, documentation, licences,
-    loading, precision, arithmetic, measured, result_tables, code,
+    loading, precision, arithmetic, measured, result_tables, unread,
 )  # fmt: skip
 CONSISTENCY = tuple(check for of in _MODULES for check in vars(of).values() if isinstance(check, ConsistencyCheck))
 """All the checks of these modules, in the order of their definitions."""
