@@ -1,7 +1,7 @@
 """Digests of our code: one for each driver and stage, over the modules that the stage uses.
 
-A stage's code is what its script imports, directly or not, without what it never runs: the other drivers, and the trainers in
-every stage but `rerun` and `evaluate`. Python is compared as parsed, so that a comment makes nothing stale. The digests are
+A stage's code is what its script imports, directly or not, without what it never runs: the other drivers, and
+packages of `RUN_BY` in other stages. Python is compared as parsed, so that a comment makes nothing stale. The digests are
 files, `DRIVER/STAGE`, which `dvc.yaml` names as dependencies: the wheel brings them; from a checkout they are written anew when
 the code changes. This module is run while the wheel is built, and imports the standard library only.
 """
@@ -17,14 +17,17 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 STAGES = ("plan", "fetch", "inspect", "prepare", "evaluate", "rerun", "judge", "report")
 """The sentence: a release claims; OpenAssay plans, fetches, inspects, prepares, evaluates, reruns, judges and reports."""
-TRAINERS = ("openassay.training.", "openassay.protocols.")
-"""Packages that only the stages `rerun` and `evaluate` run."""
+RUN_BY = {
+    "openassay.training.": {"rerun", "evaluate"}, "openassay.protocols.": {"rerun", "evaluate"},
+    "openassay.published.tokens.": {"inspect", "rerun", "evaluate"},
+}  # fmt: skip
+"""Packages that only some stages run."""
 MADE_BY = (
-    "openassay.child", "openassay.metrics", "openassay.drivers", "openassay.published.recipes", "openassay.training",
-    "openassay.protocols", "openassay.core.replay", "openassay.run_files",
+    "openassay.child", "openassay.metrics", "openassay.drivers", "openassay.published.recipes", "openassay.published.tokens",
+    "openassay.training", "openassay.protocols", "openassay.core.replay", "openassay.run_files",
 )  # fmt: skip
 """What makes and measures a rerun."""
-NOUNS = {"openassay.training.recipe"}
+NOUNS = {"openassay.training.recipe", "openassay.training.language"}
 """Modules of these that say what a recipe is, and so what a plan may hold."""
 
 
@@ -48,7 +51,7 @@ def modules(stage: str, driver: str) -> list[str]:
     todo = [script(stage)]
     while todo:
         name = todo.pop()
-        never = stage not in {"rerun", "evaluate"} and name.startswith(TRAINERS) and name not in NOUNS
+        never = name not in NOUNS and any(stage not in by for package, by in RUN_BY.items() if name.startswith(package))
         if name in found or name in others or never:
             continue
         found.add(name)

@@ -84,8 +84,8 @@ def test_a_comment_anywhere_makes_nothing_stale(package: Path, before: dict[str,
 @pytest.mark.parametrize(
     ("file", "by", "names"),
     [
-        ("published/tokens/olmo.py", "\nMORE = 1\n", {f"{of}/{stage}" for of in ("replay", "pretrain") for stage in ("evaluate", "rerun")}),
-        ("published/recipes/gpt_neox.py", "\nMORE = 1\n", {f"{of}/{stage}" for of in ("replay", "pretrain") for stage in STAGES}),
+        ("published/tokens/olmo.py", "\nMORE = 1\n", {f"{of}/{stage}" for of in ("replay", "pretrain") for stage in ("evaluate", "inspect", "rerun")}),
+        ("published/recipes/gpt_neox.py", "\nMORE = 1\n", {f"{of}/{stage}" for of in ("replay", "pretrain") for stage in STAGES} | {f"{of}/inspect" for of in DRIVERS}),
         ("drivers/native.py", "\nMORE = 1\n", {f"native/{stage}" for stage in STAGES}),
         ("protocols/prefix.py", "\nMORE = 1\n", {"replay/evaluate", "replay/rerun"}),
         ("report/page.py", "\nMORE = 1\n", {f"{driver}/report" for driver in DRIVERS}),

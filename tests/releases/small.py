@@ -79,6 +79,8 @@ NEOX = """{
 OLMO = """run_name: tiny
 model:
   d_model: 2048
+  n_layers: 16
+  n_heads: 16
   max_sequence_length: 2048
   vocab_size: 50280
   embedding_size: 50304

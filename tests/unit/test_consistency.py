@@ -126,6 +126,44 @@ CASES: dict[str, tuple[Files, Files, str]] = {
     "vocabulary_stated_twice": ({"t.yaml": OLMO + "data:\n  vocab_size: 50000\n"}, {"t.yaml": OLMO + "data:\n  vocab_size: 50280\n"}, "50280 and 50000"),
     "value_unstated": (siblings(""), siblings('  "init_method": "small_init",\n'), "pythia-6.9b.yml does not state init_method"),
     "data_of_another_name": (variants("/ssd/pile_deduped/"), variants("/ssd/pile/"), "pythia-31m.yml is named pythia-31m"),
+    "name_undefined": (
+        {"train.py": "import os\n\ndef main():\n    torch.manual_seed(1)\n"},
+        {"train.py": "import torch\n\ndef main():\n    torch.manual_seed(1)\n"}, "train.py:4 uses the name torch",
+    ),
+    "import_absent": (
+        {"p/__init__.py": "", "p/a.py": "from .data import load\n", "p/b.py": "x = 1\n"},
+        {"p/__init__.py": "", "p/a.py": "from .b import x\nfrom . import b\n", "p/b.py": "x = 1\n"},
+        "p/a.py:1 imports .data, which is not in the release",
+    ),
+    "call_not_accepted": (
+        {"p/__init__.py": "", "p/a.py": "from .b import Net\nNet(1, width=2)\n", "p/b.py": "class Net:\n    def __init__(self, depth, size=1): ...\n"},
+        {"p/__init__.py": "", "p/a.py": "from .b import Net\nNet(1, size=2)\n", "p/b.py": "class Net:\n    def __init__(self, depth, size=1): ...\n"},
+        "p/a.py:2 calls Net with width, which it does not take; p/b.py:2 defines it",
+    ),
+    "code_contradicts_itself": (
+        {"train.py": "SETTINGS = {'lr': 1e-3,\n 'wd': 0.1,\n 'lr': 3e-4}\n"}, {"train.py": "SETTINGS = {'lr': 1e-3, 'wd': 0.1}\n"},
+        "train.py:1: the key 'lr' stands twice in one dictionary, with different values",
+    ),
+    "syntax_newer_than_declared": (
+        {"setup.py": "from setuptools import setup\nsetup(name='p', python_requires='>=3.7')\n", "p.py": "if (n := 1):\n    pass\n"},
+        {"setup.py": "from setuptools import setup\nsetup(name='p', python_requires='>=3.8')\n", "p.py": "if (n := 1):\n    pass\n"},
+        "p.py:1 has :=, which Python 3.8 brought; setup.py declares >=3.7",
+    ),
+    "version_stated_twice": (
+        {"pyproject.toml": "[project]\nname = 'a-b'\nversion = '1.10'\n", "src/a_b/__init__.py": "__version__ = '1.9'\n"},
+        {"pyproject.toml": "[project]\nname = 'a-b'\nversion = '1.10'\n", "src/a_b/__init__.py": "__version__ = '1.10.0'\n"},
+        "pyproject.toml says version 1.10, src/a_b/__init__.py says 1.9",
+    ),
+    "build_names_absent": (
+        {"Dockerfile": "FROM python:3.11\nCOPY requirements-gpu.txt setup.py ./\n", "setup.py": ""},
+        {"Dockerfile": "FROM python:3.11\nCOPY requirements.txt setup.py ./\nCOPY . /app\n", "setup.py": "", "requirements.txt": "torch\n"},
+        "Dockerfile:2 names requirements-gpu.txt",
+    ),
+    "requirements_differ": (
+        {"setup.py": "from setuptools import setup\nsetup(name='p', install_requires=['torch>=2', 'numpy'])\n", "requirements.txt": "torch==1.13.1  # as we had it\n"},
+        {"setup.py": "from setuptools import setup\nsetup(name='p', install_requires=['torch>=1.13', 'numpy'])\n", "requirements.txt": "torch==1.13.1+cu117\n"},
+        "setup.py asks for torch>=2, requirements.txt for torch==1.13.1",
+    ),
     "key_stands_twice": ({"a.yaml": "lr: 1\nlr: 2\n"}, {"a.yaml": "lr: 1\nlr2: 2\n"}, "1 in line 1 and 2 in line 2"),
     "schedule_longer_than_training": ({"p.yaml": PIECES.format(decay=5000)}, {"p.yaml": PIECES.format(decay=900)}, "5100 steps together"),
     "yaml_readers_differ": ({"a.yaml": "eps: 1e-8\n"}, {"a.yaml": "eps: 1.0e-8\n"}, "the word '1e-8' to a YAML 1.1 reader"),
@@ -270,6 +308,9 @@ def test_a_check_finds_what_it_is_for_and_cites_the_places(kind: str, tmp_path: 
     for problem in found.problems:
         assert problem.evidence
         assert len(problem.evidence) >= 2 or kind in {
+            "build_names_absent",
+            "code_contradicts_itself",
+            "name_undefined",
             "not_readable",
             "metric_out_of_range",
             "items_contradict_themselves",
@@ -308,7 +349,32 @@ def test_no_gradients_move_adam_farther_than_the_bound(betas: tuple[float, float
     assert largest >= 0.99 * bound
 
 
+MODULE = "BASE = 1.5e-4\nLEARNING_RATE = BASE * 2\nWEIGHT_DECAY = 0.1\nWARMUP_STEPS = 2_000\n"
+SAYS = "| Setting | Value |\n|---|---|\n| Learning rate | {lr} |\n| Weight decay | 0.1 |\n"
+OLMO_2 = OLMO + "scheduler:\n  units: tokens\n  t_warmup: 16777216000\n"
+
 SILENT: dict[str, tuple[str, Files]] = {
+    "constants that options may change are no settings of a training": ("value_stated_twice", {"train.py": MODULE + "parser.add_argument('--lr', default=LEARNING_RATE)\n", "README.md": SAYS.format(lr="1e-3")}),
+    "constants that a loop changes are no settings of a training": ("value_stated_twice", {"train.py": MODULE + "for _ in range(2):\n    LEARNING_RATE = LEARNING_RATE / 2\n", "README.md": SAYS.format(lr="1e-3")}),
+    "constants that are computed are read": ("value_stated_twice", {"train.py": MODULE, "README.md": SAYS.format(lr="3e-4")}),
+    "a warm-up in tokens is the document's number of updates": ("value_stated_twice", {"run.yaml": OLMO_2, "README.md": "| Setting | Value |\n|---|---|\n| Warmup steps | 4000 |\n| Weight decay | 0.1 |\n"}),
+    "a name of an annotation alone does no harm": ("name_undefined", {"a.py": "from __future__ import annotations\ndef f(x: Missing) -> Other: ...\n"}),
+    "a name whose absence is caught does no harm": ("name_undefined", {"a.py": "try:\n    other\nexcept Exception:\n    pass\n"}),
+    "a name that is deleted later was there": ("name_undefined", {"a.py": "t = {}\ndef f():\n    return t\nf()\ndel t\n"}),
+    "a name that a loop binds later is defined": ("name_undefined", {"a.py": "def f(items):\n    for x in items:\n        if x:\n            return last\n        last = x\n"}),
+    "a call may pass on what it was given": ("call_not_accepted", {"p.py": "def f(a, *, b): ...\ndef g(*args, **kwargs):\n    f(*args, **kwargs)\n    f(1, b=2)\n"}),
+    "a decorated function may take other arguments": ("call_not_accepted", {"p.py": "import click\n@click.command()\ndef f(a): ...\nf()\ndef g(): ...\ng()\n"}),
+    "a name that is bound twice may mean another function": ("call_not_accepted", {"p.py": "def f(a): ...\ndef h(f):\n    f()\ndef g(): ...\ng()\n"}),
+    "names that code makes are not known": ("name_undefined", {"a.py": "exec(open('config').read())\nprint(batch)\n"}),
+    "a star import may bring any name": ("name_undefined", {"a.py": "from other import *\nprint(batch)\n"}),
+    "an import that may fail is meant to": ("import_absent", {"p/__init__.py": "", "p/a.py": "try:\n    from .fast import x\nexcept ImportError:\n    x = None\nfrom .b import y\n", "p/b.py": "y = 1\n"}),
+    "what git ignores is made later": ("import_absent", {"p/__init__.py": "", "p/a.py": "from .tables import x\nfrom .b import y\n", "p/b.py": "y = 1\n", ".gitignore": "p/tables.py\n"}),
+    "a compiled module is there": ("import_absent", {"p/__init__.py": "", "p/a.py": "from .fast import x\nfrom .b import y\n", "p/b.py": "y = 1\n", "p/fast.pyx": "x = 1\n"}),
+    "a module may make its names": ("import_absent", {"p/__init__.py": "", "p/a.py": "from .b import y\n", "p/b.py": "def __getattr__(name): return 1\n"}),
+    "another package of a folder's name is no module of the release": ("import_absent", {"datasets/glue.txt": "", "a.py": "from datasets import load_dataset\nfrom b import y\n", "b.py": "y = 1\n"}),
+    "a folder of another package's name is not that package": ("import_absent", {"ext/thunder/__init__.py": "", "ext/thunder/a.py": "import thunder.core\nfrom .b import y\n", "ext/thunder/b.py": "y = 1\n"}),
+    "others may add to a package that is open for it": ("import_absent", {"p/__init__.py": "from pkgutil import extend_path\n__path__ = extend_path(__path__, __name__)\n", "p/a.py": "from p.more import x\nfrom p.b import y\nfrom .b import y as z\n", "p/b.py": "y = 1\n"}),
+    "requirements for other systems are not compared": ("requirements_differ", {"requirements.txt": "torch==1.13 ; sys_platform == 'linux'\ntorch==2.0 ; sys_platform == 'darwin'\ntorch\n"}),
     "a rounded total is no contradiction": ("tokens_disagree", {"m.yml": NEOX, "README.md": "Each model saw 299,892,736,000 ~= 300B tokens during training.\n"}),
     "the tokens of another model are not held against this one": ("tokens_disagree", {"m.yml": NEOX, "README.md": "GPT-3 was trained on 500B tokens.\n"}),
     "a vocabulary or a batch is not the training's tokens": ("tokens_disagree", {"m.yml": NEOX, "README.md": "This model was trained with a batch size of 4M tokens.\n"}),
@@ -463,7 +529,7 @@ CARD = {
     "num_attention_heads": 8,
     "vocab_size": 50280,
 }
-RUN = OLMO.replace("d_model: 2048\n", "d_model: 2048\n  n_layers: {layers}\n  n_heads: 8\n  weight_tying: {tied}\n")
+RUN = OLMO.replace("n_layers: 16\n  n_heads: 16\n", "n_layers: {layers}\n  n_heads: 8\n  weight_tying: {tied}\n")
 
 
 @pytest.mark.parametrize(
@@ -479,6 +545,15 @@ RUN = OLMO.replace("d_model: 2048\n", "d_model: 2048\n  n_layers: {layers}\n  n_
         ("value_stated_twice", {"config.json": CARD | {"vocab_size": 50000}, "run.yaml": RUN.format(layers=16, tied="false")}, "does not fit"),
         ("value_stated_twice", {"run.yaml": RUN.format(layers=16, tied="false"), "README.md": "- learning_rate: 5e-05\n- seed: 1\n"}, "5e-05"),
         ("value_stated_twice", {"run.yaml": RUN.format(layers=16, tied="false"), "README.md": "| Setting | Value |\n|---|---|\n| Layers | 12 |\n| Weight decay | 0.1 |\n"}, "n_layers: README.md says 12"),
+        ("build_names_absent", {"requirements.txt": "-r base.txt\ntorch\n"}, "requirements.txt:1 names base.txt"),
+        ("build_names_absent", {"pyproject.toml": "[project]\nname = 'p'\n[project.scripts]\np = 'p.cli:main'\n", "src/p/__init__.py": ""}, "pyproject.toml:4 names p.cli:main"),
+        ("call_not_accepted", {"p.py": "def f(a, b=1, *, c): ...\nf(1, 2, 3, c=1)\n"}, "p.py:2 calls f with 3 values by position, of which it takes 2"),
+        ("call_not_accepted", {"p.py": "def f(a, b=1, *, c): ...\nf(1)\n"}, "p.py:2 calls f without c, which it needs"),
+        ("call_not_accepted", {"p.py": "def f(a, b=1, *, c=2): ...\nf(b=1)\n"}, "p.py:2 calls f without a, which it needs"),
+        ("import_absent", {"p/__init__.py": "", "p/b.py": "y = 1\n", "train.py": "from p.b import y\nfrom p.data import load\n"}, "train.py:2 imports p.data, which is not in the release"),
+        ("import_absent", {"model.py": "class GPT: ...\n", "train.py": "from model import GPT, Config\n"}, "train.py:1 imports Config from model"),
+        ("value_stated_twice", {"train.py": MODULE, "README.md": SAYS.format(lr="1e-3")}, "learning_rate: README.md says 1e-3, train.py says 0.0003"),
+        ("value_stated_twice", {"run.yaml": OLMO_2, "README.md": "| Setting | Value |\n|---|---|\n| Warmup steps | 2000 |\n| Weight decay | 0.1 |\n"}, "warmup_steps: README.md says 2000, run.yaml says 4000 (line 20 t_warmup tokens / (2048 x 2048))"),
         ("flag_not_accepted", {"README.md": README.format(flag="--out", link="b.py"), "prepare.py": "import fire\ndef f(output): pass\nfire.Fire(f)\n", "b.py": "", "c.py": ""}, "--out"),
         ("flag_not_accepted", {"README.md": README.format(flag="--out", link="b.py"), "prepare.py": "import click\n@click.command()\n@click.option('--output')\ndef f(output): pass\n", "b.py": "", "c.py": ""}, "takes --output"),
         ("flag_not_accepted", {"README.md": README.format(flag="--out", link="b.py"), "prepare.py": "from absl import flags\nflags.DEFINE_string('output', '', '')\n", "b.py": "", "c.py": ""}, "takes --output"),

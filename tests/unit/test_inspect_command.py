@@ -48,7 +48,7 @@ def test_findings_are_printed_and_are_no_error(
         "a.yaml:1 eps",
         "training_code",
         "not read: broken.json",
-        "2 checks found something",
+        "3 checks found something",
     ):
         assert words in shown
 

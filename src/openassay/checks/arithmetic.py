@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 
 from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check, compared
-from openassay.published.files import Config, PublishedFiles, PublishedTable, Row, Value, tables_of
+from openassay.published.files import Config, PublishedFiles, PublishedTable, Row, Value
 from openassay.published.scalars import number
 from openassay.published.stated import is_aside
+from openassay.published.tables import tables_of
 
 _TOTAL = re.compile(r"(?i)(grand )?(total|sum)s?$")
 _NOT_SUMMED = re.compile(r"(?i)mean|average|avg|ratio|rate|median|max|min|epoch|acc|score|loss|ppl|perplexity|std|per ")

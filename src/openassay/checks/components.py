@@ -259,7 +259,7 @@ def evaluation_results(release: PublishedFiles) -> Iterator[Found]:
 def recipe(release: PublishedFiles) -> Iterator[Found]:
     """Settings files of a training."""
     for found in (found for found in recipes(release) if not _is_foreign(found.config.path)):
-        yield found.config.path, f"states {', '.join(sorted(found.values)[:5])}"
+        yield found.config.path, f"states {', '.join([*found.values][:5])}"
     for config in _own(release.configs):
         if config.format == "gin" and config.values:
             yield config.path, f"binds {len(config.values)} settings (gin)"

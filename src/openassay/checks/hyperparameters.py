@@ -10,7 +10,7 @@ from itertools import pairwise
 from openassay.checks.check import Agreement, Contradiction, NotAsked, Noted, Seen, check, compared
 from openassay.core.findings import Excerpt
 from openassay.published.code_options import defaults
-from openassay.published.files import Config, PublishedFiles, Text, Value, excerpt, tables_of
+from openassay.published.files import Config, PublishedFiles, Text, Value, excerpt
 from openassay.published.scalars import number
 from openassay.published.stated import (
     NAMES,
@@ -21,10 +21,11 @@ from openassay.published.stated import (
     in_list,
     in_scope,
     is_aside,
+    recipe_of,
     recipes,
-    stated,
     subject_of,
 )
+from openassay.published.tables import tables_of
 
 
 @check(needs="a setting that a document and a settings file, or two settings files of one model, both state")
@@ -88,7 +89,7 @@ def _architectures(release: PublishedFiles, training: list[Recipe]) -> Iterator[
     models = [config for config in release.configs if _is_model(config)]
     if len(models) != 1:
         return
-    model = stated(models[0])
+    model = recipe_of(models[0]).values
     shape = ("d_model", "n_layers", "n_heads")
     for recipe in training:
         if any(name not in model or name not in recipe.values for name in shape):
@@ -158,7 +159,7 @@ def value_unstated(release: PublishedFiles) -> Iterator[Seen]:
         families.setdefault(_family(recipe, families), []).append(recipe)
     options = defaults(release) if families else {}
     for siblings in families.values():
-        if len(siblings) >= 4:
+        if len(siblings) >= 4 and siblings[0].config.format != "python":  # modules may take the rest from another
             yield from _against_siblings(siblings, options)
     yield from _essentials([recipe for of in families.values() for recipe in of], options)
 

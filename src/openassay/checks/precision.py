@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check
 from openassay.core.findings import Excerpt
-from openassay.published.files import Config, PublishedFiles, Text, Value, tables_of
+from openassay.published.files import Config, PublishedFiles, Text, Value
 from openassay.published.stated import documents, in_list, in_scope, recipes
+from openassay.published.tables import tables_of
 
 _KINDS = {"bf16": r"bf16|bfloat16", "fp16": r"(?<!b)fp16|(?<!b)float16|half precision", "fp32": r"fp32|float32"}
 _KEY = re.compile(r"(^|\.)(precision|mixed_precision)$")

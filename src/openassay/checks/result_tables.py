@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from itertools import combinations
 
 from openassay.checks.check import Agreement, Contradiction, Seen, check, compared
-from openassay.published.files import PublishedFiles, PublishedTable, Row, derived_once, tables_of
+from openassay.published.files import PublishedFiles, PublishedTable, Row, derived_once
 from openassay.published.scalars import number
 from openassay.published.stated import canonical_header, is_aside
+from openassay.published.tables import tables_of
 
 _MARKS = re.compile(r"\[([^\]]*)\]\([^)]*\)|[*`_]|<[^>]+>")
 MIN_EQUAL = 6

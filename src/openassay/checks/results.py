@@ -11,8 +11,9 @@ from typing import Any
 
 from openassay.checks.check import Agreement, Contradiction, Noted, Seen, check, compared
 from openassay.core.findings import Excerpt
-from openassay.published.files import PublishedFiles, PublishedTable, Row, derived_once, excerpt, step_of, tables_of
+from openassay.published.files import PublishedFiles, PublishedTable, Row, derived_once, excerpt, step_of
 from openassay.published.scalars import as_number, is_integer, number
+from openassay.published.tables import tables_of
 
 
 @dataclass(frozen=True)

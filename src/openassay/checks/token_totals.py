@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from openassay.checks.check import NotAsked, Seen, check, compared
 from openassay.core.findings import Excerpt
-from openassay.published.files import PublishedFiles, Text, excerpt, tables_of
+from openassay.published.files import PublishedFiles, Text, excerpt
 from openassay.published.scalars import number
 from openassay.published.stated import (
     Recipe,
@@ -20,6 +20,7 @@ from openassay.published.stated import (
     subject_of,
     tokens_of,
 )
+from openassay.published.tables import tables_of
 
 _UNITS = {
     "": 1.0, "k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9, "t": 1e12,
@@ -88,23 +89,12 @@ def amounts_in(line: str, evidence: Excerpt) -> Iterator[Amount]:
 def tokens_disagree(release: PublishedFiles) -> Iterator[Seen]:
     """{what} is {stated} tokens, but {how} = {computed}"""
     known = [(recipe, tokens) for recipe in recipes(release) if (tokens := tokens_of(recipe)) is not None]
-    timed = [(recipe, whole) for recipe, tokens in known if (whole := _with_duration(recipe, tokens)).total is not None]
+    timed = [(recipe, tokens) for recipe, tokens in known if tokens.total is not None]
     for recipe, tokens in timed:
         yield from _in_comments(recipe, tokens)
     if timed:
         yield from _in_documents(release, timed)
     yield from _in_names(release, known)
-
-
-def _with_duration(recipe: Recipe, tokens: TokenTotal) -> TokenTotal:
-    """The same, but for a `max_duration` with a unit: OLMo's T (tokens) gives the total, composer's ba (batches) the steps."""
-    duration = recipe.config.by_key.get("max_duration")
-    if duration is None or not isinstance(duration.value, str):
-        return tokens
-    if batches := re.fullmatch(r"(\d+)ba", duration.value):
-        return TokenTotal(int(batches.group(1)) * tokens.per_step, tokens.per_step, (duration.seen(), *tokens.evidence))
-    found = re.fullmatch(r"([\d.e+]+)T", duration.value)
-    return TokenTotal(number(found.group(1)), tokens.per_step, (duration.seen(),)) if found else tokens
 
 
 def _same(what: str, given: Amount, tokens: TokenTotal, at: tuple[Excerpt, ...] | None = None) -> Seen:

@@ -133,3 +133,5 @@ def not_readable(release: PublishedFiles) -> Iterator[Seen]:
             yield Contradiction(excerpt(path, "", why), path=path, why=why)
     for config in release.configs[:2]:
         yield Agreement(excerpt(config.path, "", f"read as {config.format}"))
+    for code in release.code[:2]:
+        yield Agreement(excerpt(code.path, "", "read as Python"))

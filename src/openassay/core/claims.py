@@ -173,7 +173,7 @@ class Claim:
     """Least and largest value that the metric can take. Equal reruns at a bound, with a resolution, are a metric that has
     reached its end; equal reruns elsewhere may be a seed that never arrived, and decide nothing."""
     testable: bool = True
-    """False for a published number that nothing in the release lets anybody test."""
+    """False for a published number that the target's reruns do not measure."""
     weight: float = 1.0
     """In the release's score, relative to its other claims; > 0."""
     paired: bool = False

@@ -211,7 +211,9 @@ def judge_release(verdicts: tuple[Verdict, ...]) -> tuple[Outcome, str]:
         return Outcome.NOT_ATTEMPTED, "the release makes no claim that a rerun could test"
     outcomes = [verdict.outcome for verdict in verdicts]
     if set(outcomes) == {Outcome.NOT_ATTEMPTED}:
-        return Outcome.NOT_ATTEMPTED, "no claim could be tested: " + verdicts[0].reason
+        told = {verdict.reason for verdict in verdicts}
+        why = f": {verdicts[0].reason}" if len(told) == 1 else f", for {len(told)} reasons; each claim says its own"
+        return Outcome.NOT_ATTEMPTED, f"no claim could be tested{why}"
     if accused := [verdict.id for verdict in verdicts if verdict.outcome is Outcome.NOT_REPRODUCED]:
         return Outcome.NOT_REPRODUCED, "not reproduced: " + ", ".join(accused)
     if set(outcomes) == {Outcome.REPRODUCED}:

@@ -15,7 +15,8 @@ from openassay.draft.brought import RULE, shortened
 from openassay.draft.commands import RunCandidate
 from openassay.drivers.measures import MAX_PATTERN
 from openassay.published.code_options import calls, last_name
-from openassay.published.files import Code, PublishedFiles, Text, tables_of
+from openassay.published.files import Code, PublishedFiles, Text
+from openassay.published.tables import tables_of
 
 MOST_TEXTS = 200
 MOST_NUMBERS = 400

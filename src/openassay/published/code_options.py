@@ -80,7 +80,7 @@ def _keyword(call: ast.Call, name: str) -> ast.expr | None:
 
 def calls(code: Code) -> Iterator[ast.Call]:
     """Every call in a file."""
-    return (node for node in ast.walk(code.tree) if isinstance(node, ast.Call))
+    return (node for node in code.nodes if isinstance(node, ast.Call))
 
 
 def _fields(node: ast.ClassDef) -> Iterator[tuple[str, ast.AnnAssign]]:
@@ -103,7 +103,7 @@ def defaults(release: PublishedFiles) -> dict[str, list[Value]]:
 
 
 def _given_defaults(code: Code) -> Iterator[tuple[int, str, ast.expr | None]]:
-    for node in ast.walk(code.tree):
+    for node in code.nodes:
         if isinstance(node, ast.Call) and dotted_name(node.func).endswith("add_argument"):
             names = (arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str))
             if long := next((name for name in names if name.startswith("--")), None):
@@ -160,7 +160,7 @@ def reached_from(script: Code, modules: dict[str, Code]) -> Iterator[Code]:
 
 def _imported(code: Code, here: PurePosixPath) -> Iterator[str]:
     """The dotted names of the modules that a file may import; a relative one from the release's top."""
-    for node in ast.walk(code.tree):
+    for node in code.nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -210,7 +210,7 @@ def _absl(code: Code, options: Options) -> None:
 def _click(code: Code, options: Options) -> None:
     """click's options; typer's commands are not read."""
     no_option = {"command", "group", "argument", "version_option", "help_option", "pass_context"}
-    functions = (node for node in ast.walk(code.tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
+    functions = (node for node in code.nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
     for decorator in (decorator for node in functions for decorator in node.decorator_list):
         name = dotted_name(decorator)
         if name in {"click.option", "option"} and isinstance(decorator, ast.Call):
@@ -285,12 +285,12 @@ _OTHERS = (
 
 def _beyond(reached: list[Code], options: Options) -> None:
     """Note ways of taking options that are not read here, and a parser that is handed to another package's function."""
-    local = {f.name for code in reached for f in ast.walk(code.tree) if isinstance(f, (ast.FunctionDef, ast.ClassDef))}
+    local = {f.name for code in reached for f in code.nodes if isinstance(f, (ast.FunctionDef, ast.ClassDef))}
     for code in reached:
-        assigned = (n for n in ast.walk(code.tree) if isinstance(n, ast.Assign) and isinstance(n.value, ast.Call))
+        assigned = (n for n in code.nodes if isinstance(n, ast.Assign) and isinstance(n.value, ast.Call))
         made = (n for n in assigned if last_name(n.value) in {"ArgumentParser", "add_argument_group", "OptionParser"})
         parsers = {target.id for n in made for target in n.targets if isinstance(target, ast.Name)}
-        for node in ast.walk(code.tree):
+        for node in code.nodes:
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 name = " ".join([getattr(node, "module", None) or "", *(alias.name for alias in node.names)])
             else:

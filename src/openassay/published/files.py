@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 from openassay.core.findings import Excerpt
+from openassay.published.recipes.marked import Marked
 from openassay.published.scalars import as_number
 
 T = TypeVar("T")
@@ -86,11 +86,13 @@ class Config(Placed):
     """A file of settings: YAML, JSON, TOML or gin; or the front matter of a card."""
 
     format: str
-    values: tuple[Value, ...]
+    values: tuple[Value, ...] = ()
     repeated: tuple[tuple[Value, Value], ...] = ()
     """Keys that stand twice in one mapping."""
     comments: tuple[tuple[int, str], ...] = ()
     document: Any = None
+    marked: Marked | None = None
+    """The values with their places, as the readers of recipes take them."""
 
     @property
     def stem(self) -> str:
@@ -183,6 +185,11 @@ class Code(Placed):
     spdx: str = ""
     """Its SPDX-License-Identifier header."""
     spdx_line: int = 0
+
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """Every node of the tree."""
+        return tuple(ast.walk(self.tree))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -358,21 +365,3 @@ def marked_step(path: str) -> tuple[int, int] | None:
     parts = path.split("/")
     parts[-1] = parts[-1].rpartition(".")[0] or parts[-1]
     return next(((i, step) for i, part in reversed([*enumerate(parts)]) if (step := step_of(part)) is not None), None)
-
-
-def tables_of(text: Text) -> list[PublishedTable]:
-    """The Markdown tables of a document."""
-    found = []
-    prose = dict(text.prose)
-    for number, line in prose.items():
-        rule = prose.get(number + 1, "")
-        if "|" in line and "|" in rule and re.fullmatch(r"\s*\|?\s*:?-{2,}:?\s*(\|\s*:?-{2,}:?\s*)*\|?\s*", rule):
-            columns = _cells(line)
-            below = itertools.takewhile(lambda at: "|" in prose.get(at, ""), itertools.count(number + 2))
-            rows = tuple(Row(line=at, cells=cells) for at in below if len(cells := _cells(prose[at])) == len(columns))
-            found.append(PublishedTable(path=text.path, columns=columns, rows=rows))
-    return found
-
-
-def _cells(line: str) -> tuple[str, ...]:
-    return tuple(cell.strip() for cell in line.strip().strip("|").split("|"))

@@ -18,6 +18,7 @@ import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,11 @@ from openassay.published.files import (
     marked_step,
 )
 from openassay.published.pickles import PickleReader
+from openassay.published.recipes.constants import fixed_constants
+from openassay.published.recipes.marked import Entry, Marked, comments_of
 from openassay.published.scalars import Unreadable, is_integer
+from openassay.published.stated import canonical
+from openassay.published.tokens import items
 
 MAX_FILES = 100_000
 MAX_TEXT = 2 * 2**20
@@ -50,20 +55,22 @@ MAX_READ = 512 * 2**20
 MAX_WEIGHTS = 8 * 2**30
 """Bytes of weights that are compared with each other."""
 MAX_ITEMS = 1 * 2**30
+MIN_SETTINGS = 3
+"""Settings of a training that a Python module's constants must name to be read as such."""
 SKIPPED = {".git", "__pycache__", "node_modules", ".hg", ".svn"}
 TEXTS = {".md", ".markdown", ".rst", ".txt", ".tex", ""}
 TEXT_NAMES = re.compile(
     r"(?i)(readme|licen[cs]e|copying|notice|model[_-]?card|data[_-]?card|dataset[_-]?card|datasheet|citation|pkg-info|metadata"
-    r"|unlicense|changelog|copyright)"
+    r"|unlicense|changelog|copyright|\.gitignore|dockerfile)"
 )
 POINTER = b"version https://git-lfs.github.com/spec/"
 WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".ckpt"}
 PICKLES = WEIGHTS - {".safetensors"} | {".pkl", ".pickle", ".joblib"}
-SETTINGS = {
-    ".yaml": settings.read_yaml, ".yml": settings.read_yaml, ".cff": settings.read_yaml, ".toml": settings.read_toml,
+SETTINGS: dict[str, Callable[[str, str], Config]] = {
+    **dict.fromkeys((".yaml", ".yml", ".cff"), partial(settings.read_settings, form="yaml")), ".toml": settings.read_toml,
     ".gin": settings.read_gin,
 }  # fmt: skip
-ITEMS = {".idx": weights.megatron_items, ".npy": weights.numpy_items, ".jsonl": weights.jsonl_items}
+ITEMS = {".idx": items.megatron_items, ".npy": items.numpy_items, ".jsonl": items.jsonl_items}
 MAGIC = {b"%PDF": "pdf", b"PAR1": "parquet", b"ARROW1": "arrow", b"GGUF": "gguf", b"\x89HDF": "hdf5"}
 
 
@@ -188,8 +195,8 @@ class _FileReader:
             elif suffix in WEIGHTS:
                 made.magic[file.path] = "unknown"
         elif suffix in ITEMS:
-            if items := ITEMS[suffix](path, file.path, MAX_ITEMS):
-                made.items.append(items)
+            if found := ITEMS[suffix](path, file.path, MAX_ITEMS):
+                made.items.append(found)
         elif suffix in TEXTS or TEXT_NAMES.match(file.name):
             self._document(file, suffix)
         elif suffix in {".sha256", ".sha256sum", ".md5", ".sha1", ".sha512"} or file.name.upper().endswith("SUMS"):
@@ -227,7 +234,7 @@ class _FileReader:
     def _json(self, file: File) -> None:
         text = self._text(file, MAX_JSON)
         try:
-            document, repeated = settings.parse_json(text)
+            document = json.loads(text)
         except ValueError as error:
             if not isinstance(error, json.JSONDecodeError):  # more digits than Python turns into a number
                 raise Unreadable("a number that is too long to be read") from None
@@ -241,7 +248,7 @@ class _FileReader:
         self.documents[file.path] = document
         if file.name in {"tokenizer.json", "vocab.json"} or len(text) > MAX_CONFIG or not isinstance(document, dict):
             return
-        self.made.configs.append(settings.json_config(file.path, text, document, repeated))
+        self.made.configs.append(settings.read_settings(file.path, text, "json"))
 
     def _table(self, file: File, delimiter: str) -> None:
         if file.size_bytes > MAX_JSON:
@@ -281,6 +288,11 @@ class _FileReader:
         named = ((i, found) for i, line in enumerate(text.splitlines()[:40], 1) if (found := header.search(line)))
         line, spdx = next(((i, found.group(1).strip().rstrip("-/ >")) for i, found in named), (0, ""))
         self.made.code.append(Code(path=file.path, tree=tree, spdx=spdx, spdx_line=line))
+        constants = fixed_constants(tree, file.path)
+        if len({canonical(name) for name in constants} - {None}) >= MIN_SETTINGS:
+            self.made.configs.append(
+                settings.config_of(Marked(file.path, Entry(constants, file.path, 1), comments_of(text)), "python")
+            )
 
     def _checkpoints(self) -> Iterator[SavedWeights]:
         groups: dict[tuple[str, int, str], list[str]] = defaultdict(list)

@@ -1,15 +1,20 @@
-"""The settings of a training as a release's files state them, under one name for each setting's usual spellings."""
+"""The settings of a training as a release's files state them, under one name for each setting.
+
+A file of a known format is read as `openassay recipe` reads it; only another file's keys are taken by their usual spellings.
+"""
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from operator import itemgetter
 
 from openassay.core.findings import Excerpt
+from openassay.faults import BadInput
 from openassay.published.files import Config, PublishedFiles, Text, Value, derived_once
+from openassay.published.recipes import read_marked
+from openassay.training.language import Origin, ReadRecipe
 
 _SPELLINGS = {
     "learning_rate": "lr learning_rate max_lr peak_lr peak_learning_rate max_learning_rate",
@@ -19,7 +24,7 @@ _SPELLINGS = {
     "beta2": "beta2 adam_beta2 beta_2",
     "adam_eps": "adam_eps adam_epsilon optimizer_eps",
     "steps": "train_iters max_steps num_train_steps total_steps training_steps train_steps max_iters num_steps"
-    " total_training_steps n_steps max_train_steps",
+    " total_training_steps n_steps max_train_steps max_step",
     "warmup_steps": "warmup_steps num_warmup_steps lr_warmup_steps lr_warmup_iters warmup_iters t_warmup",
     "sequence_length": "seq_length seq_len max_seq_length max_seq_len max_sequence_length sequence_length context_length"
     " context_window block_size max_length max_position_embeddings n_positions n_ctx context_size",
@@ -35,6 +40,15 @@ _SPELLINGS = {
 }
 NAMES = {name: tuple(spellings.split()) for name, spellings in _SPELLINGS.items()}
 """Each setting's usual spellings (dashes count as underscores)."""
+
+_OF_RECIPES = {
+    "learning_rate": "learning_rate.peak", "min_lr": "learning_rate.minimum", "warmup_steps": "learning_rate.warmup_steps",
+    "weight_decay": "optimizer.weight_decay", "beta1": "optimizer.betas", "beta2": "optimizer.betas",
+    "adam_eps": "optimizer.eps", "steps": "steps", "batch_size": "batch_size", "clip_norm": "clip_norm",
+    "sequence_length": "data.sequence_length", "seed": "data.seed", "d_model": "architecture.hidden_size",
+    "n_layers": "architecture.num_layers", "n_heads": "architecture.num_heads", "tokens": "tokens_total",
+}  # fmt: skip
+"""Where the canonical recipe of a known format has a setting."""
 
 _CANONICAL = {spelling: name for name, spellings in NAMES.items() for spelling in spellings}
 _ELSEWHERE = re.compile(
@@ -69,8 +83,8 @@ class Recipe:
 
     config: Config
     values: dict[str, Value]
-    gpus: Value | None
-    """A comment such as `trained on 32 gpus`."""
+    is_known: bool
+    """Whether its format is known, so that the values are what its program takes them for."""
 
     @property
     def name(self) -> str:
@@ -93,7 +107,7 @@ def recipes(release: PublishedFiles) -> list[Recipe]:
     """The files that state a training: a learning rate, and at least one more of its settings. Tests' own are left out."""
     result = re.compile(r"(?i)results?[^/]*\.json$")
     usable = (c for c in release.configs if c.format != "toml" and not is_aside(c.path) and not result.search(c.path))
-    found = (Recipe(config, stated(config), _gpus(config)) for config in usable)
+    found = map(recipe_of, usable)
     return [recipe for recipe in found if "learning_rate" in recipe.values and len(_TRAINING & set(recipe.values)) >= 2]
 
 
@@ -102,8 +116,44 @@ def is_aside(path: str) -> bool:
     return any(part.lower() in _ASIDE or part.startswith(".") for part in path.split("/"))
 
 
-def stated(config: Config) -> dict[str, Value]:
-    """Our name to the one value that a file gives it; a name with several different values is left out."""
+def recipe_of(config: Config) -> Recipe:
+    """Our name to the one value that a file gives it, by its format or else by the usual spellings of the keys."""
+    spelled = _spelled(config)
+    try:
+        read = read_marked(config.marked) if config.marked is not None else None
+    except BadInput:  # its program would not take it either
+        read = None
+    if read is None:
+        return Recipe(config, spelled, is_known=False)
+    others = {name: value for name, value in spelled.items() if name not in _OF_RECIPES}
+    return Recipe(config, _as_read(config, read) | others, is_known=True)
+
+
+def _as_read(config: Config, read: ReadRecipe) -> dict[str, Value]:
+    """The values that a file of a known format states, or that follow from what it states, with their places."""
+    found: dict[str, Value] = {}
+    for name, of in _OF_RECIPES.items():
+        value, origin = read.values[of], read.origins[of]
+        if origin.kind not in {"stated", "derived"} or value is None:
+            continue
+        place = re.search(re.escape(config.path) + r":(\d+)", origin.where)
+        at = [v for v in config.values if v.line == int(place.group(1))] if place else []
+        if name in {"beta1", "beta2"} and isinstance(value, tuple):
+            value = value[name == "beta2"]
+        if at:
+            key = next((v.key for v in at if re.search(rf"(?<!\w){re.escape(v.leaf)}(?!\w)", origin.where)), at[0].key)
+            found[name] = Value(path=config.path, line=at[0].line, key=key, value=value, text=_text(value, at, origin))
+    return found
+
+
+def _text(value: object, at: list[Value], origin: Origin) -> str:
+    """A value as the file writes it, or with how it follows from what is written there."""
+    written = next((v.text for v in at if v.number == value), None)
+    return written or f"{value} ({origin.where.replace(at[0].path + ':', 'line ')})"
+
+
+def _spelled(config: Config) -> dict[str, Value]:
+    """Our name to the one value of the keys that usually mean it; a name with several different values is left out."""
     several: dict[str, list[Value]] = defaultdict(list)
     for value in config.values:
         if _ELSEWHERE.search(value.key) or in_list(value.key):
@@ -125,13 +175,6 @@ def stated(config: Config) -> dict[str, Value]:
     return {name: values[0] for name, values in several.items() if len({str(v.value) for v in values}) == 1}
 
 
-def _gpus(config: Config) -> Value | None:
-    for line, comment in config.comments:
-        if found := re.search(r"\b(?:trained|train|run)\s+on\s+(\d{1,9})\s*(?:x\s*)?gpus?\b", comment, re.IGNORECASE):
-            return Value(path=config.path, line=line, key="comment", value=int(found.group(1)), text=comment)
-    return None
-
-
 @dataclass(frozen=True)
 class TokenTotal:
     """The tokens of a training as its settings give them."""
@@ -144,55 +187,36 @@ class TokenTotal:
 
 def tokens_of(recipe: Recipe) -> TokenTotal | None:
     """Steps x batch x sequence length as a file states them; None where batch or length is missing or ambiguous."""
-    length, batch, steps = _length(recipe), _batch(recipe), _steps(recipe)
-    if length is None or batch is None:
+    length, batch, steps = (recipe.values.get(name) for name in ("sequence_length", "batch_size", "steps"))
+    if not recipe.is_known:
+        length, batch = _length(recipe), _batch(recipe)
+    if length is None or batch is None or not length.number or not batch.number:
         return None
-    sequences, seen = batch
-    per_step = sequences * (length.number or 0)
-    total = (steps.number or 0) * per_step if steps is not None else None
-    places = (value for value in (steps, *seen, length) if value is not None)
-    return TokenTotal(total, per_step, tuple(value.seen() for value in places))
+    per_step = batch.number * length.number
+    stated = recipe.values.get("tokens")
+    if stated is not None and stated.number and steps is not None and steps.line == stated.line:
+        return TokenTotal(stated.number, per_step, (stated.seen(),))  # the duration is stated in tokens
+    total = steps.number * per_step if steps is not None and steps.number else None
+    duration = recipe.config.by_key.get("max_duration")
+    if total is None and duration is not None and (batches := re.fullmatch(r"(\d+)ba", duration.text)):  # composer's
+        total, steps = int(batches.group(1)) * per_step, duration
+    return TokenTotal(total, per_step, tuple(value.seen() for value in (steps, batch, length) if value is not None))
 
 
 def _length(recipe: Recipe) -> Value | None:
-    """The training's sequence length; None where a file states several."""
+    """The sequence length by the keys' spellings; None where a file states several."""
     given = [v for v in recipe.config.values if canonical(v.key) == "sequence_length" and not _ELSEWHERE.search(v.key)]
     given = [v for v in given if v.number is not None]
     return given[0] if len({v.number for v in given}) == 1 and (given[0].number or 0) >= 1 else None
 
 
-def _batch(recipe: Recipe) -> tuple[float, list[Value]] | None:
-    """Sequences in a step: stated as a whole, or per device with the number of devices."""
+def _batch(recipe: Recipe) -> Value | None:
+    """The sequences of a step by the keys' spellings, where they are stated as a whole."""
     config = recipe.config
-    is_neox = config.format == "yaml" and "train-iters" in config.by_key  # its train_batch_size is the whole one
-    whole = (
-        [v for v in config.values if v.word in {"global_train_batch_size", "global_batch_size"}]
-        or [v for v in config.values if re.fullmatch(r"train(ing)?_(input|data)\.batch_size", v.key)]
-        or [v for v in config.values if is_neox and v.key.replace("-", "_") == "train_batch_size"]
-    )
-    if len(whole) == 1 and (size := whole[0].number) is not None and size >= 1:
-        return size, whole
-    micro = [v for v in config.values if v.word == "train_micro_batch_size_per_gpu"]
-    if len(micro) != 1 or recipe.gpus is None or (size := micro[0].number) is None:
-        return None
-    gas = [v for v in config.values if v.word in {"gas", "gradient_accumulation_steps"}]
-    accumulated = gas[0].number if gas else 1.0
-    if len({str(v.value) for v in gas}) > 1 or accumulated is None:
-        return None
-    # Devices that share one copy of the model do not add to the batch.
-    parallel = ("model_parallel_size", "pipe_parallel_size")
-    shared = [v for v in config.values if v.key.replace("-", "_") in parallel and (v.number or 0) > 1]
-    shards = math.prod(v.number or 1 for v in shared)
-    return size * accumulated * float(recipe.gpus.value) / shards, [micro[0], recipe.gpus, *gas[:1], *shared]
-
-
-def _steps(recipe: Recipe) -> Value | None:
-    """The number of steps; OLMo's `max_duration` counts steps where it has no unit."""
-    stops = [v for v in recipe.config.values if v.key == "stop_at"]
-    if any(v.number for v in stops):
-        return stops[0]
-    steps = recipe.config.by_key.get("max_duration") or recipe.values.get("steps")
-    return steps if steps is not None and (steps.number or 0) >= 1 else None
+    whole = [v for v in config.values if v.word in {"global_train_batch_size", "global_batch_size"}] or [
+        v for v in config.values if re.fullmatch(r"train(ing)?_(input|data)\.batch_size", v.key)
+    ]
+    return whole[0] if len(whole) == 1 and (whole[0].number or 0) >= 1 else None
 
 
 def documents(release: PublishedFiles) -> list[Text]:

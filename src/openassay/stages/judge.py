@@ -205,7 +205,7 @@ def _evidence(
 ) -> Evidence:  # fmt: skip
     because = reruns.not_attempted_because
     if not claim.testable and plan.rerun:
-        because = "nothing in the release lets anybody test this number"
+        because = "the reruns of this target do not measure this number"
         if plan.scale.steps < 1:
             because = f"the target states no published value at {plan.scale.steps:g} of its updates"
     of_arm, baseline = (() if because else runs.get(arm or "", ()) for arm in (claim.arm, claim.baseline))

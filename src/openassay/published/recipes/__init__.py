@@ -76,6 +76,16 @@ def read_recipe(source: Path | str, format: str | None = None, name: str = "reci
     raise BadInput(f"{where}: expected a recipe of a known format ({known}), found none of their keys")
 
 
+def read_marked(marked: Marked) -> ReadRecipe | None:
+    """What a file that is parsed already says about its training; None where no format recognises it.
+
+    `BadInput` where a format does, and cannot read it.
+    """
+    suffix = Path(marked.file).suffix.lower()
+    chosen = next((one for one in FORMATS if suffix in one.suffixes and one.recognise(marked)), None)
+    return chosen.read(marked) if chosen else None
+
+
 def read_recipes(files: Sequence[Path], format: str | None = None) -> ReadRecipe:  # noqa: A002 - the word
     """What these files of one training say together. `format` is the first one's; the others' formats are recognised."""
     first, *others = files

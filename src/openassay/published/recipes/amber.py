@@ -9,12 +9,11 @@ from __future__ import annotations
 import ast
 import math
 import re
-import warnings
 from pathlib import Path
 
-from openassay.faults import BadInput
+from openassay.published.recipes.constants import constant, constants_of, parse_module
 from openassay.published.recipes.draft import MOST_CHECKPOINTS, Draft, whole
-from openassay.published.recipes.marked import MAX_BYTES, Entry, Marked, read_text, shorten
+from openassay.published.recipes.marked import Entry, Marked, read_text, shorten
 from openassay.training.language import ReadRecipe, Value
 
 COMMIT = "LLM360/amber-train@64bc595600324ebb7d6d559af76a8702f0872776"
@@ -44,62 +43,26 @@ IGNORED = {
 
 def parse(text: str, where: str) -> Marked:
     """Module constants, the defaults of `main`, calls of AdamW, and run.sh's arguments, each with its line."""
-    if len(text) > MAX_BYTES:
-        raise BadInput(f"{where}: expected a recipe of at most {MAX_BYTES} bytes, found {len(text)}")
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            tree = ast.parse(text)
-    except SyntaxError as error:
-        raise BadInput(f"{where}:{error.lineno or 1}: expected Python, found {shorten(error.msg)}") from None
-    except (ValueError, RecursionError, MemoryError):
-        raise BadInput(f"{where}:1: expected Python, found text that Python cannot parse") from None
-    constants: dict[str, Entry] = {}
+    tree = parse_module(text, where)
+    found = constants_of(tree, where)
     for node in tree.body:
-        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
-            name = node.targets[0].id
-            constants[name] = _constant(node.value, constants, where, name)
-        elif isinstance(node, ast.FunctionDef) and node.name == "main":
-            constants["main"] = _defaults(node, constants, where)
+        if isinstance(node, ast.FunctionDef) and node.name == "main":
+            found["main"] = _defaults(node, found, where)
     script = Path(where).parent / "run.sh"
     if Path(where).is_file() and script.is_file():
-        constants["run"] = _arguments(read_text(script), str(script))
+        found["run"] = _arguments(read_text(script), str(script))
     for call in ast.walk(tree):
         if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("AdamW"):
-            named = {word.arg: _constant(word.value, constants, where, word.arg) for word in call.keywords if word.arg}
-            constants["AdamW"] = Entry(named, where, call.lineno, name="AdamW")
+            named = {word.arg: constant(word.value, found, where, word.arg) for word in call.keywords if word.arg}
+            found["AdamW"] = Entry(named, where, call.lineno, name="AdamW")
             break
-    return Marked(where, Entry(constants, where, 1))
-
-
-def _constant(node: ast.expr, known: dict[str, Entry], where: str, name: str) -> Entry:
-    """A literal, another constant's value, or an f-string of those; anything else stays its source."""
-    raw = shorten(ast.unparse(node))
-    if isinstance(node, ast.Name) and node.id in known:
-        return Entry(known[node.id].value, where, node.lineno, known[node.id].raw, name=name)
-    if isinstance(node, ast.JoinedStr):
-        text = ""
-        for part in node.values:
-            inner = part.value if isinstance(part, ast.FormattedValue) else part
-            if isinstance(inner, ast.Name) and inner.id in known:
-                text += known[inner.id].raw
-            else:
-                text += str(inner.value) if isinstance(inner, ast.Constant) else "{}"
-        return Entry(text[:200], where, node.lineno, text[:200], True, name)
-    if isinstance(node, ast.Tuple):
-        return Entry([_constant(item, known, where, name) for item in node.elts], where, node.lineno, name=name)
-    try:
-        value = ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return Entry(raw, where, node.lineno, raw, True, name)
-    if isinstance(value, (bool, int, float, str)) or value is None:
-        return Entry(value, where, node.lineno, str(value)[:200], isinstance(value, str), name)
-    return Entry(raw, where, node.lineno, raw, True, name)
+    return Marked(where, Entry(found, where, 1))
 
 
 def _defaults(node: ast.FunctionDef, known: dict[str, Entry], where: str) -> Entry:
     named = node.args.args[len(node.args.args) - len(node.args.defaults) :]
     pairs = zip(named, node.args.defaults, strict=True)
-    values = {word.arg: _constant(value, known, where, word.arg) for word, value in pairs}
+    values = {word.arg: constant(value, known, where, word.arg) for word, value in pairs}
     return Entry(values, where, node.lineno, name="main")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from openassay.faults import BadInput
 from openassay.published.recipes.draft import Draft, alone
-from openassay.published.recipes.marked import MAX_DEPTH, MAX_ENTRIES, Entry, Marked, read_text, shorten
+from openassay.published.recipes.marked import MAX_DEPTH, MAX_ENTRIES, Entry, Marked, comments_of, read_text, shorten
 from openassay.training.batch import text_length
 from openassay.training.language import ReadRecipe
 
@@ -99,10 +99,13 @@ TELLING = {
 """One of these keys tells the format, in a file of another name than `*.gin`."""
 
 
-def parse(text: str, where: str) -> Marked:
-    """gin text with its includes, each from the folder of the file or, for a path, from that folder's parent."""
+def parse(text: str, where: str, *, without_includes: bool = False) -> Marked:
+    """gin text with its includes, each from the folder of the file or, for a path, from that folder's parent.
+
+    without_includes: whether included files are left out.
+    """
     path = Path(where)
-    parser = _Parser(path.parent if path.is_file() else None)
+    parser = _Parser(path.parent if path.is_file() else None, without_includes=without_includes)
     parser.file(text, where, 0)
     root: dict[str, Any] = {}
     for (selector, name), entry in parser.bindings.items():
@@ -114,14 +117,15 @@ def parse(text: str, where: str) -> Marked:
             if not isinstance(section.value, dict):
                 raise BadInput(f"{resolved.place}: {shorten(selector)}: expected a macro or a function, found both")
             section.value[name] = replace(resolved, name=f"{selector}.{name}")
-    return Marked(where, Entry(root, where, 1), {}, tuple(parser.notes))
+    return Marked(where, Entry(root, where, 1), comments_of(text), tuple(parser.notes), repeated=tuple(parser.repeated))
 
 
 class _Parser:
-    def __init__(self, folder: Path | None) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path | None, *, without_includes: bool) -> None:
+        self.folder, self.without_includes = folder, without_includes
         self.bindings: dict[tuple[str, str], Entry] = {}
         self.notes: list[str] = []
+        self.repeated: list[tuple[str, Entry, Entry]] = []
         self.includes = 0
         self.left = MAX_ENTRIES
 
@@ -146,7 +150,11 @@ class _Parser:
             if scope and not function:
                 expected = "expected a function's argument after the scope, found a macro"
                 raise BadInput(f"{where}:{line}: {shorten(key)}: {expected}")
-            self.bindings[f"{scope}/{function}" if scope else function, name] = value
+            bound = f"{scope}/{function}" if scope else function, name
+            before = self.bindings.get(bound)
+            if before is not None and before.file == where and before.plain() != value.plain():
+                self.repeated.append((".".join(filter(None, bound)), before, value))
+            self.bindings[bound] = value
             if len(self.bindings) > MOST_BINDINGS:
                 raise BadInput(f"{where}:{line}: expected at most {MOST_BINDINGS} bindings, found more")
 
@@ -156,6 +164,8 @@ class _Parser:
         match = re.fullmatch(r"include\s+(['\"])([\w][\w ./+-]*)\1", statement)
         if not match or ".." in match[2]:
             raise BadInput(f"{where} a file's relative name in quotes, found {shorten(statement)}")
+        if self.without_includes:
+            return
         self.includes += 1
         if depth >= MAX_DEPTH or self.includes > MOST_INCLUDES:
             raise BadInput(f"{where} at most {MOST_INCLUDES} included files, found more (a circle?)")

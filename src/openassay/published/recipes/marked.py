@@ -7,6 +7,8 @@ they cannot do is run code, or grow: tags of Python objects are refused, and the
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,14 @@ from typing import Any
 import yaml
 
 from openassay.faults import BadInput, printable
+from openassay.yaml_loader import QUICK
 
 MAX_BYTES = 2 << 20
 MAX_DEPTH = 24
 MAX_ENTRIES = 200_000
 """Values of a file after its aliases are expanded."""
+MAX_EXPANDED = 10_000
+"""Of these, the values that aliases repeat."""
 MAX_NUMBER = 40
 """Characters of a number."""
 
@@ -38,6 +43,8 @@ class Entry:
     quoted: bool = False
     name: str = ""
     """The key as written, where the reader looks it up by another spelling."""
+    is_plain: bool = False
+    """YAML only: written out here without quotes or tag, so that its type is the reader's guess."""
 
     def plain(self) -> Any:
         """The value without the places."""
@@ -62,6 +69,17 @@ class Marked:
     comments: dict[int, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     is_json: bool = False
+    repeated: tuple[tuple[str, Entry, Entry], ...] = ()
+    """Keys that stand twice in one mapping with different values: the dotted key, the first entry and a later one."""
+
+
+class NotSettings(BadInput):
+    """A text is neither YAML nor JSON; `problem` says why, in the parser's words, and `line` where."""
+
+    def __init__(self, where: str, line: int | None, problem: str) -> None:
+        self.line, self.problem = line, problem
+        at = f"{where}:{line}" if line else where
+        super().__init__(f"{at}: expected YAML or JSON, found neither: {shorten(problem)}")
 
 
 def shorten(value: object) -> str:
@@ -85,46 +103,53 @@ def read_text(path: Path) -> str:
         raise BadInput(f"{path}: expected UTF-8 text, found byte {error.start}, which is not UTF-8") from None
 
 
-def parse_marked(text: str, where: str) -> Marked:
-    """YAML or JSON with places; `BadInput` names file and line."""
+def parse_marked(text: str, where: str, *, strict: bool = True) -> Marked:
+    """YAML or JSON with places; `BadInput` names file and line, and is a `NotSettings` where the text is neither.
+
+    strict: whether tags, keys that are no words and a second document are refused, as a recipe has none. Else a tag is passed
+    over, such a key is `?`, and the first document is read.
+    """
     if len(text) > MAX_BYTES:
         raise BadInput(f"{where}: expected a recipe of at most {MAX_BYTES} bytes, found {len(text)}")
     text = text.replace("\r\n", "\n").removeprefix("\ufeff")
-    is_json = _is_json(text)
-    comments: dict[int, str] = {}
+    if text.lstrip().startswith(("{", "[")) and (marked := _json(text, where)):
+        return marked
     if text.lstrip().startswith("{"):
         text = text.expandtabs(4)  # JSON may be indented by tabs, YAML may not; no string holds one
-    if not is_json:
-        comments = _comments(text)
     try:
-        _bound(text, where)
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        _bound(text, where, strict=strict)
+        loader = QUICK(text)
+        node = loader.get_node() if loader.check_node() else None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise BadInput(f"{where}{line}: expected YAML or JSON, found neither: {shorten(problem)}") from None
+        raise NotSettings(where, mark.line + 1 if mark else None, problem) from None
     except (ValueError, OverflowError) as error:
-        raise BadInput(f"{where}: expected YAML or JSON, found neither: {shorten(str(error))}") from None
+        raise NotSettings(where, None, str(error)) from None
     except RecursionError:
         raise BadInput(f"{where}: expected at most {MAX_DEPTH} levels, found more") from None
     if node is None:
         raise BadInput(f"{where}:1: expected a recipe, found an empty file")
-    reader = _Reader(where)
-    return Marked(where, reader.entry(node, 0), comments, tuple(reader.notes), is_json)
+    reader = _Reader(where, text, strict=strict)
+    return Marked(where, reader.entry(node, ""), comments_of(text), tuple(reader.notes), False, tuple(reader.repeated))
 
 
-def _is_json(text: str) -> bool:
-    if not text.lstrip().startswith(("{", "[")):
-        return False
+_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+
+
+def _json(text: str, where: str) -> Marked | None:
+    """A JSON text with places; None for another text."""
     try:
         json.loads(text)
     except (ValueError, RecursionError):
-        return False
-    return True
+        return None
+    reader = _Reader(where, text, strict=False)
+    tokens = _JSON_TOKEN.finditer(text)
+    root = _JsonReader(reader, tokens, text).value(next(tokens), "", 0)
+    return Marked(where, root, {}, tuple(reader.notes), True, tuple(reader.repeated))
 
 
-def _comments(text: str) -> dict[int, str]:
+def comments_of(text: str) -> dict[int, str]:
     """The comments by line: what stands after a `#` at the line's start or after white space, outside quotes."""
     found: dict[int, str] = {}
     for number, line in enumerate(text.split("\n"), 1):
@@ -142,9 +167,9 @@ def _comments(text: str) -> dict[int, str]:
     return found
 
 
-def _bound(text: str, where: str) -> None:
+def _bound(text: str, where: str, *, strict: bool) -> None:
     depth, documents = 0, 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+    for event in yaml.parse(text, Loader=QUICK):
         line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
@@ -154,58 +179,128 @@ def _bound(text: str, where: str) -> None:
             depth -= 1
         elif isinstance(event, yaml.DocumentStartEvent):
             documents += 1
-            if documents > 1:
+            if documents > 1 and strict:
                 raise BadInput(f"{where}:{line}: expected one YAML document, found a second")
+        elif isinstance(event, yaml.DocumentEndEvent) and not strict:
+            return
 
 
 class _Reader:
     """Nodes to entries, each alias expanded at its place, within the bound."""
 
-    def __init__(self, where: str) -> None:
-        self.where = where
+    def __init__(self, where: str, text: str, *, strict: bool) -> None:
+        self.where, self.text, self.strict = where, text, strict
         self.left = MAX_ENTRIES
         self.notes: list[str] = []
+        self.repeated: list[tuple[str, Entry, Entry]] = []
+        self.seen: set[int] = set()
+        self.expanded = 0
 
-    def entry(self, node: yaml.Node, depth: int) -> Entry:
-        line = node.start_mark.line + 1
+    def count(self, line: int) -> None:
+        """Count one value against the bound."""
         self.left -= 1
         if self.left < 0:
-            raise BadInput(f"{self.where}:{line}: expected at most {MAX_ENTRIES} values, found more (aliases count)")
+            raise BadInput(f"{self.where}:{line}: expected at most {MAX_ENTRIES} values, found more")
+
+    def entry(self, node: yaml.Node, key: str, depth: int = 0) -> Entry:
+        line = node.start_mark.line + 1
+        self.count(line)
         if depth > MAX_DEPTH:
             raise BadInput(f"{self.where}:{line}: expected at most {MAX_DEPTH} levels, found more")
         tag = node.tag.rpartition(":")[2]
-        if not node.tag.startswith("tag:yaml.org,2002:") or tag not in _PLAIN:
+        if self.strict and not (node.tag.startswith("tag:yaml.org,2002:") and tag in _PLAIN):
             raise BadInput(f"{self.where}:{line}: expected plain data, found the tag {shorten(node.tag)}")
+        again = id(node) in self.seen
+        self.seen.add(id(node))
+        self.expanded += again
+        if self.expanded > MAX_EXPANDED:
+            raise BadInput(
+                f"{self.where}:{line}: expected aliases that repeat at most {MAX_EXPANDED} values, found more"
+            )
         if isinstance(node, yaml.SequenceNode):
-            return Entry([self.entry(item, depth + 1) for item in node.value], self.where, line)
+            items = [self.entry(item, inner(key, at), depth + 1) for at, item in enumerate(node.value)]
+            return Entry(items, self.where, line)
         if isinstance(node, yaml.MappingNode):
-            return Entry(self.mapping(node, depth), self.where, line)
+            return Entry(self.mapping(node, key, depth), self.where, line)
         assert isinstance(node, yaml.ScalarNode)  # noqa: S101 - there is no fourth kind
-        return Entry(_scalar(node, tag), self.where, line, node.value, node.style is not None)
+        is_plain = not node.style and not again and not self.text.startswith(("!", "&"), node.start_mark.index)
+        return Entry(_scalar(node, tag), self.where, line, node.value, bool(node.style), is_plain=is_plain)
 
-    def mapping(self, node: yaml.MappingNode, depth: int) -> dict[str, Entry]:
+    def mapping(self, node: yaml.MappingNode, key: str, depth: int) -> dict[str, Entry]:
         own: dict[str, Entry] = {}
         merged: dict[str, Entry] = {}
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
-            if not isinstance(key_node, yaml.ScalarNode):
+            if not isinstance(key_node, yaml.ScalarNode) and self.strict:
                 raise BadInput(f"{self.where}:{line}: expected a word as the key, found a list or mapping")
-            key = key_node.value
-            item = self.entry(value_node, depth + 1)
-            if key_node.tag.endswith(":merge"):
+            name = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
+            is_merge = key_node.tag.endswith(":merge")
+            item = self.entry(value_node, key if is_merge else inner(key, name), depth + 1)
+            if is_merge:
                 for source in item.value if isinstance(item.value, list) else [item]:
                     if not isinstance(source.value, dict):
                         raise BadInput(f"{self.where}:{line}: <<: expected a mapping, found {shorten(source.raw)}")
                     merged = source.value | merged
                 continue
-            if key in own:
-                self.notes.append(
-                    f"{self.where}:{line}: the key {shorten(key)} is given twice (first on line {own[key].line}); "
-                    "YAML loaders take the last"
-                )
-            # the place of a value is the line of its key: a list starts one line below
-            own[key] = replace(item, line=line, name=key)
-        return {**{key: item for key, item in merged.items() if key not in own}, **own}
+            self.keep(own, key, name, item, line)
+        return {**{name: item for name, item in merged.items() if name not in own}, **own}
+
+    def keep(self, own: dict[str, Entry], key: str, name: str, item: Entry, line: int) -> None:
+        """Keep the value of a key, and note a key that stands there already."""
+        # the place of a value is the line of its key: a list starts one line below
+        item = replace(item, line=line, name=name)
+        if name in own and name != "?":
+            self.notes.append(
+                f"{self.where}:{line}: the key {shorten(name)} is given twice (first on line {own[name].line}); "
+                "YAML loaders take the last"
+            )
+            if own[name].plain() != item.plain():
+                self.repeated.append((inner(key, name), own[name], item))
+        own[name] = item
+
+
+class _JsonReader:
+    """Tokens of a valid JSON text to entries."""
+
+    def __init__(self, reader: _Reader, tokens: Iterator[re.Match[str]], text: str) -> None:
+        self.reader, self.tokens, self.text = reader, tokens, text
+        self.line, self.position = 1, 0
+
+    def at(self, token: re.Match[str]) -> int:
+        """The line of a token, which comes after those asked before."""
+        self.line += self.text.count("\n", self.position, token.start())
+        self.position = token.start()
+        return self.line
+
+    def value(self, token: re.Match[str], key: str, depth: int) -> Entry:
+        """The value that begins with a token."""
+        line, word, reader = self.at(token), token.group(), self.reader
+        reader.count(line)
+        if depth > MAX_DEPTH:
+            raise BadInput(f"{reader.where}:{line}: expected at most {MAX_DEPTH} levels, found more")
+        if word == "[":
+            items: list[Entry] = []
+            while (word := (token := next(self.tokens)).group()) != "]":
+                if word != ",":
+                    items.append(self.value(token, inner(key, len(items)), depth + 1))
+            return Entry(items, reader.where, line)
+        if word == "{":
+            made: dict[str, Entry] = {}
+            while (word := (token := next(self.tokens)).group()) != "}":
+                if word == ",":
+                    continue
+                name, at = json.loads(word), self.at(token)
+                next(self.tokens)  # the colon
+                reader.keep(made, key, name, self.value(next(self.tokens), inner(key, name), depth + 1), at)
+            return Entry(made, reader.where, line)
+        found = json.loads(word)
+        raw = found if isinstance(found, str) else word
+        return Entry(found, reader.where, line, raw, isinstance(found, str))
+
+
+def inner(key: str, name: object) -> str:
+    """The dotted key of a name inside the value of a key."""
+    return f"{key}.{name}" if key else str(name)
 
 
 def _scalar(node: yaml.ScalarNode, tag: str) -> Any:

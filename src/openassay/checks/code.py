@@ -1,0 +1,516 @@
+"""Whether a release's Python code can run as published: names and modules that are nowhere, syntax newer than is declared."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import PurePosixPath
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from pyflakes import messages
+from pyflakes.checker import Checker
+
+from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check
+from openassay.core.findings import Excerpt
+from openassay.published.code_options import calls, last_name
+from openassay.published.files import Code, PublishedFiles, derived_once, excerpt
+from openassay.published.packages import package_facts
+from openassay.published.stated import is_aside
+
+MOST_NODES = 3_000_000
+"""Nodes of syntax trees that are looked through for names."""
+_GIVEN = {
+    "get_ipython", "display", "reveal_type", "reveal_locals", "profile", "__path__", "__builtins__", "_", "unicode", "xrange",
+    "raw_input", "basestring", "long", "unichr", "reduce", "file", "cmp", "execfile", "reload", "buffer", "apply", "intern",
+    "WindowsError", "spark", "dbutils",
+}  # fmt: skip
+"""Names that other programs bring (IPython, profilers, gettext, Databricks), and Python 2's own, used behind a question."""
+_HOW_MANY = 3
+
+
+def _own(release: PublishedFiles) -> list[Code]:
+    """The Python files of the release's own, without tests, copies of other projects and templates."""
+    return [of for of in release.code if not is_aside(of.path) and not re.search(r"(?i)template|cookiecutter", of.path)]
+
+
+def _seen(code: Code, node: ast.AST, key: str, value: str) -> Excerpt:
+    return excerpt(code.path, key, value[:200], getattr(node, "lineno", None))
+
+
+@derived_once
+def _flaws(release: PublishedFiles) -> tuple[list[tuple[Code, list[messages.Message]]], list[str]]:
+    """What pyflakes says of each file, and why some were not asked."""
+    left, found, why = MOST_NODES, list[tuple[Code, list[messages.Message]]](), []
+    for code in _own(release):
+        left -= len(code.nodes)
+        if left < 0:
+            why.append(f"{code.path} and later files: more than {MOST_NODES} nodes of syntax in all")
+            break
+        try:
+            found.append((code, Checker(code.tree, code.path).messages))
+        except RecursionError:
+            why.append(f"{code.path}: nested too deeply")
+    return found, why
+
+
+@check(needs="Python files")
+def name_undefined(release: PublishedFiles) -> Iterator[Seen]:
+    """{path}:{line} uses the name {name}, which nothing in the file defines or imports"""
+    found, why = _flaws(release)
+    yield from map(NotAsked, why)
+    for code, said in found:
+        if _makes_names(code):
+            yield NotAsked(f"{code.path}: it makes names while it runs")
+            continue
+        told: set[str] = set()
+        excused = _excused(code)
+        for message in said:
+            name = str(message.message_args[0]) if isinstance(message, messages.UndefinedName) else ""
+            if name and name not in _GIVEN | told | excused.names and not excused.covers(message.lineno, message.col):
+                told.add(name)
+                seen = excerpt(code.path, name, "defined nowhere in the file", message.lineno)
+                yield Contradiction(seen, path=code.path, line=message.lineno, name=name)
+        if not told:
+            yield Agreement(excerpt(code.path, "", "every name is defined"))
+
+
+_FAILS = {
+    messages.PercentFormatPositionalCountMismatch: "a string is formatted with more or fewer values than it has places for",
+    messages.PercentFormatMissingArgument: "a string is formatted without a value that it names",
+    messages.StringDotFormatMissingArgument: "a string is formatted without a value that it names",
+    messages.AssertTuple: "assert of a tuple with its message, which never fails",
+    messages.IfTuple: "if of a tuple, which is always true",
+    messages.RaiseNotImplemented: "raises NotImplemented, which is no exception",
+    messages.ReturnOutsideFunction: "return outside a function",
+    messages.DuplicateArgument: "a parameter stands twice",
+}  # fmt: skip
+_REPEATED = (messages.MultiValueRepeatedKeyLiteral, messages.MultiValueRepeatedKeyVariable)
+
+
+@check(needs="Python files")
+def code_contradicts_itself(release: PublishedFiles) -> Iterator[Seen]:
+    """{path}:{line}: {what}"""
+    found, why = _flaws(release)
+    yield from map(NotAsked, why)
+    for code, said in found:
+        told: dict[tuple[int, str], None] = {}
+        for message in said:
+            what = _FAILS.get(type(message), "")
+            if isinstance(message, _REPEATED):
+                what = f"the key {message.message_args[0]!r} stands twice in one dictionary, with different values"
+            if what:
+                told[message.lineno, what] = None
+        for line, what in told:
+            yield Contradiction(excerpt(code.path, "", what, line), path=code.path, line=line, what=what)
+        if not told:
+            yield Agreement(excerpt(code.path, "", "no such flaw"))
+
+
+@dataclass
+class _Excused:
+    """Where a name that nothing defines does no harm: in annotations, and where its absence is caught."""
+
+    names: set[str] = field(default_factory=set)
+    """Bound somewhere, perhaps too late or elsewhere."""
+    spans: list[tuple[tuple[int, int], tuple[int, int]]] = field(default_factory=list)
+
+    def add(self, *nodes: ast.AST | None) -> None:
+        """Excuse what stands within these nodes."""
+        for node in nodes:
+            if isinstance(node, ast.expr | ast.stmt):
+                end = (node.end_lineno or node.lineno, node.end_col_offset or 0)
+                self.spans.append(((node.lineno, node.col_offset), end))
+
+    def covers(self, line: int, column: int) -> bool:
+        """Whether a place is excused."""
+        return any(start <= (line, column) < end for start, end in self.spans)
+
+
+def _excused(code: Code) -> _Excused:
+    found = _Excused(names=set(_bound(code)))
+    for node in code.nodes:
+        if isinstance(node, ast.arg | ast.AnnAssign):
+            found.add(node.annotation)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found.add(node.returns)
+        elif isinstance(node, ast.Try) and node.handlers:
+            found.add(*node.body)
+    return found
+
+
+def _makes_names(code: Code) -> bool:
+    """True where names may come into being that no syntax shows."""
+    return any(_is_maker(node) for node in code.nodes)
+
+
+def _is_maker(node: ast.AST) -> bool:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        return node.func.id in {"exec", "globals", "vars", "execfile"}
+    is_star = isinstance(node, ast.ImportFrom) and any(of.name == "*" for of in node.names)
+    return is_star or (isinstance(node, ast.Attribute) and node.attr in {"__dict__", "__builtins__", "f_globals"})
+
+
+@dataclass
+class _Modules:
+    """The modules of a release by their paths, without `.py`."""
+
+    release: PublishedFiles
+    names: dict[str, frozenset[str] | None] = field(default_factory=dict)
+
+    def is_there(self, path: str) -> bool:
+        """Whether a module or a package of this path is there, in Python or compiled."""
+        files = _stems(self.release)
+        return path in files or path in self.release.folders
+
+    def code_of(self, path: str) -> Code | None:
+        """The Python file of a module or a package."""
+        known = self.release.code_by_path
+        return known.get(f"{path}.py") or known.get(f"{path}/__init__.py")
+
+    def holds(self, root: list[str], package: str) -> bool:
+        """Whether a folder holds a module or a package of this name, and imports show that it is the one that is meant."""
+        if "/".join([*root, "__init__.py"]) in self.release.by_path:
+            return False  # an inner one
+        if "/".join([*root, f"{package}.py"]) in self.release.by_path:
+            return True
+        begin = self.code_of("/".join([*root, package]))
+        if begin is None or any(last_name(of.func) in {"extend_path", "declare_namespace"} for of in calls(begin)):
+            return False  # others may add to it
+        inner = (name for name in _imported(self.release) if name.startswith(f"{package}."))
+        return any(self.is_there("/".join([*root, *name.split(".")])) for name in inner)
+
+    def names_of(self, path: str) -> frozenset[str] | None:
+        """The names that a module has after it is imported; None where they cannot be told."""
+        if path not in self.names:
+            code = self.code_of(path)
+            self.names[path] = _names(code) if code else None
+        return self.names[path]
+
+
+@derived_once
+def _stems(release: PublishedFiles) -> frozenset[str]:
+    """Every file's path up to the first point of its name: `a/b` of `a/b.py` and of `a/b.cpython-311-x86_64-linux-gnu.so`."""
+    return frozenset(str(PurePosixPath(file.path).parent / file.name.partition(".")[0]) for file in release.files)
+
+
+@derived_once
+def _imported(release: PublishedFiles) -> frozenset[str]:
+    """The dotted modules that the release's files import by their whole names."""
+    found: set[str] = set()
+    for node in (node for code in release.code for node in code.nodes):
+        if isinstance(node, ast.Import):
+            found.update(of.name for of in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module)
+    return frozenset(found)
+
+
+def _names(code: Code) -> frozenset[str] | None:
+    """The names that a module's top level binds; None where it may have others."""
+    found = {
+        "__name__",
+        "__file__",
+        "__doc__",
+        "__path__",
+        "__package__",
+        "__spec__",
+        "__loader__",
+        "__all__",
+        "__dict__",
+    }
+    nodes: list[ast.AST] = [*code.tree.body]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+            continue  # what is bound inside stays there, but for `global`
+        if isinstance(node, ast.Import):
+            found |= {(of.asname or of.name).partition(".")[0] for of in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {of.asname or of.name for of in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
+            found.add(node.name)
+        nodes.extend(ast.iter_child_nodes(node))
+    found |= {name for node in code.nodes if isinstance(node, ast.Global) for name in node.names}
+    may_have_more = "__getattr__" in found or _makes_names(code) or any(_is_lazy(node) for node in code.nodes)
+    return None if may_have_more else frozenset(found)
+
+
+def _is_lazy(node: ast.AST) -> bool:
+    """True for what gives a module names by other means than assignments: `sys.modules`, `setattr`, lazy loaders."""
+    if isinstance(node, ast.Attribute):
+        return node.attr == "modules"
+    return isinstance(node, ast.Call) and bool(re.search(r"(?i)setattr|lazy|attach|extend_path", last_name(node.func)))
+
+
+@dataclass(frozen=True)
+class _Import:
+    code: Code
+    node: ast.ImportFrom | ast.Import
+    module: str
+    """Path of the module in the release, without `.py`."""
+    written: str
+    names: tuple[str, ...]
+
+
+@check(needs="Python files that import modules of the release")
+def import_absent(release: PublishedFiles) -> Iterator[Seen]:
+    """{path}:{line} imports {what}, which is not in the release"""
+    if "." in release.unreadable or any(file.name == "PKG-INFO" for file in release.files) or len(release.code) < 2:
+        yield NotAsked("only a part of the repository is here")
+        return
+    modules, told = _Modules(release), 0
+    ignored = _ignored(release)
+    for of in _imports(release, modules):
+        seen = partial(_seen, of.code, of.node, of.written)
+        line = of.node.lineno
+        if not modules.is_there(of.module):
+            if _is_made(of.module, ignored):
+                yield NotAsked(f"{of.code.path}: {of.written} may be made by a build")
+                continue
+            at = excerpt(of.module.rpartition("/")[0] or ".", "present", ", ".join(_beside(release, of.module)))
+            yield Contradiction(seen("not there"), at, path=of.code.path, line=line, what=of.written)
+            continue
+        known = modules.names_of(of.module)
+        missing = [
+            name for name in of.names
+            if known is not None and name not in known and not modules.is_there(f"{of.module}/{name}")
+        ]  # fmt: skip
+        for name in missing:
+            at = excerpt(f"{of.module}", "defines", ", ".join(sorted(known or ())[:12]))
+            what = f"{name} from {of.written}"
+            yield Contradiction(seen(f"{name} is not there"), at, path=of.code.path, line=line, what=what)
+        if not missing and told < _HOW_MANY:
+            told += 1
+            yield Agreement(seen("there"))
+
+
+def _beside(release: PublishedFiles, module: str) -> list[str]:
+    folder = module.rpartition("/")[0]
+    return [file.name for file in release.files if file.folder == folder][:12]
+
+
+_MADE = re.compile(
+    r"(^|/)(_?version|_?build|git_version\w*|_?generated\w*|\w*_pb2(_grpc)?|_C|_ext\w*|parser|lexer|\w*_(cuda|cpp|ext|lib))$"
+)
+_COMPILED = (".pyx", ".pxd", ".c", ".cpp", ".cu", ".cc", ".proto", ".so", ".pyd", ".rs", ".in", ".g4")
+
+
+def _is_made(module: str, ignored: tuple[re.Pattern[str], ...]) -> bool:
+    """True where a build, a set-up or the user may make the module: git ignores it, or its name is that of such files."""
+    return bool(_MADE.search(module)) or any(pattern.search(f"{module}.py") for pattern in ignored)
+
+
+@derived_once
+def _ignored(release: PublishedFiles) -> tuple[re.Pattern[str], ...]:
+    """What the release's `.gitignore` files leave out, roughly: more than they do rather than less."""
+    found = []
+    for text in release.texts:
+        for line in text.lines if text.name == ".gitignore" else ():
+            word = line.strip().strip("/")
+            if word and not word.startswith(("#", "!")):
+                pattern = re.escape(word).replace(r"\*", "[^/]*")
+                found.append(re.compile(f"(^|/){pattern}(/|$)"))
+    return tuple(found)
+
+
+def _imports(release: PublishedFiles, modules: _Modules) -> Iterator[_Import]:
+    """The imports of modules that must lie in the release: those at the top level, as others may be meant to fail."""
+    compiled = {file.folder for file in release.files if file.name.endswith(_COMPILED)}
+    for code in _own(release):
+        for node in code.tree.body:
+            for found in _resolved(code, node, modules) if isinstance(node, ast.ImportFrom | ast.Import) else ():
+                if found.module.rpartition("/")[0] not in compiled:
+                    yield found
+
+
+def _resolved(code: Code, node: ast.ImportFrom | ast.Import, modules: _Modules) -> Iterator[_Import]:
+    """An import as paths of the release; nothing for one of another package, or where that is not plain."""
+    if isinstance(node, ast.ImportFrom) and node.level:
+        folders = code.folder.split("/") if code.folder else []
+        if node.level - 1 > len(folders) or f"{code.folder}/__init__.py".lstrip("/") not in modules.release.by_path:
+            return
+        base = "/".join(folders[: len(folders) - node.level + 1])
+        path = "/".join(part for part in (base, *(node.module or "").split(".")) if part)
+        if path:
+            names = tuple(of.name for of in node.names if of.name != "*")
+            yield _Import(code, node, path, "." * node.level + (node.module or ""), names)
+        return
+    wanted: list[tuple[str, tuple[str, ...]]] = [(of.name, ()) for of in node.names]
+    if isinstance(node, ast.ImportFrom):
+        wanted = [(node.module or "", tuple(of.name for of in node.names if of.name != "*"))]
+    for dotted, names in wanted:
+        root = _root(code, dotted.partition(".")[0], modules)
+        if root is not None:
+            yield _Import(code, node, "/".join([*root, *dotted.split(".")]), dotted, names)
+
+
+def _root(code: Code, package: str, modules: _Modules) -> list[str] | None:
+    """The folder that holds a module or package of the release: one that the importing file lies in, beside it, or at the top.
+
+    None where it may be another's of the same name.
+    """
+    if package in sys.stdlib_module_names or package in dir(builtins):
+        return None
+    parts = code.folder.split("/") if code.folder else []
+    if package in parts:
+        roots = [parts[: parts.index(package)]]
+    elif f"{code.folder}/__init__.py".lstrip("/") in modules.release.by_path:
+        roots = [[], ["src"]]
+    else:  # a script: its own folder comes first on the path
+        roots = [parts, [], ["src"]]
+    return next((root for root in roots if modules.holds(root, package)), None)
+
+
+@check(needs="Python files that call functions of the release")
+def call_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
+    """{path}:{line} calls {name} {what}; {at.path}:{at.line} defines it"""
+    modules, told = _Modules(release), 0
+    for code in _own(release):
+        known = _callables(code, modules)
+        for node in code.nodes if known else ():
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in known):
+                continue
+            of, function, is_method = known[node.func.id]
+            seen = _seen(code, node, node.func.id, ast.unparse(node)[:200])
+            at = _seen(of, function, node.func.id, f"({ast.unparse(function.args)})")
+            if what := _misfit(node, function.args, is_method=is_method):
+                yield Contradiction(seen, at, path=code.path, line=node.lineno, name=node.func.id, what=what, at=at)
+            elif told < _HOW_MANY:
+                told += 1
+                yield Agreement(seen, at)
+
+
+_Defined = tuple[Code, ast.FunctionDef | ast.AsyncFunctionDef, bool]
+
+
+def _callables(code: Code, modules: _Modules) -> dict[str, _Defined]:
+    """The functions and classes that a name can only mean in a file: bound once, by a plain definition of the release."""
+    bound = Counter(_bound(code))
+    found = {name: (code, *of) for name, of in _definitions(code).items() if bound[name] == 1}
+    for node in code.tree.body:
+        for of in _resolved(code, node, modules) if isinstance(node, ast.ImportFrom) else ():
+            other = modules.release.code_by_path.get(f"{of.module}.py") or modules.release.code_by_path.get(
+                f"{of.module}/__init__.py"
+            )
+            if other is None or modules.names_of(of.module) is None:
+                continue
+            there, once = _definitions(other), Counter(_bound(other))
+            for name in node.names if isinstance(node, ast.ImportFrom) else ():
+                here = name.asname or name.name
+                if name.name in there and once[name.name] == 1 and bound[here] == 1:
+                    found[here] = (other, *there[name.name])
+    return found
+
+
+def _bound(code: Code) -> Iterator[str]:
+    """Every name that a file binds, at any depth, as often as it does."""
+    for node in code.nodes:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            yield node.id
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from ((of.asname or of.name).partition(".")[0] for of in node.names)
+        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
+            yield node.name
+
+
+def _definitions(code: Code) -> dict[str, tuple[ast.FunctionDef | ast.AsyncFunctionDef, bool]]:
+    """The plain functions of a module's top level, and the first methods of its plain classes, by the name to call."""
+    found: dict[str, tuple[ast.FunctionDef | ast.AsyncFunctionDef, bool]] = {}
+    for node in code.tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.decorator_list:
+            found[node.name] = node, False
+        elif isinstance(node, ast.ClassDef) and not node.decorator_list and not node.keywords:
+            own = [of for of in node.body if isinstance(of, ast.FunctionDef) and of.name in {"__init__", "__new__"}]
+            is_plain = all(
+                last_name(base) in {"Module", "object", "Dataset", "ABC", "Exception"} for base in node.bases
+            )
+            if is_plain and len(own) == 1 and own[0].name == "__init__" and not own[0].decorator_list:
+                found[node.name] = own[0], True
+    return found
+
+
+def _misfit(call: ast.Call, takes: ast.arguments, *, is_method: bool) -> str:
+    """Why a call cannot be made; empty where it can, or where that is not plain."""
+    placed = [of.arg for of in (*takes.posonlyargs, *takes.args)][is_method:]
+    named = {of.arg for of in (*takes.args, *takes.kwonlyargs)} - (
+        {takes.args[0].arg} if is_method and takes.args else set()
+    )
+    given = [of.arg for of in call.keywords if of.arg]
+    if unknown := [name for name in given if name not in named and takes.kwarg is None]:
+        return f"with {unknown[0]}, which it does not take"
+    if any(isinstance(of, ast.Starred) for of in call.args) or len(given) < len(call.keywords):
+        return ""
+    if len(call.args) > len(placed) and takes.vararg is None:
+        return f"with {len(call.args)} values by position, of which it takes {len(placed)}"
+    optional = {*placed[len(placed) - len(takes.defaults) :]} if takes.defaults else set()
+    optional |= {of.arg for of, default in zip(takes.kwonlyargs, takes.kw_defaults, strict=True) if default is not None}
+    needed = [*placed[len(call.args) :], *(of.arg for of in takes.kwonlyargs)]
+    missing = [name for name in needed if name not in optional and name not in given]
+    return f"without {missing[0]}, which it needs" if missing else ""
+
+
+_NEWER: dict[type[ast.AST], tuple[int, str]] = {
+    ast.NamedExpr: (8, ":="), ast.Match: (10, "match"), ast.TryStar: (11, "except*"),
+}  # fmt: skip
+
+
+@check(needs="a lowest version of Python in setup.py, setup.cfg or pyproject.toml, and Python files")
+def syntax_newer_than_declared(release: PublishedFiles) -> Iterator[Seen]:
+    """{path}:{line} has {what}, which Python 3.{needs} brought; {at.path} declares {declared}"""
+    for fact in (fact for fact in package_facts(release) if fact.kind == "python"):
+        folder, declared, at = fact.folder, fact.value, fact.at
+        lowest = _minor(declared)
+        if lowest is None:
+            continue
+        inside = [of for of in _own(release) if not folder or of.path.startswith(f"{folder}/")]
+        newest = next(
+            ((of, node, *new) for of in inside for node in ast.walk(of.tree) if (new := _newer(node, lowest))), None
+        )
+        if newest is not None:
+            code, node, needs, what = newest
+            seen = _seen(code, node, what, f"Python 3.{needs}")
+            yield Contradiction(
+                seen,
+                at,
+                path=code.path,
+                line=getattr(node, "lineno", 0),
+                what=what,
+                needs=needs,
+                at=at,
+                declared=declared,
+            )
+        elif inside:
+            yield Agreement(at)
+
+
+def _newer(node: ast.AST, lowest: int) -> tuple[int, str] | None:
+    found = _NEWER.get(type(node))
+    if isinstance(node, ast.arguments) and node.posonlyargs:
+        found = (8, "parameters before /")
+    elif getattr(node, "type_params", None):
+        found = (12, "type parameters")
+    return found if found is not None and found[0] > lowest else None
+
+
+def _minor(declared: str) -> int | None:
+    """The lowest 3.x that a specifier allows; None where it gives no bound, or is none."""
+    try:
+        allowed = SpecifierSet(declared)
+    except InvalidSpecifier:
+        return None
+    if not re.search(r">|~=|==", declared):
+        return None
+    return next((minor for minor in range(30) if any(f"3.{minor}.{patch}" in allowed for patch in (0, 99))), None)

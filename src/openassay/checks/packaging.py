@@ -1,0 +1,80 @@
+"""Whether what a release says of its Python package agrees: versions and requirements."""
+
+from __future__ import annotations
+
+import posixpath
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import combinations
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from openassay.checks.check import NotAsked, Seen, check, compared
+from openassay.published.files import PublishedFiles
+from openassay.published.packages import Fact, package_facts, requirement
+
+MOST_PLACES = 8
+"""Places that name one requirement and are compared."""
+
+
+@check(needs="a package's version in two of pyproject.toml, setup.py, CITATION.cff and its `__version__`")
+def version_stated_twice(release: PublishedFiles) -> Iterator[Seen]:
+    """{one.at.path} says version {one.value}, {two.at.path} says {two.value}"""
+    versions = [fact for fact in package_facts(release) if fact.kind == "version" and _version(fact) is not None]
+    for one, two in combinations(versions, 2):
+        if one.folder == two.folder and one.at.path != two.at.path:
+            yield compared(_version(one) == _version(two), one.at, two.at, one=one, two=two)
+
+
+def _version(fact: Fact) -> Version | None:
+    try:
+        return Version(fact.value)
+    except InvalidVersion:
+        return None
+
+
+@check(needs="a requirement that two of requirements.txt, setup.py and pyproject.toml name")
+def requirements_differ(release: PublishedFiles) -> Iterator[Seen]:
+    """{one.at.path} asks for {one.value}, {two.at.path} for {two.value}: no version is both"""
+    named: dict[tuple[str, str], list[tuple[Fact, Requirement]]] = defaultdict(list)
+    for fact in package_facts(release):
+        asked = requirement(fact.value) if fact.kind == "requirement" else None
+        if asked is not None and asked.marker is None:
+            named[fact.folder, canonicalize_name(asked.name)].append((fact, asked))
+    for several in named.values():
+        for (one, left), (two, right) in combinations(several[:MOST_PLACES], 2):
+            pins = [
+                other.specifier.contains(of.version, prereleases=True)
+                for asked, other in ((left, right), (right, left)) for of in asked.specifier
+                if of.operator == "==" and "*" not in of.version
+            ]  # fmt: skip
+            yield compared(not pins or any(pins), one.at, two.at, one=one, two=two)
+
+
+@check(needs="a file that requirements.txt or a Dockerfile takes in, or a program that pyproject.toml declares")
+def build_names_absent(release: PublishedFiles) -> Iterator[Seen]:
+    """{fact.at.path}:{fact.at.line} names {fact.value}, which is not in the release"""
+    if "." in release.unreadable or any(file.name == "PKG-INFO" for file in release.files):
+        yield NotAsked("only a part of the repository is here")
+        return
+    for fact in package_facts(release):
+        if fact.kind == "file":
+            places = [posixpath.normpath(f"{folder}/{fact.value}".lstrip("/")) for folder in _above(fact.folder)]
+        elif fact.kind == "program":
+            module = fact.value.partition(":")[0].strip().replace(".", "/")
+            base = f"{fact.folder}/" if fact.folder else ""
+            if not any(f"{base}{of}{module.partition('/')[0]}" in release.folders for of in ("", "src/")):
+                continue  # its package lies elsewhere
+            places = [f"{base}{of}{module}{end}" for of in ("", "src/") for end in (".py", "/__init__.py")]
+        else:
+            continue
+        is_there = any(place in release.by_path or place in release.folders or place == "." for place in places)
+        yield compared(is_there, fact.at, fact=fact)
+
+
+def _above(folder: str) -> list[str]:
+    """A folder and those around it: a build may run in any of them."""
+    parts = folder.split("/") if folder else []
+    return ["/".join(parts[:count]) for count in range(len(parts), -1, -1)]

@@ -1,0 +1,114 @@
+"""What a release says of itself as a Python package: name, version, lowest Python and requirements, with their places."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from openassay.core.findings import Excerpt
+from openassay.published.code_options import calls, last_name
+from openassay.published.files import Code, Config, PublishedFiles, Text, Value, derived_once, excerpt
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing that a file says of a package."""
+
+    folder: str
+    """The package's; empty at the release's top."""
+    kind: str
+    """`name`, `version`, `python`, `requirement`; `file`, a file that the build reads; `program`, a module and what to call."""
+    value: str
+    at: Excerpt
+
+
+@derived_once
+def package_facts(release: PublishedFiles) -> tuple[Fact, ...]:
+    """Everything that setup.py, pyproject.toml, CITATION.cff, requirements.txt, Dockerfiles and `__version__` say plainly."""
+    found = [fact for config in release.configs for fact in _of_config(config)]
+    found += [fact for code in release.code if code.name == "setup.py" for fact in _of_setup(code)]
+    found += [fact for text in release.texts if text.name == "requirements.txt" for fact in _of_requirements(text)]
+    found += [fact for text in release.texts if text.name.lower() == "dockerfile" for fact in _of_dockerfile(text)]
+    for name in [fact for fact in found if fact.kind == "name"]:
+        found += _of_module(release, name)
+    return tuple(found)
+
+
+def _of_config(config: Config) -> Iterator[Fact]:
+    if config.name == "CITATION.cff":
+        wanted = {"version": "version"}
+    elif config.name == "pyproject.toml":
+        wanted = {"name": "project.name", "version": "project.version", "python": "project.requires-python"}
+        for value in config.values:
+            if value.key.startswith(("project.scripts.", "project.gui-scripts.")) and isinstance(value.value, str):
+                yield Fact(config.folder, "program", value.value, value.seen())
+        listed = config.by_key.get("project.dependencies")
+        if listed is not None and isinstance(listed.value, tuple):
+            for line in (of for of in listed.value if isinstance(of, str)):
+                yield Fact(config.folder, "requirement", line, listed.seen(line))
+    else:
+        return
+    for kind, key in wanted.items():
+        said: Value | None = config.by_key.get(key)
+        if said is not None and said.value is not None:
+            yield Fact(config.folder, kind, said.text.strip("\"'"), said.seen())
+
+
+def _of_setup(code: Code) -> Iterator[Fact]:
+    wanted = {"name": "name", "version": "version", "python_requires": "python"}
+    for call in calls(code):
+        for given in call.keywords if last_name(call.func) == "setup" else ():
+            listed = given.value.elts if given.arg == "install_requires" and isinstance(given.value, ast.List) else []
+            for node in [given.value] if given.arg in wanted else listed:
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    at = excerpt(code.path, given.arg or "", node.value[:200], node.lineno)
+                    yield Fact(code.folder, wanted.get(given.arg or "", "requirement"), node.value, at)
+
+
+def _of_requirements(text: Text) -> Iterator[Fact]:
+    for number, line in enumerate(text.lines, 1):
+        words = re.sub(r"(^|\s)#.*", "", line).strip()
+        if named := re.fullmatch(r"(?:-r|-c|--requirement|--constraint)[ =]\s*(\S+)", words):
+            yield Fact(text.folder, "file", named.group(1), text.seen(number))
+        elif words and not words.startswith("-") and "://" not in words:
+            yield Fact(text.folder, "requirement", words, text.seen(number))
+
+
+def _of_dockerfile(text: Text) -> Iterator[Fact]:
+    """What `COPY` takes from the folder of the build, where it names it plainly."""
+    for number, line in enumerate(text.lines, 1):
+        words = line.split()
+        if (
+            words[:1] in (["COPY"], ["ADD"])
+            and len(words) >= 3
+            and not re.search(r"--from|[$*?\[\]{}\\\"']|://|<<", line)
+        ):
+            for name in (of for of in words[1:-1] if not of.startswith("--")):
+                yield Fact(text.folder, "file", name, text.seen(number))
+
+
+def _of_module(release: PublishedFiles, name: Fact) -> Iterator[Fact]:
+    """`__version__ = "1.0"` of the package of that name."""
+    module = canonicalize_name(name.value).replace("-", "_")
+    for file in ("__init__", "version", "_version", "__version__"):
+        for base in ("", "src/"):
+            path = f"{name.folder}/{base}{module}/{file}.py".lstrip("/")
+            code = release.code_by_path.get(path)
+            for node in code.tree.body if code else ():
+                is_version = isinstance(node, ast.Assign) and [last_name(of) for of in node.targets] == ["__version__"]
+                if is_version and isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+                    value = str(node.value.value)
+                    yield Fact(name.folder, "version", value, excerpt(path, "__version__", value, node.lineno))
+
+
+def requirement(words: str) -> Requirement | None:
+    """A requirement as pip reads it; None for another text."""
+    try:
+        return Requirement(words)
+    except InvalidRequirement:
+        return None
