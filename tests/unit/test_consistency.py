@@ -80,6 +80,42 @@ def changed(document: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return copy.deepcopy(document) | changes
 
 
+PARTS = "| Part | Raw Size | Mean Size |\n|---|---|---|\n| a | 90.3 GiB | 3 KiB |\n| b | 5.2 GiB | 4 KiB |\n| **Total** | {total} | 5 KiB |\n"
+PER_DEVICE = (
+    "per_device_train_batch_size: 1\ngradient_accumulation_steps: 2 # effective batch size {batch} with 1 node\n"
+)
+SHAPE = {
+    "model_type": "llama",
+    "hidden_size": 4096,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "intermediate_size": 11008,
+    "vocab_size": 32000,
+}
+SEEDED = "import argparse, random\np = argparse.ArgumentParser()\np.add_argument('--seed', type=int)\nargs = p.parse_args()\nrandom.seed({use})\n"
+
+COMPOSER = "max_seq_len: 2048\nglobal_train_batch_size: 256\noptimizer:\n  lr: 6.0e-4\n  weight_decay: 0.0\nmax_duration: 33696ba  # {comment}\n"
+
+
+def scores(first: str, second: str, last: str = "70.1", shift: float = 0.0) -> str:
+    """A table of two models' results, alike but for the last."""
+    cells = [f"{10.1 * i + shift:.1f}" for i in range(1, 7)]
+    head = "| Model | " + " | ".join(f"t{i}" for i in range(7)) + " |\n" + "|---" * 8 + "|\n"
+    return head + "".join(
+        f"| {name} | {' | '.join([*cells, end])} |\n" for name, end in ((first, "70.1"), (second, last))
+    )
+
+
+def measured(share: float, num_items: int, said: int) -> dict[str, Any]:
+    """A result of the harness with the error that so many items give, and the number that the file says."""
+    error = (share * (1 - share) / (num_items - 1)) ** 0.5
+    return {
+        "results": {"task": {"acc,none": share, "acc_stderr,none": error}},
+        "n-samples": {"task": {"original": said, "effective": said}},
+        "config": {"model_args": "pretrained=o/m"},
+    }
+
+
 CASES: dict[str, tuple[Files, Files, str]] = {
     "tokens_disagree": ({"OLMo.yaml": OLMO.replace("# 3.1T", "# 2.1T")}, {"OLMo.yaml": OLMO}, "2.1T tokens"),
     "value_stated_twice": (
@@ -202,11 +238,59 @@ CASES: dict[str, tuple[Files, Files, str]] = {
         {"eval_results.json": {"eval_accuracy": "0.91", "eval_loss": 0.3}}, {"eval_results.json": {"eval_accuracy": 0.91, "eval_loss": 0.3}},
         'eval_accuracy is the text "0.91", where eval_loss is a number',
     ),
+    "precision_stated_twice": (
+        {"a.yaml": "learning_rate: 1.0e-4\nmax_steps: 10\nbf16: true\n", "README.md": "- **Training regime:** fp16 mixed precision\n"},
+        {"a.yaml": "learning_rate: 1.0e-4\nmax_steps: 10\nbf16: true\n", "README.md": "- **Training regime:** bf16 mixed precision\n"},
+        "(fp16), a.yaml says true (bf16)",
+    ),
+    "total_differs_from_rows": (
+        {"README.md": PARTS.format(total="90.5 GiB")}, {"README.md": PARTS.format(total="95.6 GiB")}, "its 2 rows above are 95.5 together",
+    ),
+    "batch_in_comment_differs": (
+        {"a.yaml": PER_DEVICE.format(batch=128)}, {"a.yaml": PER_DEVICE.format(batch=16)}, "128 would need 64 devices in each node",
+    ),
+    "size_in_name_differs": (
+        {"llama-13b/config.json": SHAPE}, {"llama-7b/config.json": SHAPE}, "llama-13b/config.json is named llama-13b, but its shape (hidden_size 4096",
+    ),
+    "share_of_no_whole_count": (
+        {"a.json": measured(0.503, 1000, 1001)}, {"a.json": measured(0.503, 1000, 1000)}, "is 503.5030 right answers of 1001",
+    ),
+    "error_of_another_count": (
+        {"a.json": measured(0.5, 1000, 2000)}, {"a.json": measured(0.5, 1000, 1000)}, "is that of 1000.0 items, but the file says 2000 items",
+    ),
+    "seed_never_read": ({"a.py": SEEDED.format(use="0")}, {"a.py": SEEDED.format(use="args.seed")}, "a.py takes --seed in line 3, but nothing reads it"),
+    "python_2_code": (
+        {"a.py": "print 'x'\n", "pyproject.toml": "[project]\nrequires-python = '>=3.8'\n"},
+        {"a.py": "print('x')\n", "pyproject.toml": "[project]\nrequires-python = '>=3.8'\n"}, "only Python 2 reads, though pyproject.toml says requires-python >=3.8",
+    ),
+    "comment_computes_otherwise": (
+        {"a.yaml": "stop_at: 11931  # round(50e9 / (1024 * 4096)) + 1000\n"}, {"a.yaml": "stop_at: 11931  # round(50e9 / (1024 * 4096)) + 10\n"},
+        "stop_at is 11931, but the comment beside it computes round(50e9 / (1024 * 4096)) + 1000 = 12920.9",
+    ),
+    "schedule_beyond_training": (
+        {"a.yaml": "scheduler:\n  units: tokens\n  t_max: 5e12\nmax_duration: 4e12T\n"},
+        {"a.yaml": "scheduler:\n  units: tokens\n  t_max: 5e12\nmax_duration: 5e12T\n"}, "scheduler.t_max 5e12, the training at max_duration 4e12T",
+    ),
+    "models_of_equal_results": (
+        {"README.md": scores("A-7B", "B-7B")}, {"README.md": scores("A-7B", "B-7B", last="70.2")}, "A-7B (line 3) and B-7B (line 4) have the same 7 results",
+    ),
+    "documents_differ_in_results": (
+        {"README.md": scores("A-7B", "B-7B"), "docs/README.md": scores("A-7B", "B-7B", last="70.2")},
+        {"README.md": scores("A-7B", "B-7B"), "docs/README.md": scores("A-7B", "B-7B")},
+        "t6 of B-7B is 70.1 in README.md and 70.2 in docs/README.md, where the tables agree in 13 other numbers",
+    ),
     "licence_text_of_another_name": ({"LICENSES/MIT.txt": APACHE}, {"LICENSES/MIT.txt": MIT}, "holds the text of Apache-2.0"),
 }  # fmt: skip
 
 
-NOTED = {"names_outside", "pickle_imports", "code_to_load", "fraction_and_per_cent"}
+NOTED = {
+    "python_2_code",
+    "schedule_beyond_training",
+    "names_outside",
+    "pickle_imports",
+    "code_to_load",
+    "fraction_and_per_cent",
+}
 
 
 def test_every_check_has_a_case() -> None:
@@ -313,6 +397,9 @@ SILENT: dict[str, tuple[str, Files]] = {
     "rounding to half precision is no movement": ("moved_without_learning", {"tiny.yml": NEOX, "step0/model.safetensors": safetensors(w=WEIGHTS.astype(np.float32) * np.float32(1.0001)), "step1/model.safetensors": safetensors(w=WEIGHTS)}),
     "dates and words have one reading": ("yaml_readers_differ", {"a.yaml": "day: 2024-01-01\nname: fast\nflag: true\nnone: null\nsize: 1.5\n"}),
     "files for tests are broken on purpose": ("not_readable", {"tests/data/bad.json": "{", "test/fixtures/bad.yaml": "a: [\n"}),
+    "dots are for the reader to fill in": ("not_readable", {"a.toml": 'image = "/PATH"\n\nmounts = [...]\n'}),
+    "another optimizer's settings are not every sibling's": ("value_unstated", {f"m-{size}.yaml": OLMO + "sgd:\n  momentum: 0.9\n" for size in ("1b", "2b", "3b")} | {"m-4b.yaml": OLMO}),
+    "an adapter's settings are not every sibling's": ("value_unstated", {f"m-{size}.yaml": OLMO + "lora_alpha: 16\n" for size in ("1b", "2b", "3b")} | {"m-4b.yaml": OLMO}),
     "a template is no settings file yet": ("not_readable", {"templates/a.json": '{"a": {{ b }}}'}),
     "a number may have more digits than Python reads": ("not_readable", {"a.json": '{"a": ' + "9" * 5000 + "}"}),
     "comments in json are another format": ("not_readable", {"a.json": '{ // why\n"a": 1}'}),
@@ -325,6 +412,21 @@ SILENT: dict[str, tuple[str, Files]] = {
     "a folder of the release may be above the index": ("names_outside", {"a/model.safetensors.index.json": {"weight_map": {"x": "../b/w.safetensors"}}, "b/w.safetensors": safetensors(w=WEIGHTS)}),
     "globs and folders of a data set are its own": ("names_outside", {"README.md": "---\nconfigs:\n- config_name: x\n  data_dir: data\n  data_files:\n  - split: train\n    path: data/../train-*.parquet\n  - split: ../odd\n    path: [a.csv, b/**]\n---\n# x\n"}),
     "a settings file of another tool has an auto_map too": ("code_to_load", {"mapping.json": {"auto_map": {"a": "b.C"}}}),
+    "fp32 beside a half precision may be the optimizer's": ("precision_stated_twice", {"a.yaml": "learning_rate: 1.0e-4\nmax_steps: 10\nbf16: true\n", "README.md": "| Precision | fp32 |\n|---|---|\n"}),
+    "two trainings may have two precisions": ("precision_stated_twice", {"a.yaml": "learning_rate: 1.0e-4\nmax_steps: 10\nbf16: true\n", "b.yaml": "learning_rate: 1.0e-4\nmax_steps: 10\nfp16: true\n", "README.md": "- **Training regime:** fp16\n"}),
+    "a mean is no sum": ("total_differs_from_rows", {"README.md": PARTS.format(total="").replace("Raw Size", "Mean tokens")}),
+    "a total of distinct things is less than the sum by far": ("total_differs_from_rows", {"README.md": "| a | users |\n|--|--|\n| x | 100 |\n| y | 90 |\n| Total | 120 |\n"}),
+    "sixteen devices may be in one node": ("batch_in_comment_differs", {"a.yaml": PER_DEVICE.format(batch=32)}),
+    "a name may count the weights without the embeddings": ("size_in_name_differs", {"pythia-70m/config.json": {"model_type": "gpt_neox", "hidden_size": 512, "num_hidden_layers": 6, "num_attention_heads": 8, "intermediate_size": 2048, "vocab_size": 50304}}),
+    "experts make a model larger than its layers": ("size_in_name_differs", {"moe-47b/config.json": SHAPE | {"num_local_experts": 8}}),
+    "a mean of tasks is no count": ("share_of_no_whole_count", {"a.json": measured(0.503, 1000, 1001) | {"groups": {"task": {}}}}),
+    "dividing by n is how some compute an error": ("error_of_another_count", {"a.json": measured(0.5, 1001, 1000)}),
+    "options may be handed on": ("seed_never_read", {"a.py": SEEDED.format(use="0") + "from b import main\nmain(args)\n"}),
+    "options may be read all at once": ("seed_never_read", {"a.py": SEEDED.format(use="0") + "print(vars(args))\n"}),
+    "tokens for each parameter are no total": ("tokens_disagree", {"m.yaml": COMPOSER.format(comment="~ 17.7B tokens; 150 tokens / param")}),
+    "a comment may compute something else": ("comment_computes_otherwise", {"a.yaml": "steps: 1000  # 2048 * 4096\n"}),
+    "one model may stand in two rows": ("models_of_equal_results", {"README.md": scores("A-7B", "A-7B (ours)")}),
+    "other results of the same models are no copy": ("documents_differ_in_results", {"README.md": scores("A", "B"), "x/README.md": scores("A", "B", shift=0.3)}),
     "one shard more or less is how some count": ("shard_missing", {"h.txt": shards(DIGESTS[:3], (1, 2, 3))}),
 }  # fmt: skip
 
@@ -346,6 +448,50 @@ def test_traps_of_yaml_are_read_as_both_versions_do(text: str, first: object, se
     (problem,) = found.problems
     for value in (first, second):
         assert (str(value).lower() if isinstance(value, bool) else repr(value)) in problem.message
+
+
+def test_a_reader_of_the_release_makes_two_readings_a_note_of_one_line(tmp_path: Path) -> None:
+    check = next(check for check in CONSISTENCY if check.kind == "yaml_readers_differ")
+    files = {"a.yaml": "eps: 1e-8\nlr: 1e-4\n", "b.yaml": "debug: on\n", "train.py": "import os\nimport yaml\n"}
+    found = answer(check, release(tmp_path, files))
+    (problem,) = found.problems
+    assert found.outcome == "noted"
+    assert "reads YAML by PyYAML (train.py:2); 2 more values are alike" in problem.message
+
+
+def test_a_class_named_as_its_base_of_another_package_takes_that_ones_options_too(tmp_path: Path) -> None:
+    check = next(check for check in CONSISTENCY if check.kind == "flag_not_accepted")
+    script = """import transformers
+from dataclasses import dataclass
+@dataclass
+class TrainingArguments(transformers.TrainingArguments):
+    extra: int = 0
+transformers.HfArgumentParser((TrainingArguments,)).parse_args_into_dataclasses()
+"""
+    files = {"README.md": README.format(flag="--bf16", link="b.py"), "prepare.py": script, "b.py": "", "c.py": ""}
+    assert answer(check, release(tmp_path, files)).problems == ()
+
+
+def test_the_description_in_a_wheels_metadata_is_read_as_its_readme(tmp_path: Path) -> None:
+    check = next(check for check in CONSISTENCY if check.kind == "tokens_disagree")
+    metadata = "Metadata-Version: 2.1\nName: x\n\n# x\n\nEach model saw 400B tokens during training.\n"
+    found = answer(check, release(tmp_path, {"m/pythia.yml": NEOX, "x-1.0.dist-info/METADATA": metadata}))
+    assert found.outcome == "fail"
+    assert found.problems[0].evidence[0].line == 6
+
+
+def test_scores_of_a_folder_of_files_are_results(tmp_path: Path) -> None:
+    check = next(check for check in CONSISTENCY if check.kind == "metric_out_of_range")
+    scores = {f"task{i}": 0.1 * i for i in range(8)}
+    files = {
+        "evals/a.json": {"name": "heavy", "eval_metrics": {"icl": scores}},
+        "evals/b.json": {"name": "heavy", "eval_metrics": {"icl": scores | {"task9": 1.4}}},
+    }
+    (problem,) = answer(check, release(tmp_path, files)).problems
+    assert (
+        problem.message
+        == "evals/b.json: task9 accuracy is 1.4, which is more than one, in a file whose other shares are fractions"
+    )
 
 
 def test_a_result_file_of_two_trained_models_that_agree_in_everything_is_told(tmp_path: Path) -> None:
@@ -390,6 +536,7 @@ RUN = OLMO.replace("n_layers: 16\n  n_heads: 16\n", "n_layers: {layers}\n  n_hea
     ("kind", "files", "message"),
     [
         ("tokens_disagree", {"m.yml": NEOX, "README.md": "Each model saw 400B tokens during training.\n"}, "400B tokens"),
+        ("tokens_disagree", {"m.yaml": COMPOSER.format(comment="~ 8.8B tokens")}, "the comment is 8.8B tokens, but max_duration 33696ba"),
         ("tokens_disagree", {"m.yml": NEOX, "README.md": "This model was trained on 207 billion tokens.\n"}, "207B tokens"),
         ("tokens_disagree", {"m.yml": NEOX, "step20000-tokens84B/x.txt": ""}, "step20000-tokens84B is 84B tokens"),
         ("tokens_disagree", {"OLMo-7B.yaml": OLMO, "README.md": "| Model | Training Tokens |\n|---|---|\n| OLMo 7B | 2.5 Trillion |\n"}, "2.5T tokens"),

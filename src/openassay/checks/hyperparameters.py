@@ -6,9 +6,8 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import PurePosixPath
 
-from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check, compared
+from openassay.checks.check import Agreement, Contradiction, NotAsked, Noted, Seen, check, compared
 from openassay.core.findings import Excerpt
 from openassay.published.code_options import defaults
 from openassay.published.files import Config, PublishedFiles, Text, Value, excerpt
@@ -176,9 +175,9 @@ def _family(recipe: Recipe, families: dict[frozenset[str], list[Recipe]]) -> fro
 
 
 def _place(recipe: Recipe) -> tuple[str, ...]:
-    """The top folder of a file, and what its name has before the size."""
-    top = PurePosixPath(recipe.config.path).parts[:1] if recipe.config.folder else ()
-    return (*top, re.split(r"[-_.]?(?<![a-z])\d", recipe.name.lower(), maxsplit=1)[0] or recipe.config.folder)
+    """The folder of a file without the sizes in it, and what its name has before the size."""
+    folder = re.sub(r"(?<![a-z])\d+(\.\d+)?[kmbt]?(?![a-z])", "#", recipe.config.folder.lower())
+    return (folder, re.split(r"[-_.]?(?<![a-z])\d", recipe.name.lower(), maxsplit=1)[0] or recipe.config.folder)
 
 
 def _plain(key: str) -> str:
@@ -209,8 +208,10 @@ def _against_siblings(siblings: list[Recipe], options: Options) -> Iterator[Seen
             yield Agreement(excerpt(path, "", f"states all {len(common)} settings that its siblings state"))
         for key in missing:
             found = options.get(key.rpartition(".")[2], [])
+            section = key.rpartition(".")[0]
             if (
-                _is_said_otherwise(key, own, common)
+                (section and not any(other.startswith(f"{section}.") for other in own))  # another optimizer's, say
+                or _is_said_otherwise(key, own, common)
                 or len({str(v.value) for v in stating[key]}) > 1  # no constant of the family
                 or any(str(o.value) == str(stating[key][0].value) for o in found)
             ):
@@ -238,13 +239,16 @@ _SMALL_MATTER = re.compile(
     r"|save|load|checkpoint|workers|interval|iters_per|profil|backend|hostfile|master|cache|timeout|prefetch|pin_memory"
     r"|tensorboard|zero_optimization|breakdown|user|upload|s3|label|evaluators|gc|monitor|comm|bucket|partition|persistent"
     r"|overwrite|compile|fsdp|ddp|dry|run|desc\w*|device|keep|wall|distributed|evaluator|stop|fused|flash|stage|restore|reset|try"
-    r"|no_pre|num_nodes|devices|num_gpus|nproc)",
+    r"|no_pre|num_nodes|devices|num_gpus|nproc|attn_impl|adapter|q?lora|peft|unfrozen|freez)|/|(^|\.)_",
     re.IGNORECASE,
 )
 
 
 def _matters(key: str) -> bool:
-    """True if a setting can change the trained model; logging, paths and the machine's own cannot."""
+    """True if a setting can change the trained model; logging, paths and the machine's own cannot.
+
+    Names of data sets, YAML's anchors and what only adapters need are not every sibling's to state.
+    """
     return not _SMALL_MATTER.search(key) and not key.startswith("data.") and key != "fp16.fp16"
 
 
@@ -348,6 +352,21 @@ def schedule_longer_than_training(release: PublishedFiles) -> Iterator[Seen]:
                 break
         total = sum(v.number or 0 for v in pieces)
         yield compared(total == steps.number, *pieces, steps, total=total, steps=steps)
+
+
+@check(needs="OLMo settings with a schedule and a duration, both in tokens")
+def schedule_beyond_training(release: PublishedFiles) -> Iterator[Seen]:
+    """{end.path}: the learning rate's schedule ends at {end.key} {end.text}, the training at {stop.key} {stop.text}: it is cut
+    off before its end"""
+    for config in release.configs:
+        end, stop = config.by_key.get("scheduler.t_max"), config.by_key.get("max_duration")
+        units = config.by_key.get("scheduler.units")
+        if end is None or end.number is None or stop is None or units is None or units.value != "tokens":
+            continue
+        tokens = number(stop.text[:-1]) if stop.text.endswith("T") else None
+        if tokens is not None:
+            made = Noted if end.number > 1.001 * tokens else Agreement
+            yield made(end, stop, end=end, stop=stop)
 
 
 def _pieces(config: Config) -> list[Value]:

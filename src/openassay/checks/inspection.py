@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,21 +38,22 @@ class Inspection:
 
 
 def inspect_folder(
-    folder: Path, *, name: str = "", declared: Declared | None = None, links: bool = False, is_part: bool = False
-) -> Inspection:
+    folder: Path, *, name: str = "", declared: Declared | None = None, links: bool = False, is_part: bool = False,
+    say: Callable[[str], None] = lambda _line: None,
+) -> Inspection:  # fmt: skip
     """The components and the answers of all the checks for a folder or a file, which is read once.
 
-    is_part: whether the release has more files than are there.
+    is_part: whether the release has more files than are there. say: is told what is done where it takes long.
     """
     top = top_of(folder)
-    release = read_release(top, name=name, is_part=is_part)
+    release = read_release(top, name=name, is_part=is_part, say=say)
     if links:
         release = replace(release, links=ask_links(release), derived={})
     base = top if top.is_dir() else top.parent
     return Inspection(
         name=release.name, num_files=len(release.files),
         detected=detect(release, declared or {}, lambda path: short_digest(base / path)),
-        checks=run_checks(release), unreadable=dict(release.unreadable),
+        checks=run_checks(release, say), unreadable=dict(release.unreadable),
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from openassay.checks.check import Agreement, Contradiction, Noted, Seen, check, compared
 from openassay.core.findings import Excerpt
 from openassay.published.files import PublishedFiles, PublishedTable, Row, derived_once, excerpt, step_of
-from openassay.published.scalars import as_number, number
+from openassay.published.scalars import as_number, is_integer, number
 from openassay.published.tables import tables_of
 
 
@@ -26,6 +26,10 @@ class Result:
     """None where the file gives no finite number."""
     shots: str
     evidence: Excerpt
+    count: int | None = None
+    """Items that it was measured on, where the file says so."""
+    is_grouped: bool = False
+    """Whether it is the mean of several tasks."""
 
     @property
     def base(self) -> str:
@@ -61,9 +65,10 @@ class Sheet:
 
 @derived_once
 def sheets(release: PublishedFiles) -> list[Sheet]:
-    """Evaluation files of the lm-evaluation-harness' form (`results: {task: {metric: value}}`), and tables of long form."""
-    documents = ((config.path, config.document) for config in release.configs if config.format == "json")
-    found = [sheet for path, document in documents for sheet in _sheet(path, _mapping(document))]
+    """Evaluation files (the lm-evaluation-harness' `results: {task: {metric: value}}`, and llm-foundry's, which DCLM and open_lm
+    write), and tables of long form."""
+    documents = [(config.path, _mapping(config.document)) for config in release.configs if config.format == "json"]
+    found = [sheet for path, document in documents for sheet in (*_sheet(path, document), *_scores(path, document))]
     return found + [sheet for table in release.tables for sheet in _long_table(table)]
 
 
@@ -84,6 +89,11 @@ def _sheet(path: str, document: dict[str, Any]) -> Iterator[Sheet]:
     model, revision = str(named.get("pretrained") or document.get("model_name") or ""), str(named.get("revision") or "")
     if not model or not isinstance(measured, dict):
         return
+    counts = {task: _mapping(of).get("effective") for task, of in _mapping(document.get("n-samples")).items()}
+    groups = {
+        *_mapping(document.get("groups")),
+        *(k for k, of in _mapping(document.get("group_subtasks")).items() if of),
+    }
     own_shots, shots = _mapping(document.get("n-shot")), _short(settings.get("num_fewshot"))
     others = sorted((key, str(value)) for key, value in named.items() if key not in _NO_SETTING)
     setup = tuple(_short(value) for value in (settings.get("limit"), settings.get("batch_size"), others))
@@ -91,9 +101,25 @@ def _sheet(path: str, document: dict[str, Any]) -> Iterator[Sheet]:
     for task, metric, value in ((task, *pair) for task, of in measured.items() for pair in _mapping(of).items()):
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             at = excerpt(path, f"results.{task}.{metric}", repr(value))
-            results.append(Result(task, metric, as_number(value), _short(own_shots.get(task, shots)) + str(setup), at))
+            few = _short(own_shots.get(task, shots)) + str(setup)
+            n = counts.get(task)
+            count = n if is_integer(n) and n > 1 else None
+            results.append(Result(task, metric, as_number(value), few, at, count, task in groups))
     if results:
         yield Sheet(path, model, revision, step_of(revision), str((shots, *setup)), results)
+
+
+def _scores(path: str, document: dict[str, Any]) -> Iterator[Sheet]:
+    """`eval_metrics: {icl: {task: score}}`, for the model that its identifier or else the file's name tells."""
+    model = document.get("model_uuid") or path.rpartition("/")[2].removesuffix(".json")
+    of = _mapping(_mapping(document.get("eval_metrics")).get("icl"))
+    results = [
+        Result(task, "accuracy", as_number(value), "", excerpt(path, f"eval_metrics.icl.{task}", repr(value)))
+        for task, value in of.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    ]
+    if results and isinstance(model, str):
+        yield Sheet(path, model, None, None, str(document.get("name")), results)
 
 
 def _short(value: Any) -> str:

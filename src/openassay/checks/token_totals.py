@@ -30,7 +30,7 @@ _AMOUNT = re.compile(
     r"(?P<about>~=?\s*|≈\s*|about\s+|around\s+|approximately\s+|roughly\s+|nearly\s+|almost\s+|over\s+|more than\s+"
     r"|up to\s+|at least\s+)?"
     r"(?<![\w.,-])(?P<number>\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?(?:e\d+)?)\s?(?P<unit>[kKmMbBtT]|[Bb]n|thousand|million|billion|trillion|Million|Billion|Trillion)?"
-    r"\+?[\s-]*(?:training\s+)?tokens\b",
+    r"\+?[\s-]*(?:training\s+)?tokens\b(?!\s*(?:/|per\b))",
     re.IGNORECASE,
 )
 _TRAINED = re.compile(r"\b(pre-?train(ed|ing)?|train(ed|ing)|saw|sees|seen|consum(ed|es))\b", re.IGNORECASE)

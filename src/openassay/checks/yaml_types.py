@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator
 
-from openassay.checks.check import Agreement, Contradiction, Seen, check
+from openassay.checks.check import Agreement, Contradiction, Noted, Seen, check
+from openassay.core.findings import Excerpt
 from openassay.published.files import Config, PublishedFiles, Value, derived_once, excerpt
 from openassay.published.scalars import yaml_1_1, yaml_1_2
+from openassay.published.stated import is_aside
 
 _TOOLS = re.compile(
     r"(?i)(^|/)(\.[^/]+/|\.|mkdocs|docker-compose|compose|environment|conda|codecov|appveyor|readthedocs|citation|_config|"
@@ -51,23 +54,52 @@ def _usual_types(release: PublishedFiles) -> dict[str, set[str]]:
 @check(needs="YAML files with settings")
 def yaml_readers_differ(release: PublishedFiles) -> Iterator[Seen]:
     """{at.path}: {at.key}: {at.text} is {first} to a YAML 1.1 reader such as PyYAML, and {second} to a YAML 1.2 reader{note}"""
-    # Dates are left out: both versions mean a day.
+    # Dates are left out: both versions mean a day. Where the release's own code reads YAML, its reader decides.
+    readers = _readers(release)
+    differing: list[tuple[Value, Config]] = []
     for config in _settings(release):
-        told = set()
         plain = [value for value in config.values if value.plain]
-        for value in plain:
-            one, two = yaml_1_1(value.text), yaml_1_2(value.text)
-            if type(one) is type(two) and (one == two or one != one):  # noqa: PLR0124 - nan
-                continue
-            key = re.sub(r"\.\d+(?=\.|$)", "[]", value.key)
-            if (key, value.text) not in told:
-                told.add((key, value.text))
-                first, second = _kind(one), _kind(two)
-                shown = (f"{value.text} (YAML 1.1: {first})", f"{value.text} (YAML 1.2: {second})")
-                note = _note(value, config, release) if isinstance(one, str) else ""
-                yield Contradiction(*map(value.seen, shown), at=value, first=first, second=second, note=note)
-        if plain and not told:
+        unlike = {(re.sub(r"\.\d+(?=\.|$)", "[]", v.key), v.text): v for v in reversed(plain) if _is_read_twice(v)}
+        differing += [(value, config) for value in reversed(unlike.values())]
+        if plain and not unlike:
             yield Agreement(excerpt(config.path, "", "every plain scalar has one reading"))
+    for value, config in differing[:1] if readers else differing:
+        one, two = yaml_1_1(value.text), yaml_1_2(value.text)
+        first, second = _kind(one), _kind(two)
+        shown = (f"{value.text} (YAML 1.1: {first})", f"{value.text} (YAML 1.2: {second})")
+        if readers:
+            names = " and ".join(f"{name} ({at.path}:{at.line})" for name, at in readers.items())
+            more = f"; {len(differing) - 1} more values are alike" if len(differing) > 1 else ""
+            note = f"; the release's code reads YAML by {names}{more}"
+            yield Noted(*map(value.seen, shown), *readers.values(), at=value, first=first, second=second, note=note)
+        else:
+            note = _note(value, config, release) if isinstance(one, str) else ""
+            yield Contradiction(*map(value.seen, shown), at=value, first=first, second=second, note=note)
+
+
+def _is_read_twice(value: Value) -> bool:
+    one, two = yaml_1_1(value.text), yaml_1_2(value.text)
+    return not (type(one) is type(two) and (one == two or one != one))  # noqa: PLR0124 - nan
+
+
+_READERS = {
+    "omegaconf": "OmegaConf", "hydra": "OmegaConf", "jsonargparse": "jsonargparse", "ruamel": "ruamel.yaml", "yaml": "PyYAML",
+}  # fmt: skip
+
+
+def _readers(release: PublishedFiles) -> dict[str, Excerpt]:
+    """The libraries by which the release's code reads YAML, each with the first import of it."""
+    found: dict[str, Excerpt] = {}
+    for code in (code for code in release.code if not is_aside(code.path)):
+        for node in code.tree.body:
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                names = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            for name in names:
+                if reader := _READERS.get(name.partition(".")[0]):
+                    found.setdefault(reader, excerpt(code.path, "import", name, node.lineno))
+    return found
 
 
 def _note(value: Value, config: Config, release: PublishedFiles) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from openassay.cli.arguments import AsJson, fetched_roots, the_layout
-from openassay.faults import BadInput, counted
+from openassay.faults import BadInput, counted, printable
 from openassay.layout import is_path
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _inspected(what: str, *, links: bool) -> Inspection:
         if not (path.is_dir() or path.is_file()):
             raise BadInput(f"{what}: neither a regular file nor a folder")
         with opened(path) as folder:
-            return inspect_folder(folder, name=path.resolve().name, links=links)
+            return inspect_folder(folder, name=path.resolve().name, links=links, say=_say)
     if os.sep in what or "." in what:
         raise BadInput(f"{what}: there is no such file or folder")
     layout = the_layout(what)
@@ -140,7 +140,12 @@ def _inspected(what: str, *, links: bool) -> Inspection:
     declared: Any = {component.component: component.published for component in target.components}
     seen = {
         artifact: inspect_folder(
-            Path(folder), name=artifact, declared=declared, links=links, is_part=target.artifacts[artifact].is_part()
+            Path(folder),
+            name=artifact,
+            declared=declared,
+            links=links,
+            say=_say,
+            is_part=target.artifacts[artifact].is_part(),
         )
         for artifact, folder in fetched_roots(layout).items()
     }
@@ -150,3 +155,7 @@ def _inspected(what: str, *, links: bool) -> Inspection:
         checks=merge_checks({artifact: of.checks for artifact, of in seen.items()}),
         unreadable={f"{artifact}: {file}": why for artifact, of in seen.items() for file, why in of.unreadable.items()},
     )  # fmt: skip
+
+
+def _say(line: str) -> None:
+    print(f"  {printable(line)}", file=sys.stderr)

@@ -263,8 +263,10 @@ def _dataclass_options(first: ast.ClassDef, classes: dict[str, ast.ClassDef], op
     todo, seen = [first], {first}
     while todo:
         node = todo.pop()
-        for base in map(last_name, node.bases):
-            if base in classes:
+        for base, dotted in ((last_name(base), dotted_name(base)) for base in node.bases):
+            if (
+                base in classes and base == dotted and classes[base] is not node
+            ):  # else another module's class of that name
                 todo.extend({classes[base]} - seen)
                 seen.add(classes[base])
             elif base not in {"object", "Protocol"}:

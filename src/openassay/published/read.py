@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import re
+import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -73,16 +74,19 @@ ITEMS = {".idx": items.megatron_items, ".npy": items.numpy_items, ".jsonl": item
 MAGIC = {b"%PDF": "pdf", b"PAR1": "parquet", b"ARROW1": "arrow", b"GGUF": "gguf", b"\x89HDF": "hdf5"}
 
 
-def read_release(root: Path, *, name: str = "", is_part: bool = False) -> PublishedFiles:
+def read_release(
+    root: Path, *, name: str = "", is_part: bool = False, say: Callable[[str], None] = lambda _line: None
+) -> PublishedFiles:
     """Everything that the checks look at, from a folder or from one file.
 
     is_part: whether the release has more files than are there, so that nothing follows from one that is absent.
+    say: is told how far the reading is, every two seconds.
     """
     root = root.resolve() if root.is_symlink() else root  # the one link that the user named
     unreadable: dict[str, str] = {".": "only the files that the target names were fetched"} if is_part else {}
     top, found = (root.parent, [_file(root, root.name)]) if root.is_file() else (root, _files(root, unreadable))
     files = tuple(sorted(found, key=lambda file: file.path))
-    return _FileReader(top, PublishedFiles(name=name or root.name, files=files, unreadable=unreadable)).read()
+    return _FileReader(top, PublishedFiles(name=name or root.name, files=files, unreadable=unreadable)).read(say)
 
 
 def _files(top: Path, unreadable: dict[str, str]) -> Iterator[File]:
@@ -130,9 +134,12 @@ class _FileReader:
         self.documents: dict[str, Any] = {}
         self.pickles = PickleReader()
 
-    def read(self) -> PublishedFiles:
-        made = self.made
-        for file in made.files:
+    def read(self, say: Callable[[str], None]) -> PublishedFiles:
+        made, told = self.made, time.monotonic()
+        for i, file in enumerate(made.files):
+            if time.monotonic() - told > 2:
+                told = time.monotonic()
+                say(f"read {i} of {len(made.files)} files")
             try:
                 self._read(file)
             except Unreadable as problem:
@@ -167,6 +174,8 @@ class _FileReader:
             try:
                 made.configs.append(SETTINGS[suffix](file.path, text))
             except Unreadable:
+                if re.search(r"=\s*\[?\s*\.\.\.\s*\]?\s*$", text, re.MULTILINE):
+                    raise Unreadable("a template, which is not read") from None
                 if suffix != ".toml":
                     _refuse_template(text)
                 raise
@@ -218,6 +227,8 @@ class _FileReader:
         front, start, problem = settings.front_matter(file.path, lines)
         if problem:
             self.made.unreadable[f"{file.path} (front matter)"] = problem
+        if file.name in {"METADATA", "PKG-INFO"} and "" in lines:
+            start = lines.index("") + 1  # the description of a package, which is its README
         self.made.texts.append(Text(path=file.path, lines=lines, front=front, body_from=start))
 
     def _json(self, file: File) -> None:

@@ -197,6 +197,9 @@ def tokens_of(recipe: Recipe) -> TokenTotal | None:
     if stated is not None and stated.number and steps is not None and steps.line == stated.line:
         return TokenTotal(stated.number, per_step, (stated.seen(),))  # the duration is stated in tokens
     total = steps.number * per_step if steps is not None and steps.number else None
+    duration = recipe.config.by_key.get("max_duration")
+    if total is None and duration is not None and (batches := re.fullmatch(r"(\d+)ba", duration.text)):  # composer's
+        total, steps = int(batches.group(1)) * per_step, duration
     return TokenTotal(total, per_step, tuple(value.seen() for value in (steps, batch, length) if value is not None))
 
 
@@ -217,13 +220,15 @@ def _batch(recipe: Recipe) -> Value | None:
 
 
 def documents(release: PublishedFiles) -> list[Text]:
-    """The READMEs and cards."""
-    return [text for text in release.texts if re.match(r"(?i)(readme|model[_-]?card|.*card\.md)", text.name)]
+    """The READMEs and cards; without one at the top, the description in a package's metadata, which is its README."""
+    found = [text for text in release.texts if re.match(r"(?i)(readme|model[_-]?card|.*card\.md)", text.name)]
+    described = (text for text in release.texts if text.name in {"METADATA", "PKG-INFO"} and text.body_from)
+    return found if any(not text.folder for text in found) else [*found, *described]
 
 
 def in_scope(text: Text, recipe: Recipe) -> bool:
     """True if a document may speak of a training: the training's file lies at its place or below."""
-    return not text.folder or recipe.config.path.startswith(f"{text.folder}/")
+    return not text.folder or text.name == "METADATA" or recipe.config.path.startswith(f"{text.folder}/")
 
 
 def _words(name: str) -> set[str]:
