@@ -1,6 +1,8 @@
 """Readers of published training recipes. FORMATS is the registry; `read_recipe` tells the formats apart.
 
-To add a format: one file with `recognise` and `read`, its row in FORMATS, one test.
+A format is recognised by the keys that its files must have, and ruled out by keys that its program does not know. A program that
+we know and cannot read has a row in UNREAD, so that its files are refused by its name and never read as another program's.
+To add a format: one file with `read`, its row in FORMATS with its `Signs`, one test.
 """
 
 from __future__ import annotations
@@ -10,10 +12,45 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openassay.faults import BadInput
-from openassay.published.recipes import amber, cerebras, gin, gpt_neox, hugging_face, olmo
+from openassay.published.recipes import amber, cerebras, fine_tuning, gin, gpt_neox, hugging_face, olmo
 from openassay.published.recipes.joined import join
-from openassay.published.recipes.marked import Marked, parse_marked, read_text
+from openassay.published.recipes.marked import Entry, Marked, parse_marked, read_text
 from openassay.training.language import ReadRecipe
+
+
+@dataclass(frozen=True)
+class Signs:
+    """The keys by which a file is known as one format's, as dotted paths.
+
+    All of `must`, at least `count` of `some`, none of `cannot`. `a|b` in `must` is one of them. A path of `cannot` counts where it
+    has a value.
+    """
+
+    must: tuple[str, ...] = ()
+    some: frozenset[str] = frozenset()
+    count: int = 0
+    cannot: tuple[str, ...] = ()
+
+    def __call__(self, marked: Marked) -> bool:
+        """Whether the file has these signs and none that rules them out."""
+        return self.seen(marked) and self.barred(marked) is None
+
+    def seen(self, marked: Marked) -> bool:
+        """Whether the file has the keys that it must have."""
+        each = all(any(_find(marked, path) is not None for path in paths.split("|")) for paths in self.must)
+        return each and sum(_find(marked, path) is not None for path in self.some) >= self.count
+
+    def barred(self, marked: Marked) -> Entry | None:
+        """The first entry that rules the format out; None for none."""
+        found = (_find(marked, path) for path in self.cannot)
+        return next((entry for entry in found if entry is not None and entry.value is not None), None)
+
+
+def _find(marked: Marked, path: str) -> Entry | None:
+    entry: Entry | None = marked.root
+    for part in path.split("."):
+        entry = entry.value.get(part) if entry is not None and isinstance(entry.value, dict) else None
+    return entry
 
 
 @dataclass(frozen=True)
@@ -28,14 +65,58 @@ class Format:
     suffixes: tuple[str, ...] = (".yaml", ".yml", ".json")
 
 
+OLMO = Signs(
+    must=("model.d_model", "model.n_layers"),
+    cannot=("model.name", "model.attn_config", "variables", "train_loader", "dataset", "train_module"),
+)
+HF_CONFIG = Signs(
+    must=("model_type",), cannot=("model", "optimizer", "base_model", "model_name_or_path", "micro_batch_size")
+)
+AXOLOTL = Signs(must=("base_model", "micro_batch_size|num_epochs|sequence_len|lr_scheduler|datasets"))
+OPEN_INSTRUCT = Signs(
+    must=("model_name_or_path", "learning_rate"),
+    some=frozenset(
+        ("use_slow_tokenizer", "with_tracking", "checkpointing_steps", "dataset_mixer_list", "dataset_mix_dir")
+    ),
+    count=2,
+)
+_OTHERS = (
+    "base_model",
+    "micro_batch_size",
+    "num_epochs",
+    "lr_scheduler",
+    "sequence_len",
+    "finetuning_type",
+    "train_batch_size",
+)
+"""Keys of other programs that TrainingArguments and TRL do not have."""
+ARGUMENTS = Signs(some=hugging_face.TELLING, count=2, cannot=(*_OTHERS, "optimizer", "model", "scheduler"))
+TRL = Signs(
+    must=(
+        "dataset_mixer|dataset_mixture|packing|beta|loss_type|max_prompt_length|max_completion_length|assistant_only_loss|"
+        "dataset_num_proc|use_peft|lora_target_modules|chat_template|attn_implementation|reward_funcs",
+        "model_name_or_path|dataset_name|dataset_mixer|dataset_mixture",
+    ),
+    some=hugging_face.TELLING,
+    count=2,
+    cannot=(*_OTHERS, "optimizer", "model", "scheduler"),
+)
 PREPARATION = "Cerebras model zoo data preparation"
 FORMATS = (
     Format("gpt_neox", "GPT-NeoX YAML (Pythia)", gpt_neox.recognise, gpt_neox.read),
-    Format("cerebras", "Cerebras model zoo params.yaml (CrystalCoder)", cerebras.recognise, cerebras.read),
-    Format("cerebras_preparation", PREPARATION, cerebras.is_preparation, cerebras.read_preparation),
-    Format("olmo", "OLMo YAML (OLMo, OLMo 2)", olmo.recognise, olmo.read),
-    Format("hf_config", "Hugging Face config.json", hugging_face.is_config, hugging_face.read_config),
-    Format("hf_arguments", "Hugging Face TrainingArguments", hugging_face.is_arguments, hugging_face.read_arguments),
+    Format(
+        "cerebras",
+        "Cerebras model zoo params.yaml (CrystalCoder)",
+        Signs(must=("model", "optimizer", "runconfig")),
+        cerebras.read,
+    ),
+    Format("cerebras_preparation", PREPARATION, Signs(must=("setup", "processing")), cerebras.read_preparation),
+    Format("olmo", "OLMo YAML (OLMo, OLMo 2)", OLMO, olmo.read),
+    Format("hf_config", "Hugging Face config.json", HF_CONFIG, hugging_face.read_config),
+    Format("axolotl", "axolotl YAML", AXOLOTL, fine_tuning.read_axolotl),
+    Format("open_instruct", "open-instruct YAML (Tulu)", OPEN_INSTRUCT, fine_tuning.read_open_instruct),
+    Format("trl", "TRL YAML (alignment-handbook)", TRL, hugging_face.read_trl),
+    Format("hf_arguments", "Hugging Face TrainingArguments", ARGUMENTS, hugging_face.read_arguments),
     Format("t5_gin", "gin files of T5 (Mesh TensorFlow)", gin.recognise, gin.read, gin.parse, (".gin",)),
     Format("amber", "constants of LLM360's Amber main.py", amber.recognise, amber.read, amber.parse, (".py",)),
 )

@@ -70,12 +70,6 @@ GATED = {"silu": "swiglu", "swish": "swiglu", "gelu": "geglu"}
 PLAIN = {"gelu": "gelu", "relu": "relu", **dict.fromkeys(("gelu_new", "gelu_fast", "gelu_pytorch_tanh"), "gelu_tanh")}
 
 
-def is_config(marked: Marked) -> bool:
-    """Whether the file has config.json's keys."""
-    root = marked.root.value
-    return isinstance(root, dict) and "model_type" in root and not ({"model", "optimizer"} & set(root))
-
-
 def read_config(marked: Marked) -> ReadRecipe:
     """The network of a config.json."""
     draft = Draft("hf_config", marked)
@@ -262,12 +256,13 @@ def _crystal(draft: Draft) -> None:
 
 # TrainingArguments -----------------------------------------------------------------------------------------------------
 
-TELLING = {
+TELLING = frozenset({
     "per_device_train_batch_size", "num_train_epochs", "learning_rate", "lr_scheduler_type", "adam_beta1", "adam_beta2",
     "adam_epsilon", "warmup_steps", "warmup_ratio", "max_steps", "gradient_accumulation_steps", "weight_decay", "max_grad_norm",
-}  # fmt: skip
+})  # fmt: skip
 """Two of these tell the format."""
 
+EPOCHS = "epochs, whose length depends on the data"
 ARGUMENTS_IGNORED = {
     "a path": "output_dir",
     "storage": (
@@ -297,21 +292,85 @@ ARGUMENTS_IGNORED = {
 }
 
 
-def is_arguments(marked: Marked) -> bool:
-    """Whether the file has keys of TrainingArguments."""
-    return isinstance(marked.root.value, dict) and len(TELLING & set(marked.root.value)) >= 2
-
-
 def read_arguments(marked: Marked) -> ReadRecipe:
     """The optimizer and schedule of TrainingArguments written as JSON or YAML."""
     draft = Draft("hf_arguments", marked)
     draft.note(PARTS[1])
+    _training(draft)
+    read = draft.finish(ARGUMENTS_IGNORED)
+    if not read.unknown:
+        return read
+    first = next(iter(read.unknown))
+    foreign = f"{read.unknown[first]}: {first} is no key of TrainingArguments"
+    why = f"{foreign}, so the file is for a program that may have other defaults"
+    _without_defaults(draft, why)
+    return draft.finish(ARGUMENTS_IGNORED)
+
+
+def read_trl(marked: Marked) -> ReadRecipe:
+    """The optimizer and schedule of a file for TRL's trainers (SFT, DPO, ORPO), as alignment-handbook's are.
+
+    TRL's classes have learning rates and precisions of their own, which differ by class and version: they are never cited.
+    """
+    draft = Draft("trl", marked)
+    draft.note(PARTS[1])
+    _training(draft)
+    _without_defaults(draft, "TRL's default, which differs by class and version", ("learning_rate.", "precision"))
+    length = draft.first("max_seq_length", "max_length")
+    draft.take("data.sequence_length", length, limits=(1, 10**9))
+    if draft.has(length) and not draft.boolean("packing"):
+        draft.note_at(length, "the greatest length; the examples are not packed, and most are shorter")
+    if draft.has("model_name_or_path"):
+        draft.note_at("model_name_or_path", f"it starts from {shorten(draft.word('model_name_or_path') or '')}")
+    for key, what in TRL_BEYOND.items():
+        entry = draft.find(key)
+        if entry is not None and entry.value is not False:
+            draft.beyond(key, what)
+    return draft.finish(ARGUMENTS_IGNORED, TRL_IGNORED)
+
+
+TRL_BEYOND = {
+    "beta": "a loss over preferences or rewards",
+    "loss_type": "the loss of TRL's trainer",
+    "reward_funcs": "a loss over rewards",
+    "use_peft": "low-rank matrices beside the weights are trained, not the weights",
+    "load_in_4bit": "weights kept in 4 bits",
+    "load_in_8bit": "weights kept in 8 bits",
+    "assistant_only_loss": "a loss of the answers only",
+    "completion_only_loss": "a loss of the answers only",
+}
+TRL_IGNORED = {
+    "a name": "model_revision tokenizer_name* hub_*",
+    "the data's text form": "dataset* chat_template* eos_token pad_token text_column preprocessing_num_workers auto_insert* "
+    "max_prompt_length max_completion_length truncation_mode padding_free packing_strategy strategy system_prompt",
+    "of the low-rank matrices": "lora_* bnb_4bit* use_bnb_nested_quant",
+    "the weights as loaded": "torch_dtype dtype attn_implementation trust_remote_code model_init_kwargs*",
+    "the same function, another kernel": "use_liger*",
+    "logging": "wandb_* callbacks* benchmarks*",
+    "generation": "num_generations temperature top_p top_k use_vllm vllm_*",
+    "speed, not values": "precompute_ref_log_probs ref_model_* sync_ref_model",
+}
+
+
+def _training(draft: Draft) -> None:
     _optimizer(draft)
     steps = draft.integer("max_steps", -1)
     steps = steps if steps and steps > 0 else None
     _run(draft, steps)
     _learning_rate(draft, steps)
-    return draft.finish(ARGUMENTS_IGNORED)
+
+
+def _without_defaults(draft: Draft, why: str, names: tuple[str, ...] = ("",)) -> None:
+    """Leave unstated what only a default of TrainingArguments says, among the values whose names begin so."""
+    ours = [name for name, one in draft.origins.items() if one.kind == "code default" and ARGUMENTS in one.where]
+    for name in ours:
+        if name.startswith(names):
+            draft.unstated(name, why)
+    form, peak = (draft.origins[f"learning_rate.{name}"].kind for name in ("form", "peak"))
+    kind = draft.values["learning_rate.form"]
+    scaled = kind == "constant" or (draft.has("lr_scheduler_kwargs.min_lr_rate") and not draft.has("learning_rate"))
+    if form == "unstated" or (peak == "unstated" and scaled):
+        draft.unstated("learning_rate.minimum", why)
 
 
 def _optimizer(draft: Draft) -> None:
@@ -347,7 +406,7 @@ def _run(draft: Draft, steps: int | None) -> None:
         draft.stated("steps", "max_steps", steps)
     else:
         where = f"{ARGUMENTS} num_train_epochs is 3" if epochs is None else draft.at("num_train_epochs")
-        draft.unstated("steps", f"{where}: epochs, whose length depends on the data")
+        draft.unstated("steps", f"{where}: {EPOCHS}")
     each = draft.integer("per_device_train_batch_size", 1, 10**7) or 8
     accumulated = draft.integer("gradient_accumulation_steps", 1, 10**7) or 1
     devices = draft.integer("world_size", 1, 10**7)
