@@ -12,9 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openassay.faults import BadInput
-from openassay.published.recipes import amber, cerebras, fine_tuning, gin, gpt_neox, hugging_face, olmo
+from openassay.published.recipes import (
+    amber,
+    cerebras,
+    deepspeed,
+    fine_tuning,
+    gin,
+    gpt_neox,
+    hugging_face,
+    litgpt,
+    llm_foundry,
+    nanotron,
+    olmo,
+)
 from openassay.published.recipes.joined import join
-from openassay.published.recipes.marked import Entry, Marked, parse_marked, read_text
+from openassay.published.recipes.marked import Entry, Marked, parse_marked, read_text, shorten
 from openassay.training.language import ReadRecipe
 
 
@@ -22,8 +34,7 @@ from openassay.training.language import ReadRecipe
 class Signs:
     """The keys by which a file is known as one format's, as dotted paths.
 
-    All of `must`, at least `count` of `some`, none of `cannot`. `a|b` in `must` is one of them. A path of `cannot` counts where it
-    has a value.
+    All of `must`, at least `count` of `some`, none of `cannot`, which counts where it has a value. `a|b` in `must` is one of them.
     """
 
     must: tuple[str, ...] = ()
@@ -80,6 +91,25 @@ OPEN_INSTRUCT = Signs(
     ),
     count=2,
 )
+NANOTRON = Signs(
+    must=("model.model_config", "tokens", "parallelism", "general"),
+    cannot=(
+        "model.model_config.is_mamba_config",
+        "model.model_config.is_starcoder2_config",
+        "model.model_config.ssm_cfg",
+    ),
+)
+LLM_FOUNDRY = Signs(must=("model.name", "optimizer.name", "scheduler.name", "max_duration", "train_loader"))
+LITGPT = Signs(
+    must=("train.micro_batch_size|train.global_batch_size", "model_name|checkpoint_dir", "precision|out_dir")
+)
+DEEPSPEED = Signs(
+    must=(
+        "zero_optimization|fp16.enabled|bf16.enabled",
+        "train_micro_batch_size_per_gpu|train_batch_size|optimizer.params|steps_per_print",
+    ),
+    cannot=("model", "base_model", "num-layers", "num_layers", "model_name_or_path", "learning_rate"),
+)
 _OTHERS = (
     "base_model",
     "micro_batch_size",
@@ -117,10 +147,49 @@ FORMATS = (
     Format("open_instruct", "open-instruct YAML (Tulu)", OPEN_INSTRUCT, fine_tuning.read_open_instruct),
     Format("trl", "TRL YAML (alignment-handbook)", TRL, hugging_face.read_trl),
     Format("hf_arguments", "Hugging Face TrainingArguments", ARGUMENTS, hugging_face.read_arguments),
+    Format("nanotron", "nanotron YAML (SmolLM)", NANOTRON, nanotron.read),
+    Format("llm_foundry", "llm-foundry YAML (MPT)", LLM_FOUNDRY, llm_foundry.read),
+    Format("litgpt", "LitGPT YAML", LITGPT, litgpt.read),
+    Format("deepspeed", "DeepSpeed JSON", DEEPSPEED, deepspeed.read),
     Format("t5_gin", "gin files of T5 (Mesh TensorFlow)", gin.recognise, gin.read, gin.parse, (".gin",)),
     Format("amber", "constants of LLM360's Amber main.py", amber.recognise, amber.read, amber.parse, (".py",)),
 )
 """Tried in this order, among those whose files end so."""
+
+UNREAD = (
+    (
+        "accelerate",
+        Signs(
+            must=("compute_environment|distributed_type", "num_processes|mixed_precision|deepspeed_config|machine_rank")
+        ),
+        "its file says how processes are started; no value of a training but the precision stands in it",
+    ),
+    (
+        "LLaMA-Factory",
+        Signs(
+            must=("model_name_or_path", "stage|finetuning_type", "template|cutoff_len|finetuning_type|learning_rate")
+        ),
+        "this reader does not know its defaults",
+    ),
+    (
+        "torchtune",
+        Signs(must=("model._component_|optimizer._component_|tokenizer._component_",)),
+        "its network is built by code",
+    ),
+    ("Hydra", Signs(must=("model._target_|optimizer._target_|trainer._target_",)), "its objects are built by code"),
+    (
+        "OLMo-core",
+        Signs(must=("train_module", "trainer|data_loader|model")),
+        "this reader knows OLMo's own YAML, with model.d_model and optimizer.learning_rate",
+    ),
+    ("Lightning", Signs(must=("trainer", "model.class_path|model.init_args")), "its objects are built by code"),
+    (
+        "a pretokenizer's settings",
+        Signs(must=("tokenizer_class", "model_max_length")),
+        "it says nothing about training",
+    ),
+)
+"""Programs that we know and cannot read: their names, the signs of their files, and why."""
 
 
 def read_recipe(source: Path | str, format: str | None = None, name: str = "recipe") -> ReadRecipe:  # noqa: A002 - the word
@@ -153,6 +222,19 @@ def read_recipe(source: Path | str, format: str | None = None, name: str = "reci
             return one.read(marked)
     if len(refusals) == len(parsed):
         raise refusals[0]
+    for marked in filter(None, parsed.values()):
+        for program, signs, why in UNREAD:
+            if signs(marked):
+                raise BadInput(f"{where}: {program}: expected a recipe that can be read, found its file, and {why}")
+        for one in candidates:
+            if (
+                isinstance(one.recognise, Signs)
+                and one.recognise.seen(marked)
+                and (entry := one.recognise.barred(marked))
+            ):
+                raise BadInput(
+                    f"{entry.place}: {shorten(entry.name)}: expected {one.says} only, found a key of another program"
+                )
     known = ", ".join(one.says for one in FORMATS)
     raise BadInput(f"{where}: expected a recipe of a known format ({known}), found none of their keys")
 
