@@ -34,7 +34,7 @@ from openassay.training.language import ReadRecipe
 class Signs:
     """The keys by which a file is known as one format's, as dotted paths.
 
-    All of `must`, at least `count` of `some`, none of `cannot`, which counts where it has a value. `a|b` in `must` is one of them.
+    All of `must` (`a|b` is one of them), at least `count` of `some`, none of `cannot`, where it has a value.
     """
 
     must: tuple[str, ...] = ()
@@ -76,6 +76,17 @@ class Format:
     suffixes: tuple[str, ...] = (".yaml", ".yml", ".json")
 
 
+GPT_NEOX = Signs(
+    must=(
+        "num-layers|num_layers",
+        "hidden-size|hidden_size",
+        "num-attention-heads|num_attention_heads",
+        "train-iters|train_iters|train_micro_batch_size_per_gpu|train-micro-batch-size-per-gpu|pipe-parallel-size|pipe_parallel_size|"
+        "lr-decay-style|lr_decay_style",
+    ),
+    cannot=("model_type",),
+)
+AMBER = Signs(must=("LEARNING_RATE", "WARMUP_GRAD_STEPS", "N_CHUNKS"))
 OLMO = Signs(
     must=("model.d_model", "model.n_layers"),
     cannot=("model.name", "model.attn_config", "variables", "train_loader", "dataset", "train_module"),
@@ -93,11 +104,6 @@ OPEN_INSTRUCT = Signs(
 )
 NANOTRON = Signs(
     must=("model.model_config", "tokens", "parallelism", "general"),
-    cannot=(
-        "model.model_config.is_mamba_config",
-        "model.model_config.is_starcoder2_config",
-        "model.model_config.ssm_cfg",
-    ),
 )
 LLM_FOUNDRY = Signs(must=("model.name", "optimizer.name", "scheduler.name", "max_duration", "train_loader"))
 LITGPT = Signs(
@@ -133,7 +139,7 @@ TRL = Signs(
 )
 PREPARATION = "Cerebras model zoo data preparation"
 FORMATS = (
-    Format("gpt_neox", "GPT-NeoX YAML (Pythia)", gpt_neox.recognise, gpt_neox.read),
+    Format("gpt_neox", "GPT-NeoX YAML (Pythia)", GPT_NEOX, gpt_neox.read),
     Format(
         "cerebras",
         "Cerebras model zoo params.yaml (CrystalCoder)",
@@ -152,7 +158,7 @@ FORMATS = (
     Format("litgpt", "LitGPT YAML", LITGPT, litgpt.read),
     Format("deepspeed", "DeepSpeed JSON", DEEPSPEED, deepspeed.read),
     Format("t5_gin", "gin files of T5 (Mesh TensorFlow)", gin.recognise, gin.read, gin.parse, (".gin",)),
-    Format("amber", "constants of LLM360's Amber main.py", amber.recognise, amber.read, amber.parse, (".py",)),
+    Format("amber", "constants of LLM360's Amber main.py", AMBER, amber.read, amber.parse, (".py",)),
 )
 """Tried in this order, among those whose files end so."""
 
@@ -184,7 +190,7 @@ UNREAD = (
     ),
     ("Lightning", Signs(must=("trainer", "model.class_path|model.init_args")), "its objects are built by code"),
     (
-        "a pretokenizer's settings",
+        "Hugging Face tokenizer",
         Signs(must=("tokenizer_class", "model_max_length")),
         "it says nothing about training",
     ),

@@ -30,7 +30,7 @@ SHARED = {
     "sequence_parallel_* heads_k_stride device_map local_rank",
     "memory, not values": "gradient_checkpointing* activation_offloading low_cpu_mem_usage lora_on_cpu auto_find_batch_size",
     "the same function, another kernel": "attn_implementation use_flash_attn flash_attention* flash_attn* xformers* "
-    "sdp_attention sdpa* flex_attention* flex_attn* liger_* use_liger_kernel lora_*_kernel use_kernels fused_optimizer s2_attention",
+    "sdp_attention sdpa* flex_attention* flex_attn* liger_* use_liger_kernel lora_*_kernel use_kernels fused_optimizer",
     "speed; rounding only": "tf32 torch_compile*",
     "speed, not values": "dataloader_* dataset_num_proc preprocessing_num_workers dataset_processes overwrite_cache timeout",
     "the data's text form": "datasets* chat_template* special_tokens* tokens* eot_tokens dataset_* shuffle_merged_datasets "
@@ -102,6 +102,8 @@ def read_open_instruct(marked: Marked) -> ReadRecipe:
     _start(draft, "model_name_or_path", "")
     draft.code(f"{FINETUNE}: torch.optim.AdamW", {"optimizer.name": "adamw", "optimizer.betas": (0.9, 0.999)})
     draft.code(f"{FINETUNE}: torch.optim.AdamW", {"optimizer.eps": 1e-8})
+    groups = f"{OPEN_INSTRUCT}:open_instruct/utils.py: biases and norms"
+    draft.code(groups, {"optimizer.not_decayed": ("bias", "norm")})
     preferences = [key for key in marked.root.value if key.startswith(("dpo_", "beta", "loss_type", "gamma_beta"))]
     for key in preferences:
         draft.beyond(key, "a loss over preferences")

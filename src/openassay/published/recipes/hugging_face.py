@@ -60,10 +60,38 @@ FAMILIES: Mapping[str, Mapping[str, Any]] = {
         "max_position_embeddings": 2048, "hidden_act": "gelu", "norm_eps": 1e-5, "attention_bias": True, "eos": 2, "pad": None,
         "norm": "layer_norm",
     },
+    "mistral": {
+        "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
+        "max_position_embeddings": 131072, "hidden_act": "silu", "norm_eps": 1e-6, "attention_bias": False, "eos": 2, "pad": None,
+        "norm": "rms_norm", "kv": 8,
+    },
+    "qwen2": {
+        "vocab_size": 151936, "hidden_size": 4096, "intermediate_size": 22016, "num_hidden_layers": 32, "num_attention_heads": 32,
+        "max_position_embeddings": 32768, "hidden_act": "silu", "norm_eps": 1e-6, "attention_bias": True, "eos": None,
+        "pad": None, "norm": "rms_norm", "kv": 32,
+    },
     "olmo": {**_OLMO, "norm": "layer_norm_without_weights"},
     "olmo2": {**_OLMO, "norm": "rms_norm"},
 }  # fmt: skip
 """Each decoder's defaults, and which norm its code has."""
+
+UNREAD = {
+    **dict.fromkeys(
+        ("mixtral", "qwen2_moe", "qwen3_moe", "olmoe", "dbrx", "deepseek_v3", "phimoe"), "layers of experts"
+    ),
+    **dict.fromkeys(("gpt2", "opt", "gpt_neo", "gpt_bigcode", "biogpt"), "learned positions"),
+    **dict.fromkeys(("bloom", "mpt"), "ALiBi"),
+    **dict.fromkeys(("qwen3", "olmo3", "gemma3", "gemma3_text"), "a norm of each head's queries and keys, or windows"),
+    **dict.fromkeys(("gemma", "gemma2"), "norms of 1 + weight and a scaled embedding"),
+    **dict.fromkeys(("phi", "gptj", "codegen", "falcon"), "one norm for two parallel blocks"),
+    **dict.fromkeys(("stablelm", "starcoder2"), "biases in some layers and not in others"),
+    **dict.fromkeys(("mamba", "mamba2", "rwkv", "jamba", "recurrent_gemma"), "layers that are not attention"),
+    "smollm3": "layers without rotary positions",
+    "granite": "multipliers of its own",
+    "apertus": "the activation xIELU",
+    "cohere": "norms without biases in parallel blocks",
+}
+"""Types whose networks the canonical recipe cannot express, and why."""
 
 TYPES = (*FAMILIES, "t5", "crystalcoder", "hf_olmo")
 GATED = {"silu": "swiglu", "swish": "swiglu", "gelu": "geglu"}
@@ -73,6 +101,11 @@ PLAIN = {"gelu": "gelu", "relu": "relu", **dict.fromkeys(("gelu_new", "gelu_fast
 def read_config(marked: Marked) -> ReadRecipe:
     """The network of a config.json."""
     draft = Draft("hf_config", marked)
+    said = draft.word("model_type")
+    if said in UNREAD:
+        raise draft.refusal(
+            "model_type", "a network that the canonical recipe can express", f"{said}, which has {UNREAD[said]}"
+        )
     kind = draft.word("model_type", TYPES)
     if kind is None:
         raise BadInput(f"{marked.file}:1: model_type: expected one of {', '.join(TYPES)}, found none")
@@ -113,7 +146,10 @@ def _sizes(draft: Draft, where: str, keys: Mapping[str, tuple[str, Value]]) -> N
 def _decoder(draft: Draft, kind: str, defaults: Mapping[str, Any]) -> None:
     where = f"{VERSION}:src/transformers/models/{kind}/configuration_{kind}.py"
     code = f"{VERSION}:src/transformers/models/{kind}/modeling_{kind}.py"
-    draft.put("architecture.family", kind, "stated", draft.at("model_type"))
+    if kind in {"mistral", "qwen2"}:
+        draft.derived("architecture.family", "llama", f"{draft.at('model_type')}: Llama's blocks")
+    else:
+        draft.put("architecture.family", kind, "stated", draft.at("model_type"))
     keys = {
         "vocab_size": "vocab_size",
         "hidden_size": "hidden_size",
@@ -125,7 +161,12 @@ def _decoder(draft: Draft, kind: str, defaults: Mapping[str, Any]) -> None:
     _sizes(draft, where, {name: (key, defaults[key]) for name, key in keys.items()})
     heads = draft.values["architecture.num_heads"]
     as_heads = f"{where}: as many as heads"
-    shared = draft.take("architecture.num_kv_heads", "num_key_value_heads", heads, as_heads)
+    shared = draft.take(
+        "architecture.num_kv_heads",
+        "num_key_value_heads",
+        defaults.get("kv", heads),
+        where if "kv" in defaults else as_heads,
+    )
     if isinstance(heads, int) and heads % shared:
         raise draft.refusal("num_key_value_heads", f"a divisor of {heads}", str(shared))
     draft.take("architecture.head_size", "head_dim", None, f"{where}: hidden_size / heads")
@@ -141,6 +182,9 @@ def _decoder(draft: Draft, kind: str, defaults: Mapping[str, Any]) -> None:
     else:
         draft.code(code, {"architecture.parallel_residual": False, "architecture.hidden_dropout": 0.0})
     bias = draft.take("architecture.bias", "attention_bias", defaults["attention_bias"], where)
+    if kind == "qwen2":
+        draft.unstated("architecture.bias", f"{code}: queries, keys and values have one, the other layers have none")
+    _windows(draft, kind, where)
     if draft.boolean("mlp_bias") not in {None, bias}:
         draft.beyond("mlp_bias", "some layers have a bias, some have none")
     draft.take("architecture.tied_embeddings", "tie_word_embeddings", False, where)
@@ -151,6 +195,18 @@ def _decoder(draft: Draft, kind: str, defaults: Mapping[str, Any]) -> None:
         ours = "how transformers would initialise the weights, not how the published training did"
         draft.note_at("initializer_range", ours)
     _tokens(draft, defaults["eos"], defaults["pad"], where)
+
+
+def _windows(draft: Draft, kind: str, where: str) -> None:
+    """Note attention in a window, which Mistral has unless the file says null, and Qwen2 only where the file says so."""
+    windowed = draft.boolean("use_sliding_window") if kind == "qwen2" else None
+    found = draft.integer("sliding_window", 0, 10**9)
+    draft.integer("max_window_layers", 0, 10**5)
+    draft.words("layer_types")
+    if kind == "mistral" and "sliding_window" not in draft.marked.root.value:
+        draft.note(f"{where} sliding_window is 4096: attention in a window, which the canonical recipe cannot express")
+    elif found is not None and (kind == "mistral" or windowed):
+        draft.beyond("sliding_window", "attention in a window")
 
 
 def _tokens(draft: Draft, eos: int | None, pad: int | None, where: str) -> None:
@@ -424,7 +480,10 @@ def _run(draft: Draft, steps: int | None) -> None:
         raise draft.refusal("bf16", "fp16 or bf16", "both")
     key = "bf16" if brain else "fp16"
     said = key if half or brain else None
-    draft.stated("precision", key, said, "fp32", f"{ARGUMENTS}: neither fp16 nor bf16")
+    if half is False and brain is False:
+        draft.put("precision", "fp32", "stated", draft.at("fp16", "bf16"))
+    else:
+        draft.stated("precision", key, said, "fp32", f"{ARGUMENTS}: neither fp16 nor bf16")
     draft.take("data.seed", "seed", 42, f"{ARGUMENTS} seed", (0, 2**63))
     if draft.has("data_seed"):
         draft.take("data.seed", "data_seed", limits=(0, 2**63))

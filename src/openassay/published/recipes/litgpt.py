@@ -1,6 +1,6 @@
 """LitGPT YAML: `train:` says batch, length and schedule, `optimizer:` a class with its arguments. The network is named only.
 
-A pretraining (`model_name`) stops after `max_tokens` and decays to `min_lr`; a fine-tuning (`checkpoint_dir`) decays to 0 over its epochs.
+A pretraining (`model_name`) ends after `max_tokens`, at `min_lr`; a fine-tuning (`checkpoint_dir`) after its epochs, at 0.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def read(marked: Marked) -> ReadRecipe:
     for key in ("lora_r", "quantize"):
         if draft.has(key):
             draft.beyond(key, "low-rank matrices beside the weights, or weights of fewer bits")
-    peak = _optimizer(draft)
+    _optimizer(draft)
     batch = draft.take("batch_size", "train.global_batch_size")
     length = draft.take("data.sequence_length", "train.max_seq_length", limits=(1, 10**9))
     if pretrained and length:
@@ -61,7 +61,7 @@ def read(marked: Marked) -> ReadRecipe:
     elif pretrained:
         draft.note_at("train.max_norm", "a fine-tuning of litgpt does not clip")
         draft.code(f"{COMMIT}:litgpt/finetune: does not clip", {"clip_norm": None})
-    _learning_rate(draft, peak, steps, pretrained)
+    _learning_rate(draft, steps, pretrained)
     _precision(draft)
     draft.boolean("train.tie_embeddings")
     if draft.has("train.tie_embeddings"):
@@ -71,7 +71,7 @@ def read(marked: Marked) -> ReadRecipe:
     return draft.finish(IGNORED)
 
 
-def _optimizer(draft: Draft) -> float | None:
+def _optimizer(draft: Draft) -> None:
     names = {
         "torch.optim.AdamW": "adamw",
         "AdamW": "adamw",
@@ -85,17 +85,15 @@ def _optimizer(draft: Draft) -> float | None:
     draft.code(
         f"{COMMIT}: model.parameters() in one group", {"optimizer.not_decayed": (), "optimizer.lr_multipliers": {}}
     )
-    peak = None
     if inner:
-        peak = draft.take("learning_rate.peak", "optimizer.init_args.lr")
+        draft.take("learning_rate.peak", "optimizer.init_args.lr")
         draft.take("optimizer.weight_decay", "optimizer.init_args.weight_decay")
         draft.stated("optimizer.betas", "optimizer.init_args.betas", draft.betas("optimizer.init_args.betas"))
         draft.take("optimizer.eps", "optimizer.init_args.eps", 1e-8, "torch.optim")
         draft.boolean("optimizer.init_args.fused")
-    return peak
 
 
-def _learning_rate(draft: Draft, peak: float | None, steps: int | None, pretrained: bool) -> None:
+def _learning_rate(draft: Draft, steps: int | None, pretrained: bool) -> None:
     draft.code(f"{COMMIT}: a cosine after a warm-up", {"learning_rate.form": "cosine_to_min"})
     draft.code(f"{COMMIT}: from 0", {"learning_rate.warmup_minimum": 0.0})
     if pretrained:

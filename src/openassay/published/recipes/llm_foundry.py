@@ -1,7 +1,7 @@
-"""llm-foundry YAML (MPT): sections model, optimizer, scheduler, algorithms; durations such as `4800ba`, `1ep`, `32e9tok`, `0.1dur`.
+"""llm-foundry YAML (MPT): sections model, optimizer, scheduler, algorithms; durations such as `4800ba`, `1ep`, `32e9tok`.
 
-`${variables.x}` stands for another key of the file. DecoupledAdamW and DecoupledLionW decay the weights by weight_decay x rate / peak,
-so that the canonical decay, which is multiplied by the rate, is weight_decay / peak.
+`${variables.x}` stands for another key. DecoupledAdamW and DecoupledLionW decay the weights by weight_decay x rate / peak: the
+canonical decay, which is multiplied by the rate, is weight_decay / peak.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Nanotron YAML (SmolLM 1 to 3): sections model, optimizer, tokens, parallelism, data_stages; defaults from the code's classes.
 
-The batch is micro-batch x accumulation x `parallelism.dp`. The decay takes `lr_decay_steps` from `lr_decay_starting_step`, which is
-the end of the warm-up unless the file says otherwise; the first update has the rate of step 0.
+The batch is micro-batch x accumulation x `parallelism.dp`. The decay takes `lr_decay_steps` from `lr_decay_starting_step`, which
+is the end of the warm-up unless the file says otherwise; the first update has the rate of step 0.
 """
 
 from __future__ import annotations
@@ -271,8 +271,8 @@ def _data(draft: Draft, length: int | None) -> None:
             draft.note(
                 f"{weights.place}: dataset_weights: the data are mixed by weight, which the canonical recipe cannot express"
             )
-    for key, name in (("data.eos_token_id", "eos_token_id"), ("data.pad_token_id", "pad_token_id")):
-        draft.take(key, f"{_NET}.{name}", limits=(-1, 10**8))
+    for key, field in (("data.eos_token_id", "eos_token_id"), ("data.pad_token_id", "pad_token_id")):
+        draft.take(key, f"{_NET}.{field}", limits=(-1, 10**8))
 
 
 def _inner(entry: Entry | None, path: str) -> Entry | None:
