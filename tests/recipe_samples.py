@@ -173,6 +173,27 @@ DEEPSPEED = """{
   "scheduler": {"type": "WarmupDecayLR", "params": {"warmup_num_steps": 10, "warmup_min_lr": 0, "total_num_steps": 100, "warmup_type": "linear"}}
 }
 """
+TINYLLAMA = """model_name = "tiny_LLaMA_1b"
+name = "tinyllama_1b"
+num_of_devices = 8
+global_batch_size = 512
+learning_rate = 4e-4
+micro_batch_size = 8
+max_step = 1000 * 2
+warmup_steps = 20
+save_step_interval = 500
+weight_decay = 1e-1
+beta1 = 0.9
+beta2 = 0.95
+grad_clip = 1.0
+decay_lr = True
+min_lr = 4e-5
+batch_size = global_batch_size // num_of_devices
+
+
+def main():
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(beta1, beta2))
+"""
 FURTHER = {
     "axolotl": AXOLOTL,
     "open_instruct": OPEN_INSTRUCT,
@@ -181,4 +202,5 @@ FURTHER = {
     "llm_foundry": LLM_FOUNDRY,
     "litgpt": LITGPT,
     "deepspeed": DEEPSPEED,
+    "tinyllama": TINYLLAMA,
 }

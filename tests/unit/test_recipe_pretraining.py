@@ -1,6 +1,7 @@
 """Files of pretraining programs: nanotron, llm-foundry, LitGPT, DeepSpeed.
 
-Held against the programs' code: nanotron's config.py, helpers.py (the schedule) and parametrization.py at 2411b022, llm-foundry's
+Held against the programs' code: nanotron's config.py, helpers.py (its schedule, run beside ours, gives the same rates) and
+parametrization.py at 2411b022, llm-foundry's
 configuration_mpt.py and config_defaults.py at 8c8dd48f, LitGPT's args.py and pretrain.py at 26857050. The files of these repositories
 and of SmolLM 1 to 3 were read.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from recipe_samples import DEEPSPEED, LITGPT, LLM_FOUNDRY, NANOTRON
+from recipe_samples import DEEPSPEED, LITGPT, LLM_FOUNDRY, NANOTRON, TINYLLAMA
 
 from openassay.faults import BadInput
 from openassay.published.recipes import read_recipe
@@ -100,3 +101,18 @@ def test_deepspeed_says_a_part_and_auto_is_unstated() -> None:
         "optimizer.weight_decay": None, "learning_rate.form": "linear", "learning_rate.warmup_steps": 10, "learning_rate.decay_steps": 100,
     })  # fmt: skip
     assert found.origins["optimizer.weight_decay"].kind == "unstated"
+
+
+def test_tinyllama_constants_are_read_without_running_them() -> None:
+    found = read_recipe(TINYLLAMA, name="tinyllama.py")
+    assert (found.format, found.unknown) == ("tinyllama", {})
+    holds(found, {
+        "architecture.num_kv_heads": 4, "architecture.intermediate_size": 5632, "steps": 2000, "learning_rate.decay_steps": 2000,
+        "learning_rate.warmup_steps": 20, "learning_rate.minimum": 4e-5, "optimizer.betas": (0.9, 0.95), "checkpoints": (500, 1000, 1500, 2000),
+        "batch_size": None, "learning_rate.first": None,
+    })  # fmt: skip
+    assert "is the batch of a node of 8 devices" in found.origins["batch_size"].where
+    other = read_recipe(
+        TINYLLAMA.replace("1000 * 2", "int(input())").replace("tiny_LLaMA_1b", "other"), name="tinyllama.py"
+    )
+    holds(other, {"steps": None, "architecture.num_layers": None})

@@ -24,6 +24,7 @@ from openassay.published.recipes import (
     llm_foundry,
     nanotron,
     olmo,
+    tinyllama,
 )
 from openassay.published.recipes.joined import join
 from openassay.published.recipes.marked import Entry, Marked, parse_marked, read_text, shorten
@@ -86,6 +87,7 @@ GPT_NEOX = Signs(
     ),
     cannot=("model_type",),
 )
+TINYLLAMA = Signs(must=("model_name", "global_batch_size", "num_of_devices", "max_step", "warmup_steps", "grad_clip"))
 AMBER = Signs(must=("LEARNING_RATE", "WARMUP_GRAD_STEPS", "N_CHUNKS"))
 OLMO = Signs(
     must=("model.d_model", "model.n_layers"),
@@ -159,6 +161,7 @@ FORMATS = (
     Format("deepspeed", "DeepSpeed JSON", DEEPSPEED, deepspeed.read),
     Format("t5_gin", "gin files of T5 (Mesh TensorFlow)", gin.recognise, gin.read, gin.parse, (".gin",)),
     Format("amber", "constants of LLM360's Amber main.py", AMBER, amber.read, amber.parse, (".py",)),
+    Format("tinyllama", "constants of TinyLlama's tinyllama.py", TINYLLAMA, tinyllama.read, amber.parse, (".py",)),
 )
 """Tried in this order, among those whose files end so."""
 

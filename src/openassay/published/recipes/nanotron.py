@@ -206,7 +206,7 @@ def _learning_rate(draft: Draft, steps: int | None) -> None:
     start, length = draft.integer(f"{_RATE}.lr_decay_starting_step"), draft.integer(f"{_RATE}.lr_decay_steps")
     if style not in {None, *forms}:
         draft.beyond(f"{_RATE}.lr_decay_style", f"the decay {shorten(style or '')}")
-    if start is not None and start > warmup + 1:
+    if start is not None and start != warmup:
         draft.beyond(f"{_RATE}.lr_decay_starting_step", f"a constant rate from the warm-up to update {start}")
         draft.unstated(
             "learning_rate.form", f"{draft.at(f'{_RATE}.lr_decay_starting_step')}: constant first, then a decay"
