@@ -100,7 +100,14 @@ AXOLOTL = Signs(must=("base_model", "micro_batch_size|num_epochs|sequence_len|lr
 OPEN_INSTRUCT = Signs(
     must=("model_name_or_path", "learning_rate"),
     some=frozenset(
-        ("use_slow_tokenizer", "with_tracking", "checkpointing_steps", "dataset_mixer_list", "dataset_mix_dir")
+        (
+            "use_slow_tokenizer",
+            "with_tracking",
+            "checkpointing_steps",
+            "dataset_mixer_list",
+            "dataset_mix_dir",
+            "preprocessing_num_workers",
+        )
     ),
     count=2,
 )

@@ -382,7 +382,11 @@ def read_trl(marked: Marked) -> ReadRecipe:
         entry = draft.find(key)
         if entry is not None and entry.value is not False:
             draft.beyond(key, what)
-    return draft.finish(ARGUMENTS_IGNORED, TRL_IGNORED)
+    read = draft.finish(ARGUMENTS_IGNORED, TRL_IGNORED)
+    if read.unknown:
+        first = next(iter(read.unknown))
+        _without_defaults(draft, f"{read.unknown[first]}: {first} is no key of TRL's that this reader knows")
+    return draft.finish(ARGUMENTS_IGNORED, TRL_IGNORED) if read.unknown else read
 
 
 TRL_BEYOND = {

@@ -30,7 +30,9 @@ IGNORED = {
     "storage": "save_folder save_interval save_num* save_overwrite save_filename save_latest* save_weights_only save_ignore_keys",
     "restarts": "autoresume load_* only_*",
     "where, not what": "model.init_device",
-    "the same function, another kernel": "model.attn_config.attn_impl model.attn_config.rope_impl model.fc_type* compile_config*",
+    "of the model that the file names": "model.use_auth_token model.trust_remote_code model.peft_config*",
+    "the same function, another kernel": "model.attn_config.attn_impl model.attn_config.rope_impl model.fc_type* "
+    "model.use_flash_attention_2 compile_config*",
     "generation": "model.use_cache",
     "speed, not values": "train_loader.num_workers train_loader.prefetch_factor train_loader.pin_memory "
     "train_loader.persistent_workers train_loader.timeout",
@@ -49,7 +51,8 @@ def read(marked: Marked) -> ReadRecipe:
     else:
         model = draft.word("model.pretrained_model_name_or_path")
         draft.note_at("model.name", f"the network is that of {shorten(model or 'a model that is not named')}")
-        draft.used.update(f"model.{key}" for key in draft.marked.root.value["model"].value)
+        if draft.boolean("model.pretrained") is not False:
+            draft.beyond("model.name", "weights that another training left")
     length = draft.take(
         "data.sequence_length", draft.first("max_seq_len", "train_loader.dataset.max_seq_len"), limits=(1, 10**9)
     )
