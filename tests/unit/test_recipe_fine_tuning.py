@@ -73,7 +73,7 @@ def test_trl_never_lends_the_learning_rate_of_training_arguments() -> None:
 
 
 def test_a_foreign_key_beside_training_arguments_withholds_their_defaults() -> None:
-    plain = "learning_rate: 0.001\nmax_steps: 10\n"
+    plain = "learning_rate: 0.001\nlr_scheduler_type: linear\n"
     assert read_recipe(plain, name="x.yaml").values["clip_norm"] == 1.0
     found = read_recipe(plain + "own_key: 1\n", name="x.yaml")
     assert found.values["learning_rate.peak"] == 1e-3
@@ -85,8 +85,9 @@ def test_a_foreign_key_beside_training_arguments_withholds_their_defaults() -> N
     ("compute_environment: LOCAL_MACHINE\ndistributed_type: FSDP\nnum_processes: 8\nmixed_precision: bf16\n", "x.yaml: accelerate: "),
     ("model_name_or_path: a\nstage: sft\nfinetuning_type: full\nlearning_rate: 1e-5\nnum_train_epochs: 3\n", "x.yaml: LLaMA-Factory: "),
     ("model:\n  _component_: torchtune.models.llama\noptimizer:\n  _component_: torch.optim.AdamW\n", "x.yaml: torchtune: "),
-    ("learning_rate: 0.001\nweight_decay: 0.1\nmicro_batch_size: 4\n", "x.yaml:3: micro_batch_size: expected .*TrainingArguments only"),
-    ("learning_rate: 0.001\nweight_decay: 0.1\nlr_scheduler: cosine\n", "x.yaml:3: lr_scheduler: expected "),
+    ("learning_rate: 0.001\nweight_decay: 0.1\nbatch_size: 4\nmodel: own\n", "x.yaml: expected a recipe of a known format"),
+    ("learning_rate: 0.001\noutput_dir: a\nweight_decay: 0.1\nmicro_batch_size: 4\n", "x.yaml:4: micro_batch_size: expected .*TrainingArguments only"),
+    ("learning_rate: 0.001\nnum_train_epochs: 3\nlr_scheduler: cosine\n", "x.yaml:3: lr_scheduler: expected "),
     ("model_type: qwen3\n", "x.yaml:1: model_type: .*found qwen3"),
     ("model_type: mixtral\n", "layers of experts"),
 ])  # fmt: skip

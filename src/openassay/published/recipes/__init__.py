@@ -135,7 +135,12 @@ _OTHERS = (
     "train_batch_size",
 )
 """Keys of other programs that TrainingArguments and TRL do not have."""
-ARGUMENTS = Signs(some=hugging_face.TELLING, count=2, cannot=(*_OTHERS, "optimizer", "model", "scheduler"))
+ARGUMENTS = Signs(
+    must=("per_device_train_batch_size|num_train_epochs|lr_scheduler_type|per_device_eval_batch_size|output_dir",),
+    some=hugging_face.TELLING,
+    count=2,
+    cannot=(*_OTHERS, "optimizer", "scheduler", "batch_size", "epochs", "lr"),
+)
 TRL = Signs(
     must=(
         "dataset_mixer|dataset_mixture|packing|beta|loss_type|max_prompt_length|max_completion_length|assistant_only_loss|"
@@ -180,6 +185,17 @@ UNREAD = (
         ),
         "its file says how processes are started; no value of a training but the precision stands in it",
     ),
+    (
+        "llm-foundry",
+        Signs(must=("model.name|models", "tokenizer.name|model.d_model|icl_tasks")),
+        "it states no whole training",
+    ),
+    (
+        "MosaicML's launcher",
+        Signs(must=("parameters", "command", "image|integrations")),
+        "the recipe stands below `parameters`",
+    ),
+    ("Beaker", Signs(must=("tasks", "budget|version")), "it says how a job is started"),
     (
         "LLaMA-Factory",
         Signs(
