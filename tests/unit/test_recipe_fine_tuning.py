@@ -88,6 +88,8 @@ def test_a_foreign_key_beside_training_arguments_withholds_their_defaults() -> N
     ("learning_rate: 0.001\nweight_decay: 0.1\nbatch_size: 4\nmodel: own\n", "x.yaml: expected a recipe of a known format"),
     ("learning_rate: 0.001\noutput_dir: a\nweight_decay: 0.1\nmicro_batch_size: 4\n", "x.yaml:4: micro_batch_size: expected .*TrainingArguments only"),
     ("learning_rate: 0.001\nnum_train_epochs: 3\nlr_scheduler: cosine\n", "x.yaml:3: lr_scheduler: expected "),
+    ("model_name_or_path: a\nlearning_rate: 1e-4\nlr_scheduler_type: linear\nnum_warmup_steps: 5\nwith_tracking: true\ncheckpointing_steps: epoch\n",
+     "x.yaml:4: num_warmup_steps: expected .*, found a key of another program"),
     ("model_type: qwen3\n", "x.yaml:1: model_type: .*found qwen3"),
     ("model_type: mixtral\n", "layers of experts"),
 ])  # fmt: skip

@@ -98,7 +98,7 @@ HF_CONFIG = Signs(
 )
 AXOLOTL = Signs(must=("base_model", "micro_batch_size|num_epochs|sequence_len|lr_scheduler|datasets"))
 OPEN_INSTRUCT = Signs(
-    must=("model_name_or_path", "learning_rate"),
+    must=("model_name_or_path", "learning_rate", "warmup_ratio"),
     some=frozenset(
         (
             "use_slow_tokenizer",
@@ -110,6 +110,7 @@ OPEN_INSTRUCT = Signs(
         )
     ),
     count=2,
+    cannot=("num_warmup_steps", "block_size", "finetuning_type"),
 )
 NANOTRON = Signs(
     must=("model.model_config", "tokens", "parallelism", "general"),
@@ -132,7 +133,10 @@ _OTHERS = (
     "lr_scheduler",
     "sequence_len",
     "finetuning_type",
+    "cutoff_len",
     "train_batch_size",
+    "num_warmup_steps",
+    "with_tracking",
 )
 """Keys of other programs that TrainingArguments and TRL do not have."""
 ARGUMENTS = Signs(
