@@ -1,7 +1,7 @@
 """Fine-tuning files: each program's own meaning of a key, never another program's, and defaults of that program only.
 
-Held against the programs' code: axolotl's schemas/training.py and core/builders/base.py at 067b021c, open-instruct's finetune.py at
-e6c3044a, transformers 5.23.0. Every published file of axolotl's, open-instruct's, alignment-handbook's and open-r1's repositories was read.
+Held against the programs' code: open-instruct's finetune.py at e6c3044a; axolotl's own HyperparametersConfig at 067b021c on its 256 example
+files (773 values, all the same) and TrainingArguments of transformers 5.23.0 on 40 published TRL files (184 values, all the same).
 """
 
 from __future__ import annotations
