@@ -1,7 +1,8 @@
 """Fine-tuning files: each program's own meaning of a key, never another program's, and defaults of that program only.
 
-Held against the programs' code: open-instruct's finetune.py at e6c3044a; axolotl's own HyperparametersConfig at 067b021c on its 256 example
-files (773 values, all the same) and TrainingArguments of transformers 5.23.0 on 40 published TRL files (184 values, all the same).
+Held against the programs' code: open-instruct's finetune.py at e6c3044a; axolotl's own HyperparametersConfig at 067b021c on its
+256 example files (773 values, all the same); TrainingArguments of transformers 5.23.0 on published files for TRL (184 values, all
+the same).
 """
 
 from __future__ import annotations
