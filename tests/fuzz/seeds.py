@@ -201,7 +201,9 @@ SEEDS: dict[str, list[tuple[int, bytes | str]]] = {
     ],
     "recipe": [
         *((0, SAMPLES[name]) for name in ("gpt_neox", "olmo", "cerebras", "cerebras_preparation")),
-        *((1, SAMPLES[name]) for name in ("hf_config", "hf_arguments")), (2, SAMPLES["t5_gin"]), (3, SAMPLES["amber"]),
+        *((0, SAMPLES[name]) for name in ("axolotl", "open_instruct", "trl", "nanotron", "llm_foundry", "litgpt")),
+        *((1, SAMPLES[name]) for name in ("hf_config", "hf_arguments", "deepspeed")), (2, SAMPLES["t5_gin"]),
+        *((3, SAMPLES[name]) for name in ("amber", "tinyllama")),
     ],
     "requirements": [(0, REQUIREMENTS), (1, PYPROJECT), (1, POETRY), (2, SETUP_CFG), (3, CONDA), (4, DOCKER)],
     "runs": [

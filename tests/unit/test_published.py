@@ -103,6 +103,7 @@ CONFIG = {
 ARGUMENTS = {
     "learning_rate": 1e-3, "lr_scheduler_type": "cosine", "warmup_steps": 10, "max_steps": 100, "max_grad_norm": 0.5,
     "per_device_train_batch_size": 4, "world_size": 2, "weight_decay": 0.1, "adam_beta2": 0.95, "surprise": 1,
+    "optim": "adamw_torch", "fp16": False, "bf16": False,
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+import recipe_samples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from releases import pythia
@@ -288,7 +289,7 @@ T5_HF = {
 ARGUMENTS = {
     "output_dir": "out", "learning_rate": 0.0003, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 8, "world_size": 2, "max_steps": 1000,
     "lr_scheduler_type": "cosine", "warmup_ratio": 0.0333, "weight_decay": 0.01, "adam_beta1": 0.9, "adam_beta2": 0.95, "bf16": True, "max_grad_norm": 0,
-    "save_steps": 250, "logging_steps": 10, "seed": 7, "surprise": True,
+    "save_steps": 250, "logging_steps": 10, "seed": 7, "adam_epsilon": 1e-8, "optim": "adamw_torch", "surprise": True,
 }  # fmt: skip
 
 
@@ -756,7 +757,7 @@ def test_training_arguments_say_optimizer_and_schedule() -> None:
 SAMPLES = {
     "gpt_neox": NEOX, "olmo": OLMO, "cerebras": CRYSTAL, "amber": AMBER, "t5_gin": GIN["models/bi_bert_base.gin"] + GIN["span.gin"],
     "hf_config": json.dumps(LLAMA, indent=1), "hf_arguments": json.dumps(ARGUMENTS, indent=1),
-    "cerebras_preparation": "setup:\n  output_dir: out\nprocessing:\n  eos_id: 2\n",
+    "cerebras_preparation": "setup:\n  output_dir: out\nprocessing:\n  eos_id: 2\n", **recipe_samples.FURTHER,
 }  # fmt: skip
 
 

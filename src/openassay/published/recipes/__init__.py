@@ -1,6 +1,8 @@
 """Readers of published training recipes. FORMATS is the registry; `read_recipe` tells the formats apart.
 
-To add a format: one file with `recognise` and `read`, its row in FORMATS, one test.
+A format is recognised by the keys that its files must have, and ruled out by keys that its program does not know. A program that
+we know and cannot read has a row in UNREAD, so that its files are refused by its name and never read as another program's.
+To add a format: one file with `read`, its row in FORMATS with its `Signs`, one test.
 """
 
 from __future__ import annotations
@@ -10,10 +12,57 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openassay.faults import BadInput
-from openassay.published.recipes import amber, cerebras, gin, gpt_neox, hugging_face, olmo
+from openassay.published.recipes import (
+    amber,
+    cerebras,
+    deepspeed,
+    fine_tuning,
+    gin,
+    gpt_neox,
+    hugging_face,
+    litgpt,
+    llm_foundry,
+    nanotron,
+    olmo,
+    tinyllama,
+)
 from openassay.published.recipes.joined import join
-from openassay.published.recipes.marked import Marked, parse_marked, read_text
+from openassay.published.recipes.marked import Entry, Marked, parse_marked, read_text, shorten
 from openassay.training.language import ReadRecipe
+
+
+@dataclass(frozen=True)
+class Signs:
+    """The keys by which a file is known as one format's, as dotted paths.
+
+    All of `must` (`a|b` is one of them), at least `count` of `some`, none of `cannot`, where it has a value.
+    """
+
+    must: tuple[str, ...] = ()
+    some: frozenset[str] = frozenset()
+    count: int = 0
+    cannot: tuple[str, ...] = ()
+
+    def __call__(self, marked: Marked) -> bool:
+        """Whether the file has these signs and none that rules them out."""
+        return self.seen(marked) and self.barred(marked) is None
+
+    def seen(self, marked: Marked) -> bool:
+        """Whether the file has the keys that it must have."""
+        each = all(any(_find(marked, path) is not None for path in paths.split("|")) for paths in self.must)
+        return each and sum(_find(marked, path) is not None for path in self.some) >= self.count
+
+    def barred(self, marked: Marked) -> Entry | None:
+        """The first entry that rules the format out; None for none."""
+        found = (_find(marked, path) for path in self.cannot)
+        return next((entry for entry in found if entry is not None and entry.value is not None), None)
+
+
+def _find(marked: Marked, path: str) -> Entry | None:
+    entry: Entry | None = marked.root
+    for part in path.split("."):
+        entry = entry.value.get(part) if entry is not None and isinstance(entry.value, dict) else None
+    return entry
 
 
 @dataclass(frozen=True)
@@ -28,18 +77,155 @@ class Format:
     suffixes: tuple[str, ...] = (".yaml", ".yml", ".json")
 
 
+GPT_NEOX = Signs(
+    must=(
+        "num-layers|num_layers",
+        "hidden-size|hidden_size",
+        "num-attention-heads|num_attention_heads",
+        "train-iters|train_iters|train_micro_batch_size_per_gpu|train-micro-batch-size-per-gpu|pipe-parallel-size|pipe_parallel_size|"
+        "lr-decay-style|lr_decay_style",
+    ),
+    cannot=("model_type",),
+)
+TINYLLAMA = Signs(must=("model_name", "global_batch_size", "num_of_devices", "max_step", "warmup_steps", "grad_clip"))
+AMBER = Signs(must=("LEARNING_RATE", "WARMUP_GRAD_STEPS", "N_CHUNKS"))
+OLMO = Signs(
+    must=("model.d_model", "model.n_layers"),
+    cannot=("model.name", "model.attn_config", "variables", "train_loader", "dataset", "train_module"),
+)
+HF_CONFIG = Signs(
+    must=("model_type",), cannot=("model", "optimizer", "base_model", "model_name_or_path", "micro_batch_size")
+)
+AXOLOTL = Signs(must=("base_model", "micro_batch_size|num_epochs|sequence_len|lr_scheduler|datasets"))
+OPEN_INSTRUCT = Signs(
+    must=("model_name_or_path", "learning_rate", "warmup_ratio"),
+    some=frozenset(
+        (
+            "use_slow_tokenizer",
+            "with_tracking",
+            "checkpointing_steps",
+            "dataset_mixer_list",
+            "dataset_mix_dir",
+            "preprocessing_num_workers",
+        )
+    ),
+    count=2,
+    cannot=("num_warmup_steps", "block_size", "finetuning_type"),
+)
+NANOTRON = Signs(
+    must=("model.model_config", "tokens", "parallelism", "general"),
+)
+LLM_FOUNDRY = Signs(must=("model.name", "optimizer.name", "scheduler.name", "max_duration", "train_loader"))
+LITGPT = Signs(
+    must=("train.micro_batch_size|train.global_batch_size", "model_name|checkpoint_dir", "precision|out_dir")
+)
+DEEPSPEED = Signs(
+    must=(
+        "zero_optimization|fp16.enabled|bf16.enabled",
+        "train_micro_batch_size_per_gpu|train_batch_size|optimizer.params|steps_per_print",
+    ),
+    cannot=("model", "base_model", "num-layers", "num_layers", "model_name_or_path", "learning_rate"),
+)
+_OTHERS = (
+    "base_model",
+    "micro_batch_size",
+    "num_epochs",
+    "lr_scheduler",
+    "sequence_len",
+    "finetuning_type",
+    "cutoff_len",
+    "train_batch_size",
+    "num_warmup_steps",
+    "with_tracking",
+)
+"""Keys of other programs that TrainingArguments and TRL do not have."""
+ARGUMENTS = Signs(
+    must=("per_device_train_batch_size|num_train_epochs|lr_scheduler_type|per_device_eval_batch_size|output_dir",),
+    some=hugging_face.TELLING,
+    count=2,
+    cannot=(*_OTHERS, "optimizer", "scheduler", "batch_size", "epochs", "lr"),
+)
+TRL = Signs(
+    must=(
+        "dataset_mixer|dataset_mixture|packing|beta|loss_type|max_prompt_length|max_completion_length|assistant_only_loss|"
+        "dataset_num_proc|use_peft|lora_target_modules|chat_template|attn_implementation|reward_funcs",
+        "model_name_or_path|dataset_name|dataset_mixer|dataset_mixture",
+    ),
+    some=hugging_face.TELLING,
+    count=2,
+    cannot=(*_OTHERS, "optimizer", "model", "scheduler"),
+)
 PREPARATION = "Cerebras model zoo data preparation"
 FORMATS = (
-    Format("gpt_neox", "GPT-NeoX YAML (Pythia)", gpt_neox.recognise, gpt_neox.read),
-    Format("cerebras", "Cerebras model zoo params.yaml (CrystalCoder)", cerebras.recognise, cerebras.read),
-    Format("cerebras_preparation", PREPARATION, cerebras.is_preparation, cerebras.read_preparation),
-    Format("olmo", "OLMo YAML (OLMo, OLMo 2)", olmo.recognise, olmo.read),
-    Format("hf_config", "Hugging Face config.json", hugging_face.is_config, hugging_face.read_config),
-    Format("hf_arguments", "Hugging Face TrainingArguments", hugging_face.is_arguments, hugging_face.read_arguments),
+    Format("gpt_neox", "GPT-NeoX YAML (Pythia)", GPT_NEOX, gpt_neox.read),
+    Format(
+        "cerebras",
+        "Cerebras model zoo params.yaml (CrystalCoder)",
+        Signs(must=("model", "optimizer", "runconfig")),
+        cerebras.read,
+    ),
+    Format("cerebras_preparation", PREPARATION, Signs(must=("setup", "processing")), cerebras.read_preparation),
+    Format("olmo", "OLMo YAML (OLMo, OLMo 2)", OLMO, olmo.read),
+    Format("hf_config", "Hugging Face config.json", HF_CONFIG, hugging_face.read_config),
+    Format("axolotl", "axolotl YAML", AXOLOTL, fine_tuning.read_axolotl),
+    Format("open_instruct", "open-instruct YAML (Tulu)", OPEN_INSTRUCT, fine_tuning.read_open_instruct),
+    Format("trl", "TRL YAML (alignment-handbook)", TRL, hugging_face.read_trl),
+    Format("hf_arguments", "Hugging Face TrainingArguments", ARGUMENTS, hugging_face.read_arguments),
+    Format("nanotron", "nanotron YAML (SmolLM)", NANOTRON, nanotron.read),
+    Format("llm_foundry", "llm-foundry YAML (MPT)", LLM_FOUNDRY, llm_foundry.read),
+    Format("litgpt", "LitGPT YAML", LITGPT, litgpt.read),
+    Format("deepspeed", "DeepSpeed JSON", DEEPSPEED, deepspeed.read),
     Format("t5_gin", "gin files of T5 (Mesh TensorFlow)", gin.recognise, gin.read, gin.parse, (".gin",)),
-    Format("amber", "constants of LLM360's Amber main.py", amber.recognise, amber.read, amber.parse, (".py",)),
+    Format("amber", "constants of LLM360's Amber main.py", AMBER, amber.read, amber.parse, (".py",)),
+    Format("tinyllama", "constants of TinyLlama's tinyllama.py", TINYLLAMA, tinyllama.read, amber.parse, (".py",)),
 )
 """Tried in this order, among those whose files end so."""
+
+UNREAD = (
+    (
+        "accelerate",
+        Signs(
+            must=("compute_environment|distributed_type", "num_processes|mixed_precision|deepspeed_config|machine_rank")
+        ),
+        "its file says how processes are started; no value of a training but the precision stands in it",
+    ),
+    (
+        "llm-foundry",
+        Signs(must=("model.name|models", "tokenizer.name|model.d_model|icl_tasks")),
+        "it states no whole training",
+    ),
+    (
+        "MosaicML's launcher",
+        Signs(must=("parameters", "command", "image|integrations")),
+        "the recipe stands below `parameters`",
+    ),
+    ("Beaker", Signs(must=("tasks", "budget|version")), "it says how a job is started"),
+    (
+        "LLaMA-Factory",
+        Signs(
+            must=("model_name_or_path", "stage|finetuning_type", "template|cutoff_len|finetuning_type|learning_rate")
+        ),
+        "this reader does not know its defaults",
+    ),
+    (
+        "torchtune",
+        Signs(must=("model._component_|optimizer._component_|tokenizer._component_",)),
+        "its network is built by code",
+    ),
+    ("Hydra", Signs(must=("model._target_|optimizer._target_|trainer._target_",)), "its objects are built by code"),
+    (
+        "OLMo-core",
+        Signs(must=("train_module", "trainer|data_loader|model")),
+        "this reader knows OLMo's own YAML, with model.d_model and optimizer.learning_rate",
+    ),
+    ("Lightning", Signs(must=("trainer", "model.class_path|model.init_args")), "its objects are built by code"),
+    (
+        "Hugging Face tokenizer",
+        Signs(must=("tokenizer_class", "model_max_length")),
+        "it says nothing about training",
+    ),
+)
+"""Programs that we know and cannot read: their names, the signs of their files, and why."""
 
 
 def read_recipe(source: Path | str, format: str | None = None, name: str = "recipe") -> ReadRecipe:  # noqa: A002 - the word
@@ -72,6 +258,19 @@ def read_recipe(source: Path | str, format: str | None = None, name: str = "reci
             return one.read(marked)
     if len(refusals) == len(parsed):
         raise refusals[0]
+    for marked in filter(None, parsed.values()):
+        for program, signs, why in UNREAD:
+            if signs(marked):
+                raise BadInput(f"{where}: {program}: expected a recipe that can be read, found its file, and {why}")
+        for one in candidates:
+            if (
+                isinstance(one.recognise, Signs)
+                and one.recognise.seen(marked)
+                and (entry := one.recognise.barred(marked))
+            ):
+                raise BadInput(
+                    f"{entry.place}: {shorten(entry.name)}: expected {one.says} only, found a key of another program"
+                )
     known = ", ".join(one.says for one in FORMATS)
     raise BadInput(f"{where}: expected a recipe of a known format ({known}), found none of their keys")
 

@@ -77,11 +77,6 @@ def _arguments(text: str, where: str) -> Entry:
     return Entry(found, where, 1, name="run")
 
 
-def recognise(marked: Marked) -> bool:
-    """Whether the module has Amber's constants."""
-    return {"LEARNING_RATE", "WARMUP_GRAD_STEPS", "N_CHUNKS"} <= set(marked.root.value)
-
-
 def read(marked: Marked) -> ReadRecipe:
     """The recipe of Amber's main.py."""
     draft = Draft("amber", marked)

@@ -55,16 +55,6 @@ PREPARATION_IGNORED = {
 }
 
 
-def recognise(marked: Marked) -> bool:
-    """Whether the file has the model zoo's sections."""
-    return isinstance(marked.root.value, dict) and {"model", "optimizer", "runconfig"} <= set(marked.root.value)
-
-
-def is_preparation(marked: Marked) -> bool:
-    """Whether the file has the sections of the model zoo's data preparation."""
-    return isinstance(marked.root.value, dict) and {"setup", "processing"} <= set(marked.root.value)
-
-
 def read(marked: Marked) -> ReadRecipe:
     """The recipe of a params.yaml."""
     draft = Draft("cerebras", marked)

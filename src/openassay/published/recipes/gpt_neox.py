@@ -48,16 +48,6 @@ IGNORED = {
 }
 
 
-def recognise(marked: Marked) -> bool:
-    """Whether the file has NeoX's keys."""
-    if not isinstance(marked.root.value, dict):
-        return False
-    keys = {key.replace("-", "_") for key in marked.root.value}
-    return {"num_layers", "hidden_size", "num_attention_heads"} <= keys and bool(
-        keys & {"train_iters", "train_micro_batch_size_per_gpu", "pipe_parallel_size", "lr_decay_style"}
-    )
-
-
 def read(marked: Marked) -> ReadRecipe:
     """The recipe of a GPT-NeoX file."""
     draft = Draft("gpt_neox", marked)

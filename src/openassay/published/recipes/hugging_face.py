@@ -60,25 +60,52 @@ FAMILIES: Mapping[str, Mapping[str, Any]] = {
         "max_position_embeddings": 2048, "hidden_act": "gelu", "norm_eps": 1e-5, "attention_bias": True, "eos": 2, "pad": None,
         "norm": "layer_norm",
     },
+    "mistral": {
+        "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
+        "max_position_embeddings": 131072, "hidden_act": "silu", "norm_eps": 1e-6, "attention_bias": False, "eos": 2, "pad": None,
+        "norm": "rms_norm", "kv": 8,
+    },
+    "qwen2": {
+        "vocab_size": 151936, "hidden_size": 4096, "intermediate_size": 22016, "num_hidden_layers": 32, "num_attention_heads": 32,
+        "max_position_embeddings": 32768, "hidden_act": "silu", "norm_eps": 1e-6, "attention_bias": True, "eos": None,
+        "pad": None, "norm": "rms_norm", "kv": 32,
+    },
     "olmo": {**_OLMO, "norm": "layer_norm_without_weights"},
     "olmo2": {**_OLMO, "norm": "rms_norm"},
 }  # fmt: skip
 """Each decoder's defaults, and which norm its code has."""
+
+UNREAD = {
+    **dict.fromkeys(
+        ("mixtral", "qwen2_moe", "qwen3_moe", "olmoe", "dbrx", "deepseek_v3", "phimoe"), "layers of experts"
+    ),
+    **dict.fromkeys(("gpt2", "opt", "gpt_neo", "gpt_bigcode", "biogpt"), "learned positions"),
+    **dict.fromkeys(("bloom", "mpt"), "ALiBi"),
+    **dict.fromkeys(("qwen3", "olmo3", "gemma3", "gemma3_text"), "a norm of each head's queries and keys, or windows"),
+    **dict.fromkeys(("gemma", "gemma2"), "norms of 1 + weight and a scaled embedding"),
+    **dict.fromkeys(("phi", "gptj", "codegen", "falcon"), "one norm for two parallel blocks"),
+    **dict.fromkeys(("stablelm", "starcoder2"), "biases in some layers and not in others"),
+    **dict.fromkeys(("mamba", "mamba2", "rwkv", "jamba", "recurrent_gemma"), "layers that are not attention"),
+    "smollm3": "layers without rotary positions",
+    "granite": "multipliers of its own",
+    "apertus": "the activation xIELU",
+    "cohere": "norms without biases in parallel blocks",
+}
+"""Types whose networks the canonical recipe cannot express, and why."""
 
 TYPES = (*FAMILIES, "t5", "crystalcoder", "hf_olmo")
 GATED = {"silu": "swiglu", "swish": "swiglu", "gelu": "geglu"}
 PLAIN = {"gelu": "gelu", "relu": "relu", **dict.fromkeys(("gelu_new", "gelu_fast", "gelu_pytorch_tanh"), "gelu_tanh")}
 
 
-def is_config(marked: Marked) -> bool:
-    """Whether the file has config.json's keys."""
-    root = marked.root.value
-    return isinstance(root, dict) and "model_type" in root and not ({"model", "optimizer"} & set(root))
-
-
 def read_config(marked: Marked) -> ReadRecipe:
     """The network of a config.json."""
     draft = Draft("hf_config", marked)
+    said = draft.word("model_type")
+    if said in UNREAD:
+        raise draft.refusal(
+            "model_type", "a network that the canonical recipe can express", f"{said}, which has {UNREAD[said]}"
+        )
     kind = draft.word("model_type", TYPES)
     if kind is None:
         raise BadInput(f"{marked.file}:1: model_type: expected one of {', '.join(TYPES)}, found none")
@@ -119,7 +146,10 @@ def _sizes(draft: Draft, where: str, keys: Mapping[str, tuple[str, Value]]) -> N
 def _decoder(draft: Draft, kind: str, defaults: Mapping[str, Any]) -> None:
     where = f"{VERSION}:src/transformers/models/{kind}/configuration_{kind}.py"
     code = f"{VERSION}:src/transformers/models/{kind}/modeling_{kind}.py"
-    draft.put("architecture.family", kind, "stated", draft.at("model_type"))
+    if kind in {"mistral", "qwen2"}:
+        draft.derived("architecture.family", "llama", f"{draft.at('model_type')}: Llama's blocks")
+    else:
+        draft.put("architecture.family", kind, "stated", draft.at("model_type"))
     keys = {
         "vocab_size": "vocab_size",
         "hidden_size": "hidden_size",
@@ -131,7 +161,12 @@ def _decoder(draft: Draft, kind: str, defaults: Mapping[str, Any]) -> None:
     _sizes(draft, where, {name: (key, defaults[key]) for name, key in keys.items()})
     heads = draft.values["architecture.num_heads"]
     as_heads = f"{where}: as many as heads"
-    shared = draft.take("architecture.num_kv_heads", "num_key_value_heads", heads, as_heads)
+    shared = draft.take(
+        "architecture.num_kv_heads",
+        "num_key_value_heads",
+        defaults.get("kv", heads),
+        where if "kv" in defaults else as_heads,
+    )
     if isinstance(heads, int) and heads % shared:
         raise draft.refusal("num_key_value_heads", f"a divisor of {heads}", str(shared))
     draft.take("architecture.head_size", "head_dim", None, f"{where}: hidden_size / heads")
@@ -147,6 +182,9 @@ def _decoder(draft: Draft, kind: str, defaults: Mapping[str, Any]) -> None:
     else:
         draft.code(code, {"architecture.parallel_residual": False, "architecture.hidden_dropout": 0.0})
     bias = draft.take("architecture.bias", "attention_bias", defaults["attention_bias"], where)
+    if kind == "qwen2":
+        draft.unstated("architecture.bias", f"{code}: queries, keys and values have one, the other layers have none")
+    _windows(draft, kind, where)
     if draft.boolean("mlp_bias") not in {None, bias}:
         draft.beyond("mlp_bias", "some layers have a bias, some have none")
     draft.take("architecture.tied_embeddings", "tie_word_embeddings", False, where)
@@ -157,6 +195,18 @@ def _decoder(draft: Draft, kind: str, defaults: Mapping[str, Any]) -> None:
         ours = "how transformers would initialise the weights, not how the published training did"
         draft.note_at("initializer_range", ours)
     _tokens(draft, defaults["eos"], defaults["pad"], where)
+
+
+def _windows(draft: Draft, kind: str, where: str) -> None:
+    """Note attention in a window, which Mistral has unless the file says null, and Qwen2 only where the file says so."""
+    windowed = draft.boolean("use_sliding_window") if kind == "qwen2" else None
+    found = draft.integer("sliding_window", 0, 10**9)
+    draft.integer("max_window_layers", 0, 10**5)
+    draft.words("layer_types")
+    if kind == "mistral" and "sliding_window" not in draft.marked.root.value:
+        draft.note(f"{where} sliding_window is 4096: attention in a window, which the canonical recipe cannot express")
+    elif found is not None and (kind == "mistral" or windowed):
+        draft.beyond("sliding_window", "attention in a window")
 
 
 def _tokens(draft: Draft, eos: int | None, pad: int | None, where: str) -> None:
@@ -262,12 +312,13 @@ def _crystal(draft: Draft) -> None:
 
 # TrainingArguments -----------------------------------------------------------------------------------------------------
 
-TELLING = {
+TELLING = frozenset({
     "per_device_train_batch_size", "num_train_epochs", "learning_rate", "lr_scheduler_type", "adam_beta1", "adam_beta2",
     "adam_epsilon", "warmup_steps", "warmup_ratio", "max_steps", "gradient_accumulation_steps", "weight_decay", "max_grad_norm",
-}  # fmt: skip
+})  # fmt: skip
 """Two of these tell the format."""
 
+EPOCHS = "epochs, whose length depends on the data"
 ARGUMENTS_IGNORED = {
     "a path": "output_dir",
     "storage": (
@@ -297,21 +348,89 @@ ARGUMENTS_IGNORED = {
 }
 
 
-def is_arguments(marked: Marked) -> bool:
-    """Whether the file has keys of TrainingArguments."""
-    return isinstance(marked.root.value, dict) and len(TELLING & set(marked.root.value)) >= 2
-
-
 def read_arguments(marked: Marked) -> ReadRecipe:
     """The optimizer and schedule of TrainingArguments written as JSON or YAML."""
     draft = Draft("hf_arguments", marked)
     draft.note(PARTS[1])
+    _training(draft)
+    read = draft.finish(ARGUMENTS_IGNORED)
+    if not read.unknown:
+        return read
+    first = next(iter(read.unknown))
+    foreign = f"{read.unknown[first]}: {first} is no key of TrainingArguments"
+    why = f"{foreign}, so the file is for a program that may have other defaults"
+    _without_defaults(draft, why)
+    return draft.finish(ARGUMENTS_IGNORED)
+
+
+def read_trl(marked: Marked) -> ReadRecipe:
+    """The optimizer and schedule of a file for TRL's trainers (SFT, DPO, ORPO), as alignment-handbook's are.
+
+    TRL's classes have learning rates and precisions of their own, which differ by class and version: they are never cited.
+    """
+    draft = Draft("trl", marked)
+    draft.note(PARTS[1])
+    _training(draft)
+    _without_defaults(draft, "TRL's default, which differs by class and version", ("learning_rate.", "precision"))
+    length = draft.first("max_seq_length", "max_length")
+    draft.take("data.sequence_length", length, limits=(1, 10**9))
+    if draft.has(length) and not draft.boolean("packing"):
+        draft.note_at(length, "the greatest length; the examples are not packed, and most are shorter")
+    if draft.has("model_name_or_path"):
+        draft.note_at("model_name_or_path", f"it starts from {shorten(draft.word('model_name_or_path') or '')}")
+    for key, what in TRL_BEYOND.items():
+        entry = draft.find(key)
+        if entry is not None and entry.value is not False:
+            draft.beyond(key, what)
+    read = draft.finish(ARGUMENTS_IGNORED, TRL_IGNORED)
+    if read.unknown:
+        first = next(iter(read.unknown))
+        _without_defaults(draft, f"{read.unknown[first]}: {first} is no key of TRL's that this reader knows")
+    return draft.finish(ARGUMENTS_IGNORED, TRL_IGNORED) if read.unknown else read
+
+
+TRL_BEYOND = {
+    "beta": "a loss over preferences or rewards",
+    "loss_type": "the loss of TRL's trainer",
+    "reward_funcs": "a loss over rewards",
+    "use_peft": "low-rank matrices beside the weights are trained, not the weights",
+    "load_in_4bit": "weights kept in 4 bits",
+    "load_in_8bit": "weights kept in 8 bits",
+    "assistant_only_loss": "a loss of the answers only",
+    "completion_only_loss": "a loss of the answers only",
+}
+TRL_IGNORED = {
+    "a name": "model_revision tokenizer_name* hub_*",
+    "the data's text form": "dataset* chat_template* eos_token pad_token text_column preprocessing_num_workers auto_insert* "
+    "max_prompt_length max_completion_length truncation_mode padding_free packing_strategy strategy system_prompt",
+    "of the low-rank matrices": "lora_* bnb_4bit* use_bnb_nested_quant",
+    "the weights as loaded": "torch_dtype dtype attn_implementation trust_remote_code model_init_kwargs*",
+    "the same function, another kernel": "use_liger*",
+    "logging": "wandb_* callbacks* benchmarks*",
+    "generation": "num_generations temperature top_p top_k use_vllm vllm_*",
+    "speed, not values": "precompute_ref_log_probs ref_model_* sync_ref_model",
+}
+
+
+def _training(draft: Draft) -> None:
     _optimizer(draft)
     steps = draft.integer("max_steps", -1)
     steps = steps if steps and steps > 0 else None
     _run(draft, steps)
     _learning_rate(draft, steps)
-    return draft.finish(ARGUMENTS_IGNORED)
+
+
+def _without_defaults(draft: Draft, why: str, names: tuple[str, ...] = ("",)) -> None:
+    """Leave unstated what only a default of TrainingArguments says, among the values whose names begin so."""
+    ours = [name for name, one in draft.origins.items() if one.kind == "code default" and ARGUMENTS in one.where]
+    for name in ours:
+        if name.startswith(names):
+            draft.unstated(name, why)
+    form, peak = (draft.origins[f"learning_rate.{name}"].kind for name in ("form", "peak"))
+    kind = draft.values["learning_rate.form"]
+    scaled = kind == "constant" or (draft.has("lr_scheduler_kwargs.min_lr_rate") and not draft.has("learning_rate"))
+    if form == "unstated" or (peak == "unstated" and scaled):
+        draft.unstated("learning_rate.minimum", why)
 
 
 def _optimizer(draft: Draft) -> None:
@@ -347,7 +466,7 @@ def _run(draft: Draft, steps: int | None) -> None:
         draft.stated("steps", "max_steps", steps)
     else:
         where = f"{ARGUMENTS} num_train_epochs is 3" if epochs is None else draft.at("num_train_epochs")
-        draft.unstated("steps", f"{where}: epochs, whose length depends on the data")
+        draft.unstated("steps", f"{where}: {EPOCHS}")
     each = draft.integer("per_device_train_batch_size", 1, 10**7) or 8
     accumulated = draft.integer("gradient_accumulation_steps", 1, 10**7) or 1
     devices = draft.integer("world_size", 1, 10**7)
@@ -365,7 +484,10 @@ def _run(draft: Draft, steps: int | None) -> None:
         raise draft.refusal("bf16", "fp16 or bf16", "both")
     key = "bf16" if brain else "fp16"
     said = key if half or brain else None
-    draft.stated("precision", key, said, "fp32", f"{ARGUMENTS}: neither fp16 nor bf16")
+    if half is False and brain is False:
+        draft.put("precision", "fp32", "stated", draft.at("fp16", "bf16"))
+    else:
+        draft.stated("precision", key, said, "fp32", f"{ARGUMENTS}: neither fp16 nor bf16")
     draft.take("data.seed", "seed", 42, f"{ARGUMENTS} seed", (0, 2**63))
     if draft.has("data_seed"):
         draft.take("data.seed", "data_seed", limits=(0, 2**63))

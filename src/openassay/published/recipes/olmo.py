@@ -53,13 +53,6 @@ IGNORED = {
 }
 
 
-def recognise(marked: Marked) -> bool:
-    """Whether the file has OLMo's sections."""
-    root = marked.root.value
-    model = root.get("model") if isinstance(root, dict) else None
-    return model is not None and isinstance(model.value, dict) and {"d_model", "n_layers"} <= set(model.value)
-
-
 def read(marked: Marked) -> ReadRecipe:
     """The recipe of an OLMo file."""
     draft = Draft("olmo", marked)
