@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openassay.faults import BadInput
-from openassay.published.recipes import amber, cerebras, gin, gpt_neox, hugging_face, olmo
+from openassay.published.recipes import (
+    amber,
+    cerebras,
+    gin,
+    gpt_neox,
+    hugging_face,
+    megatron,
+    olmo,
+    olmo_core,
+    torchtitan,
+)
 from openassay.published.recipes.joined import join
 from openassay.published.recipes.marked import Marked, parse_marked, read_text
 from openassay.training.language import ReadRecipe
@@ -29,6 +39,7 @@ class Format:
 
 
 PREPARATION = "Cerebras model zoo data preparation"
+MEGATRON = "Megatron-LM's arguments in a shell script (BLOOM, MAP-NEO)"
 FORMATS = (
     Format("gpt_neox", "GPT-NeoX YAML (Pythia)", gpt_neox.recognise, gpt_neox.read),
     Format("cerebras", "Cerebras model zoo params.yaml (CrystalCoder)", cerebras.recognise, cerebras.read),
@@ -38,6 +49,9 @@ FORMATS = (
     Format("hf_arguments", "Hugging Face TrainingArguments", hugging_face.is_arguments, hugging_face.read_arguments),
     Format("t5_gin", "gin files of T5 (Mesh TensorFlow)", gin.recognise, gin.read, gin.parse, (".gin",)),
     Format("amber", "constants of LLM360's Amber main.py", amber.recognise, amber.read, amber.parse, (".py",)),
+    Format("megatron", MEGATRON, megatron.recognise, megatron.read, megatron.parse, (".sh", ".slurm", ".sbatch")),
+    Format("olmo_core", "OLMo-core's Python", olmo_core.recognise, olmo_core.read, olmo_core.parse, (".py",)),
+    Format("torchtitan", "torchtitan TOML", torchtitan.recognise, torchtitan.read, torchtitan.parse, (".toml",)),
 )
 """Tried in this order, among those whose files end so."""
 
