@@ -206,3 +206,98 @@ def test_torchtitan_of_images_is_refused(tmp_path: Path) -> None:
 def test_a_toml_that_is_none_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"a.toml:1: expected TOML"):
         read(tmp_path, "a.toml", "[model\n")
+
+
+OLMO_CORE = """
+from olmo_core.nn.transformer import TransformerConfig
+raise SystemExit("this module is read, and never run")
+
+SEQUENCE_LENGTH = 4096
+GLOBAL_BATCH_SIZE = 512 * SEQUENCE_LENGTH
+LR = 3e-4
+
+
+def build_config(opts, overrides):
+    sequence_length = opts.sequence_length or SEQUENCE_LENGTH
+    tokenizer = TokenizerConfig.dolma2()
+    model = TransformerConfig.olmo2_7B(vocab_size=tokenizer.padded_vocab_size())
+    loader = NumpyDataLoaderConfig(global_batch_size=GLOBAL_BATCH_SIZE, seed=34521)
+    train = TransformerTrainModuleConfig(
+        max_sequence_length=sequence_length,
+        optim=AdamWConfig(
+            lr=LR,
+            weight_decay=0.1,
+            betas=(0.9, 0.95),
+            group_overrides=[
+                OptimGroupOverride(params=["embeddings.weight"], opts=dict(weight_decay=0.0))
+            ],
+        ),
+        scheduler=CosWithWarmup(warmup_steps=2000),
+        dp_config=TransformerDataParallelConfig(param_dtype=DType.bfloat16),
+        z_loss_multiplier=1e-5,
+        max_grad_norm=1.0,
+    )
+    trainer = TrainerConfig(max_duration=Duration.tokens(int(1e9))).with_callback(
+        "checkpointer", CheckpointerCallback(save_interval=400)
+    )
+    return ExperimentConfig(model=model, data_loader=loader, train_module=train, trainer=trainer)
+"""
+
+
+def olmo_core(tmp_path: Path, old: str = "", new: str = "") -> ReadRecipe:
+    assert old in OLMO_CORE
+    return read(tmp_path, "train.py", OLMO_CORE.replace(old, new) if old else OLMO_CORE)
+
+
+def test_olmo_core_is_read_and_not_run(tmp_path: Path) -> None:
+    found = olmo_core(tmp_path)
+    values = found.values
+    assert found.missing == ("data.files",)
+    assert (values["architecture.hidden_size"], values["architecture.vocab_size"]) == (4096, 100352)
+    assert (values["batch_size"], values["data.sequence_length"]) == (512, 4096)
+    assert values["steps"] == -(-(10**9) // (512 * 4096))
+    assert values["learning_rate.peak"] == 3e-4
+    assert values["learning_rate.minimum"] == pytest.approx(3e-5)
+    assert (values["learning_rate.warmup_steps"], values["learning_rate.decay_steps"]) == (2000, values["steps"])
+    assert values["optimizer.not_decayed"] == ("embedding",)
+    assert (values["z_loss"], values["clip_norm"], values["precision"]) == (1e-5, 1.0, "bf16")
+    assert values["checkpoints"] == (400, 477)
+    assert found.origins["learning_rate.warmup_steps"].where.endswith("train.py:25 warmup_steps")
+    assert "allenai/OLMo-core@" in found.origins["optimizer.eps"].where
+    assert any("read as without that option" in note for note in found.notes)
+    assert not found.unknown
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "name", "why"),
+    [
+        ("LR = 3e-4\n", "LR = 3e-4\nLR = 1e-4\n", "learning_rate.peak", "more than once"),
+        ("LR = 3e-4\n", "if BIG:\n    LR = 3e-4\n", "learning_rate.peak", "under a condition"),
+        ("LR = 3e-4\n", "LR = estimate(7)\n", "learning_rate.peak", "estimate(7) is not followed"),
+        ("LR = 3e-4\n", "", "learning_rate.peak", "not given in this file"),
+        ("    return Exp", "    train.optim.lr = 1e-4\n    return Exp", "learning_rate.peak", "set again"),
+        ("    return Exp", "    train.optim.eps = 1e-6\n    return Exp", "optimizer.eps", "set again"),
+        ("    return Exp", "    train.scheduler = make()\n    return Exp", "learning_rate.form", "sets scheduler again"),
+        ("    return Exp", "    model.d_model -= 256\n    return Exp", "architecture.hidden_size", "sets d_model again"),
+        ("    return Exp", "    b = model.block.replace(n_heads=2)\n    return Exp", "architecture.num_heads", "sets n_heads"),
+        ("vocab_size=tokenizer.", "n_layers=2, vocab_size=tokenizer.", "architecture.num_layers", "with n_layers"),
+        ("olmo2_7B", "my_network", "architecture.hidden_size", "does not know them"),
+        ("olmo2_7B", "olmo3_7B", "architecture.family", "windows of 4096"),
+        ("    return Exp", "    other = AdamWConfig(lr=1)\n    return Exp", "learning_rate.peak", "2 such calls"),
+        ("CosWithWarmup(", "WSD(", "learning_rate.form", "no canonical name"),
+        ("CosWithWarmup(", "CosWithWarmup(units=UNITS, ", "learning_rate.form", "other units"),
+        ("Duration.tokens(int(1e9))", "Duration.epochs(1)", "steps", "do not follow"),
+        ("Duration.tokens(int(1e9))", "Duration.tokens(int(1e9)), hard_stop=Duration.epochs(1)", "steps", "do not follow"),
+        ("[\"embeddings.weight\"]", "[\"*.bias\"]", "optimizer.not_decayed", "these groups are not followed"),
+    ],
+)  # fmt: skip
+def test_what_olmo_core_computes_stays_unstated(tmp_path: Path, old: str, new: str, name: str, why: str) -> None:
+    found = olmo_core(tmp_path, old, new)
+    assert found.values[name] is None
+    assert found.origins[name].kind == "unstated"
+    assert why in found.origins[name].where
+
+
+def test_other_python_is_no_recipe(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"expected a recipe of a known format"):
+        read(tmp_path, "train.py", "learning_rate = 3e-4\nn_layer = 12\n")

@@ -1,7 +1,8 @@
 """OLMo-core's Python scripts (OLMo 2 32B, OLMo 3): the calls that make its configs, read from the syntax tree and never run.
 
-Followed: literals, whole and decimal arithmetic, `int(...)`, and names that are given once in the file. A call that stands twice or
-under a condition, and a field that is set again later, are not followed. The schedule is read at the updates done, this one included.
+Followed: literals, whole and decimal arithmetic, `int(...)`, and names that are given once in the file. A call that stands twice
+or under a condition, and a field that is set again later, are not followed. The schedule is read at the updates done, this one
+included.
 """
 
 from __future__ import annotations
@@ -67,9 +68,31 @@ KEPT = {
     "outer": ("global_batch_size", "max_sequence_length", "data_seed"),
 }
 """The arguments of each call that bear on the recipe; None for all."""
+FIELDS = {
+    "model": {
+        "model", "d_model", "n_layers", "n_heads", "n_kv_heads", "head_dim", "block", "block_pattern", "block_overrides",
+        "lm_head", "vocab_size", "init_method", "init_std", "embedding_init_std", "feed_forward", "feed_forward_moe", "hidden_size", "rope",
+        "sequence_mixer", "attention", "qk_norm", "layer_norm", "theta", "scaling", "sliding_window", "embed_scale",
+    },
+    "optim": {"optim", "lr", "betas", "eps", "weight_decay", "group_overrides"},
+    "scheduler": {
+        "scheduler", "warmup", "warmup_steps", "warmup_fraction", "alpha_f", "t_max", "warmup_min_lr", "units", "decay",
+    },
+    "loader": {"data_loader", "global_batch_size", "seed"},
+    "train": {"train_module", "max_sequence_length", "z_loss_multiplier", "max_grad_norm", "label_smoothing"},
+    "trainer": {"trainer", "max_duration", "hard_stop", "load_path"},
+    "checkpoints": {"save_interval"},
+    "parallel": {"dp_config", "param_dtype"},
+    "outer": {"global_batch_size", "max_sequence_length", "data_seed"},
+}  # fmt: skip
+"""What a script may set again after the call, so that the call's own word is not the last."""
 IGNORED = {
     "speed; rounding only": "optim.compile optim.foreach optim.fused model.use_flash model.attn_backend model.fused_ops",
 }
+
+
+PARTS = ("model", "optim", "scheduler", "data_loader", "train_module", "trainer", "dp_config")
+"""Fields that hold a whole config."""
 
 
 class _Unfollowed(Exception):
@@ -90,6 +113,17 @@ class _Script:
         for node in ast.walk(tree):
             if isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.For, ast.NamedExpr)):
                 self._assign(node)
+            elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in {
+                "replace",
+                "setattr",
+                "update",
+            }:
+                words = [word.arg for word in node.keywords] + [
+                    one.value for one in node.args if isinstance(one, ast.Constant)
+                ]
+                for word in words:
+                    if isinstance(word, str):
+                        self.changed.setdefault(word, node.lineno)
         self.calls: dict[str, list[ast.Call]] = {part: [] for part in CALLS}
         for node in ast.walk(tree):
             if isinstance(node, ast.Call):
@@ -238,14 +272,20 @@ def _part(script: _Script, part: str) -> Entry | None:
     if line := script.condition(call):
         why = f"it stands under the condition on line {line}"
     kept = KEPT[part]
+    changed = {name: line for name, line in script.changed.items() if name in FIELDS[part]}
+    whole_part = part if part == "model" and changed else next(iter(changed), "") if set(changed) & set(PARTS) else ""
+    if whole_part and not why:
+        why = f"the script sets {next(iter(changed))} again on line {next(iter(changed.values()))}"
     if why:
         fields = {
             word.arg: unfollowed(why, script.where, word.value.lineno, word.arg) for word in call.keywords if word.arg
         }
         fields["name"] = unfollowed(why, script.where, call.lineno, "name")
     else:
-        fields = {word: entry for word, entry in _fields(script, call, part)}
+        fields = dict(_fields(script, call, part))
         fields["name"] = Entry(name, script.where, call.lineno, name, True, "name")
+    for field, line in changed.items():
+        fields[field] = unfollowed(f"it is set again on line {line}", script.where, line, field)
     chosen = {key: one for key, one in fields.items() if kept is None or key in kept or key == "name"}
     return Entry(chosen, script.where, call.lineno, name=part)
 
@@ -257,10 +297,6 @@ def _fields(script: _Script, call: ast.Call, part: str) -> Iterator[tuple[str, E
         line = word.value.lineno
         if word.arg is None:
             yield "more", unfollowed("** gives more", script.where, line, "more")
-            continue
-        if word.arg in script.changed:
-            why = f"it is set again on line {script.changed[word.arg]}"
-            yield word.arg, unfollowed(why, script.where, line, word.arg)
             continue
         try:
             node = script.resolve(word.value)
@@ -277,8 +313,8 @@ def _fields(script: _Script, call: ast.Call, part: str) -> Iterator[tuple[str, E
             elif word.arg == "group_overrides":
                 text = " ".join(ast.unparse(node).split())
                 yield word.arg, Entry(text, script.where, line, text, True, word.arg)
-            else:
-                yield word.arg, _scalar(script.value(node), script.where, line, word.arg)
+            elif (value := script.value(node)) is not None:
+                yield word.arg, _scalar(value, script.where, line, word.arg)
         except _Unfollowed as why_not:
             yield word.arg, unfollowed(str(why_not), script.where, line, word.arg)
 
@@ -286,8 +322,7 @@ def _fields(script: _Script, call: ast.Call, part: str) -> Iterator[tuple[str, E
 def _scalar(value: Value, where: str, line: int, name: str) -> Entry:
     if isinstance(value, tuple):
         return Entry([_scalar(one, where, line, name) for one in value], where, line, name=name)
-    kept = "none" if value is None else value
-    return Entry(kept, where, line, str(kept)[:400], isinstance(value, str), name)
+    return Entry(value, where, line, str(value)[:400], isinstance(value, str), name)
 
 
 def _tokenizer(script: _Script) -> Entry | None:
