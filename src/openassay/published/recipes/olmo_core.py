@@ -71,8 +71,9 @@ KEPT = {
 FIELDS = {
     "model": {
         "model", "d_model", "n_layers", "n_heads", "n_kv_heads", "head_dim", "block", "block_pattern", "block_overrides",
-        "lm_head", "vocab_size", "init_method", "init_std", "embedding_init_std", "feed_forward", "feed_forward_moe", "hidden_size", "rope",
-        "sequence_mixer", "attention", "qk_norm", "layer_norm", "theta", "scaling", "sliding_window", "embed_scale",
+        "lm_head", "vocab_size", "init_method", "init_std", "embedding_init_std", "feed_forward", "feed_forward_moe", "rope",
+        "hidden_size", "sequence_mixer", "attention", "qk_norm", "layer_norm", "theta", "scaling", "sliding_window",
+        "embed_scale",
     },
     "optim": {"optim", "lr", "betas", "eps", "weight_decay", "group_overrides"},
     "scheduler": {

@@ -213,10 +213,10 @@ def parse_script(text: str, where: str) -> Script:
     """The commands and variables of a shell script. `BadInput` with the line for text that is none, or is too large."""
     if len(text) > MAX_BYTES:
         raise BadInput(f"{where}: expected a script of at most {MAX_BYTES} bytes, found {len(text)}")
-    return _Reader(where).read(_Lexer(text.replace("\r\n", "\n").removeprefix("\ufeff"), where))
+    return _Follower(where).read(_Lexer(text.replace("\r\n", "\n").removeprefix("\ufeff"), where))
 
 
-class _Reader:
+class _Follower:
     def __init__(self, where: str) -> None:
         self.where = where
         self.variables: dict[str, list[Word]] = {}
