@@ -5,42 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from releases.recipe_scripts import DCLM, LEVANTER, LLAMA, OLMO_CORE, OPEN_LM, TITAN
 
 from openassay.faults import BadInput
-from openassay.published.recipes import read_recipe
+from openassay.published.recipes import read_recipe, read_recipes
 from openassay.published.recipes.shell import parse_script
 from openassay.training.language import ReadRecipe
-
-LLAMA = """#!/bin/bash
-#SBATCH --nodes=4
-GPUS=8
-NODES=4   # not the batch
-GLOBAL=$(($GPUS * NODES * 4))
-SEQ=2048
-MODEL_ARGS=(
-    --num-layers 16            # depth
-    --hidden-size 1024
-    --num-attention-heads 16
-    --group-query-attention --num-query-groups 4
-    --seq-length ${SEQ} --max-position-embeddings $SEQ
-    --swiglu --normalization RMSNorm --disable-bias-linear
-    --position-embedding-type rope --rotary-base 500000
-    --untie-embeddings-and-output-weights
-    --attention-dropout 0 --hidden-dropout 0.0
-    --vocab-file data/gpt2-vocab.json
-)
-TRAINING_ARGS=" \\
-    --lr 3e-4 --min-lr 3e-5 --lr-decay-style cosine \\
-    --train-iters 1000 --lr-warmup-iters 50 \\
-    --global-batch-size $GLOBAL --weight-decay 0.1 --adam-beta2 0.95 \\
-    --bf16 --save-interval 400 --data-path corpus_text_document --split 98,2,0 "
-cat <<EOT > ds.json
-{"lr": 1}
-EOT
-torchrun --nproc_per_node $GPUS pretrain_gpt.py \\
-    ${MODEL_ARGS[@]} \\
-    $TRAINING_ARGS --log-interval 10
-"""
 
 
 def read(tmp_path: Path, name: str, text: str) -> ReadRecipe:
@@ -147,27 +117,6 @@ def test_words_of_a_script_are_as_a_shell_splits_them() -> None:
     assert [word.text for word in script.commands[-1]] == ["run", "x", "y", "x y", "$A", "1", "2", "3", "4", "a b"]
 
 
-TITAN = """[model]
-name = "llama3"
-flavor = "8B"
-[optimizer]
-name = "AdamW"
-lr = 3e-4
-[lr_scheduler]
-warmup_steps = 200
-decay_type = "cosine"
-min_lr_factor = 0.1
-[training]
-global_batch_size = 64
-seq_len = 8192
-steps = 1000
-dataset = "c4"
-[checkpoint]
-enable = true
-interval = 500
-"""
-
-
 def test_torchtitan_is_read_with_its_lines(tmp_path: Path) -> None:
     found = read(tmp_path, "llama.toml", TITAN)
     assert found.format == "torchtitan"
@@ -206,42 +155,6 @@ def test_torchtitan_of_images_is_refused(tmp_path: Path) -> None:
 def test_a_toml_that_is_none_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"a.toml:1: expected TOML"):
         read(tmp_path, "a.toml", "[model\n")
-
-
-OLMO_CORE = """
-from olmo_core.nn.transformer import TransformerConfig
-raise SystemExit("this module is read, and never run")
-
-SEQUENCE_LENGTH = 4096
-GLOBAL_BATCH_SIZE = 512 * SEQUENCE_LENGTH
-LR = 3e-4
-
-
-def build_config(opts, overrides):
-    sequence_length = opts.sequence_length or SEQUENCE_LENGTH
-    tokenizer = TokenizerConfig.dolma2()
-    model = TransformerConfig.olmo2_7B(vocab_size=tokenizer.padded_vocab_size())
-    loader = NumpyDataLoaderConfig(global_batch_size=GLOBAL_BATCH_SIZE, seed=34521)
-    train = TransformerTrainModuleConfig(
-        max_sequence_length=sequence_length,
-        optim=AdamWConfig(
-            lr=LR,
-            weight_decay=0.1,
-            betas=(0.9, 0.95),
-            group_overrides=[
-                OptimGroupOverride(params=["embeddings.weight"], opts=dict(weight_decay=0.0))
-            ],
-        ),
-        scheduler=CosWithWarmup(warmup_steps=2000),
-        dp_config=TransformerDataParallelConfig(param_dtype=DType.bfloat16),
-        z_loss_multiplier=1e-5,
-        max_grad_norm=1.0,
-    )
-    trainer = TrainerConfig(max_duration=Duration.tokens(int(1e9))).with_callback(
-        "checkpointer", CheckpointerCallback(save_interval=400)
-    )
-    return ExperimentConfig(model=model, data_loader=loader, train_module=train, trainer=trainer)
-"""
 
 
 def olmo_core(tmp_path: Path, old: str = "", new: str = "") -> ReadRecipe:
@@ -301,3 +214,85 @@ def test_what_olmo_core_computes_stays_unstated(tmp_path: Path, old: str, new: s
 def test_other_python_is_no_recipe(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"expected a recipe of a known format"):
         read(tmp_path, "train.py", "learning_rate = 3e-4\nn_layer = 12\n")
+
+
+def levanter(tmp_path: Path, old: str = "", new: str = "") -> ReadRecipe:
+    assert old in LEVANTER
+    return read(tmp_path, "train.yaml", LEVANTER.replace(old, new) if old else LEVANTER)
+
+
+def test_levanter_is_read_with_its_shares(tmp_path: Path) -> None:
+    found = levanter(tmp_path)
+    values = found.values
+    assert (found.format, values["architecture.family"], values["architecture.num_kv_heads"]) == (
+        "levanter",
+        "llama",
+        8,
+    )
+    assert (values["learning_rate.warmup_steps"], values["learning_rate.decay_steps"]) == (200, 10000)
+    assert values["learning_rate.minimum"] == pytest.approx(4e-5)
+    assert (values["batch_size"], values["tokens_total"]) == (256, 256 * 10000 * 2048)
+    assert (values["precision"], values["z_loss"], values["data.seed"], values["clip_norm"]) == ("bf16", 5e-6, 3, 1.0)
+    assert found.origins["clip_norm"].kind == "code default"
+    assert not found.unknown
+    whole = levanter(tmp_path, "warmup: 0.02", "warmup: 500\n  max_grad_norm: null\n  surprise: 1")
+    assert (whole.values["learning_rate.warmup_steps"], whole.values["clip_norm"]) == (500, None)
+    assert whole.origins["clip_norm"].kind == "stated"
+    assert list(whole.unknown) == ["optimizer.surprise"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "name", "why"),
+    [
+        ("warmup: 0.02", "warmup: 0.02\n  decay: 0.2", "learning_rate.form", "stages or cycles"),
+        ("warmup: 0.02", "lr_schedule: inv", "learning_rate.form", "no canonical name"),
+        ("warmup: 0.02", "type: muon", "optimizer.betas", "muon"),
+        ("warmup: 0.02", "weight_decay_modules: attn", "optimizer.not_decayed", "a mask of its own"),
+        ("warmup: 0.02", "warmup: null", "learning_rate.warmup_steps", "null"),
+        ("train_batch_size: 256", "train_batch_size: [{start: 0, value: 8}]", "batch_size", "changes"),
+        ("type: llama", "type: gpt2", "architecture.family", "gpt2 is not read"),
+        ("num_layers: 16", "num_layers: 16\n  use_bias: true", "architecture.family", "another network"),
+        ("num_layers: 16", "num_layers: 16\n  rope: {type: llama3}", "architecture.rotary_share", "not read"),
+    ],
+)  # fmt: skip
+def test_what_levanter_says_otherwise_stays_unstated(tmp_path: Path, old: str, new: str, name: str, why: str) -> None:
+    found = levanter(tmp_path, old, new)
+    assert found.values[name] is None
+    assert found.origins[name].kind == "unstated"
+    assert why in found.origins[name].where
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("data:\n", "supervised_data: {}\ndata:\n", r"train.yaml:1: supervised_data: expected .*found fine-tuning"),
+        ("warmup: 0.02", "warmup: 1.5", r"train.yaml:21: optimizer.warmup: expected a share up to 1"),
+        ("  cache_dir: gs://somewhere/cache", "  source: !include other.yaml", r"train.yaml:2: expected plain data"),
+    ],
+)
+def test_levanter_is_refused_in_one_line(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        levanter(tmp_path, old, new)
+
+
+def test_a_scale_of_dclm_and_its_network_are_read_together(tmp_path: Path) -> None:
+    for name, text in (("scale.json", DCLM), ("small.json", OPEN_LM)):
+        (tmp_path / name).write_text(text)
+    found = read_recipes([tmp_path / "scale.json", tmp_path / "small.json"])
+    values = found.values
+    assert (values["architecture.hidden_size"], values["architecture.intermediate_size"]) == (1024, 2816)
+    assert (values["learning_rate.peak"], values["learning_rate.minimum"], values["batch_size"]) == (0.003, 3e-5, 512)
+    assert values["tokens_total"] == 2 * 8232325120
+    assert (values["optimizer.weight_decay"], values["optimizer.not_decayed"], values["precision"]) == (
+        0.033,
+        (),
+        "bf16",
+    )
+    assert values["steps"] is values["learning_rate.first"] is None
+    assert not found.unknown
+
+
+def test_a_scale_without_its_multiplier_states_no_tokens(tmp_path: Path) -> None:
+    found = read(tmp_path, "scale.json", DCLM.replace(',\n "chinchilla_multiplier": 2', ""))
+    assert found.values["tokens_total"] is None
+    assert "times chinchilla_multiplier" in found.origins["tokens_total"].where

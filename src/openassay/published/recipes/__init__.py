@@ -16,9 +16,11 @@ from openassay.published.recipes import (
     gin,
     gpt_neox,
     hugging_face,
+    levanter,
     megatron,
     olmo,
     olmo_core,
+    open_lm,
     torchtitan,
 )
 from openassay.published.recipes.joined import join
@@ -51,6 +53,9 @@ FORMATS = (
     Format("amber", "constants of LLM360's Amber main.py", amber.recognise, amber.read, amber.parse, (".py",)),
     Format("megatron", MEGATRON, megatron.recognise, megatron.read, megatron.parse, (".sh", ".slurm", ".sbatch")),
     Format("olmo_core", "OLMo-core's Python", olmo_core.recognise, olmo_core.read, olmo_core.parse, (".py",)),
+    Format("levanter", "Levanter YAML (Marin)", levanter.recognise, levanter.read),
+    Format("dclm", "DCLM's scales", open_lm.is_scale, open_lm.read_scale),
+    Format("open_lm_network", "OpenLM's networks", open_lm.is_network, open_lm.read_network),
     Format("torchtitan", "torchtitan TOML", torchtitan.recognise, torchtitan.read, torchtitan.parse, (".toml",)),
 )
 """Tried in this order, among those whose files end so."""
