@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,9 @@ def test_a_script_in_arrays_and_strings_makes_a_whole_recipe(tmp_path: Path) -> 
         ("torchrun", "[ $BIG ] && true\nif $BIG; then MODEL_ARGS+=(--num-layers 32); fi\ntorchrun",
          "architecture.num_layers", "under a condition"),
         ("--log-interval 10", "$EXTRA_ARGS", "optimizer.eps", "more words may be given"),
+        ("--log-interval 10", "--log-interval 10 \"--adam-eps $EPS\"", "optimizer.eps", "more words may be given"),
+        ("--log-interval 10", "--finetune \"--adam-eps $EPS\"", "optimizer.eps", "more words may be given"),
+        ("--log-interval 10", "--save run/$EPS $EPS", "optimizer.eps", "more words may be given"),
         ("pretrain_gpt.py", "my_train.py", "optimizer.eps", "my_train.py"),
         ("--train-iters 1000", "--train-samples 9000 --rampup-batch-size 32 32 1000", "batch_size", "batch grows"),
         ("--train-iters 1000", "--train-samples 9000 --rampup-batch-size 32 32 1000", "steps", "updates depend"),
@@ -115,6 +119,21 @@ def test_a_script_that_does_not_end_is_one_line_of_refusal(text: str) -> None:
 def test_words_of_a_script_are_as_a_shell_splits_them() -> None:
     script = parse_script('A=\'x  y\'\nB="$A z"\nC=(1 "2 3")\nC+=(4)\nrun $A "$A" \'$A\' ${C[@]} a\\ b #c\n', "s.sh")
     assert [word.text for word in script.commands[-1]] == ["run", "x", "y", "x y", "$A", "1", "2", "3", "4", "a b"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LLAMA,
+        "A='x y'; B=\"$A z\"\nC=($A '$A' \"$B\" \\\n  w) # no\nC+=(\"p q\")\ntorchrun ${C[@]} \"${C[@]}\" $((2 * 3 + 8 / 2 - 1)) \"a'b\" c\\ d\n",
+        "N=3\nARGS=\"--n $N \\\n --m '1 2' \"\nARGS=\"$ARGS --k\"\ncat <<X >/dev/null\ntorchrun $ARGS no\nX\ntorchrun $ARGS --end\n",
+    ],
+)  # fmt: skip
+def test_words_are_those_that_a_real_shell_gives(text: str) -> None:
+    show = "torchrun() { printf '%s\\n' \"$@\"; }\n"
+    said = subprocess.run(["bash", "-c", show + text], capture_output=True, text=True, check=True)
+    read = [word.text for word in parse_script(text, "s.sh").commands[-1]]
+    assert read == ["torchrun", *said.stdout.splitlines()]
 
 
 def test_torchtitan_is_read_with_its_lines(tmp_path: Path) -> None:

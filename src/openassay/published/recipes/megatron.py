@@ -135,7 +135,7 @@ def _arguments(words: list[Word], where: str) -> dict[str, Entry]:
         word = words[at]
         at += 1
         if word.text is None or not re.match(r"--[A-Za-z]", word.text):
-            if word.text is None and not word.is_glued:
+            if word.text is None:
                 found.setdefault("open", Entry(word.why, where, word.line, word.why, True))
             continue
         flag, equals, inline = word.text[2:].partition("=")
@@ -143,7 +143,8 @@ def _arguments(words: list[Word], where: str) -> dict[str, Entry]:
         while not equals and at < len(words) and not re.match(r"--[A-Za-z]", words[at].text or ""):
             if words[at].text is None and values and not flag.startswith("data"):
                 break
-            if words[at].text is None and not words[at].is_glued and (flag in BOOLEANS or not VALUED.match(flag)):
+            is_flag = flag in BOOLEANS or words[at].start.startswith("-")
+            if words[at].text is None and (is_flag or not (words[at].is_glued or VALUED.match(flag))):
                 break
             values.append(words[at])
             at += 1

@@ -32,6 +32,8 @@ class Word:
     """Only under a condition."""
     is_glued: bool = False
     """Not followed, and joined to text that is: it is one word."""
+    start: str = ""
+    """How a word that is not followed begins, as far as it is."""
 
 
 @dataclass(frozen=True)
@@ -291,7 +293,9 @@ class _Follower:
         words: list[Word] = []
         going = False
 
-        def add(text: str | None, at: int, why: str = "", maybe: bool = False, glued: bool = False) -> None:
+        def add(
+            text: str | None, at: int, why: str = "", maybe: bool = False, glued: bool = False, start: str = ""
+        ) -> None:
             nonlocal going
             self.left -= 1
             if self.left < 0:
@@ -299,10 +303,11 @@ class _Follower:
             if going and words:
                 last = words[-1]
                 joined = None if last.text is None or text is None else last.text + text
+                begins = last.start if last.text is None else last.text + start if joined is None else ""
                 glued = joined is None and bool(last.text or text or last.is_glued or glued)
-                words[-1] = Word(joined, last.line, last.why or why, last.maybe or maybe, glued)
+                words[-1] = Word(joined, last.line, last.why or why, last.maybe or maybe, glued, begins)
             else:
-                words.append(Word(text, at, why, maybe, glued))
+                words.append(Word(text, at, why, maybe, glued, start))
             going = True
 
         def plain(text: str, at: int) -> None:
@@ -339,7 +344,7 @@ class _Follower:
                         values = [_joined(values, at)]
                     for i, one in enumerate(values):
                         going = going and i == 0
-                        add(one.text, one.line, one.why, one.maybe, one.is_glued)
+                        add(one.text, one.line, one.why, one.maybe, one.is_glued, one.start)
                     if not values:
                         continue
                 else:
