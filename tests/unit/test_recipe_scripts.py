@@ -216,6 +216,7 @@ def test_olmo_core_is_read_and_not_run(tmp_path: Path) -> None:
         ("olmo2_7B", "my_network", "architecture.hidden_size", "does not know them"),
         ("olmo2_7B", "olmo3_7B", "architecture.family", "windows of 4096"),
         ("    return Exp", "    other = AdamWConfig(lr=1)\n    return Exp", "learning_rate.peak", "2 such calls"),
+        ("    return Exp", "    d = NumpyFSLDatasetConfig(sequence_length=2048)\n    return Exp", "data.sequence_length", "its own"),
         ("CosWithWarmup(", "WSD(", "learning_rate.form", "no canonical name"),
         ("CosWithWarmup(", "CosWithWarmup(units=UNITS, ", "learning_rate.form", "other units"),
         ("Duration.tokens(int(1e9))", "Duration.epochs(1)", "steps", "do not follow"),

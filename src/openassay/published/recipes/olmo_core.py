@@ -55,6 +55,7 @@ CALLS = {
     "tokenizer": ("TokenizerConfig.",),
     "parallel": ("TransformerDataParallelConfig",),
     "outer": ("partial", "build_config"),
+    "dataset": ("NumpyFSLDatasetConfig", "NumpyFSLDatasetConfig.", "NumpyVSLDatasetConfig", "NumpyVSLDatasetConfig."),
 }  # fmt: skip
 KEPT = {
     "model": None,
@@ -252,6 +253,7 @@ def parse(text: str, where: str) -> Marked:
             tree = ast.parse(text)
             script = _Script(tree, where)
             found = {part: entry for part in KEPT if (entry := _part(script, part))}
+            _agree_on_length(script, found)
             if tokenizer := _tokenizer(script):
                 found["tokenizer"] = tokenizer
     except SyntaxError as error:
@@ -324,6 +326,23 @@ def _scalar(value: Value, where: str, line: int, name: str) -> Entry:
     if isinstance(value, tuple):
         return Entry([_scalar(one, where, line, name) for one in value], where, line, name=name)
     return Entry(value, where, line, str(value)[:400], isinstance(value, str), name)
+
+
+def _agree_on_length(script: _Script, found: dict[str, Entry]) -> None:
+    """Leave the length unfollowed where the data set has, or may have, another one than the training."""
+    for call in script.calls["dataset"]:
+        for word in call.keywords:
+            if word.arg not in {"sequence_length", "min_sequence_length"}:
+                continue
+            try:
+                length = script.value(word.value)
+            except _Unfollowed:
+                length = None
+            for part in (found[name] for name in ("train", "outer") if name in found):
+                entry = part.value.get("max_sequence_length")
+                if entry is not None and entry.value != length:
+                    why = f"the data set has a length of its own on line {word.value.lineno}"
+                    part.value["max_sequence_length"] = unfollowed(why, script.where, entry.line, "max_sequence_length")
 
 
 def _tokenizer(script: _Script) -> Entry | None:
