@@ -12,6 +12,7 @@ import recipe_samples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from releases import pythia
+from releases.recipe_scripts import SCRIPTS
 from typer.testing import CliRunner
 
 from openassay.cli import app
@@ -758,6 +759,7 @@ SAMPLES = {
     "gpt_neox": NEOX, "olmo": OLMO, "cerebras": CRYSTAL, "amber": AMBER, "t5_gin": GIN["models/bi_bert_base.gin"] + GIN["span.gin"],
     "hf_config": json.dumps(LLAMA, indent=1), "hf_arguments": json.dumps(ARGUMENTS, indent=1),
     "cerebras_preparation": "setup:\n  output_dir: out\nprocessing:\n  eos_id: 2\n", **recipe_samples.FURTHER,
+    **SCRIPTS,
 }  # fmt: skip
 
 

@@ -79,7 +79,7 @@ def _leads_away(line: str, release: PublishedFiles) -> bool:
     if clone := re.match(r"\s*(?:\$ |> )?git\s+(?:lfs\s+)?clone\s+.*?(\S+)\s*$", line):
         name = clone.group(1).rstrip("/").removesuffix(".git").rpartition("/")[2].lower()
         return name not in _own_names(release) and not clone.group(1).startswith("https://huggingface")
-    return bool(re.match(r"\s*(?:\$ )?(docker|kubectl|ssh|srun|sbatch)\b", line))
+    return bool(re.match(r"\s*(?:\$ )?(docker|kubectl|ssh|sbatch|srun\b.*--container)\b", line))
 
 
 def _own_names(release: PublishedFiles) -> set[str]:
@@ -111,6 +111,15 @@ class Call:
     is_module: bool
 
 
+_PYTHON = re.compile(r"python[0-9.]*")
+_STARTERS = {"torchrun", "deepspeed", "accelerate", "colossalai"}
+"""Launchers of a Python script."""
+_AROUND = {
+    "horovodrun", "mpirun", "mpiexec", "srun", "uv", "poetry", "pipenv", "timeout", "numactl", "nice", "stdbuf",
+}  # fmt: skip
+"""Programs that start another program, which need not be Python."""
+
+
 def call_of(command: Command, release: PublishedFiles) -> Call | None:
     """The script that a command starts; None where it starts none, or where that is not plain."""
     before = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=\S*|sudo|time|nohup|env")
@@ -118,10 +127,19 @@ def call_of(command: Command, release: PublishedFiles) -> Call | None:
     if not words:
         return None
     head = words[0].rpartition("/")[2]
-    if head in {"torchrun", "deepspeed", "accelerate", "horovodrun", "mpirun", "colossalai"}:
+    if head in _STARTERS:
         return _launched(words[1:], command, release)
-    if not re.fullmatch(r"python[0-9.]*", head):
+    if head in _AROUND:
+        return _around(words[1:], command, release)
+    if head in {"bash", "sh"}:
+        return _inner(words, command, release)
+    if not _PYTHON.fullmatch(head):
         return _script(words, command, release) if head.endswith(".py") else None
+    return _python(words, command, release)
+
+
+def _python(words: list[str], command: Command, release: PublishedFiles) -> Call | None:
+    """What an interpreter's words start."""
     for i, word in enumerate(words[1:], 1):
         if word == "-m":
             return _module(words[i + 1 :], command, release)
@@ -129,6 +147,20 @@ def call_of(command: Command, release: PublishedFiles) -> Call | None:
             return None
         if not word.startswith("-"):
             return _script(words[i:], command, release)
+    return None
+
+
+def _inner(words: list[str], command: Command, release: PublishedFiles) -> Call | None:
+    """What the text of `bash -c` starts: its first command that starts a script, in this release's own folder."""
+    option = next((i for i, word in enumerate(words[1:], 1) if not word.startswith("-")), len(words)) - 1
+    if option < 1 or option + 1 >= len(words) or not re.fullmatch(r"-[a-z]*c", words[option]):
+        return None
+    for part in re.split(r"&&|;|\n", words[option + 1]):
+        if _leads_away(part, release):
+            return None
+        inner = Command(command.text, command.line, _split(part), command.elsewhere)
+        if inner.words and inner.words != command.words and (call := call_of(inner, release)):
+            return call
     return None
 
 
@@ -144,7 +176,28 @@ def _module(words: list[str], command: Command, release: PublishedFiles) -> Call
 
 
 def _launched(words: list[str], command: Command, release: PublishedFiles) -> Call | None:
-    return _script([*dropwhile(lambda word: not word.endswith(".py"), words)], command, release)
+    """What a launcher of Python starts: a script, or a module after `-m`."""
+    for i, word in enumerate(words):
+        if word.endswith(".py"):
+            return _script(words[i:], command, release)
+        if word in {"-m", "--module"}:
+            return _module(words[i + 1 :], command, release)
+    return None
+
+
+def _around(words: list[str], command: Command, release: PublishedFiles) -> Call | None:
+    """What a program starts that starts another: an interpreter, a launcher, or the text of `bash -c`."""
+    if words[:1] == ["run"] and words[1:2] and words[1].endswith(".py"):
+        return _script(words[1:], command, release)
+    for i, word in enumerate(words):
+        head = word.rpartition("/")[2]
+        if head in _STARTERS:
+            return _launched(words[i + 1 :], command, release)
+        if _PYTHON.fullmatch(head):
+            return _python(words[i:], command, release)
+        if head in {"bash", "sh"}:
+            return _inner(words[i:], command, release)
+    return None
 
 
 def _script(words: list[str], command: Command, release: PublishedFiles) -> Call | None:

@@ -20,11 +20,16 @@ from openassay.published.recipes import (
     gin,
     gpt_neox,
     hugging_face,
+    levanter,
     litgpt,
     llm_foundry,
+    megatron,
     nanotron,
     olmo,
+    olmo_core,
+    open_lm,
     tinyllama,
+    torchtitan,
 )
 from openassay.published.recipes.joined import join
 from openassay.published.recipes.marked import Entry, Marked, parse_marked, read_text, shorten
@@ -156,6 +161,7 @@ TRL = Signs(
     cannot=(*_OTHERS, "optimizer", "model", "scheduler"),
 )
 PREPARATION = "Cerebras model zoo data preparation"
+MEGATRON = "Megatron-LM's arguments in a shell script (BLOOM, MAP-NEO)"
 FORMATS = (
     Format("gpt_neox", "GPT-NeoX YAML (Pythia)", GPT_NEOX, gpt_neox.read),
     Format(
@@ -178,6 +184,12 @@ FORMATS = (
     Format("t5_gin", "gin files of T5 (Mesh TensorFlow)", gin.recognise, gin.read, gin.parse, (".gin",)),
     Format("amber", "constants of LLM360's Amber main.py", AMBER, amber.read, amber.parse, (".py",)),
     Format("tinyllama", "constants of TinyLlama's tinyllama.py", TINYLLAMA, tinyllama.read, amber.parse, (".py",)),
+    Format("megatron", MEGATRON, megatron.recognise, megatron.read, megatron.parse, (".sh", ".slurm", ".sbatch")),
+    Format("olmo_core", "OLMo-core's Python", olmo_core.recognise, olmo_core.read, olmo_core.parse, (".py",)),
+    Format("levanter", "Levanter YAML (Marin)", levanter.recognise, levanter.read),
+    Format("dclm", "DCLM's scales", open_lm.is_scale, open_lm.read_scale),
+    Format("open_lm_network", "OpenLM's networks", open_lm.is_network, open_lm.read_network),
+    Format("torchtitan", "torchtitan TOML", torchtitan.recognise, torchtitan.read, torchtitan.parse, (".toml",)),
 )
 """Tried in this order, among those whose files end so."""
 
