@@ -12,6 +12,7 @@ import ast
 import functools
 import hashlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
@@ -95,7 +96,7 @@ def _tree(name: str) -> ast.Module:
 def _imported(name: str) -> list[str]:
     """The modules of ours that a module imports anywhere in it; importing a.b.c runs a and a.b too."""
     names: list[str] = []
-    for node in ast.walk(_tree(name)):
+    for node in _statements(_tree(name)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -103,6 +104,15 @@ def _imported(name: str) -> list[str]:
     ours = [of.split(".") for of in names if of.split(".")[0] == "openassay"]
     parents = {".".join(parts[:end]) for parts in ours for end in range(1, len(parts) + 1)}
     return sorted(of for of in parents if _file(of))
+
+
+def _statements(node: ast.AST) -> Iterator[ast.stmt]:
+    """All statements in a node, at any depth; no expression holds one."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt):
+            yield child
+        if isinstance(child, (ast.stmt, ast.excepthandler, ast.match_case)):
+            yield from _statements(child)
 
 
 @functools.cache
