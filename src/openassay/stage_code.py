@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import ast
 import functools
+import gc
 import hashlib
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
@@ -57,12 +59,27 @@ def modules(stage: str, driver: str) -> list[str]:
     return sorted(found)
 
 
+@contextmanager
+def _parsing() -> Iterator[None]:
+    """Without a search for cycles among the many objects of parsed modules: it takes longer than parsing. They are let go."""
+    searched = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        _tree.cache_clear()
+        if searched:
+            gc.enable()
+
+
+@_parsing()
 def digest(stage: str, driver: str) -> str:
     """sha256 of the code and the data files that a stage uses for targets of a driver."""
     parts = "\n".join(f"{name} {_digest(name)}" for name in modules(stage, driver))
     return hashlib.sha256(parts.encode()).hexdigest()
 
 
+@_parsing()
 def training(driver: str) -> str:
     """sha256 of the code that makes and measures one rerun of a driver: while it is the same, a finished rerun is kept."""
     parts = [f"{name} {_digest(name)}" for name in modules("rerun", driver) if name.startswith(MADE_BY)]
