@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import ast
 import functools
+import gc
 import hashlib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
@@ -59,12 +62,27 @@ def modules(stage: str, driver: str) -> list[str]:
     return sorted(found)
 
 
+@contextmanager
+def _parsing() -> Iterator[None]:
+    """Without a search for cycles among the many objects of parsed modules: it takes longer than parsing. They are let go."""
+    searched = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        _tree.cache_clear()
+        if searched:
+            gc.enable()
+
+
+@_parsing()
 def digest(stage: str, driver: str) -> str:
     """sha256 of the code and the data files that a stage uses for targets of a driver."""
     parts = "\n".join(f"{name} {_digest(name)}" for name in modules(stage, driver))
     return hashlib.sha256(parts.encode()).hexdigest()
 
 
+@_parsing()
 def training(driver: str) -> str:
     """sha256 of the code that makes and measures one rerun of a driver: while it is the same, a finished rerun is kept."""
     parts = [f"{name} {_digest(name)}" for name in modules("rerun", driver) if name.startswith(MADE_BY)]
@@ -98,7 +116,7 @@ def _tree(name: str) -> ast.Module:
 def _imported(name: str) -> list[str]:
     """The modules of ours that a module imports anywhere in it; importing a.b.c runs a and a.b too."""
     names: list[str] = []
-    for node in ast.walk(_tree(name)):
+    for node in _statements(_tree(name)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -106,6 +124,15 @@ def _imported(name: str) -> list[str]:
     ours = [of.split(".") for of in names if of.split(".")[0] == "openassay"]
     parents = {".".join(parts[:end]) for parts in ours for end in range(1, len(parts) + 1)}
     return sorted(of for of in parents if _file(of))
+
+
+def _statements(node: ast.AST) -> Iterator[ast.stmt]:
+    """All statements in a node, at any depth; no expression holds one."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt):
+            yield child
+        if isinstance(child, (ast.stmt, ast.excepthandler, ast.match_case)):
+            yield from _statements(child)
 
 
 @functools.cache

@@ -10,12 +10,14 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
-from releases.commands import BIN, LONG_S, audits_run, command, is_clean, stages_run, wait_for
+from releases.commands import BIN, LONG_S, audits_run, called, command, is_clean, stages_run, wait_for
 from releases.miniature import add_release, gate, make_project, write_index
 
 from openassay.core.rerun_records import RerunsRecord
+from openassay.layout import Layout
 from openassay.records import read_record
 
 
@@ -45,11 +47,16 @@ def test_plain_dvc_audits_one_target_or_the_index(audited: Path) -> None:
     assert is_clean(audited)
 
 
-def test_dvc_says_nothing_of_git_storage_or_support(audited: Path) -> None:
-    done = command(audited, "openassay", "audit", "--force", "honest")
-    for words in ("git add", "autostage", "dvc push", "support", "lock file"):
-        assert words not in done.stdout + done.stderr
-    assert is_clean(audited)
+def test_two_audits_of_different_targets_run_at_once(said: dict[str, str]) -> None:
+    for name, outcome in (("honest", "REPRODUCED"), ("inflated", "NOT_REPRODUCED")):
+        assert re.search(rf"^{outcome} {name}\b", said[name], re.MULTILINE)
+    # and there is nothing that a further audit or DVC would do: test_nothing_runs_when_nothing_changed
+
+
+def test_dvc_says_nothing_of_git_storage_or_support(said: dict[str, str]) -> None:
+    for text in said.values():
+        for words in ("git add", "autostage", "dvc push", "support", "lock file"):
+            assert words not in text
 
 
 def test_metrics_plots_and_dag_show_something(audited: Path) -> None:
@@ -62,27 +69,10 @@ def test_metrics_plots_and_dag_show_something(audited: Path) -> None:
 
 
 def test_the_command_line_shows_verdicts(audited: Path) -> None:
-    shown = command(audited, "openassay", "show").stdout
+    shown = called(audited, "show").stdout
     assert "REPRODUCED" in shown
     assert "NOT_REPRODUCED" in shown
     assert str(audited / "experiments" / "honest" / "report.html") in shown
-
-
-def test_two_audits_of_different_targets_run_at_once(audited: Path) -> None:
-    names = ["honest", "inflated"]
-    for name in names:
-        path = audited / "conf" / "target" / f"{name}.yaml"
-        path.write_text(path.read_text().replace("labels: real", "labels: genuine"))
-    environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-    running = [
-        subprocess.Popen([str(BIN / "openassay"), "audit", name], cwd=audited, env=environment, stdout=subprocess.PIPE,
-                         stderr=subprocess.STDOUT, text=True)
-        for name in names
-    ]  # fmt: skip
-    for process in running:
-        output, _ = process.communicate(timeout=LONG_S)
-        assert process.returncode == 0, output
-    assert stages_run(command(audited, "dvc", "repro")) == []
 
 
 def test_a_killed_audit_goes_on_and_runs_no_finished_rerun_again(project: Path) -> None:
@@ -98,7 +88,7 @@ def test_a_killed_audit_goes_on_and_runs_no_finished_rerun_again(project: Path) 
     (project / "conf" / "profile" / "eight.yaml").write_text(
         "runs: 8\nbudget_s: 100000\nexpensive_s: 60\ncontrol_runs: 2\n"
     )
-    write_index(project, ["killed"], profile="eight")
+    write_index(project, [], profile="eight")  # a target outside the index is audited too
     environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     with subprocess.Popen(
         [str(BIN / "openassay"), "audit", "killed"], cwd=project, env=environment, stdout=subprocess.DEVNULL,
@@ -111,6 +101,7 @@ def test_a_killed_audit_goes_on_and_runs_no_finished_rerun_again(project: Path) 
     wait_for(lambda: trainings_of(project) == [])  # no orphan trains on: the gate is shut
     gate(project, "killed").touch()
     done = command(project, "openassay", "audit", "killed")
+    assert "REPRODUCED" in done.stdout
     kept = re.search(r"(\d+) of (\d+) reruns were finished already and kept", done.stdout)
     assert kept
     assert len(before) <= int(kept[1]) < int(kept[2])
@@ -212,27 +203,31 @@ def test_a_digest_that_nothing_meets_is_named_with_status_2(project: Path) -> No
 @pytest.mark.parametrize("name", ["../honest", "honest;touch x", "Honest", "", "a" * 65, "$(touch x)"])
 def test_odd_names_are_refused_before_they_reach_a_shell(name: str, project: Path) -> None:
     write_index(project, ["honest", name])
-    done = command(project, "openassay", "check", expect=2)
+    done = called(project, "check", expect=2)
     assert "is not a name" in done.stderr
     assert not (project / "x").exists()
 
 
-def test_a_target_outside_the_index_is_audited_too(project: Path) -> None:
+def test_a_name_that_is_nearly_that_of_a_target_outside_the_index_is_said(project: Path) -> None:
     add_release(project, "honest", "unlisted")
     write_index(project, [])
-    assert "REPRODUCED" in command(project, "openassay", "audit", "unlisted").stdout
     assert "did you mean unlisted?" in command(project, "openassay", "audit", "unlistd", expect=2).stderr
 
 
-def bare(project: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+def bare(project: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     """The command, called by its path from a shell in which no environment is active."""
     environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"} | {
         "PATH": "/usr/bin:/bin"
     }
-    return subprocess.run(
-        [*prefix, str(BIN / "openassay"), *arguments], cwd=project, env=environment, capture_output=True, text=True,
-        timeout=LONG_S, check=False,
+    return subprocess.Popen(
+        [*prefix, str(BIN / "openassay"), *arguments], cwd=project, env=environment, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )  # fmt: skip
+
+
+def end_of(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    said, complaints = process.communicate(timeout=LONG_S)
+    return subprocess.CompletedProcess(process.args, process.returncode, said, complaints)
 
 
 @pytest.fixture(scope="module")
@@ -241,54 +236,63 @@ def spacious(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_project(tmp_path_factory.mktemp("a project") / "it's $HOME & [co]", dvc=True)
 
 
-def test_an_audit_needs_no_active_environment_and_no_plain_path(spacious: Path) -> None:
-    add_release(spacious, "honest")
-    write_index(spacious, ["honest"])
-    done = bare(spacious, "audit", "honest")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"^REPRODUCED honest · self-reported, unprotected", done.stdout, re.MULTILINE)
-    assert f"report: {spacious / 'experiments' / 'honest' / 'report.html'}" in done.stdout
+class Crowd(NamedTuple):
+    """A round of audits, and those that came while its target trained."""
+
+    layout: Layout
+    round: subprocess.CompletedProcess[str]
+    another_round: subprocess.CompletedProcess[str]
+    another_audit: subprocess.CompletedProcess[str]
+    stages: dict[str, subprocess.CompletedProcess[str]]
+    """Run directly, without DVC."""
 
 
-def test_two_audits_of_one_target_at_once_end_in_a_verdict_and_a_clear_line(spacious: Path) -> None:
+@pytest.fixture(scope="module")
+def crowd(spacious: Path, session_cache: Path) -> Crowd:
+    os.environ["OPENASSAY_CACHE"] = str(session_cache)  # module scope comes before the function's fixture
     layout = add_release(spacious, "gated", "twice")
     write_index(spacious, ["twice"])
-    environment = os.environ | {"PATH": "/usr/bin:/bin"}
-    first = subprocess.Popen(
-        [str(BIN / "openassay"), "audit", "twice"], cwd=spacious, env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    wait_for(layout.plan.exists, first)  # its trainings wait for the second audit's end
-    second = bare(spacious, "audit", "twice")
-    gate(spacious, "twice").touch()
-    said = first.communicate(timeout=LONG_S)
-    assert first.returncode == 0, said
-    assert "REPRODUCED" in said[0]
+    first = bare(spacious, "audit", "--due", "30d")
+    try:
+        wait_for(lambda: list(layout.folder.glob("rerun/at-work/*/request.json")), first)  # it trains, and waits
+        another_round, another_audit = bare(spacious, "audit", "--due", "30d"), bare(spacious, "audit", "twice")
+        others = end_of(another_round), end_of(another_audit)
+        stages = {}
+        for stage in ("rerun", "prepare", "evaluate"):
+            words = [sys.executable, "-P", "-m", f"openassay.pipelines.{stage}", "twice"]
+            stages[stage] = subprocess.run(
+                words, cwd=spacious, capture_output=True, text=True, timeout=LONG_S, check=False
+            )
+    finally:
+        gate(spacious, "twice").touch()
+    return Crowd(layout, end_of(first), *others, stages)
+
+
+def test_an_audit_needs_no_active_environment_and_no_plain_path(crowd: Crowd) -> None:
+    assert crowd.round.returncode == 0, crowd.round
+    assert re.search(r"^REPRODUCED twice · self-reported, unprotected", crowd.round.stdout, re.MULTILINE)
+    assert f"report: {crowd.layout.report}" in crowd.round.stdout
+
+
+def test_two_audits_of_one_target_at_once_end_in_a_verdict_and_a_clear_line(crowd: Crowd) -> None:
+    assert "REPRODUCED" in crowd.round.stdout
     busy = "another audit of it is running in this project. Wait for its end, then run the command again."
+    second = crowd.another_audit
     assert (second.returncode, second.stdout, second.stderr) == (3, "", f"error: twice: {busy}\n")
 
 
-def test_stages_that_are_run_directly_do_not_remove_each_others_runs(spacious: Path) -> None:
-    layout = add_release(spacious, "gated", "direct")
+def test_two_schedulers_run_nothing_twice(crowd: Crowd) -> None:
+    second = crowd.another_round
+    assert (second.returncode, second.stdout) == (2, "")
+    assert "another round of audits is running" in second.stderr
+    assert len(crowd.layout.history.read_text().splitlines()) == 1
 
-    def start(stage: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-P", "-m", f"openassay.pipelines.{stage}", "direct"]
-        return subprocess.Popen(command, cwd=spacious, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
-    for stage in ("plan", "fetch", "inspect_", "prepare", "evaluate"):
-        process = start(stage)
-        assert process.communicate(timeout=LONG_S)[1] == ""
-    first = start("rerun")
-    wait_for(lambda: list(layout.folder.glob("rerun/at-work/*/request.json")), first)  # it trains, and waits
-    for stage in ("rerun", "prepare", "evaluate"):
-        process = start(stage)
-        _, complaint = process.communicate(timeout=LONG_S)
-        busy = "another audit or sweep runs there. Wait for its end, then run the command again."
-        assert (process.returncode, complaint) == (3, f"error: experiments/direct: {busy}\n")
-    gate(spacious, "direct").touch()
-    said = first.communicate(timeout=LONG_S)
-    assert first.returncode == 0, said
-    assert read_record(layout.record("rerun"), RerunsRecord).findings == ()
+def test_stages_that_are_run_directly_do_not_remove_each_others_runs(crowd: Crowd) -> None:
+    busy = "another audit or sweep runs there. Wait for its end, then run the command again."
+    for done in crowd.stages.values():
+        assert (done.returncode, done.stderr) == (3, f"error: experiments/twice: {busy}\n")
+    assert read_record(crowd.layout.record("rerun"), RerunsRecord).findings == ()
 
 
 def test_a_folder_of_records_that_cannot_be_written_is_named(spacious: Path) -> None:
@@ -306,7 +310,7 @@ def test_a_folder_of_records_that_cannot_be_written_is_named(spacious: Path) -> 
     layout.folder.parent.mkdir(exist_ok=True)
     layout.folder.parent.chmod(0o555)
     try:
-        done = bare(spacious, "audit", "locked", prefix=prefix)
+        done = end_of(bare(spacious, "audit", "locked", prefix=prefix))
     finally:
         layout.folder.parent.chmod(0o755)
     assert done.returncode == 3, done.stdout + done.stderr

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from releases.commands import audits_run, command
+from releases.commands import audits_run, called, command
 
 TARGET = "inflated"
 """Its claim is not what its script gives: NOT_REPRODUCED is the true verdict."""
@@ -19,9 +19,8 @@ FOLDER = f"experiments/{TARGET}"
 
 
 @pytest.fixture
-def forged(copy_audited: Callable[[Path], Path], tmp_path: Path) -> Path:
-    """A project of its own, for each test to edit."""
-    return copy_audited(tmp_path / "project")
+def forged(fresh: Path) -> Path:
+    return fresh
 
 
 def edit(path: Path, change: Callable[[dict[str, object]], None]) -> None:
@@ -94,10 +93,11 @@ def test_what_was_forged_is_refused_by_name(what: str, locked: bool, forged: Pat
     path = ALONE[what](forged).relative_to(forged).as_posix()
     if locked:
         lock(forged)
-    for words in (["audit", TARGET], ["show", TARGET], ["verify", TARGET], ["publish", TARGET]):
-        done = command(forged, "openassay", *words, expect=2)
+    audit = command(forged, "openassay", "audit", TARGET, expect=2)
+    others = [called(forged, word, TARGET, expect=2) for word in ("show", "verify", "publish")]
+    for done in (audit, *others):
         assert re.search(rf"error: {re.escape(path)}: it was edited after it was written", done.stderr), (
-            words,
+            done.args,
             done.stderr,
         )
         assert " REPRODUCED" not in done.stdout.replace("NOT_REPRODUCED", "")
@@ -119,8 +119,9 @@ def test_tables_that_git_keeps_are_those_of_the_verdict(forged: Path) -> None:
         before = path.read_text()
         path.write_text(before.replace("NOT_REPRODUCED", "REPRODUCED").replace("-", "0"))
         lock(forged)
-        for words in (["audit", TARGET], ["verify", TARGET]):
-            done = command(forged, "openassay", *words, expect=2)
+        for done in (
+            command(forged, "openassay", "audit", TARGET, expect=2), called(forged, "verify", TARGET, expect=2),
+        ):  # fmt: skip
             assert f"error: {FOLDER}/{name}: it is not that of the verdict" in done.stderr
         path.write_text(before)
 
@@ -140,23 +141,23 @@ def test_all_at_once_is_refused_and_made_anew_when_that_is_asked_for(forged: Pat
     done = command(forged, "openassay", "audit", "--force", TARGET)
     assert len(audits_run(done)) == 8
     assert "NOT_REPRODUCED" in done.stdout
-    assert "NOT_REPRODUCED follows from the records of" in command(forged, "openassay", "verify", TARGET).stdout
+    assert "NOT_REPRODUCED follows from the records of" in called(forged, "verify", TARGET).stdout
     shutil.rmtree(forged / FOLDER / "seals")  # the seals of other records fit these no more
     seals.rename(forged / FOLDER / "seals")
-    assert "it was edited" in command(forged, "openassay", "verify", TARGET, expect=2).stderr
+    assert "it was edited" in called(forged, "verify", TARGET, expect=2).stderr
 
 
 def test_records_of_another_machine_are_not_shown_and_made_anew(forged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENASSAY_SEAL_KEY", str(forged / "another.key"))
-    done = command(forged, "openassay", "show", TARGET, expect=2)
+    done = called(forged, "show", TARGET, expect=2)
     assert f"error: {FOLDER}/seals/plan.json: it was made with another key than {forged}/another.key" in done.stderr
-    assert '"not as sealed"' in command(forged, "openassay", "list", "--json").stdout
-    assert re.search(rf"{TARGET} +python +yes +not as sealed", command(forged, "openassay", "list").stdout)
+    assert '"not as sealed"' in called(forged, "list", "--json").stdout
+    assert re.search(rf"{TARGET} +python +yes +not as sealed", called(forged, "list").stdout)
     done = command(forged, "openassay", "audit", TARGET)
     assert "everything is made anew" in done.stderr
     assert len(audits_run(done)) == 8
     assert "kept" not in done.stdout
-    assert "NOT_REPRODUCED" in command(forged, "openassay", "show", TARGET).stdout
+    assert "NOT_REPRODUCED" in called(forged, "show", TARGET).stdout
 
 
 def test_plain_dvc_does_not_judge_what_was_edited(forged: Path) -> None:

@@ -24,8 +24,8 @@ class Installed:
 
     def __init__(self, site: Path) -> None:
         self.site = site
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(REPO / "src" / "openassay", site / "openassay", ignore=ignored)  # links followed
+        being_written = shutil.ignore_patterns("*.pyc.*")
+        shutil.copytree(REPO / "src" / "openassay", site / "openassay", ignore=being_written)  # links followed
         self.build()
 
     def build(self) -> None:
@@ -87,7 +87,9 @@ def test_an_empty_folder_becomes_a_project_whose_audit_dvc_takes_for_done(lab: P
     assert not (lab / "src").exists()
 
 
-def test_another_version_makes_stale_only_what_its_code_changes(lab: Path, installed: Installed) -> None:
+def test_another_version_makes_stale_only_what_its_code_changes_and_leaves_what_was_published(
+    lab: Path, installed: Installed
+) -> None:
     installed.edit("published/tokens/olmo.py", "from __future__", "# a comment\nfrom __future__")
     installed.edit("stages/rerun.py", "import itertools", "import  itertools  # laid out in another way")
     assert stale(installed, lab) == set()
@@ -97,34 +99,26 @@ def test_another_version_makes_stale_only_what_its_code_changes(lab: Path, insta
     assert stale(installed, lab) == {"report"}
     installed.edit("stages/fetch.py", "moved(source)", "moved(source) or None")
     assert stale(installed, lab) == {"fetch", "report"}
-    done = installed.run(
-        lab, "openassay", "audit", "honest", "profile=smoke", "tracking=none", "execution=cpu", BEST_ISOLATION
-    )
-    assert re.findall(r"^(\w+) \.\.\.$", done.stdout, re.MULTILINE)[0] == "fetch"
-    assert "building the release's environment" not in done.stdout
-    assert stale(installed, lab) == set()
-
-
-def test_what_is_published_is_not_touched_by_an_audit(lab: Path, installed: Installed) -> None:
+    installed.edit("stages/judge.py", "import csv\n", "import csv\nimport math\n")
+    assert stale(installed, lab) == {"fetch", "judge", "report"}
     published = lab / "experiments/honest/published"
-    assert not published.exists()
     installed.run(lab, "openassay", "publish", "honest")
     kept = {path.name: path.read_bytes() for path in published.iterdir()}
     assert set(kept) == {"plan.yaml", "verdict.json", "metrics.json", "report.html"}
     metrics = (lab / "experiments/honest/metrics.json").read_bytes()
-    installed.run(
-        lab,
-        "openassay",
-        "audit",
-        "--force",
-        "honest",
-        "profile=smoke",
-        "tracking=none",
-        "execution=cpu",
-        BEST_ISOLATION,
+    done = installed.run(
+        lab, "openassay", "audit", "honest", "profile=smoke", "tracking=none", "execution=cpu", BEST_ISOLATION
     )
+    ran = re.findall(r"^(\w+) \.\.\.$", done.stdout, re.MULTILINE)
+    assert (ran[0], ran[-2:]) == ("fetch", ["judge", "report"])
+    assert "building the release's environment" not in done.stdout
+    assert stale(installed, lab) == set()
     assert {path.name: path.read_bytes() for path in published.iterdir()} == kept
     assert (lab / "experiments/honest/metrics.json").read_bytes() == metrics
+
+
+def test_what_is_published_is_shown_where_there_is_no_verdict(lab: Path, installed: Installed) -> None:
+    installed.run(lab, "openassay", "publish", "honest")
     shutil.move(lab / "experiments/honest/verdict.json", lab / "verdict.json")
     try:
         assert "REPRODUCED" in installed.run(lab, "openassay", "show", "honest").stdout

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 from hub import Hub
-from releases.commands import LONG_S, wait_for
-from releases.miniature import add_release, gate, make_project, target, write_index, write_target
+from releases.commands import LONG_S, called
+from releases.miniature import add_release, make_project, target, write_index, write_target
 
 from openassay.core.verdict_records import Outcome
 from openassay.faults import BadInput
@@ -56,66 +55,47 @@ def project(tmp_path: Path) -> Path:
     return make_project(tmp_path, git=True)
 
 
-@pytest.fixture
-def audited(tmp_path: Path, copy_audited: Callable[[Path], Path]) -> Path:
-    """A project with an audited release, `honest`."""
-    project = copy_audited(tmp_path / "project")
-    write_index(project, ["honest"])
-    return project
-
-
-def test_what_is_due_is_audited_once_and_one_failure_stops_nobody(project: Path) -> None:
-    for name in ("one", "broken", "two"):
-        add_release(project, "honest", name)
-    write_index(project, ["one", "broken", "two"])
-    changed(project, "broken", "margin: 0.03", "margin: wide")
-    out, complaints = command(project, "audit", "--due", "30d", expect=2)
-    found = summary(project)
+def test_what_is_due_is_audited_once_and_one_failure_stops_nobody(fresh: Path) -> None:
+    add_release(fresh, "honest", "broken")
+    write_index(fresh, ["honest", "broken", "inflated"])
+    changed(fresh, "broken", "margin: 0.03", "margin: wide")
+    for name in ("honest", "inflated"):
+        changed(fresh, name, "margin: 0.03", "margin: 0.0301")
+    out, complaints = command(fresh, "audit", "--due", "30d", expect=2)
+    found = summary(fresh)
     assert {name: (of["status"], of["why"]) for name, of in found.items()} == {
-        "one": ("audited", "never audited"), "broken": ("fault", ""), "two": ("audited", "never audited"),
+        "honest": ("audited", "the plan has changed"), "broken": ("fault", ""),
+        "inflated": ("audited", "the plan has changed"),
     }  # fmt: skip
     assert "margin" in found["broken"]["message"]
     assert "Traceback" not in out + complaints
-    page = (project / "experiments" / "summary.md").read_text()
+    page = (fresh / "experiments" / "summary.md").read_text()
     assert "| broken | **could not be audited** |" in page
-    assert "| two | REPRODUCED · self-reported, unprotected, visible control |" in page
+    assert "| honest | REPRODUCED · self-reported, unprotected, visible control |" in page
 
-    changed(project, "two", "margin: 0.03", "margin: 0.0301")
-    finished = (project / "experiments" / "one" / "verdict.json").stat().st_mtime_ns
-    command(project, "audit", "--due", "30d", expect=2)
-    found = summary(project)
-    assert [found[name]["status"] for name in ("one", "broken", "two")] == ["not due", "fault", "audited"]
-    assert found["two"]["why"] == "the plan has changed"
-    assert (project / "experiments" / "one" / "verdict.json").stat().st_mtime_ns == finished
-    assert len(command(project, "history", "two", "--json")[0].splitlines()) == 2
+    changed(fresh, "inflated", "margin: 0.0301", "margin: 0.0302")
+    finished = (fresh / "experiments" / "honest" / "verdict.json").stat().st_mtime_ns
+    command(fresh, "audit", "--due", "30d", expect=2)
+    found = summary(fresh)
+    assert [found[name]["status"] for name in ("honest", "broken", "inflated")] == ["not due", "fault", "audited"]
+    assert found["inflated"]["why"] == "the plan has changed"
+    assert (fresh / "experiments" / "honest" / "verdict.json").stat().st_mtime_ns == finished
+    assert len(called(fresh, "history", "inflated", "--json").stdout.splitlines()) == 3
 
 
-def test_an_outcome_that_became_worse_ends_with_1(audited: Path) -> None:
-    verdict = audited / "experiments" / "honest" / "verdict.json"
+def test_an_outcome_that_became_worse_ends_with_1(fresh: Path) -> None:
+    write_index(fresh, ["honest"])
+    verdict = fresh / "experiments" / "honest" / "verdict.json"
     verdict.write_text("{}")  # as another version may have left it
     (verdict.parent / "seals" / "judge.json").unlink()
-    claimed = target(audited, "honest", 0.99)
+    claimed = target(fresh, "honest", 0.99)
     claimed["claims"][0]["cited_at"] = {"url": "https://example.org/1"}
-    write_target(audited, claimed)
-    _, complaints = command(audited, "audit", "--all", expect=1)
+    write_target(fresh, claimed)
+    _, complaints = command(fresh, "audit", "--all", expect=1)
     assert "worse than before: honest: REPRODUCED became NOT_REPRODUCED" in complaints
-    assert "**NOT_REPRODUCED**" in (audited / "experiments" / "summary.md").read_text()
-    shown, _ = command(audited, "history", "honest")
+    assert "**NOT_REPRODUCED**" in (fresh / "experiments" / "summary.md").read_text()
+    shown = called(fresh, "history", "honest").stdout
     assert "REPRODUCED became NOT_REPRODUCED" in " ".join(shown.split())
-
-
-def test_two_schedulers_run_nothing_twice(project: Path) -> None:
-    layout = add_release(project, "gated", "slow")
-    write_index(project, ["slow"])
-    first = start(project, "audit", "--due", "30d")
-    wait_for(layout.plan.exists, first)  # its trainings wait for the second, which the first keeps from running
-    out, complaints = command(project, "audit", "--due", "30d", expect=2)
-    gate(project, "slow").touch()
-    ended = first.communicate(timeout=LONG_S)
-    assert first.returncode == 0, ended
-    assert "another round of audits is running" in complaints
-    assert out == ""
-    assert len(layout.history.read_text().splitlines()) == 1
 
 
 def test_a_release_whose_tag_has_moved_is_due_and_says_so(
@@ -133,7 +113,8 @@ def test_a_release_whose_tag_has_moved_is_due_and_says_so(
         write_target(project, data)
 
         command(project, "audit", "--due", "30d")
-        assert summary(project)["moving"]["outcome"] == "REPRODUCED"
+        found = summary(project)["moving"]
+        assert (found["why"], found["outcome"]) == ("never audited", "REPRODUCED")
         command(project, "audit", "--due", "30d")
         assert summary(project)["moving"]["status"] == "not due"
         moved = hub.git("mini/code", files | {"NEWS": b"another model"}, tag="v1.0")
@@ -151,19 +132,6 @@ def test_a_release_whose_tag_has_moved_is_due_and_says_so(
     subprocess.run(fetch, cwd=project, check=True)  # what is pinned and in the store needs nobody
 
 
-def test_another_profile_is_used_for_one_round(audited: Path) -> None:
-    command(audited, "audit", "honest", "--profile", "cpu")
-    plan = (audited / "experiments" / "honest" / "plan.yaml").read_text()
-    assert "name: cpu" in plan
-    assert (
-        "profile: there is no option 'nowhere'; there are: cpu, full, gpu, smoke"
-        in command(audited, "audit", "honest", "--profile", "nowhere", expect=2)[1]
-    )
-    command(audited, "audit", "honest", "--due", "30d")
-    assert summary(audited)["honest"]["why"] == "the plan has changed"
-    assert "name: cpu" not in (audited / "experiments" / "honest" / "plan.yaml").read_text()
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -172,14 +140,15 @@ def test_another_profile_is_used_for_one_round(audited: Path) -> None:
         (("--due", "0d"), "'0d' is not an age"),
         (("nobody", "--due", "1d"), "nobody: there is no target of that name in conf/target/; there are: small"),
         (("small", "--all"), "not both names and --all"),
+        (("small", "--profile", "nowhere"), "profile: there is no option 'nowhere'; there are: cpu, full, gpu, smoke"),
     ],
 )
 def test_a_mistake_is_one_line(project: Path, arguments: tuple[str, ...], message: str) -> None:
     add_release(project, "honest", "small")
     write_index(project, ["small"])
-    out, complaints = command(project, "audit", *arguments, expect=2)
-    assert message in complaints
-    assert (out, len(complaints.splitlines())) == ("", 1)
+    done = called(project, "audit", *arguments, expect=2)
+    assert message in done.stderr
+    assert (done.stdout, len(done.stderr.splitlines())) == ("", 1)
 
 
 ENTRY = PastAudit(
@@ -251,14 +220,3 @@ def test_a_strangers_words_are_no_markup_in_the_summary() -> None:
     assert row.count(" | ") == 4
     assert "<script>" not in page
     assert "[click]" not in page
-
-
-def test_other_settings_are_another_question_and_no_worsening(audited: Path) -> None:
-    out, complaints = command(audited, "audit", "honest", "judge=strict", "judge.alpha=0.001", "profile.runs=2")
-    assert "INCONCLUSIVE honest" in out
-    assert complaints == ""
-    lines = (audited / "experiments/honest/history.jsonl").read_text().splitlines()
-    assert [json.loads(line)["asked"] for line in lines] == [
-        [],
-        ["judge=strict", "judge.alpha=0.001", "profile.runs=2"],
-    ]

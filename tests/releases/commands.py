@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest.mock import patch
+
+from openassay import cli
 
 BIN = Path(sys.executable).parent
 LONG_S = 1800
@@ -25,6 +29,19 @@ def command(project: Path, *arguments: str, expect: int | None = 0) -> subproces
     if expect is not None:
         assert done.returncode == expect, done.stdout + done.stderr
     return done
+
+
+def called(project: Path, *words: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+    """A command of `openassay` that starts no process, run in this one: a new interpreter takes longer than the command."""
+    said, complaints, status = io.StringIO(), io.StringIO(), 0
+    surroundings = chdir(project), patch.dict(os.environ), patch.object(sys, "argv", ["openassay", *words])
+    with surroundings[0], surroundings[1], surroundings[2], redirect_stdout(said), redirect_stderr(complaints):
+        try:
+            cli.main()
+        except SystemExit as end:
+            status = int(end.code or 0)
+    assert status == expect, said.getvalue() + complaints.getvalue()
+    return subprocess.CompletedProcess(words, status, said.getvalue(), complaints.getvalue())
 
 
 def wait_for(condition: Callable[[], object], process: subprocess.Popen[str] | None = None) -> None:

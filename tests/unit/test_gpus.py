@@ -6,13 +6,14 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
-from releases.commands import command
-from releases.miniature import add_release, make_project
+from releases.commands import LONG_S, command
+from releases.miniature import REPO, add_release, make_project
 from releases.stages import audit
 
 from openassay.core.findings import FetchRecord, PrepareRecord
@@ -38,6 +39,14 @@ int cuDeviceGet(int *device, int ordinal) { *device = ordinal; return 0; }
 int cuDeviceGetName(char *name, int len, int device) { __builtin_strcpy(name, device ? "Other" : "Made of C"); return 0; }
 """
 """As CUDA's driver answers."""
+AUDIT = """
+from pathlib import Path
+
+from openassay.layout import Layout
+from releases.stages import audit
+
+audit(Layout(Path.cwd(), "honest"), ["profile=smoke", "judge=default", "tracking=none", "execution=cuda"])
+"""
 
 
 @without_gpu
@@ -85,11 +94,12 @@ def test_the_kind_of_gpu_is_taken_from_cudas_driver(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    project = make_project(tmp_path / "project", dvc=True)
+    project = make_project(tmp_path / "project")
     layout = add_release(project, "honest")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LD_LIBRARY_PATH", f"{tmp_path}:{os.environ.get('LD_LIBRARY_PATH', '')}")
-        command(project, "openassay", "audit", "honest", "execution=cuda", "profile=smoke")
+    # a process of its own, since libraries are looked for where its start says
+    environment = os.environ | {"LD_LIBRARY_PATH": f"{tmp_path}:{os.environ.get('LD_LIBRARY_PATH', '')}"}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPO / "tests"), os.environ.get("PYTHONPATH")]))
+    subprocess.run([sys.executable, "-c", AUDIT], cwd=project, env=environment, timeout=LONG_S, check=True)
     made = read_record(layout.rerun("faithful", 0) / "record.json", Rerun)
     assert (made.environment["device"], made.environment["gpu"]) == ("cuda", "Made of C, Other")
     provenance = json.loads(layout.verdict.read_text())["provenance"]

@@ -12,10 +12,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from openassay import hook
@@ -53,6 +51,9 @@ from openassay.drivers.served import serving
 from openassay.faults import BadInput
 from openassay.records import adapter, to_plain
 from openassay.store import check_glob, copy_tree, files_below, remove_tree
+
+if TYPE_CHECKING:
+    from markdown_it.token import Token
 
 _MOST_NOTES = 2**20
 """Bytes of a note that a run leaves."""
@@ -439,6 +440,8 @@ def _copy_to_write(source: Path, copy: Path) -> None:
 
 def code_blocks(text: str) -> list[Token]:
     """The code blocks of a Markdown text, in the order by which `block` counts them."""
+    from markdown_it import MarkdownIt  # noqa: PLC0415 - every stage imports this module, and few read Markdown
+
     return [token for token in MarkdownIt().parse(text) if token.type in {"fence", "code_block"}]
 
 

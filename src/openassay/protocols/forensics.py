@@ -16,6 +16,7 @@ import numpy as np
 from openassay.core.replay import finite, spacing
 from openassay.core.replay_records import CheckpointLook, CheckpointOddity, CheckpointsRecord
 from openassay.protocols.prefix import ReplayInputs, Say
+from openassay.training.initial import stated_std
 from openassay.training.language import ADAM, LanguageRecipe
 from openassay.training.numerics import Weights
 from openassay.training.schedule import learning_rate
@@ -74,8 +75,6 @@ def digest(weights: Weights) -> str:
 
 def initialisation(recipe: LanguageRecipe, start: Weights) -> list[CheckpointOddity]:
     """The weight matrices of step 0 that are not spread as stated. sd(s) = sigma / sqrt(2 n) for a normal one."""
-    from openassay.training.initial import stated_std  # noqa: PLC0415 - with scipy.stats, which takes half a second to import
-
     found = []
     for name, value in sorted(start.items()):
         std = stated_std(recipe, name, value.ndim)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scipy import stats
+import scipy
 
 from openassay.training.language import Architecture, LanguageRecipe
 
@@ -31,7 +31,7 @@ def stated_std(recipe: LanguageRecipe, name: str, num_dimensions: int) -> float 
     elif name.endswith(OUTPUTS) and initial.output_method is not None:
         std = formulas.get(initial.output_method)
     if std is not None and initial.truncated_at is not None:
-        std *= float(stats.truncnorm(-initial.truncated_at, initial.truncated_at).std())
+        std *= float(scipy.stats.truncnorm(-initial.truncated_at, initial.truncated_at).std())
     return std
 
 

@@ -283,8 +283,10 @@ def read_recipe(source: Path | str, format: str | None = None, name: str = "reci
                 raise BadInput(
                     f"{entry.place}: {shorten(entry.name)}: expected {one.says} only, found a key of another program"
                 )
-    known = ", ".join(one.says for one in FORMATS)
-    raise BadInput(f"{where}: expected a recipe of a known format ({known}), found none of their keys")
+    known = ", ".join(one.name for one in candidates)
+    raise BadInput(
+        f"{where}: expected a recipe of a known format ({known}; see docs/recipes.md), found none of their keys"
+    )
 
 
 def read_marked(marked: Marked) -> ReadRecipe | None:

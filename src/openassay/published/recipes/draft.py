@@ -16,13 +16,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from openassay.faults import BadInput
 from openassay.published.recipes.marked import MAX_NUMBER, Entry, Marked, shorten
+from openassay.records import adapter
 from openassay.training.language import LanguageRecipe, Origin, ReadRecipe, Value
 
 BIGGEST = 10**15
 MOST_CHECKPOINTS = 100_000
 _FLOAT = re.compile(r"[-+]?(\.[0-9][0-9_]*|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?\Z")
 _WHOLE = re.compile(r"[-+]?[0-9_]+\Z")
-_ADAPTER = TypeAdapter(LanguageRecipe)
 _MISSING = dataclasses.MISSING
 
 
@@ -427,11 +427,12 @@ def _build(values: Mapping[str, Any], place: Callable[[str], str]) -> LanguageRe
         part, _, last = name.rpartition(".")
         (nested.setdefault(part, {}) if part else nested)[last] = value
     try:
-        return _ADAPTER.validate_python(nested)
+        recipe: LanguageRecipe = adapter(LanguageRecipe).validate_python(nested)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(part for part in first["loc"] if isinstance(part, str))
         raise BadInput(f"{place(name)}: {first['msg']}, found {shorten(first['input'])}") from None
+    return recipe
 
 
 def whole(value: float) -> float:
