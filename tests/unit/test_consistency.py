@@ -380,6 +380,7 @@ SILENT: dict[str, tuple[str, Files]] = {
     "a vocabulary or a batch is not the training's tokens": ("tokens_disagree", {"m.yml": NEOX, "README.md": "This model was trained with a batch size of 4M tokens.\n"}),
     "a table's row of a model without settings is not compared": ("value_stated_twice", {"m/pythia-1b.yml": NEOX, "m/pythia-70m.yml": NEOX, "README.md": "| Params | n_layers | lr |\n|-|-|-|\n|---|\n| 2.8B | 99 | 1 |\n"}),
     "a command after entering another repository is not ours": ("named_file_absent", {"README.md": "```\ngit clone https://host/other.git\ncd other\npython train.py\n```\n", "a.py": "", "b.py": "", "c.py": ""}),
+    "a link may have parentheses, and a path of an e-mail is none": ("named_file_absent", {"README.md": "[x](docs/a_(b).md) [y](someone@host.org) [z](mailto:a@b.org)\n", "docs/a_(b).md": "", "b.py": "", "c.py": ""}),
     "an html comment is read by nobody": ("named_file_absent", {"README.md": "<!--\n[x](gone.md)\n-->\n", "a.py": "", "b.py": "", "c.py": ""}),
     "a package's archive lacks what its README links": ("named_file_absent", {"README.md": "[x](docs/gone.md)\n", "PKG-INFO": "Name: x\n", "b.py": "", "c.py": ""}),
     "options that are passed on may be any": ("flag_not_accepted", {"README.md": README.format(flag="--other", link="b.py"), "prepare.py": SCRIPT.replace("parse_args", "parse_known_args"), "b.py": "", "c.py": ""}),

@@ -24,8 +24,8 @@ from openassay import store
 from openassay.checks.inspection import inspect_folder
 from openassay.checks.registry import run_checks
 from openassay.published import read, weights
+from openassay.published.marked import parse_marked
 from openassay.published.read import read_release
-from openassay.published.recipes.marked import parse_marked
 from openassay.published.scalars import Unreadable, as_number, number, yaml_1_1, yaml_1_2
 from openassay.published.settings import read_settings
 
@@ -360,3 +360,22 @@ def test_json_is_read_as_the_standard_library_reads_it(document: Any, indent: An
     assert marked.root.plain() == document
     for key, item in marked.root.value.items():
         assert json.dumps(key) in text.split("\n")[item.line - 1]
+
+
+def test_a_symbolic_link_is_a_name_and_is_not_followed(tmp_path: Path) -> None:
+    write(tmp_path, {
+        "pkg/__init__.py": "", "pkg/a.py": "from .linked.b import x\nfrom .gone import y\n", "real/b.py": "x = 1\n", "c.py": "",
+        "README.md": "[here](docs/guide.md) and [there](docs/none.md), [nowhere](none.md)\n", "manual/guide.md": "",
+    })  # fmt: skip
+    (tmp_path / "pkg/linked").symlink_to(tmp_path / "real")
+    (tmp_path / "docs").symlink_to("manual")
+    found = read_release(tmp_path)
+    assert found.symlinks == {"pkg/linked", "docs"}
+    assert "pkg/linked/b.py" not in found.by_path
+    answers = {answer.check: answer for answer in run_checks(found)}
+    assert [problem.message for problem in answers["import_absent"].problems] == [
+        "pkg/a.py:2 imports .gone, which is not in the release"
+    ]
+    assert [problem.message for problem in answers["named_file_absent"].problems] == [
+        "README.md:1 names none.md, which is not in the release"
+    ]

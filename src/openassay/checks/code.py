@@ -166,7 +166,7 @@ class _Modules:
     def is_there(self, path: str) -> bool:
         """Whether a module or a package of this path is there, in Python or compiled."""
         files = _stems(self.release)
-        return path in files or path in self.release.folders
+        return path in files or self.release.has(path) or self.release.has(f"{path}.py")
 
     def code_of(self, path: str) -> Code | None:
         """The Python file of a module or a package."""

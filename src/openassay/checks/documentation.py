@@ -91,7 +91,8 @@ def named_file_absent(release: PublishedFiles) -> Iterator[Seen]:
         for command, call in ((command, call) for command, call in calls_of(text, release) if not call.is_module):
             seen, base = command.seen(call.name), call.name.rpartition("/")[2]
             is_example = "path/to" in call.name.lower() or call.name.startswith(("/", "..", "your"))
-            is_known = base in release.by_name or f"/{base}" in addressed
+            folder = f"{text.folder}/" if text.folder else ""
+            is_known = base in release.by_name or f"/{base}" in addressed or release.has(folder + call.name)
             if call.script is not None:
                 yield Agreement(seen, excerpt(call.script.path, "", "present"))
             elif release.code and not (is_known or command.elsewhere or is_example):
@@ -110,7 +111,8 @@ def _absent(text: Text, line: int, name: str, release: PublishedFiles, seen: Exc
     return Contradiction(seen, listing, document=document, name=name, near="")
 
 
-_LINK = re.compile(r"\[[^\[\]]*\]\(\s*<?([^)\s>]{1,1000})>?(?:\s+\"[^\"]*\")?\s*\)")
+_LINK = re.compile(r"\[[^\[\]]*\]\(\s*<?((?:[^()\s>]|\([^()\s>]*\)){1,1000})>?(?:\s+\"[^\"]*\")?\s*\)")
+_MAIL = re.compile(r"[^/\s]+@[^/\s]+\.\w+\Z")
 _BARE_ADDRESS = re.compile(r"[\w-]+(\.[\w-]+)*\.(com|org|io|ai|net|edu|dev|co|gov|me|app)(/|:|$)")
 
 
@@ -122,7 +124,7 @@ def _links(text: Text, line: int, words: str, release: PublishedFiles) -> Iterat
             continue  # also GitHub's own `../../issues`
         seen = text.seen(line, found.group()[:200], path)
         unread = (other.partition(" ")[0] for other in release.unreadable)
-        if any(place in release.by_path or place in release.folders for place in (inside, _resolved(path, "/"))):
+        if any(release.has(place) for place in (inside, _resolved(path, "/")) if place is not None):
             yield Agreement(seen)
         elif not path.endswith((".html", ".htm")) and not any(f"{inside}/".startswith(f"{other}/") for other in unread):
             yield _absent(text, line, path, release, seen)
@@ -137,7 +139,7 @@ def _relative(target: str) -> str:
     except ValueError:
         return ""
     path = unquote(parts.path)
-    if parts.scheme or parts.netloc or _BARE_ADDRESS.match(path) or re.search(r"[<>{}$*|]", path):
+    if parts.scheme or parts.netloc or _BARE_ADDRESS.match(path) or _MAIL.match(path) or re.search(r"[<>{}$*|]", path):
         return ""
     return path if "." in path.rpartition("/")[2] or "/" in path else ""
 

@@ -70,7 +70,7 @@ def build_names_absent(release: PublishedFiles) -> Iterator[Seen]:
             places = [f"{base}{of}{module}{end}" for of in ("", "src/") for end in (".py", "/__init__.py")]
         else:
             continue
-        is_there = any(place in release.by_path or place in release.folders or place == "." for place in places)
+        is_there = any(place == "." or release.has(place) for place in places)
         yield compared(is_there, fact.at, fact=fact)
 
 

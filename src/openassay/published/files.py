@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 from openassay.core.findings import Excerpt
-from openassay.published.recipes.marked import Marked
+from openassay.published.marked import Marked
 from openassay.published.scalars import as_number
 
 T = TypeVar("T")
@@ -312,6 +312,8 @@ class PublishedFiles:
     magic: dict[str, str] = field(default_factory=dict)
     """Per file that was looked into without being read: what its first bytes say."""
     unreadable: dict[str, str] = field(default_factory=dict)
+    symlinks: set[str] = field(default_factory=set)
+    """Paths of symbolic links, which are names of what lies elsewhere; none is followed."""
     derived: dict[Callable[..., Any], Any] = field(default_factory=dict, compare=False, repr=False)
     """What `derived_once` keeps."""
 
@@ -319,6 +321,14 @@ class PublishedFiles:
     def by_path(self) -> dict[str, File]:
         """Every file by its path."""
         return {file.path: file for file in self.files}
+
+    def has(self, path: str) -> bool:
+        """Whether a file or folder of this path is there, or a symbolic link stands for it or for a folder above it."""
+        if path in self.by_path or path in self.folders:
+            return True
+        return bool(self.symlinks) and any(
+            str(of) in self.symlinks for of in (PurePosixPath(path), *PurePosixPath(path).parents)
+        )
 
     @cached_property
     def by_name(self) -> dict[str, str]:

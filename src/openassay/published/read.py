@@ -37,9 +37,9 @@ from openassay.published.files import (
     Value,
     marked_step,
 )
+from openassay.published.marked import Entry, Marked, comments_of
 from openassay.published.pickles import PickleReader
 from openassay.published.recipes.constants import fixed_constants
-from openassay.published.recipes.marked import Entry, Marked, comments_of
 from openassay.published.scalars import Unreadable, is_integer
 from openassay.published.stated import canonical
 from openassay.published.tokens import items
@@ -84,12 +84,14 @@ def read_release(
     """
     root = root.resolve() if root.is_symlink() else root  # the one link that the user named
     unreadable: dict[str, str] = {".": "only the files that the target names were fetched"} if is_part else {}
-    top, found = (root.parent, [_file(root, root.name)]) if root.is_file() else (root, _files(root, unreadable))
+    links: set[str] = set()
+    top, found = (root.parent, [_file(root, root.name)]) if root.is_file() else (root, _files(root, unreadable, links))
     files = tuple(sorted(found, key=lambda file: file.path))
-    return _FileReader(top, PublishedFiles(name=name or root.name, files=files, unreadable=unreadable)).read(say)
+    made = PublishedFiles(name=name or root.name, files=files, unreadable=unreadable, symlinks=links)
+    return _FileReader(top, made).read(say)
 
 
-def _files(top: Path, unreadable: dict[str, str]) -> Iterator[File]:
+def _files(top: Path, unreadable: dict[str, str], links: set[str]) -> Iterator[File]:
     found = 0
     folders = [(top, "")]
     while folders:
@@ -105,7 +107,9 @@ def _files(top: Path, unreadable: dict[str, str]) -> Iterator[File]:
                 path = path.encode("unicode_escape", "backslashreplace").decode()
                 unreadable[path] = "its name has characters that cannot be printed"
                 continue
-            if entry.is_dir(follow_symlinks=False):
+            if entry.is_symlink():
+                links.add(path)
+            elif entry.is_dir(follow_symlinks=False):
                 if entry.name not in SKIPPED and not entry.name.endswith(".egg-info"):
                     folders.append((Path(entry.path), path))
             elif entry.is_file(follow_symlinks=False):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -12,8 +10,8 @@ from typing import Any
 
 from openassay.faults import BadInput
 from openassay.published.files import Config, Value
+from openassay.published.marked import Entry, Marked, NotSettings, inner, parse_marked, parse_toml
 from openassay.published.recipes import gin
-from openassay.published.recipes.marked import Entry, Marked, NotSettings, inner, parse_marked
 from openassay.published.scalars import Unreadable, yaml_1_2
 
 MAX_VALUES = 20_000
@@ -90,24 +88,11 @@ def _values(entry: Entry, key: str) -> Iterator[Value]:
 def read_toml(path: str, text: str) -> Config:
     """The settings of a TOML text; `Unreadable` says why it is none."""
     try:
-        document = tomllib.loads(text)
-    except ValueError as error:
-        raise Unreadable(f"not TOML: {str(error)[:200]}") from None
-    values: list[Value] = []
-    stack: list[tuple[str, Any]] = [("", document)]
-    lines = text.splitlines()
-    while stack:
-        key, item = stack.pop()
-        if isinstance(item, list) and any(isinstance(part, dict) for part in item):
-            item = dict(enumerate(item))
-        if isinstance(item, dict):
-            stack.extend((inner(key, name), value) for name, value in item.items())
-        else:
-            word = re.compile(rf"\s*[\"']?{re.escape(key.rpartition('.')[2])}[\"']?\s*=")
-            line = next((i for i, written in enumerate(lines, 1) if word.match(written)), None)
-            value = tuple(item) if isinstance(item, list) else item
-            values.append(Value(path=path, line=line, key=key, value=value, text=str(item)[:500]))
-    return Config(path=path, format="toml", values=tuple(values), document=document)
+        return config_of(parse_toml(text, path), "toml")
+    except NotSettings as problem:
+        raise Unreadable(f"not TOML: {problem.problem[:200]}") from None
+    except BadInput as problem:
+        raise Unreadable(str(problem).removeprefix(f"{path}:")) from None
 
 
 def read_gin(path: str, text: str) -> Config:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openassay.faults import BadInput
+from openassay.published.marked import Entry, Marked, parse_marked, parse_toml, read_text, shorten
 from openassay.published.recipes import (
     amber,
     cerebras,
@@ -32,7 +33,6 @@ from openassay.published.recipes import (
     torchtitan,
 )
 from openassay.published.recipes.joined import join
-from openassay.published.recipes.marked import Entry, Marked, parse_marked, read_text, shorten
 from openassay.training.language import ReadRecipe
 
 
@@ -189,7 +189,7 @@ FORMATS = (
     Format("levanter", "Levanter YAML (Marin)", levanter.recognise, levanter.read),
     Format("dclm", "DCLM's scales", open_lm.is_scale, open_lm.read_scale),
     Format("open_lm_network", "OpenLM's networks", open_lm.is_network, open_lm.read_network),
-    Format("torchtitan", "torchtitan TOML", torchtitan.recognise, torchtitan.read, torchtitan.parse, (".toml",)),
+    Format("torchtitan", "torchtitan TOML", torchtitan.recognise, torchtitan.read, parse_toml, (".toml",)),
 )
 """Tried in this order, among those whose files end so."""
 

@@ -11,9 +11,9 @@ import math
 import re
 from pathlib import Path
 
+from openassay.published.marked import Entry, Marked, read_text, shorten
 from openassay.published.recipes.constants import constant, constants_of, parse_module
 from openassay.published.recipes.draft import MOST_CHECKPOINTS, Draft, whole
-from openassay.published.recipes.marked import Entry, Marked, read_text, shorten
 from openassay.training.language import ReadRecipe, Value
 
 COMMIT = "LLM360/amber-train@64bc595600324ebb7d6d559af76a8702f0872776"

@@ -11,8 +11,8 @@ import math
 import re
 from typing import NamedTuple
 
+from openassay.published.marked import Entry, Marked, shorten
 from openassay.published.recipes.draft import Draft, alone
-from openassay.published.recipes.marked import Entry, Marked, shorten
 from openassay.training.language import ReadRecipe
 
 COMMIT = "Cerebras/modelzoo@97bdaf4460ace1681ad437b07ba33f0e179f5ca4"

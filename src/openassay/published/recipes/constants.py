@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from openassay.faults import BadInput
-from openassay.published.recipes.marked import MAX_BYTES, Entry, shorten
+from openassay.published.marked import MAX_BYTES, Entry, shorten
 
 _GREATEST = 1e18
 _LONGEST = 200

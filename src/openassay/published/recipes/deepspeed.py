@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from openassay.published.marked import Entry, Marked
 from openassay.published.recipes.draft import Draft
-from openassay.published.recipes.marked import Entry, Marked
 from openassay.training.language import ReadRecipe
 
 IGNORED = {

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from openassay.faults import BadInput
-from openassay.published.recipes.marked import MAX_NUMBER, Entry, Marked, shorten
+from openassay.published.marked import MAX_NUMBER, Entry, Marked, shorten
 from openassay.records import adapter
 from openassay.training.language import LanguageRecipe, Origin, ReadRecipe, Value
 

@@ -5,9 +5,9 @@ Both train with an update as transformers' Trainer does; the network is the one 
 
 from __future__ import annotations
 
+from openassay.published.marked import Marked, shorten
 from openassay.published.recipes.draft import Draft, whole
 from openassay.published.recipes.hugging_face import EPOCHS, SCHEDULES, TRAINER
-from openassay.published.recipes.marked import Marked, shorten
 from openassay.training.language import ReadRecipe
 
 AXOLOTL = "axolotl-ai-cloud/axolotl@067b021c8b87a9e5e380b9173c704cf7340e30f5"

@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from openassay.faults import BadInput
+from openassay.published.marked import MAX_DEPTH, MAX_ENTRIES, Entry, Marked, comments_of, read_text, shorten
 from openassay.published.recipes.draft import Draft, alone
-from openassay.published.recipes.marked import MAX_DEPTH, MAX_ENTRIES, Entry, Marked, comments_of, read_text, shorten
 from openassay.training.batch import text_length
 from openassay.training.language import ReadRecipe
 

@@ -12,8 +12,8 @@ import re
 from dataclasses import replace
 from pathlib import PurePosixPath
 
+from openassay.published.marked import Entry, Marked, shorten
 from openassay.published.recipes.draft import BIGGEST, MOST_CHECKPOINTS, Draft, alone, whole
-from openassay.published.recipes.marked import Entry, Marked, shorten
 from openassay.training.language import ReadRecipe
 
 COMMIT = "EleutherAI/gpt-neox@71df4d5017f9f4919566a11454fe3a507ffdc632"

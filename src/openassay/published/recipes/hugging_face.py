@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from openassay.faults import BadInput
+from openassay.published.marked import Entry, Marked, shorten
 from openassay.published.recipes import olmo
 from openassay.published.recipes.draft import Draft, whole
-from openassay.published.recipes.marked import Entry, Marked, shorten
 from openassay.training.language import ReadRecipe, Value
 
 VERSION = "huggingface/transformers@v5.23.0"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from openassay.published.marked import shorten
 from openassay.published.recipes.draft import NAMES, complete, settle
 from openassay.published.recipes.hugging_face import PARTS
-from openassay.published.recipes.marked import shorten
 from openassay.training.language import Origin, ReadRecipe, Value
 
 STRENGTH = ("stated", "derived", "code default", "unstated")

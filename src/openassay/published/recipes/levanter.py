@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from openassay.faults import BadInput
+from openassay.published.marked import Marked, shorten
 from openassay.published.recipes.guarded import GuardedDraft
-from openassay.published.recipes.marked import Marked, shorten
 from openassay.training.language import ReadRecipe, Value
 
 COMMIT = "stanford-crfm/levanter@9263f81e8b453241332c2c0b2d2001bfb2d2241c"

@@ -5,8 +5,8 @@ A pretraining (`model_name`) ends after `max_tokens`, at `min_lr`; a fine-tuning
 
 from __future__ import annotations
 
+from openassay.published.marked import Marked, shorten
 from openassay.published.recipes.draft import Draft
-from openassay.published.recipes.marked import Marked, shorten
 from openassay.training.language import ReadRecipe
 
 COMMIT = "Lightning-AI/litgpt@26857050fe3ff627cd714fe92f5838f51a3d5efa"

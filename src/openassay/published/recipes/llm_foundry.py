@@ -10,8 +10,8 @@ import math
 import re
 from dataclasses import replace
 
+from openassay.published.marked import Entry, Marked, shorten
 from openassay.published.recipes.draft import Draft, whole
-from openassay.published.recipes.marked import Entry, Marked, shorten
 from openassay.training.language import ReadRecipe
 
 COMMIT = "mosaicml/llm-foundry@8c8dd48f72168c5d51e2f7b151595892a8fba43d"

@@ -11,10 +11,10 @@ import re
 from pathlib import PurePosixPath
 
 from openassay.faults import BadInput
+from openassay.published.marked import Entry, Marked, shorten
 from openassay.published.recipes.draft import whole
 from openassay.published.recipes.gpt_neox import ENTRIES
 from openassay.published.recipes.guarded import GuardedDraft, unfollowed
-from openassay.published.recipes.marked import Entry, Marked, shorten
 from openassay.published.recipes.shell import Word, parse_script
 from openassay.training.language import ReadRecipe
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 
+from openassay.published.marked import Entry, Marked, shorten
 from openassay.published.recipes.draft import Draft
-from openassay.published.recipes.marked import Entry, Marked, shorten
 from openassay.training.language import ReadRecipe
 
 COMMIT = "huggingface/nanotron@2411b022a75fb7f7561a1bb4166706da5e1b76de"

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 import re
 
+from openassay.published.marked import Marked, shorten
 from openassay.published.recipes.draft import BIGGEST, Draft, whole
-from openassay.published.recipes.marked import Marked, shorten
 from openassay.training.language import ReadRecipe
 
 COMMIT = "allenai/OLMo@59a53e3f68e546330ca5a99ec626e58f9ab96494"

@@ -13,9 +13,9 @@ import warnings
 from collections.abc import Iterator
 
 from openassay.faults import BadInput
+from openassay.published.marked import MAX_BYTES, Entry, Marked, shorten
 from openassay.published.recipes.draft import BIGGEST, whole
 from openassay.published.recipes.guarded import GuardedDraft, unfollowed
-from openassay.published.recipes.marked import MAX_BYTES, Entry, Marked, shorten
 from openassay.training.language import ReadRecipe, Value
 
 COMMIT = "allenai/OLMo-core@fa6c5014c9f6e9ee789da2d9c20d5126fee8df0d"

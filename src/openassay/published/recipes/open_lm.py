@@ -6,8 +6,8 @@ the canonical recipe is the same. The tokens are multiplied by `chinchilla_multi
 
 from __future__ import annotations
 
+from openassay.published.marked import Marked
 from openassay.published.recipes.guarded import GuardedDraft
-from openassay.published.recipes.marked import Marked
 from openassay.training.language import ReadRecipe, Value
 
 DCLM = "mlfoundations/dclm@361714bdd60bb9b7f4b2d8354cebbf0dec0c329e"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from openassay.faults import BadInput
-from openassay.published.recipes.marked import MAX_BYTES, shorten
+from openassay.published.marked import MAX_BYTES, shorten
 
 MAX_WORDS = 20_000
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"

@@ -10,8 +10,8 @@ import math
 import operator
 from collections.abc import Callable
 
+from openassay.published.marked import Marked, shorten
 from openassay.published.recipes.draft import BIGGEST, Draft
-from openassay.published.recipes.marked import Marked, shorten
 from openassay.training.language import ReadRecipe, Value
 
 COMMIT = "jzhang38/TinyLlama@bf122247c486b6b897050e98cbb7bedae8eeba73"

@@ -6,13 +6,9 @@ of the canonical recipe is the same. The batch of all devices is stated only by 
 
 from __future__ import annotations
 
-import re
-
 from openassay.faults import BadInput
+from openassay.published.marked import Marked, shorten
 from openassay.published.recipes.guarded import GuardedDraft
-from openassay.published.recipes.marked import MAX_BYTES, MAX_DEPTH, Entry, Marked, shorten
-from openassay.published.scalars import Unreadable
-from openassay.published.settings import read_toml
 from openassay.training.language import ReadRecipe, Value
 
 COMMIT = "pytorch/torchtitan@29624e37fa6dd319fd671b009338651b5c665da2"
@@ -47,41 +43,6 @@ IGNORED = {
         "checkpoint.last* checkpoint.model* checkpoint.interval_type checkpoint.create*"
     ),
 }
-
-
-def parse(text: str, where: str) -> Marked:
-    """The TOML's values, each with its line; `BadInput` for a text that is none."""
-    if len(text) > MAX_BYTES:
-        raise BadInput(f"{where}: expected a recipe of at most {MAX_BYTES} bytes, found {len(text)}")
-    try:
-        config = read_toml(where, text)
-    except Unreadable as error:
-        raise BadInput(f"{where}:1: expected TOML, found a file that is {shorten(str(error))}") from None
-    lines: dict[str, int] = {}
-    section = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[\s*([\w.-]+)\s*\]", line):
-            section = header[1]
-            lines.setdefault(section, number)
-        elif key := re.match(r"\s*[\"']?([\w.-]+)[\"']?\s*=", line):
-            lines.setdefault(f"{section}.{key[1]}" if section else key[1], number)
-    return Marked(where, _entry(config.document, where, lines, "", 0), is_json=True)
-
-
-def _entry(value: object, where: str, lines: dict[str, int], path: str, depth: int) -> Entry:
-    line = lines.get(path) or next((at for key, at in lines.items() if path and key.startswith(f"{path}.")), 1)
-    name = path.rpartition(".")[2]
-    if depth > MAX_DEPTH:
-        raise BadInput(f"{where}:{line}: expected at most {MAX_DEPTH} levels, found more")
-    if isinstance(value, dict):
-        inner = {
-            key: _entry(one, where, lines, f"{path}.{key}" if path else key, depth + 1) for key, one in value.items()
-        }
-        return Entry(inner, where, line, name=name)
-    if isinstance(value, list):
-        return Entry([_entry(one, where, lines, path, depth + 1) for one in value], where, line, name=name)
-    kept = value if isinstance(value, (bool, int, float, str)) else str(value)
-    return Entry(kept, where, line, str(value), isinstance(value, str), name)
 
 
 def recognise(marked: Marked) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -74,12 +75,13 @@ class Marked:
 
 
 class NotSettings(BadInput):
-    """A text is neither YAML nor JSON; `problem` says why, in the parser's words, and `line` where."""
+    """A text is no YAML, JSON or TOML; `problem` says why, in the parser's words, and `line` where."""
 
-    def __init__(self, where: str, line: int | None, problem: str) -> None:
+    def __init__(self, where: str, line: int | None, problem: str, form: str = "") -> None:
         self.line, self.problem = line, problem
         at = f"{where}:{line}" if line else where
-        super().__init__(f"{at}: expected YAML or JSON, found neither: {shorten(problem)}")
+        expected = f"{form}, found something else" if form else "YAML or JSON, found neither"
+        super().__init__(f"{at}: expected {expected}: {shorten(problem)}")
 
 
 def shorten(value: object) -> str:
@@ -296,6 +298,39 @@ class _JsonReader:
         found = json.loads(word)
         raw = found if isinstance(found, str) else word
         return Entry(found, reader.where, line, raw, isinstance(found, str))
+
+
+def parse_toml(text: str, where: str) -> Marked:
+    """TOML with places; `BadInput` names the file, and is a `NotSettings` where the text is none."""
+    if len(text) > MAX_BYTES:
+        raise BadInput(f"{where}: expected a recipe of at most {MAX_BYTES} bytes, found {len(text)}")
+    try:
+        document = tomllib.loads(text.removeprefix("\ufeff"))
+    except (ValueError, RecursionError) as error:
+        raise NotSettings(where, 1, str(error), "TOML") from None
+    lines: dict[str, int] = {}
+    section = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[+\s*([\w.-]+)\s*\]", line):
+            section = header[1]
+            lines.setdefault(section, number)
+        elif key := re.match(r"\s*[\"']?([\w.-]+)[\"']?\s*=", line):
+            lines.setdefault(inner(section, key[1]), number)
+    return Marked(where, _toml_entry(document, where, lines, "", 0), comments_of(text), is_json=True)
+
+
+def _toml_entry(value: object, where: str, lines: dict[str, int], path: str, depth: int) -> Entry:
+    line = lines.get(path) or next((at for key, at in lines.items() if path and key.startswith(f"{path}.")), 1)
+    name = path.rpartition(".")[2]
+    if depth > MAX_DEPTH:
+        raise BadInput(f"{where}:{line}: expected at most {MAX_DEPTH} levels, found more")
+    if isinstance(value, dict):
+        items = {key: _toml_entry(one, where, lines, inner(path, key), depth + 1) for key, one in value.items()}
+        return Entry(items, where, line, name=name)
+    if isinstance(value, list):
+        return Entry([_toml_entry(one, where, lines, path, depth + 1) for one in value], where, line, name=name)
+    kept = value if isinstance(value, (bool, int, float, str)) else str(value)
+    return Entry(kept, where, line, str(value), isinstance(value, str), name)
 
 
 def inner(key: str, name: object) -> str:
