@@ -351,11 +351,13 @@ def test_no_gradients_move_adam_farther_than_the_bound(betas: tuple[float, float
 
 MODULE = "BASE = 1.5e-4\nLEARNING_RATE = BASE * 2\nWEIGHT_DECAY = 0.1\nWARMUP_STEPS = 2_000\n"
 SAYS = "| Setting | Value |\n|---|---|\n| Learning rate | {lr} |\n| Weight decay | 0.1 |\n"
+SCRIPT_OF_MEGATRON = "ARGS=(\n --num-layers 12\n --hidden-size 768\n --num-attention-heads 12\n --lr 3e-4\n --weight-decay 0.1\n --train-iters 1000\n)\npython pretrain_gpt.py ${ARGS[@]}\n"
 OLMO_2 = OLMO + "scheduler:\n  units: tokens\n  t_warmup: 16777216000\n"
 
 SILENT: dict[str, tuple[str, Files]] = {
     "constants that options may change are no settings of a training": ("value_stated_twice", {"train.py": MODULE + "parser.add_argument('--lr', default=LEARNING_RATE)\n", "README.md": SAYS.format(lr="1e-3")}),
     "constants that a loop changes are no settings of a training": ("value_stated_twice", {"train.py": MODULE + "for _ in range(2):\n    LEARNING_RATE = LEARNING_RATE / 2\n", "README.md": SAYS.format(lr="1e-3")}),
+    "arguments of a shell script are read": ("value_stated_twice", {"run.sh": SCRIPT_OF_MEGATRON, "README.md": SAYS.format(lr="3e-4")}),
     "constants that are computed are read": ("value_stated_twice", {"train.py": MODULE, "README.md": SAYS.format(lr="3e-4")}),
     "a warm-up in tokens is the document's number of updates": ("value_stated_twice", {"run.yaml": OLMO_2, "README.md": "| Setting | Value |\n|---|---|\n| Warmup steps | 4000 |\n| Weight decay | 0.1 |\n"}),
     "a name of an annotation alone does no harm": ("name_undefined", {"a.py": "from __future__ import annotations\ndef f(x: Missing) -> Other: ...\n"}),
@@ -553,6 +555,7 @@ RUN = OLMO.replace("n_layers: 16\n  n_heads: 16\n", "n_layers: {layers}\n  n_hea
         ("call_not_accepted", {"p.py": "def f(a, b=1, *, c=2): ...\nf(b=1)\n"}, "p.py:2 calls f without a, which it needs"),
         ("import_absent", {"p/__init__.py": "", "p/b.py": "y = 1\n", "train.py": "from p.b import y\nfrom p.data import load\n"}, "train.py:2 imports p.data, which is not in the release"),
         ("import_absent", {"model.py": "class GPT: ...\n", "train.py": "from model import GPT, Config\n"}, "train.py:1 imports Config from model"),
+        ("value_stated_twice", {"run.sh": SCRIPT_OF_MEGATRON, "README.md": SAYS.format(lr="1e-3")}, "learning_rate: README.md says 1e-3, run.sh says 3e-4"),
         ("value_stated_twice", {"train.py": MODULE, "README.md": SAYS.format(lr="1e-3")}, "learning_rate: README.md says 1e-3, train.py says 0.0003"),
         ("value_stated_twice", {"run.yaml": OLMO_2, "README.md": "| Setting | Value |\n|---|---|\n| Warmup steps | 2000 |\n| Weight decay | 0.1 |\n"}, "warmup_steps: README.md says 2000, run.yaml says 4000 (line 20 t_warmup tokens / (2048 x 2048))"),
         ("flag_not_accepted", {"README.md": README.format(flag="--out", link="b.py"), "prepare.py": "import fire\ndef f(output): pass\nfire.Fire(f)\n", "b.py": "", "c.py": ""}, "--out"),

@@ -39,6 +39,7 @@ from openassay.published.files import (
 )
 from openassay.published.marked import Entry, Marked, comments_of
 from openassay.published.pickles import PickleReader
+from openassay.published.recipes import parse_script
 from openassay.published.recipes.constants import fixed_constants
 from openassay.published.scalars import Unreadable, is_integer
 from openassay.published.stated import canonical
@@ -63,6 +64,7 @@ TEXT_NAMES = re.compile(
     r"(?i)(readme|licen[cs]e|copying|notice|model[_-]?card|data[_-]?card|dataset[_-]?card|datasheet|citation|pkg-info|metadata"
     r"|unlicense|changelog|copyright|\.gitignore|dockerfile)"
 )
+SHELL = {".sh", ".slurm", ".sbatch"}
 POINTER = b"version https://git-lfs.github.com/spec/"
 WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".ckpt"}
 PICKLES = WEIGHTS - {".safetensors"} | {".pkl", ".pickle", ".joblib"}
@@ -189,6 +191,9 @@ class _FileReader:
             self._table(file, "\t" if suffix == ".tsv" else ",")
         elif suffix == ".py":
             self._code(file)
+        elif suffix in SHELL:
+            if marked := parse_script(self._text(file, MAX_CODE), file.path):
+                made.configs.append(settings.config_of(marked, "shell"))
         elif suffix in WEIGHTS | PICKLES:
             if suffix in PICKLES:
                 self._pickles(file, suffix)
@@ -293,10 +298,11 @@ class _FileReader:
         line, spdx = next(((i, found.group(1).strip().rstrip("-/ >")) for i, found in named), (0, ""))
         self.made.code.append(Code(path=file.path, tree=tree, spdx=spdx, spdx_line=line))
         constants = fixed_constants(tree, file.path)
-        if len({canonical(name) for name in constants} - {None}) >= MIN_SETTINGS:
-            self.made.configs.append(
-                settings.config_of(Marked(file.path, Entry(constants, file.path, 1), comments_of(text)), "python")
-            )
+        marked = parse_script(text, file.path)
+        if marked is None and len({canonical(name) for name in constants} - {None}) >= MIN_SETTINGS:
+            marked = Marked(file.path, Entry(constants, file.path, 1), comments_of(text))
+        if marked is not None:
+            self.made.configs.append(settings.config_of(marked, "python"))
 
     def _checkpoints(self) -> Iterator[SavedWeights]:
         groups: dict[tuple[str, int, str], list[str]] = defaultdict(list)

@@ -8,6 +8,7 @@ To add a format: one file with `read`, its row in FORMATS with its `Signs`, one 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +81,8 @@ class Format:
     read: Callable[[Marked], ReadRecipe]
     parse: Callable[[str, str], Marked] = parse_marked
     suffixes: tuple[str, ...] = (".yaml", ".yml", ".json")
+    hint: str = ""
+    """Of a script: a word that stands in every one of them, so that others need not be parsed."""
 
 
 GPT_NEOX = Signs(
@@ -182,10 +185,28 @@ FORMATS = (
     Format("litgpt", "LitGPT YAML", LITGPT, litgpt.read),
     Format("deepspeed", "DeepSpeed JSON", DEEPSPEED, deepspeed.read),
     Format("t5_gin", "gin files of T5 (Mesh TensorFlow)", gin.recognise, gin.read, gin.parse, (".gin",)),
-    Format("amber", "constants of LLM360's Amber main.py", AMBER, amber.read, amber.parse, (".py",)),
-    Format("tinyllama", "constants of TinyLlama's tinyllama.py", TINYLLAMA, tinyllama.read, amber.parse, (".py",)),
-    Format("megatron", MEGATRON, megatron.recognise, megatron.read, megatron.parse, (".sh", ".slurm", ".sbatch")),
-    Format("olmo_core", "OLMo-core's Python", olmo_core.recognise, olmo_core.read, olmo_core.parse, (".py",)),
+    Format("amber", "constants of LLM360's Amber main.py", AMBER, amber.read, amber.parse, (".py",), "LEARNING_RATE"),
+    Format(
+        "tinyllama",
+        "constants of TinyLlama's tinyllama.py",
+        TINYLLAMA,
+        tinyllama.read,
+        amber.parse,
+        (".py",),
+        "max_step",
+    ),
+    Format(
+        "megatron",
+        MEGATRON,
+        megatron.recognise,
+        megatron.read,
+        megatron.parse,
+        (".sh", ".slurm", ".sbatch"),
+        "--num-layers",
+    ),
+    Format(
+        "olmo_core", "OLMo-core's Python", olmo_core.recognise, olmo_core.read, olmo_core.parse, (".py",), "olmo_core"
+    ),
     Format("levanter", "Levanter YAML (Marin)", levanter.recognise, levanter.read),
     Format("dclm", "DCLM's scales", open_lm.is_scale, open_lm.read_scale),
     Format("open_lm_network", "OpenLM's networks", open_lm.is_network, open_lm.read_network),
@@ -287,6 +308,17 @@ def read_recipe(source: Path | str, format: str | None = None, name: str = "reci
     raise BadInput(
         f"{where}: expected a recipe of a known format ({known}; see docs/recipes.md), found none of their keys"
     )
+
+
+def parse_script(text: str, where: str) -> Marked | None:
+    """A script as the format that recognises it parses it; None for any other."""
+    suffix = Path(where).suffix.lower()
+    for one in FORMATS:
+        if one.hint and suffix in one.suffixes and one.hint in text:
+            with suppress(BadInput):
+                if one.recognise(marked := one.parse(text, where)):
+                    return marked
+    return None
 
 
 def read_marked(marked: Marked) -> ReadRecipe | None:
