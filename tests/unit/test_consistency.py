@@ -375,6 +375,7 @@ SILENT: dict[str, tuple[str, Files]] = {
     "a module may make its names": ("import_absent", {"p/__init__.py": "", "p/a.py": "from .b import y\n", "p/b.py": "def __getattr__(name): return 1\n"}),
     "another package of a folder's name is no module of the release": ("import_absent", {"datasets/glue.txt": "", "a.py": "from datasets import load_dataset\nfrom b import y\n", "b.py": "y = 1\n"}),
     "a folder of another package's name is not that package": ("import_absent", {"ext/thunder/__init__.py": "", "ext/thunder/a.py": "import thunder.core\nfrom .b import y\n", "ext/thunder/b.py": "y = 1\n"}),
+    "a script's own folder comes before the top": ("import_absent", {"utils/__init__.py": "", "utils/a.py": "", "main.py": "import utils.a\n", "tools/utils/__init__.py": "", "tools/utils/color.py": "", "tools/run.py": "from utils import color\n"}),
     "others may add to a package that is open for it": ("import_absent", {"p/__init__.py": "from pkgutil import extend_path\n__path__ = extend_path(__path__, __name__)\n", "p/a.py": "from p.more import x\nfrom p.b import y\nfrom .b import y as z\n", "p/b.py": "y = 1\n"}),
     "requirements for other systems are not compared": ("requirements_differ", {"requirements.txt": "torch==1.13 ; sys_platform == 'linux'\ntorch==2.0 ; sys_platform == 'darwin'\ntorch\n"}),
     "a rounded total is no contradiction": ("tokens_disagree", {"m.yml": NEOX, "README.md": "Each model saw 299,892,736,000 ~= 300B tokens during training.\n"}),

@@ -173,17 +173,22 @@ class _Modules:
         known = self.release.code_by_path
         return known.get(f"{path}.py") or known.get(f"{path}/__init__.py")
 
-    def holds(self, root: list[str], package: str) -> bool:
-        """Whether a folder holds a module or a package of this name, and imports show that it is the one that is meant."""
-        if "/".join([*root, "__init__.py"]) in self.release.by_path:
-            return False  # an inner one
-        if "/".join([*root, f"{package}.py"]) in self.release.by_path:
-            return True
-        begin = self.code_of("/".join([*root, package]))
-        if begin is None or any(last_name(of.func) in {"extend_path", "declare_namespace"} for of in calls(begin)):
-            return False  # others may add to it
-        inner = (name for name in _imported(self.release) if name.startswith(f"{package}."))
-        return any(self.is_there("/".join([*root, *name.split(".")])) for name in inner)
+    def root_of(self, roots: list[list[str]], package: str) -> list[str] | None:
+        """The first of these folders that has a module or package of this name; None where another may be meant."""
+        for root in roots:
+            if "/".join([*root, f"{package}.py"]) in self.release.by_path and not self._is_inner(root):
+                return root
+            begin = self.code_of("/".join([*root, package]))
+            if begin is None or self._is_inner(root):
+                continue
+            if any(last_name(of.func) in {"extend_path", "declare_namespace"} for of in calls(begin)):
+                return None  # others may add to it
+            inner = (name for name in _imported(self.release) if name.startswith(f"{package}."))
+            return root if any(self.is_there("/".join([*root, *name.split(".")])) for name in inner) else None
+        return None
+
+    def _is_inner(self, root: list[str]) -> bool:
+        return "/".join([*root, "__init__.py"]) in self.release.by_path
 
     def names_of(self, path: str) -> frozenset[str] | None:
         """The names that a module has after it is imported; None where they cannot be told."""
@@ -201,13 +206,13 @@ def _stems(release: PublishedFiles) -> frozenset[str]:
 
 @derived_once
 def _imported(release: PublishedFiles) -> frozenset[str]:
-    """The dotted modules that the release's files import by their whole names."""
+    """What the release's files import by its whole dotted name: modules, and what is taken from them."""
     found: set[str] = set()
     for node in (node for code in release.code for node in code.nodes):
         if isinstance(node, ast.Import):
             found.update(of.name for of in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module)
+            found.update((node.module, *(f"{node.module}.{of.name}" for of in node.names)))
     return frozenset(found)
 
 
@@ -367,7 +372,7 @@ def _root(code: Code, package: str, modules: _Modules) -> list[str] | None:
         roots = [[], ["src"]]
     else:  # a script: its own folder comes first on the path
         roots = [parts, [], ["src"]]
-    return next((root for root in roots if modules.holds(root, package)), None)
+    return modules.root_of(roots, package)
 
 
 @check(needs="Python files that call functions of the release")
