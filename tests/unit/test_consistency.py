@@ -94,7 +94,12 @@ SHAPE = {
 }
 SEEDED = "import argparse, random\np = argparse.ArgumentParser()\np.add_argument('--seed', type=int)\nargs = p.parse_args()\nrandom.seed({use})\n"
 
-COMPOSER = "max_seq_len: 2048\nglobal_train_batch_size: 256\noptimizer:\n  lr: 6.0e-4\n  weight_decay: 0.0\nmax_duration: 33696ba  # {comment}\n"
+COMPOSER = (
+    "max_seq_len: 2048\nglobal_train_batch_size: 256\nmodel:\n  name: mpt_causal_lm\n  d_model: 768\n  n_heads: 12\n  n_layers: 12\n"
+    "  max_seq_len: 2048\n  vocab_size: 50368\ntokenizer:\n  name: EleutherAI/gpt-neox-20b\ntrain_loader:\n  name: text\n"
+    "scheduler:\n  name: cosine_with_warmup\n  t_warmup: 100ba\n  alpha_f: 0.1\noptimizer:\n  name: decoupled_adamw\n  lr: 6.0e-4\n"
+    "  betas: [0.9, 0.95]\n  eps: 1.0e-08\n  weight_decay: 0.0\nmax_duration: 33696ba  # {comment}\n"
+)
 
 
 def scores(first: str, second: str, last: str = "70.1", shift: float = 0.0) -> str:

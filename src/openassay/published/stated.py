@@ -141,14 +141,17 @@ def _as_read(config: Config, read: ReadRecipe) -> dict[str, Value]:
         if name in {"beta1", "beta2"} and isinstance(value, tuple):
             value = value[name == "beta2"]
         if at:
-            key = next((v.key for v in at if re.search(rf"(?<!\w){re.escape(v.leaf)}(?!\w)", origin.where)), at[0].key)
-            found[name] = Value(path=config.path, line=at[0].line, key=key, value=value, text=_text(value, at, origin))
+            named = next((v for v in at if re.search(rf"(?<!\w){re.escape(v.leaf)}(?!\w)", origin.where)), at[0])
+            text = _text(value, at, named, origin)
+            found[name] = Value(path=config.path, line=at[0].line, key=named.key, value=value, text=text)
     return found
 
 
-def _text(value: object, at: list[Value], origin: Origin) -> str:
+def _text(value: object, at: list[Value], named: Value, origin: Origin) -> str:
     """A value as the file writes it, or with how it follows from what is written there."""
     written = next((v.text for v in at if v.number == value), None)
+    if written is None and origin.kind == "stated" and isinstance(named.value, str):
+        written = named.text
     return written or f"{value} ({origin.where.replace(at[0].path + ':', 'line ')})"
 
 
@@ -197,9 +200,6 @@ def tokens_of(recipe: Recipe) -> TokenTotal | None:
     if stated is not None and stated.number and steps is not None and steps.line == stated.line:
         return TokenTotal(stated.number, per_step, (stated.seen(),))  # the duration is stated in tokens
     total = steps.number * per_step if steps is not None and steps.number else None
-    duration = recipe.config.by_key.get("max_duration")
-    if total is None and duration is not None and (batches := re.fullmatch(r"(\d+)ba", duration.text)):  # composer's
-        total, steps = int(batches.group(1)) * per_step, duration
     return TokenTotal(total, per_step, tuple(value.seen() for value in (steps, batch, length) if value is not None))
 
 
