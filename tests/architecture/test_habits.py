@@ -28,6 +28,14 @@ def test_the_files_that_name_a_version_name_the_same() -> None:
     assert not release["section"]("0.0.0")
 
 
+def test_the_wheel_has_every_file_that_the_package_reads() -> None:
+    package = REPO / "src/openassay"
+    wanted = tomllib.loads((REPO / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["openassay"]
+    packed = {path for pattern in wanted for path in package.glob(pattern)}
+    data = {path for path in package.rglob("*") if path.is_file() and path.suffix not in {".py", ".pyc"}}
+    assert data - packed == set()
+
+
 def test_every_locked_file_has_its_hash_and_the_version_that_was_tested() -> None:
     """But for PyTorch, which has a build for each device."""
     lock = (REPO / "requirements.lock").read_text()
