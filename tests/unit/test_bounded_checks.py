@@ -40,6 +40,13 @@ def greedy(_release: PublishedFiles) -> Iterator[Seen]:
 
 
 @check(needs="nothing")
+def slipping(_release: PublishedFiles) -> Iterator[Seen]:
+    """it has a slip"""
+    raise KeyError("a\x1b[31mb")
+    yield
+
+
+@check(needs="nothing")
 def dying(_release: PublishedFiles) -> Iterator[Seen]:
     """it is killed"""
     os.kill(os.getpid(), signal.SIGKILL)
@@ -78,3 +85,11 @@ def test_all_the_checks_together_have_an_end_and_say_what_they_are_at(tmp_path: 
     assert [answer.outcome for answer in answers] == ["cannot be asked"] * 5
     assert answers[-1].why == "the checks before it took 4 s together"
     assert said == ["check 3 of 5: endless"]
+
+
+def test_a_slip_of_ours_is_told_and_the_next_check_is_asked(tmp_path: Path) -> None:
+    found, after = answers_within(CheckLimits(), (slipping, right), release(tmp_path, {"a.py": ""}), lambda _line: None)
+    assert found.outcome == "cannot be asked"
+    assert found.why.startswith("a slip of this program, please report it: KeyError: ")
+    assert "\x1b" not in found.why
+    assert after.outcome == "pass"

@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 
 from openassay.checks.check import ConsistencyCheck, answer
 from openassay.core.findings import CheckAnswer
+from openassay.faults import printable
 from openassay.published.files import PublishedFiles
 
 
@@ -80,6 +81,9 @@ def _ask(checks: Sequence[ConsistencyCheck], release: PublishedFiles, to: Connec
             found = answer(check, release)
         except MemoryError:
             found = _not_asked(check, f"it needs more than {limits.memory_bytes / 2**30:.3g} GiB of memory")
+        except Exception as problem:  # noqa: BLE001 - one check's slip takes no other's answer
+            said = printable(f"{type(problem).__name__}: {problem}")[:200]
+            found = _not_asked(check, f"a slip of this program, please report it: {said}")
         to.send(found)
 
 
