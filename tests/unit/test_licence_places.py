@@ -10,7 +10,8 @@ from releases.small import APACHE, MIT, Files, release
 
 from openassay.checks.check import answer
 from openassay.checks.registry import CONSISTENCY
-from openassay.published.licences import meant
+from openassay.published.files import PublishedFiles, Text
+from openassay.published.licences import declarations, meant
 
 DIFFER = next(check for check in CONSISTENCY if check.kind == "licences_differ")
 SETUP = "from setuptools import setup\nsetup(name='x', {said})\n"
@@ -92,3 +93,25 @@ def test_other_terms_for_another_part_are_no_contradiction(name: str, tmp_path: 
 )
 def test_words_mean_the_licences_that_they_name(words: str, licences: set[str]) -> None:
     assert meant(words) == licences
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "licences"),
+    [
+        ("setup.cfg", "[metadata]\nname = x\nlicense = MIT\n[tool]\nlicense = Apache-2.0\n", [{"MIT"}]),
+        ("setup.cfg", "[metadata]\nclassifiers =\n    License :: OSI Approved :: MIT License\n", [{"MIT"}]),
+        ("setup.cfg", "[metadata]\nlicense = file: LICENSE\nlicense_files = MIT\n", []),
+        (
+            "conda/meta.yaml",
+            "{% set v = '1' %}\nabout:\n  license: Apache-2.0  # ours\n  license_file: LICENSE\n",
+            [{"Apache-2.0"}],
+        ),
+        ("conda/meta.yaml", "about:\n  license: {{ terms }}\n", []),
+        ("other/meta.yaml", "about:\n  license: MIT\n", []),
+    ],
+)
+def test_settings_of_packages_are_read_by_their_lines(path: str, content: str, licences: list[set[str]]) -> None:
+    text = Text(path=path, lines=tuple(content.splitlines()))
+    found = declarations(PublishedFiles(name="x", files=(), texts=[text]))
+    assert [of.licences for of in found] == licences
+    assert {of.covers for of in found} <= {"code"}

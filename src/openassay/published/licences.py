@@ -169,7 +169,16 @@ def declarations(release: PublishedFiles) -> list[DeclaredTerms]:
     return found
 
 
+_RECIPE_FOLDER = re.compile(r"(?i)(\.?conda|recipes?)([-_./]recipe)?")
+_SETUP_LINE = re.compile(r"license(?:_expression)?\s*[=:]\s*(?P<words>.+)|\s+(?P<classifier>License ::.+)")
+_RECIPE_LINE = re.compile(r"\s+license:\s*(?P<words>[^#]+)(#.*)?")
+
+
 def _of_text(text: Text, has_package: bool) -> Iterator[DeclaredTerms]:
+    if text.path == "setup.cfg":
+        yield from _of_lines(text, "package metadata", _SETUP_LINE)
+    elif text.name == "meta.yaml" and (not text.folder or _RECIPE_FOLDER.fullmatch(text.folder)):
+        yield from _of_lines(text, "conda recipe", _RECIPE_LINE)
     if text.folder and not re.fullmatch(r"[^/]+\.dist-info(/licenses)?", text.folder):
         return
     part = _part(text.name)
@@ -221,9 +230,7 @@ _PACKAGED = {"pyproject.toml": "package metadata", "meta.yaml": "conda recipe"}
 
 def _of_config(config: Config) -> Iterator[DeclaredTerms]:
     name = config.name.lower()
-    if config.folder and not (
-        name == "meta.yaml" and re.fullmatch(r"(?i)(\.?conda|recipes?)([-_./]recipe)?", config.folder)
-    ):
+    if config.folder and not (name == "meta.yaml" and _RECIPE_FOLDER.fullmatch(config.folder)):
         return
     what, covers = _PACKAGED.get(name, "citation file"), "code" if name in _PACKAGED else "whole"
     if "type" in config.by_key and config.by_key["type"].value == "dataset":
@@ -241,6 +248,20 @@ def _of_config(config: Config) -> Iterator[DeclaredTerms]:
             for line in value.value if isinstance(value.value, tuple) else (value.value,):
                 if isinstance(line, str) and (words := _classified(line)):
                     yield DeclaredTerms("package classifier", words, value.seen(line), "code")
+
+
+def _of_lines(text: Text, what: str, wanted: re.Pattern[str]) -> Iterator[DeclaredTerms]:
+    """What single lines of a package's settings say; `[metadata]` alone in setup.cfg."""
+    section = ""
+    for number, line in enumerate(text.lines, 1):
+        if heading := re.match(r"\[(.+)\]\s*$", line):
+            section = heading[1]
+        found = wanted.fullmatch(line.rstrip()) if section in {"", "metadata"} else None
+        said = found.groupdict() if found else {}
+        if said.get("classifier") and (words := _classified(said["classifier"])):
+            yield DeclaredTerms("package classifier", words, text.seen(number), "code")
+        elif said.get("words") and (words := meant(said["words"])):
+            yield DeclaredTerms(what, words, text.seen(number), "code")
 
 
 def _of_setup(code: Code) -> Iterator[DeclaredTerms]:
