@@ -9,27 +9,36 @@ from itertools import combinations
 from openassay.checks.check import Agreement, Contradiction, Seen, check, compared
 from openassay.core.findings import Excerpt
 from openassay.published.files import PublishedFiles, Text, excerpt
-from openassay.published.licences import declarations, meant, recognise
+from openassay.published.licences import DeclaredTerms, declarations, meant, recognise
 
 
 @check(needs="two places that declare the release's terms")
 def licences_differ(release: PublishedFiles) -> Iterator[Seen]:
-    """{one.evidence.path} ({one.what}) says {first}, {two.evidence.path} ({two.what}) says {second}"""
+    """{one.evidence.path} ({one.what}) says {first}, {two.evidence.path} ({two.what}) says {second}; they cover {both}"""
     found = declarations(release)
-    # Several licence files, or metadata that names several, mean a choice or a mix.
-    files = frozenset().union(*(d.licences for d in found if d.what == "licence file"))
+    # Several licence files, or a place that names several, mean a choice or a mix.
+    together: dict[object, frozenset[str]] = {}
+    for of in found:
+        together[_place(of)] = together.get(_place(of), frozenset()) | of.licences
     told = set()
     for one, two in combinations(found, 2):
-        if one.what == two.what != "README" and one.evidence.path == two.evidence.path:
-            continue  # a list
-        left, right = (files if d.what == "licence file" else d.licences for d in (one, two))
+        if not one.meets(two) or (_place(one) == _place(two) and one.what != "README"):
+            continue
+        left, right = (of.licences if one.what == two.what == "README" else together[_place(of)] for of in (one, two))
         pair = (one.what, two.what, left, right)
         if left & right:
             yield Agreement(one.evidence, two.evidence)
         elif pair not in told:
             told.add(pair)
             first, second = (" or ".join(sorted(names)) for names in (left, right))
-            yield Contradiction(one.evidence, two.evidence, one=one, two=two, first=first, second=second)
+            both = f"the {one.covers}" if one.covers == two.covers else f"the {one.covers} and the {two.covers}"
+            yield Contradiction(one.evidence, two.evidence, one=one, two=two, first=first, second=second, both=both)
+
+
+def _place(declared: DeclaredTerms) -> tuple[str, str, str]:
+    """What is read together: all licence files of one thing, all lines of one place."""
+    path = "" if declared.what.startswith("licence file") else declared.evidence.path
+    return declared.what, path, declared.covers
 
 
 _NAMED_FILE = re.compile(

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from openassay.core.findings import Excerpt
-from openassay.published.files import Config, PublishedFiles, Text, excerpt
+from openassay.published.code_options import calls, last_name
+from openassay.published.files import Code, Config, PublishedFiles, Text, Value, excerpt
 from openassay.published.licence_texts import texts_in
 
-_CC_TERMS = {
-    "NC-SA": "noncommercial-sharealike", "NC-ND": "noncommercial-noderivatives", "NC": "noncommercial", "SA": "sharealike",
-    "ND": "noderivatives",
-}  # fmt: skip
+_CREATIVE_COMMONS = re.compile(
+    r"(?:cc[\s-]*by|creative commons attribution|attribution)"
+    r"(?P<terms>(?:[\s-]*(?:nc|nd|sa|non-?commercial|no-?deriv(?:ative)?s|share-?alike))*)"
+    r"(?:[\s-]*v?(?P<version>[1-4](?:\.[05])?))?(?:\s+(?:international|unported))?(?:\s+(?:public\s+)?licen[cs]e)?"
+    r"(?:\s+\(cc[\sa-z0-9.-]+\))?"
+)
+_VERSIONS = ("1.0", "2.0", "2.5", "3.0", "4.0")
 _PHRASES: dict[str, tuple[str, ...]] = {
     "Llama-3": ("llama 3", "community license agreement"),
     "Llama-2": ("llama 2", "community license agreement"),
@@ -45,15 +50,10 @@ _ALIASES: tuple[tuple[str, str], ...] = (
     (r"(simplified|2[\s-]clause)\s+bsd(\s+licen[cs]e)?|bsd[\s-]*2([\s-]clause)?(\s+licen[cs]e)?", "BSD-2-Clause"),
     (r"(gnu\s+)?a(ffero\s+)?gpl(v|\s|-)*3(\.0)?(-only|-or-later|\+)?|agpl-3\.0.*", "AGPL-3.0"),
     (r"(gnu\s+)?lgpl(v|\s|-)*3(\.0)?(-only|-or-later|\+)?", "LGPL-3.0"),
-    (r"(gnu\s+)?lgpl(v|\s|-)*2\.1(-only|-or-later|\+)?", "LGPL-2.1"),
+    (r"(gnu\s+)?lgpl(v|\s|-)*2\.1(-only)?", "LGPL-2.1"),
     (r"(gnu\s+)?gpl(v|\s|-)*3(\.0)?(-only|-or-later|\+)?|gnu general public license( v|,? version )3.*", "GPL-3.0"),
-    (r"(gnu\s+)?gpl(v|\s|-)*2(\.0)?(-only|-or-later|\+)?|gnu general public license( v|,? version )2.*", "GPL-2.0"),
+    (r"(gnu\s+)?gpl(v|\s|-)*2(\.0)?(-only)?|gnu general public license( v|,? version )2( \(gplv2\))?", "GPL-2.0"),
     (r"mpl[\s-]*2(\.0)?|mozilla public license 2\.0.*", "MPL-2.0"),
-    *(
-        (r"cc[\s-]*by[\s-]*" + short.lower().replace("-", r"[\s-]*") + r"[\s-]*4(\.0)?", f"CC-BY-{short}-4.0")
-        for short in _CC_TERMS
-    ),
-    (r"cc[\s-]*by[\s-]*4(\.0)?", "CC-BY-4.0"),
     (r"cc0([\s-]*1(\.0)?)?", "CC0-1.0"),
     (r"odc[\s-]*by([\s-]*1(\.0)?)?", "ODC-By-1.0"),
     (r"odbl([\s-]*1(\.0)?)?", "ODbL-1.0"),
@@ -78,6 +78,10 @@ def meant(words: str) -> frozenset[str]:
     plain = " ".join(words.strip().strip("\"'`*.,;[]()").lower().split())
     if plain in _BROAD:
         return frozenset(_BROAD[plain])
+    if found := _CREATIVE_COMMONS.fullmatch(plain):
+        return _creative_commons(found["terms"], found["version"])
+    if later := re.fullmatch(r"(?:gnu\s+)?(l?)gpl[v\s-]*(?:2(?:\.[01])?)(?:-or-later|\+| or later)", plain):
+        return frozenset({"LGPL-2.1", "LGPL-3.0"} if later[1] else {"GPL-2.0", "GPL-3.0"})
     for pattern, name in _ALIASES:
         if re.fullmatch(pattern, plain):
             return frozenset({name})
@@ -85,6 +89,43 @@ def meant(words: str) -> frozenset[str]:
     if len(parts) > 1:
         each = [meant(part) for part in parts]
         return frozenset().union(*each) if all(each) else frozenset()
+    return frozenset()
+
+
+def _creative_commons(terms: str, version: str | None) -> frozenset[str]:
+    """The ids of a Creative Commons licence; of every version where none is said."""
+    short = [
+        name
+        for name, words in (("NC", r"nc|comm"), ("ND", r"nd|deriv"), ("SA", r"sa|share"))
+        if re.search(words, terms)
+    ]
+    if {"ND", "SA"} <= {*short}:
+        return frozenset()
+    versions = [f"{version}.0" if len(version) == 1 else version] if version else _VERSIONS
+    return frozenset("-".join(["CC-BY", *short, of]) for of in versions)
+
+
+_ADDRESSES = (
+    (r"creativecommons\.org/licenses/by(?P<terms>[a-z-]*)/(?P<version>\d\.\d)", ""),
+    (r"apache\.org/licenses/LICENSE-2\.0", "Apache-2.0"),
+    (
+        r"(?:opensource\.org/licenses?|choosealicense\.com/licenses|spdx\.org/licenses|gnu\.org/licenses)"
+        r"/(?P<name>[\w.+-]+?)(?:\.html|\.txt)?/?$",
+        "",
+    ),
+)  # fmt: skip
+
+
+def _addressed(address: str) -> frozenset[str]:
+    """The licence whose text stands at a well-known address; none for other addresses."""
+    for pattern, name in _ADDRESSES:
+        if found := re.search(pattern, address, re.IGNORECASE):
+            named = found.groupdict()
+            return (
+                _creative_commons(named["terms"], named["version"])
+                if "terms" in named
+                else meant(name or named["name"])
+            )
     return frozenset()
 
 
@@ -96,59 +137,146 @@ class DeclaredTerms:
     """The kind of the place, in words."""
     licences: frozenset[str]
     evidence: Excerpt
+    covers: str = "whole"
+    """`code`, `model`, `data`, `documents` or `whole`."""
+
+    def meets(self, other: DeclaredTerms) -> bool:
+        """Whether both cover the same thing; what covers the whole covers the code, while a model or data may go apart."""
+        return self.covers == other.covers or {self.covers, other.covers} == {"whole", "code"}
 
 
-_LICENCE_FILE = re.compile(r"(?i)^(licen[cs]e|copying|unlicense)(\.(md|txt|rst))?$")
+_LICENCE_FILE = re.compile(r"(?i)^(licen[cs]e|copying(\.lesser)?|unlicense)(\.(md|txt|rst))?$")
+_PART_FILE = re.compile(r"(?i)^(?:licen[cs]e[-_.](?P<a>[a-z]+)|(?P<b>[a-z]+)[-_.]licen[cs]e)(?:\.(?:md|txt|rst))?$")
+_PARTS = {
+    "code": "code", "software": "code", "model": "model", "models": "model", "weights": "model", "data": "data",
+    "dataset": "data", "docs": "documents", "documentation": "documents",
+}  # fmt: skip
 
 
 def declarations(release: PublishedFiles) -> list[DeclaredTerms]:
-    """Every place at a release's top that declares the terms of the whole."""
-    found = [declared for text in release.texts for declared in _of_text(text)]
+    """Every place that declares a release's terms, and what each covers."""
+    has_package = any(file.path in {"setup.py", "setup.cfg", "pyproject.toml"} for file in release.files)
+    found = [declared for text in release.texts for declared in _of_text(text, has_package)]
     found += [declared for config in release.configs for declared in _of_config(config)]
+    found += [declared for code in release.code if code.path == "setup.py" for declared in _of_setup(code)]
     headers = [(code.spdx, code) for code in release.code if code.spdx and meant(code.spdx)]
     if len(headers) >= 5:
         usual, count = Counter(words for words, _ in headers).most_common(1)[0]
         if count >= 0.8 * len(release.code) and count >= 5:
             code = next(code for words, code in headers if words == usual)
             at = excerpt(code.path, "SPDX-License-Identifier", f"{usual} ({count} files)", code.spdx_line)
-            found.append(DeclaredTerms("SPDX headers", meant(usual), at))
+            found.append(DeclaredTerms("SPDX headers", meant(usual), at, "code"))
     return found
 
 
-def _of_text(text: Text) -> Iterator[DeclaredTerms]:
+_RECIPE_FOLDER = re.compile(r"(?i)(\.?conda|recipes?)([-_./]recipe)?")
+_SETUP_LINE = re.compile(r"license(?:_expression)?\s*[=:]\s*(?P<words>.+)|\s+(?P<classifier>License ::.+)")
+_RECIPE_LINE = re.compile(r"\s+license:\s*(?P<words>[^#]+)(#.*)?")
+
+
+def _of_text(text: Text, has_package: bool) -> Iterator[DeclaredTerms]:
+    if text.path == "setup.cfg":
+        yield from _of_lines(text, "package metadata", _SETUP_LINE)
+    elif text.name == "meta.yaml" and (not text.folder or _RECIPE_FOLDER.fullmatch(text.folder)):
+        yield from _of_lines(text, "conda recipe", _RECIPE_LINE)
     if text.folder and not re.fullmatch(r"[^/]+\.dist-info(/licenses)?", text.folder):
         return
-    if _LICENCE_FILE.match(text.name) and (recognised := recognise("\n".join(text.lines))):
+    part = _part(text.name)
+    if (part or _LICENCE_FILE.match(text.name)) and (recognised := recognise("\n".join(text.lines))):
         line = next((i for i, words in enumerate(text.lines, 1) if words.strip()), 1)
         held = f"the text of {' and '.join(sorted(recognised))}"
-        yield DeclaredTerms("licence file", recognised, text.seen(line, held))
+        what = f"licence file of the {part}" if part else "licence file"
+        yield DeclaredTerms(what, recognised, text.seen(line, held), part or "whole")
+    kind = card_kind(text)
+    covers = kind if has_package and kind != "code" else "whole"
     for value in text.front.values if text.front is not None else ():
-        named = value.key == "license" or re.fullmatch(r"license\.\d+", value.key)
-        if named and isinstance(value.value, str) and (words := meant(value.value)):
-            yield DeclaredTerms("card's front matter", words, value.seen())
+        if words := _of_front(value):
+            yield DeclaredTerms("card's front matter", words, value.seen(), covers)
     if text.name in {"PKG-INFO", "METADATA"}:
         yield from _package(text)
     elif re.match(r"(?i)readme", text.name):
-        yield from _sentences(text)
+        yield from _sentences(text, covers)
+        yield from _section(text, covers)
+
+
+def _part(name: str) -> str | None:
+    """What a file such as `LICENSE-MODEL` or `CODE_LICENSE.txt` covers; None for other names."""
+    found = _PART_FILE.match(name)
+    return _PARTS.get((found["a"] or found["b"]).lower()) if found else None
+
+
+def _of_front(value: Value) -> frozenset[str]:
+    """The licences of one line of a card's front matter; none where the value says `other` or is not known."""
+    if re.fullmatch(r"license_link(\.\d+)?", value.key):
+        return _addressed(str(value.value))
+    return _listed(value.value) if re.fullmatch(r"license(_name)?(\.\d+)?", value.key) else frozenset()
+
+
+def _listed(said: object) -> frozenset[str]:
+    """The licences that a word or a list of words can mean; none where one of them is not known."""
+    each = [
+        meant(words) if isinstance(words, str) else frozenset()
+        for words in (said if isinstance(said, tuple) else (said,))
+    ]
+    return frozenset[str]().union(*each) if all(each) else frozenset()
 
 
 _KEYS = {
     "pyproject.toml": ("project.license", "project.license.text", "tool.poetry.license"), "citation.cff": ("license",),
-    ".zenodo.json": ("license",), "codemeta.json": ("license",),
+    ".zenodo.json": ("license", "license.id"), "codemeta.json": ("license",), "meta.yaml": ("about.license",),
 }  # fmt: skip
+_PACKAGED = {"pyproject.toml": "package metadata", "meta.yaml": "conda recipe"}
 
 
 def _of_config(config: Config) -> Iterator[DeclaredTerms]:
-    what = "package metadata" if config.path == "pyproject.toml" else "citation file"
-    for key in _KEYS.get(config.path.lower(), ()):
+    name = config.name.lower()
+    if config.folder and not (name == "meta.yaml" and _RECIPE_FOLDER.fullmatch(config.folder)):
+        return
+    what, covers = _PACKAGED.get(name, "citation file"), "code" if name in _PACKAGED else "whole"
+    if "type" in config.by_key and config.by_key["type"].value == "dataset":
+        covers = "data"
+    for key in _KEYS.get(name, ()):
         value = config.by_key.get(key)
-        if value is not None and isinstance(value.value, str) and (words := meant(value.value.rpartition("/")[2])):
-            yield DeclaredTerms(what, words, value.seen())
-    classifiers = config.by_key.get("project.classifiers") if config.path == "pyproject.toml" else None
-    if classifiers is not None and isinstance(classifiers.value, tuple):
-        for line in classifiers.value:
-            if isinstance(line, str) and (words := _classified(line)):
-                yield DeclaredTerms("package classifier", words, classifiers.seen(line))
+        for numbered in (
+            [value] if value is not None else [of for of in config.values if re.fullmatch(rf"{key}\.\d+", of.key)]
+        ):
+            said = numbered.value.rpartition("/")[2] if isinstance(numbered.value, str) else numbered.value
+            if words := _addressed(str(numbered.value)) or _listed(said):
+                yield DeclaredTerms(what, words, numbered.seen(), covers)
+    for value in config.values if name == "pyproject.toml" else ():
+        if re.fullmatch(r"(project|tool\.poetry)\.classifiers(\.\d+)?", value.key):
+            for line in value.value if isinstance(value.value, tuple) else (value.value,):
+                if isinstance(line, str) and (words := _classified(line)):
+                    yield DeclaredTerms("package classifier", words, value.seen(line), "code")
+
+
+def _of_lines(text: Text, what: str, wanted: re.Pattern[str]) -> Iterator[DeclaredTerms]:
+    """What single lines of a package's settings say; `[metadata]` alone in setup.cfg."""
+    section = ""
+    for number, line in enumerate(text.lines, 1):
+        if heading := re.match(r"\[(.+)\]\s*$", line):
+            section = heading[1]
+        found = wanted.fullmatch(line.rstrip()) if section in {"", "metadata"} else None
+        said = found.groupdict() if found else {}
+        if said.get("classifier") and (words := _classified(said["classifier"])):
+            yield DeclaredTerms("package classifier", words, text.seen(number), "code")
+        elif said.get("words") and (words := meant(said["words"])):
+            yield DeclaredTerms(what, words, text.seen(number), "code")
+
+
+def _of_setup(code: Code) -> Iterator[DeclaredTerms]:
+    """What the call of `setup` says in plain words."""
+    for call in calls(code):
+        for given in call.keywords if last_name(call.func) == "setup" else ():
+            is_list = given.arg == "classifiers" and isinstance(given.value, ast.List | ast.Tuple)
+            what, read = ("package classifier", _classified) if is_list else ("package metadata", meant)
+            listed = given.value.elts if isinstance(given.value, ast.List | ast.Tuple) and is_list else [given.value]
+            for node in listed if is_list or given.arg == "license" else ():
+                said = node.value if isinstance(node, ast.Constant) else None
+                if isinstance(said, str) and (words := read(said)):
+                    yield DeclaredTerms(
+                        what, words, excerpt(code.path, given.arg or "", said[:200], node.lineno), "code"
+                    )
 
 
 def _classified(line: str) -> frozenset[str]:
@@ -162,9 +290,9 @@ def _package(text: Text) -> Iterator[DeclaredTerms]:
             return
         name, _, rest = line.partition(":")
         if name in {"License-Expression", "License"} and (words := meant(rest)):
-            yield DeclaredTerms("package metadata", words, text.seen(number, rest.strip(), name))
+            yield DeclaredTerms("package metadata", words, text.seen(number, rest.strip(), name), "code")
         elif name == "Classifier" and (words := _classified(rest.strip())):
-            yield DeclaredTerms("package classifier", words, text.seen(number, rest.strip(), name))
+            yield DeclaredTerms("package classifier", words, text.seen(number, rest.strip(), name), "code")
 
 
 _LICENSED = re.compile(
@@ -187,13 +315,13 @@ _SUBJECTS = {
 }
 
 
-def _sentences(text: Text) -> Iterator[DeclaredTerms]:
+def _sentences(text: Text, covers: str) -> Iterator[DeclaredTerms]:
     """Sentences on the whole: `this project is licensed under ...`. Those on data or a model are told by their subject."""
     kind = card_kind(text)
     for line, words in text.prose:
         if found := _LICENCE_LINE.match(words):
             if names := meant(found["name"]):
-                yield DeclaredTerms("README", names, text.seen(line))
+                yield DeclaredTerms("README", names, text.seen(line), covers)
             continue
         for sentence in re.split(r"(?<=[.!?])\s+(?=[A-Z])", words):
             found = _LICENSED.search(sentence)
@@ -205,7 +333,53 @@ def _sentences(text: Text) -> Iterator[DeclaredTerms]:
             if not subjects or subjects[0] != kind or {"data", "code"} <= {*subjects}:
                 continue
             if re.search(r"\b(this|our|the|all)\b", before):
-                yield DeclaredTerms("README", names, text.seen(line, sentence))
+                yield DeclaredTerms("README", names, text.seen(line, sentence), _told(before, covers))
+
+
+_HEADING = re.compile(r"^\s*(#+)\s*(?P<words>.*?)[\s#]*$")
+_LICENCE_HEADING = re.compile(r"(?i)^\W*(the\s+)?(licen[cs]e|licensing)(\s+information)?\W*$")
+_LINK = re.compile(r"\[(?P<words>[^\[\]]*)\]\((?P<to>[^()\s]*)\)")
+_WHOLE_SENTENCE = re.compile(
+    r"(?i)^(?:(?:the\s+)?(?:licen[cs]e\s+is|see|under|licensed under)\s+)?(?:the\s+)?(?P<name>[^.!?]+(?:\.\d+)?[^.!?]*)"
+)
+
+
+def _section(text: Text, covers: str) -> Iterator[DeclaredTerms]:
+    """The first sentence below `## License`, where it is a licence's name or a link with one, and all the section names one."""
+    lines = text.prose
+    for at, (_, heading) in enumerate(lines):
+        marked = _HEADING.match(heading)
+        if not marked or not _LICENCE_HEADING.match(marked["words"]):
+            continue
+        below = []
+        for number, line in lines[at + 1 :]:
+            if _HEADING.match(line):
+                break
+            below.append((number, line.strip()))
+        said = [(number, line) for number, line in below if line and not re.match(r"^(\[?!\[|<|[-=]{3,}$)", line)]
+        if not said or _SPLIT.search(" ".join(line for _, line in said).lower()):
+            continue
+        number, first = said[0]
+        links = [*_LINK.finditer(first)]
+        plain = _LINK.sub(lambda link: link["words"], first)
+        name = _WHOLE_SENTENCE.match(re.sub(r"[*_`]", "", plain))
+        names = meant(name["name"]) if name else frozenset()
+        if not names and len(links) == 1 and len(plain.split()) <= 8:
+            names = meant(links[0]["words"]) or _addressed(links[0]["to"])
+        if names and len(plain.split()) <= 12:
+            yield DeclaredTerms("README", names, text.seen(number), covers)
+
+
+_SPLIT = re.compile(
+    r"\b(weights?|checkpoints?|models?|data|datasets?|corpus|third[- ]party|except|portions?|original)\b"
+)
+"""A section with these words may give each part its own terms."""
+
+
+def _told(before: str, covers: str) -> str:
+    """What a sentence covers by the words before its licence: `this code` is not the whole."""
+    is_code = covers == "whole" and re.search(r"\b(code|codebase|software|source|package|library)\b", before)
+    return "code" if is_code and not re.search(r"\b(project|repo|repository)\b", before) else covers
 
 
 def card_kind(text: Text) -> str:
