@@ -26,6 +26,8 @@ CONFLICTS: dict[str, tuple[Files, str]] = {
     "card against README and LICENSE": ({"LICENSE": NC_SA, "README.md": DATA + "# x\n\nThis dataset is licensed under CC-BY-NC.\n"}, "README.md (card's front matter) says CC-BY-4.0"),
     "README against LICENSE": ({"LICENSE": MIT, "README.md": "# x\n\nThis project is licensed under the Apache 2.0 License.\n"}, "README.md (README) says Apache-2.0"),
     "a conda recipe against LICENSE": ({"LICENSE": MIT, "conda/meta.yaml": "package:\n  name: x\nabout:\n  license: Apache-2.0\n"}, "conda/meta.yaml (conda recipe) says Apache-2.0"),
+    "a conda recipe that is a template": ({"LICENSE": MIT, "conda/meta.yaml": "{% set version = '1' %}\npackage:\n  version: {{ version }}\nabout:\n  license: Apache-2.0\n"}, "says Apache-2.0"),
+    "setup.cfg": ({"LICENSE": APACHE, "setup.cfg": "[metadata]\nname = x\nlicense = MIT\n"}, "setup.cfg (package metadata) says MIT"),
     "a section of the README against LICENSE": ({"LICENSE": APACHE, "README.md": "# x\n\n## License\n\nMIT\n"}, "README.md (README) says MIT"),
     "a link of that section": ({"LICENSE": MIT, "README.md": "# x\n\n## 📜 License\n\n[Apache 2.0](LICENSE)\n"}, "README.md (README) says Apache-2.0"),
     "an address of that section": ({"LICENSE": MIT, "README.md": "# x\n\n## License\n\nSee [here](https://creativecommons.org/licenses/by-nc/4.0/).\n"}, "README.md (README) says CC-BY-NC-4.0"),

@@ -69,7 +69,7 @@ _ALIASES: tuple[tuple[str, str], ...] = (
 _BROAD = {
     "bsd": {"BSD-2-Clause", "BSD-3-Clause"}, "bsd license": {"BSD-2-Clause", "BSD-3-Clause"}, "apache": {"Apache-2.0"},
     "apache license": {"Apache-2.0"}, "apache software license": {"Apache-2.0"}, "apache software": {"Apache-2.0"},
-    "gpl": {"GPL-2.0", "GPL-3.0"}, "lgpl": {"LGPL-2.1", "LGPL-3.0"}, "llama": {"Llama-2", "Llama-3"},
+    "gpl": {"GPL-2.0", "GPL-3.0"}, "lgpl": {"LGPL-2.1", "LGPL-3.0"},
 }  # fmt: skip
 
 

@@ -62,7 +62,7 @@ SKIPPED = {".git", "__pycache__", "node_modules", ".hg", ".svn"}
 TEXTS = {".md", ".markdown", ".rst", ".txt", ".tex", ""}
 TEXT_NAMES = re.compile(
     r"(?i)(readme|licen[cs]e|copying|notice|model[_-]?card|data[_-]?card|dataset[_-]?card|datasheet|citation|pkg-info|metadata"
-    r"|unlicense|changelog|copyright|\.gitignore|dockerfile)"
+    r"|unlicense|changelog|copyright|\.gitignore|dockerfile|setup\.cfg$)"
 )
 SHELL = {".sh", ".slurm", ".sbatch"}
 POINTER = b"version https://git-lfs.github.com/spec/"
@@ -180,6 +180,8 @@ class _FileReader:
             try:
                 made.configs.append(SETTINGS[suffix](file.path, text))
             except Unreadable:
+                if file.name == "meta.yaml":  # conda's are templates: their lines are read
+                    made.texts.append(Text(path=file.path, lines=tuple(text.splitlines())))
                 if re.search(r"=\s*\[?\s*\.\.\.\s*\]?\s*$", text, re.MULTILINE):
                     raise Unreadable("a template, which is not read") from None
                 if suffix != ".toml":
