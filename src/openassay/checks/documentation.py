@@ -6,21 +6,23 @@ import difflib
 import posixpath
 import re
 from collections.abc import Iterator
+from itertools import chain
 from urllib.parse import unquote, urlsplit
 
 from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check, compared
 from openassay.core.findings import Excerpt
 from openassay.published.code_options import Options, defaults, options_of
-from openassay.published.commands import calls_of, own_words, readmes
+from openassay.published.commands import calls_in_scripts, calls_of, own_words, readmes
 from openassay.published.files import PublishedFiles, Text, excerpt
 from openassay.published.scalars import as_number, number
 
 
-@check(needs="a command in a README that calls a Python script of the release, whose options can be read")
+@check(needs="a command in a README or a shell script that calls a Python script whose options can be read")
 def flag_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
     """{command.text.path}:{command.line} calls {script} with {flag}, which it does not take{near}"""
     known: dict[str, Options] = {}
-    for command, call in (found for text in readmes(release) for found in calls_of(text, release)):
+    in_readmes = (found for text in readmes(release) for found in calls_of(text, release))
+    for command, call in chain(in_readmes, calls_in_scripts(release)):
         if call.script is None or command.elsewhere:
             continue
         script = call.script.path

@@ -116,5 +116,5 @@ def python_2_code(release: PublishedFiles) -> Iterator[Seen]:
     for path, why in release.unreadable.items():
         if _PYTHON_2.match(why) and not is_aside(path):
             yield Noted(excerpt(path, "", why), path=path, declared=declared)
-    if release.code and declared:
+    if release.code:
         yield Agreement(excerpt(release.code[0].path, "", f"{len(release.code)} files that Python 3 reads"))

@@ -38,6 +38,25 @@ def readmes(release: PublishedFiles) -> list[Text]:
     return [text for text in named if not _ASIDE & {*text.path.lower().split("/")}]
 
 
+def shell_scripts(release: PublishedFiles) -> list[Text]:
+    """The shell scripts of the release's own parts."""
+    return [text for text in release.scripts if not (_ASIDE | {"test", "tests"}) & {*text.path.lower().split("/")}]
+
+
+def script_commands(text: Text, release: PublishedFiles) -> Iterator[Command]:
+    """The command lines of a shell script, without what stands in here-documents."""
+    elsewhere, end = False, ""
+    for at, line in _joined(list(text.lines), 1):
+        if end:
+            end = "" if line.strip() == end else end
+            continue
+        if here := re.search(r"<<-?\s*[\"']?(\w+)", line):
+            end = here.group(1)
+        elsewhere = elsewhere or _leads_away(line, release)
+        if words := _split(line):
+            yield Command(text, at, words, elsewhere)
+
+
 def commands(text: Text, release: PublishedFiles) -> Iterator[Command]:
     """The command lines of a document, joined where a backslash goes on."""
     i, elsewhere = 0, False
@@ -207,6 +226,18 @@ def _script(words: list[str], command: Command, release: PublishedFiles) -> Call
     places = (str(PurePosixPath(place)) for place in (command.text.folder and f"{command.text.folder}/{name}", name))
     script = next((code for place in places if (code := release.code_by_path.get(place))), None)
     return Call(name, script, tuple(words[1:]), False)
+
+
+def calls_in_scripts(release: PublishedFiles) -> Iterator[tuple[Command, Call]]:
+    """The commands of the release's shell scripts that start a Python script, where it can be only one."""
+    for text in shell_scripts(release):
+        for command in script_commands(text, release):
+            call = call_of(command, release)
+            if call is None or call.script is None or command.elsewhere:
+                continue
+            beside, top = f"{text.folder}/{call.name}", call.name
+            if call.is_module or not text.folder or not {beside, top} <= {*release.code_by_path}:
+                yield command, call
 
 
 def calls_of(text: Text, release: PublishedFiles) -> Iterator[tuple[Command, Call]]:

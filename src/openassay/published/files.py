@@ -292,6 +292,8 @@ class PublishedFiles:
     files: tuple[File, ...]
     configs: list[Config] = field(default_factory=list)
     texts: list[Text] = field(default_factory=list)
+    scripts: list[Text] = field(default_factory=list)
+    """Shell scripts, as lines."""
     tables: list[PublishedTable] = field(default_factory=list)
     code: list[Code] = field(default_factory=list)
     hashes: list[tuple[Value, ...]] = field(default_factory=list)

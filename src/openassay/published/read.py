@@ -194,7 +194,9 @@ class _FileReader:
         elif suffix == ".py":
             self._code(file)
         elif suffix in SHELL:
-            if marked := parse_script(self._text(file, MAX_CODE), file.path):
+            text = self._text(file, MAX_CODE)
+            made.scripts.append(Text(path=file.path, lines=tuple(text.splitlines())))
+            if marked := parse_script(text, file.path):
                 made.configs.append(settings.config_of(marked, "shell"))
         elif suffix in WEIGHTS | PICKLES:
             if suffix in PICKLES:
