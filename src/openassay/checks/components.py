@@ -119,7 +119,7 @@ def inference_code(release: PublishedFiles) -> Iterator[Found]:
     """Scripts named for inference, and code that generates or predicts with a model."""
     yield from _named(_INFER, "is named for inference")(release)
     for code in _own(release.code):
-        defined = {node.name for node in ast.walk(code.tree) if isinstance(node, ast.FunctionDef)}
+        defined = {node.name for node in code.nodes if isinstance(node, ast.FunctionDef)}
         if {"generate", "predict", "predict_one", "predict_proba", "classify"} & defined:
             yield code.path, "defines generate or predict"
 
@@ -139,7 +139,7 @@ def supporting_libraries(release: PublishedFiles) -> Iterator[Found]:
         if any(key == "project.dependencies" or key.startswith("tool.poetry.dependencies") for key in config.by_key):
             yield config.path, why
     for code in (code for code in release.code if code.name == "setup.py"):
-        if any(isinstance(node, ast.keyword) and node.arg == "install_requires" for node in ast.walk(code.tree)):
+        if any(isinstance(node, ast.keyword) and node.arg == "install_requires" for node in code.nodes):
             yield code.path, f"{why} (install_requires)"
     for text in release.texts:
         if text.name in {"METADATA", "PKG-INFO"} and any(line.startswith("Requires-Dist:") for line in text.lines):

@@ -13,7 +13,7 @@ from packaging.version import InvalidVersion, Version
 
 from openassay.checks.check import NotAsked, Seen, check, compared
 from openassay.published.files import PublishedFiles
-from openassay.published.packages import Fact, package_facts, requirement
+from openassay.published.packages import Fact, is_ignored, package_facts, requirement
 
 MOST_PLACES = 8
 """Places that name one requirement and are compared."""
@@ -71,7 +71,10 @@ def build_names_absent(release: PublishedFiles) -> Iterator[Seen]:
         else:
             continue
         is_there = any(place == "." or release.has(place) for place in places)
-        yield compared(is_there, fact.at, fact=fact)
+        if not is_there and any(is_ignored(release, place) for place in places):
+            yield NotAsked(f"{fact.at.path}: git leaves out {fact.value}, which a build may make")
+        else:
+            yield compared(is_there, fact.at, fact=fact)
 
 
 def _above(folder: str) -> list[str]:

@@ -52,25 +52,23 @@ def _seeds(code: Code) -> Iterator[tuple[ast.Call, str]]:
 def _read(code: Code, word: str) -> list[ast.Attribute]:
     """The attributes of a name that are no functions: `random.seed(...)` sets a seed and reads none."""
     functions = {id(call.func) for call in calls(code)}
-    named = (n for n in ast.walk(code.tree) if isinstance(n, ast.Attribute) and n.attr == word)
+    named = (n for n in code.nodes if isinstance(n, ast.Attribute) and n.attr == word)
     return [n for n in named if id(n) not in functions]
 
 
 def _may_be_read(code: Code, word: str, release: PublishedFiles) -> str:
     """Why an option may be read where no attribute names it; empty where it cannot."""
     names = {
-        n.id if isinstance(n, ast.Name) else n.attr
-        for n in ast.walk(code.tree)
-        if isinstance(n, (ast.Name, ast.Attribute))
+        n.id if isinstance(n, ast.Name) else n.attr for n in code.nodes if isinstance(n, (ast.Name, ast.Attribute))
     }
     if names & _ALL:
         return f"{code.path} reads its options without naming them"
-    assigned = [n for n in ast.walk(code.tree) if isinstance(n, ast.Assign) and _is_parse(n.value)]
+    assigned = [n for n in code.nodes if isinstance(n, ast.Assign) and _is_parse(n.value)]
     targets = [target for n in assigned for target in n.targets]
     parsed = {"args", *(target.id for target in targets if isinstance(target, ast.Name))}
-    local = {n.name for n in ast.walk(code.tree) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))}
+    local = {n.name for n in code.nodes if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))}
     is_given = not all(isinstance(target, ast.Name) for target in targets)
-    for n in ast.walk(code.tree):
+    for n in code.nodes:
         if isinstance(n, ast.Call) and dotted_name(n.func) not in local | {"print"}:
             given = [*n.args, *(keyword.value for keyword in n.keywords)]
             is_given |= any(_is_parse(arg) or (isinstance(arg, ast.Name) and arg.id in parsed) for arg in given)
@@ -80,13 +78,13 @@ def _may_be_read(code: Code, word: str, release: PublishedFiles) -> str:
     imported = (
         alias.name
         for other in release.code
-        for n in ast.walk(other.tree)
+        for n in other.nodes
         if isinstance(n, ast.ImportFrom) and (n.module or "").rpartition(".")[2] == code.name.removesuffix(".py")
         for alias in n.names
     )
     if is_given or parsed & {*imported}:
         return f"{code.path} hands its options on"
-    if any(isinstance(n, ast.Constant) and n.value == word for n in ast.walk(code.tree)):
+    if any(isinstance(n, ast.Constant) and n.value == word for n in code.nodes):
         return f"{code.path} may read {word} by its name"
     return ""
 

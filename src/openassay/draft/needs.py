@@ -122,7 +122,7 @@ def downloads(codes: list[Code]) -> dict[str, str]:
     for code in codes:
         texts = {
             target.id: node.value.value
-            for node in ast.walk(code.tree) if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+            for node in code.nodes if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
             for target in node.targets if isinstance(target, ast.Name) and isinstance(node.value.value, str)
         }  # fmt: skip
         for call in (call for call in calls(code) if last_name(call.func) in DOWNLOADERS):
@@ -135,7 +135,7 @@ def downloads(codes: list[Code]) -> dict[str, str]:
 
 def own_downloads(codes: list[Code]) -> list[str]:
     """Where a library downloads data by a name, whose address is not to be seen."""
-    own = {node.name for code in codes for node in ast.walk(code.tree) if isinstance(node, ast.FunctionDef)}
+    own = {node.name for code in codes for node in code.nodes if isinstance(node, ast.FunctionDef)}
     return [
         f"{code.path}:{call.lineno}: {last_name(call.func) or 'it'}"
         for code in codes for call in calls(code)

@@ -244,7 +244,7 @@ def printing_line(number: PrintedNumber, codes: list[Code]) -> PrintingLine | No
 @functools.lru_cache(maxsize=1024)
 def _texts(code: Code) -> list[tuple[str, int, bool]]:
     """What a file prints: texts with a null character for each value, their lines, and whether 100 stands in them."""
-    nodes = [node for node in ast.walk(code.tree) if isinstance(node, (ast.Call, ast.JoinedStr, ast.BinOp))]
+    nodes = [node for node in code.nodes if isinstance(node, (ast.Call, ast.JoinedStr, ast.BinOp))]
     try:
         texts = [(_printed(node), node) for node in nodes]
     except RecursionError:

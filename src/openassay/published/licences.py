@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from openassay.core.findings import Excerpt
-from openassay.published.code_options import calls, last_name
-from openassay.published.files import Code, Config, PublishedFiles, Text, Value, excerpt
+from openassay.published.files import Config, PublishedFiles, Text, Value, excerpt
 from openassay.published.licence_texts import texts_in
+from openassay.published.packages import Fact, package_facts
 
 _CREATIVE_COMMONS = re.compile(
     r"(?:cc[\s-]*by|creative commons attribution|attribution)"
@@ -158,7 +157,8 @@ def declarations(release: PublishedFiles) -> list[DeclaredTerms]:
     has_package = any(file.path in {"setup.py", "setup.cfg", "pyproject.toml"} for file in release.files)
     found = [declared for text in release.texts for declared in _of_text(text, has_package)]
     found += [declared for config in release.configs for declared in _of_config(config)]
-    found += [declared for code in release.code if code.path == "setup.py" for declared in _of_setup(code)]
+    of_setup = [fact for fact in package_facts(release) if fact.at.path == "setup.py"]
+    found += [of for fact in of_setup if fact.kind in {"licence", "classifier"} for of in _of_setup(fact)]
     headers = [(code.spdx, code) for code in release.code if code.spdx and meant(code.spdx)]
     if len(headers) >= 5:
         usual, count = Counter(words for words, _ in headers).most_common(1)[0]
@@ -264,19 +264,10 @@ def _of_lines(text: Text, what: str, wanted: re.Pattern[str]) -> Iterator[Declar
             yield DeclaredTerms(what, words, text.seen(number), "code")
 
 
-def _of_setup(code: Code) -> Iterator[DeclaredTerms]:
-    """What the call of `setup` says in plain words."""
-    for call in calls(code):
-        for given in call.keywords if last_name(call.func) == "setup" else ():
-            is_list = given.arg == "classifiers" and isinstance(given.value, ast.List | ast.Tuple)
-            what, read = ("package classifier", _classified) if is_list else ("package metadata", meant)
-            listed = given.value.elts if isinstance(given.value, ast.List | ast.Tuple) and is_list else [given.value]
-            for node in listed if is_list or given.arg == "license" else ():
-                said = node.value if isinstance(node, ast.Constant) else None
-                if isinstance(said, str) and (words := read(said)):
-                    yield DeclaredTerms(
-                        what, words, excerpt(code.path, given.arg or "", said[:200], node.lineno), "code"
-                    )
+def _of_setup(fact: Fact) -> Iterator[DeclaredTerms]:
+    what, read = ("package classifier", _classified) if fact.kind == "classifier" else ("package metadata", meant)
+    if words := read(fact.value):
+        yield DeclaredTerms(what, words, fact.at, "code")
 
 
 def _classified(line: str) -> frozenset[str]:

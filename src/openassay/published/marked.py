@@ -55,6 +55,13 @@ class Entry:
             return [item.plain() for item in self.value]
         return self.value
 
+    def at(self, path: str) -> Entry | None:
+        """The entry below this one at a dotted path; None where there is none."""
+        found: Entry | None = self
+        for part in path.split("."):
+            found = found.value.get(part) if found is not None and isinstance(found.value, dict) else None
+        return found
+
     @property
     def place(self) -> str:
         """file:line."""

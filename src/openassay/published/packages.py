@@ -22,7 +22,7 @@ class Fact:
     folder: str
     """The package's; empty at the release's top."""
     kind: str
-    """`name`, `version`, `python`, `requirement`; `file`, a file that the build reads; `program`, a module and what to call."""
+    """`name`, `version`, `python`, `requirement`, `licence`, `classifier`; `file` of the build; `program`, a module to call."""
     value: str
     at: Excerpt
 
@@ -59,15 +59,21 @@ def _of_config(config: Config) -> Iterator[Fact]:
             yield Fact(config.folder, kind, said.text.strip("\"'"), said.seen())
 
 
+_SETUP = {"name": "name", "version": "version", "python_requires": "python", "license": "licence"}
+_SETUP_LISTS = {"install_requires": "requirement", "classifiers": "classifier"}
+
+
 def _of_setup(code: Code) -> Iterator[Fact]:
-    wanted = {"name": "name", "version": "version", "python_requires": "python"}
+    """What the call of `setup` says in plain words."""
     for call in calls(code):
         for given in call.keywords if last_name(call.func) == "setup" else ():
-            listed = given.value.elts if given.arg == "install_requires" and isinstance(given.value, ast.List) else []
-            for node in [given.value] if given.arg in wanted else listed:
+            word = given.arg or ""
+            is_list = word in _SETUP_LISTS and isinstance(given.value, ast.List | ast.Tuple)
+            listed = given.value.elts if isinstance(given.value, ast.List | ast.Tuple) and is_list else [given.value]
+            for node in listed if is_list or word in _SETUP else ():
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                    at = excerpt(code.path, given.arg or "", node.value[:200], node.lineno)
-                    yield Fact(code.folder, wanted.get(given.arg or "", "requirement"), node.value, at)
+                    at = excerpt(code.path, word, node.value[:200], node.lineno)
+                    yield Fact(code.folder, _SETUP.get(word) or _SETUP_LISTS[word], node.value, at)
 
 
 def _of_requirements(text: Text) -> Iterator[Fact]:
@@ -112,3 +118,21 @@ def requirement(words: str) -> Requirement | None:
         return Requirement(words)
     except InvalidRequirement:
         return None
+
+
+def is_ignored(release: PublishedFiles, path: str) -> bool:
+    """Whether git may leave out a path, so that a build or the user makes it: rather too often than too seldom."""
+    return any(pattern.search(path) for pattern in _ignored(release))
+
+
+@derived_once
+def _ignored(release: PublishedFiles) -> tuple[re.Pattern[str], ...]:
+    """What the release's `.gitignore` files leave out, wherever they stand."""
+    found = []
+    for text in release.texts:
+        for line in text.lines if text.name == ".gitignore" else ():
+            word = line.strip().strip("/")
+            if word and not word.startswith(("#", "!")):
+                pattern = re.escape(word).replace(r"\*", "[^/]*")
+                found.append(re.compile(f"(^|/){pattern}(/|$)"))
+    return tuple(found)

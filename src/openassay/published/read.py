@@ -40,7 +40,7 @@ from openassay.published.files import (
 from openassay.published.marked import Entry, Marked, comments_of
 from openassay.published.pickles import PickleReader
 from openassay.published.recipes import parse_script
-from openassay.published.recipes.constants import fixed_constants
+from openassay.published.recipes.constants import constants_of, fixed_constants
 from openassay.published.scalars import Unreadable, is_integer
 from openassay.published.stated import canonical
 from openassay.published.tokens import items
@@ -247,7 +247,7 @@ class _FileReader:
     def _json(self, file: File) -> None:
         text = self._text(file, MAX_JSON)
         try:
-            document = json.loads(text)
+            document, is_repeated = settings.parse_json(text)
         except ValueError as error:
             if not isinstance(error, json.JSONDecodeError):  # more digits than Python turns into a number
                 raise Unreadable("a number that is too long to be read") from None
@@ -261,7 +261,7 @@ class _FileReader:
         self.documents[file.path] = document
         if file.name in {"tokenizer.json", "vocab.json"} or len(text) > MAX_CONFIG or not isinstance(document, dict):
             return
-        self.made.configs.append(settings.read_settings(file.path, text, "json"))
+        self.made.configs.append(settings.read_json(file.path, text, document, is_repeated=is_repeated))
 
     def _table(self, file: File, delimiter: str) -> None:
         if file.size_bytes > MAX_JSON:
@@ -301,10 +301,11 @@ class _FileReader:
         named = ((i, found) for i, line in enumerate(text.splitlines()[:40], 1) if (found := header.search(line)))
         line, spdx = next(((i, found.group(1).strip().rstrip("-/ >")) for i, found in named), (0, ""))
         self.made.code.append(Code(path=file.path, tree=tree, spdx=spdx, spdx_line=line))
-        constants = fixed_constants(tree, file.path)
         marked = parse_script(text, file.path)
-        if marked is None and len({canonical(name) for name in constants} - {None}) >= MIN_SETTINGS:
-            marked = Marked(file.path, Entry(constants, file.path, 1), comments_of(text))
+        if marked is None and _names_settings(constants_of(tree, file.path)):
+            constants = fixed_constants(tree, file.path)
+            if _names_settings(constants):
+                marked = Marked(file.path, Entry(constants, file.path, 1), comments_of(text))
         if marked is not None:
             self.made.configs.append(settings.config_of(marked, "python"))
 
@@ -336,6 +337,10 @@ class _FileReader:
 
     def _headers(self, paths: Iterable[str]) -> list[weights.Header]:
         return [self.headers[path] for path in paths]
+
+
+def _names_settings(names: Iterable[str]) -> bool:
+    return len({canonical(name) for name in names} - {None}) >= MIN_SETTINGS
 
 
 def _refuse_template(text: str) -> None:

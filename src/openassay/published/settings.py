@@ -40,11 +40,35 @@ def read_settings(path: str, text: str, form: str) -> Config:
     return config_of(marked, form)
 
 
+def parse_json(text: str) -> tuple[Any, bool]:
+    """A JSON document, and whether one of its mappings has a key twice; ValueError for another text."""
+    is_repeated = False
+
+    def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal is_repeated
+        made = dict(pairs)
+        is_repeated = is_repeated or len(made) < len(pairs)
+        return made
+
+    return json.loads(text, object_pairs_hook=mapping), is_repeated
+
+
+def read_json(path: str, text: str, document: Any, *, is_repeated: bool) -> Config:
+    """The settings of a JSON text that is parsed already; places of measured values are looked for only where a key is twice."""
+    if _is_measured(document) and not is_repeated:
+        return Config(path=path, format="json", document=document)
+    return read_settings(path, text, "json")
+
+
+def _is_measured(document: Any) -> bool:
+    """Measured values (`results`) are no settings, and are kept as a whole only."""
+    return isinstance(document, dict) and isinstance(document.get("results"), dict)
+
+
 def config_of(marked: Marked, form: str) -> Config:
     """A file that is read with its places, as settings."""
     document = _meant(marked.root)
-    # Measured values (`results`) are no settings, and are kept as a whole only.
-    is_measured = form == "json" and isinstance(document, dict) and isinstance(document.get("results"), dict)
+    is_measured = form == "json" and _is_measured(document)
     values = () if is_measured else tuple(islice(_values(marked.root, ""), MAX_VALUES))
     repeated = tuple((_value(key, one), _value(key, two)) for key, one, two in marked.repeated)
     return Config(

@@ -55,20 +55,13 @@ class Signs:
 
     def seen(self, marked: Marked) -> bool:
         """Whether the file has the keys that it must have."""
-        each = all(any(_find(marked, path) is not None for path in paths.split("|")) for paths in self.must)
-        return each and sum(_find(marked, path) is not None for path in self.some) >= self.count
+        each = all(any(marked.root.at(path) is not None for path in paths.split("|")) for paths in self.must)
+        return each and sum(marked.root.at(path) is not None for path in self.some) >= self.count
 
     def barred(self, marked: Marked) -> Entry | None:
         """The first entry that rules the format out; None for none."""
-        found = (_find(marked, path) for path in self.cannot)
+        found = (marked.root.at(path) for path in self.cannot)
         return next((entry for entry in found if entry is not None and entry.value is not None), None)
-
-
-def _find(marked: Marked, path: str) -> Entry | None:
-    entry: Entry | None = marked.root
-    for part in path.split("."):
-        entry = entry.value.get(part) if entry is not None and isinstance(entry.value, dict) else None
-    return entry
 
 
 @dataclass(frozen=True)

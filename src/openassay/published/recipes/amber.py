@@ -32,6 +32,21 @@ LLAMA_7B: dict[str, Value] = {
 }
 """LLaMA 7B, to which `huggyllama/llama-7b` points."""
 
+LLAMA: dict[str, Value] = {
+    "architecture.family": "llama",
+    "architecture.activation": "swiglu",
+    "architecture.norm": "rms_norm",
+    "architecture.rotary_share": 1.0,
+    "architecture.rotary_base": 10000.0,
+    "architecture.bias": False,
+    "architecture.parallel_residual": False,
+    "architecture.qk_norm": False,
+    "architecture.attention_dropout": 0.0,
+    "architecture.hidden_dropout": 0.0,
+    "initialisation.method": "normal",
+}
+"""What every network of LLaMA's form has."""
+
 IGNORED = {
     "logging": "TIMEZONE DATE main.run_wandb run.run_wandb",
     "a name": "PROJECT_NAME RUN_NAME",
@@ -81,12 +96,7 @@ def read(marked: Marked) -> ReadRecipe:
     """The recipe of Amber's main.py."""
     draft = Draft("amber", marked)
     _architecture(draft)
-    draft.stated("optimizer.name", "AdamW", "adamw" if draft.has("AdamW") else None)
-    first, second = draft.number("BETA1", 0, 1), draft.number("BETA2", 0, 1)
-    if first is not None and second is not None:
-        draft.put("optimizer.betas", (first, second), "stated", draft.at("BETA1", "BETA2"))
-    draft.take("optimizer.eps", "AdamW.eps", 1e-8, "torch.optim.AdamW")
-    draft.take("optimizer.weight_decay", "WEIGHT_DECAY")
+    read_adamw(draft, "BETA1", "BETA2", "WEIGHT_DECAY")
     in_one = f"{COMMIT}:main.py: model.parameters() in one group, so that all are decayed"
     draft.code(in_one, {"optimizer.not_decayed": ()})
     draft.note_at("AdamW", "weight decay on all parameters, norms and embeddings too")
@@ -104,6 +114,16 @@ def read(marked: Marked) -> ReadRecipe:
     return draft.finish(IGNORED)
 
 
+def read_adamw(draft: Draft, beta1: str, beta2: str, decay: str) -> None:
+    """Put the values of a call of torch's AdamW and of the constants that it takes."""
+    draft.stated("optimizer.name", "AdamW", "adamw" if draft.has("AdamW") else None)
+    first, second = draft.number(beta1, 0, 1), draft.number(beta2, 0, 1)
+    if first is not None and second is not None:
+        draft.put("optimizer.betas", (first, second), "stated", draft.at(beta1, beta2))
+    draft.take("optimizer.eps", "AdamW.eps", 1e-8, "torch.optim.AdamW")
+    draft.take("optimizer.weight_decay", decay)
+
+
 def _architecture(draft: Draft) -> None:
     model = draft.word("HF_MODEL_NAME_OR_PATH")
     if model == "huggyllama/llama-7b":
@@ -113,20 +133,7 @@ def _architecture(draft: Draft) -> None:
     else:
         unknown = f"the network is that of {shorten(model or 'no model')}, which this reader does not know"
         draft.note_at("HF_MODEL_NAME_OR_PATH", unknown)
-    fixed: dict[str, Value] = {
-        "architecture.family": "llama",
-        "architecture.activation": "swiglu",
-        "architecture.norm": "rms_norm",
-        "architecture.rotary_share": 1.0,
-        "architecture.rotary_base": 10000.0,
-        "architecture.bias": False,
-        "architecture.parallel_residual": False,
-        "architecture.qk_norm": False,
-        "architecture.attention_dropout": 0.0,
-        "architecture.hidden_dropout": 0.0,
-        "initialisation.method": "normal",
-    }
-    draft.code(MODELING, fixed)
+    draft.code(MODELING, LLAMA)
 
 
 def _data(draft: Draft) -> None:

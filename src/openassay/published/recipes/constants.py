@@ -66,7 +66,7 @@ def constant(node: ast.expr, known: Mapping[str, Entry], where: str, name: str) 
         return Entry(text, where, node.lineno, text, True, name)
     if isinstance(node, ast.Tuple | ast.List):
         return Entry([constant(item, known, where, name) for item in node.elts], where, node.lineno, name=name)
-    value: object = _number(node, known)
+    value: object = plain_number(node, known)
     if value is None:
         try:
             value = ast.literal_eval(node)
@@ -84,20 +84,20 @@ def _part(part: ast.expr, known: Mapping[str, Entry]) -> str:
     return str(inside.value) if isinstance(inside, ast.Constant) else "{}"
 
 
-def _number(node: ast.expr, known: Mapping[str, Entry]) -> float | None:
-    """The number that plain arithmetic of literals and known constants gives; None for anything else."""
+def plain_number(node: ast.expr, known: Mapping[str, Entry]) -> float | None:
+    """The number, below 1e18, that plain arithmetic of literals and known constants gives; None for anything else."""
     value: object = None
     if isinstance(node, ast.Constant):
         value = node.value
     elif isinstance(node, ast.Name) and node.id in known:
         value = known[node.id].value
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        inner = _number(node.operand, known)
+        inner = plain_number(node.operand, known)
         value = None if inner is None else -inner
     elif (
         isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "int" and len(node.args) == 1
     ):
-        inner = _number(node.args[0], known)
+        inner = plain_number(node.args[0], known)
         value = None if inner is None else int(inner)
     elif isinstance(node, ast.BinOp):
         value = _computed(node, known)
@@ -106,7 +106,7 @@ def _number(node: ast.expr, known: Mapping[str, Entry]) -> float | None:
 
 
 def _computed(node: ast.BinOp, known: Mapping[str, Entry]) -> float | None:
-    left, right = _number(node.left, known), _number(node.right, known)
+    left, right = plain_number(node.left, known), plain_number(node.right, known)
     if left is None or right is None:
         return None
     try:

@@ -23,9 +23,7 @@ class GuardedDraft(Draft):
     def why_not(self, *paths: str) -> str:
         """Why the key at the first such path is not known; empty where each has a value or is absent for certain."""
         for path in paths:
-            entry: Entry | None = self.marked.root
-            for part in path.split("."):
-                entry = entry.value.get(part) if entry is not None and isinstance(entry.value, dict) else None
+            entry = self.marked.root.at(path)
             if entry is not None and entry.value is None:
                 self.used.add(path)
                 return f"{entry.place} {path}: {entry.raw}"

@@ -5,13 +5,11 @@ The batch of the constants is that of one node, and how many nodes there were is
 
 from __future__ import annotations
 
-import ast
 import math
-import operator
-from collections.abc import Callable
 
 from openassay.published.marked import Marked, shorten
-from openassay.published.recipes.draft import BIGGEST, Draft
+from openassay.published.recipes.amber import LLAMA, read_adamw
+from openassay.published.recipes.draft import Draft
 from openassay.training.language import ReadRecipe, Value
 
 COMMIT = "jzhang38/TinyLlama@bf122247c486b6b897050e98cbb7bedae8eeba73"
@@ -44,23 +42,13 @@ IGNORED = {
     "a call of the optimizer, whose values are constants above": "AdamW*",
     "options of the start": "main*",
 }
-_SIGNS: dict[type[ast.operator], Callable[[int, int], int]] = {
-    ast.Mult: operator.mul,
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-}
 
 
 def read(marked: Marked) -> ReadRecipe:
     """The recipe of TinyLlama's constants."""
     draft = Draft("tinyllama", marked)
     _architecture(draft)
-    draft.stated("optimizer.name", "AdamW", "adamw" if draft.has("AdamW") else None)
-    first, second = draft.number("beta1", 0, 1), draft.number("beta2", 0, 1)
-    if first is not None and second is not None:
-        draft.put("optimizer.betas", (first, second), "stated", draft.at("beta1", "beta2"))
-    draft.take("optimizer.eps", "AdamW.eps", 1e-8, "torch.optim.AdamW")
-    draft.take("optimizer.weight_decay", "weight_decay")
+    read_adamw(draft, "beta1", "beta2", "weight_decay")
     draft.code(
         f"{MAIN}: model.parameters() in one group", {"optimizer.not_decayed": (), "optimizer.lr_multipliers": {}}
     )
@@ -72,7 +60,8 @@ def read(marked: Marked) -> ReadRecipe:
     draft.integer("micro_batch_size", 1, 10**7)
     nodes = f"{draft.at('global_batch_size')} {each} is the batch of a node of {devices} devices, whose number is not stated"
     draft.unstated("batch_size", nodes)
-    steps = _product(draft, "max_step")
+    said = draft.find("max_step")
+    steps = None if said is None or isinstance(said.value, str) else draft.integer("max_step", 1)
     draft.stated("steps", "max_step", steps)
     every = draft.integer("save_step_interval", 1)
     draft.checkpoints(steps, [every or 0], draft.at("save_step_interval"))
@@ -87,43 +76,7 @@ def _architecture(draft: Draft) -> None:
             draft.derived(name, value, f"{draft.at('model_name')}: {WEIGHTS if name.startswith('init') else CONFIG}")
     else:
         draft.note_at("model_name", f"the network is {shorten(model or 'no model')}, which this reader does not know")
-    fixed: dict[str, Value] = {
-        "architecture.family": "llama",
-        "architecture.activation": "swiglu",
-        "architecture.norm": "rms_norm",
-        "architecture.rotary_share": 1.0,
-        "architecture.rotary_base": 10000.0,
-        "architecture.bias": False,
-        "architecture.tied_embeddings": False,
-        "architecture.parallel_residual": False,
-        "architecture.qk_norm": False,
-        "architecture.attention_dropout": 0.0,
-        "architecture.hidden_dropout": 0.0,
-        "initialisation.method": "normal",
-    }
-    draft.code(WEIGHTS, fixed)
-
-
-def _product(draft: Draft, path: str) -> int | None:
-    """A whole number, which may be written as a product or a sum of numbers; None where it is anything else."""
-    entry = draft.find(path)
-    if entry is None or not isinstance(entry.value, str):
-        return draft.integer(path, 1)
-    try:
-        found = _fold(ast.parse(entry.raw, mode="eval").body)
-    except (SyntaxError, ValueError, RecursionError):
-        return None
-    return found if found is not None and 1 <= found <= BIGGEST else None
-
-
-def _fold(node: ast.expr) -> int | None:
-    if isinstance(node, ast.Constant) and type(node.value) is int:
-        return node.value
-    if isinstance(node, ast.BinOp) and type(node.op) in _SIGNS:
-        left, right = _fold(node.left), _fold(node.right)
-        if left is not None and right is not None and max(abs(left), abs(right)) <= BIGGEST:
-            return _SIGNS[type(node.op)](left, right)
-    return None
+    draft.code(WEIGHTS, {**LLAMA, "architecture.tied_embeddings": False})
 
 
 def _learning_rate(draft: Draft, steps: int | None) -> None:
