@@ -13,6 +13,7 @@ import yaml
 from openassay.core.claims import Citation, Claim
 from openassay.core.evidence import Design
 from openassay.core.openness_records import DataInformation, Review
+from openassay.core.recomputation import Recomputation
 from openassay.core.rerun_records import PlannedRuns
 from openassay.drivers import AnyDriver
 from openassay.drivers.driver import ScaledRerun
@@ -43,7 +44,7 @@ DETERMINISTIC_RUNS = 3
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "fetch": ("artifacts", "rerun"),
-    "inspect": ("artifacts", "components", "citations"),
+    "inspect": ("artifacts", "components", "citations", "recomputations"),
     "prepare": ("artifacts", "environment", "glue", "isolation", "prepare"),
     "evaluate": ("artifacts", "environment", "evaluate", "glue", "isolation", "rerun"),
     "rerun": (
@@ -103,6 +104,8 @@ class Plan:
     tracking: dict[str, Any]
     scale: Scale = field(default_factory=Scale)
     """Its default changes no digest: plans that were frozen before it stay what they are."""
+    recomputations: dict[str, Recomputation] = field(default_factory=dict)
+    """How claims follow from published files: a section of its own, as `citations` is, and of as little weight in a digest."""
 
     @property
     def num_testable(self) -> int:
@@ -163,6 +166,7 @@ def make_plan(layout: Layout, asked: Sequence[str] = (), target: Target | None =
     data = plain | to_plain(settings) | {
         "digest": "0" * 64, "glue": to_plain(glue), "seeds": {"arms": to_plain(_seeds(target, settings.profile))},
         "citations": {claim.id: to_plain(claim.cited_at) for claim in target.claims},
+        "recomputations": {claim.id: to_plain(claim.recompute) for claim in target.claims if claim.recompute},
     }  # fmt: skip
     plan: Plan = parse(Plan, data, "plan")
     return replace(plan, digest=plan.identity())
@@ -184,7 +188,7 @@ def _seeds(target: Target, profile: Profile) -> dict[str, tuple[int, ...]]:
         return {}
     arms = {}
     for name in target.rerun.arms:
-        claims = [claim for claim in target.claims if claim.arm == name]
+        claims = [claim for claim in target.claims if claim.arm == name and claim.tier == "rerun"]
         fixed = bool(claims) and all(claim.deterministic for claim in claims)
         runs = min(profile.runs, target.rerun.max_runs or profile.runs, *([DETERMINISTIC_RUNS] if fixed else []))
         paired = [claim.published.seeds for claim in claims if claim.paired and claim.published.seeds]

@@ -28,6 +28,7 @@ from openassay.drivers.run import GlueRun, Run, ScriptRun, Seeding
 from openassay.environments import EnvironmentSpec
 from openassay.faults import BadInput
 from openassay.layout import Layout, checked_name
+from openassay.recompute import check_recomputation
 from openassay.records import Misfit, parse
 from openassay.sources import Source
 from openassay.sources.git import GitSource
@@ -256,7 +257,10 @@ def _target_data(layout: Layout, where: str) -> Any:
 
 
 def _with_rows(data: dict[str, Any], where: str) -> dict[str, Any]:
-    """The data of a target with the rows of its tables as claims."""
+    """The data of a target with the rows of its tables as claims; claims that are recomputed are left alone by reruns."""
+    if isinstance(data.get("claims"), list):
+        ours = [{"testable": False} | of if isinstance(of, dict) and "recompute" in of else of for of in data["claims"]]
+        data = data | {"claims": ours}
     if not data.get("claim_tables"):
         return data
     tables: tuple[ClaimTable, ...] = parse(tuple[ClaimTable, ...], data["claim_tables"], f"{where}: claim_tables")
@@ -375,6 +379,9 @@ def _check_claims(target: Target) -> Iterator[str]:
     for i, claim in enumerate(target.claims):
         key = f"claims.{i}"
         yield from refused("", checked_name, claim.id, f"{key}.id")
+        if claim.recompute:
+            yield from check_recomputation(claim.recompute, target.artifacts, f"{key}.recompute")
+            yield from _check_recomputed(claim, key)
         if ids.count(claim.id) > 1:
             yield f"{key}.id: {claim.id!r} stands twice; each claim needs its own"
         yield from _check_numbers(claim, key)
@@ -498,6 +505,19 @@ def _check_controlled(target: Target, rerun: AnyDriver) -> Iterator[str]:
                 f"claims.{i}: no control is `of: {claim.arm}` and meant for it; each claim that is tested needs a broken recipe "
                 "that must not pass, or `uncontrolled`: why none could break it"
             )
+
+
+def _check_recomputed(claim: Claim, key: str) -> Iterator[str]:
+    """What does not go with a claim that follows from published files."""
+    least = claim.published.rounding / 2
+    yield from those_that_are({
+        f"{key}.testable: a recomputed claim is not rerun; leave it out": claim.testable,
+        f"{key}.recompute: it goes with none of success, paired, curve, baseline, family, direction and estimand":
+            bool(claim.success or claim.paired or claim.curve or claim.baseline or claim.family or claim.estimand)
+            or claim.direction != "two-sided",
+        f"{key}.tolerance.margin: expected at least half the unit of the printed value's last digit, {least:g}, "
+        f"found {claim.tolerance.margin:g}": claim.tolerance.margin < least * (1 - 1e-9),
+    })  # fmt: skip
 
 
 def _check_numbers(claim: Claim, key: str) -> Iterator[str]:

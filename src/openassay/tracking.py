@@ -19,7 +19,7 @@ from urllib.parse import quote
 from filelock import FileLock
 
 from openassay.core.rerun_records import Rerun, RerunStatus
-from openassay.core.verdict import weaker
+from openassay.core.verdict import tier_words, weaker
 from openassay.core.verdict_records import ReleaseVerdict
 from openassay.faults import Fault, printable
 from openassay.sources.download import within, without_credentials
@@ -128,7 +128,7 @@ def _track(
     for claim in reversed(verdict.claims):
         tags = {
             "role": "claim", "claim": claim.id, "outcome": claim.outcome.value, "shown": ",".join(claim.shown),
-            "why": claim.why or "", "estimand": claim.estimand, "basis": ",".join(claim.basis),
+            "tier": claim.tier, "why": claim.why or "", "estimand": claim.estimand, "basis": ",".join(claim.basis),
         }  # fmt: skip
         run = _start(client, experiment, f"published: {claim.id}", common | tags)
         steps = {step for of in runs.values() for rerun in of for step, _ in rerun.curves.get(claim.metric, ())}
@@ -153,8 +153,12 @@ def _experiment(client: Any, target: str, root: Path, uri: str) -> str:
 def _track_audit(client: Any, experiment: str, verdict: ReleaseVerdict, report: Path, common: dict[str, str]) -> None:
     outcome, basis = verdict.outcome.value, ",".join(verdict.basis)
     name = f"audit: {outcome}{weaker(verdict.outcome, verdict.basis)}"
-    run = _start(client, experiment, name, common | {"role": "audit", "outcome": outcome, "basis": basis})
+    openness = {"osaid": verdict.openness.osaid.outcome, "mof": verdict.openness.mof.label}
+    tags = {"role": "audit", "outcome": outcome, "basis": basis} | openness
+    tags |= {f"tier.{of.tier}": tier_words(of) or of.outcome.value for of in verdict.tiers if of.num_claims}
+    run = _start(client, experiment, name, common | tags)
     figures = {"coverage": verdict.score.coverage, "cpu_s": verdict.provenance.cpu_s, "score": verdict.score.value}
+    figures |= {f"share_{of.tier}": of.share for of in verdict.tiers}
     _log(client, run, {key: ((0, value),) for key, value in figures.items() if value is not None})
     for key, value in (("plan_digest", verdict.plan_digest), ("rules_version", verdict.rules_version)):
         client.log_param(run, key, value)

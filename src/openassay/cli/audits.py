@@ -159,13 +159,13 @@ def verify(targets: OptionalTargets = None) -> None:
 def _show(layouts: list[Layout]) -> None:
     from openassay.cli import terminal
     from openassay.cli.terminal import plain, styled
-    from openassay.core.verdict import headline, weaker
+    from openassay.core.verdict import beside, headline, weaker
     from openassay.core.verdict_records import ReleaseVerdict
     from openassay.project import nearest_root
     from openassay.records import read_record
 
     console = terminal.console(120)
-    table = terminal.table("target", "claim", "published", "reruns' mean", "difference, interval", "verdict")
+    table = terminal.table("target", "claim", "published", "found", "difference, interval", "verdict")
     missing, lines = [], []
     problems = {layout.target: problem for layout in layouts if (problem := _not_as_sealed(layout))}
     for layout in layouts:
@@ -180,17 +180,19 @@ def _show(layouts: list[Layout]) -> None:
             mean = difference = "–"
             if claim.difference is not None:
                 given = sum(value is not None for value in claim.runs[: claim.runs_used])
-                mean = f"{claim.published.value + claim.difference:.5g} of {given}"
+                by = f" of {given}" if given else ""
+                mean = f"{claim.published.value + claim.difference:.{5 if given else 9}g}{by}"
                 interval = f", {claim.interval[0]:+.3g} to {claim.interval[1]:+.3g}" if claim.interval else ""
                 difference = f"{claim.difference:+.3g}{interval}"
             published = f"{claim.published.value:g} ± {claim.tolerance.margin:g}"
             table.add_row(name, plain(claim.id), published, mean, difference, styled(claim.outcome, headline(claim)))
         if not verdict.claims:
             table.add_row(name, "–", "–", "–", "–", styled(verdict.outcome))
-        stamp = f"{styled(verdict.outcome)} {name}{weaker(verdict.outcome, verdict.basis)}"
+        stamp = f"{styled(verdict.outcome)} by reruns: {name}{weaker(verdict.outcome, verdict.basis)}"
+        others, report = plain("; ".join(beside(verdict))), plain(str(layout.latest(layout.report)))
         lines.append(
             f"{stamp}: {plain(verdict.reason)}; score {terminal.number(verdict.score.value, '.2f')} at "
-            f"{100 * verdict.score.coverage:.0f} % coverage\n  report: {plain(str(layout.latest(layout.report)))}"
+            f"{100 * verdict.score.coverage:.0f} % coverage\n  {others}\n  report: {report}"
         )
     if table.row_count:
         console.print(table)

@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 import scipy
 
+from openassay.core.recomputation import Recomputation, Tier
+
 
 @dataclass(frozen=True, kw_only=True)
 class Citation:
@@ -174,6 +176,8 @@ class Claim:
     reached its end; equal reruns elsewhere may be a seed that never arrived, and decide nothing."""
     testable: bool = True
     """False for a published number that the target's reruns do not measure."""
+    recompute: Recomputation | None = None
+    """How the number follows from other published files; reruns then leave it alone."""
     weight: float = 1.0
     """In the release's score, relative to its other claims; > 0."""
     paired: bool = False
@@ -185,6 +189,11 @@ class Claim:
     """(step, value) along the published training, its end included: one secondary claim, judged when the value is reproduced."""
     curve_scatter: CurveScatter | None = None
     """Sharpens the curve's test, and lets the native trainer stop a rerun that has left the curve for good."""
+
+    @property
+    def tier(self) -> Tier:
+        """How it is tested, or would be."""
+        return "recomputed" if self.recompute else "rerun"
 
     def held_to(self, published: Published, cited_at: Citation | None = None) -> Claim:
         """The claim on another published value: what was published around the first says nothing of it."""

@@ -150,6 +150,44 @@ class CheckAnswer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NumberRead:
+    """What was read for one name of an expression."""
+
+    name: str
+    count: int
+    """How many numbers, or rows of them."""
+    num_files: int
+    places: tuple[Excerpt, ...]
+    """The first of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Computed:
+    """What an expression gives."""
+
+    expression: str
+    value: float
+    low: float
+    """The least that it can be, by the rounding of what was read."""
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recomputed:
+    """A claim's number as it follows from published files."""
+
+    claim: str
+    value: Computed | None
+    """None where it cannot be computed; `problem` says why."""
+    control: Computed | None
+    numbers: tuple[NumberRead, ...]
+    problem: str
+    """Where, expected, found; empty where the value was computed."""
+    notes: tuple[str, ...]
+    """What was left out, such as rows without a partner."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class InspectRecord:
     """`inspect/record.json`: the components that are there, their terms, and whether the published facts agree."""
 
@@ -161,6 +199,8 @@ class InspectRecord:
     """Per artifact: the terms that its own metadata and licence files state."""
     unreadable: dict[str, str]
     """Files that should have been read and could not be, with the reason."""
+    recomputed: tuple[Recomputed, ...]
+    """The claims whose numbers follow from other published files."""
     findings: tuple[Finding, ...]
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 from openassay.core.claims import Citation, Estimand, Published, Tolerance
 from openassay.core.findings import Finding
 from openassay.core.openness_records import Openness
+from openassay.core.recomputation import Tier
 from openassay.core.types import IsolationKind
 
 
@@ -115,8 +116,9 @@ class Verdict:
     published: Published
     tolerance: Tolerance
     cited_at: Citation
+    tier: Tier
     driver: str
-    """How it was tested (`openassay.drivers`); `none` where nothing was rerun."""
+    """What tested it (`openassay.drivers`, or `recompute`); `none` where nothing was rerun."""
     protocol: str
     estimand: Estimand
     """The question that REPRODUCED answers, and that difference, interval and score are of."""
@@ -238,6 +240,23 @@ class Score:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TierVerdict:
+    """What the claims of one tier say together."""
+
+    tier: Tier
+    outcome: Outcome
+    reason: str
+    score: Score
+    """Of this tier's claims alone, its coverage too."""
+    num_claims: int
+    num_tested: int
+    num_reproduced: int
+    num_not_reproduced: int
+    share: float
+    """Share of all the release's claims, by weight, that were tested on this tier."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Provenance:
     """Who ran what, where and when."""
 
@@ -268,10 +287,14 @@ class ReleaseVerdict:
     rules_version: str
     alpha: float
     outcome: Outcome
+    """Of the reruns: a number that follows from other files, or that released weights give, makes no release REPRODUCED."""
     basis: tuple[Basis, ...]
-    """Of all claims that were tested."""
+    """Of all claims that were rerun."""
     reason: str
     score: Score
+    """Of the claims that a rerun would test."""
+    tiers: tuple[TierVerdict, ...]
+    """Recomputed, evaluated, rerun, in this order."""
     claims: tuple[Verdict, ...]
     controls: tuple[ControlOutcome, ...]
     curves: tuple[CurveVerdict, ...]

@@ -77,18 +77,19 @@ MAGIC = {b"%PDF": "pdf", b"PAR1": "parquet", b"ARROW1": "arrow", b"GGUF": "gguf"
 
 
 def read_release(
-    root: Path, *, name: str = "", is_part: bool = False, say: Callable[[str], None] = lambda _line: None
-) -> PublishedFiles:
+    root: Path, *, name: str = "", is_part: bool = False, only: Callable[[str], bool] = lambda _path: True,
+    say: Callable[[str], None] = lambda _line: None,
+) -> PublishedFiles:  # fmt: skip
     """Everything that the checks look at, from a folder or from one file.
 
     is_part: whether the release has more files than are there, so that nothing follows from one that is absent.
-    say: is told how far the reading is, every two seconds.
+    only: of which paths files are looked at. say: is told how far the reading is, every two seconds.
     """
     root = root.resolve() if root.is_symlink() else root  # the one link that the user named
     unreadable: dict[str, str] = {".": "only the files that the target names were fetched"} if is_part else {}
     links: set[str] = set()
     top, found = (root.parent, [_file(root, root.name)]) if root.is_file() else (root, _files(root, unreadable, links))
-    files = tuple(sorted(found, key=lambda file: file.path))
+    files = tuple(sorted((file for file in found if only(file.path)), key=lambda file: file.path))
     made = PublishedFiles(name=name or root.name, files=files, unreadable=unreadable, symlinks=links)
     return _FileReader(top, made).read(say)
 

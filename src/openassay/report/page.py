@@ -25,7 +25,7 @@ from openassay.core.plausibility import MOST_TRIED
 from openassay.core.power import power
 from openassay.core.rerun_records import EvaluateRecord, PlannedRuns, Rerun
 from openassay.core.sequential import SIDES
-from openassay.core.verdict import headline, weaker
+from openassay.core.verdict import beside, headline, weaker
 from openassay.core.verdict_records import Outcome, ReleaseVerdict, Verdict, Why
 from openassay.drivers.driver import Display, Driver
 from openassay.faults import printable
@@ -57,6 +57,14 @@ OPEN: dict[Why, str] = {
 """Why a claim is INCONCLUSIVE, in one plain sentence."""
 
 NOTHING = "nothing could be rerun or compared"
+NOT_RERUN = "nothing was rerun; what could be tested without a training is said below, and says nothing of the training"
+RECOMPUTED = {
+    Outcome.REPRODUCED: "the printed number follows from other published files; nothing was run",
+    Outcome.NOT_REPRODUCED: "the printed number does not follow from the published files that are named: they give another one",
+    Outcome.INCONCLUSIVE: "the published files that are named do not decide whether the printed number follows from them",
+    Outcome.NOT_ATTEMPTED: "the number could not be computed from published files; the reason is given",
+}
+"""What the outcome of a recomputed claim says."""
 SEVERAL = {
     Outcome.REPRODUCED: "for every claim, ", Outcome.NOT_REPRODUCED: "for at least one claim, ",
     Outcome.INCONCLUSIVE: "for the open claims, ", Outcome.NOT_ATTEMPTED: "",
@@ -120,7 +128,7 @@ def render(evidence: PageInputs) -> str:
     return environment.get_template("report.html.j2").render(
         e=evidence, verdict=evidence.verdict, plan=evidence.plan, colours=COLOURS, few=FEW, stamp=stamp(evidence.verdict),
         meaning=release_meaning(evidence), claim_meaning=functools.partial(meaning, driver=rerun), headline=headline,
-        tolerated=tolerated, best_of=best_of,
+        tolerated=tolerated, best_of=best_of, beside=beside(evidence.verdict),
         power=power_table(evidence), power_at=POWER_AT,
         figure=_drawn(_draw_claims, evidence, 1.25 + (0.52 if rows <= 2 * FEW else 0.26) * rows) if rows else "",
         curves=_drawn(_draw_curves, evidence, 3.4) if any(r.curves for of in evidence.runs.values() for r in of) else "",
@@ -135,14 +143,21 @@ def shown(value: Any) -> Any:
 
 def stamp(verdict: ReleaseVerdict) -> str:
     """The outcome; with the reason where it is open and every claim that is not reproduced is so for the same one."""
-    whys = {claim.why for claim in verdict.claims if claim.outcome is not Outcome.REPRODUCED}
+    whys = {claim.why for claim in _rerun(verdict) if claim.outcome is not Outcome.REPRODUCED}
     why = whys.pop() if verdict.outcome is Outcome.INCONCLUSIVE and len(whys) == 1 else None
     words = verdict.outcome.value
     return f"{words} · {why.replace('_', ' ')}" if why else words + weaker(verdict.outcome, verdict.basis)
 
 
+def _rerun(verdict: ReleaseVerdict) -> list[Verdict]:
+    """The claims that the release's outcome is about."""
+    return [claim for claim in verdict.claims if claim.tier == "rerun"]
+
+
 def meaning(verdict: Verdict, claim: Claim, driver: Driver | None = None) -> str:
     """What a claim's outcome says, and what it does not."""
+    if verdict.tier == "recomputed":
+        return RECOMPUTED[verdict.outcome]
     if verdict.outcome is Outcome.NOT_ATTEMPTED:
         return NOTHING
     if verdict.why:
@@ -167,11 +182,13 @@ def meaning(verdict: Verdict, claim: Claim, driver: Driver | None = None) -> str
 def release_meaning(evidence: PageInputs) -> str:
     """What the release's outcome says, and what it does not."""
     verdict, driver = evidence.verdict, evidence.plan.rerun
-    alike = [claim for claim in verdict.claims if claim.outcome is verdict.outcome]
-    said = {meaning(of, evidence.claim(of.id), driver) for of in alike}
+    claims = _rerun(verdict)
+    if verdict.outcome is Outcome.NOT_ATTEMPTED and any(of.num_tested for of in verdict.tiers):
+        return NOT_RERUN
+    said = {meaning(of, evidence.claim(of.id), driver) for of in claims if of.outcome is verdict.outcome}
     if len(said) != 1:
         return UNLIKE[verdict.outcome]
-    return (SEVERAL[verdict.outcome] if len(verdict.claims) > 1 else "") + said.pop()
+    return (SEVERAL[verdict.outcome] if len(claims) > 1 else "") + said.pop()
 
 
 def tolerated(claim: Claim) -> str:

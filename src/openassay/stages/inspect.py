@@ -12,7 +12,9 @@ from openassay.checks import Inspected, findings_of
 from openassay.checks.inspection import Declared, findings_of_checks, inspect_folder, merge_checks, merge_detected
 from openassay.core.claims import Citation
 from openassay.core.findings import CitationFound, ComponentFound, FetchRecord, InspectRecord
+from openassay.faults import counted
 from openassay.plan import Plan
+from openassay.recompute import recompute
 from openassay.records import file_digest
 from openassay.sources.roots import artifact_roots
 from openassay.store import Store, files_below
@@ -40,9 +42,12 @@ def run(plan: Plan, fetched: FetchRecord, store: Store) -> InspectRecord:
     licences = {name: terms for name, root in roots.items() if (terms := _licence(root))}
     claims = bool(plan.citations)
     inspected = Inspected(components=components, citations=citations, has_claims=claims, detected=detected)
+    if plan.recomputations:
+        print(f"  recomputing {counted(len(plan.recomputations), 'claim')} from published files ...", flush=True)
     return InspectRecord(
         components=components, detected=detected, checks=checks, citations=citations, licences=licences,
         unreadable=dict(list(unreadable.items())[:MAX_UNREADABLE]),
+        recomputed=recompute(plan.recomputations, roots),
         findings=(*findings_of(inspected), *findings_of_checks(checks)),
     )  # fmt: skip
 

@@ -24,9 +24,9 @@ from openassay.core.verdict import (
     equal_reruns,
     joined,
     judge_claim,
-    judge_release,
+    judge_recomputed,
+    judge_tiers,
     record_quality,
-    score_release,
     unequal_deterministic,
 )
 from openassay.core.verdict_records import (
@@ -65,7 +65,9 @@ def run(
     if share < 1:
         protocol = f"{protocol}, at most {share:g} of the updates"
     records = rerun.own_records(reruns, layout) if rerun else {}
-    own = {claim.id: found for claim in plan.claims if rerun and (found := rerun.judge(claim, records, protocol))}
+    recomputed = {of.claim: of for of in inspected.recomputed}
+    own = {claim.id: judge_recomputed(claim, recomputed[claim.id]) for claim in plan.claims if claim.recompute}
+    own |= {claim.id: found for claim in plan.claims if rerun and (found := rerun.judge(claim, records, protocol))}
     verdicts = tuple(
         own.get(item.claim.id)
         or judge_claim(
@@ -75,12 +77,12 @@ def run(
     )
     if rerun:
         controls += tuple(of for claim in plan.claims if claim.id in own for of in rerun.judge_controls(claim, records))
-    # claims that the driver has judged are left out: their noise is not that of seeds
+    # the others are left out: their noise is not that of seeds
     on_seeds = [item for item in evidence if item.claim.id not in own]
     for look in (unequal_deterministic, equal_reruns):
         findings += [finding for item in on_seeds if (finding := look(item))]
     findings += [finding for item in on_seeds for finding in record_quality(item)]
-    if together := claims_shift_together(verdicts):
+    if together := claims_shift_together(tuple(of for of in verdicts if of.tier == "rerun")):
         findings.append(together)
     curves, not_judged = _curves(plan, verdicts, runs)
     findings += [*not_judged, *_mixed(runs)]
@@ -95,7 +97,8 @@ def run(
         for claim in plan.claims if claim.uncontrolled and claim.testable
     ]  # fmt: skip
     findings += _registration(plan, runs)
-    outcome, reason = judge_release(verdicts)
+    tiers = judge_tiers(verdicts)
+    outcome, reason = tiers[-1].outcome, tiers[-1].reason
     if rerun:
         findings += rerun.judge_findings(plan.claims, records)
         if share < 1:
@@ -106,7 +109,7 @@ def run(
             reason = f"{reason}; {only}"
     return ReleaseVerdict(
         schema_version=1, target=plan.name, plan_digest=plan.digest, rules_version=RULES_VERSION, alpha=plan.judge.alpha,
-        outcome=outcome, basis=joined(verdicts), reason=reason, score=score_release(verdicts),
+        outcome=outcome, basis=joined(verdicts), reason=reason, score=tiers[-1].score, tiers=tiers,
         claims=verdicts, controls=controls, curves=curves,
         openness=openness([part_of(found) for found in inspected.components], plan.data_information, plan.reviews),
         study=study(fetched, inspected, prepared), modify=_modify(plan, runs),
@@ -298,7 +301,7 @@ def _provenance(
 
 def summary(verdict: ReleaseVerdict) -> dict[str, Any]:
     """The verdict's numbers, release and claims, for `dvc metrics` and `dvc exp show`; equal audits give equal ones."""
-    outcomes = [claim.outcome for claim in verdict.claims]
+    outcomes = [claim.outcome for claim in verdict.claims if claim.tier == "rerun"]
     return {
         "outcome": verdict.outcome.value,
         "basis": " ".join(verdict.basis),
@@ -308,6 +311,17 @@ def summary(verdict: ReleaseVerdict) -> dict[str, Any]:
         **{outcome.value.lower(): outcomes.count(outcome) for outcome in Outcome},
         "recipe_shown": sum("recipe" in claim.shown for claim in verdict.claims),
         "number_not_reached": sum(claim.why == "number_not_reached" for claim in verdict.claims),
+        "tiers": {
+            of.tier: {
+                "claims": of.num_claims,
+                "tested": of.num_tested,
+                "reproduced": of.num_reproduced,
+                "not_reproduced": of.num_not_reproduced,
+                "share": of.share,
+            }
+            for of in verdict.tiers
+            if of.num_claims
+        },
         "claims": {claim.id: _figures(claim) for claim in verdict.claims},
     }
 
@@ -317,6 +331,7 @@ def _figures(claim: Verdict) -> dict[str, Any]:
     low, high = claim.interval or (None, None)
     figures = {
         "outcome": claim.outcome.value,
+        "tier": claim.tier,
         "basis": " ".join(claim.basis),
         "published": claim.published.value,
         "mean": None if claim.difference is None else claim.published.value + claim.difference,

@@ -1,0 +1,54 @@
+"""How a claim is tested, and how its number follows from other published files, as a target declares it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Tier = Literal["recomputed", "evaluated", "rerun"]
+"""How a claim was tested. `recomputed`: its number follows from other published files; nothing was run. `evaluated`: the released
+weights give it under the published evaluation. `rerun`: the published recipe gives it. None implies another."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Where a number stands in published files, or many numbers. One of `key`, `constant`, `argument`, `words` and `table`."""
+
+    artifact: str
+    path: str
+    """A file inside the artifact, or a glob: what its wildcards (`*`, `**`, `?`) stand for labels the numbers of each file."""
+    key: str | tuple[str, ...] | None = None
+    """In YAML, JSON, TOML and gin: dotted, or its parts as a list; a part `*` stands for every key, and gives many numbers."""
+    constant: str | None = None
+    """In Python: a name that the module assigns once, or `Class.name` for what stands in a class."""
+    argument: str | None = None
+    """In Python: `callee.keyword`, the same wherever it is called."""
+    words: str | None = None
+    """In a document: words in which `{}` stands for the number, whatever the white space."""
+    table: tuple[str, ...] | None = None
+    """In a document, or a CSV or TSV file: columns that the table must have, at least one."""
+    column: str | None = None
+    """Of a table: the numbers' column; without it the expression names columns, `rows["Tokens"]`."""
+    row: tuple[str, ...] | None = None
+    """Of a table: cells that the one row must have; without it all rows are meant."""
+    without: tuple[str, ...] = ()
+    """Of a table: cells by which a row is left out, such as Total."""
+    by: tuple[str, ...] = ()
+    """Of a table: the columns that tell its rows apart; the first one when left out."""
+    rounding: float | None = None
+    """The unit of the last printed digit, in the number's own unit, where it is not what the digits say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recomputation:
+    """How a claim's number follows from other published files, and what must not follow."""
+
+    numbers: dict[str, Selection]
+    value: str
+    """An expression of the numbers (docs/recompute.md)."""
+    control: str
+    """Another one, with one thing changed on purpose, which must not give the published number."""
+    control_is: str
+    """What was changed in the control."""
+    note: str | None = None
+    """What a reader must know of the derivation."""
