@@ -248,14 +248,14 @@ def judge_recomputed(claim: Claim, found: Recomputed) -> Verdict:
         interval = ends[0], ends[1]
         low, high = (abs(end) for end in _nearest_and_farthest(interval))
         score = float(credit(high, margin)), float(credit(low, margin))
-        said = f"published files give {found.value.value:.10g}, {difference:+.3g} from the printed {printed:.10g}"
+        said = f"published files give {_shown(found.value.value)}, {difference:+.3g} from the printed {_shown(printed)}"
         slack = margin + 1e-9 * max(abs(printed), margin)  # of the arithmetic, not of the claim
         broken = _nearest_and_farthest((found.control.low - printed, found.control.high - printed))[0]
         if low > slack:
             outcome, rule, reason = Outcome.NOT_REPRODUCED, "recomputed_outside", f"{said}: beyond ±{margin:g}"
         elif broken <= slack:
             outcome, rule, why = Outcome.INCONCLUSIVE, "recomputed_control", "control"
-            reason = f"{said}; but so does the control, {found.control.value:.10g}: this test would not notice a changed number"
+            reason = f"{said}; but so does the control, {_shown(found.control.value)}: this test would not notice a changed number"
         elif high <= slack:
             outcome, rule, reason = Outcome.REPRODUCED, "recomputed_within", f"{said}: within ±{margin:g}"
         else:
@@ -270,6 +270,11 @@ def judge_recomputed(claim: Claim, found: Recomputed) -> Verdict:
         score=None if score is None else float(credit(abs(difference or 0.0), margin)), score_interval=score,
         reason=reason, rule=rule,
     )  # fmt: skip
+
+
+def _shown(value: float) -> str:
+    """A number with its digits: whole ones in full, others with ten."""
+    return f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:.10g}"
 
 
 def _nearest_and_farthest(interval: tuple[float, float]) -> tuple[float, float]:

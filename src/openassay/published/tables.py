@@ -32,7 +32,8 @@ def _markdown(text: Text) -> Iterator[PublishedTable]:
 
 
 def _cells(line: str) -> tuple[str, ...]:
-    return tuple(cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip().strip("|")))
+    inside = re.sub(r"(?<!\\)\|$", "", line.strip().removeprefix("|"))  # one bar each, as an empty cell has its own
+    return tuple(cell.strip() for cell in re.split(r"(?<!\\)\|", inside))
 
 
 def _html(text: Text) -> Iterator[PublishedTable]:

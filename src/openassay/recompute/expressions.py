@@ -102,7 +102,10 @@ def _inner(node: ast.expr, where: str) -> Iterator[ast.expr]:
         case ast.Call(func=ast.Name(id=name), args=[only], keywords=[]) if name in FUNCTIONS:
             yield only
             return
-    known = f"numbers, name, name.column, name['column'], + - * / **, a comparison, {', '.join(FUNCTIONS)}"
+        case ast.Call(func=ast.Name(id="where"), args=[many, condition], keywords=[]):
+            yield from (many, condition)
+            return
+    known = f"numbers, name, name.column, name['column'], + - * / **, a comparison, {', '.join(FUNCTIONS)}, where(many, condition)"
     raise BadInput(f"{where}: expected only {known}; found {ast.unparse(node)[:60]!r}")
 
 
@@ -148,6 +151,9 @@ class Calculator:
                 one, two = self._paired(left, right)
                 held = _COMPARISONS[type(op)](one.value, two.value)
                 return Numbers.exactly(held.astype(np.float64), one.labels or two.labels)
+            case ast.Call(func=ast.Name(id="where"), args=[many, condition]):
+                of, holds = self._paired(many, condition)
+                return _taken(of, np.flatnonzero(np.broadcast_to(holds.value != 0, of.value.shape)).tolist())
             case ast.Call(func=ast.Name(id=name), args=[only]):
                 of = self._of(only)
                 if not of.value.size:
