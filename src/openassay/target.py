@@ -28,7 +28,7 @@ from openassay.drivers.run import GlueRun, Run, ScriptRun, Seeding
 from openassay.environments import EnvironmentSpec
 from openassay.faults import BadInput
 from openassay.layout import Layout, checked_name
-from openassay.recompute import check_recomputation
+from openassay.recompute.declared import check_recomputation
 from openassay.records import Misfit, parse
 from openassay.sources import Source
 from openassay.sources.git import GitSource

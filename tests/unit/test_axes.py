@@ -39,7 +39,7 @@ def records(
         InspectRecord(
             components=tuple(component(name, "yes", found) for name in NEEDED),
             citations=(CitationFound(claim="c", found=found, quote="q", where="README"),),  # type: ignore[arg-type]
-            licences={}, detected=(), checks=(), unreadable={}, findings=(),
+            licences={}, detected=(), checks=(), unreadable={}, recomputed=(), findings=(),
         ),
         PrepareRecord(
             status=status, reason="it raised", arrays=(), files={}, checks=(check,) if status == "done" else (),  # type: ignore[arg-type]

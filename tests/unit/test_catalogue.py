@@ -13,6 +13,7 @@ from openassay.core.openness_records import ComponentName, Openness
 from openassay.layout import Layout
 from openassay.sources.git import GitSource
 from openassay.sources.hf import HfSource
+from openassay.sources.pypi import PypiSource
 from openassay.target import Target, read_target
 
 OPEN = (
@@ -49,8 +50,8 @@ def test_a_target_of_the_catalogue_states_everything_with_its_source(name: str) 
                 assert target.rerun
                 assert "*" not in source.files
             else:
-                assert isinstance(source, GitSource)
-                assert source.paths
+                assert isinstance(source, GitSource | PypiSource)
+                assert isinstance(source, PypiSource) or source.paths
     for rerun in target.scaled_reruns:
         assert rerun.cost or rerun.reference.startswith("no matched reference exists")
     assert target.scaled_reruns

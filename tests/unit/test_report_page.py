@@ -19,7 +19,7 @@ from openassay.core.evidence import Evidence
 from openassay.core.findings import FetchRecord, InspectRecord, PrepareRecord
 from openassay.core.openness import openness
 from openassay.core.rerun_records import EvaluateRecord, PlannedRuns, RerunStatus
-from openassay.core.verdict import headline, joined, judge_claim, judge_release, score_release
+from openassay.core.verdict import headline, joined, judge_claim, judge_release, judge_tiers, score_release
 from openassay.core.verdict_records import Outcome, Provenance, ReleaseVerdict, Why
 from openassay.layout import Layout
 from openassay.plan import Glue, Plan
@@ -77,13 +77,13 @@ def evidence(plan: Plan, *given: tuple[Claim, tuple[float | None, ...]], control
     verdict = ReleaseVerdict(
         schema_version=1, target=plan.name, plan_digest=plan.digest, rules_version="3", alpha=plan.judge.alpha, outcome=outcome,
         basis=joined(claims),
-        reason=reason, score=score_release(claims), claims=claims, controls=(), curves=(), openness=openness([], None, ()),
+        reason=reason, score=score_release(claims), tiers=judge_tiers(claims), claims=claims, controls=(), curves=(), openness=openness([], None, ()),
         study=(), modify=(), findings=(), provenance=provenance,
     )  # fmt: skip
     return PageInputs(
         plan=plan, verdict=verdict, runs={}, planned=planned, glue=None, fetched=FetchRecord(artifacts=(), findings=()),
         inspected=InspectRecord(
-            components=(), detected=(), checks=(), citations=(), licences={}, unreadable={}, findings=()
+            components=(), detected=(), checks=(), citations=(), licences={}, unreadable={}, recomputed=(), findings=()
         ),
         prepared=PrepareRecord(
             status="none", reason="", arrays=(), files={}, checks=(), environment={}, log_tail="", cpu_s=0.0, findings=()

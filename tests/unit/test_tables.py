@@ -26,6 +26,11 @@ def test_a_markdown_table_may_have_a_bar_in_a_cell() -> None:
     assert rows("| a | b |\n|---|---|\n| x \\| y | 2 |\n") == [(("a", "b"), [(3, ("x \\| y", "2"))])]
 
 
+def test_a_markdown_table_may_have_an_empty_first_cell() -> None:
+    assert rows("||a|\n|---|---|\n|x|1|\n||2|\n") == [(("", "a"), [(3, ("x", "1")), (4, ("", "2"))])]
+    assert rows("|a||\n|---|---|\n|1||\n") == [(("a", ""), [(3, ("1", ""))])]
+
+
 def test_an_html_table_has_the_lines_of_its_file() -> None:
     text = "# T\n\n<table>\n<tr><th>Model</th><th>Size<br>(B)</th></tr>\n<tr>\n<td><b>OLMo</b> 7B</td>\n<td>6.9</td></tr>\n</table>\n"
     assert rows(text) == [(("Model", "Size (B)"), [(5, ("OLMo 7B", "6.9"))])]

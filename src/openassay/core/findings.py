@@ -32,7 +32,7 @@ class Attempt:
     source: str
     kind: AttemptKind
     problem: str
-    """Why it did not serve; empty for the one that did."""
+    """Why it did not serve; of the one that did, how, where that was not by its own address."""
     since: str
     """When this machine first got this kind of answer from it; an answer of another kind in between starts anew."""
 

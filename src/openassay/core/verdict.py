@@ -255,7 +255,8 @@ def judge_recomputed(claim: Claim, found: Recomputed) -> Verdict:
             outcome, rule, reason = Outcome.NOT_REPRODUCED, "recomputed_outside", f"{said}: beyond ±{margin:g}"
         elif broken <= slack:
             outcome, rule, why = Outcome.INCONCLUSIVE, "recomputed_control", "control"
-            reason = f"{said}; but so does the control, {_shown(found.control.value)}: this test would not notice a changed number"
+            so_does = f"but so does the control, {_shown(found.control.value)}"
+            reason = f"{said}; {so_does}: this test would not notice a changed number"
         elif high <= slack:
             outcome, rule, reason = Outcome.REPRODUCED, "recomputed_within", f"{said}: within ±{margin:g}"
         else:
@@ -274,7 +275,7 @@ def judge_recomputed(claim: Claim, found: Recomputed) -> Verdict:
 
 def _shown(value: float) -> str:
     """A number with its digits: whole ones in full, others with ten."""
-    return f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else f"{value:.10g}"
+    return f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:.10g}"
 
 
 def _nearest_and_farthest(interval: tuple[float, float]) -> tuple[float, float]:

@@ -105,7 +105,8 @@ def _inner(node: ast.expr, where: str) -> Iterator[ast.expr]:
         case ast.Call(func=ast.Name(id="where"), args=[many, condition], keywords=[]):
             yield from (many, condition)
             return
-    known = f"numbers, name, name.column, name['column'], + - * / **, a comparison, {', '.join(FUNCTIONS)}, where(many, condition)"
+    functions = ", ".join([*FUNCTIONS, "where(many, condition)"])
+    known = f"numbers, name, name.column, name['column'], + - * / **, a comparison, {functions}"
     raise BadInput(f"{where}: expected only {known}; found {ast.unparse(node)[:60]!r}")
 
 

@@ -17,9 +17,9 @@ from openassay.published.files import Config, PublishedFiles, PublishedTable, Ro
 from openassay.published.recipes.constants import constants_of, fixed_constants, plain_number
 from openassay.published.scalars import as_number, number
 from openassay.published.tables import tables_of
+from openassay.recompute.declared import KINDS, check_columns
 from openassay.recompute.expressions import Numbers, Rows
 
-KINDS = ("key", "constant", "argument", "words", "table")
 MOST = 2_000_000
 """Numbers of one selection."""
 _SHOWN = 3
@@ -49,24 +49,6 @@ class _Found:
     place: Excerpt
 
 
-def check_selection(of: Selection, key: str) -> Iterator[str]:
-    """All that is wrong with a selection, one line each. key: where it stands in the target file."""
-    given = [kind for kind in KINDS if getattr(of, kind) is not None]
-    if len(given) != 1:
-        yield f"{key}: expected one of {', '.join(KINDS)}, found {', '.join(given) or 'none'}"
-    if of.words is not None and of.words.count("{}") != 1:
-        yield f"{key}.words: expected {{}} once, where the number stands, found {of.words[:60]!r}"
-    if of.table is not None and not of.table:
-        yield f"{key}.table: expected a column at least, by which the table is found"
-    only_tables = {"column": of.column, "row": of.row, "without": of.without, "by": of.by}
-    if of.table is None and (odd := [name for name, value in only_tables.items() if value]):
-        yield f"{key}.{odd[0]}: it goes with table"
-    if of.argument is not None and of.argument.count(".") != 1:
-        yield f"{key}.argument: expected callee.keyword, found {of.argument!r}"
-    if of.rounding is not None and not 0 < of.rounding < 1e150:
-        yield f"{key}.rounding: expected a number above 0, found {of.rounding}"
-
-
 def printed_number(text: str) -> tuple[float, float] | None:
     """A number as people print it, and half the unit of its last digit; None for anything else.
 
@@ -92,6 +74,8 @@ def select(name: str, of: Selection, columns: frozenset[str], release: Published
 
     columns: those that the expressions ask for.
     """
+    for problem in check_columns(of, name, columns):
+        raise BadInput(problem)
     pattern = pattern_of(of.path)
     matched = {file.path: match.groups() for file in release.files if (match := pattern.match(file.path))}
     where = f"{of.artifact}: {of.path}"

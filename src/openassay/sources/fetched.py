@@ -83,6 +83,10 @@ class AnySource:
         """Whether a digest that differs is news about the release, and no mistake in the target file."""
         return False
 
+    def detour(self) -> str:
+        """Where this machine goes in place of the source's own address, in words; empty where it goes there."""
+        return ""
+
     def is_part(self) -> bool:
         """Whether the target names only some of the files that lie there."""
         return False

@@ -109,6 +109,12 @@ class GitSource(FolderSource):
         """The tag or branch that the release names."""
         return self.ref
 
+    def detour(self) -> str:
+        """Whether the user's git goes elsewhere; the address may be private, and is not told."""
+        if _leads_to(self.url) == self.url:
+            return ""
+        return "from another address that git's settings give in its place (insteadOf); each file is that of the commit"
+
     def filename(self) -> str:
         """The repository's name and the ref or commit."""
         name = PurePosixPath(urlsplit(self.url).path).name.removesuffix(".git") or "repository"

@@ -65,7 +65,7 @@ def _fetch(name: str, spec: ArtifactSpec, store: Store, where: str, findings: li
             attempt("wrong_pin", str(problem))
             continue
         findings += [_finding("not_content", f"{name}: its content is not there: {note}") for note in fetched.left_out]
-        attempt("served", "")
+        attempt("served", source.detour())
         if elsewhere := moved(source):
             told = f"{elsewhere} (since {store.answered(sight, 'changed')}); the commit that was pinned is audited"
             findings.append(_finding("name_moved", f"{name}: {label}: {told}"))

@@ -14,7 +14,7 @@ from openassay.core.claims import Citation
 from openassay.core.findings import CitationFound, ComponentFound, FetchRecord, InspectRecord
 from openassay.faults import counted
 from openassay.plan import Plan
-from openassay.recompute import recompute
+from openassay.recompute.compute import recompute
 from openassay.records import file_digest
 from openassay.sources.roots import artifact_roots
 from openassay.store import Store, files_below

@@ -1,0 +1,66 @@
+"""Computes claims from published files: selections read the numbers, expressions compute with them, nothing is run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from openassay.core.findings import Computed, NumberRead, Recomputed
+from openassay.core.recomputation import Recomputation
+from openassay.faults import BadInput, printable
+from openassay.published.files import PublishedFiles
+from openassay.published.read import read_release
+from openassay.recompute.expressions import Calculator, Expression, Rows, parse_expression
+from openassay.recompute.selections import pattern_of, select
+
+
+def recompute(declared: Mapping[str, Recomputation], roots: Mapping[str, Path]) -> tuple[Recomputed, ...]:
+    """What follows from the published files for each claim. roots: the artifacts' folders, of those that could be fetched.
+
+    Of each artifact only the files that a selection names are read, once.
+    """
+    paths: dict[str, set[str]] = {}
+    for of in declared.values():
+        for selection in of.numbers.values():
+            paths.setdefault(selection.artifact, set()).add(selection.path)
+    releases = {name: _read(name, roots[name], globs) for name, globs in paths.items() if name in roots}
+    return tuple(_recompute(claim, of, releases) for claim, of in declared.items())
+
+
+def _read(name: str, root: Path, globs: set[str]) -> PublishedFiles:
+    patterns = [pattern_of(glob) for glob in globs]
+    return read_release(root, name=name, only=lambda path: any(of.match(path) for of in patterns))
+
+
+def _recompute(claim: str, of: Recomputation, releases: Mapping[str, PublishedFiles]) -> Recomputed:
+    numbers: list[NumberRead] = []
+    value = control = None
+    notes: tuple[str, ...] = ()
+    try:
+        wanted, broken = parse_expression(of.value, "value"), parse_expression(of.control, "control")
+        sources: dict[str, Rows] = {}
+        for name, selection in of.numbers.items():
+            if selection.artifact not in releases:
+                raise BadInput(f"the artifact {selection.artifact} could not be fetched")
+            columns = wanted.uses.get(name, frozenset()) | broken.uses.get(name, frozenset())
+            sources[name], read = select(name, selection, columns, releases[selection.artifact])
+            numbers.append(read)
+        calculator = Calculator(sources)
+        value = _computed(calculator, wanted)
+        notes = tuple(dict.fromkeys(calculator.notes))
+        control = _computed(calculator, broken)
+        problem = ""
+    except BadInput as why:
+        problem = printable(str(why))
+    value = None if problem else value
+    return Recomputed(claim=claim, value=value, control=control, numbers=tuple(numbers), problem=problem, notes=notes)
+
+
+def _computed(calculator: Calculator, expression: Expression) -> Computed:
+    found = calculator.compute(expression)
+    return Computed(
+        expression=expression.text.strip(),
+        value=float(found.value[0]),
+        low=float(found.low[0]),
+        high=float(found.high[0]),
+    )
