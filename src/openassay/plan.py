@@ -13,8 +13,8 @@ import yaml
 from openassay.core.claims import Citation, Claim
 from openassay.core.evidence import Design
 from openassay.core.openness_records import DataInformation, Review
-from openassay.core.recomputation import Recomputation
 from openassay.core.rerun_records import PlannedRuns
+from openassay.core.tiers import Recomputation
 from openassay.drivers import AnyDriver
 from openassay.drivers.driver import ScaledRerun
 from openassay.drivers.job import Arm

@@ -257,9 +257,12 @@ def _target_data(layout: Layout, where: str) -> Any:
 
 
 def _with_rows(data: dict[str, Any], where: str) -> dict[str, Any]:
-    """The data of a target with the rows of its tables as claims; claims that are recomputed are left alone by reruns."""
+    """The data of a target with the rows of its tables as claims; reruns leave alone what is tested on another tier."""
     if isinstance(data.get("claims"), list):
-        ours = [{"testable": False} | of if isinstance(of, dict) and "recompute" in of else of for of in data["claims"]]
+        elsewhere = {"recompute", "evaluated"}
+        ours = [
+            {"testable": False} | of if isinstance(of, dict) and elsewhere & set(of) else of for of in data["claims"]
+        ]
         data = data | {"claims": ours}
     if not data.get("claim_tables"):
         return data
@@ -379,9 +382,8 @@ def _check_claims(target: Target) -> Iterator[str]:
     for i, claim in enumerate(target.claims):
         key = f"claims.{i}"
         yield from refused("", checked_name, claim.id, f"{key}.id")
-        if claim.recompute:
-            yield from check_recomputation(claim.recompute, target.artifacts, f"{key}.recompute")
-            yield from _check_recomputed(claim, key)
+        if claim.tier != "rerun":
+            yield from _check_without_reruns(claim, target, key)
         if ids.count(claim.id) > 1:
             yield f"{key}.id: {claim.id!r} stands twice; each claim needs its own"
         yield from _check_numbers(claim, key)
@@ -507,14 +509,38 @@ def _check_controlled(target: Target, rerun: AnyDriver) -> Iterator[str]:
             )
 
 
-def _check_recomputed(claim: Claim, key: str) -> Iterator[str]:
-    """What does not go with a claim that follows from published files."""
+def _check_evaluated(claim: Claim, target: Target, key: str) -> Iterator[str]:
+    """What is wrong with a claim that is tested on released weights."""
+    of = claim.evaluated
+    assert of is not None  # noqa: S101 - for such claims only
+    if target.evaluate is None:
+        yield f"{key}.evaluated: there is no `evaluate` that measures the released weights"
+        return
+    measured = [measure.metric for measure in target.evaluate.measure]
+    for name, metric in (("metric", claim.metric), ("evaluated.standard_error", of.standard_error)):
+        if metric is not None and metric not in measured:
+            yield f"{key}.{name}: `evaluate` does not measure {metric!r}; measured: {', '.join(measured)}"
+    yield from those_that_are({
+        f"{key}.evaluated: give items or standard_error: what is the number's noise over test items?":
+            (of.items is None) == (of.standard_error is None),
+        f"{key}.evaluated.items: at least 2, found {of.items}": of.items is not None and of.items < 2,
+        f"{key}.evaluated: recompute stands there too; a claim is tested in one way": claim.recompute is not None,
+    })  # fmt: skip
+
+
+def _check_without_reruns(claim: Claim, target: Target, key: str) -> Iterator[str]:
+    """What is wrong with a claim that no rerun tests."""
+    if claim.recompute:
+        yield from check_recomputation(claim.recompute, target.artifacts, f"{key}.recompute")
+    if claim.evaluated:
+        yield from _check_evaluated(claim, target, key)
+    how = "recompute" if claim.recompute else "evaluated"
     least = claim.published.rounding / 2
     yield from those_that_are({
-        f"{key}.testable: a recomputed claim is not rerun; leave it out": claim.testable,
-        f"{key}.recompute: it goes with none of success, paired, curve, baseline, family, direction and estimand":
-            bool(claim.success or claim.paired or claim.curve or claim.baseline or claim.family or claim.estimand)
-            or claim.direction != "two-sided",
+        f"{key}.testable: it is not rerun; leave it out": claim.testable,
+        f"{key}.{how}: it goes with none of success, paired, curve, baseline, family and estimand":
+            bool(claim.success or claim.paired or claim.curve or claim.baseline or claim.family or claim.estimand),
+        f"{key}.recompute: it goes with no direction": bool(claim.recompute) and claim.direction != "two-sided",
         f"{key}.tolerance.margin: expected at least half the unit of the printed value's last digit, {least:g}, "
         f"found {claim.tolerance.margin:g}": claim.tolerance.margin < least * (1 - 1e-9),
     })  # fmt: skip

@@ -19,7 +19,8 @@ from urllib.parse import quote
 from filelock import FileLock
 
 from openassay.core.rerun_records import Rerun, RerunStatus
-from openassay.core.verdict import tier_words, weaker
+from openassay.core.tier_verdicts import tier_words
+from openassay.core.verdict import weaker
 from openassay.core.verdict_records import ReleaseVerdict
 from openassay.faults import Fault, printable
 from openassay.sources.download import within, without_credentials

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from openassay.core.claims import Citation, Claim, Published, Tolerance
 from openassay.core.findings import Recomputed
-from openassay.core.recomputation import Recomputation, Selection
-from openassay.core.verdict import headline, judge_recomputed, judge_tiers, tier_words
+from openassay.core.tier_verdicts import judge_recomputed, judge_tiers, tier_words
+from openassay.core.tiers import Recomputation, Selection
+from openassay.core.verdict import headline
 from openassay.core.verdict_records import Outcome, Verdict
 from openassay.faults import BadInput
 from openassay.recompute.compute import recompute

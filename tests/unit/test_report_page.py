@@ -19,7 +19,8 @@ from openassay.core.evidence import Evidence
 from openassay.core.findings import FetchRecord, InspectRecord, PrepareRecord
 from openassay.core.openness import openness
 from openassay.core.rerun_records import EvaluateRecord, PlannedRuns, RerunStatus
-from openassay.core.verdict import headline, joined, judge_claim, judge_release, judge_tiers, score_release
+from openassay.core.tier_verdicts import judge_tiers
+from openassay.core.verdict import headline, joined, judge_claim, judge_release, score_release
 from openassay.core.verdict_records import Outcome, Provenance, ReleaseVerdict, Why
 from openassay.layout import Layout
 from openassay.plan import Glue, Plan

@@ -159,7 +159,8 @@ def verify(targets: OptionalTargets = None) -> None:
 def _show(layouts: list[Layout]) -> None:
     from openassay.cli import terminal
     from openassay.cli.terminal import plain, styled
-    from openassay.core.verdict import beside, headline, weaker
+    from openassay.core.tier_verdicts import beside
+    from openassay.core.verdict import headline, weaker
     from openassay.core.verdict_records import ReleaseVerdict
     from openassay.project import nearest_root
     from openassay.records import read_record

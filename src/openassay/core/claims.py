@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import scipy
 
-from openassay.core.recomputation import Recomputation, Tier
+from openassay.core.tiers import Evaluated, Recomputation, Tier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +178,8 @@ class Claim:
     """False for a published number that the target's reruns do not measure."""
     recompute: Recomputation | None = None
     """How the number follows from other published files; reruns then leave it alone."""
+    evaluated: Evaluated | None = None
+    """How it is tested on the released weights; reruns then leave it alone."""
     weight: float = 1.0
     """In the release's score, relative to its other claims; > 0."""
     paired: bool = False
@@ -193,7 +195,7 @@ class Claim:
     @property
     def tier(self) -> Tier:
         """How it is tested, or would be."""
-        return "recomputed" if self.recompute else "rerun"
+        return "recomputed" if self.recompute else "evaluated" if self.evaluated else "rerun"
 
     def held_to(self, published: Published, cited_at: Citation | None = None) -> Claim:
         """The claim on another published value: what was published around the first says nothing of it."""

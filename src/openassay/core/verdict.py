@@ -16,12 +16,11 @@ import numpy as np
 from openassay.core import reasons
 from openassay.core.claims import Claim
 from openassay.core.evidence import NO_VALUES, Evidence, same, terms_of
-from openassay.core.findings import Finding, Recomputed
+from openassay.core.findings import Finding
 from openassay.core.quality import SHARED_SHIFT, shared_shift, warnings
-from openassay.core.recomputation import Tier
 from openassay.core.replay_records import ReplayRecord
 from openassay.core.sequential import Stop, credit
-from openassay.core.verdict_records import Basis, Outcome, ReleaseVerdict, Score, TierVerdict, Verdict, Why
+from openassay.core.verdict_records import Basis, Outcome, Score, Verdict, Why
 
 RULES_VERSION = "3.1.0"
 
@@ -134,7 +133,8 @@ def decide(evidence: Evidence) -> Decision:
     raise AssertionError("the last rule always answers")
 
 
-def _of(claim: Claim) -> dict[str, Any]:
+def of_claim(claim: Claim) -> dict[str, Any]:
+    """What a verdict repeats of its claim."""
     keys = ("id", "metric", "unit", "weight", "published", "tolerance", "cited_at")
     return {key: getattr(claim, key) for key in keys}
 
@@ -144,7 +144,7 @@ def judge_claim(evidence: Evidence, *, driver: str, protocol: str, basis: tuple[
     decision, claim, score = decide(evidence), evidence.claim, evidence.score()
     within = tuple(of.estimand for of in evidence.answers if of.standing == "within")
     return Verdict(
-        **_of(claim), tier="rerun", driver=driver, protocol=protocol, estimand=evidence.estimand,
+        **of_claim(claim), tier="rerun", driver=driver, protocol=protocol, estimand=evidence.estimand,
         runs=evidence.values, runs_used=evidence.num_used, max_runs=evidence.design.max_runs if evidence.values else None,
         difference=evidence.difference, interval=evidence.interval, outcome=decision.outcome,
         basis=() if decision.outcome is Outcome.NOT_ATTEMPTED else basis,
@@ -163,28 +163,6 @@ def headline(verdict: Verdict) -> str:
     return (
         f"{words} · {verdict.why.replace('_', ' ')}" if verdict.why else words + weaker(verdict.outcome, verdict.basis)
     )
-
-
-def tier_words(of: TierVerdict) -> str:
-    """A tier's result in a few words; empty where no claim is tested on it, and for the reruns, whose word is the release's."""
-    if of.tier == "rerun" or not of.num_claims:
-        return ""
-    words = [f"{of.num_reproduced} of {of.num_claims} agree"]
-    words += (
-        [f"{of.num_not_reproduced} do{'es' if of.num_not_reproduced == 1 else ''} not"] if of.num_not_reproduced else []
-    )
-    words += [f"{left} open"] if (left := of.num_tested - of.num_reproduced - of.num_not_reproduced) else []
-    words += [f"{left} not tested"] if (left := of.num_claims - of.num_tested) else []
-    return f"{of.tier}: {', '.join(words)}"
-
-
-def beside(verdict: ReleaseVerdict) -> list[str]:
-    """What stands beside a release's outcome wherever it is named: its other tiers, and its openness."""
-    openness = verdict.openness
-    return [
-        *filter(None, map(tier_words, verdict.tiers)),
-        f"Open Source AI Definition: {openness.osaid.outcome}", f"Model Openness Framework: {openness.mof.label}",
-    ]  # fmt: skip
 
 
 def weaker(outcome: str | None, basis: Sequence[str]) -> str:
@@ -216,7 +194,7 @@ def judge_replay(claim: Claim, found: ReplayRecord, *, protocol: str) -> Verdict
         seen = sum(of.exercised for of in found.exercise)
         reason += f"; {seen} of {len(found.exercise)} changes of the recipe would have shown"
     return Verdict(
-        **_of(claim), tier="rerun", driver="replay", protocol=protocol, estimand="recipe",
+        **of_claim(claim), tier="rerun", driver="replay", protocol=protocol, estimand="recipe",
         runs=(value,), runs_used=1, max_runs=1, difference=value, interval=None, outcome=outcome, basis=("measured",), shown=(),
         why="control" if outcome is Outcome.INCONCLUSIVE else None, answers=(), looks=(), plausibility=None,
         p_not_reproduced=None, more_runs_needed=None, score=score,
@@ -224,85 +202,7 @@ def judge_replay(claim: Claim, found: ReplayRecord, *, protocol: str) -> Verdict
     )  # fmt: skip
 
 
-_NO_CLAIM: dict[Tier, str] = {
-    "recomputed": "the target declares no claim that follows from other published files",
-    "evaluated": "the target declares no claim that is tested on the released weights",
-    "rerun": "the release makes no claim that a rerun could test",
-}
-
-
-def judge_recomputed(claim: Claim, found: Recomputed) -> Verdict:
-    """What published files say of a number that follows from them: exact but for the rounding of what was read.
-
-    Reproduced where the whole interval of the difference lies within the tolerance, and the control's does not touch it.
-    """
-    margin, printed = claim.tolerance.margin, claim.published.value
-    why: Why | None = None
-    difference = None
-    interval: tuple[float, float] | None = None
-    score: tuple[float, float] | None = None
-    if found.value is None or found.control is None:
-        outcome, rule, reason = Outcome.NOT_ATTEMPTED, "not_recomputed", found.problem
-    else:
-        difference, *ends = (of - printed for of in (found.value.value, found.value.low, found.value.high))
-        interval = ends[0], ends[1]
-        low, high = (abs(end) for end in _nearest_and_farthest(interval))
-        score = float(credit(high, margin)), float(credit(low, margin))
-        said = f"published files give {_shown(found.value.value)}, {difference:+.3g} from the printed {_shown(printed)}"
-        slack = margin + 1e-9 * max(abs(printed), margin)  # of the arithmetic, not of the claim
-        broken = _nearest_and_farthest((found.control.low - printed, found.control.high - printed))[0]
-        if low > slack:
-            outcome, rule, reason = Outcome.NOT_REPRODUCED, "recomputed_outside", f"{said}: beyond ±{margin:g}"
-        elif broken <= slack:
-            outcome, rule, why = Outcome.INCONCLUSIVE, "recomputed_control", "control"
-            so_does = f"but so does the control, {_shown(found.control.value)}"
-            reason = f"{said}; {so_does}: this test would not notice a changed number"
-        elif high <= slack:
-            outcome, rule, reason = Outcome.REPRODUCED, "recomputed_within", f"{said}: within ±{margin:g}"
-        else:
-            outcome, rule, why = Outcome.INCONCLUSIVE, "recomputed_open", "rounding"
-            between = f"{interval[0]:+.3g} to {interval[1]:+.3g}"
-            reason = f"{said}; by the rounding of what was read, {between}: partly within ±{margin:g}"
-        reason = "; ".join((reason, *found.notes))
-    return Verdict(
-        **_of(claim), tier="recomputed", driver="recompute", protocol="recomputed from published files", estimand="number",
-        runs=(), runs_used=0, max_runs=None, difference=difference, interval=interval, outcome=outcome, basis=(), shown=(),
-        why=why, answers=(), looks=(), plausibility=None, p_not_reproduced=None, more_runs_needed=None,
-        score=None if score is None else float(credit(abs(difference or 0.0), margin)), score_interval=score,
-        reason=reason, rule=rule,
-    )  # fmt: skip
-
-
-def _shown(value: float) -> str:
-    """A number with its digits: whole ones in full, others with ten."""
-    return f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:.10g}"
-
-
-def _nearest_and_farthest(interval: tuple[float, float]) -> tuple[float, float]:
-    """The least and the largest distance from 0 within an interval."""
-    low, high = interval
-    ends = abs(low), abs(high)
-    return (0.0 if low <= 0 <= high else min(ends)), max(ends)
-
-
-def judge_tiers(verdicts: tuple[Verdict, ...]) -> tuple[TierVerdict, ...]:
-    """What the claims of each tier say together; a release's own outcome is that of the last one, its reruns."""
-    weight = sum(of.weight for of in verdicts)
-    found = []
-    for tier in get_args(Tier):
-        own = tuple(of for of in verdicts if of.tier == tier)
-        outcome, reason = judge_release(own, tier)
-        tested = [of for of in own if of.outcome is not Outcome.NOT_ATTEMPTED]
-        found.append(TierVerdict(
-            tier=tier, outcome=outcome, reason=reason, score=score_release(own), num_claims=len(own), num_tested=len(tested),
-            num_reproduced=sum(of.outcome is Outcome.REPRODUCED for of in own),
-            num_not_reproduced=sum(of.outcome is Outcome.NOT_REPRODUCED for of in own),
-            share=sum(of.weight for of in tested) / weight if weight else 0.0,
-        ))  # fmt: skip
-    return tuple(found)
-
-
-def judge_release(verdicts: tuple[Verdict, ...], tier: Tier = "rerun") -> tuple[Outcome, str]:
+def judge_release(verdicts: tuple[Verdict, ...]) -> tuple[Outcome, str]:
     """What the claims of one tier say together.
 
     REPRODUCED when every claim is (an intersection-union test: no correction needed). NOT_REPRODUCED when a claim is: each is
@@ -310,7 +210,7 @@ def judge_release(verdicts: tuple[Verdict, ...], tier: Tier = "rerun") -> tuple[
     NOT_ATTEMPTED when nothing was tested.
     """
     if not verdicts:
-        return Outcome.NOT_ATTEMPTED, _NO_CLAIM[tier]
+        return Outcome.NOT_ATTEMPTED, "the release makes no claim that a rerun could test"
     outcomes = [verdict.outcome for verdict in verdicts]
     if set(outcomes) == {Outcome.NOT_ATTEMPTED}:
         told = {verdict.reason for verdict in verdicts}

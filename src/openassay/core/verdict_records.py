@@ -9,7 +9,7 @@ from typing import Literal
 from openassay.core.claims import Citation, Estimand, Published, Tolerance
 from openassay.core.findings import Finding
 from openassay.core.openness_records import Openness
-from openassay.core.recomputation import Tier
+from openassay.core.tiers import Tier
 from openassay.core.types import IsolationKind
 
 
@@ -65,7 +65,7 @@ class QuestionAnswer:
 
 Why = Literal[
     "number_not_reached", "more_runs", "budget", "at_the_edge", "published_noise", "rounding", "divergence", "equal_runs",
-    "control", "no_training", "data", "failed_runs",
+    "control", "no_training", "data", "failed_runs", "items", "protocol",
 ]  # fmt: skip
 """Why a claim is INCONCLUSIVE. `number_not_reached`: the printed number is shown not to be what the recipe gives on average;
 whether the recipe differs is open. `more_runs`: fewer were made than planned. `budget`: the planned ones are spent, and more
@@ -74,7 +74,9 @@ would decide. `at_the_edge`: the difference is as large as the tolerance, as far
 `divergence`: reruns diverged, too often to accept and too seldom to accuse. `equal_runs`: their noise is unknown. `control`:
 a broken recipe was not caught, or broke nothing. `no_training`: it is not shown that the number comes from training, since
 weights are too near the released ones or equal for different seeds, or the number goes where classes have other names.
-`data`: the prepared data are not the published ones. `failed_runs`: reruns did not run to their end."""
+`data`: the prepared data are not the published ones. `failed_runs`: reruns did not run to their end. Of released weights,
+`items`: the test items' own noise could explain the difference; `protocol`: the published evaluation is not followed, or not
+known."""
 
 
 Basis = Literal[

@@ -1,1 +1,4 @@
-"""Numbers that follow from other published files. Their readers belong to the stage that computes, not to the check of a target."""
+"""Numbers that follow from other published files.
+
+Their readers belong to the stage that computes (`compute`), not to the check of a target (`declared`).
+"""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from openassay.core.findings import Computed, NumberRead, Recomputed
-from openassay.core.recomputation import Recomputation
+from openassay.core.tiers import Recomputation
 from openassay.faults import BadInput, printable
 from openassay.published.files import PublishedFiles
 from openassay.published.read import read_release

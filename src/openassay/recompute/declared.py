@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from openassay.core.recomputation import Recomputation, Selection
+from openassay.core.tiers import Recomputation, Selection
 from openassay.faults import BadInput
 from openassay.recompute.expressions import parse_expression
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 import numpy as np
 
 from openassay.core.findings import Excerpt, NumberRead
-from openassay.core.recomputation import Selection
+from openassay.core.tiers import Selection
 from openassay.faults import BadInput, printable
 from openassay.published.files import Config, PublishedFiles, PublishedTable, Row, excerpt
 from openassay.published.recipes.constants import constants_of, fixed_constants, plain_number

@@ -25,7 +25,8 @@ from openassay.core.plausibility import MOST_TRIED
 from openassay.core.power import power
 from openassay.core.rerun_records import EvaluateRecord, PlannedRuns, Rerun
 from openassay.core.sequential import SIDES
-from openassay.core.verdict import beside, headline, weaker
+from openassay.core.tier_verdicts import beside
+from openassay.core.verdict import headline, weaker
 from openassay.core.verdict_records import Outcome, ReleaseVerdict, Verdict, Why
 from openassay.drivers.driver import Display, Driver
 from openassay.faults import printable
@@ -52,6 +53,8 @@ OPEN: dict[Why, str] = {
     "control": "it is not shown that this test notices a recipe that was broken on purpose, so it decides nothing",
     "no_training": "the reruns give the number, but it is not shown that they give it by training on the data at hand",
     "data": "the prepared data differ from the published data, so the reruns do not test the published number",
+    "items": "the number that the released weights give is not the printed one, but the test items' own noise could explain it",
+    "protocol": "the released weights do not give the number under an evaluation that is not, or not surely, the published one",
     "failed_runs": "some reruns did not finish, perhaps for a reason outside the release; the other reruns alone decide nothing",
 }
 """Why a claim is INCONCLUSIVE, in one plain sentence."""
@@ -65,6 +68,11 @@ RECOMPUTED = {
     Outcome.NOT_ATTEMPTED: "the number could not be computed from published files; the reason is given",
 }
 """What the outcome of a recomputed claim says."""
+EVALUATED = {
+    Outcome.REPRODUCED: "the released weights give the published number under the published evaluation; nothing was trained",
+    Outcome.NOT_REPRODUCED: "the released weights do not give the published number under the published evaluation",
+}
+"""What the outcome of a claim on released weights says."""
 SEVERAL = {
     Outcome.REPRODUCED: "for every claim, ", Outcome.NOT_REPRODUCED: "for at least one claim, ",
     Outcome.INCONCLUSIVE: "for the open claims, ", Outcome.NOT_ATTEMPTED: "",
@@ -162,6 +170,8 @@ def meaning(verdict: Verdict, claim: Claim, driver: Driver | None = None) -> str
         return NOTHING
     if verdict.why:
         return OPEN[verdict.why]
+    if verdict.tier == "evaluated":
+        return EVALUATED[verdict.outcome]
     if driver and (own := driver.meaning(verdict)):
         return own
     if verdict.rule == "too_many_runs_diverged":

@@ -17,6 +17,7 @@ from openassay.core.evidence import Evidence, values_of
 from openassay.core.findings import FetchRecord, Finding, InspectRecord, PrepareRecord
 from openassay.core.openness import openness, part_of
 from openassay.core.rerun_records import EvaluateRecord, Rerun, RerunsRecord
+from openassay.core.tier_verdicts import judge_evaluated, judge_recomputed, judge_tiers
 from openassay.core.types import IsolationKind
 from openassay.core.verdict import (
     RULES_VERSION,
@@ -24,8 +25,6 @@ from openassay.core.verdict import (
     equal_reruns,
     joined,
     judge_claim,
-    judge_recomputed,
-    judge_tiers,
     record_quality,
     unequal_deterministic,
 )
@@ -67,6 +66,13 @@ def run(
     records = rerun.own_records(reruns, layout) if rerun else {}
     recomputed = {of.claim: of for of in inspected.recomputed}
     own = {claim.id: judge_recomputed(claim, recomputed[claim.id]) for claim in plan.claims if claim.recompute}
+    tested = [claim for claim in plan.claims if claim.evaluated]
+    own |= {
+        claim.id: judge_evaluated(
+            claim, evaluated, alpha=plan.judge.alpha / len(tested), basis=_basis_of_weights(plan, claim, evaluated)
+        )
+        for claim in tested
+    }
     own |= {claim.id: found for claim in plan.claims if rerun and (found := rerun.judge(claim, records, protocol))}
     verdicts = tuple(
         own.get(item.claim.id)
@@ -161,6 +167,17 @@ def _basis(plan: Plan, claim: Claim, findings: list[Finding]) -> tuple[Basis, ..
     }
     found += [word for word, there in scale.items() if there]
     return tuple(word for word in get_args(Basis) if word in found)
+
+
+def _basis_of_weights(plan: Plan, claim: Claim, evaluated: EvaluateRecord) -> tuple[Basis, ...]:
+    """What a measurement of the released weights rests on."""
+    own = any(of.metric == claim.metric and of.self_reported for of in evaluated.measurements)
+    found: dict[Basis, bool] = {
+        "self_reported": own, "measured": not own,
+        "unprotected": plan.isolation.kind == "none" and plan.evaluate is not None,
+        "other_versions": any(of.kind == "environment_not_as_published" for of in evaluated.findings),
+    }  # fmt: skip
+    return tuple(word for word in get_args(Basis) if found.get(word))
 
 
 def _curves(

@@ -11,6 +11,19 @@ weights give it under the published evaluation. `rerun`: the published recipe gi
 
 
 @dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """How a claim is tested on the released weights, by what the target's `evaluate` measures."""
+
+    items: int | None = None
+    """Test items, of which the claimed number is a share."""
+    standard_error: str | None = None
+    """The metric of `evaluate` that is the number's standard error over test items, where it is no such share."""
+    differs: str | None = None
+    """What of the published evaluation is not followed, or not known: the harness's version, the prompt, the number of shots.
+    Then a number that is not reached accuses nobody."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Selection:
     """Where a number stands in published files, or many numbers. One of `key`, `constant`, `argument`, `words` and `table`."""
 
