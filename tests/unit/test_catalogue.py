@@ -8,7 +8,8 @@ from typing import get_args
 import pytest
 from releases.miniature import REPO
 
-from openassay.core.openness import Part, openness
+from openassay.core.licences import terms_of
+from openassay.core.openness import Part, in_words, openness
 from openassay.core.openness_records import ComponentName, Openness
 from openassay.layout import Layout
 from openassay.sources.git import GitSource
@@ -26,7 +27,8 @@ CLOSED = ("llama2_7b", "llama3_8b", "grok1", "phi2", "mixtral_8x7b")
 def of(name: str) -> tuple[Target, Openness]:
     target = read_target(Layout(REPO, name))
     parts = [
-        Part(component=part.component, published=part.published, licence=part.licence) for part in target.components
+        Part(component=part.component, published=part.published, licence=part.licence, note=part.note)
+        for part in target.components
     ]
     return target, openness(parts, target.data_information, target.reviews)
 
@@ -78,6 +80,30 @@ def test_the_open_systems_are_not_said_to_fail(name: str) -> None:
     assert found.osaid.outcome in {"passes", "unknown"}
     assert found.to_release == ()
     assert {item.outcome for item in found.freedoms if item.freedom in {"use", "share"}} == {"passes"}
+
+
+@pytest.mark.parametrize("name", OPEN + CLOSED)
+def test_terms_that_are_not_known_are_told_and_are_nobody_elses_word(name: str) -> None:
+    """One standard for all: what is not known stands in the note, and a third party's record is no source."""
+    target, _ = of(name)
+    for part in target.components:
+        if part.published in {"yes", "partly"} and terms_of(part.licence).open == "unknown":
+            assert part.note, (name, part.component)
+        assert "model_openness_tool" not in (part.source or "")
+        if part.component == "supporting_libraries" and part.published == "yes":
+            assert part.paths, "the list of the libraries"
+            assert "package index" in (part.source or "")
+
+
+def test_what_keeps_an_open_system_unknown_is_named() -> None:
+    decided = {name for name in OPEN if of(name)[1].osaid.outcome == "passes"}
+    assert decided == {"pythia_14m", "pythia_70m", "pythia_160m", "olmo_1b", "amber", "t5_small"}
+    crystal, deduped = (in_words(of(name)[1].osaid) for name in ("crystalcoder", "pythia_70m_deduped"))
+    assert "supporting libraries: published in part only" in crystal
+    assert "cerebras_pytorch" in crystal
+    assert "options with which SlimPajama was tokenised" in crystal
+    assert "how the Pile was deduplicated" in deduped
+    assert "supporting libraries" not in deduped
 
 
 def test_what_we_recall_or_could_not_verify_says_so() -> None:

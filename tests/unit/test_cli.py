@@ -18,6 +18,7 @@ from releases.miniature import REPO, add_release, make_project, target, write_in
 from releases.stages import audit, seal_as_it_is
 
 from openassay import cli, schedule
+from openassay.core.openness import in_words
 from openassay.faults import BadInput, Fault, faults_in_one_line, printable
 from openassay.layout import GROUPS, Layout, cache_home
 from openassay.project import index as index_of
@@ -88,6 +89,7 @@ def test_the_table_shows_the_words_of_a_verdict_as_they_are(project: Path, capsy
     assert is_harmless(shown)
     assert shown.replace("\n", "").count("[bold]x[/bold] [/] up") >= 1
     assert f"report: {layout.report}\n" in shown
+    assert f"  {in_words(verdict.openness.osaid)}\n" in shown
 
 
 # Settings, before they reach a shell's line

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openassay.core.openness import CLASS_NEEDS, MOF_COMPONENTS, Part, classify, openness
+from openassay.core.openness import CLASS_NEEDS, MOF_COMPONENTS, Part, classify, in_words, openness
 from openassay.core.openness_records import ComponentName, DataInformation, Duty, Openness
 
 ALL: tuple[ComponentName, ...] = tuple(name for needs in CLASS_NEEDS.values() for name in needs)  # type: ignore[misc]
@@ -73,6 +73,30 @@ def test_what_is_unknown_counts_as_missing_and_shows_what_could_be() -> None:
     found = classify(parts(*ALL, data_card={"published": "unknown"}, datasets={"published": "no"}))
     assert (found.mof_class, found.if_unknown_pass) == (0, 2)
     assert {gap.component: gap.problem for gap in found.missing} == {"data_card": "unknown", "datasets": "absent"}
+
+
+def test_an_unknown_answer_names_the_component_and_the_fact_that_is_not_known() -> None:
+    """Once for each place that tells it: the element, the duty, the freedom, the class, and the line in words."""
+    fact = "the list names no licence of libfoo"
+    described = replace(FULL, description=Duty(published="yes", note="the paper's terms were not found"))
+    made = parts(
+        *MOF_COMPONENTS, supporting_libraries={"licence": "unknown", "note": fact},
+        params_final={"licence": "unknown", "note": "no card"}, model_card={"note": "a remark that hinders nothing"},
+    )  # fmt: skip
+    found = openness(made, described)
+    data, code, parameters = found.osaid.elements
+    assert data.reasons == (
+        "a complete description of all training data: published; its terms are not known (the paper's terms were not found)",
+    )
+    assert code.reasons == (f"supporting libraries: its terms are not known ({fact})",)
+    assert parameters.reasons == ("final parameters: its terms are not known (no card)",)
+    assert [item.obstacles for item in found.freedoms if item.freedom == "use"] == [parameters.reasons]
+    assert {gap.component: gap.reason for gap in found.mof.missing} == {
+        "params_final": "its terms are not known (no card)"
+    }
+    said = [*data.reasons, *code.reasons, *parameters.reasons]
+    assert in_words(found.osaid) == f"Open Source AI Definition 1.0: unknown: {'; '.join(said)}"
+    assert in_words(openness(parts(*MOF_COMPONENTS), FULL).osaid) == "Open Source AI Definition 1.0: passes"
 
 
 def test_a_record_that_leaves_a_component_out_says_no_and_a_target_says_nothing() -> None:

@@ -159,6 +159,7 @@ def verify(targets: OptionalTargets = None) -> None:
 def _show(layouts: list[Layout]) -> None:
     from openassay.cli import terminal
     from openassay.cli.terminal import plain, styled
+    from openassay.core.openness import in_words
     from openassay.core.tier_verdicts import beside
     from openassay.core.verdict import headline, weaker
     from openassay.core.verdict_records import ReleaseVerdict
@@ -191,9 +192,10 @@ def _show(layouts: list[Layout]) -> None:
             table.add_row(name, "–", "–", "–", "–", styled(verdict.outcome))
         stamp = f"{styled(verdict.outcome)} by reruns: {name}{weaker(verdict.outcome, verdict.basis)}"
         others, report = plain("; ".join(beside(verdict))), plain(str(layout.latest(layout.report)))
+        open_ = f"\n  {plain(in_words(verdict.openness.osaid))}" if len(layouts) == 1 else ""
         lines.append(
             f"{stamp}: {plain(verdict.reason)}; score {terminal.number(verdict.score.value, '.2f')} at "
-            f"{100 * verdict.score.coverage:.0f} % coverage\n  {others}\n  report: {report}"
+            f"{100 * verdict.score.coverage:.0f} % coverage\n  {others}{open_}\n  report: {report}"
         )
     if table.row_count:
         console.print(table)

@@ -108,13 +108,19 @@ class _Judged:
     presence: Answer
     presence_reason: str
     terms: LicenceTerms
+    note: str | None = None
+
+    @property
+    def terms_reason(self) -> str:
+        """Why its terms are not (known to be) open; where they are not known, with what the target says of that."""
+        return self.terms.reason + (f" ({self.note})" if self.note and self.terms.open == "unknown" else "")
 
     def under(self, answer: Answer, asked: str) -> Asked:
         """Whether it is there under terms whose answer is this, and why not."""
         outcome = every([self.presence, answer])
         if self.presence == "fails" or (self.presence == "unknown" and answer != "fails"):
             return outcome, self.presence_reason
-        lacking = f"{shown(self.component)}: {self.terms.reason or f'{self.terms.text} is not {asked}'}"
+        lacking = f"{shown(self.component)}: {self.terms_reason or f'{self.terms.text} is not {asked}'}"
         return outcome, "" if answer == "passes" else lacking
 
     @property
@@ -153,7 +159,9 @@ def _judge(parts: Iterable[Part], *, exact: bool, complete: bool) -> Judged:
             presence, said = "unknown", "declared as published, but not found where it was looked for"
         reason = f"{shown(part.component)}: {said}{f' ({part.note})' if part.note else ''}" if said else ""
         terms = terms_of(part.licence, exact=exact)
-        one = _Judged(component=part.component, presence=presence, presence_reason=reason, terms=terms)
+        one = _Judged(
+            component=part.component, presence=presence, presence_reason=reason, terms=terms, note=part.note
+        )  # fmt: skip
         judged.setdefault(part.component, []).append(one)
     presence, said = ("fails", "not in the record") if complete else _NOT_KNOWN
     for name in set(MOF_COMPONENTS) - set(judged):
@@ -212,10 +220,10 @@ def _problem(item: _Judged) -> tuple[Literal["absent", "in part", "unknown", "li
     if item.presence == "fails":
         return "absent", said
     if item.terms.open == "fails":
-        return "licence", item.terms.reason
+        return "licence", item.terms_reason
     if item.presence == "unknown":
         return "in part" if "in part" in said else "unknown", said
-    return "unknown", item.terms.reason
+    return "unknown", item.terms_reason
 
 
 def _reasons(asked: list[Asked]) -> tuple[str, ...]:
@@ -238,7 +246,8 @@ def _duty(name: str, duty: Duty, *, read_only: bool = False) -> Asked:
     if read_only:
         return "passes", ""
     terms = terms_of(duty.licence)
-    return terms.open, "" if terms.open == "passes" else f"{what}: published; {terms.reason}"
+    note = f" ({duty.note})" if duty.note and terms.open == "unknown" else ""
+    return terms.open, "" if terms.open == "passes" else f"{what}: published; {terms.reason}{note}"
 
 
 def _asked_of_data(judged: Judged, info: DataInformation | None, *, read_only: bool = False) -> list[Asked]:
@@ -258,6 +267,13 @@ def _documents(judged: Judged) -> Element:
     reasons = [item.open[1] for name in DOCUMENTS for item in judged[name]]
     lacking = () if outcome == "passes" else tuple(filter(None, reasons))
     return Element(element="data_information", outcome=outcome, reasons=lacking)
+
+
+def in_words(found: OsaidResult) -> str:
+    """The outcome by an edition of the definition; where it is no pass, with each component or duty that keeps it from one."""
+    reasons = [reason for element in found.elements if element.outcome == found.outcome for reason in element.reasons]
+    said = "" if found.outcome == "passes" else f": {'; '.join(dict.fromkeys(reasons))}"
+    return f"Open Source AI Definition {found.edition}: {found.outcome}{said}"
 
 
 def _edition(edition: str, source: str, elements: tuple[Element, ...], note: str | None = None) -> OsaidResult:
@@ -304,7 +320,7 @@ def _refusals(freedom: Freedom, items: list[_Judged]) -> list[Asked]:
         ]  # fmt: skip
         if terms.open == "unknown" or not terms.clauses:
             # the terms are not known, or there is no licence, or it is listed as not open and its text is not known
-            reasons = [("fails" if terms.text is None else "unknown", terms.reason)]
+            reasons = [("fails" if terms.text is None else "unknown", item.terms_reason)]
         for reason in reasons:
             found.setdefault(reason, []).append(shown(item.component))
     return [(answer, f"{', '.join(dict.fromkeys(of))}: {reason}") for (answer, reason), of in found.items()]
