@@ -15,7 +15,7 @@ READER ?=
 SECONDS ?= 600
 ALL_CORES := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup lock audit audit-all test coverage check docs format calibrate boundaries bench fuzz dag clean
+.PHONY: help setup lock audit audit-all test coverage check docs format calibrate boundaries bench fuzz harness dag clean
 
 help:
 	@echo "make audit TARGET=NAME   audit one release and print the verdict"
@@ -30,6 +30,7 @@ help:
 	@echo "make boundaries          compare the sequential test's critical values with simulated audits"
 	@echo "make bench               audit time over that of the bare trainings; K trainings together over one (long)"
 	@echo "make fuzz                list the readers of foreign bytes; READER=yaml SECONDS=600 fuzzes one"
+	@echo "make harness             evaluate released weights under lm-evaluation-harness (about 2 GB)"
 	@echo "make dag                 print the pipeline"
 
 setup: $(READY)
@@ -109,6 +110,10 @@ fuzz: $(READY)
 	@[ -z "$(READER)" ] || $(BIN)/python -c "import atheris" 2>/dev/null \
 	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fuzz]'
 	@$(BIN)/python tests/fuzz/run.py $(READER) --seconds $(SECONDS)
+
+# Weights under lm-evaluation-harness, which is installed into an environment of its own from the package index.
+harness: $(READY)
+	@OPENASSAY_HARNESS=1 $(BIN)/python -m pytest -q tests/pipeline/test_harness.py
 
 dag: $(READY)
 	@$(BIN)/dvc dag

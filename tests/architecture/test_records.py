@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from openassay.core.claims import Claim
 from openassay.core.evidence import Design, Evidence
 from openassay.core.rerun_records import RerunStatus
+from openassay.core.tier_verdicts import tier_words
 from openassay.core.verdict import headline, judge_claim
 from openassay.core.verdict_records import ReleaseVerdict, Verdict
 from openassay.layout import Layout
@@ -55,7 +56,9 @@ def test_a_committed_verdict_fits_the_schema_and_its_plan(path: Path) -> None:
     assert json.loads((path.parent / "metrics.json").read_text()) == summary(verdict)
     assert [claim.id for claim in verdict.claims] == [claim.id for claim in plan.claims]
     for claim, planned in zip(verdict.claims, plan.claims, strict=True):
-        assert claim.tolerance == planned.tolerance
+        assert (claim.tolerance, claim.tier) == (planned.tolerance, planned.tier)
+        if claim.tier != "rerun":
+            continue
         assert claim.runs_used <= len(claim.runs) <= len(plan.seeds.arms.get(planned.arm, ()))
     page = (path.parent / "report.html").read_text()
     assert verdict.outcome.value in page
@@ -68,6 +71,11 @@ def test_a_committed_verdict_follows_from_its_numbers(path: Path) -> None:
     plan = plan_of(verdict.target)
     for claim, planned in zip(verdict.claims, plan.claims, strict=True):
         if claim.interval is None:
+            continue
+        if claim.tier == "recomputed":
+            within = max(map(abs, claim.interval)) <= claim.tolerance.margin * (1 + 1e-6)
+            outside = min(claim.interval) > claim.tolerance.margin or max(claim.interval) < -claim.tolerance.margin
+            assert (claim.outcome == "REPRODUCED", claim.outcome == "NOT_REPRODUCED") == (within, outside)
             continue
         again = judge_claim(
             evidence_of(claim, planned, verdict, claim.runs), driver=claim.driver, protocol=claim.protocol
@@ -101,7 +109,7 @@ def test_what_a_record_says_of_more_reruns_is_so(path: Path) -> None:
     """Where it says that so many more would decide, they do, in an audit that planned them; where none would, a thousand do not."""
     verdict = read_record(path, ReleaseVerdict)
     for claim, planned in zip(verdict.claims, plan_of(verdict.target).claims, strict=True):
-        if claim.why is None or claim.interval is None:
+        if claim.why is None or claim.interval is None or claim.tier != "rerun":
             assert claim.more_runs_needed is None or claim.why == "more_runs"
             continue
         used = claim.runs[: claim.runs_used]
@@ -122,12 +130,39 @@ def test_all_four_outcomes_occur_on_real_releases() -> None:
     assert outcomes == {"REPRODUCED", "NOT_REPRODUCED", "INCONCLUSIVE", "NOT_ATTEMPTED"}
 
 
+SYSTEMS = {
+    "amber": "Amber 7B", "crystalcoder": "CrystalCoder 7B", "olmo_1b": "OLMo 1B", "pythia_160m": "Pythia (160M, and the suite)",
+    "t5_small": "T5 (small)", "grok1": "Grok-1", "llama2_7b": "Llama 2 7B", "llama3_8b": "Llama 3 8B", "mixtral_8x7b": "Mixtral 8x7B",
+    "phi2": "Phi-2",
+}  # fmt: skip
+"""The ten named systems, open ones first, by their target's name."""
+
+
+def systems() -> str:
+    """The table of the ten systems, from the records."""
+    rows = ["| system | Open Source AI Definition | recomputed | evaluated | rerun |", "|---|---|---|---|---|"]
+    for name, title in SYSTEMS.items():
+        verdict = read_record(Layout(REPO, name).published / "verdict.json", ReleaseVerdict)
+        told = {of.tier: tier_words(of).removeprefix(f"{of.tier}: ") or "–" for of in verdict.tiers}
+        told["rerun"] = verdict.outcome.value
+        cells = " | ".join((verdict.openness.osaid.outcome, *told.values()))
+        rows.append(f"| [{title}](REPORTS/{name}/published/report.html) | {cells} |")
+    return "\n".join(rows) + "\n"
+
+
+@pytest.mark.parametrize(("page", "reports"), [("README.md", "experiments"), ("docs/ten-systems.md", "../experiments")])
+def test_the_ten_systems_are_shown_as_they_were_audited(page: str, reports: str) -> None:
+    shown = re.search(r"<!-- systems:.*?-->\n(.*?)<!-- /systems -->", (REPO / page).read_text(), re.DOTALL)
+    assert shown
+    assert shown.group(1) == systems().replace("REPORTS", reports)
+
+
 def table() -> str:
     """The README's table, from the records."""
     rows = ["| target | claim | published | reruns' mean | verdict |", "|---|---|---|---|---|"]
     for name in index(REPO):
         path = Layout(REPO, name).published / "verdict.json"
-        if not path.exists():
+        if not path.exists() or name in SYSTEMS:
             continue
         verdict = read_record(path, ReleaseVerdict)
         for claim in verdict.claims:

@@ -338,8 +338,8 @@ def test_a_release_is_reproduced_only_when_every_claim_is() -> None:
     assert judge_release((untested,))[0] is Outcome.NOT_ATTEMPTED
     assert judge_release(())[0] is Outcome.NOT_ATTEMPTED
     other = replace(untested, reason="no file of step 0")
-    assert judge_release((untested, untested))[1] == f"no claim could be tested: {untested.reason}"
-    assert judge_release((untested, other))[1] == "no claim could be tested, for 2 reasons; each claim says its own"
+    assert judge_release((untested, untested))[1] == f"no claim was rerun: {untested.reason}"
+    assert judge_release((untested, other))[1] == "no claim was rerun, for 2 reasons; each claim says its own"
 
 
 def test_one_clear_failure_among_many_claims_decides() -> None:

@@ -184,7 +184,8 @@ def _show(layouts: list[Layout]) -> None:
                 given = sum(value is not None for value in claim.runs[: claim.runs_used])
                 by = f" of {given}" if given else ""
                 mean = f"{claim.published.value + claim.difference:.{5 if given else 9}g}{by}"
-                interval = f", {claim.interval[0]:+.3g} to {claim.interval[1]:+.3g}" if claim.interval else ""
+                low, high = claim.interval or (0.0, 0.0)
+                interval = f", {low:+.3g} to {high:+.3g}" if low < high else ""
                 difference = f"{claim.difference:+.3g}{interval}"
             published = f"{claim.published.value:g} ± {claim.tolerance.margin:g}"
             table.add_row(name, plain(claim.id), published, mean, difference, styled(claim.outcome, headline(claim)))
@@ -192,7 +193,8 @@ def _show(layouts: list[Layout]) -> None:
             table.add_row(name, "–", "–", "–", "–", styled(verdict.outcome))
         stamp = f"{styled(verdict.outcome)} by reruns: {name}{weaker(verdict.outcome, verdict.basis)}"
         others, report = plain("; ".join(beside(verdict))), plain(str(layout.latest(layout.report)))
-        open_ = f"\n  {plain(in_words(verdict.openness.osaid))}" if len(layouts) == 1 else ""
+        is_asked = len(layouts) == 1 and verdict.openness.osaid.outcome == "unknown"
+        open_ = f"\n  {plain(in_words(verdict.openness.osaid))}" if is_asked else ""
         lines.append(
             f"{stamp}: {plain(verdict.reason)}; score {terminal.number(verdict.score.value, '.2f')} at "
             f"{100 * verdict.score.coverage:.0f} % coverage\n  {others}{open_}\n  report: {report}"

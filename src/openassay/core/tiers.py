@@ -58,7 +58,7 @@ class Recomputation:
 
     numbers: dict[str, Selection]
     value: str
-    """An expression of the numbers (docs/recompute.md)."""
+    """An expression of the numbers (docs/tiers.md)."""
     control: str
     """Another one, with one thing changed on purpose, which must not give the published number."""
     control_is: str
