@@ -10,10 +10,11 @@ import jsonschema
 import pytest
 import yaml
 from pydantic import TypeAdapter
-from releases.miniature import HONEST_ACCURACY, add_release, make_project
+from releases.miniature import HONEST_ACCURACY, add_release, make_project, write_target
 from releases.stages import SETTINGS, audit
 
 from openassay.core.rerun_records import PlannedRecord
+from openassay.core.tier_verdicts import tier_words
 from openassay.core.verdict import headline
 from openassay.core.verdict_records import Outcome, ReleaseVerdict
 from openassay.layout import Layout
@@ -229,6 +230,45 @@ def test_a_release_without_a_number_has_nothing_to_compare(project: Path) -> Non
     assert verdict.outcome is Outcome.NOT_ATTEMPTED
     assert "no_claim" in {finding.kind for finding in verdict.findings}
     assert verdict.score.value is None
+
+
+def test_what_follows_from_files_stands_beside_the_reruns_and_changes_nothing_of_theirs(project: Path) -> None:
+    """One number follows, one does not, one cannot be read: the release's outcome and score are those of its reruns all the same."""
+    alone = audit(add_release(project, "honest", "alone"))
+    layout = add_release(project, "honest", "with_counts")
+    data = yaml.safe_load(layout.target_file.read_text())
+
+    def following(name: str, printed: float, **where: str) -> dict[str, object]:
+        return {
+            "id": name, "metric": name, "published": {"value": printed}, "tolerance": {"margin": 0.5, "rationale": "for a test"},
+            "cited_at": {"artifact": "code", "path": "README.md", "quote": "(mean of 20 runs)"},
+            "recompute": {
+                "numbers": {"n": {"artifact": "code", "path": "README.md", "words": "(mean of {} runs)", **where}},
+                "value": "n", "control": "n + 1", "control_is": "one more",
+            },
+        }  # fmt: skip
+
+    data["claims"] += [following("runs", 20), following("other", 21), following("gone", 20, words="(mean of {} seeds)")]
+    write_target(project, data)
+    verdict = audit(layout)
+    assert [headline(of) for of in verdict.claims] == [
+        headline(alone.claims[0]), "REPRODUCED · recomputed", "NOT_REPRODUCED · recomputed", "NOT_ATTEMPTED",
+    ]  # fmt: skip
+    assert (
+        "code: README.md: expected the words '(mean of {} seeds)' with a number, found none" in verdict.claims[3].reason
+    )
+    assert (verdict.outcome, verdict.score, verdict.claims[0].reason) == (
+        alone.outcome,
+        alone.score,
+        alone.claims[0].reason,
+    )
+    recomputed, _, rerun = verdict.tiers
+    assert tier_words(recomputed) == "recomputed: 1 of 3 agree, 1 does not, 1 not tested"
+    assert (recomputed.share, rerun.share) == (0.5, 0.25)
+    assert summary(verdict)["reproduced"] == 1  # of the reruns
+    page = layout.report.read_text()
+    assert "recomputed: 1 of 3 agree, 1 does not, 1 not tested" in page
+    assert '<table id="recomputed">' in page
 
 
 def test_sources_are_tried_in_order_and_what_they_said_is_kept(project: Path) -> None:

@@ -870,6 +870,10 @@ def test_the_users_insteadof_may_lead_to_a_folder_and_to_no_program(
     commit = hub.git("owner/code", {"a.py": b"1"})
     monkeypatch.setenv("GIT_CONFIG_KEY_0", f"url.file://{hub.folder}/git/.insteadOf")
     assert content(store, git(commit, url=f"{CODE}.git").fetch(store, WHERE)) == {"a.py": b"1"}
+    told = git(commit, url=f"{CODE}.git").detour()
+    assert "insteadOf" in told
+    assert str(hub.folder) not in told  # it may be private
+    assert git(commit, url="https://example.org/a/b").detour() == ""
     marker = tmp_path / "marker"
     monkeypatch.setenv("GIT_CONFIG_KEY_0", f"url.ext::sh -c touch% {marker}% .insteadOf")
     with pytest.raises(BadInput, match="that protocol is not allowed"):

@@ -72,6 +72,9 @@ def test_every_part_of_an_audit_is_a_flat_tagged_run(layout: Layout) -> None:
     assert [(point.step, point.value) for point in line] == [(0, 0.9), (10, 0.9)]
     assert [point.step for point in client.get_metric_history(seed.info.run_id, "accuracy")] == [0, 10]
     assert by_role["audit"].data.tags["outcome"] == verdict.outcome.value
+    assert claim.data.tags["tier"] == "rerun"
+    assert by_role["audit"].data.tags["osaid"] == verdict.openness.osaid.outcome
+    assert by_role["audit"].data.metrics["share_rerun"] == 1.0
     assert [file.path for file in client.list_artifacts(by_role["audit"].info.run_id)] == ["report.html"]
 
 
