@@ -17,7 +17,8 @@ from openassay.published.tables import tables_of
 _TOTAL = re.compile(r"(?i)(grand )?(total|sum)s?$")
 _NOT_SUMMED = re.compile(r"(?i)mean|average|avg|ratio|rate|median|max|min|epoch|acc|score|loss|ppl|perplexity|std|per ")
 _SUMMED = re.compile(
-    r"(?i)((number of|num|#|no\.|raw|effective|disk|compressed) ?)*(tokens?|documents?|docs?|size|count|bytes|samples?"
+    r"(?i)(time |training )?\(?gpu[ -]?hours\b|carbon emitted|(carbon |co2 )?emissions\b"
+    r"|((number of|num|#|no\.|raw|effective|disk|compressed) ?)*(tokens?|documents?|docs?|size|count|bytes|samples?"
     r"|rows?|examples?|hours|instances|items?|words|files?|share|weight|proportion|percentage|%)\b"
 )
 _QUANTITY = re.compile(
