@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def of(value: str, control: str = "0", **numbers: dict[str, Any]) -> Recomputati
 
 
 def found(root: Path, value: str, **numbers: dict[str, Any]) -> Recomputed:
-    (one,) = recompute({"claim": of(value, **numbers)}, {"code": root})
+    (one,) = recompute([claim(0, recomputation=of(value, **numbers))], {"code": root})
     return one
 
 
@@ -147,7 +148,7 @@ def test_what_cannot_be_computed_is_one_line_with_its_place(
 
 
 def test_an_artifact_that_could_not_be_fetched_is_named(root: Path) -> None:
-    (one,) = recompute({"c": of("n", n={"path": "train.py", "constant": "N_CHUNKS"})}, {})
+    (one,) = recompute([claim(360, recomputation=of("n", n={"path": "train.py", "constant": "N_CHUNKS"}))], {})
     assert one.problem == "the artifact code could not be fetched"
 
 
@@ -230,9 +231,9 @@ def claim(
 def judged(
     root: Path, printed: float, value: str, control: str, *, margin: float = 0.5, **numbers: dict[str, Any]
 ) -> Verdict:
-    declared = of(value, control, **numbers)
-    (one,) = recompute({"claim": declared}, {"code": root})
-    return judge_recomputed(claim(printed, margin=margin, recomputation=declared), one)
+    asked = claim(printed, margin=margin, recomputation=of(value, control, **numbers))
+    (one,) = recompute([asked], {"code": root})
+    return judge_recomputed(asked, one)
 
 
 CHUNKS: dict[str, Any] = {"n": {"path": "train.py", "constant": "N_CHUNKS"}}
@@ -267,6 +268,34 @@ def test_one_changed_digit_is_caught(root: Path, tmp_path: Path, altered: str) -
     (tmp_path / "train.py").write_text(TRAIN.replace("360", altered))
     assert judged(tmp_path, 360, "n", "n - 1", **CHUNKS).outcome is Outcome.NOT_REPRODUCED
     assert judged(root, 360, "n", "n - 1", **CHUNKS).outcome is Outcome.REPRODUCED
+
+
+@pytest.mark.parametrize(
+    ("quote", "where", "told"),
+    [
+        ("| Total | 60.11 | 100 % |", {**README_AT, "table": ("Subset",), "row": ("Total",), "column": "Tokens (Billion)"}, True),
+        ("It has 6.7B parameters", {**README_AT, "table": ("Subset",), "row": ("Total",), "column": "Tokens (Billion)"}, False),
+    ],
+)  # fmt: skip
+def test_a_number_does_not_follow_from_itself(root: Path, quote: str, where: dict[str, Any], told: bool) -> None:
+    asked = replace(
+        claim(60.11, recomputation=of("n", n=where)), cited_at=Citation(artifact="code", path="README.md", quote=quote)
+    )
+    (one,) = recompute([asked], {"code": root})
+    problem = (
+        "code: README.md:9: expected another place than the claim's own, found its number; it would follow from itself"
+    )
+    assert one.problem == (problem if told else "")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [("saw {}", "expected the words"), ("{} tokens", "expected the words"), ("of {}", "expected the words"), ("at {} and", None), ("use {} GPUs", None)],
+)  # fmt: skip
+def test_part_of_a_number_is_no_number(tmp_path: Path, words: str, told: str | None) -> None:
+    (tmp_path / "README.md").write_text("It saw 15T+ and 12_049 tokens of 299,892,73, at 1.5 and 7, use 64 GPUs.\n")
+    one = found(tmp_path, "n", n={**README_AT, "words": words})
+    assert told in one.problem if told else one.problem == ""
 
 
 def test_tiers_are_never_mixed(root: Path) -> None:

@@ -231,7 +231,9 @@ def _by_words(of: Selection, matched: _Matched, _columns: frozenset[str], releas
     pieces = [r"\s+".join(map(re.escape, part.split())) for part in (before, after)]
     gap = [r"\s+" if part[-1:].isspace() else r"" for part in (before, after[:1])]
     one = r"([-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?)"
-    pattern = re.compile(pieces[0] + gap[0] + one + gap[1] + pieces[1])
+    # where no words bound it, nothing may that could belong to the number
+    bounds = ("" if before.strip() else r"(?<![\w.,])", "" if after.strip() else r"(?![\w+%]|[.,]\d)")
+    pattern = re.compile(pieces[0] + gap[0] + bounds[0] + one + bounds[1] + gap[1] + pieces[1])
     texts = {text.path: text for text in release.texts}
     for path, wild in matched.items():
         if path not in texts:
