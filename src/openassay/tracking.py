@@ -2,7 +2,8 @@
 
 One experiment a target. Runs are flat and tagged (`audit`, `role`, `arm`, `seed`, `outcome`), because nested runs stay collapsed
 in the chart view: a run for the audit, one for each rerun (`role` seed or control) with its curve, and one for each published
-value (`role` claim), so that the chart overlays it.
+value (`role` claim), so that the chart overlays it. What is there is never deleted: a run that is mirrored again keeps its
+tags and notes, and gets ours anew.
 """
 
 from __future__ import annotations
@@ -43,6 +44,12 @@ def tracking_uri(root: Path, configured: str | None) -> str:
     return os.environ.get(ENVIRONMENT_VARIABLE) or configured or f"sqlite:///{root.absolute() / 'mlflow.db'}"
 
 
+def served_at(uri: str, port: int = 5000) -> str:
+    """Where the runs can be opened: the tracking server's own address, or that of `openassay dashboard` on this machine."""
+    at_server = uri.startswith(("http://", "https://"))
+    return without_credentials(uri).rstrip("/") if at_server else f"http://127.0.0.1:{port}"
+
+
 def chart_path(experiment_id: str, audit: str) -> str:
     """The path of one audit's chart view on an MLflow server (the experiment's plain address opens another page)."""
     chosen = quote(f"tags.audit = '{audit}'")
@@ -77,8 +84,10 @@ def _ask(uri: str, do: Callable[[Any], T]) -> T:
 
     try:
         return within(DEADLINE_S, lambda: do(_client(uri)))
-    except (MlflowException, SQLAlchemyError, OSError, Interrupted) as error:
+    except (MlflowException, SQLAlchemyError, OSError, Interrupted, ImportError) as error:
         said = str(error) or type(error).__name__
+        if isinstance(error, ImportError):
+            said += "; install the driver that this address needs beside OpenAssay"
         message = f"MLflow at {uri} does not take the runs: {printable(said.splitlines()[0])[:500]}"
         raise TrackingLost(without_credentials(message)) from None
 
@@ -112,32 +121,59 @@ def _track(
 ) -> str:
     experiment = _experiment(client, verdict.target, root, uri)
     common = {"audit": audit_name(verdict), "target": verdict.target}
-    # A report that is made again replaces its runs, so that the chart shows each rerun once.
-    for run in client.search_runs([experiment], f"tags.audit = '{common['audit']}'"):
-        client.delete_run(run.info.run_id)
+    runs_of = _RunsOf(client, experiment, common)
     # The chart shows the newest ten runs: the published values are made last, and before them the seeds, the first one last.
-    _track_audit(client, experiment, verdict, report, common)
+    _track_audit(runs_of, verdict, report)
     controls = {control.arm for control in verdict.controls}
     for arm, of in sorted(runs.items(), key=lambda item: item[0] not in controls):
         for rerun in reversed(of):
             role = "control" if arm in controls else "seed"
             tags = {"role": role, "arm": arm, "seed": str(rerun.seed), "status": rerun.status.value}
-            run = _start(client, experiment, f"{arm}: seed {rerun.seed}", common | tags)
             finals = {f"final_{m.metric}": ((0, m.value),) for m in rerun.measurements if m.value is not None}
-            _log(client, run, finals | rerun.curves)
-            client.set_terminated(run, status="FINISHED" if rerun.status is RerunStatus.FINISHED else "FAILED")
+            ended = "FINISHED" if rerun.status is RerunStatus.FINISHED else "FAILED"
+            runs_of.mirror(f"{arm}: seed {rerun.seed}", tags, finals | rerun.curves, ended)
     for claim in reversed(verdict.claims):
         tags = {
             "role": "claim", "claim": claim.id, "outcome": claim.outcome.value, "shown": ",".join(claim.shown),
             "tier": claim.tier, "why": claim.why or "", "estimand": claim.estimand, "basis": ",".join(claim.basis),
         }  # fmt: skip
-        run = _start(client, experiment, f"published: {claim.id}", common | tags)
         steps = {step for of in runs.values() for rerun in of for step, _ in rerun.curves.get(claim.metric, ())}
         # The published value as a line from the first to the last step of the reruns' curves, and as a bar at step 0.
         line = tuple((step, claim.published.value) for step in sorted({min(steps), max(steps)})) if steps else ()
-        _log(client, run, {f"final_{claim.metric}": ((0, claim.published.value),), claim.metric: line})
-        client.set_terminated(run)
+        published = {f"final_{claim.metric}": ((0, claim.published.value),), claim.metric: line}
+        runs_of.mirror(f"published: {claim.id}", tags, published)
     return experiment
+
+
+Curves = dict[str, tuple[tuple[int, float], ...]]
+
+
+class _RunsOf:
+    """The runs of one audit: those that are there already are told from each other by role, arm, seed and claim."""
+
+    def __init__(self, client: Any, experiment: str, common: dict[str, str]) -> None:
+        self.client, self.experiment, self.common = client, experiment, common
+        found = client.search_runs([experiment], f"tags.audit = '{common['audit']}'")
+        self.there = {self._key(run.data.tags): run.info for run in found}
+
+    @staticmethod
+    def _key(tags: dict[str, str]) -> tuple[str, ...]:
+        return tuple(tags.get(name, "") for name in ("role", "arm", "seed", "claim"))
+
+    def mirror(self, name: str, tags: dict[str, str], curves: Curves, ended: str = "FINISHED") -> str:
+        """The id of a run with these tags and curves; of one that is there already and has ended, the tags alone are set."""
+        tags = {key: printable(value) for key, value in (self.common | tags).items()}
+        there = self.there.get(self._key(tags))
+        if there is None:
+            run = str(self.client.create_run(self.experiment, run_name=printable(name), tags=tags).info.run_id)
+        else:
+            run = str(there.run_id)
+            for key, value in ({"mlflow.runName": printable(name)} | tags).items():
+                self.client.set_tag(run, key, value)
+        if there is None or there.status == "RUNNING":
+            _log(self.client, run, curves)
+            self.client.set_terminated(run, status=ended)
+        return run
 
 
 def _experiment(client: Any, target: str, root: Path, uri: str) -> str:
@@ -151,29 +187,21 @@ def _experiment(client: Any, target: str, root: Path, uri: str) -> str:
         return str(client.create_experiment(name, artifact_location=location))
 
 
-def _track_audit(client: Any, experiment: str, verdict: ReleaseVerdict, report: Path, common: dict[str, str]) -> None:
+def _track_audit(runs_of: _RunsOf, verdict: ReleaseVerdict, report: Path) -> None:
     outcome, basis = verdict.outcome.value, ",".join(verdict.basis)
     name = f"audit: {outcome}{weaker(verdict.outcome, verdict.basis)}"
     openness = {"osaid": verdict.openness.osaid.outcome, "mof": verdict.openness.mof.label}
     tags = {"role": "audit", "outcome": outcome, "basis": basis} | openness
     tags |= {f"tier.{of.tier}": tier_words(of) or of.outcome.value for of in verdict.tiers if of.num_claims}
-    run = _start(client, experiment, name, common | tags)
     figures = {"coverage": verdict.score.coverage, "cpu_s": verdict.provenance.cpu_s, "score": verdict.score.value}
     figures |= {f"share_{of.tier}": of.share for of in verdict.tiers}
-    _log(client, run, {key: ((0, value),) for key, value in figures.items() if value is not None})
-    for key, value in (("plan_digest", verdict.plan_digest), ("rules_version", verdict.rules_version)):
-        client.log_param(run, key, value)
-    client.log_param(run, "reason", printable(verdict.reason)[:500])
-    client.log_artifact(run, str(report))
-    client.set_terminated(run)
+    tags |= {"plan_digest": verdict.plan_digest, "rules_version": verdict.rules_version}
+    tags["reason"] = printable(verdict.reason)[:500]
+    run = runs_of.mirror(name, tags, {key: ((0, value),) for key, value in figures.items() if value is not None})
+    runs_of.client.log_artifact(run, str(report))
 
 
-def _start(client: Any, experiment: str, name: str, tags: dict[str, str]) -> str:
-    tags = {key: printable(value) for key, value in tags.items()}
-    return str(client.create_run(experiment, run_name=printable(name), tags=tags).info.run_id)
-
-
-def _log(client: Any, run: str, curves: dict[str, tuple[tuple[int, float], ...]]) -> None:
+def _log(client: Any, run: str, curves: Curves) -> None:
     """Log all points of a run in batches: one call a point takes seconds."""
     from mlflow.entities import Metric  # noqa: PLC0415
 

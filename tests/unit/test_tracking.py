@@ -81,12 +81,15 @@ def test_every_part_of_an_audit_is_a_flat_tagged_run(layout: Layout) -> None:
 def test_words_of_a_release_are_tagged_without_what_reorders_them(layout: Layout) -> None:
     verdict, runs = evidence(layout)
     claim = replace(verdict.claims[0], id="a\u202eb\x1b[31m")
-    verdict = replace(verdict, claims=(claim,), reason="gone\u2066 \x9b2J")
+    verdict = replace(verdict, claims=(claim,), reason="gone\u2066 \x9b2J", plan_digest="c" * 64)
     experiment = tracking.track(verdict, {"ar\u202em": runs["faithful"]}, layout.report, layout.root, None)
     for run in MlflowClient(tracking.tracking_uri(layout.root, None)).search_runs([experiment]):
         assert all(
             words.isprintable() for words in [run.info.run_name, *run.data.tags.values(), *run.data.params.values()]
         )
+    client = MlflowClient(tracking.tracking_uri(layout.root, None))
+    for run in client.search_runs([experiment], f"tags.audit = '{tracking.audit_name(verdict)}'"):
+        client.delete_run(run.info.run_id)
 
 
 def test_an_open_claim_is_tagged_with_its_reason(layout: Layout) -> None:
@@ -101,7 +104,7 @@ def test_an_open_claim_is_tagged_with_its_reason(layout: Layout) -> None:
         client.delete_run(run.info.run_id)
 
 
-def test_the_same_audit_again_replaces_its_runs_and_another_plan_adds_its_own(layout: Layout) -> None:
+def test_the_same_audit_again_adds_no_run_and_another_plan_adds_its_own(layout: Layout) -> None:
     verdict, runs = evidence(layout)
     for _ in range(2):
         experiment = tracking.track(verdict, runs, layout.report, layout.root, None)
@@ -110,6 +113,54 @@ def test_the_same_audit_again_replaces_its_runs_and_another_plan_adds_its_own(la
     assert once == 4 + len(runs["faithful"])
     tracking.track(replace(verdict, plan_digest="f" * 64), runs, layout.report, layout.root, None)
     assert len(client.search_runs([experiment])) == 2 * once
+
+
+def test_what_a_reviewer_wrote_is_kept_and_what_changed_is_told_anew(layout: Layout) -> None:
+    verdict, runs = evidence(layout)
+    verdict = replace(verdict, plan_digest="d" * 64)
+    experiment = tracking.track(verdict, runs, layout.report, layout.root, None)
+    client = MlflowClient(tracking.tracking_uri(layout.root, None))
+    of_audit = f"tags.audit = '{tracking.audit_name(verdict)}'"
+    (claim,) = client.search_runs([experiment], f"{of_audit} and tags.role = 'claim'")
+    client.set_tag(claim.info.run_id, "reviewed_by", "a person")
+    client.set_tag(claim.info.run_id, "mlflow.note.content", "looks odd")
+    points = len(client.get_metric_history(claim.info.run_id, "accuracy"))
+    changed = replace(verdict, claims=(replace(verdict.claims[0], outcome=Outcome.INCONCLUSIVE, why="control"),))
+    tracking.track(changed, runs, layout.report, layout.root, None)
+    (again,) = client.search_runs([experiment], f"{of_audit} and tags.role = 'claim'")
+    assert again.info.run_id == claim.info.run_id
+    told = {key: again.data.tags[key] for key in ("reviewed_by", "mlflow.note.content", "outcome", "why")}
+    assert told == {
+        "reviewed_by": "a person",
+        "mlflow.note.content": "looks odd",
+        "outcome": "INCONCLUSIVE",
+        "why": "control",
+    }
+    assert len(client.get_metric_history(claim.info.run_id, "accuracy")) == points
+    for run in client.search_runs([experiment], of_audit):
+        client.delete_run(run.info.run_id)
+
+
+def test_a_missing_driver_is_one_line_without_the_password(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(tracking.ENVIRONMENT_VARIABLE, "postgresql+nosuch://ann:secret@127.0.0.1:9/runs")
+    verdict, runs = evidence(layout)
+    with pytest.raises(tracking.TrackingLost) as caught:
+        tracking.track(verdict, runs, layout.report, layout.root, None)
+    said = str(caught.value)
+    assert "\n" not in said
+    assert "secret" not in said
+    assert said.startswith("MLflow at postgresql+nosuch://")
+
+
+@pytest.mark.parametrize(
+    ("uri", "address"),
+    [
+        ("sqlite:////x/mlflow.db", "http://127.0.0.1:5001"), ("https://ann:secret@tracking.example/ml/", "https://tracking.example/ml"),
+        ("postgresql://ann:secret@db/runs", "http://127.0.0.1:5001"),
+    ],
+)  # fmt: skip
+def test_links_lead_to_the_server_that_has_the_runs(uri: str, address: str) -> None:
+    assert tracking.served_at(uri, 5001) == address
 
 
 def test_the_link_opens_the_chart_of_this_audit(layout: Layout) -> None:

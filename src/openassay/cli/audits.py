@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import socket
 import sys
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
@@ -272,7 +273,7 @@ def dashboard(
     target: Annotated[str | None, target_argument("Print the link to this target's chart")] = None,
     port: Annotated[int, Option(help="Port on 127.0.0.1")] = 5000,
 ) -> None:
-    """Start MLflow's server on this machine and print links that open each target's chart view."""
+    """Print links that open each target's chart view, and start MLflow's server on this machine, where none is in use."""
     from openassay import tracking
     from openassay.core.verdict_records import ReleaseVerdict
     from openassay.project import layouts, target_names
@@ -283,7 +284,17 @@ def dashboard(
     for layout in layouts(root, [target] if target else target_names(root)):
         if layout.verdict.is_file() and (experiment := tracking.experiment_id(root, None, layout.target)) is not None:
             audit = tracking.audit_name(read_record(layout.verdict, ReleaseVerdict))
-            print(f"{layout.target}: http://127.0.0.1:{port}{tracking.chart_path(experiment, audit)}", flush=True)
+            print(
+                f"{layout.target}: {tracking.served_at(uri, port)}{tracking.chart_path(experiment, audit)}", flush=True
+            )
+    if uri.startswith(("http://", "https://")):
+        return
+    with socket.socket() as asked:
+        asked.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            asked.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise BadInput(f"--port: expected a free port, found {port} ({error.strerror}); name another one") from None
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     variables = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}

@@ -51,4 +51,6 @@ def track(evidence: PageInputs, layout: Layout) -> None:
         print(f"warning: {problem}; the report and the records are complete", file=sys.stderr)
         return
     chart = tracking.chart_path(experiment, tracking.audit_name(evidence.verdict))
-    print(f"  MLflow: openassay dashboard, then http://127.0.0.1:5000{chart}")
+    uri = tracking.tracking_uri(layout.root, settings.get("uri"))
+    first = "" if uri.startswith("http") else "openassay dashboard, then "
+    print(f"  MLflow: {first}{tracking.served_at(uri)}{chart}")
