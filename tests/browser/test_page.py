@@ -82,12 +82,12 @@ def test_the_page_is_self_contained_and_without_scripts(which: str, request: pyt
     assert "default-src 'none'" in page
 
 
-def dump(page: str, folder: Path) -> str:
+def dump(page: str, folder: Path, *flags: str, name: str = "report.html") -> str:
     assert CHROMIUM
-    path = folder / "report.html"
+    path = folder / name
     path.write_text(page, encoding="utf-8")
     done = subprocess.run(
-        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+        [CHROMIUM, *flags, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", f"--user-data-dir={folder}/profile", "--dump-dom", path.as_uri()],
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
@@ -125,6 +125,21 @@ def test_a_browser_shows_verdict_score_coverage_and_figure(evidence: PageInputs,
     ):
         assert word in text
     assert dom.count("<img ") == 1  # this release has no curves
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@pytest.mark.parametrize("which", ["evidence", "hostile"])
+def test_a_phone_needs_no_sideways_scrolling(which: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    given = request.getfixturevalue(which)
+    (tmp_path / "page.html").write_text(given if isinstance(given, str) else render(given), encoding="utf-8")
+    outer = """<iframe id="page" style="width: 390px; height: 800px; border: 0" src="page.html"></iframe><p id="told"></p><script>
+        document.getElementById("page").onload = event => { document.getElementById("told").textContent =
+            "width " + event.target.contentDocument.documentElement.scrollWidth }</script>"""
+    dom = dump(outer, tmp_path, "--allow-file-access-from-files", "--virtual-time-budget=5000", name="outer.html")
+    found = re.search(r"width (\d+)", dom.split('id="told"')[1])
+    assert found
+    assert int(found.group(1)) <= 390
 
 
 def test_the_same_records_give_the_same_page(evidence: PageInputs) -> None:
