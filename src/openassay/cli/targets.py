@@ -162,7 +162,8 @@ def plan_runs(
             tolerance = f"± {claim.tolerance.margin:g}"
             untested = plan.rerun is None or not claim.testable
             if untested or claim.deterministic:
-                cells = ("–", "not tested", "–", "–") if untested else ("none", "1 if it is", "1", "2")
+                how = "not tested" if claim.tier == "rerun" else f"{claim.tier}, without a rerun"
+                cells = ("–", how, "–", "–") if untested else ("none", "1 if it is", "1", "2")
                 table.add_row(name, claim.id, tolerance, *cells)
                 continue
             design = plan.design(claim, {})
