@@ -97,6 +97,12 @@ TELLING = {
     "learning_rate_schedule_noam",
 }
 """One of these keys tells the format, in a file of another name than `*.gin`."""
+T5X = {
+    "DatasetConfig", "EncoderDecoderModel", "PjitPartitioner", "T5Config", "Trainer", "train_script", "OPTIMIZER", "VOCABULARY",
+    "TASK_FEATURE_LENGTHS", "TRAIN_STEPS", "MIXTURE_OR_TASK_NAME",
+}  # fmt: skip
+"""Keys that T5X's files have and Mesh TensorFlow's do not."""
+NOT_T5X = "T5X: expected the gin of Mesh TensorFlow's T5, whose defaults this reader knows, found"
 
 
 def parse(text: str, where: str, *, without_includes: bool = False) -> Marked:
@@ -133,6 +139,8 @@ class _Parser:
         """Take in the bindings of a text and of what it includes."""
         for line, statement in _statements(text, where):
             if statement.startswith(("import ", "from ")):
+                if not self.without_includes and re.search(r"\b(__gin__|t5x)\b", statement):
+                    raise BadInput(f"{where}:{line}: {NOT_T5X} {shorten(statement)}, which is not read")
                 continue
             if statement.startswith("include"):
                 self.include(statement, where, line, depth)
@@ -287,7 +295,10 @@ def recognise(marked: Marked) -> bool:
 
 
 def read(marked: Marked) -> ReadRecipe:
-    """The recipe of a T5 gin file and what it includes."""
+    """The recipe of a T5 gin file and what it includes. `BadInput` for one of T5X, or with no key of T5."""
+    for key, entry in marked.root.value.items():
+        if key.rpartition("/")[2] in T5X:
+            raise BadInput(f"{entry.place}: {NOT_T5X} {shorten(key)}, which is not read")
     draft = Draft("t5_gin", marked)
     _sequences(draft)
     _architecture(draft)
@@ -296,7 +307,13 @@ def read(marked: Marked) -> ReadRecipe:
     _batch(draft)
     _run(draft)
     _usual(draft)
-    return draft.finish(IGNORED)
+    found = draft.finish(IGNORED)
+    if marked.root.value and not draft.used and not found.ignored:
+        first = next(iter(marked.root.value.values()))
+        raise BadInput(
+            f"{first.place}: expected keys of Mesh TensorFlow's T5, found {shorten(first.name)} and no such key"
+        )
+    return found
 
 
 def _either(draft: Draft, *paths: str) -> str:

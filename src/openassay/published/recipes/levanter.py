@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+from pathlib import Path
+
 from openassay.faults import BadInput
-from openassay.published.marked import Marked, shorten
+from openassay.published.marked import Marked, parse_marked, read_text, shorten
 from openassay.published.recipes.guarded import GuardedDraft
 from openassay.training.language import ReadRecipe, Value
 
@@ -16,6 +20,7 @@ TRAINER = f"{COMMIT}:src/levanter/trainer.py"
 LLAMA = f"{COMMIT}:src/levanter/models/llama.py"
 TRAIN = f"{COMMIT}:src/levanter/main/train_lm.py"
 
+_INCLUDE = re.compile(r"^(\w+):[ \t]+!include[ \t]+([\w./-]+)[ \t]*$", re.MULTILINE)
 IGNORED = {
     "logging": "trainer.tracker* trainer.wandb* trainer.log_* trainer.profiler* log_entropy",
     "a name": "trainer.id trainer.run_base_dir",
@@ -50,6 +55,19 @@ BEYOND = {
 """Keys that ask for what the canonical recipe cannot express."""
 FINE_TUNING = ("supervised_data", "chat_train_urls", "mixture_weights")
 OWN_NETWORK = ("model.hybrid_norm", "model.input_embedding_norm", "model.rope", "use_hf_model_config")
+
+
+def parse(text: str, where: str) -> Marked:
+    """YAML whose sections may be `!include FILE`: the file beside it is taken in, but for the data, which bear on no value."""
+    marked = parse_marked(_INCLUDE.sub(r"\1: \2", text), where)
+    for section, name in _INCLUDE.findall(text):
+        entry, path = marked.root.value[section], Path(where).parent / name
+        if section == "data":
+            continue
+        if ".." in name or not path.is_file():
+            raise BadInput(f"{entry.place}: !include: expected {name} beside this file, found none; fetch it too")
+        marked.root.value[section] = replace(parse_marked(read_text(path), str(path)).root, name=section)
+    return marked
 
 
 def recognise(marked: Marked) -> bool:

@@ -1,0 +1,150 @@
+"""Files of programs that are told apart: read by their own reader, or refused by their program's name and the reason."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+from releases.recipe_scripts import LEVANTER
+
+from openassay.faults import BadInput
+from openassay.published.recipes import read_recipe
+from openassay.training.language import ReadRecipe
+
+NEOX = """num_layers: 4
+hidden_size: 64
+num_attention_heads: 8
+seq_length: 128
+max_position_embeddings: 128
+pos_emb: rotary
+train_iters: 100
+optimizer: {type: Adam, params: {lr: 0.001, betas: [0.9, 0.95]}}
+"""
+SETTINGS = {
+    "MaxText": "base_emb_dim: 64\nbase_num_decoder_layers: 2\ndecoder_block: llama2\nmodel_name_or_path: x\nbeta: 0.1\nlearning_rate: 1.e-4\nwarmup_ratio: 0.1\noutput_dir: x\n",
+    "corenet": "taskname: lm\ncommon: {run_label: train}\ndataset: {category: language_modeling}\nmodel: {language_modeling: {name: general_gpt}}\noptim: {name: adamw, weight_decay: 0.1}\nscheduler: {name: cosine, max_iterations: 10}\n",
+    "fairseq or metaseq": "task: {_name: language_modeling}\ncriterion: {_name: cross_entropy}\noptimization: {max_update: 10, lr: [0.1]}\n",
+    "Cerebras model zoo 2": "trainer:\n  init:\n    model: {name: gpt3, hidden_size: 8}\n    loop: {max_steps: 3}\n",
+    "gigaGPT": "backend: CSX\nwidth: 8\ndepth: 2\nheads: 2\nlearning_rate: 0.1\n",
+    "NeMo RL": "policy: {model_name: x}\ngrpo: {num_prompts_per_step: 1}\ncluster: {num_nodes: 1}\n",
+    "trlX": "method: {name: ppo}\ntrain: {seq_length: 4}\nmodel: {model_path: x}\noptimizer: {name: adamw}\n",
+    "GPT-NeoX": "data_path: x\nvocab_file: y\nsave: z\n",
+    "Hydra": "defaults:\n  - model: small\nrun: 1\n",
+    "Levanter": "cache_dir: x\ntokenizer: y\nconfigs: {a: {train_urls: []}}\n",
+    "LLaMA-Factory": "model: x\nmodel_class: llm\ntrain_dataset: y\ncutoff_len: 8\nmicro_batch_size: 1\nmax_steps: 2\noutput_dir: z\nlearning_rate: 1.e-4\n",
+    "PEFT": '{"peft_type": "LORA", "base_model_name_or_path": "x", "r": 8}',
+    "Hugging Face's Trainer": '{"log_history": [], "global_step": 3}',
+}  # fmt: skip
+SCRIPTS = {
+    "fairseq": ("a.sh", "#!/bin/bash\nfairseq-train data --lr 0.1 --max-update 5\n", 2),
+    "metaseq": ("a.sh", "python -m metaseq.launcher.opt_baselines \\\n  --model-size 8m\n", 1),
+    "LLaMA-Factory": ("a.sh", "llamafactory-cli train x.yaml\n", 1),
+    "axolotl": ("a.sh", "accelerate launch -m axolotl.cli.train x.yml\n", 1),
+    "torchtitan": ("a.py", "from torchtitan.config import JobConfig\nx = JobConfig()\n", 1),
+    "Levanter": ("a.py", "# a comment: fairseq-train\nfrom experiments.llama import llama_1b\n", 2),
+    "xtuner": ("a.py", "from mmengine.config import read_base\nlr = 2e-5\n", 1),
+    "transformers": ("a.py", "from transformers import Trainer\nargs = TrainingArguments(output_dir='x')\n", 2),
+    "a command line": (
+        "a.py",
+        "import argparse\np = argparse.ArgumentParser()\np.add_argument('--lr', default=0.1)\n",
+        2,
+    ),
+}
+
+
+def read(text: str, name: str = "file.yaml") -> ReadRecipe:
+    return read_recipe(text, name=name)
+
+
+@pytest.mark.parametrize("program", SETTINGS)
+def test_settings_of_programs_that_are_not_read_are_refused_by_name(program: str) -> None:
+    with pytest.raises(
+        BadInput, match=rf"^file\.yaml: {program}: expected a recipe that can be read, found its file, and"
+    ):
+        read(SETTINGS[program])
+
+
+@pytest.mark.parametrize("program", SCRIPTS)
+def test_scripts_of_programs_that_are_not_read_are_refused_by_name(program: str) -> None:
+    name, text, line = SCRIPTS[program]
+    with pytest.raises(
+        BadInput, match=rf"^{name}:{line}: {program}: expected a recipe that can be read, found its words"
+    ):
+        read(text, name)
+
+
+def test_a_script_of_an_unknown_program_is_refused_by_the_programs_name() -> None:
+    text = "torchrun train/run_clm.py \\\n  --learning_rate 1e-4 --num_train_epochs 3\n"
+    with pytest.raises(BadInput, match=r"a\.sh:2: .* found --learning_rate of run_clm\.py, whose options"):
+        read(text, "a.sh")
+
+
+def test_newer_gpt_neox_states_its_heads_of_keys_and_takes_no_default_of_the_older() -> None:
+    old, new = read(NEOX), read(f"{NEOX}num_kv_heads: 2\nuse_bias_in_attn_linear: false\nuse_bias_in_mlp: false\n")
+    assert (old.values["architecture.num_kv_heads"], old.values["architecture.bias"]) == (8, True)
+    assert old.origins["optimizer.eps"].kind == "code default"
+    assert (new.values["architecture.num_kv_heads"], new.values["architecture.bias"]) == (2, False)
+    assert new.values["learning_rate.peak"] == 0.001
+    assert new.origins["initialisation.std"].kind == "unstated"
+    for name in ("optimizer.eps", "clip_norm", "precision", "initialisation.method"):
+        assert "num_kv_heads: a key of another version than v1.0" in new.origins[name].where
+    one = read(f"{NEOX}use_bias_in_mlp: false\n")
+    assert one.origins["architecture.bias"].kind == "unstated"
+
+
+def test_gpt_neox_networks_that_are_no_transformer_of_full_attention_have_no_family() -> None:
+    found = read(f'{NEOX}attention_config: [[["mamba"], 4]]\n')
+    assert found.values["architecture.family"] is None
+    assert any("layers of mamba" in note for note in found.notes)
+    assert read(f'{NEOX}attention_config: [[["flash"], 4]]\n').values["architecture.family"] == "gpt_neox"
+    gated = read(f"{NEOX}activation: swiglu\nintermediate_size: 256\n")
+    assert (gated.values["architecture.activation"], gated.values["architecture.intermediate_size"]) == ("swiglu", None)
+    assert any("experts" in note for note in read(f"{NEOX}moe_num_experts: 8\n").notes)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from __gin__ import dynamic_registration\nfrom t5x import utils\nTRAIN_STEPS = 5\n",
+        "include 't5x/configs/runs/pretrain.gin'\nTRAIN_STEPS = 5\nnetwork.T5Config.emb_dim = 8\n",
+        "VOCABULARY = @seqio.ByteVocabulary()\n",
+    ],
+)
+def test_t5x_is_not_read_with_the_defaults_of_mesh_tensorflow(tmp_path: Path, text: str) -> None:
+    (tmp_path / "t5x/configs/runs").mkdir(parents=True)
+    (tmp_path / "t5x/configs/runs/pretrain.gin").write_text("BATCH_SIZE = 4\n")
+    (path := tmp_path / "a.gin").write_text(text)
+    with pytest.raises(
+        BadInput, match="T5X: expected the gin of Mesh TensorFlow's T5, whose defaults this reader knows"
+    ):
+        read_recipe(path)
+
+
+def test_a_gin_file_without_a_key_of_t5_is_refused() -> None:
+    with pytest.raises(BadInput, match="expected keys of Mesh TensorFlow's T5, found A and no such key"):
+        read("A = 3\nsome_function.b = 4\n", "a.gin")
+
+
+def test_levanters_includes_are_taken_in_or_named(tmp_path: Path) -> None:
+    sections = dict(re.findall(r"^(\w+):\n((?:  .*\n)+)", LEVANTER, re.MULTILINE))
+    optimizer = sections["optimizer"]
+    text = LEVANTER.replace(f"optimizer:\n{optimizer}", "optimizer: !include parts/adam.yaml\n")
+    text = text.replace(f"data:\n{sections['data']}", "data: !include parts/data.yaml\n")
+    assert text.count("!include") == 2
+    (path := tmp_path / "run.yaml").write_text(text)
+    with pytest.raises(
+        BadInput, match=r"run\.yaml:\d+: !include: expected parts/adam.yaml beside this file, found none"
+    ):
+        read_recipe(path)
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts/adam.yaml").write_text(textwrap.dedent(optimizer))
+    found, plain = read_recipe(path), read(LEVANTER)
+    assert found.values["learning_rate.peak"] == plain.values["learning_rate.peak"] is not None
+    assert "adam.yaml:" in found.origins["learning_rate.peak"].where
+
+
+def test_a_tag_of_another_program_stays_refused() -> None:
+    with pytest.raises(BadInput, match="found the tag !include"):
+        read("a: {b: !include x.yaml}\n")
