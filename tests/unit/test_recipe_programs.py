@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from releases.recipe_scripts import LEVANTER
+from releases.recipe_scripts import LEVANTER, OPEN_LM_PARAMS, OPEN_LM_YAML
 
 from openassay.faults import BadInput
 from openassay.published.recipes import read_recipe
@@ -148,3 +148,61 @@ def test_levanters_includes_are_taken_in_or_named(tmp_path: Path) -> None:
 def test_a_tag_of_another_program_stays_refused() -> None:
     with pytest.raises(BadInput, match="found the tag !include"):
         read("a: {b: !include x.yaml}\n")
+
+
+def test_a_command_in_quotes_is_followed_line_by_line(tmp_path: Path) -> None:
+    text = (
+        "bcprun -p 8 -c 'python /mount/main.py \\\n--num-layers 80 \\\n--hidden-size 8192 \\\n--num-attention-heads 64 \\\n"
+        "--lr 1.5e-4 \\\n--vocab-file <PATH TO vocab.json> \\\n--train-iters 338760\n'\n"
+    )
+    found = read(text, "train.sh")
+    assert (found.values["architecture.num_layers"], found.values["steps"]) == (80, 338760)
+    assert found.origins["learning_rate.peak"].where == "train.sh:5 lr"
+    assert found.origins["learning_rate.first"].kind == found.origins["optimizer.eps"].kind == "unstated"
+
+
+def test_a_fork_of_megatron_takes_no_default() -> None:
+    text = (
+        "python pretrain_gpt.py --num-layers 2 --hidden-size 64 --num-attention-heads 4 --lr 1e-4 --train-iters 10 "
+        "--normalization rmsnorm"
+    )
+    plain = read(text, "a.sh")
+    assert (plain.values["architecture.num_kv_heads"], plain.values["architecture.norm"]) == (4, "rms_norm")
+    fork = read(f"{text} --attention-head-type multiquery", "a.sh")
+    assert fork.values["architecture.num_kv_heads"] == 1
+    assert "--attention-head-type is a flag of a fork" in fork.origins["optimizer.eps"].where
+    assert read(f"{text} --xielu", "a.sh").origins["architecture.num_kv_heads"].kind == "unstated"
+    with pytest.raises(BadInput, match="found pretrain_vision_dino.py, whose network is not a GPT"):
+        read(text.replace("pretrain_gpt", "pretrain_vision_dino"), "a.sh")
+
+
+def test_the_params_that_open_lm_writes(tmp_path: Path) -> None:
+    (path := tmp_path / "params.txt").write_text(OPEN_LM_PARAMS)
+    found = read_recipe(path)
+    expected = {
+        "steps": 800000 * 5 // 512, "tokens_total": 800000 * 5 * 2048, "batch_size": 512, "clip_norm": None, "precision": "bf16",
+        "learning_rate.minimum": 3e-5, "learning_rate.form": "cosine_to_min", "learning_rate.first": None, "z_loss": 0.0,
+        "architecture.norm": "rms_norm", "optimizer.weight_decay": 0.033, "data.seed": 124, "architecture.family": None,
+    }  # fmt: skip
+    assert {name: found.values[name] for name in expected} == expected
+    assert (found.format, found.unknown) == ("open_lm_params", {})
+    assert any("weights and moments kept in bfloat16" in note for note in found.notes)
+
+
+def test_open_lms_settings_count_tokens_and_an_older_key_withholds_the_defaults() -> None:
+    found = read(OPEN_LM_YAML)
+    assert (found.values["tokens_total"], found.values["steps"], found.values["optimizer.eps"]) == (
+        4_000_000,
+        None,
+        1e-8,
+    )
+    old = read(f"{OPEN_LM_YAML}batch-size: 16\nlr-scheduler: const\n")
+    assert old.values["batch_size"] is old.values["optimizer.eps"] is old.values["tokens_total"] is None
+    assert old.values["learning_rate.minimum"] == 3e-4
+    with pytest.raises(BadInput, match="a.txt:1: expected a line"):
+        read_recipe("# lr: 1\n", format="open_lm_params", name="a.txt")
+
+
+def test_levanters_speech_networks_are_refused() -> None:
+    with pytest.raises(BadInput, match="model.type: expected a language model, found whisper"):
+        read(LEVANTER.replace("type: llama", "type: whisper"))

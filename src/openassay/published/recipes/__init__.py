@@ -132,6 +132,7 @@ TRL = Signs(
     count=2,
     cannot=(*_OTHERS, "optimizer", "model", "scheduler"),
 )
+PARAMS = "OpenLM's params.txt"
 PREPARATION = "Cerebras model zoo data preparation"
 MEGATRON = "Megatron-LM's arguments in a shell script (BLOOM, MAP-NEO)"
 FORMATS = (
@@ -178,6 +179,8 @@ FORMATS = (
     ),
     Format("levanter", "Levanter YAML (Marin)", levanter.recognise, levanter.read, levanter.parse),
     Format("dclm", "DCLM's scales", open_lm.is_scale, open_lm.read_scale),
+    Format("open_lm_params", PARAMS, open_lm.is_arguments, open_lm.read_params, open_lm.parse_arguments, ()),
+    Format("open_lm", "OpenLM's arguments", open_lm.is_arguments, open_lm.read_arguments),
     Format("open_lm_network", "OpenLM's networks", open_lm.is_network, open_lm.read_network),
     Format("torchtitan", "torchtitan TOML", torchtitan.recognise, torchtitan.read, parse_toml, (".toml",)),
 )

@@ -46,6 +46,7 @@ BEYOND = {
     "model.hybrid_norm": "norms after attention and feed-forward as well",
     "model.input_embedding_norm": "a norm on the embedding",
     "model.rope": "rotary positions with settings of their own",
+    "lora": "low-rank matrices beside the weights",
     "initialize_from_hf": "a start from published weights",
     "use_hf_model_config": "another file's network",
     "trainer.initialize_from": "a start from a checkpoint of another training",
@@ -87,6 +88,9 @@ def read(marked: Marked) -> ReadRecipe:
     if tuned := [key for key in FINE_TUNING if key in marked.root.value]:
         place = marked.root.value[tuned[0]].place
         raise BadInput(f"{place}: {tuned[0]}: expected Levanter's pre-training, found fine-tuning, which is not read")
+    kind = marked.root.at("model.type")
+    if kind is not None and kind.raw == "whisper":
+        raise BadInput(f"{kind.place}: model.type: expected a language model, found whisper, which hears speech")
     draft = GuardedDraft("levanter", marked)
     for key, what in BEYOND.items():
         entry = draft.find(key)

@@ -169,6 +169,9 @@ def _feed_forward(draft: Draft) -> None:
     else:
         draft.nameless("architecture.activation", "model.ffn_config.ffn_type", kind or "")
         draft.beyond("model.ffn_config.ffn_type", f"the feed-forward block {shorten(kind or '')}")
+        draft.unstated(
+            "architecture.family", f"{draft.at('model.ffn_config.ffn_type')}: a feed-forward block of its own"
+        )
         draft.unstated("architecture.intermediate_size", "the feed-forward block has no canonical form")
 
 
