@@ -147,9 +147,31 @@ lr-cooldown-end: 3.e-5
 train-num-samples: 1_000_000
 epochs: 4
 model: open_lm_1b
+model-norm: rms_norm
+"""
+NANO = """# a small network
+import time
+out_dir = 'out'
+batch_size = 12
+gradient_accumulation_steps = 5 * 8
+block_size = 256
+n_layer = 6
+n_head = 6
+n_embd = 384
+dropout = 0.2
+learning_rate = 1e-3
+max_iters = 5000
+lr_decay_iters = 5000
+min_lr = 1e-4
+beta1 = 0.9
+beta2 = 0.99
+grad_clip = 0.0
+init_from = 'resume'
+dtype = 'bfloat16'
+wandb_run_name = 'run' + str(time.time())
 """
 SCRIPTS = {
     "megatron": LLAMA, "torchtitan": TITAN, "olmo_core": OLMO_CORE, "levanter": LEVANTER, "dclm": DCLM, "open_lm_network": OPEN_LM,
-    "open_lm": OPEN_LM_YAML, "open_lm_params": OPEN_LM_PARAMS,
+    "open_lm": OPEN_LM_YAML, "open_lm_params": OPEN_LM_PARAMS, "nanogpt": NANO,
 }  # fmt: skip
 """By the format's name."""

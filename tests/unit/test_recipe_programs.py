@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from releases.recipe_scripts import LEVANTER, OPEN_LM_PARAMS, OPEN_LM_YAML
+from releases.recipe_scripts import LEVANTER, NANO, OPEN_LM_PARAMS, OPEN_LM_YAML
 
 from openassay.faults import BadInput
 from openassay.published.recipes import read_recipe
@@ -27,6 +27,7 @@ SETTINGS = {
     "corenet": "taskname: lm\ncommon: {run_label: train}\ndataset: {category: language_modeling}\nmodel: {language_modeling: {name: general_gpt}}\noptim: {name: adamw, weight_decay: 0.1}\nscheduler: {name: cosine, max_iterations: 10}\n",
     "fairseq or metaseq": "task: {_name: language_modeling}\ncriterion: {_name: cross_entropy}\noptimization: {max_update: 10, lr: [0.1]}\n",
     "Cerebras model zoo 2": "trainer:\n  init:\n    model: {name: gpt3, hidden_size: 8}\n    loop: {max_steps: 3}\n",
+    "OpenCLIP": "lr: 0.1\nwd: 0.1\nwarmup: 3\ntrain_num_samples: 4\nlr_cooldown_end: 0.0\nlock_image: false\n",
     "gigaGPT": "backend: CSX\nwidth: 8\ndepth: 2\nheads: 2\nlearning_rate: 0.1\n",
     "NeMo RL": "policy: {model_name: x}\ngrpo: {num_prompts_per_step: 1}\ncluster: {num_nodes: 1}\n",
     "trlX": "method: {name: ppo}\ntrain: {seq_length: 4}\nmodel: {model_path: x}\noptimizer: {name: adamw}\n",
@@ -206,3 +207,28 @@ def test_open_lms_settings_count_tokens_and_an_older_key_withholds_the_defaults(
 def test_levanters_speech_networks_are_refused() -> None:
     with pytest.raises(BadInput, match="model.type: expected a language model, found whisper"):
         read(LEVANTER.replace("type: llama", "type: whisper"))
+
+
+def test_nanogpts_constants_are_read_without_defaults() -> None:
+    found = read(NANO, "train_small.py")
+    expected = {
+        "architecture.num_layers": 6, "architecture.hidden_size": 384, "architecture.hidden_dropout": 0.2, "data.sequence_length": 256,
+        "learning_rate.peak": 1e-3, "learning_rate.minimum": 1e-4, "optimizer.betas": (0.9, 0.99), "clip_norm": None, "steps": 5000,
+        "precision": "bf16", "batch_size": None, "optimizer.weight_decay": None, "learning_rate.form": None,
+    }  # fmt: skip
+    assert {name: found.values[name] for name in expected} == expected
+    assert (found.format, found.unknown, found.origins["clip_norm"].kind) == ("nanogpt", {}, "stated")
+    assert "does not name its program" in found.origins["optimizer.weight_decay"].where
+    assert "12 x 40" in found.origins["batch_size"].where
+    assert any("weights that another training left" in note for note in found.notes)
+    constant = read(f"{NANO}decay_lr = False\n", "train_small.py")
+    assert (constant.values["learning_rate.form"], constant.values["learning_rate.minimum"]) == ("constant", 1e-3)
+
+
+def test_constants_of_a_program_are_not_its_configuration() -> None:
+    with pytest.raises(
+        BadInput, match="nanoGPT or alike: .* its constants are what a configuration or the command may change"
+    ):
+        read(f"{NANO}exec(open('configurator.py').read())\n", "train.py")
+    with pytest.raises(BadInput, match=r"a\.py:2: PyTorch: .* a training that is code"):
+        read("import torch\nopt = torch.optim.AdamW(net.parameters(), lr=3e-4)\n", "a.py")

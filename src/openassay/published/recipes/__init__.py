@@ -26,6 +26,7 @@ from openassay.published.recipes import (
     litgpt,
     llm_foundry,
     megatron,
+    nanogpt,
     nanotron,
     olmo,
     olmo_core,
@@ -177,6 +178,7 @@ FORMATS = (
     Format(
         "olmo_core", "OLMo-core's Python", olmo_core.recognise, olmo_core.read, olmo_core.parse, (".py",), "olmo_core"
     ),
+    Format("nanogpt", "constants of nanoGPT and alike", nanogpt.recognise, nanogpt.read, nanogpt.parse, (".py",)),
     Format("levanter", "Levanter YAML (Marin)", levanter.recognise, levanter.read, levanter.parse),
     Format("dclm", "DCLM's scales", open_lm.is_scale, open_lm.read_scale),
     Format("open_lm_params", PARAMS, open_lm.is_arguments, open_lm.read_params, open_lm.parse_arguments, ()),

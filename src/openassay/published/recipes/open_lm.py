@@ -29,6 +29,20 @@ IGNORED = {
 }
 
 
+OWN = {
+    "z_loss_coefficient", "model_norm", "ffn_type", "qk_norm", "attn_name", "dataset_manifest", "fsdp", "data_key", "moe_freq",
+    "positional_embedding_type", "target_mask_left", "fsdp_amp", "fsdp_pure_bf16", "train_num_samples", "lr_cooldown_end",
+}  # fmt: skip
+CLIP = {
+    "lock_image",
+    "force_quick_gelu",
+    "zeroshot_frequency",
+    "imagenet_val",
+    "local_loss",
+    "gather_with_grad",
+    "aug_cfg",
+}
+"""Keys of OpenCLIP, from which OpenLM's arguments come."""
 ARGUMENTS = {
     "logging": "log* report_to wandb* debug verbose name *local_rank tensorboard* save_logs",
     "a path": "logs resume remote_sync* checkpoint_path *_path copy_codebase pretrained config",
@@ -70,16 +84,7 @@ def is_arguments(marked: Marked) -> bool:
     """Whether the file has the keys of OpenLM's arguments."""
     root = marked.root.value
     keys = {key.replace("-", "_") for key in root} if isinstance(root, dict) else set()
-    own = {
-        "lr_cooldown_end",
-        "train_num_samples",
-        "dataset_resampled",
-        "dataset_manifest",
-        "z_loss_coefficient",
-        "accum_freq",
-        "model_norm",
-    }
-    return keys >= {"lr", "wd", "warmup"} and len(keys & own) >= 2
+    return keys >= {"lr", "wd", "warmup"} and len(keys & OWN) >= 2 and not keys & CLIP
 
 
 def read_params(marked: Marked) -> ReadRecipe:

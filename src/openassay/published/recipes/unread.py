@@ -58,6 +58,11 @@ UNREAD = (
         Signs(must=("trainer.init",)),
         "this reader knows release 1.9: model, optimizer, runconfig",
     ),
+    (
+        "OpenCLIP",
+        Signs(must=("lock_image|force_quick_gelu|zeroshot_frequency", "lr|wd")),
+        "it trains no language model",
+    ),
     ("gigaGPT", Signs(must=("backend", "width", "depth", "heads")), DEFAULTS),
     ("NeMo RL", Signs(must=("policy", "grpo|dpo|sft|rm|loss_fn|cluster")), DEFAULTS),
     ("NeMo", Signs(must=("exp_manager", "trainer", "model")), DEFAULTS),
@@ -163,9 +168,19 @@ _STARTS = (
         "its values are set by code or come from the command that starts it",
     ),
     (
+        "nanoGPT or alike",
+        r"^(?:max_iters|lr_decay_iters|gradient_accumulation_steps)\s*=",
+        "its constants are what a configuration or the command may change: read the configuration",
+    ),
+    (
         "a command line",
         r"\bArgumentParser\(|\b(?:click|typer|absl|fire)\b|\bflags\.DEFINE_",
         "these are its options: what a training got stands in the command that starts it",
+    ),
+    (
+        "PyTorch",
+        r"\.backward\(|\boptim\.AdamW?\(|\bAdamW?\(",
+        "a training that is code: its values are not read from it",
     ),
 )
 """Programs that scripts start or import: the words by which they are known, and why they are not read."""
