@@ -7,6 +7,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from recipe_samples import LLM_FOUNDRY
 from releases.recipe_scripts import LEVANTER, NANO, OPEN_LM_PARAMS, OPEN_LM_YAML
 
 from openassay.faults import BadInput
@@ -31,7 +32,12 @@ SETTINGS = {
     "gigaGPT": "backend: CSX\nwidth: 8\ndepth: 2\nheads: 2\nlearning_rate: 0.1\n",
     "NeMo RL": "policy: {model_name: x}\ngrpo: {num_prompts_per_step: 1}\ncluster: {num_nodes: 1}\n",
     "trlX": "method: {name: ppo}\ntrain: {seq_length: 4}\nmodel: {model_path: x}\noptimizer: {name: adamw}\n",
+    "Meta Lingua": "model: {dim: 8}\noptim: {lr: 0.1}\ndata: {seq_len: 4}\nsteps: 5\n",
+    "a speech program of transformers": "feature_extractor_name: x\nmodel_name_or_path: y\nlearning_rate: 0.1\nwarmup_steps: 3\n"
+    "output_dir: z\nattn_implementation: eager\n",
+    "Stanford's Mistral": "inherit: [a.yaml]\nartifacts: {run_dir: x}\n",
     "GPT-NeoX": "data_path: x\nvocab_file: y\nsave: z\n",
+    "Composer": "max_duration: 3ba\noptimizer: {lr: 0.1}\ndataset: {name: x}\n",
     "Hydra": "defaults:\n  - model: small\nrun: 1\n",
     "Levanter": "cache_dir: x\ntokenizer: y\nconfigs: {a: {train_urls: []}}\n",
     "LLaMA-Factory": "model: x\nmodel_class: llm\ntrain_dataset: y\ncutoff_len: 8\nmicro_batch_size: 1\nmax_steps: 2\noutput_dir: z\nlearning_rate: 1.e-4\n",
@@ -45,6 +51,7 @@ SCRIPTS = {
     "axolotl": ("a.sh", "accelerate launch -m axolotl.cli.train x.yml\n", 1),
     "torchtitan": ("a.py", "from torchtitan.config import JobConfig\nx = JobConfig()\n", 1),
     "Levanter": ("a.py", "# a comment: fairseq-train\nfrom experiments.llama import llama_1b\n", 2),
+    "InternEvo": ("a.py", "SEQ_LEN = 2048\nlr_scheduler = dict(total_steps=5)\n", 2),
     "xtuner": ("a.py", "from mmengine.config import read_base\nlr = 2e-5\n", 1),
     "transformers": ("a.py", "from transformers import Trainer\nargs = TrainingArguments(output_dir='x')\n", 2),
     "a command line": (
@@ -232,3 +239,33 @@ def test_constants_of_a_program_are_not_its_configuration() -> None:
         read(f"{NANO}exec(open('configurator.py').read())\n", "train.py")
     with pytest.raises(BadInput, match=r"a\.py:2: PyTorch: .* a training that is code"):
         read("import torch\nopt = torch.optim.AdamW(net.parameters(), lr=3e-4)\n", "a.py")
+
+
+def test_a_program_behind_an_unknown_folder_is_known_by_its_name() -> None:
+    text = "dir=`pwd`\ndeepspeed ${dir}/../../%s --num-layers 2 --hidden-size 64 --num-attention-heads 4 --lr 1e-4 --train-iters 10\n"
+    assert read(text % "pretrain_gpt.py", "a.sh").origins["optimizer.eps"].kind == "code default"
+    with pytest.raises(BadInput, match="found pretrain_bert.py, whose network is not a GPT"):
+        read(text % "pretrain_bert.py", "a.sh")
+    prefix = read(text % "pretrain_prefix_lm.py", "a.sh")
+    assert "pretrain_prefix_lm.py: its defaults are not known" in prefix.origins["optimizer.eps"].where
+
+
+def test_a_part_of_gpt_neox_is_not_read_as_deepspeeds() -> None:
+    text = "train_iters: 10\nzero_optimization: {stage: 1}\noptimizer: {type: Adam, params: {lr: 0.1}}\nfp16: {enabled: true}\n"
+    with pytest.raises(BadInput, match="GPT-NeoX: .* a part without the network"):
+        read(text)
+
+
+def test_a_fork_of_llm_foundry_takes_no_default() -> None:
+    found = read(LLM_FOUNDRY.replace("mpt_causal_lm", "mosaic_llama2_1.3b"))
+    assert "mosaic_llama2_1.3b is no network of llm-foundry's" in found.origins["optimizer.not_decayed"].where
+    assert found.values["learning_rate.peak"] == read(LLM_FOUNDRY).values["learning_rate.peak"] is not None
+    assert not [name for name, one in found.origins.items() if one.kind == "code default"]
+
+
+def test_another_programs_arguments_say_nothing_of_the_trainer() -> None:
+    text = "output_dir: x\nlearning_rate: 0.1\nlr_scheduler_type: linear\nwarmup_steps: 3\nnum_train_epochs: 1\n"
+    assert read(text).values["optimizer.not_decayed"] == ("bias", "norm")
+    other = read(f"{text}dialogue_template: default\n")
+    assert other.values["optimizer.not_decayed"] is None
+    assert "dialogue_template is no key of TrainingArguments" in other.origins["optimizer.not_decayed"].where

@@ -101,8 +101,11 @@ DEEPSPEED = Signs(
         "zero_optimization|fp16.enabled|bf16.enabled",
         "train_micro_batch_size_per_gpu|train_batch_size|optimizer.params|steps_per_print",
     ),
-    cannot=("model", "base_model", "num-layers", "num_layers", "model_name_or_path", "learning_rate"),
-)
+    cannot=(
+        "model", "base_model", "num-layers", "num_layers", "model_name_or_path", "learning_rate", "train-iters", "train_iters",
+        "lr-decay-style", "lr_decay_style",
+    ),
+)  # fmt: skip
 _OTHERS = (
     "base_model",
     "micro_batch_size",
@@ -115,6 +118,7 @@ _OTHERS = (
     "num_warmup_steps",
     "with_tracking",
     "base_emb_dim",
+    "feature_extractor_name",
 )
 """Keys of other programs that TrainingArguments and TRL do not have."""
 ARGUMENTS = Signs(

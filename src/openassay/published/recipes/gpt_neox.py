@@ -72,11 +72,10 @@ def read(marked: Marked) -> ReadRecipe:
     _learning_rate(draft)
     _data(draft)
     _run(draft)
-    for name, origin in list(draft.origins.items()) if draft.open_because else ():
-        if origin.kind == "code default" or (
-            origin.kind == "derived" and re.search(rf"{COMMIT}|no fp16\.enabled", origin.where)
-        ):
-            draft.unstated(name, draft.open_because)
+    if draft.open_because:
+        draft.withhold(draft.open_because, COMMIT)
+        if not draft.has("fp16.enabled") and draft.origins["precision"].kind == "derived":
+            draft.unstated("precision", draft.open_because)
     return draft.finish(IGNORED)
 
 

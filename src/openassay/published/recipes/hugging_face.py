@@ -408,6 +408,7 @@ TRL_IGNORED = {
     "the same function, another kernel": "use_liger*",
     "logging": "wandb_* callbacks* benchmarks*",
     "generation": "num_generations temperature top_p top_k use_vllm vllm_*",
+    "of the loss over rewards": "reward_weights cosine_* repetition_* max_completion_len code_* e2b_*",
     "speed, not values": "precompute_ref_log_probs ref_model_* sync_ref_model",
 }
 
@@ -421,8 +422,16 @@ def _training(draft: Draft) -> None:
 
 
 def _without_defaults(draft: Draft, why: str, names: tuple[str, ...] = ("",)) -> None:
-    """Leave unstated what only a default of TrainingArguments says, among the values whose names begin so."""
-    ours = [name for name, one in draft.origins.items() if one.kind == "code default" and ARGUMENTS in one.where]
+    """Leave unstated what only a default of TrainingArguments says, among the values whose names begin so.
+
+    With all names, the file is for another program, and what the Trainer does is not known of it either.
+    """
+    code = (ARGUMENTS, TRAINER) if names == ("",) else (ARGUMENTS,)
+    ours = [
+        name
+        for name, one in draft.origins.items()
+        if one.kind == "code default" and any(cited in one.where for cited in code)
+    ]
     for name in ours:
         if name.startswith(names):
             draft.unstated(name, why)

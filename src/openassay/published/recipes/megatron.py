@@ -128,14 +128,7 @@ def parse(text: str, where: str) -> Marked:
 def _programs(words: list[Word]) -> list[tuple[str, list[Word]]]:
     """The Python file that the words start and the words after it, where these are a network's arguments."""
     for at, word in enumerate(words):
-        name = (word.text if word.text is not None else "") or ""
-        if (
-            word.text is None
-            and at + 1 < len(words)
-            and "--num-layers" in {one.text for one in words[at:]}
-            and "pwd" in word.why
-        ):
-            name = "pretrain_gpt.py"
+        name = word.end if word.text is None else word.text
         if name.endswith(".py") and any(one.text == "--num-layers" for one in words[at:]):
             return [(PurePosixPath(name).name, words[at + 1 :])]
         if " " in name and ".py" in name and "--num-layers" in name:

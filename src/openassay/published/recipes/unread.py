@@ -66,7 +66,7 @@ UNREAD = (
     ("gigaGPT", Signs(must=("backend", "width", "depth", "heads")), DEFAULTS),
     ("NeMo RL", Signs(must=("policy", "grpo|dpo|sft|rm|loss_fn|cluster")), DEFAULTS),
     ("NeMo", Signs(must=("exp_manager", "trainer", "model")), DEFAULTS),
-    ("trlX", Signs(must=("method", "train", "model", "optimizer|tokenizer")), DEFAULTS),
+    ("trlX", Signs(must=("method", "train.seq_length|train.batch_size|train.epochs", "model")), DEFAULTS),
     ("verl", Signs(must=("actor_rollout_ref|trainer.project_name", "data|algorithm")), DEFAULTS),
     (
         "GPT-NeoX",
@@ -78,6 +78,29 @@ UNREAD = (
             cannot=("model", "model_name_or_path", "learning_rate"),
         ),
         "it is the part that says where data and checkpoints lie; read the file with num_layers and optimizer",
+    ),
+    (
+        "GPT-NeoX",
+        Signs(must=("train-iters|train_iters|lr-decay-style|lr_decay_style", "optimizer.params|min-lr|min_lr")),
+        "it is a part without the network; read the file with num_layers",
+    ),
+    ("Meta Lingua", Signs(must=("model", "optim", "data", "distributed|checkpoint|steps")), DEFAULTS),
+    ("eole or OpenNMT", Signs(must=("src_vocab|share_vocab", "data|training|model")), DEFAULTS),
+    (
+        "Stanford's Mistral",
+        Signs(must=("inherit", "artifacts|effective_bsz")),
+        "it is one part of settings that are put together",
+    ),
+    ("Stanford's Mistral", Signs(must=("training_arguments",)), "it is one part of settings that are put together"),
+    (
+        "a speech program of transformers",
+        Signs(must=("feature_extractor_name", "learning_rate")),
+        "it trains no language model",
+    ),
+    (
+        "Composer",
+        Signs(must=("max_duration", "optimizer", "dataset|train_dataset|model")),
+        "it is no file of llm-foundry's",
     ),
     (
         "Levanter",
@@ -159,6 +182,11 @@ _STARTS = (
     ("OpenLM", r"\bopen_lm[./]main\b", "its YAML and params.txt are read; its commands are not"),
     ("T5X", r"\bt5x\b", "this reader knows the gin files of Mesh TensorFlow's T5 only"),
     ("xtuner", r"\bxtuner\b|^(?:from|import) mmengine\b", DEFAULTS),
+    (
+        "InternEvo",
+        r"^(?:parallel|hybrid_zero_optimizer|lr_scheduler|beta2_scheduler) = dict\(",
+        DEFAULTS,
+    ),
     ("ms-swift", r"\bswift (?:sft|pt|rlhf)\b", DEFAULTS),
     ("NeMo", r"^(?:from|import) nemo(?:_run)?\b", DEFAULTS),
     ("OLMo-core", r"^(?:from|import) olmo_core\b", "no network and optimizer are configured in it"),
