@@ -269,3 +269,34 @@ def test_another_programs_arguments_say_nothing_of_the_trainer() -> None:
     other = read(f"{text}dialogue_template: default\n")
     assert other.values["optimizer.not_decayed"] is None
     assert "dialogue_template is no key of TrainingArguments" in other.origins["optimizer.not_decayed"].where
+
+
+def test_a_schedule_of_a_fork_of_gpt_neox_is_unstated_and_takes_no_default() -> None:
+    found = read(f"{NEOX}lr_decay_style: hybrid_cosine_inv_sqrt_2\nwarmup_iters: 9\nrotary_interleaved: true\n")
+    assert (found.values["learning_rate.form"], found.values["learning_rate.warmup_steps"], found.values["steps"]) == (
+        None,
+        None,
+        100,
+    )
+    assert "rotary_interleaved: a key of another version" in found.origins["optimizer.eps"].where
+
+
+def test_olmos_experts_are_read_without_a_family() -> None:
+    text = "model: {d_model: 64, n_layers: 2, n_heads: 4, block_type: moe, max_sequence_length: 128}\noptimizer: {name: adamw, learning_rate: 0.1}\n"
+    found = read(text)
+    assert (found.values["architecture.hidden_size"], found.values["architecture.family"]) == (64, None)
+    assert found.values["architecture.intermediate_size"] is None
+    assert any("layers of experts and their losses" in note for note in found.notes)
+    with pytest.raises(BadInput, match="model.block_type: expected one of sequential, llama, moe"):
+        read(text.replace("moe", "odd"))
+
+
+def test_levanters_trainer_may_take_its_length_from_the_code() -> None:
+    text = LEVANTER.replace("  num_train_steps: 10000\n", "").replace("  train_batch_size: 256\n", "")
+    found = read(text)
+    assert (found.format, found.values["steps"], found.origins["steps"].kind) == ("levanter", 400_000, "code default")
+
+
+def test_a_shell_variable_is_no_constant_of_nanogpts() -> None:
+    with pytest.raises(BadInput, match=r"a\.sh:2: .* found --learning_rate of sft\.py"):
+        read("gradient_accumulation_steps=8\ntorchrun sft.py --learning_rate 1e-5\n", "a.sh")

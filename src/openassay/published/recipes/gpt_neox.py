@@ -241,7 +241,8 @@ def _optimizer(draft: Draft) -> None:
 
 
 def _learning_rate(draft: GuardedDraft) -> None:
-    style = draft.word("lr_decay_style", ("cosine", "constant", "linear", "exponential"))
+    forms = ("cosine", "constant", "linear", "exponential")
+    style = draft.word("lr_decay_style", None if draft.open_because else forms)
     code = f"{COMMIT}:megatron/learning_rates.py"
     if style in {"cosine", "constant"}:
         form = "cosine_clamped" if style == "cosine" else style
@@ -250,7 +251,7 @@ def _learning_rate(draft: GuardedDraft) -> None:
         where = draft.at("lr_decay_style") if style else f"{ARGS} lr_decay_style is linear"
         draft.unstated("learning_rate.form", f"{where}: NeoX's own form of it has no canonical name")
         falls = f"NeoX's {style or 'linear'} decay goes towards 0 over its full length, with min_lr as a floor"
-        if style or not draft.why_not("lr_decay_style"):
+        if style in {"linear", "exponential"} or (style is None and not draft.open_because):
             draft.note(f"{where}: {falls} ({code})")
     arguments = f"{COMMIT}:megatron/neox_arguments/arguments.py"
     draft.take("learning_rate.peak", "optimizer.params.lr", 0.001, arguments)

@@ -79,7 +79,8 @@ def recognise(marked: Marked) -> bool:
     trainer, model = root["trainer"].value, root["model"].value
     if not isinstance(trainer, dict) or not isinstance(model, dict):
         return False
-    trains = "num_train_steps" in trainer or ("train_batch_size" in trainer and "optimizer" in root)
+    own = {"train_batch_size", "mp", "model_axis_size", "tracker", "per_device_eval_parallelism"}
+    trains = "num_train_steps" in trainer or ("optimizer" in root and bool(own & set(trainer)))
     return trains and bool({"type", "hidden_dim"} & set(model))
 
 

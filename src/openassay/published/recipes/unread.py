@@ -182,14 +182,17 @@ _STARTS = (
     ("OpenLM", r"\bopen_lm[./]main\b", "its YAML and params.txt are read; its commands are not"),
     ("T5X", r"\bt5x\b", "this reader knows the gin files of Mesh TensorFlow's T5 only"),
     ("xtuner", r"\bxtuner\b|^(?:from|import) mmengine\b", DEFAULTS),
+    ("ms-swift", r"\bswift (?:sft|pt|rlhf)\b", DEFAULTS),
+    ("NeMo", r"^(?:from|import) nemo(?:_run)?\b", DEFAULTS),
+    ("OLMo-core", r"^(?:from|import) olmo_core\b", "no network and optimizer are configured in it"),
+)
+"""Programs that scripts start or import: the words by which they are known, and why they are not read."""
+_CODE = (
     (
         "InternEvo",
         r"^(?:parallel|hybrid_zero_optimizer|lr_scheduler|beta2_scheduler) = dict\(",
         DEFAULTS,
     ),
-    ("ms-swift", r"\bswift (?:sft|pt|rlhf)\b", DEFAULTS),
-    ("NeMo", r"^(?:from|import) nemo(?:_run)?\b", DEFAULTS),
-    ("OLMo-core", r"^(?:from|import) olmo_core\b", "no network and optimizer are configured in it"),
     (
         "transformers",
         r"\b(?:TrainingArguments|HfArgumentParser|(?:SFT|DPO|GRPO)Config)\(",
@@ -211,7 +214,7 @@ _STARTS = (
         "a training that is code: its values are not read from it",
     ),
 )
-"""Programs that scripts start or import: the words by which they are known, and why they are not read."""
+"""As `_STARTS`, of Python code."""
 _STARTED = re.compile(r"(?:^|[\s/])([\w-]+\.py|-m +[\w.]+)(?=\s|\\|\"|'|$)")
 _OPTION = re.compile(
     r"--((?:[\w.-]*[_.-])?(?:lr|learning[_-]rate|batch[_-]size|num[_-]train[_-]epochs|epochs|max[_-]steps|train[_-]iters|warmup[\w-]*))\b"
@@ -234,7 +237,7 @@ def unread_script(text: str, where: str) -> str:
     if suffix not in SCRIPTS:
         return ""
     code = "\n".join("" if line.lstrip().startswith("#") else line for line in text.split("\n"))
-    for program, words, why in _STARTS:
+    for program, words, why in (*_STARTS, *(_CODE if suffix == ".py" else ())):
         if match := re.search(words, code, re.MULTILINE):
             line = code.count("\n", 0, match.start()) + 1
             return f"{where}:{line}: {program}: expected a recipe that can be read, found its words, and {why}"
