@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from recipe_samples import LLM_FOUNDRY
+from recipe_samples import LLM_FOUNDRY, NANOTRON
 from releases.recipe_scripts import LEVANTER, NANO, OPEN_LM_PARAMS, OPEN_LM_YAML
 
 from openassay.faults import BadInput
@@ -98,6 +98,9 @@ def test_newer_gpt_neox_states_its_heads_of_keys_and_takes_no_default_of_the_old
     assert new.origins["initialisation.std"].kind == "unstated"
     for name in ("optimizer.eps", "clip_norm", "precision", "initialisation.method"):
         assert "num_kv_heads: a key of another version than v1.0" in new.origins[name].where
+    assert read(f"{NEOX}lr_decay_style: cosine\n").values["learning_rate.form"] == "cosine_clamped"
+    later = read(f"{NEOX}lr_decay_style: cosine\nnum_kv_heads: 2\n").origins["learning_rate.form"]
+    assert (later.kind, "has changed after v1.0" in later.where) == ("unstated", True)
     one = read(f"{NEOX}use_bias_in_mlp: false\n")
     assert one.origins["architecture.bias"].kind == "unstated"
 
@@ -131,8 +134,18 @@ def test_t5x_is_not_read_with_the_defaults_of_mesh_tensorflow(tmp_path: Path, te
 
 
 def test_a_gin_file_without_a_key_of_t5_is_refused() -> None:
-    with pytest.raises(BadInput, match="expected keys of Mesh TensorFlow's T5, found A and no such key"):
-        read("A = 3\nsome_function.b = 4\n", "a.gin")
+    for text in ("A = 3\nsome_function.b = 4\n", "decode_beam_size.beam_size = 4\nrun.mesh_shape = 'model:1'\n"):
+        with pytest.raises(
+            BadInput, match="expected keys of the network or the training of Mesh TensorFlow's T5, found"
+        ):
+            read(text, "a.gin")
+
+
+def test_a_part_of_t5s_gin_takes_no_default_of_the_network() -> None:
+    part = read("run.sequence_length = {'inputs': 1024, 'targets': 128}\n", "lengths.gin")
+    assert (part.values["data.sequence_length"], part.values["architecture.hidden_size"]) == (1024, None)
+    assert "no key of the network" in part.origins["architecture.hidden_size"].where
+    assert read("d_model = 512\n", "model.gin").values["architecture.num_layers"] == 6
 
 
 def test_levanters_includes_are_taken_in_or_named(tmp_path: Path) -> None:
@@ -300,3 +313,10 @@ def test_levanters_trainer_may_take_its_length_from_the_code() -> None:
 def test_a_shell_variable_is_no_constant_of_nanogpts() -> None:
     with pytest.raises(BadInput, match=r"a\.sh:2: .* found --learning_rate of sft\.py"):
         read("gradient_accumulation_steps=8\ntorchrun sft.py --learning_rate 1e-5\n", "a.sh")
+
+
+def test_nanotrons_experts_leave_the_family_unstated() -> None:
+    assert read(NANOTRON).values["architecture.family"] == "llama"
+    found = read(NANOTRON.replace("    vocab_size", "    moe_config: {num_experts: 8}\n    vocab_size"))
+    assert (found.values["architecture.family"], found.values["architecture.num_kv_heads"]) == (None, 2)
+    assert "experts" in found.origins["architecture.family"].where

@@ -102,6 +102,10 @@ T5X = {
     "TASK_FEATURE_LENGTHS", "TRAIN_STEPS", "MIXTURE_OR_TASK_NAME",
 }  # fmt: skip
 """Keys that T5X's files have and Mesh TensorFlow's do not."""
+NETWORK = {
+    "d_model", "d_ff", "d_kv", "num_heads", "num_layers", "SelfAttention", "DenseReluDense", "Unitransformer", "make_layer_stack",
+    "Bitransformer", "make_bitransformer", "LayerStack", "EncDecAttention",
+}  # fmt: skip
 NOT_T5X = "T5X: expected the gin of Mesh TensorFlow's T5, whose defaults this reader knows, found"
 
 
@@ -307,12 +311,18 @@ def read(marked: Marked) -> ReadRecipe:
     _batch(draft)
     _run(draft)
     _usual(draft)
+    sections = {key.rpartition("/")[2] for key in marked.root.value}
+    if not sections & NETWORK:
+        part = f"{marked.file}: no key of the network; read this file together with the one that has them"
+        for name in [
+            name for name, one in draft.origins.items() if name.startswith(("architecture.", "initialisation."))
+        ]:
+            draft.unstated(name, part)
     found = draft.finish(IGNORED)
-    if marked.root.value and not draft.used and not found.ignored:
+    if marked.root.value and all(one.kind != "stated" for one in found.origins.values()):
         first = next(iter(marked.root.value.values()))
-        raise BadInput(
-            f"{first.place}: expected keys of Mesh TensorFlow's T5, found {shorten(first.name)} and no such key"
-        )
+        expected = "expected keys of the network or the training of Mesh TensorFlow's T5"
+        raise BadInput(f"{first.place}: {expected}, found {shorten(first.name)} and no such key; it is a part at most")
     return found
 
 

@@ -244,7 +244,10 @@ def _learning_rate(draft: GuardedDraft) -> None:
     forms = ("cosine", "constant", "linear", "exponential")
     style = draft.word("lr_decay_style", None if draft.open_because else forms)
     code = f"{COMMIT}:megatron/learning_rates.py"
-    if style in {"cosine", "constant"}:
+    if style == "cosine" and draft.open_because:
+        later = "its form has changed after v1.0, and the file's version is not stated"
+        draft.unstated("learning_rate.form", f"{draft.at('lr_decay_style')}: {later}")
+    elif style in {"cosine", "constant"}:
         form = "cosine_clamped" if style == "cosine" else style
         draft.put("learning_rate.form", form, "stated", draft.at("lr_decay_style"))
     else:

@@ -104,7 +104,7 @@ UNREAD = (
     ),
     (
         "Levanter",
-        Signs(must=("cache_dir", "tokenizer", "configs|train_urls|train_weights")),
+        Signs(must=("cache_dir", "tokenizer|id", "configs|train_urls|train_weights|id")),
         "it is the data of a training; read the file that includes it",
     ),
     ("Levanter", Signs(must=("trainer", "eval_harness|lora|engine|checkpoint_path")), "it is no pre-training"),
