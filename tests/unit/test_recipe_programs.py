@@ -89,6 +89,12 @@ def test_a_script_of_an_unknown_program_is_refused_by_the_programs_name() -> Non
         read(text, "a.sh")
 
 
+def test_a_script_that_names_a_settings_file_says_which(tmp_path: Path) -> None:
+    text = "accelerate launch \\\n  --config_file multi.yaml \\\n  src/train.py configs/sft.yaml\n"
+    with pytest.raises(BadInput, match=r"a\.sh:3: .* found train\.py with configs/sft\.yaml; read that file"):
+        read(text, "a.sh")
+
+
 def test_newer_gpt_neox_states_its_heads_of_keys_and_takes_no_default_of_the_older() -> None:
     old, new = read(NEOX), read(f"{NEOX}num_kv_heads: 2\nuse_bias_in_attn_linear: false\nuse_bias_in_mlp: false\n")
     assert (old.values["architecture.num_kv_heads"], old.values["architecture.bias"]) == (8, True)

@@ -172,12 +172,15 @@ class _Parser:
 
     def include(self, statement: str, where: str, line: int, depth: int) -> None:
         """Take in an included file."""
-        where = f"{where}:{line}: include: expected"
+        place = f"{where}:{line}"
+        where = f"{place}: include: expected"
         match = re.fullmatch(r"include\s+(['\"])([\w][\w ./+-]*)\1", statement)
         if not match or ".." in match[2]:
             raise BadInput(f"{where} a file's relative name in quotes, found {shorten(statement)}")
         if self.without_includes:
             return
+        if match[2].startswith("t5x/"):
+            raise BadInput(f"{place}: {NOT_T5X} {shorten(statement)}, which is not read")
         self.includes += 1
         if depth >= MAX_DEPTH or self.includes > MOST_INCLUDES:
             raise BadInput(f"{where} at most {MOST_INCLUDES} included files, found more (a circle?)")

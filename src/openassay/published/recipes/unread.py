@@ -216,6 +216,7 @@ _CODE = (
 )
 """As `_STARTS`, of Python code."""
 _STARTED = re.compile(r"(?:^|[\s/])([\w-]+\.py|-m +[\w.]+)(?=\s|\\|\"|'|$)")
+_SETTINGS = re.compile(r"([\w-]+\.py)\b(?:[^\n]|\\\n){0,400}?[\s=\"']([\w./${}-]+\.(?:ya?ml|toml|gin))\b")
 _OPTION = re.compile(
     r"--((?:[\w.-]*[_.-])?(?:lr|learning[_-]rate|batch[_-]size|num[_-]train[_-]epochs|epochs|max[_-]steps|train[_-]iters|warmup[\w-]*))\b"
 )
@@ -241,9 +242,14 @@ def unread_script(text: str, where: str) -> str:
         if match := re.search(words, code, re.MULTILINE):
             line = code.count("\n", 0, match.start()) + 1
             return f"{where}:{line}: {program}: expected a recipe that can be read, found its words, and {why}"
-    option = None if suffix == ".py" else _OPTION.search(code)
-    if option is None:
+    if suffix == ".py":
         return ""
+    option = _OPTION.search(code)
+    if option is None:
+        if not (match := _SETTINGS.search(code)):
+            return ""
+        line = code.count("\n", 0, match.start(1)) + 1
+        return f"{where}:{line}: expected Megatron-LM's arguments, found {match[1]} with {shorten(match[2])}; read that file"
     line = code.count("\n", 0, option.start()) + 1
     started = [match[1] for match in _STARTED.finditer(code, 0, option.start())]
     name = shorten(started[-1]) if started else "a program that it does not name"
