@@ -29,6 +29,9 @@ SETTINGS = {
     "fairseq or metaseq": "task: {_name: language_modeling}\ncriterion: {_name: cross_entropy}\noptimization: {max_update: 10, lr: [0.1]}\n",
     "Cerebras model zoo 2": "trainer:\n  init:\n    model: {name: gpt3, hidden_size: 8}\n    loop: {max_steps: 3}\n",
     "OpenCLIP": "lr: 0.1\nwd: 0.1\nwarmup: 3\ntrain_num_samples: 4\nlr_cooldown_end: 0.0\nlock_image: false\n",
+    "GPT-Neo": '{"n_embd": 8, "n_ctx": 4, "train_steps": 3, "mesh_shape": "x:1", "lr": 0.1}',
+    "mesh-transformer-jax": '{"d_model": 8, "layers": 2, "pe": "rotary", "per_replica_batch": 1, "lr": 0.1}',
+    "picotron": '{"distributed": {"tp_size": 1}, "training": {"learning_rate": 0.1}}',
     "gigaGPT": "backend: CSX\nwidth: 8\ndepth: 2\nheads: 2\nlearning_rate: 0.1\n",
     "NeMo RL": "policy: {model_name: x}\ngrpo: {num_prompts_per_step: 1}\ncluster: {num_nodes: 1}\n",
     "trlX": "method: {name: ppo}\ntrain: {seq_length: 4}\nmodel: {model_path: x}\noptimizer: {name: adamw}\n",
@@ -51,7 +54,7 @@ SCRIPTS = {
     "axolotl": ("a.sh", "accelerate launch -m axolotl.cli.train x.yml\n", 1),
     "torchtitan": ("a.py", "from torchtitan.config import JobConfig\nx = JobConfig()\n", 1),
     "Levanter": ("a.py", "# a comment: fairseq-train\nfrom experiments.llama import llama_1b\n", 2),
-    "InternEvo": ("a.py", "SEQ_LEN = 2048\nlr_scheduler = dict(total_steps=5)\n", 2),
+    "InternEvo or ColossalAI": ("a.py", "SEQ_LEN = 2048\nlr_scheduler = dict(total_steps=5)\n", 2),
     "xtuner": ("a.py", "from mmengine.config import read_base\nlr = 2e-5\n", 1),
     "transformers": ("a.py", "from transformers import Trainer\nargs = TrainingArguments(output_dir='x')\n", 2),
     "a command line": (
@@ -127,6 +130,8 @@ def test_gpt_neox_networks_that_are_no_transformer_of_full_attention_have_no_fam
         "from __gin__ import dynamic_registration\nfrom t5x import utils\nTRAIN_STEPS = 5\n",
         "include 't5x/configs/runs/pretrain.gin'\nTRAIN_STEPS = 5\nnetwork.T5Config.emb_dim = 8\n",
         "VOCABULARY = @seqio.ByteVocabulary()\n",
+        "network.T5Config:\n  emb_dim = 8\n",
+        "include 't5x/examples/t5/base.gin'\n",
     ],
 )
 def test_t5x_is_not_read_with_the_defaults_of_mesh_tensorflow(tmp_path: Path, text: str) -> None:

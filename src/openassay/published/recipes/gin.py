@@ -99,7 +99,7 @@ TELLING = {
 """One of these keys tells the format, in a file of another name than `*.gin`."""
 T5X = {
     "DatasetConfig", "EncoderDecoderModel", "PjitPartitioner", "T5Config", "Trainer", "train_script", "OPTIMIZER", "VOCABULARY",
-    "TASK_FEATURE_LENGTHS", "TRAIN_STEPS", "MIXTURE_OR_TASK_NAME",
+    "TASK_FEATURE_LENGTHS", "TRAIN_STEPS", "MIXTURE_OR_TASK_NAME", "SaveCheckpointConfig", "TransformerConfig", "BATCH_SIZE",
 }  # fmt: skip
 """Keys that T5X's files have and Mesh TensorFlow's do not."""
 NETWORK = {
@@ -151,6 +151,8 @@ class _Parser:
                 continue
             match = _STATEMENT.match(statement)
             if not match:
+                if statement.rstrip(":").rpartition(".")[2] in T5X:
+                    raise BadInput(f"{where}:{line}: {NOT_T5X} {shorten(statement)}, which is not read")
                 raise BadInput(f"{where}:{line}: expected a gin binding, found {shorten(statement)}")
             key, text_of_value = match["key"], match["value"]
             value, end = _value(text_of_value, 0, where, line, 0)

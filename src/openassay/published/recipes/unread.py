@@ -63,6 +63,9 @@ UNREAD = (
         Signs(must=("lock_image|force_quick_gelu|zeroshot_frequency", "lr|wd")),
         "it trains no language model",
     ),
+    ("GPT-Neo", Signs(must=("n_embd", "train_steps|n_ctx", "mesh_shape|layout")), DEFAULTS),
+    ("mesh-transformer-jax", Signs(must=("d_model", "pe", "per_replica_batch|cores_per_replica")), DEFAULTS),
+    ("picotron", Signs(must=("distributed.tp_size", "training.learning_rate|training.seq_length")), DEFAULTS),
     ("gigaGPT", Signs(must=("backend", "width", "depth", "heads")), DEFAULTS),
     ("NeMo RL", Signs(must=("policy", "grpo|dpo|sft|rm|loss_fn|cluster")), DEFAULTS),
     ("NeMo", Signs(must=("exp_manager", "trainer", "model")), DEFAULTS),
@@ -189,7 +192,7 @@ _STARTS = (
 """Programs that scripts start or import: the words by which they are known, and why they are not read."""
 _CODE = (
     (
-        "InternEvo",
+        "InternEvo or ColossalAI",
         r"^(?:parallel|hybrid_zero_optimizer|lr_scheduler|beta2_scheduler) = dict\(",
         DEFAULTS,
     ),
