@@ -7,8 +7,8 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from recipe_samples import LLM_FOUNDRY, NANOTRON
-from releases.recipe_scripts import LEVANTER, NANO, OPEN_LM_PARAMS, OPEN_LM_YAML
+from recipe_samples import LLM_FOUNDRY, NANOTRON, TINYLLAMA
+from releases.recipe_scripts import LEVANTER, NANO, OLMO_CORE, OPEN_LM_PARAMS, OPEN_LM_YAML
 
 from openassay.faults import BadInput
 from openassay.published.recipes import read_recipe
@@ -331,3 +331,21 @@ def test_nanotrons_experts_leave_the_family_unstated() -> None:
     found = read(NANOTRON.replace("    vocab_size", "    moe_config: {num_experts: 8}\n    vocab_size"))
     assert (found.values["architecture.family"], found.values["architecture.num_kv_heads"]) == (None, 2)
     assert "experts" in found.origins["architecture.family"].where
+
+
+def test_a_network_of_olmo_core_that_is_changed_after_the_call_is_not_the_calls() -> None:
+    call = "vocab_size=tokenizer.padded_vocab_size())"
+    plain = read(OLMO_CORE, "a.py")
+    scaled = read(OLMO_CORE.replace(call, f"{call}.with_rope_scaling(YaRNRoPEScalingConfig(factor=8))"), "a.py")
+    names = ("architecture.hidden_size", "architecture.rotary_base", "architecture.family")
+    assert [plain.values[name] for name in names] == [4096, 500000.0, "olmo2"]
+    assert [scaled.values[name] for name in names] == [4096, None, None]
+    assert any("rotary positions that are rescaled" in note for note in scaled.notes)
+    other = read(OLMO_CORE.replace(call, f"{call}.with_something_else()"), "a.py")
+    assert other.values["architecture.hidden_size"] is None
+
+
+def test_tinyllamas_constants_may_continue_a_training() -> None:
+    found = read(f"{TINYLLAMA}checkpoint_path = 'out/model.pth'\n", "tinyllama_code.py")
+    assert any("weights that another training left" in note for note in found.notes)
+    assert not found.unknown

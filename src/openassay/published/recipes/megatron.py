@@ -404,6 +404,8 @@ def _run(draft: GuardedDraft, args: str) -> None:
     draft.integer("micro-batch-size", 1)
     samples = draft.integer("train-samples", 1)
     steps = draft.take("steps", "train-iters")
+    if steps is None and (why := draft.why_not("train-iters", "train-samples")):
+        draft.unstated("steps", why)
     if steps is None and samples and batch:
         steps = samples // batch
         draft.derived("steps", steps, f"{draft.at('train-samples')} // global-batch-size {batch}")
