@@ -287,14 +287,6 @@ def test_a_fork_of_llm_foundry_takes_no_default() -> None:
     assert not [name for name, one in found.origins.items() if one.kind == "code default"]
 
 
-def test_another_programs_arguments_say_nothing_of_the_trainer() -> None:
-    text = "output_dir: x\nlearning_rate: 0.1\nlr_scheduler_type: linear\nwarmup_steps: 3\nnum_train_epochs: 1\n"
-    assert read(text).values["optimizer.not_decayed"] == ("bias", "norm")
-    other = read(f"{text}dialogue_template: default\n")
-    assert other.values["optimizer.not_decayed"] is None
-    assert "dialogue_template is no key of TrainingArguments" in other.origins["optimizer.not_decayed"].where
-
-
 def test_a_schedule_of_a_fork_of_gpt_neox_is_unstated_and_takes_no_default() -> None:
     found = read(f"{NEOX}lr_decay_style: hybrid_cosine_inv_sqrt_2\nwarmup_iters: 9\nrotary_interleaved: true\n")
     assert (found.values["learning_rate.form"], found.values["learning_rate.warmup_steps"], found.values["steps"]) == (

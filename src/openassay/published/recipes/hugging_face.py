@@ -422,16 +422,8 @@ def _training(draft: Draft) -> None:
 
 
 def _without_defaults(draft: Draft, why: str, names: tuple[str, ...] = ("",)) -> None:
-    """Leave unstated what only a default of TrainingArguments says, among the values whose names begin so.
-
-    With all names, the file is for another program, and what the Trainer does is not known of it either.
-    """
-    code = (ARGUMENTS, TRAINER) if names == ("",) else (ARGUMENTS,)
-    ours = [
-        name
-        for name, one in draft.origins.items()
-        if one.kind == "code default" and any(cited in one.where for cited in code)
-    ]
+    """Leave unstated what only a default of TrainingArguments says, among the values whose names begin so."""
+    ours = [name for name, one in draft.origins.items() if one.kind == "code default" and ARGUMENTS in one.where]
     for name in ours:
         if name.startswith(names):
             draft.unstated(name, why)
