@@ -118,7 +118,60 @@ OPEN_LM = """{
  "post_embed_norm": false, "weight_tying": false, "ffn_type": "swiglu_torch"
 }
 """
+OPEN_LM_PARAMS = """accum_freq: 8
+beta1: 0.9
+beta2: 0.95
+dataset_manifest: ['s3://x/manifest.jsonl']
+epochs: 5
+eps: 1e-08
+fsdp_pure_bf16: True
+global_batch_size: 512
+grad_clip_norm: None
+lr: 0.003
+lr_cooldown_end: 3e-05
+lr_scheduler: cosine
+model: small
+model_norm: rms_norm
+precision: amp_bfloat16
+seed: 124
+seq_len: 2048
+target_mask_left: None
+train_num_samples: 800000
+warmup: 5000
+wd: 0.033
+"""
+OPEN_LM_YAML = """lr: 3.e-4
+wd: 0.1
+warmup: 10
+lr-cooldown-end: 3.e-5
+train-num-samples: 1_000_000
+epochs: 4
+model: open_lm_1b
+model-norm: rms_norm
+"""
+NANO = """# a small network
+import time
+out_dir = 'out'
+batch_size = 12
+gradient_accumulation_steps = 5 * 8
+block_size = 256
+n_layer = 6
+n_head = 6
+n_embd = 384
+dropout = 0.2
+learning_rate = 1e-3
+max_iters = 5000
+lr_decay_iters = 5000
+min_lr = 1e-4
+beta1 = 0.9
+beta2 = 0.99
+grad_clip = 0.0
+init_from = 'resume'
+dtype = 'bfloat16'
+wandb_run_name = 'run' + str(time.time())
+"""
 SCRIPTS = {
     "megatron": LLAMA, "torchtitan": TITAN, "olmo_core": OLMO_CORE, "levanter": LEVANTER, "dclm": DCLM, "open_lm_network": OPEN_LM,
+    "open_lm": OPEN_LM_YAML, "open_lm_params": OPEN_LM_PARAMS, "nanogpt": NANO,
 }  # fmt: skip
 """By the format's name."""

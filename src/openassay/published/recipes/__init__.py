@@ -1,7 +1,7 @@
 """Readers of published training recipes. FORMATS is the registry; `read_recipe` tells the formats apart.
 
 A format is recognised by the keys that its files must have, and ruled out by keys that its program does not know. A program that
-we know and cannot read has a row in UNREAD, so that its files are refused by its name and never read as another program's.
+we know and cannot read has a row in `unread.py`, so that its files are refused by its name and never read as another program's.
 To add a format: one file with `read`, its row in FORMATS with its `Signs`, one test.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openassay.faults import BadInput
-from openassay.published.marked import Entry, Marked, parse_marked, parse_toml, read_text, shorten
+from openassay.published.marked import Marked, parse_marked, parse_toml, read_text, shorten
 from openassay.published.recipes import (
     amber,
     cerebras,
@@ -26,6 +26,7 @@ from openassay.published.recipes import (
     litgpt,
     llm_foundry,
     megatron,
+    nanogpt,
     nanotron,
     olmo,
     olmo_core,
@@ -34,34 +35,9 @@ from openassay.published.recipes import (
     torchtitan,
 )
 from openassay.published.recipes.joined import join
+from openassay.published.recipes.signs import Signs
+from openassay.published.recipes.unread import unread_script, unread_settings
 from openassay.training.language import ReadRecipe
-
-
-@dataclass(frozen=True)
-class Signs:
-    """The keys by which a file is known as one format's, as dotted paths.
-
-    All of `must` (`a|b` is one of them), at least `count` of `some`, none of `cannot`, where it has a value.
-    """
-
-    must: tuple[str, ...] = ()
-    some: frozenset[str] = frozenset()
-    count: int = 0
-    cannot: tuple[str, ...] = ()
-
-    def __call__(self, marked: Marked) -> bool:
-        """Whether the file has these signs and none that rules them out."""
-        return self.seen(marked) and self.barred(marked) is None
-
-    def seen(self, marked: Marked) -> bool:
-        """Whether the file has the keys that it must have."""
-        each = all(any(marked.root.at(path) is not None for path in paths.split("|")) for paths in self.must)
-        return each and sum(marked.root.at(path) is not None for path in self.some) >= self.count
-
-    def barred(self, marked: Marked) -> Entry | None:
-        """The first entry that rules the format out; None for none."""
-        found = (marked.root.at(path) for path in self.cannot)
-        return next((entry for entry in found if entry is not None and entry.value is not None), None)
 
 
 @dataclass(frozen=True)
@@ -125,8 +101,11 @@ DEEPSPEED = Signs(
         "zero_optimization|fp16.enabled|bf16.enabled",
         "train_micro_batch_size_per_gpu|train_batch_size|optimizer.params|steps_per_print",
     ),
-    cannot=("model", "base_model", "num-layers", "num_layers", "model_name_or_path", "learning_rate"),
-)
+    cannot=(
+        "model", "base_model", "num-layers", "num_layers", "model_name_or_path", "learning_rate", "train-iters", "train_iters",
+        "lr-decay-style", "lr_decay_style",
+    ),
+)  # fmt: skip
 _OTHERS = (
     "base_model",
     "micro_batch_size",
@@ -138,6 +117,8 @@ _OTHERS = (
     "train_batch_size",
     "num_warmup_steps",
     "with_tracking",
+    "base_emb_dim",
+    "feature_extractor_name",
 )
 """Keys of other programs that TrainingArguments and TRL do not have."""
 ARGUMENTS = Signs(
@@ -156,6 +137,7 @@ TRL = Signs(
     count=2,
     cannot=(*_OTHERS, "optimizer", "model", "scheduler"),
 )
+PARAMS = "OpenLM's params.txt"
 PREPARATION = "Cerebras model zoo data preparation"
 MEGATRON = "Megatron-LM's arguments in a shell script (BLOOM, MAP-NEO)"
 FORMATS = (
@@ -200,58 +182,15 @@ FORMATS = (
     Format(
         "olmo_core", "OLMo-core's Python", olmo_core.recognise, olmo_core.read, olmo_core.parse, (".py",), "olmo_core"
     ),
-    Format("levanter", "Levanter YAML (Marin)", levanter.recognise, levanter.read),
+    Format("nanogpt", "constants of nanoGPT and alike", nanogpt.recognise, nanogpt.read, nanogpt.parse, (".py",)),
+    Format("levanter", "Levanter YAML (Marin)", levanter.recognise, levanter.read, levanter.parse),
     Format("dclm", "DCLM's scales", open_lm.is_scale, open_lm.read_scale),
+    Format("open_lm_params", PARAMS, open_lm.is_arguments, open_lm.read_params, open_lm.parse_arguments, ()),
+    Format("open_lm", "OpenLM's arguments", open_lm.is_arguments, open_lm.read_arguments),
     Format("open_lm_network", "OpenLM's networks", open_lm.is_network, open_lm.read_network),
     Format("torchtitan", "torchtitan TOML", torchtitan.recognise, torchtitan.read, parse_toml, (".toml",)),
 )
 """Tried in this order, among those whose files end so."""
-
-UNREAD = (
-    (
-        "accelerate",
-        Signs(
-            must=("compute_environment|distributed_type", "num_processes|mixed_precision|deepspeed_config|machine_rank")
-        ),
-        "its file says how processes are started; no value of a training but the precision stands in it",
-    ),
-    (
-        "llm-foundry",
-        Signs(must=("model.name|models", "tokenizer.name|model.d_model|icl_tasks")),
-        "it states no whole training",
-    ),
-    (
-        "MosaicML's launcher",
-        Signs(must=("parameters", "command", "image|integrations")),
-        "the recipe stands below `parameters`",
-    ),
-    ("Beaker", Signs(must=("tasks", "budget|version")), "it says how a job is started"),
-    (
-        "LLaMA-Factory",
-        Signs(
-            must=("model_name_or_path", "stage|finetuning_type", "template|cutoff_len|finetuning_type|learning_rate")
-        ),
-        "this reader does not know its defaults",
-    ),
-    (
-        "torchtune",
-        Signs(must=("model._component_|optimizer._component_|tokenizer._component_",)),
-        "its network is built by code",
-    ),
-    ("Hydra", Signs(must=("model._target_|optimizer._target_|trainer._target_",)), "its objects are built by code"),
-    (
-        "OLMo-core",
-        Signs(must=("train_module", "trainer|data_loader|model")),
-        "this reader knows OLMo's own YAML, with model.d_model and optimizer.learning_rate",
-    ),
-    ("Lightning", Signs(must=("trainer", "model.class_path|model.init_args")), "its objects are built by code"),
-    (
-        "Hugging Face tokenizer",
-        Signs(must=("tokenizer_class", "model_max_length")),
-        "it says nothing about training",
-    ),
-)
-"""Programs that we know and cannot read: their names, the signs of their files, and why."""
 
 
 def read_recipe(source: Path | str, format: str | None = None, name: str = "recipe") -> ReadRecipe:  # noqa: A002 - the word
@@ -283,11 +222,10 @@ def read_recipe(source: Path | str, format: str | None = None, name: str = "reci
         if marked and one.recognise(marked):
             return one.read(marked)
     if len(refusals) == len(parsed):
-        raise refusals[0]
+        raise refusals[0 if candidates is FORMATS else -1]
     for marked in filter(None, parsed.values()):
-        for program, signs, why in UNREAD:
-            if signs(marked):
-                raise BadInput(f"{where}: {program}: expected a recipe that can be read, found its file, and {why}")
+        if known := unread_settings(marked):
+            raise BadInput(known)
         for one in candidates:
             if (
                 isinstance(one.recognise, Signs)
@@ -297,10 +235,11 @@ def read_recipe(source: Path | str, format: str | None = None, name: str = "reci
                 raise BadInput(
                     f"{entry.place}: {shorten(entry.name)}: expected {one.says} only, found a key of another program"
                 )
+    if refusals and candidates is not FORMATS:
+        raise refusals[-1]
     known = ", ".join(one.name for one in candidates)
-    raise BadInput(
-        f"{where}: expected a recipe of a known format ({known}; see docs/recipes.md), found none of their keys"
-    )
+    none = f"{where}: expected a recipe of a known format ({known}; see docs/recipes.md), found none of their keys"
+    raise BadInput(unread_script(text, where) or none)
 
 
 def parse_script(text: str, where: str) -> Marked | None:

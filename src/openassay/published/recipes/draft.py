@@ -316,6 +316,12 @@ class Draft:
         for name, value in values.items():
             self.put(name, value, "code default", where)
 
+    def withhold(self, why: str, cited: str = "") -> None:
+        """Leave unstated each code default, and what is derived from code whose name is `cited`: the file is for other code."""
+        for name, origin in list(self.origins.items()):
+            if origin.kind == "code default" or (origin.kind == "derived" and cited and cited in origin.where):
+                self.unstated(name, why)
+
     def unstated(self, name: str, why: str) -> None:
         """Set a value to None, as nothing states it."""
         self.put(name, None, "unstated", why)

@@ -97,6 +97,16 @@ TELLING = {
     "learning_rate_schedule_noam",
 }
 """One of these keys tells the format, in a file of another name than `*.gin`."""
+T5X = {
+    "DatasetConfig", "EncoderDecoderModel", "PjitPartitioner", "T5Config", "Trainer", "train_script", "OPTIMIZER", "VOCABULARY",
+    "TASK_FEATURE_LENGTHS", "TRAIN_STEPS", "MIXTURE_OR_TASK_NAME", "SaveCheckpointConfig", "TransformerConfig", "BATCH_SIZE",
+}  # fmt: skip
+"""Keys that T5X's files have and Mesh TensorFlow's do not."""
+NETWORK = {
+    "d_model", "d_ff", "d_kv", "num_heads", "num_layers", "SelfAttention", "DenseReluDense", "Unitransformer", "make_layer_stack",
+    "Bitransformer", "make_bitransformer", "LayerStack", "EncDecAttention",
+}  # fmt: skip
+NOT_T5X = "T5X: expected the gin of Mesh TensorFlow's T5, whose defaults this reader knows, found"
 
 
 def parse(text: str, where: str, *, without_includes: bool = False) -> Marked:
@@ -133,12 +143,16 @@ class _Parser:
         """Take in the bindings of a text and of what it includes."""
         for line, statement in _statements(text, where):
             if statement.startswith(("import ", "from ")):
+                if not self.without_includes and re.search(r"\b(__gin__|t5x)\b", statement):
+                    raise BadInput(f"{where}:{line}: {NOT_T5X} {shorten(statement)}, which is not read")
                 continue
             if statement.startswith("include"):
                 self.include(statement, where, line, depth)
                 continue
             match = _STATEMENT.match(statement)
             if not match:
+                if statement.rstrip(":").rpartition(".")[2] in T5X:
+                    raise BadInput(f"{where}:{line}: {NOT_T5X} {shorten(statement)}, which is not read")
                 raise BadInput(f"{where}:{line}: expected a gin binding, found {shorten(statement)}")
             key, text_of_value = match["key"], match["value"]
             value, end = _value(text_of_value, 0, where, line, 0)
@@ -160,12 +174,15 @@ class _Parser:
 
     def include(self, statement: str, where: str, line: int, depth: int) -> None:
         """Take in an included file."""
-        where = f"{where}:{line}: include: expected"
+        place = f"{where}:{line}"
+        where = f"{place}: include: expected"
         match = re.fullmatch(r"include\s+(['\"])([\w][\w ./+-]*)\1", statement)
         if not match or ".." in match[2]:
             raise BadInput(f"{where} a file's relative name in quotes, found {shorten(statement)}")
         if self.without_includes:
             return
+        if match[2].startswith("t5x/"):
+            raise BadInput(f"{place}: {NOT_T5X} {shorten(statement)}, which is not read")
         self.includes += 1
         if depth >= MAX_DEPTH or self.includes > MOST_INCLUDES:
             raise BadInput(f"{where} at most {MOST_INCLUDES} included files, found more (a circle?)")
@@ -287,7 +304,10 @@ def recognise(marked: Marked) -> bool:
 
 
 def read(marked: Marked) -> ReadRecipe:
-    """The recipe of a T5 gin file and what it includes."""
+    """The recipe of a T5 gin file and what it includes. `BadInput` for one of T5X, or with no key of T5."""
+    for key, entry in marked.root.value.items():
+        if key.rpartition("/")[2] in T5X:
+            raise BadInput(f"{entry.place}: {NOT_T5X} {shorten(key)}, which is not read")
     draft = Draft("t5_gin", marked)
     _sequences(draft)
     _architecture(draft)
@@ -296,7 +316,19 @@ def read(marked: Marked) -> ReadRecipe:
     _batch(draft)
     _run(draft)
     _usual(draft)
-    return draft.finish(IGNORED)
+    sections = {key.rpartition("/")[2] for key in marked.root.value}
+    if not sections & NETWORK:
+        part = f"{marked.file}: no key of the network; read this file together with the one that has them"
+        for name in [
+            name for name, one in draft.origins.items() if name.startswith(("architecture.", "initialisation."))
+        ]:
+            draft.unstated(name, part)
+    found = draft.finish(IGNORED)
+    if marked.root.value and all(one.kind != "stated" for one in found.origins.values()):
+        first = next(iter(marked.root.value.values()))
+        expected = "expected keys of the network or the training of Mesh TensorFlow's T5"
+        raise BadInput(f"{first.place}: {expected}, found {shorten(first.name)} and no such key; it is a part at most")
+    return found
 
 
 def _either(draft: Draft, *paths: str) -> str:

@@ -14,10 +14,20 @@ from pathlib import PurePosixPath
 
 from openassay.published.marked import Entry, Marked, shorten
 from openassay.published.recipes.draft import BIGGEST, MOST_CHECKPOINTS, Draft, alone, whole
+from openassay.published.recipes.guarded import GuardedDraft
 from openassay.training.language import ReadRecipe
 
 COMMIT = "EleutherAI/gpt-neox@71df4d5017f9f4919566a11454fe3a507ffdc632"
 ARGS = f"{COMMIT}:megatron/neox_arguments/neox_args.py"
+NEWER = (
+    "base_shapes_file coord_check dim_att dpo_beta dpo_fp32 dpo_reference_free expansion_factor ffn_dim fp32_reinforce head_size "
+    "intermediate_size kto_beta kto_fp32 layernorm_fusion lr_decay_fraction mamba_selective_scan_fusion mlp_multiple_of mlp_type "
+    "moe_num_experts num_kv_heads pack_impl reinforce_leave_one_out rmsnorm_fusion rope_fusion rotary_save_freqs_buffer "
+    "sequence_parallel sliding_window_width te_columnparallel train_epochs train_impl train_label_data_paths "
+    "train_reward_data_paths use_bias_in_attn_linear use_bias_in_mlp use_bias_in_norms use_flashattn_swiglu use_mup "
+    "use_qk_layernorm z_loss attention_head_type rotary_interleaved dataset_impl allow_chopped"
+)
+"""Keys of later versions and of forks: the defaults of v1.0 are not theirs."""
 ENTRIES = {"20B_tokenizer.json": 50277, "gpt2-vocab.json": 50257}
 """Entries of published tokenizer files, by name: GPT-NeoX-20B's with its added tokens, and GPT-2's."""
 
@@ -34,13 +44,12 @@ IGNORED = {
         "git_hash"
     ),
     "speed, not values": "synchronize_each_layer num_workers mmap_warmup fp16.auto_cast use_shared_fs lazy_mpu_init",
-    "speed; rounding only": "scaled_*_fusion bias_dropout_fusion",
+    "speed; rounding only": "scaled_*_fusion bias_dropout_fusion rope_fusion *norm_fusion use_flashattn_swiglu",
     "evaluation": "eval_* do_valid do_test valid_* test_*",
     "the data files say it themselves": "data_impl",
     "a path": "save load merge_file",
     "storage": "keep_last_n_checkpoints no_save_* no_load_*",
     "the token files are tokenised": "tokenizer_type",
-    "the same function, another kernel": "attention_config",
     "of the loss scale's later course": "fp16.loss_scale_window fp16.hysteresis fp16.min_loss_scale",
     "restarts": "use_checkpoint_lr_scheduler override_lr_scheduler finetune iteration",
     "sampling": "text_gen_type temperature top_* maximum_tokens sample_*",
@@ -50,8 +59,11 @@ IGNORED = {
 
 def read(marked: Marked) -> ReadRecipe:
     """The recipe of a GPT-NeoX file."""
-    draft = Draft("gpt_neox", marked)
+    draft = GuardedDraft("gpt_neox", marked)
     draft.marked = replace(marked, root=_underscored(draft, marked.root))
+    if newer := sorted(set(NEWER.split()) & set(draft.marked.root.value)):
+        draft.open_because = f"{draft.at(newer[0])}: a key of another version than v1.0, whose defaults are not cited"
+        draft.note(draft.open_because)
     _architecture(draft)
     _activation(draft)
     _vocabulary(draft)
@@ -60,6 +72,10 @@ def read(marked: Marked) -> ReadRecipe:
     _learning_rate(draft)
     _data(draft)
     _run(draft)
+    if draft.open_because:
+        draft.withhold(draft.open_because, COMMIT)
+        if not draft.has("fp16.enabled") and draft.origins["precision"].kind == "derived":
+            draft.unstated("precision", draft.open_because)
     return draft.finish(IGNORED)
 
 
@@ -83,7 +99,7 @@ def _architecture(draft: Draft) -> None:
     draft.take("architecture.num_layers", "num_layers")
     heads = draft.take("architecture.num_heads", "num_attention_heads")
     draft.heads_divide(width, "num_attention_heads", heads)
-    draft.derived("architecture.num_kv_heads", heads, "as many as heads: this format has no others")
+    _attention(draft, heads)
     draft.take("architecture.max_position", "max_position_embeddings")
     norm = draft.word("norm", ("layernorm", "rmsnorm", "scalenorm"))
     names = {"layernorm": "layer_norm", "rmsnorm": "rms_norm"}
@@ -100,15 +116,48 @@ def _architecture(draft: Draft) -> None:
     draft.take("architecture.parallel_residual", "gpt_j_residual", False, f"{ARGS} gpt_j_residual")
     if draft.boolean("gpt_j_tied"):
         draft.beyond("gpt_j_tied", "one norm for attention and feed-forward")
-    draft.code(f"{COMMIT}:megatron/model/transformer.py: every linear map has a bias", {"architecture.bias": True})
+    biases = [draft.boolean(f"use_bias_in_{part}") for part in ("attn_linear", "mlp")]
+    if None not in biases and biases[0] == biases[1]:
+        draft.put("architecture.bias", biases[0], "stated", draft.at("use_bias_in_attn_linear", "use_bias_in_mlp"))
+    elif biases != [None, None]:
+        some = "some linear maps have a bias, or may have one"
+        draft.unstated("architecture.bias", f"{draft.at('use_bias_in_attn_linear', 'use_bias_in_mlp')}: {some}")
+    else:
+        draft.code(f"{COMMIT}:megatron/model/transformer.py: every linear map has a bias", {"architecture.bias": True})
     tied = {True: False, False: True, None: None}[draft.boolean("no_weight_tying")]
     draft.stated("architecture.tied_embeddings", "no_weight_tying", tied, True, f"{ARGS} no_weight_tying")
     for key in ("attention_dropout", "hidden_dropout"):
         draft.take(f"architecture.{key}", key, 0.1, f"{ARGS} {key}")
 
 
+def _attention(draft: Draft, heads: int | None) -> None:
+    """Put the heads of keys; a layer that is no full attention leaves the family unstated."""
+    if draft.has("attention_head_type"):
+        draft.unstated("architecture.num_kv_heads", f"{draft.at('attention_head_type')}: a key of a fork")
+    elif draft.take("architecture.num_kv_heads", "num_kv_heads") is None:
+        draft.derived("architecture.num_kv_heads", heads, "as many as heads: no key num_kv_heads")
+    for key, what in (
+        ("moe_num_experts", "layers of experts"),
+        ("sliding_window_width", "attention in a window"),
+        ("use_qk_layernorm", "norms of queries and keys"),
+        ("use_mup", "rates and sizes by maximal update parametrisation"),
+        ("use_bnb_optimizer", "moments kept in 8 bits"),
+    ):
+        entry = draft.find(key)
+        if entry is not None and entry.raw.lower() not in {"false", "0", "1"}:
+            draft.beyond(key, what)
+    if draft.word("train_impl") not in {None, "normal"}:
+        draft.beyond("train_impl", "a loss over preferences or rewards")
+    entry = draft.find("attention_config")
+    kinds = set(re.findall(r"[a-z_]{3,}", str(entry.plain()))) - {"global", "flash", "all"} if entry else set()
+    if kinds:
+        what = f"layers of {', '.join(sorted(kinds))}"
+        draft.beyond("attention_config", what)
+        draft.unstated("architecture.family", f"{draft.at('attention_config')}: {what}")
+
+
 def _activation(draft: Draft) -> None:
-    names = {name: name for name in ("gelu", "relu", "geglu")}
+    names = {name: name for name in ("gelu", "relu", "geglu", "swiglu")}
     kind = draft.named("architecture.activation", "activation", names, "gelu", f"{ARGS} activation") or "gelu"
     if draft.boolean("bias_gelu_fusion") and kind == "gelu":
         fused = f"{draft.at('bias_gelu_fusion')}: the fused kernel is GELU's tanh form"
@@ -120,7 +169,12 @@ def _activation(draft: Draft) -> None:
         )
     width = draft.values["architecture.hidden_size"]
     inner = draft.take("architecture.intermediate_size", "intermediate_size")
-    if inner is None and isinstance(width, int) and kind != "geglu":
+    if draft.has("mlp_type") or kind not in {"gelu", "relu", "softsign", "swish", "mish"}:
+        gated = "the width of a gated layer is two thirds of it, rounded up in ways that differ by version"
+        draft.unstated(
+            "architecture.intermediate_size", f"{draft.at('intermediate_size', 'activation', 'mlp_type')}: {gated}"
+        )
+    elif inner is None and isinstance(width, int):
         where = f"{COMMIT}:megatron/model/transformer.py: 4 x hidden-size"
         draft.code(where, {"architecture.intermediate_size": 4 * width})
 
@@ -186,17 +240,22 @@ def _optimizer(draft: Draft) -> None:
     draft.code(f"{COMMIT}:megatron/training.py: one rate for all", {"optimizer.lr_multipliers": {}})
 
 
-def _learning_rate(draft: Draft) -> None:
-    style = draft.word("lr_decay_style", ("cosine", "constant", "linear", "exponential"))
+def _learning_rate(draft: GuardedDraft) -> None:
+    forms = ("cosine", "constant", "linear", "exponential")
+    style = draft.word("lr_decay_style", None if draft.open_because else forms)
     code = f"{COMMIT}:megatron/learning_rates.py"
-    if style in {"cosine", "constant"}:
+    if style == "cosine" and draft.open_because:
+        later = "its form has changed after v1.0, and the file's version is not stated"
+        draft.unstated("learning_rate.form", f"{draft.at('lr_decay_style')}: {later}")
+    elif style in {"cosine", "constant"}:
         form = "cosine_clamped" if style == "cosine" else style
         draft.put("learning_rate.form", form, "stated", draft.at("lr_decay_style"))
     else:
         where = draft.at("lr_decay_style") if style else f"{ARGS} lr_decay_style is linear"
         draft.unstated("learning_rate.form", f"{where}: NeoX's own form of it has no canonical name")
         falls = f"NeoX's {style or 'linear'} decay goes towards 0 over its full length, with min_lr as a floor"
-        draft.note(f"{where}: {falls} ({code})")
+        if style in {"linear", "exponential"} or (style is None and not draft.open_because):
+            draft.note(f"{where}: {falls} ({code})")
     arguments = f"{COMMIT}:megatron/neox_arguments/arguments.py"
     draft.take("learning_rate.peak", "optimizer.params.lr", 0.001, arguments)
     draft.take("learning_rate.minimum", "min_lr", 0.0, f"{ARGS} min_lr")
@@ -251,7 +310,7 @@ def _run(draft: Draft) -> None:
     if draft.take("clip_norm", "gradient_clipping", None, defaults) == 0:
         draft.put("clip_norm", None, "stated", f"{draft.at('gradient_clipping')}: 0 is no clipping")
     _precision(draft)
-    draft.code(f"{COMMIT}: has none", {"z_loss": 0.0})
+    draft.take("z_loss", "z_loss", 0.0, f"{COMMIT}: has none")
     _checkpoints(draft, steps)
 
 

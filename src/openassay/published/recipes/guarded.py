@@ -22,14 +22,12 @@ class GuardedDraft(Draft):
 
     def why_not(self, *paths: str) -> str:
         """Why the key at the first such path is not known; empty where each has a value or is absent for certain."""
-        for path in paths:
-            entry = self.marked.root.at(path)
+        entries = [(path, self.marked.root.at(path)) for path in paths]
+        for path, entry in entries:
             if entry is not None and entry.value is None:
                 self.used.add(path)
                 return f"{entry.place} {path}: {entry.raw}"
-            if entry is None and self.open_because:
-                return self.open_because
-        return ""
+        return self.open_because if any(entry is None for _, entry in entries) else ""
 
     def stated(self, name: str, path: str, value: Value, default: Value = None, where: str = "") -> Value:
         """As in every draft, and a key that is there and not known, or may be elsewhere, is unstated with the reason."""

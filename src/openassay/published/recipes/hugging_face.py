@@ -408,6 +408,7 @@ TRL_IGNORED = {
     "the same function, another kernel": "use_liger*",
     "logging": "wandb_* callbacks* benchmarks*",
     "generation": "num_generations temperature top_p top_k use_vllm vllm_*",
+    "of the loss over rewards": "reward_* scale_rewards mask_* cosine_* repetition_* max_completion_len code_* e2b_*",
     "speed, not values": "precompute_ref_log_probs ref_model_* sync_ref_model",
 }
 

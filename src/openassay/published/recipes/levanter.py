@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+from pathlib import Path
+
 from openassay.faults import BadInput
-from openassay.published.marked import Marked, shorten
+from openassay.published.marked import Marked, parse_marked, read_text, shorten
 from openassay.published.recipes.guarded import GuardedDraft
 from openassay.training.language import ReadRecipe, Value
 
@@ -16,6 +20,7 @@ TRAINER = f"{COMMIT}:src/levanter/trainer.py"
 LLAMA = f"{COMMIT}:src/levanter/models/llama.py"
 TRAIN = f"{COMMIT}:src/levanter/main/train_lm.py"
 
+_INCLUDE = re.compile(r"^(\w+):[ \t]+!include[ \t]+([\w./-]+)[ \t]*$", re.MULTILINE)
 IGNORED = {
     "logging": "trainer.tracker* trainer.wandb* trainer.log_* trainer.profiler* log_entropy",
     "a name": "trainer.id trainer.run_base_dir",
@@ -41,6 +46,7 @@ BEYOND = {
     "model.hybrid_norm": "norms after attention and feed-forward as well",
     "model.input_embedding_norm": "a norm on the embedding",
     "model.rope": "rotary positions with settings of their own",
+    "lora": "low-rank matrices beside the weights",
     "initialize_from_hf": "a start from published weights",
     "use_hf_model_config": "another file's network",
     "trainer.initialize_from": "a start from a checkpoint of another training",
@@ -52,6 +58,19 @@ FINE_TUNING = ("supervised_data", "chat_train_urls", "mixture_weights")
 OWN_NETWORK = ("model.hybrid_norm", "model.input_embedding_norm", "model.rope", "use_hf_model_config")
 
 
+def parse(text: str, where: str) -> Marked:
+    """YAML whose sections may be `!include FILE`: the file beside it is taken in, but for the data, which bear on no value."""
+    marked = parse_marked(_INCLUDE.sub(r"\1: \2", text), where)
+    for section, name in _INCLUDE.findall(text):
+        entry, path = marked.root.value[section], Path(where).parent / name
+        if section == "data":
+            continue
+        if ".." in name or not path.is_file():
+            raise BadInput(f"{entry.place}: !include: expected {name} beside this file, found none; fetch it too")
+        marked.root.value[section] = replace(parse_marked(read_text(path), str(path)).root, name=section)
+    return marked
+
+
 def recognise(marked: Marked) -> bool:
     """Whether the file has Levanter's trainer and network."""
     root = marked.root.value
@@ -60,7 +79,8 @@ def recognise(marked: Marked) -> bool:
     trainer, model = root["trainer"].value, root["model"].value
     if not isinstance(trainer, dict) or not isinstance(model, dict):
         return False
-    trains = "num_train_steps" in trainer or ("train_batch_size" in trainer and "optimizer" in root)
+    own = {"train_batch_size", "mp", "model_axis_size", "tracker", "per_device_eval_parallelism"}
+    trains = "num_train_steps" in trainer or ("optimizer" in root and bool(own & set(trainer)))
     return trains and bool({"type", "hidden_dim"} & set(model))
 
 
@@ -69,6 +89,9 @@ def read(marked: Marked) -> ReadRecipe:
     if tuned := [key for key in FINE_TUNING if key in marked.root.value]:
         place = marked.root.value[tuned[0]].place
         raise BadInput(f"{place}: {tuned[0]}: expected Levanter's pre-training, found fine-tuning, which is not read")
+    kind = marked.root.at("model.type")
+    if kind is not None and kind.raw == "whisper":
+        raise BadInput(f"{kind.place}: model.type: expected a language model, found whisper, which hears speech")
     draft = GuardedDraft("levanter", marked)
     for key, what in BEYOND.items():
         entry = draft.find(key)

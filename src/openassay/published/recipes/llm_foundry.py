@@ -40,6 +40,8 @@ IGNORED = {
     "where the data are": "train_loader.name train_loader.dataset.* train_loader.collate_fn*",
     "a text only": "description",
 }
+MODELS = {"mpt_causal_lm", "hf_causal_lm", "hf_prefix_lm", "hf_t5"}
+"""Names that llm-foundry has registered: a file with another one is for a fork, whose defaults are not known."""
 _DURATION = re.compile(r"([0-9][0-9_]*(?:\.[0-9]*)?(?:e\+?[0-9]+)?)(ep|ba|sp|tok|dur)\Z")
 
 
@@ -70,6 +72,8 @@ def read(marked: Marked) -> ReadRecipe:
     names = {"amp_bf16": "bf16", "amp_fp16": "fp16", "fp32": "fp32"}
     draft.named("precision", "precision", names)
     draft.code(f"{COMMIT}:llmfoundry/models: cross entropy alone", {"z_loss": 0.0})
+    if (name := draft.word("model.name")) not in MODELS:
+        draft.withhold(f"{draft.at('model.name')}: {shorten(name or '')} is no network of llm-foundry's", COMMIT)
     return draft.finish(IGNORED)
 
 
@@ -169,6 +173,9 @@ def _feed_forward(draft: Draft) -> None:
     else:
         draft.nameless("architecture.activation", "model.ffn_config.ffn_type", kind or "")
         draft.beyond("model.ffn_config.ffn_type", f"the feed-forward block {shorten(kind or '')}")
+        draft.unstated(
+            "architecture.family", f"{draft.at('model.ffn_config.ffn_type')}: a feed-forward block of its own"
+        )
         draft.unstated("architecture.intermediate_size", "the feed-forward block has no canonical form")
 
 

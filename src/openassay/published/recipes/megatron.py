@@ -48,6 +48,10 @@ BOOLEANS = (
     "apply-residual-connection-post-layernorm", "no-data-sharding", "mock-data",
 )  # fmt: skip
 """Flags without a value that bear on the recipe."""
+NO_GPT = {
+    "pretrain_bert.py", "pretrain_t5.py", "pretrain_mamba.py", "pretrain_ict.py", "pretrain_vlm.py", "pretrain_retro.py",
+}  # fmt: skip
+"""Programs that train other networks."""
 NOT_GPT = {
     "num-experts": "experts",
     "multi-latent-attention": "multi-latent attention",
@@ -69,6 +73,12 @@ NOT_GPT = {
     "ademamix": "AdEMAMix",
     "goldfish-loss": "the goldfish loss",
     "fp8-format": "training in fp8",
+    "img-h": "a part that sees images",
+    "language-model-type": "a part that sees images",
+    "retro-workdir": "a part that retrieves",
+    "retro-add-retriever": "a part that retrieves",
+    "grpo-group-size": "a loss over rewards",
+    "mup-input-mult": "rates and sizes by maximal update parametrisation",
     "mup": "rates and sizes by maximal update parametrisation",
     "norm-target-loss": "a loss divided by the targets' lengths",
     "loss-on-targets-only": "a loss on targets only",
@@ -78,6 +88,12 @@ NOT_GPT = {
     "skip-train-iteration-range": "updates that are left out",
 }
 """Flags that ask for what the canonical recipe cannot express."""
+FORKS = (
+    "attention-head-type", "fim-rate", "tokenizer-file", "structured-logs", "train-weighted-split-paths-path", "quick-geglu",
+    "glu-linear-offset", "softmax-type", "enable-gpt-oss", "rope-type", "bitfit", "mup-input-mult", "xielu", "goldfish-loss",
+    "qknorm-impl", "ademamix-alpha", "data-base-path", "use-flash-attn-v2",
+)  # fmt: skip
+"""Flags that neither program has at its commit: of forks and later versions, whose defaults are not known."""
 VALUED = re.compile(
     r"(lr|split|seed|save|load|optimizer|data-path|.*-(path|dir|file|name|size|interval|iters|samples|config|model|style|type|"
     r"layers|heads|length|embeddings|groups|channels|fraction|decay|beta1|beta2|eps|epsilon|std|dropout|base|percent|grad|init|"
@@ -112,18 +128,13 @@ def parse(text: str, where: str) -> Marked:
 def _programs(words: list[Word]) -> list[tuple[str, list[Word]]]:
     """The Python file that the words start and the words after it, where these are a network's arguments."""
     for at, word in enumerate(words):
-        name = (word.text if word.text is not None else "") or ""
-        if (
-            word.text is None
-            and at + 1 < len(words)
-            and "--num-layers" in {one.text for one in words[at:]}
-            and "pwd" in word.why
-        ):
-            name = "pretrain_gpt.py"
+        name = word.end if word.text is None else word.text
         if name.endswith(".py") and any(one.text == "--num-layers" for one in words[at:]):
             return [(PurePosixPath(name).name, words[at + 1 :])]
         if " " in name and ".py" in name and "--num-layers" in name:
-            return _programs([Word(piece, word.line, word.why, word.maybe) for piece in name.split()])
+            lines = enumerate(name.split("\n"), word.line)
+            pieces = [(piece, line) for line, text in lines for piece in text.split() if piece != "\\"]
+            return _programs([Word(piece, line, word.why, word.maybe) for piece, line in pieces])
     return []
 
 
@@ -154,6 +165,8 @@ def _arguments(words: list[Word], where: str) -> dict[str, Entry]:
             found[flag] = unfollowed("it is given under a condition", where, line, flag)
         elif lost is not None:
             found[flag] = unfollowed(lost.why, where, line, flag)
+        elif len(values) > 1 and (values[0].text or "").startswith("<") and (values[-1].text or "").endswith(">"):
+            found[flag] = _scalar(Word(" ".join(one.text or "" for one in values), line), where, line, flag)
         elif flag in BOOLEANS or not values:
             found[flag] = Entry(True, where, line, "true", name=flag)
         elif len(values) == 1:
@@ -185,10 +198,13 @@ def read(marked: Marked) -> ReadRecipe:
     root = marked.root.value
     program = root["program"].raw
     more = f"{root['open'].place}: more words may be given: {root['open'].raw}" if "open" in root else ""
-    if program in {"pretrain_bert.py", "pretrain_t5.py", "pretrain_mamba.py", "pretrain_ict.py", "pretrain_vlm.py"}:
+    if program in NO_GPT or program.startswith("pretrain_vision"):
         raise BadInput(f"{marked.file}: program: expected pretrain_gpt.py, found {program}, whose network is not a GPT")
     if not more and program != "pretrain_gpt.py":
         more = f"the script's program {shorten(program) or 'is not named'}: its defaults are not known"
+    fork = next((key for key in FORKS if key in root), None)
+    if fork and not more:
+        more = f"{root[fork].place}: --{fork} is a flag of a fork or of a later version, whose defaults are not known"
     draft = GuardedDraft("megatron", marked, more)
     draft.used |= {"program", "open"}
     if more:
@@ -220,7 +236,9 @@ def _architecture(draft: GuardedDraft, args: str) -> None:
     heads = draft.take("architecture.num_heads", "num-attention-heads")
     draft.heads_divide(width, "num-attention-heads", heads)
     groups = draft.integer("num-query-groups", 1, 10**5)
-    if why := draft.why_not("group-query-attention", "num-query-groups"):
+    if draft.word("attention-head-type") == "multiquery":
+        draft.put("architecture.num_kv_heads", 1, "stated", draft.at("attention-head-type"))
+    elif why := draft.why_not("group-query-attention", "num-query-groups"):
         draft.unstated("architecture.num_kv_heads", why)
     elif draft.boolean("group-query-attention"):
         draft.stated("architecture.num_kv_heads", "num-query-groups", groups, 1, f"{args} num-query-groups")
@@ -229,8 +247,8 @@ def _architecture(draft: GuardedDraft, args: str) -> None:
     draft.take("architecture.head_size", "kv-channels", None, f"{args}: hidden-size / heads")
     draft.take("architecture.max_position", "max-position-embeddings")
     _activation(draft, args)
-    draft.word("normalization", ("LayerNorm", "RMSNorm"))
-    norms = {"LayerNorm": "layer_norm", "RMSNorm": "rms_norm"}
+    names = ("layer_norm", "LayerNorm", "layernorm"), ("rms_norm", "RMSNorm", "rmsnorm")
+    norms = {word: norm for norm, *words in names for word in words}
     draft.named("architecture.norm", "normalization", norms, "layer_norm", f"{args} normalization")
     draft.take("architecture.norm_eps", draft.first("norm-epsilon", "layernorm-epsilon"), 1e-5, f"{args} norm-epsilon")
     _positions(draft, args)
@@ -386,6 +404,8 @@ def _run(draft: GuardedDraft, args: str) -> None:
     draft.integer("micro-batch-size", 1)
     samples = draft.integer("train-samples", 1)
     steps = draft.take("steps", "train-iters")
+    if steps is None and (why := draft.why_not("train-iters", "train-samples")):
+        draft.unstated("steps", why)
     if steps is None and samples and batch:
         steps = samples // batch
         draft.derived("steps", steps, f"{draft.at('train-samples')} // global-batch-size {batch}")
@@ -457,7 +477,8 @@ def _learning_rate(draft: GuardedDraft, args: str) -> None:
     draft.take("learning_rate.minimum", "min-lr", 0.0, f"{args} min-lr")
     draft.take("learning_rate.warmup_minimum", "lr-warmup-init", 0.0, f"{args} lr-warmup-init")
     scheduler = f"{LM}:megatron/core/optimizer_param_scheduler.py: read before the update is counted"
-    draft.code(scheduler, {"learning_rate.first": "zero"})
+    if draft.marked.root.value["program"].raw == "pretrain_gpt.py":
+        draft.code(scheduler, {"learning_rate.first": "zero"})
     batch, steps = draft.values["batch_size"], draft.values["steps"]
     decay, where = _length(draft, "lr-decay", batch)
     why = draft.why_not("lr-decay-iters", "lr-decay-samples")

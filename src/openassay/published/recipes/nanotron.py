@@ -122,6 +122,7 @@ def _architecture(draft: Draft) -> None:
         entry = draft.find(f"{_NET}.{key}")
         if entry is not None and entry.value is not False:
             draft.beyond(f"{_NET}.{key}", what)
+            draft.unstated("architecture.family", f"{draft.at(f'{_NET}.{key}')}: {what}")
             for inner in entry.value if isinstance(entry.value, dict) else ():
                 draft.used.add(f"{_NET}.{key}.{inner}")
     if draft.boolean(f"{_NET}.z_loss_enabled"):
@@ -186,7 +187,12 @@ def _optimizer(draft: Draft) -> None:
         draft.stated("optimizer.not_decayed", "optimizer.weight_decay_exclude_named_params", ("embedding",))
     else:
         draft.nameless("optimizer.not_decayed", "optimizer.weight_decay_exclude_named_params", ", ".join(spared))
-    draft.code(f"{HELPERS}: one rate for all", {"optimizer.lr_multipliers": {}})
+    if draft.has("model.init_method.use_mup"):
+        draft.unstated(
+            "optimizer.lr_multipliers", f"{draft.at('model.init_method.use_mup')}: rates by the layers' widths"
+        )
+    else:
+        draft.code(f"{HELPERS}: one rate for all", {"optimizer.lr_multipliers": {}})
     draft.take("clip_norm", "optimizer.clip_grad")
     if not draft.has("optimizer.clip_grad"):
         draft.code(f"{CONFIG} clip_grad: none", {"clip_norm": None})

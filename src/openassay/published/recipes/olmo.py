@@ -96,8 +96,13 @@ def read_model(draft: Draft) -> None:
     _positions(draft)
     draft.code(MODEL, {"architecture.parallel_residual": False, "architecture.attention_scale": "inverse_sqrt"})
     draft.code(f"{MODEL}: has none", {"architecture.embedding_scale": 1.0})
-    if draft.word("model.block_type", ("sequential", "llama")) == "llama":
+    block = draft.word("model.block_type", ("sequential", "llama", "moe"))
+    if block == "llama":
         draft.note_at("model.block_type", "the same function; the initial weights are drawn for other matrices")
+    elif block == "moe":
+        draft.beyond("model.block_type", "layers of experts and their losses")
+        for name in ("family", "intermediate_size"):
+            draft.unstated(f"architecture.{name}", f"{draft.at('model.block_type')}: layers of experts")
     if draft.boolean("model.attention_layer_norm_with_affine") is False and draft.values["architecture.qk_norm"]:
         draft.note_at("model.attention_layer_norm_with_affine", "the norms of queries and keys have no weights")
     embedding = draft.number("model.embedding_dropout", 0, 1)

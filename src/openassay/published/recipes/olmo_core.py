@@ -39,8 +39,8 @@ TOKENIZERS = {
     "gpt2": (50257, 50256, 50256),
 }
 """Entries, end of a document and padding."""
-HARMLESS = {"vocab_size", "fused_ops", "use_flash", "attn_backend"}
-"""Arguments of a network that change no function."""
+HARMLESS = {"vocab_size", "fused_ops", "use_flash", "attn_backend", "with_rope_scaling"}
+"""Arguments of a network that change no size."""
 CALLS = {
     "model": ("TransformerConfig.",),
     "optim": ("AdamWConfig", "SkipStepAdamWConfig", "LionConfig", "SkipStepLionConfig", "MuonConfig", "DionConfig", "AdamConfig"),
@@ -287,6 +287,12 @@ def _part(script: _Script, part: str) -> Entry | None:
     else:
         fields = dict(_fields(script, call, part))
         fields["name"] = Entry(name, script.where, call.lineno, name, True, "name")
+    above = script.parents.get(call)
+    while part == "model" and isinstance(
+        above, ast.Attribute
+    ):  # TransformerConfig.olmo3_7B(...).with_rope_scaling(...)
+        fields[above.attr] = Entry(True, script.where, above.lineno, above.attr, name=above.attr)
+        above = script.parents.get(script.parents[above])
     for field, line in changed.items():
         fields[field] = unfollowed(f"it is set again on line {line}", script.where, line, field)
     chosen = {key: one for key, one in fields.items() if kept is None or key in kept or key == "name"}
@@ -406,6 +412,11 @@ def _network(draft: GuardedDraft) -> None:
     draft.code(f"{MODEL} {name}", {f"architecture.{one}": value for one, value in fixed.items()})
     draft.code(f"{MODEL} init_method, init_std", {"initialisation.method": "normal", "initialisation.std": 0.02})
     draft.code(f"{COMMIT}:src/olmo_core/nn/transformer/init.py", {"initialisation.truncated_at": 3.0})
+    if draft.boolean("model.with_rope_scaling"):
+        scaled = "rotary positions that are rescaled"
+        draft.beyond("model.with_rope_scaling", scaled)
+        for value in ("family", "rotary_base"):
+            draft.unstated(f"architecture.{value}", f"{draft.at('model.with_rope_scaling')}: {scaled}")
     if is_3:
         windows = "attention within windows of 4096 in three of four layers, which the canonical recipe cannot express"
         draft.note(f"{place}: {windows}")

@@ -34,6 +34,8 @@ class Word:
     """Not followed, and joined to text that is: it is one word."""
     start: str = ""
     """How a word that is not followed begins, as far as it is."""
+    end: str = ""
+    """How it ends, as far as that is followed."""
 
 
 @dataclass(frozen=True)
@@ -294,7 +296,13 @@ class _Follower:
         going = False
 
         def add(
-            text: str | None, at: int, why: str = "", maybe: bool = False, glued: bool = False, start: str = ""
+            text: str | None,
+            at: int,
+            why: str = "",
+            maybe: bool = False,
+            glued: bool = False,
+            start: str = "",
+            end: str = "",
         ) -> None:
             nonlocal going
             self.left -= 1
@@ -305,9 +313,10 @@ class _Follower:
                 joined = None if last.text is None or text is None else last.text + text
                 begins = last.start if last.text is None else last.text + start if joined is None else ""
                 glued = joined is None and bool(last.text or text or last.is_glued or glued)
-                words[-1] = Word(joined, last.line, last.why or why, last.maybe or maybe, glued, begins)
+                ends = "" if joined is not None else end if text is None else last.end + text
+                words[-1] = Word(joined, last.line, last.why or why, last.maybe or maybe, glued, begins, ends)
             else:
-                words.append(Word(text, at, why, maybe, glued, start))
+                words.append(Word(text, at, why, maybe, glued, start, end))
             going = True
 
         def plain(text: str, at: int) -> None:
@@ -344,7 +353,7 @@ class _Follower:
                         values = [_joined(values, at)]
                     for i, one in enumerate(values):
                         going = going and i == 0
-                        add(one.text, one.line, one.why, one.maybe, one.is_glued, one.start)
+                        add(one.text, one.line, one.why, one.maybe, one.is_glued, one.start, one.end)
                     if not values:
                         continue
                 else:

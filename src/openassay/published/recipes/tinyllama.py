@@ -47,6 +47,8 @@ IGNORED = {
 def read(marked: Marked) -> ReadRecipe:
     """The recipe of TinyLlama's constants."""
     draft = Draft("tinyllama", marked)
+    if draft.has("checkpoint_path"):
+        draft.beyond("checkpoint_path", "weights that another training left")
     _architecture(draft)
     read_adamw(draft, "beta1", "beta2", "weight_decay")
     draft.code(
