@@ -57,6 +57,10 @@ class Release:
     """Date of the release, YYYY-MM-DD; unknown when left out."""
     paper: str | None = None
     note: str | None = None
+    training_flop: Annotated[float, Field(gt=0)] | None = None
+    """Compute of the training, in floating-point operations: as published, or computed from what is."""
+    training_flop_is: str | None = None
+    """Where it is published, or how it is computed."""
 
 
 @dataclass(frozen=True, kw_only=True)

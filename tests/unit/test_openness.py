@@ -282,3 +282,28 @@ def test_results_agree_with_their_reasons(
 def test_the_order_of_the_components_is_irrelevant(release: tuple[Part, ...], order: list[int]) -> None:
     shuffled = tuple(release[i] for i in order if i < len(release))
     assert classify(shuffled) == classify(release)
+
+
+@pytest.mark.parametrize(
+    ("changed", "flop", "outcome", "told"),
+    [
+        ({}, 1e24, "passes", ""),
+        ({}, None, "unknown", "the compute of the training is not known here"),
+        ({}, 2e25, "fails", "2e+25 FLOP, more than 1e25"),
+        ({"params_final": {"licence": "LicenseRef-Meta-Llama-3-Community"}}, 1e24, "fails", "700 million monthly users"),
+        ({"params_final": {"licence": "CC-BY-NC-4.0"}}, 1e24, "fails", "CC-BY-NC-4.0"),
+        ({"params_final": {"licence": "unknown"}}, 1e24, "unknown", "final parameters"),
+        ({"params_final": {"published": "no"}}, 1e24, "fails", "the final parameters are not published"),
+        ({"model_card": {"published": "no"}, "inference_code": {"published": "no"}}, 1e24, "fails", "model card: not published"),
+        ({"model_card": {"published": "no"}}, 1e24, "passes", ""),
+    ],
+)  # fmt: skip
+def test_the_european_exemption_is_read_condition_by_condition(
+    changed: dict[str, dict[str, str]], flop: float | None, outcome: str, told: str
+) -> None:
+    found = openness(parts(*MOF_COMPONENTS, **changed), FULL, training_flop=flop).eu_exemption
+    assert found.outcome == outcome
+    told_by = [reason for of in found.conditions if of.outcome == outcome for reason in of.reasons]
+    assert any(told in reason for reason in told_by)
+    assert "no legal advice" in found.note
+    assert len(found.still_due) == 2

@@ -49,7 +49,7 @@ def classify(file: Annotated[str, Argument(help=FILE)]) -> None:
             for of in target.components
         )
         kind, record = "target", model_openness_tool.Record(name=target.name, parts=parts)
-        found = openness(parts, target.data_information, target.reviews)
+        found = openness(parts, target.data_information, target.reviews, training_flop=target.release.training_flop)
     else:
         known = "a record of the Model Openness Tool (framework, release) nor a target file (schema_version)"
         raise BadInput(f"{where}: neither {known}")
@@ -66,7 +66,8 @@ def classify(file: Annotated[str, Argument(help=FILE)]) -> None:
         "name": record.name, "kind": kind, "mof_class": found.mof.mof_class, "mof_label": found.mof.label,
         "mof_class_if_unknown_pass": found.mof.if_unknown_pass, "missing": plain["mof"]["missing"],
         "conditional": plain["mof"]["conditional"], "osaid": plain["osaid"], "earlier_editions": plain["earlier"],
-        "freedoms": plain["freedoms"], "to_release": plain["to_release"], "reviews": plain["reviews"],
+        "freedoms": plain["freedoms"], "eu_exemption": plain["eu_exemption"], "to_release": plain["to_release"],
+        "reviews": plain["reviews"],
         "components": components, "warnings": record.warnings,
     }  # fmt: skip
     print(to_json(answer, ascii_only=True))

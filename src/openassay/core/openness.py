@@ -15,9 +15,11 @@ from openassay.core.findings import ComponentFound
 from openassay.core.licences import Content, LicenceTerms, every, some, terms_of
 from openassay.core.openness_records import (
     Answer,
+    Condition,
     DataInformation,
     Duty,
     Element,
+    ExemptionReading,
     Freedom,
     FreedomResult,
     Gap,
@@ -332,11 +334,12 @@ def openness(
     reviews: tuple[Review, ...] = (),
     *,
     record: bool = False,
+    training_flop: float | None = None,
 ) -> Openness:
-    """All of it: edition 1.0 and the drafts, the four freedoms, the class, and what would have to be released.
+    """All of it: edition 1.0 and the drafts, the four freedoms, the class, Article 53(2), and what would have to be released.
 
-    `record`: of a record of the Model Openness Tool. How it spells its licences matters for the framework's class only: the
-    definition asks what the terms are.
+    `training_flop`: compute of the training, where it is known. `record`: of a record of the Model Openness Tool. How it
+    spells its licences matters for the framework's class only: the definition asks what the terms are.
     """
     parts = tuple(parts)
     judged = _judge(parts, exact=False, complete=record)
@@ -355,8 +358,75 @@ def openness(
     return Openness(
         osaid=editions[0], earlier=editions[1:],
         freedoms=tuple(_freedom(freedom, judged, readable) for freedom in NEEDED_FOR),
-        mof=classify(parts, record=record), to_release=_to_release(judged, info, data), reviews=reviews,
+        mof=classify(parts, record=record), eu_exemption=_exemption(judged, training_flop),
+        to_release=_to_release(judged, info, data), reviews=reviews,
     )  # fmt: skip
+
+
+SYSTEMIC_FLOP = 1e25
+"""Training compute above which systemic risk is presumed (Article 51(2))."""
+SOURCE_EU = "Regulation (EU) 2024/1689, Articles 51(2) and 53(2), recitals 102 to 104"
+NOTE_EU = (
+    "by what is published, and no legal advice: the article is about general-purpose AI models, and whether this is one, and who "
+    "its provider is, is not decided here"
+)
+STILL_DUE = (
+    "a policy to comply with Union law on copyright (Article 53(1)(c), recital 104)",
+    "a public summary of the content used for training (Article 53(1)(d), recital 104)",
+)
+
+
+def _exemption(judged: Judged, training_flop: float | None) -> ExemptionReading:
+    """The conditions of Article 53(2), each with what speaks for or against it."""
+    parameters = judged["params_final"]
+
+    def somewhere(*names: str) -> tuple[Answer, tuple[str, ...]]:
+        """Whether one of these components is published, and which; else why none is known to be."""
+        answers = [(every([item.presence for item in judged[name]]), name) for name in names]
+        there = tuple(shown(name) for answer, name in answers if answer == "passes")
+        lacking = tuple(item.presence_reason for name in names for item in judged[name] if item.presence_reason)
+        return some([answer for answer, _ in answers]), there or lacking
+
+    licence: list[Asked] = [
+        (item.terms.open, item.terms.text or "") for item in parameters if item.terms.open == "passes"
+    ]
+    for freedom in ("use", "modify", "share"):
+        licence += _refusals(freedom, [item for item in parameters if item.presence != "fails"])
+    if every([item.presence for item in parameters]) == "fails":
+        licence = [("fails", "the final parameters are not published")]
+    reasons = _reasons(licence) or tuple(reason for _, reason in licence)
+    if training_flop is None:
+        risk: tuple[Answer, str] = ("unknown", "the compute of the training is not known here")
+    else:
+        within = f"{training_flop:.2g} FLOP, {'at most' if training_flop <= SYSTEMIC_FLOP else 'more than'} 1e25"
+        risk = ("passes" if training_flop <= SYSTEMIC_FLOP else "fails", within)
+    conditions = (
+        Condition(
+            condition="a free and open-source licence that allows access, usage, modification and distribution of the model",
+            article="53(2); recital 102", outcome=every([answer for answer, _ in licence] or ["unknown"]), reasons=reasons,
+        ),
+        *(
+            Condition(condition=f"{what} made publicly available", article="53(2)", outcome=answer, reasons=told)
+            for what, (answer, told) in {
+                "parameters, including the weights,": somewhere("params_final"),
+                "information on the model architecture": somewhere(
+                    "model_architecture", "technical_report", "research_paper", "model_card"
+                ),
+                "information on model usage": somewhere("model_card", "inference_code"),
+            }.items()
+        ),
+        Condition(
+            condition="no presumption of systemic risk from the compute of its training", article="53(2) with 51(2)",
+            outcome=risk[0], reasons=(risk[1],),
+        ),
+    )  # fmt: skip
+    return ExemptionReading(
+        outcome=every([of.outcome for of in conditions]),
+        conditions=conditions,
+        still_due=STILL_DUE,
+        source=SOURCE_EU,
+        note=NOTE_EU,
+    )
 
 
 def _to_release(judged: Judged, info: DataInformation | None, data: list[Asked]) -> tuple[str, ...]:

@@ -122,6 +122,30 @@ class FreedomResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Condition:
+    """One condition of Article 53(2) of Regulation (EU) 2024/1689."""
+
+    condition: str
+    article: str
+    outcome: Answer
+    reasons: tuple[str, ...]
+    """Why it is not (known to be) met; what is relied on where it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExemptionReading:
+    """The conditions under which Article 53(2) spares the provider of a general-purpose AI model some duties. No legal advice."""
+
+    outcome: Answer
+    """Whether all the conditions are met by what is published."""
+    conditions: tuple[Condition, ...]
+    still_due: tuple[str, ...]
+    """Duties that the article spares nobody."""
+    source: str
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Openness:
     """How open a release is: by the Open Source AI Definition, freedom by freedom, and by the Model Openness Framework."""
 
@@ -131,6 +155,7 @@ class Openness:
     """The draft checklists 0.0.9 and 0.0.8."""
     freedoms: tuple[FreedomResult, ...]
     mof: MofResult
+    eu_exemption: ExemptionReading
     to_release: tuple[str, ...]
     """What the publisher would have to release, or license otherwise, for edition 1.0 to pass."""
     reviews: tuple[Review, ...]

@@ -113,11 +113,12 @@ def run(
             )
         if only := rerun.speaks_for():
             reason = f"{reason}; {only}"
+    parts = [part_of(found) for found in inspected.components]
     return ReleaseVerdict(
         schema_version=1, target=plan.name, plan_digest=plan.digest, rules_version=RULES_VERSION, alpha=plan.judge.alpha,
         outcome=outcome, basis=joined(verdicts), reason=reason, score=tiers[-1].score, tiers=tiers,
         claims=verdicts, controls=controls, curves=curves,
-        openness=openness([part_of(found) for found in inspected.components], plan.data_information, plan.reviews),
+        openness=openness(parts, plan.data_information, plan.reviews, training_flop=plan.release.training_flop),
         study=study(fetched, inspected, prepared), modify=_modify(plan, runs),
         findings=tuple(findings),
         provenance=_provenance(layout, plan.isolation.kind, prepared, evaluated, runs, reruns.num_reused),
