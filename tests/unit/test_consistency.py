@@ -365,6 +365,23 @@ SILENT: dict[str, tuple[str, Files]] = {
     "arguments of a shell script are read": ("value_stated_twice", {"run.sh": SCRIPT_OF_MEGATRON, "README.md": SAYS.format(lr="3e-4")}),
     "constants that are computed are read": ("value_stated_twice", {"train.py": MODULE, "README.md": SAYS.format(lr="3e-4")}),
     "a warm-up in tokens is the document's number of updates": ("value_stated_twice", {"run.yaml": OLMO_2, "README.md": "| Setting | Value |\n|---|---|\n| Warmup steps | 4000 |\n| Weight decay | 0.1 |\n"}),
+    "a file of a package's name means that package": ("import_absent", {"examples/torch.py": "from torch.nn import Linear\n", "b.py": "y = 1\n", "a.py": "from b import y\n"}),
+    "a folder may be laid over another project": ("import_absent", {"det/README.md": "Copy this over the detector.\n", "det/m/backbones/__init__.py": "from .a import A\nfrom .b import B\nfrom .c import C\nfrom .mine import D\n", "det/m/backbones/mine.py": "D = 1\n", "det/c/__init__.py": "from .load import f\n", "b.py": "y = 1\n", "a.py": "from b import y\n"}),
+    "commands of what is laid over another project start that one's scripts": ("named_file_absent", {"det/README.md": "```\npython tools/train.py\n```\n", "det/m/__init__.py": "from .a import A\nfrom .b import B\nfrom .c import C\n", "b.py": "", "c.py": ""}),
+    "a script of the reader's is no file of the release": ("named_file_absent", {"README.md": "```\npython scripts/some_script.py --help\n```\n", "b.py": "", "c.py": "", "d.py": ""}),
+    "a document may show the script that it starts": ("named_file_absent", {"README.md": "```python\nif __name__ == '__main__':\n    main()\n```\n\n```\npython train.py\n```\n", "b.py": "", "c.py": "", "d.py": ""}),
+    "a link to what git ignores leads to what the user makes": ("named_file_absent", {"README.md": "See [the log](out/log.txt).\n", ".gitignore": "out/\n", "b.py": "", "c.py": ""}),
+    "a link into a submodule leads out of what was fetched": ("named_file_absent", {"README.md": "See [it](ext/x/README.md).\n", ".gitmodules": '[submodule "x"]\n\tpath = ext/x\n\turl = https://host.org/x\n', "b.py": "", "c.py": ""}),
+    "requirements of a submodule come with it": ("build_names_absent", {"requirements.txt": "-r ext/x/requirements.txt\n", ".gitmodules": '[submodule "x"]\n\tpath = ext/x\n\turl = https://host.org/x\n', "b.py": "", "c.py": ""}),
+    "a module that a package imports is a name of it": ("name_undefined", {"p/__init__.py": "import p.state\nmpu = state\n", "p/state.py": ""}),
+    "what is never run does no harm": ("name_undefined", {"a.py": "if False:\n    print(other)\n"}),
+    "a name may stand for what replaces it": ("name_undefined", {"a.py": "def kernel():\n    ROWS_HERE\n\nsource = open('a.py').read().replace('    ROWS_HERE', '    x = 1')\n"}),
+    "a test's names may be put before it": ("name_undefined", {"programs/test_sort.py": "assert sort([2, 1]) == [1, 2]\n"}),
+    "a call that is tried may fail": ("call_not_accepted", {"a.py": "def f(a): ...\ntry:\n    f(1, b=2)\nexcept (ValueError, TypeError):\n    f(1)\n"}),
+    "a configuration takes any option with a point": ("flag_not_accepted", {"README.md": README.format(flag="--config.lr=1 --config", link="b.py"), "prepare.py": "from ml_collections import config_flags\nconfig_flags.DEFINE_config_file('config', None, '')\n", "b.py": "", "c.py": ""}),
+    "typer makes options of a function": ("flag_not_accepted", {"README.md": README.format(flag="--anything", link="b.py"), "prepare.py": "import argparse, typer\np = argparse.ArgumentParser()\ntyper.run(main)\n", "b.py": "", "c.py": ""}),
+    "the scale of a loss is the machine's": ("value_unstated", {f"m-{size}.yaml": OLMO + "fp16x:\n  loss_scale: 0\n" for size in ("1b", "2b", "3b")} | {"m-4b.yaml": OLMO + "fp16x:\n  y: 0\n"}),
+    "a card's template is no card yet": ("not_readable", {"card_template.md": "---\nlanguage:\n[[language]]\nlicense: x\n---\nText\n"}),
     "a name of an annotation alone does no harm": ("name_undefined", {"a.py": "from __future__ import annotations\ndef f(x: Missing) -> Other: ...\n"}),
     "a name whose absence is caught does no harm": ("name_undefined", {"a.py": "try:\n    other\nexcept Exception:\n    pass\n"}),
     "a name that is deleted later was there": ("name_undefined", {"a.py": "t = {}\ndef f():\n    return t\nf()\ndel t\n"}),
@@ -449,6 +466,19 @@ def test_nobody_is_accused_where(why: str, tmp_path: Path) -> None:
     kind, files = SILENT[why]
     check = next(check for check in CONSISTENCY if check.kind == kind)
     assert answer(check, release(tmp_path, files)).problems == ()
+
+
+ONLY_NOTED: dict[str, tuple[str, Files]] = {
+    "a number with underscores can only be meant as one": ("yaml_readers_differ", {"a.yaml": "steps: 10_000\n"}),
+    "a phase's schedule may be that of all phases": ("schedule_longer_than_training", {"phase1/params.yaml": PIECES.format(decay=2000)}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("why", ONLY_NOTED)
+def test_it_is_a_note_and_no_accusation_that(why: str, tmp_path: Path) -> None:
+    kind, files = ONLY_NOTED[why]
+    check = next(check for check in CONSISTENCY if check.kind == kind)
+    assert answer(check, release(tmp_path, files)).outcome == "noted"
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, che
 from openassay.core.findings import Excerpt
 from openassay.published.code_options import calls, last_name
 from openassay.published.files import Code, PublishedFiles, derived_once, excerpt
-from openassay.published.packages import is_ignored, package_facts
+from openassay.published.packages import is_ignored, laid_over, package_facts
 from openassay.published.stated import is_aside
 
 MOST_NODES = 3_000_000
@@ -34,9 +34,12 @@ _GIVEN = {
 _HOW_MANY = 3
 
 
+_NOT_OWN = re.compile(r"(?i)template|cookiecutter|(^|/)(test_[^/]*|[^/]*_test|conftest)\.py$")
+
+
 def _own(release: PublishedFiles) -> list[Code]:
     """The Python files of the release's own, without tests, copies of other projects and templates."""
-    return [of for of in release.code if not is_aside(of.path) and not re.search(r"(?i)template|cookiecutter", of.path)]
+    return [of for of in release.code if not is_aside(of.path) and not _NOT_OWN.search(of.path)]
 
 
 def _seen(code: Code, node: ast.AST, key: str, value: str) -> Excerpt:
@@ -70,6 +73,9 @@ def name_undefined(release: PublishedFiles) -> Iterator[Seen]:
             continue
         told: set[str] = set()
         excused = _excused(code)
+        if code.name == "__init__.py":  # whoever imports a package's module makes it a name of the package
+            excused.names |= {of.rpartition("/")[2] for of in _stems(release) if of.rpartition("/")[0] == code.folder}
+            excused.names |= {of.rpartition("/")[2] for of in release.folders if of.rpartition("/")[0] == code.folder}
         for message in said:
             name = str(message.message_args[0]) if isinstance(message, messages.UndefinedName) else ""
             if name and name not in _GIVEN | told | excused.names and not excused.covers(message.lineno, message.col):
@@ -141,6 +147,11 @@ def _excused(code: Code) -> _Excused:
             found.add(node.returns)
         elif isinstance(node, ast.Try) and node.handlers:
             found.add(*node.body)
+        elif isinstance(node, ast.If) and isinstance(node.test, ast.Constant) and not node.test.value:
+            found.add(*node.body)  # never run
+        elif isinstance(node, ast.Call) and last_name(node.func) in {"replace", "sub"}:
+            words = (of.value for of in node.args if isinstance(of, ast.Constant) and isinstance(of.value, str))
+            found.names.update(name for of in words for name in re.findall(r"\w+", of))  # stands for what replaces it
     return found
 
 
@@ -286,7 +297,11 @@ def import_absent(release: PublishedFiles) -> Iterator[Seen]:
         yield NotAsked("only a part of the repository is here")
         return
     modules, told = _Modules(release), 0
+    over = laid_over(release)
     for of in _imports(release, modules):
+        if folder := next((top for top in over if of.code.path.startswith(f"{top}/")), None):
+            yield NotAsked(f"{folder}: most of a package is absent there, so it may be laid over another project")
+            continue
         seen = partial(_seen, of.code, of.node, of.written)
         line = of.node.lineno
         if not modules.is_there(of.module):
@@ -352,8 +367,10 @@ def _resolved(code: Code, node: ast.ImportFrom | ast.Import, modules: _Modules) 
     if isinstance(node, ast.ImportFrom):
         wanted = [(node.module or "", tuple(of.name for of in node.names if of.name != "*"))]
     for dotted, names in wanted:
-        root = _root(code, dotted.partition(".")[0], modules)
-        if root is not None:
+        package = dotted.partition(".")[0]
+        root = _root(code, package, modules)
+        is_itself = root is not None and "/".join([*root, f"{package}.py"]) == code.path  # another of that name is meant
+        if root is not None and not is_itself:
             yield _Import(code, node, "/".join([*root, *dotted.split(".")]), dotted, names)
 
 
@@ -380,8 +397,11 @@ def call_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
     modules, told = _Modules(release), 0
     for code in _own(release):
         known = _callables(code, modules)
+        caught = _type_errors_caught(code) if known else _Excused()
         for node in code.nodes if known else ():
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in known):
+                continue
+            if caught.covers(node.lineno, node.col_offset):
                 continue
             of, function, is_method = known[node.func.id]
             seen = _seen(code, node, node.func.id, ast.unparse(node)[:200])
@@ -391,6 +411,20 @@ def call_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
             elif told < _HOW_MANY:
                 told += 1
                 yield Agreement(seen, at)
+
+
+def _type_errors_caught(code: Code) -> _Excused:
+    """Where a call that is not accepted does no harm: it is tried."""
+    found = _Excused()
+    for node in (node for node in code.nodes if isinstance(node, ast.Try)):
+        names = [last_name(of) for handler in node.handlers for of in _kinds(handler)]
+        if {"TypeError", "Exception", "BaseException"} & {*names} or any(of.type is None for of in node.handlers):
+            found.add(*node.body)
+    return found
+
+
+def _kinds(handler: ast.ExceptHandler) -> list[ast.expr]:
+    return handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type] if handler.type else []
 
 
 def _callables(code: Code, modules: _Modules) -> dict[str, _Defined]:

@@ -14,6 +14,7 @@ from openassay.core.findings import Excerpt
 from openassay.published.code_options import Options, defaults, options_of
 from openassay.published.commands import calls_in_scripts, calls_of, own_words, readmes
 from openassay.published.files import PublishedFiles, Text, excerpt
+from openassay.published.packages import is_ignored, laid_over
 from openassay.published.scalars import as_number, number
 
 
@@ -90,15 +91,29 @@ def named_file_absent(release: PublishedFiles) -> Iterator[Seen]:
             yield from _links(text, line, words, release)
             yield from _in_backticks(text, line, words, release)
         addressed = "\n".join(line for line in text.lines if "://" in line)
+        shown = next((number for number, line in enumerate(text.lines, 1) if "__main__" in line), len(text.lines))
         for command, call in ((command, call) for command, call in calls_of(text, release) if not call.is_module):
             seen, base = command.seen(call.name), call.name.rpartition("/")[2]
-            is_example = "path/to" in call.name.lower() or call.name.startswith(("/", "..", "your"))
             folder = f"{text.folder}/" if text.folder else ""
             is_known = base in release.by_name or f"/{base}" in addressed or release.has(folder + call.name)
+            is_own = release.code and not (is_known or command.elsewhere or _EXAMPLE.search(call.name))
             if call.script is not None:
                 yield Agreement(seen, excerpt(call.script.path, "", "present"))
-            elif release.code and not (is_known or command.elsewhere or is_example):
-                yield _absent(text, command.line, call.name, release, seen)
+            elif is_own and command.line <= shown:  # below a script that the document shows, that one may be meant
+                yield _unless_left_out(text, command.line, call.name, folder + call.name, release, seen)
+
+
+_EXAMPLE = re.compile(r"(?i)path/to|^(/|\.\.|your)|(^|/)(your|my|some)[_-]")
+"""A script's name that the reader is to replace."""
+
+
+def _unless_left_out(text: Text, line: int, name: str, path: str, release: PublishedFiles, seen: Excerpt) -> Seen:
+    """That a file is absent, or why that says nothing."""
+    if is_ignored(release, path):
+        return NotAsked(f"{name}: git leaves it out, or it lies in a submodule")
+    if over := next((of for of in laid_over(release) if f"{text.folder}/".startswith(f"{of}/")), None):
+        return NotAsked(f"{over}: most of a package is absent there, so it may be laid over another project")
+    return _absent(text, line, name, release, seen)
 
 
 def _absent(text: Text, line: int, name: str, release: PublishedFiles, seen: Excerpt) -> Contradiction:
@@ -129,7 +144,7 @@ def _links(text: Text, line: int, words: str, release: PublishedFiles) -> Iterat
         if any(release.has(place) for place in (inside, _resolved(path, "/")) if place is not None):
             yield Agreement(seen)
         elif not path.endswith((".html", ".htm")) and not any(f"{inside}/".startswith(f"{other}/") for other in unread):
-            yield _absent(text, line, path, release, seen)
+            yield _unless_left_out(text, line, path, inside, release, seen)
 
 
 def _relative(target: str) -> str:

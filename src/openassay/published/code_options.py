@@ -29,6 +29,8 @@ class Options:
     """fire: `--a_b` and `--a-b` are one."""
     prefixes: bool = False
     """argparse: the beginning of an option's name is accepted."""
+    dotted: set[str] = field(default_factory=set)
+    """ml_collections: with `--config`, any `--config.x` is accepted."""
 
     def add(self, line: int, *flags: str) -> None:
         """Note options that a line declares; the first line of each counts."""
@@ -42,6 +44,8 @@ class Options:
     def takes(self, flag: str) -> bool:
         """True if this option is accepted."""
         if flag in self.flags or flag in {"--help", "-h"}:
+            return True
+        if "." in flag and flag.partition(".")[0].lstrip("-") in self.dotted:
             return True
         spellings = {known.replace("-", "_").lstrip("_") for known in self.flags} if self.either_dash else set()
         if flag.replace("-", "_").lstrip("_") in spellings:
@@ -201,6 +205,8 @@ def _absl(code: Code, options: Options) -> None:
     for node in calls(code):
         if last_name(node.func).startswith("DEFINE_") and node.args:
             options.kind = "absl"
+            if last_name(node.func) in {"DEFINE_config_file", "DEFINE_config_dict"}:
+                options.dotted.add(str(_literal(node.args[0])))
             if isinstance(word := _literal(node.args[0]), str):
                 options.add(node.lineno, f"--{word}", f"--no{word}")
             else:
@@ -279,7 +285,7 @@ def _dataclass_options(first: ast.ClassDef, classes: dict[str, ast.ClassDef], op
 _OTHERS = (
     "OmegaConf.from_cli", "from_dotlist", "hydra.main", "jsonargparse", "LightningCLI", "tyro.cli", "simple_parsing",
     "gin.parse_config", "parse_flags", "docopt", "plac.call", "Tap", "configargparse", "ConfigArgParse", "pydantic_argparse",
-    "sys.argv", "set_defaults_from",
+    "sys.argv", "set_defaults_from", "typer",
 )  # fmt: skip
 
 

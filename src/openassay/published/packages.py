@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -121,18 +122,45 @@ def requirement(words: str) -> Requirement | None:
 
 
 def is_ignored(release: PublishedFiles, path: str) -> bool:
-    """Whether git may leave out a path, so that a build or the user makes it: rather too often than too seldom."""
+    """Whether git may leave out a path, as ignored or in a submodule: rather too often than too seldom."""
     return any(pattern.search(path) for pattern in _ignored(release))
 
 
 @derived_once
 def _ignored(release: PublishedFiles) -> tuple[re.Pattern[str], ...]:
-    """What the release's `.gitignore` files leave out, wherever they stand."""
+    """What the release's `.gitignore` files leave out, wherever they stand, and its submodules."""
     found = []
     for text in release.texts:
+        for line in text.lines if text.name == ".gitmodules" else ():
+            if path := re.match(r"\s*path\s*=\s*(\S+)", line):
+                found.append(re.compile(f"(^|/){re.escape(path.group(1).strip('/'))}(/|$)"))
         for line in text.lines if text.name == ".gitignore" else ():
             word = line.strip().strip("/")
             if word and not word.startswith(("#", "!")):
                 pattern = re.escape(word).replace(r"\*", "[^/]*")
                 found.append(re.compile(f"(^|/){pattern}(/|$)"))
     return tuple(found)
+
+
+MOST_ABSENT = 3
+"""Modules that a package takes in and that are absent, from which on it may be a part of another project's package."""
+
+
+@derived_once
+def laid_over(release: PublishedFiles) -> tuple[str, ...]:
+    """Folders that are meant to be copied over another project: a package's `__init__` takes in modules of which most are absent.
+
+    Of each the folder of the nearest README, else the package's own.
+    """
+    readmes = {text.folder for text in release.texts if text.folder and text.name.lower().startswith("readme")}
+    found = []
+    for code in (code for code in release.code if code.name == "__init__.py" and code.folder):
+        taken = {
+            f"{code.folder}/{node.module.replace('.', '/')}"
+            for node in code.tree.body if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module
+        }  # fmt: skip
+        absent = [path for path in taken if not (release.has(path) or release.has(f"{path}.py"))]
+        if len(absent) >= max(MOST_ABSENT, len(taken) / 2) and not any(is_ignored(release, of) for of in absent):
+            around = (str(folder) for folder in (PurePosixPath(code.folder), *PurePosixPath(code.folder).parents))
+            found.append(next((folder for folder in around if folder in readmes), code.folder))
+    return tuple(dict.fromkeys(found))

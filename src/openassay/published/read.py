@@ -62,7 +62,7 @@ SKIPPED = {".git", "__pycache__", "node_modules", ".hg", ".svn"}
 TEXTS = {".md", ".markdown", ".rst", ".txt", ".tex", ""}
 TEXT_NAMES = re.compile(
     r"(?i)(readme|licen[cs]e|copying|notice|model[_-]?card|data[_-]?card|dataset[_-]?card|datasheet|citation|pkg-info|metadata"
-    r"|unlicense|changelog|copyright|\.gitignore|dockerfile|setup\.cfg$)"
+    r"|unlicense|changelog|copyright|\.git(ignore|modules)|dockerfile|setup\.cfg$)"
 )
 SHELL = {".sh", ".slurm", ".sbatch"}
 POINTER = b"version https://git-lfs.github.com/spec/"
