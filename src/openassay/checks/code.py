@@ -369,8 +369,8 @@ def _resolved(code: Code, node: ast.ImportFrom | ast.Import, modules: _Modules) 
     for dotted, names in wanted:
         package = dotted.partition(".")[0]
         root = _root(code, package, modules)
-        is_itself = root is not None and "/".join([*root, f"{package}.py"]) == code.path  # another of that name is meant
-        if root is not None and not is_itself:
+        is_itself = root is not None and "/".join([*root, f"{package}.py"]) == code.path
+        if root is not None and not is_itself:  # a file of its own name means another's
             yield _Import(code, node, "/".join([*root, *dotted.split(".")]), dotted, names)
 
 

@@ -85,8 +85,8 @@ def _is_read_twice(value: Value) -> bool:
 
 
 _READERS = {
-    "omegaconf": "OmegaConf", "hydra": "OmegaConf", "jsonargparse": "jsonargparse", "ruamel": "ruamel.yaml", "ruamel_yaml": "ruamel.yaml",
-    "yaml": "PyYAML",
+    "omegaconf": "OmegaConf", "hydra": "OmegaConf", "jsonargparse": "jsonargparse", "ruamel": "ruamel.yaml",
+    "ruamel_yaml": "ruamel.yaml", "yaml": "PyYAML",
 }  # fmt: skip
 
 

@@ -131,9 +131,9 @@ def _ignored(release: PublishedFiles) -> tuple[re.Pattern[str], ...]:
     """What the release's `.gitignore` files leave out, wherever they stand, and its submodules."""
     found = []
     for text in release.texts:
-        for line in text.lines if text.name == ".gitmodules" else ():
-            if path := re.match(r"\s*path\s*=\s*(\S+)", line):
-                found.append(re.compile(f"(^|/){re.escape(path.group(1).strip('/'))}(/|$)"))
+        if text.name == ".gitmodules":
+            paths = (path for line in text.lines for path in re.findall(r"^\s*path\s*=\s*(\S+)", line))
+            found += [re.compile(f"(^|/){re.escape(path.strip('/'))}(/|$)") for path in paths]
         for line in text.lines if text.name == ".gitignore" else ():
             word = line.strip().strip("/")
             if word and not word.startswith(("#", "!")):
