@@ -121,7 +121,42 @@ def measured(share: float, num_items: int, said: int) -> dict[str, Any]:
     }
 
 
+SIZES = "| Size | Parameters |\n|---|---|\n| a | 39 M |\n| b | 74 M |\n| c | 244 M |\n| turbo | {turbo} M |\n"
+SCORES = "| Model | A | B | Average |\n|---|---|---|---|\n| x | 10.0 | 20.0 | 15.0 |\n| y | 30.0 | 20.0 | 25.0 |\n| z | 1.0 | 2.0 | 1.5 |\n| v | 4.0 | 6.0 | 5.0 |\n| w | 50.0 | 60.0 | {last} |\n"
+COMMENTED = "GPUS=${{GPUS:-8}}\nPER=${{PER:-{per}}}\n# number of gpus: 8\n# batch size per gpu: 4\n# epoch: 2\npython a.py \\\n  --per_device_train_batch_size ${{PER}} \\\n  --num_train_epochs 2\n"
+OPTIONS = {
+    "learning_rate": 0.1,
+    "weight_decay": 0.01,
+    "warmup_steps": 10,
+    "seed": 1,
+    "logging_steps": 5,
+    "num_train_epochs": 4,
+    "batch": 6,
+}
+STARTS = "```\npython a.py --learning_rate 0.1 --weight_decay 0.01 --warmup_steps 10 --seed 1 --logging_steps 5 --num_train_epochs 4 --batch {batch}\n```\n\nThe file [start.json](start.json) has the exact same hyper-parameters.\n"
+
 CASES: dict[str, tuple[Files, Files, str]] = {
+    "product_computed_otherwise": (
+        {"run.sh": "#!/bin/bash\n# => 6 * 1558e6 * 32e9 = 6.966e20\n"}, {"run.sh": "# => 6 * 350e6 * 31.5e9 = 6.615e19 ~= 7e19\n"}, "run.sh:2 says 6 * 1558e6 * 32e9 = 6.966e20, but the product is 2.9914e+20",
+    ),
+    "comment_differs_from_option": (
+        {"run.sh": COMMENTED.format(per=2)}, {"run.sh": COMMENTED.format(per=4)}, "run.sh:4: the comment says batch size per gpu: 4, per_device_train_batch_size is 2",
+    ),
+    "difference_of_other_numbers": (
+        {"p.yaml": "lr:\n- steps: 276\n- decay_steps: 27452 # 27590 - 138\nmax_steps: 27728\n"}, {"p.yaml": "lr:\n- steps: 276\n- decay_steps: 27452 # 27728 - 276\nmax_steps: 27728\n"}, "27590 - 138, but the file's own numbers are max_steps 27728 and lr.0.steps 276",
+    ),
+    "run_of_another_size": (
+        {"base-alpha-3b-v2.yml": "wandb_name: base-alpha-7b-v2-4k\n"}, {"base-alpha-3b-v2.yml": "wandb_name: base-alpha-3b-v2-4k\n"}, "is of size 3b, but wandb_name is base-alpha-7b-v2-4k",
+    ),
+    "command_differs_from_settings": (
+        {"README.md": STARTS.format(batch=4), "start.json": OPTIONS, "a.py": ""}, {"README.md": STARTS.format(batch=6), "start.json": OPTIONS, "a.py": ""}, "--batch is 4 there and 6 in the file",
+    ),
+    "average_differs_from_row": (
+        {"README.md": SCORES.format(last="56.0")}, {"README.md": SCORES.format(last="55.0")}, "the Average in line 7 is 56, but the mean of its 2 other numbers is 55",
+    ),
+    "size_stated_twice": (
+        {"README.md": SIZES.format(turbo=809), "model-card.md": SIZES.format(turbo=798)}, {"README.md": SIZES.format(turbo=809), "model-card.md": SIZES.format(turbo=809)}, "turbo has 809 M parameters in README.md and 798 M in model-card.md",
+    ),
     "tokens_disagree": ({"OLMo.yaml": OLMO.replace("# 3.1T", "# 2.1T")}, {"OLMo.yaml": OLMO}, "2.1T tokens"),
     "value_stated_twice": (
         {"models/pythia-1b.yml": NEOX, "models/pythia-70m.yml": NEOX, "README.md": "| Params | n_layers | Learning Rate |\n|---|---|---|\n| 1B | 6 | 3.0e-4 |\n"},
@@ -319,6 +354,7 @@ def test_a_check_finds_what_it_is_for_and_cites_the_places(kind: str, tmp_path: 
             "not_readable",
             "metric_out_of_range",
             "items_contradict_themselves",
+            "product_computed_otherwise",
             "tensor_stands_twice",
             *NOTED,
         }
@@ -382,6 +418,16 @@ SILENT: dict[str, tuple[str, Files]] = {
     "typer makes options of a function": ("flag_not_accepted", {"README.md": README.format(flag="--anything", link="b.py"), "prepare.py": "import argparse, typer\np = argparse.ArgumentParser()\ntyper.run(main)\n", "b.py": "", "c.py": ""}),
     "the scale of a loss is the machine's": ("value_unstated", {f"m-{size}.yaml": OLMO + "fp16x:\n  loss_scale: 0\n" for size in ("1b", "2b", "3b")} | {"m-4b.yaml": OLMO + "fp16x:\n  y: 0\n"}),
     "a card's template is no card yet": ("not_readable", {"card_template.md": "---\nlanguage:\n[[language]]\nlicense: x\n---\nText\n"}),
+    "a product of other units is no contradiction": ("product_computed_otherwise", {"run.sh": "# 60,000 steps * 820ms = 13.7 hours\n# 8 * 4 = 32 * 2\n# 23.5 / 23.7 * 100 = 99%\n# a * 8 * 4 = 64\n"}),
+    "a product may be rounded": ("product_computed_otherwise", {"README.md": "The batch has 1024 * 2048 = 2.1M tokens, or 64 (`per gpu`) * 8 (gpus) = 512 samples.\n"}),
+    "a model's own sums are its own": ("product_computed_otherwise", {"README.md": "> 12 * 13 * 100 = 14600 tokens\n\n12 * 13 = 146\n"}),
+    "an average may leave some columns out": ("average_differs_from_row", {"README.md": SCORES.format(last="55.0").replace("15.0", "16.0").replace("25.0", "27.0")}),
+    "an average of a row with gaps may be of others": ("average_differs_from_row", {"README.md": SCORES.format(last="70.0").replace("50.0", "-")}),
+    "sizes of two releases may differ": ("size_stated_twice", {"README.md": SIZES.format(turbo=809), "model-card.md": SIZES.format(turbo=798).replace("39", "38").replace("74", "70")}),
+    "a script may set an option twice": ("comment_differs_from_option", {"run.sh": COMMENTED.format(per=2) + "python a.py --per_device_train_batch_size 4\n"}),
+    "a run may be named after its teacher": ("run_of_another_size", {"small-3b.yml": "run_name: distilled-from-7b\n"}),
+    "a difference of unknown numbers says nothing": ("difference_of_other_numbers", {"p.yaml": "steps: 276\ndecay_steps: 27452 # 27590 - 138\nmax_steps: 30000\n"}),
+    "a settings file that is not called the same may differ": ("command_differs_from_settings", {"README.md": STARTS.format(batch=4).replace("the exact same", "other"), "start.json": OPTIONS, "a.py": ""}),
     "a name of an annotation alone does no harm": ("name_undefined", {"a.py": "from __future__ import annotations\ndef f(x: Missing) -> Other: ...\n"}),
     "a name whose absence is caught does no harm": ("name_undefined", {"a.py": "try:\n    other\nexcept Exception:\n    pass\n"}),
     "a name that is deleted later was there": ("name_undefined", {"a.py": "t = {}\ndef f():\n    return t\nf()\ndel t\n"}),
@@ -588,6 +634,7 @@ RUN = OLMO.replace("n_layers: 16\n  n_heads: 16\n", "n_layers: {layers}\n  n_hea
         ("value_stated_twice", {"config.json": CARD | {"vocab_size": 50000}, "run.yaml": RUN.format(layers=16, tied="false")}, "does not fit"),
         ("value_stated_twice", {"run.yaml": RUN.format(layers=16, tied="false"), "README.md": "- learning_rate: 5e-05\n- seed: 1\n"}, "5e-05"),
         ("value_stated_twice", {"run.yaml": RUN.format(layers=16, tied="false"), "README.md": "| Setting | Value |\n|---|---|\n| Layers | 12 |\n| Weight decay | 0.1 |\n"}, "n_layers: README.md says 12"),
+        ("total_differs_from_rows", {"README.md": "| Language | files | code |\n|---|---|---|\n| Python | 99 | 18395 |\n| C++ | 7 | 649 |\n| SUM: | 115 | 19044 |\n"}, "the column files has the total 115"),
         ("build_names_absent", {"requirements.txt": "-r base.txt\ntorch\n"}, "requirements.txt:1 names base.txt"),
         ("build_names_absent", {"pyproject.toml": "[project]\nname = 'p'\n[project.scripts]\np = 'p.cli:main'\n", "src/p/__init__.py": ""}, "pyproject.toml:4 names p.cli:main"),
         ("call_not_accepted", {"p.py": "def f(a, b=1, *, c): ...\nf(1, 2, 3, c=1)\n"}, "p.py:2 calls f with 3 values by position, of which it takes 2"),

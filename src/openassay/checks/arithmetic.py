@@ -18,7 +18,8 @@ _TOTAL = re.compile(r"(?i)(grand )?(total|sum)s?$")
 _NOT_SUMMED = re.compile(r"(?i)mean|average|avg|ratio|rate|median|max|min|epoch|acc|score|loss|ppl|perplexity|std|per ")
 _SUMMED = re.compile(
     r"(?i)((number of|num|#|no\.|raw|effective|disk|compressed) ?)*(tokens?|documents?|docs?|size|count|bytes|samples?"
-    r"|rows?|examples?|hours|instances|items?|words|files?|share|weight|proportion|percentage|%)\b"
+    r"|rows?|examples?|hours|instances|items?|words|files?|share|weight|proportion|percentage|%|(lines of )?code|lines?|blank"
+    r"|comments?)\b"
 )
 _QUANTITY = re.compile(
     r"~?\s*(\d[\d,]*(?:\.\d+)?)\s*(%|[KMGTP]i?B|bytes|[kKMBT]|bn|billion|million|trillion|thousand)?\Z"
@@ -30,7 +31,7 @@ _FACTOR = {
 }  # fmt: skip
 
 
-def _quantity(cell: str) -> tuple[float, float] | None:
+def quantity(cell: str) -> tuple[float, float] | None:
     """A cell's number in its unit, and half a unit of its last digit; None where the cell is no number."""
     found = _QUANTITY.match(cell.strip().strip("*`_ "))
     value = number(found.group(1)) if found else None
@@ -52,8 +53,8 @@ def total_differs_from_rows(release: PublishedFiles) -> Iterator[Seen]:
 
 def _columns(table: PublishedTable, rows: tuple[Row, ...], last: Row) -> Iterator[Seen]:
     for i, column in enumerate(table.columns[1:], 1):
-        given = [_quantity(row.cells[i]) for row in rows]
-        stated, parts = _quantity(last.cells[i]), [one for one in given if one is not None]
+        given = [quantity(row.cells[i]) for row in rows]
+        stated, parts = quantity(last.cells[i]), [one for one in given if one is not None]
         if stated is None or len(parts) != len(given) or _NOT_SUMMED.search(column):
             continue
         total = sum(value for value, _ in parts)
@@ -75,6 +76,44 @@ def _columns(table: PublishedTable, rows: tuple[Row, ...], last: Row) -> Iterato
             yield Contradiction(
                 table.seen(last, i), table.seen(rows[0], i), table.seen(rows[-1], i), table=table, row=last, **values
             )
+
+
+_AVERAGE = re.compile(r"(?i)[*_\s]*(avg\.?|averaged?|mean)( score| acc(uracy)?)?[*_\s]*$")
+MIN_AVERAGES = 3
+"""Rows of which the average is the mean of the others' cells, from which on it is taken to be so in every row."""
+
+
+@check(needs="a table of a document with a column `Average` that is the mean of the row's other numbers, in most rows")
+def average_differs_from_row(release: PublishedFiles) -> Iterator[Seen]:
+    """{table.path}: the {column} in line {row.line} is {stated}, but the mean of its {count} other numbers is {mean:.5g}, as in
+    {others} other rows"""
+    for table in (table for text in release.texts for table in tables_of(text)):
+        columns = [i for i, column in enumerate(table.columns) if i and _AVERAGE.match(column)]
+        found = (
+            [one for row in table.rows if (one := _mean(table, row, columns[0])) is not None]
+            if columns[1:] == [] and columns
+            else []
+        )
+        fitting = [one for one in found if abs(one[2] - one[1]) <= one[3]]
+        wrong = [one for one in found if one not in fitting]
+        if len(fitting) < max(MIN_AVERAGES, 4 * len(wrong)):
+            continue
+        for row, stated, mean, _ in wrong or fitting[:1]:
+            values = {"column": table.columns[columns[0]].strip(), "stated": f"{stated:g}", "mean": mean}
+            at = table.seen(row, columns[0]), table.seen(row)
+            yield compared(
+                not wrong, *at, table=table, row=row, count=len(row.cells) - 2, others=len(fitting), **values
+            )
+
+
+def _mean(table: PublishedTable, row: Row, at: int) -> tuple[Row, float, float, float] | None:
+    """A row, its average, the mean of its other cells, and how far apart rounding can make them; None unless all are numbers."""
+    cells = [quantity(cell) for cell in row.cells[1:]]
+    stated, others = cells[at - 1], [one for i, one in enumerate(cells, 1) if i != at and one is not None]
+    if stated is None or len(others) < 2 or len(others) < len(table.columns) - 2:
+        return None
+    mean = sum(value for value, _ in others) / len(others)
+    return row, stated[0], mean, 1.01 * (stated[1] + max(half for _, half in others)) + 1e-9 * abs(mean)
 
 
 def _digits(cell: str) -> str:

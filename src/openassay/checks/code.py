@@ -225,7 +225,8 @@ class _Modules:
 @derived_once
 def _stems(release: PublishedFiles) -> frozenset[str]:
     """Every file's path up to the first point of its name: `a/b` of `a/b.py` and of `a/b.cpython-311-x86_64-linux-gnu.so`."""
-    return frozenset(str(PurePosixPath(file.path).parent / file.name.partition(".")[0]) for file in release.files)
+    paths = (*(file.path for file in release.files), *release.elsewhere)
+    return frozenset(str(PurePosixPath(path).parent / PurePosixPath(path).name.partition(".")[0]) for path in paths)
 
 
 @derived_once
@@ -343,7 +344,8 @@ def _is_made(module: str, release: PublishedFiles) -> bool:
 
 def _imports(release: PublishedFiles, modules: _Modules) -> Iterator[_Import]:
     """The imports of modules that must lie in the release: those at the top level, as others may be meant to fail."""
-    compiled = {file.folder for file in release.files if file.name.endswith(_COMPILED)}
+    paths = (*(file.path for file in release.files), *release.elsewhere)
+    compiled = {path.rpartition("/")[0] for path in paths if path.endswith(_COMPILED)}
     for code in _own(release):
         for node in code.tree.body:
             for found in _resolved(code, node, modules) if isinstance(node, ast.ImportFrom | ast.Import) else ():

@@ -83,7 +83,7 @@ def named_file_absent(release: PublishedFiles) -> Iterator[Seen]:
     if any(file.name == "PKG-INFO" or file.path.endswith(".dist-info/METADATA") for file in release.files):
         yield NotAsked("a package's archive holds only a part of its repository")
         return
-    if len(release.files) < 4 or "." in release.unreadable:
+    if len(release.files) + len(release.elsewhere) < 4 or "." in release.unreadable:
         yield NotAsked("too little of the release is here")
         return
     for text in readmes(release):

@@ -77,19 +77,25 @@ MAGIC = {b"%PDF": "pdf", b"PAR1": "parquet", b"ARROW1": "arrow", b"GGUF": "gguf"
 
 
 def read_release(
-    root: Path, *, name: str = "", is_part: bool = False, say: Callable[[str], None] = lambda _line: None
-) -> PublishedFiles:
+    root: Path, *, name: str = "", is_part: bool = False, listed: dict[str, bool] | None = None,
+    say: Callable[[str], None] = lambda _line: None,
+) -> PublishedFiles:  # fmt: skip
     """Everything that the checks look at, from a folder or from one file.
 
-    is_part: whether the release has more files than are there, so that nothing follows from one that is absent.
+    is_part: whether the release has more files than are there, so that nothing follows from one that is absent, unless listed
+    gives all their paths, and whether each is a link.
     say: is told how far the reading is, every two seconds.
     """
     root = root.resolve() if root.is_symlink() else root  # the one link that the user named
-    unreadable: dict[str, str] = {".": "only the files that the target names were fetched"} if is_part else {}
-    links: set[str] = set()
+    some = "only the files that the target names were fetched"
+    unreadable: dict[str, str] = {"." if listed is None else "(others)": some} if is_part else {}
+    links = {path for path, is_link in (listed or {}).items() if is_link}
     top, found = (root.parent, [_file(root, root.name)]) if root.is_file() else (root, _files(root, unreadable, links))
     files = tuple(sorted(found, key=lambda file: file.path))
-    made = PublishedFiles(name=name or root.name, files=files, unreadable=unreadable, symlinks=links)
+    elsewhere = frozenset(listed or ()) - {file.path for file in files}
+    made = PublishedFiles(
+        name=name or root.name, files=files, elsewhere=elsewhere, unreadable=unreadable, symlinks=links
+    )
     return _FileReader(top, made).read(say)
 
 

@@ -14,7 +14,7 @@ from openassay.core.claims import Citation
 from openassay.core.findings import CitationFound, ComponentFound, FetchRecord, InspectRecord
 from openassay.plan import Plan
 from openassay.records import file_digest
-from openassay.sources.roots import artifact_roots
+from openassay.sources.roots import artifact_roots, listed_paths
 from openassay.store import Store, files_below
 from openassay.target import Component
 
@@ -28,8 +28,11 @@ def run(plan: Plan, fetched: FetchRecord, store: Store) -> InspectRecord:
     roots = {name: Path(root) for name, root in artifact_roots(store, fetched).items()}
     declared: Declared = {component.component: component.published for component in plan.components}
     released = {name: root for name, root in roots.items() if plan.artifacts[name].role == "release"}
+    listed = {of.name: listed_paths(store, of, plan.artifacts[of.name].all_paths(store)) for of in fetched.artifacts}
     seen = {
-        name: inspect_folder(root, name=name, declared=declared, is_part=plan.artifacts[name].is_part())
+        name: inspect_folder(
+            root, name=name, declared=declared, is_part=plan.artifacts[name].is_part(), listed=listed[name]
+        )
         for name, root in released.items()
     }
     detected = merge_detected({name: of.detected for name, of in seen.items()})
