@@ -126,12 +126,10 @@ def _assigned(text: Text) -> list[tuple[str, int, float]]:
             variables[set_to.group(1)] = (line, value) if set_to.group(1) not in variables else None
             found.append((set_to.group(1).lower(), line, value))
         for option in _OPTION.finditer(words) if not words.lstrip().startswith("#") else ():
-            value = number(option.group(2)) if option.group(2) else None
-            known = variables.get(option.group(3) or "")
-            if value is not None or known:
-                found.append(
-                    (option.group(1).lower().replace("-", "_"), line, value if value is not None else known[1])
-                )  # type: ignore[index]
+            name, written, variable = option.groups()
+            value = number(written) if written else (variables.get(variable) or (0, None))[1]
+            if value is not None:
+                found.append((name.lower().replace("-", "_"), line, value))
     return found
 
 
