@@ -121,6 +121,8 @@ def measured(share: float, num_items: int, said: int) -> dict[str, Any]:
     }
 
 
+HELPED = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--weight-decay', type=float, default={default}, help='weight decay (default: 0.05)')\n"
+CHOOSING = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--size', choices=['small', 'large'])\np.add_argument('--steps', type=int)\np.add_argument('--lr')\np.parse_args()\n"
 SIZES = "| Size | Parameters |\n|---|---|\n| a | 39 M |\n| b | 74 M |\n| c | 244 M |\n| turbo | {turbo} M |\n"
 SCORES = "| Model | A | B | Average |\n|---|---|---|---|\n| x | 10.0 | 20.0 | 15.0 |\n| y | 30.0 | 20.0 | 25.0 |\n| z | 1.0 | 2.0 | 1.5 |\n| v | 4.0 | 6.0 | 5.0 |\n| w | 50.0 | 60.0 | {last} |\n"
 COMMENTED = "GPUS=${{GPUS:-8}}\nPER=${{PER:-{per}}}\n# number of gpus: 8\n# batch size per gpu: 4\n# epoch: 2\npython a.py \\\n  --per_device_train_batch_size ${{PER}} \\\n  --num_train_epochs 2\n"
@@ -136,6 +138,13 @@ OPTIONS = {
 STARTS = "```\npython a.py --learning_rate 0.1 --weight_decay 0.01 --warmup_steps 10 --seed 1 --logging_steps 5 --num_train_epochs 4 --batch {batch}\n```\n\nThe file [start.json](start.json) has the exact same hyper-parameters.\n"
 
 CASES: dict[str, tuple[Files, Files, str]] = {
+    "help_gives_another_default": (
+        {"a.py": HELPED.format(default="0.1")}, {"a.py": HELPED.format(default="0.05")}, "a.py:3: the help of --weight-decay says that it is 0.05 by default, but the default is 0.1",
+    ),
+    "option_value_not_accepted": (
+        {"README.md": README.format(flag="--size huge --lr", link="b.py"), "prepare.py": CHOOSING}, {"README.md": README.format(flag="--size small --lr", link="b.py"), "prepare.py": CHOOSING},
+        "README.md:4 gives --size the value huge, but prepare.py:3 takes only small, large",
+    ),
     "product_computed_otherwise": (
         {"run.sh": "#!/bin/bash\n# => 6 * 1558e6 * 32e9 = 6.966e20\n"}, {"run.sh": "# => 6 * 350e6 * 31.5e9 = 6.615e19 ~= 7e19\n"}, "run.sh:2 says 6 * 1558e6 * 32e9 = 6.966e20, but the product is 2.9914e+20",
     ),
@@ -428,6 +437,10 @@ SILENT: dict[str, tuple[str, Files]] = {
     "a run may be named after its teacher": ("run_of_another_size", {"small-3b.yml": "run_name: distilled-from-7b\n"}),
     "a difference of unknown numbers says nothing": ("difference_of_other_numbers", {"p.yaml": "steps: 276\ndecay_steps: 27452 # 27590 - 138\nmax_steps: 30000\n"}),
     "a settings file that is not called the same may differ": ("command_differs_from_settings", {"README.md": STARTS.format(batch=4).replace("the exact same", "other"), "start.json": OPTIONS, "a.py": ""}),
+    "a help may tell the defaults of several cases": ("help_gives_another_default", {"a.py": HELPED.format(default="0.1").replace("0.05)", "0.05 for Adam)")}),
+    "a default may be set later": ("help_gives_another_default", {"a.py": HELPED.format(default="0.1") + "p.set_defaults(weight_decay=0.05)\n"}),
+    "a value may stand for the reader's": ("option_value_not_accepted", {"README.md": README.format(flag="--size SIZE --lr", link="b.py") + README.format(flag="--size your_size --steps $N --lr", link="b.py"), "prepare.py": CHOOSING}),
+    "a README may name two versions for two systems": ("requirements_differ", {"README.md": "```\npip install torch==1.8.0\n```\nor\n```\npip install torch==1.12.0\n```\n", "requirements.txt": "torch==1.12.0\n"}),
     "a name of an annotation alone does no harm": ("name_undefined", {"a.py": "from __future__ import annotations\ndef f(x: Missing) -> Other: ...\n"}),
     "a name whose absence is caught does no harm": ("name_undefined", {"a.py": "try:\n    other\nexcept Exception:\n    pass\n"}),
     "a name that is deleted later was there": ("name_undefined", {"a.py": "t = {}\ndef f():\n    return t\nf()\ndel t\n"}),
@@ -634,6 +647,8 @@ RUN = OLMO.replace("n_layers: 16\n  n_heads: 16\n", "n_layers: {layers}\n  n_hea
         ("value_stated_twice", {"config.json": CARD | {"vocab_size": 50000}, "run.yaml": RUN.format(layers=16, tied="false")}, "does not fit"),
         ("value_stated_twice", {"run.yaml": RUN.format(layers=16, tied="false"), "README.md": "- learning_rate: 5e-05\n- seed: 1\n"}, "5e-05"),
         ("value_stated_twice", {"run.yaml": RUN.format(layers=16, tied="false"), "README.md": "| Setting | Value |\n|---|---|\n| Layers | 12 |\n| Weight decay | 0.1 |\n"}, "n_layers: README.md says 12"),
+        ("option_value_not_accepted", {"run.sh": "python prepare.py --steps 1e6\n", "prepare.py": CHOOSING}, "run.sh:1 gives --steps the value 1e6, but prepare.py:4 takes a whole number"),
+        ("requirements_differ", {"README.md": "```\npip install timm==0.4.12\n```\n", "requirements.txt": "timm==0.3.2\n"}, "README.md for timm==0.4.12"),
         ("total_differs_from_rows", {"README.md": "| Language | files | code |\n|---|---|---|\n| Python | 99 | 18395 |\n| C++ | 7 | 649 |\n| SUM: | 115 | 19044 |\n"}, "the column files has the total 115"),
         ("build_names_absent", {"requirements.txt": "-r base.txt\ntorch\n"}, "requirements.txt:1 names base.txt"),
         ("build_names_absent", {"pyproject.toml": "[project]\nname = 'p'\n[project.scripts]\np = 'p.cli:main'\n", "src/p/__init__.py": ""}, "pyproject.toml:4 names p.cli:main"),

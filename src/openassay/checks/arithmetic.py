@@ -21,6 +21,10 @@ _SUMMED = re.compile(
     r"|rows?|examples?|hours|instances|items?|words|files?|share|weight|proportion|percentage|%|(lines of )?code|lines?|blank"
     r"|comments?)\b"
 )
+_COUNTED = re.compile(
+    r"(?i)((number of|num|#|no\.) ?)?(files?|(lines of )?code|lines|blank|comments?|documents|docs|rows|examples|items|instances)"
+)
+"""Columns whose whole numbers are not rounded."""
 _QUANTITY = re.compile(
     r"~?\s*(\d[\d,]*(?:\.\d+)?)\s*(%|[KMGTP]i?B|bytes|[kKMBT]|bn|billion|million|trillion|thousand)?\Z"
 )
@@ -58,7 +62,10 @@ def _columns(table: PublishedTable, rows: tuple[Row, ...], last: Row) -> Iterato
         if stated is None or len(parts) != len(given) or _NOT_SUMMED.search(column):
             continue
         total = sum(value for value, _ in parts)
-        slack = 1.01 * (stated[1] + sum(half for _, half in parts)) + 1e-9 * total
+        is_exact = _COUNTED.fullmatch(column.strip("*`_ ")) and all(
+            of.cells[i].strip("*`_ ").isdigit() for of in (*rows, last)
+        )
+        slack = 1.01 * (stated[1] + sum(half for _, half in parts)) * (not is_exact) + 1e-9 * total
         if abs(total - stated[0]) <= slack:
             yield Agreement(table.seen(last, i), table.seen(rows[0], i), table.seen(rows[-1], i))
         elif not _SUMMED.match(column.strip("*`_ ")) or not 0.5 <= stated[0] / total <= 2:

@@ -7,6 +7,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 from itertools import chain
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check, compared
@@ -44,6 +45,63 @@ def flag_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
                 at = excerpt(script, options.kind, f"takes {', '.join(given)}", line)
                 near = f"; it takes {close[0]}" if close else ""
                 yield Contradiction(seen, at, command=command, script=script, flag=flag, near=near)
+
+
+_PLACEHOLDER = re.compile(r"(?i)[<>{}$*|\[\]]|\.\.\.|your|path|xxx|_name$")
+
+
+@check(
+    needs="a command in a README or a shell script that gives an option of argparse a value, of which type or choices are plain"
+)
+def option_value_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
+    """{command.text.path}:{command.line} gives {flag} the value {given}, but {script}:{line} takes {takes}"""
+    known: dict[str, Options] = {}
+    in_readmes = (found for text in readmes(release) for found in calls_of(text, release))
+    for command, call in chain(in_readmes, calls_in_scripts(release)):
+        if call.script is None or command.elsewhere:
+            continue
+        script = call.script.path
+        for flag, given in _given(own_words(call.words)):
+            if script not in known:
+                known[script] = options_of(call.script, release)
+            declared = known[script].values.get(flag, [])
+            misfits = [_misfit(given, kind, choices) for _, kind, choices in declared]
+            if len(declared) == 1 and misfits[0] is not None:
+                line, takes = declared[0][0], misfits[0]
+                values = {
+                    "command": command,
+                    "flag": flag,
+                    "given": given,
+                    "script": script,
+                    "line": line,
+                    "takes": takes,
+                }
+                yield compared(not takes, command.seen(f"{flag} {given}"), excerpt(script, flag, takes, line), **values)
+
+
+def _given(words: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """The options of a command that have one plain value."""
+    for i, word in enumerate(words):
+        flag, sign, value = word.partition("=")
+        if not sign and i + 1 < len(words) and not words[i + 1].startswith("-"):
+            value = words[i + 1]
+        is_meant = value and not _PLACEHOLDER.search(value) and not value.isupper() and value.lower() != flag.strip("-")
+        if flag.startswith("--") and is_meant:
+            yield flag, value
+
+
+def _misfit(given: str, kind: type | None, choices: tuple[Any, ...] | None) -> str | None:
+    """What an option takes where that is another value, empty where it takes this one; None where it is not told."""
+    if choices is not None:
+        shown = ", ".join(map(str, choices[:8])) + (" and more" if len(choices) > 8 else "")
+        return "" if given in {str(choice) for choice in choices} else f"only {shown}"
+    if kind is None:
+        return None
+    try:
+        kind(given)
+    except ValueError:
+        return {int: "a whole number", float: "a number"}[kind]
+    return ""
 
 
 _DEFAULT = re.compile(

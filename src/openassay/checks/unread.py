@@ -6,9 +6,10 @@ import ast
 import re
 from collections.abc import Iterator
 
-from openassay.checks.check import Agreement, Contradiction, NotAsked, Noted, Seen, check
-from openassay.published.code_options import calls, dotted_name, last_name
+from openassay.checks.check import Agreement, Contradiction, NotAsked, Noted, Seen, check, compared
+from openassay.published.code_options import calls, dotted_name, helped_defaults, last_name
 from openassay.published.files import Code, PublishedFiles, excerpt
+from openassay.published.scalars import number
 from openassay.published.stated import is_aside
 
 _SEED = re.compile(r"--(random[-_]|global[-_])?seed$")
@@ -116,3 +117,20 @@ def python_2_code(release: PublishedFiles) -> Iterator[Seen]:
             yield Noted(excerpt(path, "", why), path=path, declared=declared)
     if release.code:
         yield Agreement(excerpt(release.code[0].path, "", f"{len(release.code)} files that Python 3 reads"))
+
+
+_HELPED = re.compile(
+    r"(?i)\bdefaults?(?:\s+(?:is|to|value|value is))?\s*[:=]?\s*([-+]?[\d.,]*\d(?:[eE][-+]?\d+)?)\s*(?=[).,;\]]|$)(?!\.\d)"
+)
+
+
+@check(needs="an option of a script whose help gives its default, such as `help='weight decay (default: 0.05)'`")
+def help_gives_another_default(release: PublishedFiles) -> Iterator[Seen]:
+    """{option.path}:{option.line}: the help of {option.key} says that it is {said} by default, but the default is
+    {option.value}"""
+    for code in (code for code in release.code if not is_aside(code.path)):
+        for option, text in helped_defaults(code):
+            found = _HELPED.findall(text)
+            said = number(found[0]) if len(found) == 1 and len(re.findall(r"(?i)default", text)) == 1 else None
+            if said is not None:
+                yield compared(said == option.number, option, option.seen(text), option=option, said=found[0])

@@ -29,6 +29,8 @@ class Options:
     """fire: `--a_b` and `--a-b` are one."""
     prefixes: bool = False
     """argparse: the beginning of an option's name is accepted."""
+    values: dict[str, list[tuple[int, type | None, tuple[Any, ...] | None]]] = field(default_factory=dict)
+    """argparse: of options that take one value the line, its type and its choices, as often as they are declared."""
     dotted: set[str] = field(default_factory=set)
     """ml_collections: with `--config`, any `--config.x` is accepted."""
 
@@ -120,6 +122,26 @@ def _given_defaults(code: Code) -> Iterator[tuple[int, str, ast.expr | None]]:
                 yield item.lineno, name, given
 
 
+def helped_defaults(code: Code) -> Iterator[tuple[Value, str]]:
+    """The options and fields of a file with a number as default, each with its help."""
+    set_later = {
+        keyword.arg for call in calls(code) if last_name(call.func) == "set_defaults" for keyword in call.keywords
+    }
+    for call in calls(code):
+        if last_name(call.func) == "add_argument":
+            words = [word for word in map(_literal, call.args) if isinstance(word, str)]
+            name, text = next((word for word in words if word.startswith("--")), ""), _literal(_keyword(call, "help"))
+        elif last_name(call.func) in {"field", "Field"}:
+            metadata = _literal(_keyword(call, "metadata"))
+            name, text = "a field", metadata.get("help") if isinstance(metadata, dict) else None
+        else:
+            continue
+        default = _literal(_keyword(call, "default"))
+        is_number = isinstance(default, (int, float)) and not isinstance(default, bool)
+        if name and isinstance(text, str) and is_number and name.lstrip("-").replace("-", "_") not in set_later:
+            yield Value(path=code.path, line=call.lineno, key=name, value=default, text=f"default {default!r}"), text
+
+
 def _is_dataclass(node: ast.ClassDef) -> bool:
     decorated = any(last_name(decorator) in {"dataclass", "attrs", "define"} for decorator in node.decorator_list)
     return decorated or any(last_name(base) in {"BaseModel", "NeoXArgsTemplate", "BaseConfig"} for base in node.bases)
@@ -187,7 +209,10 @@ def _argparse(code: Code, options: Options) -> None:
                 options.unknown("its parser has parents")
         elif last in {"add_argument", "add_option"}:
             count, action = _keyword(node, "nargs"), _keyword(node, "action")
+            takes = _type_and_choices(node) if count is None and action is None else (None, None)
             for word in map(_literal, node.args):
+                if isinstance(word, str) and word.startswith("--"):
+                    options.values.setdefault(word, []).append((node.lineno, *takes))
                 if not isinstance(word, str):
                     options.unknown(f"an option's name in {code.path}:{node.lineno} is computed")
                 elif word.startswith("-"):
@@ -198,6 +223,13 @@ def _argparse(code: Code, options: Options) -> None:
                 options.unknown("it takes the rest of the line as it is")
         elif last == "parse_known_args":
             options.unknown("it passes unknown options on")
+
+
+def _type_and_choices(node: ast.Call) -> tuple[type | None, tuple[Any, ...] | None]:
+    """int or float where an option's value must be one, and the values that it may have, where both are plain."""
+    kind = {"int": int, "float": float}.get(dotted_name(_keyword(node, "type") or node))
+    choices = _literal(_keyword(node, "choices"))
+    return kind, tuple(choices) if isinstance(choices, (list, tuple, set)) and ... not in choices else None
 
 
 def _absl(code: Code, options: Options) -> None:

@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 
 from openassay.core.findings import Excerpt
 from openassay.published.code_options import calls, last_name
+from openassay.published.commands import commands, readmes
 from openassay.published.files import Code, Config, PublishedFiles, Text, Value, derived_once, excerpt
 
 
@@ -35,6 +36,7 @@ def package_facts(release: PublishedFiles) -> tuple[Fact, ...]:
     found += [fact for code in release.code if code.name == "setup.py" for fact in _of_setup(code)]
     found += [fact for text in release.texts if text.name == "requirements.txt" for fact in _of_requirements(text)]
     found += [fact for text in release.texts if text.name.lower() == "dockerfile" for fact in _of_dockerfile(text)]
+    found += [fact for text in readmes(release) for fact in _of_readme(text, release)]
     for name in [fact for fact in found if fact.kind == "name"]:
         found += _of_module(release, name)
     return tuple(found)
@@ -84,6 +86,21 @@ def _of_requirements(text: Text) -> Iterator[Fact]:
             yield Fact(text.folder, "file", named.group(1), text.seen(number))
         elif words and not words.startswith("-") and "://" not in words:
             yield Fact(text.folder, "requirement", words, text.seen(number))
+
+
+def _of_readme(text: Text, release: PublishedFiles) -> Iterator[Fact]:
+    """What a README's `pip install NAME==VERSION` pins, where it names one version of it only."""
+    pins: dict[str, dict[str, Fact]] = {}
+    for command in commands(text, release):
+        head = next((i for i, word in enumerate(command.words) if word in {"pip", "pip3"}), None)
+        if head is None or command.words[head + 1 : head + 2] != ("install",):
+            continue
+        for word in command.words[head + 2 :]:
+            asked = requirement(word) if "==" in word and "*" not in word else None
+            if asked is not None:
+                at = text.seen(command.line, word)
+                pins.setdefault(canonicalize_name(asked.name), {})[word] = Fact(text.folder, "requirement", word, at)
+    yield from (fact for of in pins.values() if len(of) == 1 for fact in of.values())
 
 
 def _of_dockerfile(text: Text) -> Iterator[Fact]:
