@@ -138,6 +138,13 @@ OPTIONS = {
 STARTS = "```\npython a.py --learning_rate 0.1 --weight_decay 0.01 --warmup_steps 10 --seed 1 --logging_steps 5 --num_train_epochs 4 --batch {batch}\n```\n\nThe file [start.json](start.json) has the exact same hyper-parameters.\n"
 
 CASES: dict[str, tuple[Files, Files, str]] = {
+    "anchor_absent": (
+        {"README.md": "# A\n[use](#usage)\n\n## How to use it\n"}, {"README.md": "# A\n[use](#-how-to-use-it-1) [top](#top) [b](#b)\n\n## :rocket: How to *use* it\n<a name='b'></a>\n"}, "README.md:2 links to #usage",
+    ),
+    "example_import_absent": (
+        {"README.md": "```python\nfrom p import load\n```\n", "p/__init__.py": "from .b import y\n", "p/b.py": "y = 1\n", "c.py": "from p.b import y\n"},
+        {"README.md": "```python\nfrom p import y\nimport other\n```\n\n```python\n$ no python\n```\n", "p/__init__.py": "from .b import y\n", "p/b.py": "y = 1\n", "c.py": "from p.b import y\n"}, "README.md:2 imports load from p",
+    ),
     "help_gives_another_default": (
         {"a.py": HELPED.format(default="0.1")}, {"a.py": HELPED.format(default="0.05")}, "a.py:3: the help of --weight-decay says that it is 0.05 by default, but the default is 0.1",
     ),
@@ -437,10 +444,12 @@ SILENT: dict[str, tuple[str, Files]] = {
     "a run may be named after its teacher": ("run_of_another_size", {"small-3b.yml": "run_name: distilled-from-7b\n"}),
     "a difference of unknown numbers says nothing": ("difference_of_other_numbers", {"p.yaml": "steps: 276\ndecay_steps: 27452 # 27590 - 138\nmax_steps: 30000\n"}),
     "a settings file that is not called the same may differ": ("command_differs_from_settings", {"README.md": STARTS.format(batch=4).replace("the exact same", "other"), "start.json": OPTIONS, "a.py": ""}),
+    "a help may tell the paper's default": ("help_gives_another_default", {"a.py": HELPED.format(default="0.1").replace("(default", "(paper default")}),
     "a help may tell the defaults of several cases": ("help_gives_another_default", {"a.py": HELPED.format(default="0.1").replace("0.05)", "0.05 for Adam)")}),
     "a default may be set later": ("help_gives_another_default", {"a.py": HELPED.format(default="0.1") + "p.set_defaults(weight_decay=0.05)\n"}),
     "a value may stand for the reader's": ("option_value_not_accepted", {"README.md": README.format(flag="--size SIZE --lr", link="b.py") + README.format(flag="--size your_size --steps $N --lr", link="b.py"), "prepare.py": CHOOSING}),
     "a README may name two versions for two systems": ("requirements_differ", {"README.md": "```\npip install torch==1.8.0\n```\nor\n```\npip install torch==1.12.0\n```\n", "requirements.txt": "torch==1.12.0\n"}),
+    "a module that hands over its own name may get names": ("name_undefined", {"p/m.py": "def f():\n    return _GetKey(1)\n\n_init_api('p.m')\n"}),
     "a name of an annotation alone does no harm": ("name_undefined", {"a.py": "from __future__ import annotations\ndef f(x: Missing) -> Other: ...\n"}),
     "a name whose absence is caught does no harm": ("name_undefined", {"a.py": "try:\n    other\nexcept Exception:\n    pass\n"}),
     "a name that is deleted later was there": ("name_undefined", {"a.py": "t = {}\ndef f():\n    return t\nf()\ndel t\n"}),

@@ -12,7 +12,7 @@ from openassay.core.findings import Excerpt
 from openassay.published.commands import calls_of, own_words, readmes, shell_scripts
 from openassay.published.files import Config, PublishedFiles, Text, excerpt
 from openassay.published.scalars import number
-from openassay.published.stated import documents, is_aside
+from openassay.published.stated import is_aside
 
 _NUMBER = r"\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?"
 _BESIDE = r"(?:\s*(?:`[^`]{1,40}`|\([^()]{1,40}\)))?"
@@ -48,8 +48,8 @@ def product_computed_otherwise(release: PublishedFiles) -> Iterator[Seen]:
 
 
 def _written(release: PublishedFiles) -> Iterator[tuple[Excerpt, str]]:
-    """Lines in which authors compute: of READMEs and cards those about a training, and comments of settings and scripts."""
-    for text in documents(release):
+    """Lines in which authors compute: of documents those about a training, and comments of settings and scripts."""
+    for text in (of for of in release.texts if of.name.endswith(".md") and not is_aside(of.path)):
         for line, words in text.prose:
             if _ABOUT.search(words) and not words.lstrip().startswith((">", "|")):
                 yield text.seen(line), words

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import re
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,7 +21,8 @@ from pyflakes.checker import Checker
 from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check
 from openassay.core.findings import Excerpt
 from openassay.published.code_options import calls, last_name
-from openassay.published.files import Code, PublishedFiles, derived_once, excerpt
+from openassay.published.commands import readmes
+from openassay.published.files import Code, PublishedFiles, Text, derived_once, excerpt
 from openassay.published.packages import is_ignored, laid_over, package_facts
 from openassay.published.stated import is_aside
 
@@ -157,7 +160,14 @@ def _excused(code: Code) -> _Excused:
 
 def _makes_names(code: Code) -> bool:
     """True where names may come into being that no syntax shows."""
-    return any(_is_maker(node) for node in code.nodes)
+    own = code.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    handed = (node.value for node in code.tree.body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call))
+    is_handed = any(
+        (isinstance(of, ast.Name) and of.id == "__name__")
+        or (isinstance(of, ast.Constant) and isinstance(of.value, str) and f".{own}".endswith(f".{of.value}") and "." in of.value)
+        for call in handed for of in call.args
+    )  # fmt: skip
+    return is_handed or any(_is_maker(node) for node in code.nodes)
 
 
 def _is_maker(node: ast.AST) -> bool:
@@ -324,6 +334,49 @@ def import_absent(release: PublishedFiles) -> Iterator[Seen]:
         if not missing and told < _HOW_MANY:
             told += 1
             yield Agreement(seen("there"))
+
+
+@check(needs="a README whose Python example imports modules of the release")
+def example_import_absent(release: PublishedFiles) -> Iterator[Seen]:
+    """{path}:{line} imports {what}, which is not in the release"""
+    if "." in release.unreadable or any(file.name == "PKG-INFO" for file in release.files) or not release.code:
+        yield NotAsked("only a part of the repository is here")
+        return
+    modules, over = _Modules(release), laid_over(release)
+    for code in (code for text in readmes(release) for code in _examples(text)):
+        if any(f"{code.path}/".startswith(f"{folder}/") for folder in over):
+            continue
+        for of in (
+            of for node in code.tree.body if isinstance(node, ast.ImportFrom) for of in _resolved(code, node, modules)
+        ):
+            known = modules.names_of(of.module)
+            if not modules.is_there(of.module):
+                missing = [] if _is_made(of.module, release) else [of.written]
+            else:
+                missing = [
+                    f"{name} from {of.written}" for name in of.names
+                    if known is not None and name not in known and not modules.is_there(f"{of.module}/{name}")
+                ]  # fmt: skip
+            at = excerpt(of.module, "defines", ", ".join(sorted(known or ())[:12]) or "nothing")
+            for what in missing:
+                yield Contradiction(
+                    _seen(code, of.node, of.written, what), at, path=code.path, line=of.node.lineno, what=what
+                )
+            if not missing:
+                yield Agreement(_seen(code, of.node, of.written, "there"))
+
+
+def _examples(text: Text) -> Iterator[Code]:
+    """The Python examples of a document, with its own line numbers; of what is no Python none."""
+    start = None
+    for at, line in enumerate(text.lines):
+        if start is not None and re.match(r"\s*(```|~~~)", line):
+            block = "\n" * start + textwrap.dedent("\n".join(text.lines[start:at]))
+            start = None
+            with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+                yield Code(path=text.path, tree=ast.parse(block))
+        elif start is None and at in text.fenced and re.match(r"\s*(```+|~~~+)\s*(python|py)\b", line):
+            start = at + 1
 
 
 def _beside(release: PublishedFiles, module: str) -> list[str]:

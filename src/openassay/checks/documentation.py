@@ -236,6 +236,57 @@ def _resolved(path: str, folder: str) -> str | None:
     return None if f"{whole}/".startswith("../") else whole
 
 
+_ANCHOR = re.compile(r"\[[^\[\]]*\]\(\s*#([^()\s]+)\s*\)")
+_NAMED = re.compile(r"(?i)\b(?:id|name)\s*=\s*[\"']?([^\"'\s>]+)")
+
+
+@check(needs="a README with links to its own sections")
+def anchor_absent(release: PublishedFiles) -> Iterator[Seen]:
+    """{text.path}:{line} links to #{anchor}, and the document has no such section{near}"""
+    # Letters and digits alone are compared: what else stands in an anchor depends on who shows the document.
+    for text in readmes(release):
+        linked = [
+            (line, anchor) for line, words in text.prose for anchor in _ANCHOR.findall(re.sub(r"`[^`]*`", "", words))
+        ]
+        if not linked:
+            continue
+        there = {_letters(words): line for line, words in _sections(text)}
+        there |= {_letters(name): line for line, words in text.prose for name in _NAMED.findall(words)}
+        missing = {anchor: line for line, anchor in reversed(linked) if not _is_section(anchor, there)}
+        for anchor, line in reversed(missing.items()):
+            close = difflib.get_close_matches(_letters(anchor), [*there], n=1, cutoff=0.6)
+            at = text.seen(there[close[0]]) if close else excerpt(text.path, "sections", str(len(there)))
+            near = f"; there is line {there[close[0]]}" if close else ""
+            yield Contradiction(text.seen(line, f"#{anchor}"), at, text=text, line=line, anchor=anchor, near=near)
+        if not missing:
+            yield Agreement(text.seen(linked[0][0]))
+
+
+def _is_section(anchor: str, there: dict[str, int]) -> bool:
+    """True where an anchor is a section's, or that of the second of its name."""
+    plain = _letters(unquote(anchor))
+    return plain in there or re.sub(r"\d+$", "", plain) in there or plain in {"", "top", "readme"}
+
+
+def _letters(words: str) -> str:
+    return re.sub(r"[\W_]", "", words.lower())
+
+
+def _sections(text: Text) -> Iterator[tuple[int, str]]:
+    """(line, words) of the headings: `# words`, words over a rule, and HTML's."""
+    prose = dict(text.prose)
+    for line, words in prose.items():
+        is_over_rule = re.fullmatch(r"\s*(=+|-{2,})\s*", prose.get(line + 1, "")) and words.strip()
+        if found := re.match(r"\s*#{1,6}\s*(.*)", words):
+            heading = found.group(1)
+        elif is_over_rule or re.search(r"(?i)<h[1-6]\b", words):
+            heading = words
+        else:
+            continue
+        for each in (heading, re.sub(r":[a-z0-9_+-]+:", "", heading)):  # an emoji by its name
+            yield line, re.sub(r"!?\[([^\[\]]*)\]\([^)]*\)|<[^>]+>", lambda of: of.group(1) or "", each)
+
+
 @check(needs="to be asked for (--links): addresses are looked up only then")
 def link_dead(release: PublishedFiles) -> Iterator[Seen]:
     """{link.text.path}:{link.line} links to {link.url}, which is gone (status {link.status} on {link.date})"""

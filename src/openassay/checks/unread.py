@@ -132,5 +132,8 @@ def help_gives_another_default(release: PublishedFiles) -> Iterator[Seen]:
         for option, text in helped_defaults(code):
             found = _HELPED.findall(text)
             said = number(found[0]) if len(found) == 1 and len(re.findall(r"(?i)default", text)) == 1 else None
-            if said is not None:
+            is_anothers = re.search(
+                r"(?i)\b(paper|original|official|upstream|recommended|usual|common)\W*s?\s+default", text
+            )
+            if said is not None and not is_anothers:
                 yield compared(said == option.number, option, option.seen(text), option=option, said=found[0])
