@@ -35,26 +35,29 @@ def flag_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
             options = known[script]
             seen = command.seen(flag)
             if options.takes(flag):
-                yield Agreement(seen, excerpt(script, flag, options.kind, options.flags.get(flag)))
+                yield Agreement(
+                    seen, excerpt(options.paths.get(flag, script), flag, options.kind, options.flags.get(flag))
+                )
             elif options.why or not flag.startswith("--"):
                 yield NotAsked(f"{script}: {options.why or 'short options are not told apart'}")
             else:
                 close = difflib.get_close_matches(flag, list(options.flags), n=1, cutoff=0.6)
                 given = sorted(f for f in options.flags if f.startswith("--") and not f.startswith("--no"))[:12]
                 line = options.flags[close[0]] if close else None
-                at = excerpt(script, options.kind, f"takes {', '.join(given)}", line)
+                where = options.paths[close[0]] if close else script
+                at = excerpt(where, options.kind, f"takes {', '.join(given)}", line)
                 near = f"; it takes {close[0]}" if close else ""
                 yield Contradiction(seen, at, command=command, script=script, flag=flag, near=near)
 
 
-_PLACEHOLDER = re.compile(r"(?i)[<>{}$*|\[\]]|\.\.\.|your|path|xxx|_name$")
+_PLACEHOLDER = re.compile(r"(?i)[<>{}$*|\[\]]|\.\.\.|you|path|xxx|_name$")
 
 
 @check(
     needs="a command in a README or a shell script that gives an option of argparse a value, of which type or choices are plain"
 )
 def option_value_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
-    """{command.text.path}:{command.line} gives {flag} the value {given}, but {script}:{line} takes {takes}"""
+    """{command.text.path}:{command.line} gives {flag} the value {given}, but {at.path}:{at.line} takes {takes}"""
     known: dict[str, Options] = {}
     in_readmes = (found for text in readmes(release) for found in calls_of(text, release))
     for command, call in chain(in_readmes, calls_in_scripts(release)):
@@ -67,16 +70,12 @@ def option_value_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
             declared = known[script].values.get(flag, [])
             misfits = [_misfit(given, kind, choices) for _, kind, choices in declared]
             if len(declared) == 1 and misfits[0] is not None:
-                line, takes = declared[0][0], misfits[0]
-                values = {
-                    "command": command,
-                    "flag": flag,
-                    "given": given,
-                    "script": script,
-                    "line": line,
-                    "takes": takes,
-                }
-                yield compared(not takes, command.seen(f"{flag} {given}"), excerpt(script, flag, takes, line), **values)
+                takes, at = (
+                    misfits[0],
+                    excerpt(known[script].paths[flag], flag, misfits[0] or "takes it", declared[0][0]),
+                )
+                values = {"command": command, "flag": flag, "given": given, "at": at, "takes": takes}
+                yield compared(not takes, command.seen(f"{flag} {given}"), at, **values)
 
 
 def _given(words: tuple[str, ...]) -> Iterator[tuple[str, str]]:
@@ -87,7 +86,7 @@ def _given(words: tuple[str, ...]) -> Iterator[tuple[str, str]]:
             value = words[i + 1]
         is_meant = value and not _PLACEHOLDER.search(value) and not value.isupper() and value.lower() != flag.strip("-")
         if flag.startswith("--") and is_meant:
-            yield flag, value
+            yield flag, value.rstrip(";")
 
 
 def _misfit(given: str, kind: type | None, choices: tuple[Any, ...] | None) -> str | None:
@@ -149,7 +148,9 @@ def named_file_absent(release: PublishedFiles) -> Iterator[Seen]:
             yield from _links(text, line, words, release)
             yield from _in_backticks(text, line, words, release)
         addressed = "\n".join(line for line in text.lines if "://" in line)
-        shown = next((number for number, line in enumerate(text.lines, 1) if "__main__" in line), len(text.lines))
+        # Below a script that the document shows, that one may be meant; below a copy into another project, one of that project.
+        others = (number for number, line in enumerate(text.lines, 1) if "__main__" in line or _COPIED.search(line))
+        shown = next(others, len(text.lines))
         for command, call in ((command, call) for command, call in calls_of(text, release) if not call.is_module):
             seen, base = command.seen(call.name), call.name.rpartition("/")[2]
             folder = f"{text.folder}/" if text.folder else ""
@@ -157,10 +158,13 @@ def named_file_absent(release: PublishedFiles) -> Iterator[Seen]:
             is_own = release.code and not (is_known or command.elsewhere or _EXAMPLE.search(call.name))
             if call.script is not None:
                 yield Agreement(seen, excerpt(call.script.path, "", "present"))
-            elif is_own and command.line <= shown:  # below a script that the document shows, that one may be meant
+            elif is_own and command.line <= shown:
                 yield _unless_left_out(text, command.line, call.name, folder + call.name, release, seen)
 
 
+_COPIED = re.compile(
+    r"(?i)\b(copy|move|put|place|replace|overwrite|drop)\b.{0,80}\b(to|into|in|under|of)\b.{0,60}\b(folder|director(y|ies)|repo(sitory)?|codebase|project)\b"
+)
 _EXAMPLE = re.compile(r"(?i)path/to|^(/|\.\.|your)|(^|/)(your|my|some)[_-]")
 """A script's name that the reader is to replace."""
 

@@ -30,7 +30,11 @@ class Options:
     prefixes: bool = False
     """argparse: the beginning of an option's name is accepted."""
     values: dict[str, list[tuple[int, type | None, tuple[Any, ...] | None]]] = field(default_factory=dict)
-    """argparse: of options that take one value the line, its type and its choices, as often as they are declared."""
+    """argparse: of each option the line, its type and its choices where it takes one value, as often as it is declared."""
+    paths: dict[str, str] = field(default_factory=dict)
+    """The file that declares an option."""
+    reading: str = ""
+    """The file that is being read."""
     dotted: set[str] = field(default_factory=set)
     """ml_collections: with `--config`, any `--config.x` is accepted."""
 
@@ -38,6 +42,7 @@ class Options:
         """Note options that a line declares; the first line of each counts."""
         for flag in flags:
             self.flags.setdefault(flag, line)
+            self.paths.setdefault(flag, self.reading)
 
     def unknown(self, why: str) -> None:
         """Note that there may be more options than were found."""
@@ -151,12 +156,14 @@ def options_of(script: Code, release: PublishedFiles) -> Options:
     """The options that a script takes on its command line, its local imports included."""
     reached, options = list(reached_from(script, release.code_by_path)), Options()
     for code in reached:
+        options.reading = code.path
         _argparse(code, options)
         if code is script:
             _click(code, options)
         _absl(code, options)
         if len(options.flags) > 3000:
             break
+    options.reading = script.path
     _fire(script, options)
     for code in reached:
         _hf_parser(code, reached, options)
@@ -292,12 +299,14 @@ def _hf_parser(code: Code, reached: list[Code], options: Options) -> None:
         options.kind, options.prefixes = "HfArgumentParser", True
         for last in map(last_name, given[0].elts if given and isinstance(given[0], (ast.Tuple, ast.List)) else given):
             if last in classes:
-                _dataclass_options(classes[last], classes, options)
+                _dataclass_options(classes[last], classes, reached, options)
             else:
                 options.unknown(f"the options of {last or 'its parser'} come from another package")
 
 
-def _dataclass_options(first: ast.ClassDef, classes: dict[str, ast.ClassDef], options: Options) -> None:
+def _dataclass_options(
+    first: ast.ClassDef, classes: dict[str, ast.ClassDef], reached: list[Code], options: Options
+) -> None:
     todo, seen = [first], {first}
     while todo:
         node = todo.pop()
@@ -309,6 +318,7 @@ def _dataclass_options(first: ast.ClassDef, classes: dict[str, ast.ClassDef], op
                 seen.add(classes[base])
             elif base not in {"object", "Protocol"}:
                 options.unknown(f"the options of {base} come from another package")
+        options.reading = next((code.path for code in reached if node in code.tree.body), "")
         for name, item in _fields(node):
             dashed = name.replace("_", "-")
             options.add(item.lineno, f"--{name}", f"--no_{name}", f"--{dashed}", f"--no_{dashed}")
