@@ -145,6 +145,12 @@ CASES: dict[str, tuple[Files, Files, str]] = {
         {"README.md": "```python\nfrom p import load\n```\n", "p/__init__.py": "from .b import y\n", "p/b.py": "y = 1\n", "c.py": "from p.b import y\n"},
         {"README.md": "```python\nfrom p import y\nimport other\n```\n\n```python\n$ no python\n```\n", "p/__init__.py": "from .b import y\n", "p/b.py": "y = 1\n", "c.py": "from p.b import y\n"}, "README.md:2 imports load from p",
     ),
+    "option_named_otherwise": (
+        {"README.md": "Use `--inptu-file` or `--input-file`.\n", "prepare.py": SCRIPT}, {"README.md": "Use `--input_file`.\n", "prepare.py": SCRIPT}, "names the option --inptu-file, which no script of the release takes; prepare.py:3 takes --input_file",
+    ),
+    "option_read_never_declared": (
+        {"a.py": SEEDED.format(use="args.sed")}, {"a.py": SEEDED.format(use="args.seed")}, "a.py:5 reads args.sed, which no parser of the release takes",
+    ),
     "help_gives_another_default": (
         {"a.py": HELPED.format(default="0.1")}, {"a.py": HELPED.format(default="0.05")}, "a.py:3: the help of --weight-decay says that it is 0.05 by default, but the default is 0.1",
     ),
@@ -447,6 +453,9 @@ SILENT: dict[str, tuple[str, Files]] = {
     "a difference of unknown numbers says nothing": ("difference_of_other_numbers", {"p.yaml": "steps: 276\ndecay_steps: 27452 # 27590 - 138\nmax_steps: 30000\n"}),
     "a settings file that is not called the same may differ": ("command_differs_from_settings", {"README.md": STARTS.format(batch=4).replace("the exact same", "other"), "start.json": OPTIONS, "a.py": ""}),
     "a help may tell the paper's default": ("help_gives_another_default", {"a.py": HELPED.format(default="0.1").replace("(default", "(paper default")}),
+    "an option of another program may be spelled like one": ("option_named_otherwise", {"README.md": "Use `--input-files` and `--nproc_per_node` and `--output-file`.\n", "prepare.py": SCRIPT, "run.sh": "x --output-file a\n"}),
+    "another module may set an option": ("option_read_never_declared", {"a.py": SEEDED.format(use="args.rank"), "b.py": "def init(args):\n    args.rank = 0\n"}),
+    "a parser of another package may take it": ("option_read_never_declared", {"a.py": SEEDED.format(use="args.rank").replace("args =", "add_arguments(p)\nargs =")}),
     "a help may tell the defaults of several cases": ("help_gives_another_default", {"a.py": HELPED.format(default="0.1").replace("0.05)", "0.05 for Adam)")}),
     "a default may be set later": ("help_gives_another_default", {"a.py": HELPED.format(default="0.1") + "p.set_defaults(weight_decay=0.05)\n"}),
     "a value may stand for the reader's": ("option_value_not_accepted", {"README.md": README.format(flag="--size SIZE --lr", link="b.py") + README.format(flag="--size your_size --steps $N --lr", link="b.py"), "prepare.py": CHOOSING}),
@@ -658,6 +667,7 @@ RUN = OLMO.replace("n_layers: 16\n  n_heads: 16\n", "n_layers: {layers}\n  n_hea
         ("value_stated_twice", {"config.json": CARD | {"vocab_size": 50000}, "run.yaml": RUN.format(layers=16, tied="false")}, "does not fit"),
         ("value_stated_twice", {"run.yaml": RUN.format(layers=16, tied="false"), "README.md": "- learning_rate: 5e-05\n- seed: 1\n"}, "5e-05"),
         ("value_stated_twice", {"run.yaml": RUN.format(layers=16, tied="false"), "README.md": "| Setting | Value |\n|---|---|\n| Layers | 12 |\n| Weight decay | 0.1 |\n"}, "n_layers: README.md says 12"),
+        ("default_documented_otherwise", {"README.md": "* `--lr`: the learning rate (2e-3 by default).\n", "prepare.py": SCRIPT}, "says that --lr is 2e-3 by default"),
         ("option_value_not_accepted", {"run.sh": "python prepare.py --steps 1e6\n", "prepare.py": CHOOSING}, "run.sh:1 gives --steps the value 1e6, but prepare.py:4 takes a whole number"),
         ("requirements_differ", {"README.md": "```\npip install timm==0.4.12\n```\n", "requirements.txt": "timm==0.3.2\n"}, "README.md for timm==0.4.12"),
         ("total_differs_from_rows", {"README.md": "| Language | files | code |\n|---|---|---|\n| Python | 99 | 18395 |\n| C++ | 7 | 649 |\n| SUM: | 115 | 19044 |\n"}, "the column files has the total 115"),

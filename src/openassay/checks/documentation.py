@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import posixpath
 import re
@@ -12,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check, compared
 from openassay.core.findings import Excerpt
-from openassay.published.code_options import Options, defaults, options_of
+from openassay.published.code_options import Options, calls, defaults, last_name, options_of
 from openassay.published.commands import calls_in_scripts, calls_of, own_words, readmes
 from openassay.published.files import PublishedFiles, Text, excerpt
 from openassay.published.packages import is_ignored, laid_over
@@ -107,6 +108,7 @@ _DEFAULT = re.compile(
     r"`?--([A-Za-z][\w-]+)`?[^`]{0,120}?\bdefaults?(?:\s+(?:is|to|value|value is))?\s*[:=]?\s*"
     r"`?([-\d.eE]+\d)`?(?![\w.])"
 )
+_BY_DEFAULT = re.compile(r"`--([A-Za-z][\w-]+)`[^`]{0,120}?\(\s*([-\d.eE]+\d) by default\)")
 _POINTED = re.compile(
     r"(?i)\b(?:see|check out|look at|refer to|provided in|found in|listed in|is in)\s+(?:the\s+|our\s+)?(?:file\s+)?"
     r"`([\w./-]+\.(?:py|jsonl?|ya?ml|sh|txt|csv|md|ipynb|gin))`"
@@ -120,7 +122,7 @@ def default_documented_otherwise(release: PublishedFiles) -> Iterator[Seen]:
     options = defaults(release)
     for text in readmes(release):
         for line, words in enumerate(text.lines, 1):
-            found = _DEFAULT.search(words)
+            found = _DEFAULT.search(words) or _BY_DEFAULT.search(words)
             claimed = number(found.group(2)) if found else None
             if found is None or claimed is None:
                 continue
@@ -238,6 +240,57 @@ def _resolved(path: str, folder: str) -> str | None:
     """A relative path from a folder; None where it leads out of the release."""
     whole = posixpath.normpath((path if path.startswith("/") else f"{folder}/{path}").lstrip("/"))
     return None if f"{whole}/".startswith("../") else whole
+
+
+_IN_PROSE = re.compile(r"`--([A-Za-z][\w-]{6,60})(?=[` =])")
+
+
+@check(needs="a README that names options of the release's scripts in its sentences")
+def option_named_otherwise(release: PublishedFiles) -> Iterator[Seen]:
+    """{text.path}:{line} names the option --{name}, which no script of the release takes; {at.path}:{at.line} takes {near}"""
+    # Only where an option of nearly that name is there: others may be another program's.
+    options, names = _declared(release)
+    spelled = "\n".join(
+        line for text in (*release.scripts, *release.texts) if text.name not in _READMES for line in text.lines
+    )
+    for text in readmes(release) if options else ():
+        for line, words in text.prose:
+            for name in _IN_PROSE.findall(words):
+                plain = name.replace("-", "_")
+                close = difflib.get_close_matches(plain, [*options], n=1, cutoff=0.9)
+                if plain in options:
+                    yield Agreement(text.seen(line, f"--{name}"), options[plain])
+                elif (
+                    close and plain not in names and abs(len(plain) - len(close[0])) != 1 and f"--{name}" not in spelled
+                ):
+                    near, at = f"--{close[0]}", options[close[0]]
+                    yield Contradiction(
+                        text.seen(line, f"--{name}"), at, text=text, line=line, name=name, near=near, at=at
+                    )
+
+
+_READMES = {"README.md", "readme.md", "README.markdown"}
+
+
+def _declared(release: PublishedFiles) -> tuple[dict[str, Excerpt], set[str]]:
+    """The options that any parser of the release declares, with their places, and every other name that may be one."""
+    options: dict[str, Excerpt] = {}
+    names: set[str] = set()
+    for code in release.code:
+        for node in code.nodes:
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 80:
+                names.add(node.value.lstrip("-").replace("-", "_"))
+            elif isinstance(node, ast.arg):
+                names.add(node.arg)
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                names.add(node.target.id)
+        for call in (call for call in calls(code) if last_name(call.func) == "add_argument"):
+            for word in (
+                of.value for of in call.args if isinstance(of, ast.Constant) and str(of.value).startswith("--")
+            ):
+                at = excerpt(code.path, str(word), f"option {word}", call.lineno)
+                options.setdefault(str(word).lstrip("-").replace("-", "_"), at)
+    return options, names
 
 
 _ANCHOR = re.compile(r"\[[^\[\]]*\]\(\s*#([^()\s]+)\s*\)")

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 
 from openassay.checks.check import Agreement, Contradiction, NotAsked, Noted, Seen, check, compared
-from openassay.published.code_options import calls, dotted_name, helped_defaults, last_name
-from openassay.published.files import Code, PublishedFiles, excerpt
+from openassay.published.code_options import calls, dotted_name, helped_defaults, last_name, options_of
+from openassay.published.files import Code, PublishedFiles, derived_once, excerpt
 from openassay.published.scalars import number
 from openassay.published.stated import is_aside
 
@@ -137,3 +137,69 @@ def help_gives_another_default(release: PublishedFiles) -> Iterator[Seen]:
             )
             if said is not None and not is_anothers:
                 yield compared(said == option.number, option, option.seen(text), option=option, said=found[0])
+
+
+@check(needs="a script that reads the options which its own argparse parser takes")
+def option_read_never_declared(release: PublishedFiles) -> Iterator[Seen]:
+    """{path}:{line} reads {name}.{option}, which no parser of the release takes and nothing sets"""
+    given = _set_somewhere(release)
+    for code in (code for code in release.code if not is_aside(code.path)):
+        read = [*_options_read(code)]
+        if not read:
+            continue
+        if unknown := options_of(code, release).why:
+            yield NotAsked(f"{code.path}: {unknown}")
+            continue
+        told: set[str] = set()
+        for node, name in (of for of in read if of[0].attr not in given | told):
+            told.add(node.attr)
+            seen = excerpt(code.path, f"{name}.{node.attr}", "declared nowhere", node.lineno)
+            parsed = next(call for call in calls(code) if last_name(call.func) == "parse_args")
+            at = excerpt(code.path, "parse_args", "the options", parsed.lineno)
+            yield Contradiction(seen, at, path=code.path, line=node.lineno, name=name, option=node.attr)
+        if not told:
+            yield Agreement(excerpt(code.path, f"{read[0][1]}.{read[0][0].attr}", "declared", read[0][0].lineno))
+
+
+@derived_once
+def _set_somewhere(release: PublishedFiles) -> frozenset[str]:
+    """Every name by which options or attributes are declared or set anywhere."""
+    found = {"__dict__", "_get_kwargs", "_get_args", "__class__"}
+    for code in release.code:
+        for node in code.nodes:
+            if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
+                found.add(node.attr)
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                found.add(node.target.id)
+            elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+                found.add(node.name)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 80:
+                found.add(node.value.lstrip("-").replace("-", "_"))  # options, dests, setattr, keys of dictionaries
+            elif isinstance(node, ast.keyword) and node.arg:
+                found.add(node.arg)
+    return frozenset(found)
+
+
+def _options_read(code: Code) -> Iterator[tuple[ast.Attribute, str]]:
+    """The attributes that are read of what a file's own `parse_args` gave, where it did."""
+    if not any(last_name(call.func) == "ArgumentParser" for call in calls(code)):
+        return
+    scopes = [node for node in code.nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    for scope, nodes in [(None, code.tree.body), *((scope, scope.body) for scope in scopes)]:
+        assigned = (
+            of for of in nodes if isinstance(of, ast.Assign) and isinstance(of.value, ast.Call) and len(of.targets) == 1
+        )
+        names = [of.targets[0].id for of in assigned if _is_parsed(of.value) and isinstance(of.targets[0], ast.Name)]
+        parts = [scope] if scope else [of for of in nodes if not isinstance(of, ast.FunctionDef | ast.ClassDef)]
+        inside = [of for part in parts for of in ast.walk(part)] if names else []
+        for name in names:
+            if sum(isinstance(of, ast.Name) and of.id == name and isinstance(of.ctx, ast.Store) for of in inside) == 1:
+                yield from ((of, name) for of in inside if isinstance(of, ast.Attribute) and _is_read(of, name))
+
+
+def _is_read(node: ast.Attribute, name: str) -> bool:
+    return isinstance(node.ctx, ast.Load) and isinstance(node.value, ast.Name) and node.value.id == name
+
+
+def _is_parsed(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "parse_args"
