@@ -250,9 +250,7 @@ def option_named_otherwise(release: PublishedFiles) -> Iterator[Seen]:
     """{text.path}:{line} names the option --{name}, which no script of the release takes; {at.path}:{at.line} takes {near}"""
     # Only where an option of nearly that name is there: others may be another program's.
     options, names = _declared(release)
-    spelled = "\n".join(
-        line for text in (*release.scripts, *release.texts) if text.name not in _READMES for line in text.lines
-    )
+    others = [text for text in (*release.scripts, *release.texts) if text.name not in _READMES]
     for text in readmes(release) if options else ():
         for line, words in text.prose:
             for name in _IN_PROSE.findall(words):
@@ -260,9 +258,9 @@ def option_named_otherwise(release: PublishedFiles) -> Iterator[Seen]:
                 close = difflib.get_close_matches(plain, [*options], n=1, cutoff=0.9)
                 if plain in options:
                     yield Agreement(text.seen(line, f"--{name}"), options[plain])
-                elif (
-                    close and plain not in names and abs(len(plain) - len(close[0])) != 1 and f"--{name}" not in spelled
-                ):
+                elif not close or plain in names or abs(len(plain) - len(close[0])) == 1:
+                    continue
+                elif not any(f"--{name}" in line for of in others for line in of.lines):
                     near, at = f"--{close[0]}", options[close[0]]
                     yield Contradiction(
                         text.seen(line, f"--{name}"), at, text=text, line=line, name=name, near=near, at=at
@@ -285,11 +283,10 @@ def _declared(release: PublishedFiles) -> tuple[dict[str, Excerpt], set[str]]:
             elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
                 names.add(node.target.id)
         for call in (call for call in calls(code) if last_name(call.func) == "add_argument"):
-            for word in (
-                of.value for of in call.args if isinstance(of, ast.Constant) and str(of.value).startswith("--")
-            ):
-                at = excerpt(code.path, str(word), f"option {word}", call.lineno)
-                options.setdefault(str(word).lstrip("-").replace("-", "_"), at)
+            for word in (of.value for of in call.args if isinstance(of, ast.Constant) and isinstance(of.value, str)):
+                if word.startswith("--"):
+                    at = excerpt(code.path, word, f"option {word}", call.lineno)
+                    options.setdefault(word.lstrip("-").replace("-", "_"), at)
     return options, names
 
 
