@@ -123,6 +123,7 @@ def measured(share: float, num_items: int, said: int) -> dict[str, Any]:
 
 HELPED = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--weight-decay', type=float, default={default}, help='weight decay (default: 0.05)')\n"
 CHOOSING = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--size', choices=['small', 'large'])\np.add_argument('--steps', type=int)\np.add_argument('--lr')\np.parse_args()\n"
+LARGE = safetensors(w=np.zeros((100, 600), np.float16), embed_tokens=np.zeros((100, 400), np.float16))
 SIZES = "| Size | Parameters |\n|---|---|\n| a | 39 M |\n| b | 74 M |\n| c | 244 M |\n| turbo | {turbo} M |\n"
 SCORES = "| Model | A | B | Average |\n|---|---|---|---|\n| x | 10.0 | 20.0 | 15.0 |\n| y | 30.0 | 20.0 | 25.0 |\n| z | 1.0 | 2.0 | 1.5 |\n| v | 4.0 | 6.0 | 5.0 |\n| w | 50.0 | 60.0 | {last} |\n"
 COMMENTED = "GPUS=${{GPUS:-8}}\nPER=${{PER:-{per}}}\n# number of gpus: 8\n# batch size per gpu: 4\n# epoch: 2\npython a.py \\\n  --per_device_train_batch_size ${{PER}} \\\n  --num_train_epochs 2\n"
@@ -144,6 +145,9 @@ CASES: dict[str, tuple[Files, Files, str]] = {
     "example_import_absent": (
         {"README.md": "```python\nfrom p import load\n```\n", "p/__init__.py": "from .b import y\n", "p/b.py": "y = 1\n", "c.py": "from p.b import y\n"},
         {"README.md": "```python\nfrom p import y\nimport other\n```\n\n```python\n$ no python\n```\n", "p/__init__.py": "from .b import y\n", "p/b.py": "y = 1\n", "c.py": "from p.b import y\n"}, "README.md:2 imports load from p",
+    ),
+    "size_differs_from_weights": (
+        {"README.md": "# Tiny\n\n- **Parameters:** 200K\n", "model.safetensors": LARGE}, {"README.md": "# Tiny\n\n| Parameters | 100K |\n|---|---|\n", "tiny-0.1m/README.md": "- Model size: 0.1M parameters\n", "tiny-0.1m/model.safetensors": LARGE, "model.safetensors": LARGE}, "README.md gives 200K for the model's size, but its weights in model.safetensors hold 1e+05 numbers",
     ),
     "option_named_otherwise": (
         {"README.md": "Use `--inptu-file` or `--input-file`.\n", "prepare.py": SCRIPT}, {"README.md": "Use `--input_file`.\n", "prepare.py": SCRIPT}, "names the option --inptu-file, which no script of the release takes; prepare.py:3 takes --input_file",
@@ -454,6 +458,9 @@ SILENT: dict[str, tuple[str, Files]] = {
     "a settings file that is not called the same may differ": ("command_differs_from_settings", {"README.md": STARTS.format(batch=4).replace("the exact same", "other"), "start.json": OPTIONS, "a.py": ""}),
     "a help may tell the paper's default": ("help_gives_another_default", {"a.py": HELPED.format(default="0.1").replace("(default", "(paper default")}),
     "an option of another program may be spelled like one": ("option_named_otherwise", {"README.md": "Use `--input-files` and `--nproc_per_node` and `--output-file`.\n", "prepare.py": SCRIPT, "run.sh": "x --output-file a\n"}),
+    "a part of a model has fewer weights": ("size_differs_from_weights", {"README.md": "- Parameters: 200K\n", "m-1.safetensors": LARGE, "m.safetensors.index.json": {"weight_map": {"w": "m-1.safetensors", "embed_tokens": "m-1.safetensors", "other": "m-2.safetensors"}}}),
+    "an adapter has fewer weights than its model": ("size_differs_from_weights", {"base-7b/adapter_model.safetensors": LARGE}),
+    "a size may leave out the embeddings": ("size_differs_from_weights", {"README.md": "- Parameters: 60K\n- Size: 100 MB\n", "model.safetensors": LARGE}),
     "another module may set an option": ("option_read_never_declared", {"a.py": SEEDED.format(use="args.rank"), "b.py": "def init(args):\n    args.rank = 0\n"}),
     "a parser of another package may take it": ("option_read_never_declared", {"a.py": SEEDED.format(use="args.rank").replace("args =", "add_arguments(p)\nargs =")}),
     "a help may tell the defaults of several cases": ("help_gives_another_default", {"a.py": HELPED.format(default="0.1").replace("0.05)", "0.05 for Adam)")}),

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check, compared
-from openassay.published.files import Config, PublishedFiles, PublishedTable, Row, Value
+from openassay.core.findings import Excerpt
+from openassay.published.files import Config, PublishedFiles, PublishedTable, Row, Value, excerpt
 from openassay.published.recipes.constants import plain_number
 from openassay.published.scalars import number
-from openassay.published.stated import is_aside
+from openassay.published.stated import documents, is_aside
 from openassay.published.tables import tables_of
 
 _TOTAL = re.compile(r"(?i)(grand )?(total|sum)s?$")
@@ -263,3 +265,61 @@ def _parameters(config: Config) -> tuple[float, float, list[Value]] | None:
     most = n * (d * d * (2 + 2 * max(share, 1)) + gated * d * wide) / 1e9
     places = [v for v in (width, layers, ffn) if v is not None]
     return least, most + 2 * max(vocabularies) * d / 1e9, places
+
+
+_FLOATS = {"F64", "F32", "F16", "BF16"}
+_EMBEDS = re.compile(r"embed|wte|wpe|lm_head|word_embeddings")
+
+
+@check(
+    needs="safetensors of a whole model, and its number of parameters in a card or a README beside them, or in its folder's name"
+)
+def size_differs_from_weights(release: PublishedFiles) -> Iterator[Seen]:
+    """{at.path} gives {stated} for the model's size, but its weights in {path} hold {total:.4g} numbers, {without:.4g} without
+    embeddings"""
+    folders: dict[str, list[str]] = {}
+    for path in release.weights:
+        if path.endswith(".safetensors") and not re.search(r"(?i)adapter|lora|optim|ema", path):
+            folders.setdefault(path.rpartition("/")[0], []).append(path)
+    for folder, paths in folders.items():
+        tensors = [(name, of) for path in paths for name, of in release.weights[path].items()]
+        mapped = [_mapped(config) for config in release.configs if config.folder == folder and _mapped(config)]
+        is_whole = mapped[0] == {name for name, _ in tensors} if len(mapped) == 1 else len(paths) == 1 and not mapped
+        if not is_whole or any(dtype not in _FLOATS for _, (dtype, *_) in tensors):
+            continue
+        counts = [(name, math.prod(shape)) for name, (_, shape, *_) in tensors]
+        total = sum(count for _, count in counts)
+        without = sum(count for name, count in counts if not _EMBEDS.search(name))
+        for stated, size, at, slack in _sizes_said(release, folder):
+            fits = without / slack <= size <= total * slack
+            values = {"at": at, "stated": stated, "path": paths[0], "total": float(total), "without": float(without)}
+            yield compared(fits, at, excerpt(paths[0], "tensors", f"{total} numbers"), **values)
+
+
+def _mapped(config: Config) -> set[str]:
+    """The tensors that a weights' index names."""
+    document = config.document if config.name.endswith(".safetensors.index.json") else None
+    weight_map = document.get("weight_map") if isinstance(document, dict) else None
+    return {*map(str, weight_map)} if isinstance(weight_map, dict) else set()
+
+
+def _sizes_said(release: PublishedFiles, folder: str) -> Iterator[tuple[str, float, Excerpt, float]]:
+    """(what is written, the size, its place, the factor that it may be off) of a folder's cards and its own name."""
+    for text in (text for text in documents(release) if text.folder == folder):
+        for line, words in text.prose:
+            found = _SIZE_SAID.match(words)
+            size = quantity(found.group(1)) if found else None
+            if found and size is not None and size[0] >= 1e4:
+                yield found.group(1).strip(), size[0], text.seen(line), 1.1
+    name = folder.rpartition("/")[2] or release.name
+    sizes = {digits + unit.lower() for digits, unit in _SIZE.findall(name.replace("_", "-"))}
+    if len(sizes) == 1 and not _OTHER.search(name):
+        stated = sizes.pop()
+        size_of_name = float(stated[:-1]) * {"m": 1e6, "b": 1e9}[stated[-1]]
+        yield stated, size_of_name, excerpt(folder or release.name, "name", name), MOST_OFF
+
+
+_SIZE_SAID = re.compile(
+    r"(?i)\s*(?:[-*|]\s*)?\**(?:number of |total |model )?(?:param(?:eter)?s?(?: count)?|size)\**\s*[:|]\s*\**\s*"
+    r"(~?\d[\d.,]*\s*(?:[KMBT]|million|billion)?)(?: param(?:eter)?s)?\**\s*\|?\s*$"
+)
