@@ -124,6 +124,7 @@ def measured(share: float, num_items: int, said: int) -> dict[str, Any]:
 HELPED = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--weight-decay', type=float, default={default}, help='weight decay (default: 0.05)')\n"
 CHOOSING = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--size', choices=['small', 'large'])\np.add_argument('--steps', type=int)\np.add_argument('--lr')\np.parse_args()\n"
 LARGE = safetensors(w=np.zeros((100, 600), np.float16), embed_tokens=np.zeros((100, 400), np.float16))
+PARSED = "import argparse\n\ndef get_parser():\n    parser = argparse.ArgumentParser()\n    parser.add_argument('--lr')\n    return parser\n\n"
 SIZES = "| Size | Parameters |\n|---|---|\n| a | 39 M |\n| b | 74 M |\n| c | 244 M |\n| turbo | {turbo} M |\n"
 SCORES = "| Model | A | B | Average |\n|---|---|---|---|\n| x | 10.0 | 20.0 | 15.0 |\n| y | 30.0 | 20.0 | 25.0 |\n| z | 1.0 | 2.0 | 1.5 |\n| v | 4.0 | 6.0 | 5.0 |\n| w | 50.0 | 60.0 | {last} |\n"
 COMMENTED = "GPUS=${{GPUS:-8}}\nPER=${{PER:-{per}}}\n# number of gpus: 8\n# batch size per gpu: 4\n# epoch: 2\npython a.py \\\n  --per_device_train_batch_size ${{PER}} \\\n  --num_train_epochs 2\n"
@@ -461,6 +462,7 @@ SILENT: dict[str, tuple[str, Files]] = {
     "a part of a model has fewer weights": ("size_differs_from_weights", {"README.md": "- Parameters: 200K\n", "m-1.safetensors": LARGE, "m.safetensors.index.json": {"weight_map": {"w": "m-1.safetensors", "embed_tokens": "m-1.safetensors", "other": "m-2.safetensors"}}}),
     "an adapter has fewer weights than its model": ("size_differs_from_weights", {"base-7b/adapter_model.safetensors": LARGE}),
     "a size may leave out the embeddings": ("size_differs_from_weights", {"README.md": "- Parameters: 60K\n- Size: 100 MB\n", "model.safetensors": LARGE}),
+    "what a function makes of its options is its own": ("option_read_never_declared", {"a.py": PARSED + "def main(args):\n    args = load(args)\n    print(args.size)\n\nmain(get_parser().parse_args())\nargs = get_parser().parse_args()\nmain(args)\nargs = load()\nprint(args.size)\n"}),
     "another module may set an option": ("option_read_never_declared", {"a.py": SEEDED.format(use="args.rank"), "b.py": "def init(args):\n    args.rank = 0\n"}),
     "a parser of another package may take it": ("option_read_never_declared", {"a.py": SEEDED.format(use="args.rank").replace("args =", "add_arguments(p)\nargs =")}),
     "a help may tell the defaults of several cases": ("help_gives_another_default", {"a.py": HELPED.format(default="0.1").replace("0.05)", "0.05 for Adam)")}),
@@ -675,6 +677,8 @@ RUN = OLMO.replace("n_layers: 16\n  n_heads: 16\n", "n_layers: {layers}\n  n_hea
         ("value_stated_twice", {"run.yaml": RUN.format(layers=16, tied="false"), "README.md": "- learning_rate: 5e-05\n- seed: 1\n"}, "5e-05"),
         ("value_stated_twice", {"run.yaml": RUN.format(layers=16, tied="false"), "README.md": "| Setting | Value |\n|---|---|\n| Layers | 12 |\n| Weight decay | 0.1 |\n"}, "n_layers: README.md says 12"),
         ("default_documented_otherwise", {"README.md": "* `--lr`: the learning rate (2e-3 by default).\n", "prepare.py": SCRIPT}, "says that --lr is 2e-3 by default"),
+        ("option_read_never_declared", {"a.py": PARSED + "def main(options):\n    print(options.lr, options.size)\n\nif __name__ == '__main__':\n    args = get_parser()\n    args = args.parse_args()\n    main(args)\n"}, "a.py:9 reads options.size"),
+        ("flag_not_accepted", {"README.md": "See TRAINING.md.\n", "TRAINING.md": README.format(flag="--other", link="b.py"), "prepare.py": SCRIPT, "b.py": "", "c.py": ""}, "TRAINING.md:4 calls prepare.py with --other"),
         ("option_value_not_accepted", {"run.sh": "python prepare.py --steps 1e6\n", "prepare.py": CHOOSING}, "run.sh:1 gives --steps the value 1e6, but prepare.py:4 takes a whole number"),
         ("requirements_differ", {"README.md": "```\npip install timm==0.4.12\n```\n", "requirements.txt": "timm==0.3.2\n"}, "README.md for timm==0.4.12"),
         ("total_differs_from_rows", {"README.md": "| Language | files | code |\n|---|---|---|\n| Python | 99 | 18395 |\n| C++ | 7 | 649 |\n| SUM: | 115 | 19044 |\n"}, "the column files has the total 115"),

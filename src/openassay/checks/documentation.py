@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check, compared
 from openassay.core.findings import Excerpt
 from openassay.published.code_options import Options, calls, defaults, last_name, options_of
-from openassay.published.commands import calls_in_scripts, calls_of, own_words, readmes
+from openassay.published.commands import calls_in_scripts, calls_of, guides, own_words, readmes
 from openassay.published.files import PublishedFiles, Text, excerpt
 from openassay.published.packages import is_ignored, laid_over
 from openassay.published.scalars import as_number, number
@@ -24,8 +24,8 @@ from openassay.published.scalars import as_number, number
 def flag_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
     """{command.text.path}:{command.line} calls {script} with {flag}, which it does not take{near}"""
     known: dict[str, Options] = {}
-    in_readmes = (found for text in readmes(release) for found in calls_of(text, release))
-    for command, call in chain(in_readmes, calls_in_scripts(release)):
+    in_guides = (found for text in guides(release) for found in calls_of(text, release))
+    for command, call in chain(in_guides, calls_in_scripts(release)):
         if call.script is None or command.elsewhere:
             continue
         script = call.script.path
@@ -60,8 +60,8 @@ _PLACEHOLDER = re.compile(r"(?i)[<>{}$*|\[\]]|\.\.\.|you|path|xxx|_name$")
 def option_value_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
     """{command.text.path}:{command.line} gives {flag} the value {given}, but {at.path}:{at.line} takes {takes}"""
     known: dict[str, Options] = {}
-    in_readmes = (found for text in readmes(release) for found in calls_of(text, release))
-    for command, call in chain(in_readmes, calls_in_scripts(release)):
+    in_guides = (found for text in guides(release) for found in calls_of(text, release))
+    for command, call in chain(in_guides, calls_in_scripts(release)):
         if call.script is None or command.elsewhere:
             continue
         script = call.script.path
@@ -250,8 +250,9 @@ def option_named_otherwise(release: PublishedFiles) -> Iterator[Seen]:
     """{text.path}:{line} names the option --{name}, which no script of the release takes; {at.path}:{at.line} takes {near}"""
     # Only where an option of nearly that name is there: others may be another program's.
     options, names = _declared(release)
-    others = [text for text in (*release.scripts, *release.texts) if text.name not in _READMES]
-    for text in readmes(release) if options else ():
+    own = guides(release)
+    others = [text for text in (*release.scripts, *release.texts) if text not in own]
+    for text in own if options else ():
         for line, words in text.prose:
             for name in _IN_PROSE.findall(words):
                 plain = name.replace("-", "_")
@@ -265,9 +266,6 @@ def option_named_otherwise(release: PublishedFiles) -> Iterator[Seen]:
                     yield Contradiction(
                         text.seen(line, f"--{name}"), at, text=text, line=line, name=name, near=near, at=at
                     )
-
-
-_READMES = {"README.md", "readme.md", "README.markdown"}
 
 
 def _declared(release: PublishedFiles) -> tuple[dict[str, Excerpt], set[str]]:

@@ -184,22 +184,46 @@ def _options_read(code: Code) -> Iterator[tuple[ast.Attribute, str]]:
     """The attributes that are read of what a file's own `parse_args` gave, where it did."""
     if not any(last_name(call.func) == "ArgumentParser" for call in calls(code)):
         return
-    scopes = [node for node in code.nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    for scope, nodes in [(None, code.tree.body), *((scope, scope.body) for scope in scopes)]:
-        assigned = (
-            of for of in nodes if isinstance(of, ast.Assign) and isinstance(of.value, ast.Call) and len(of.targets) == 1
-        )
-        names = [of.targets[0].id for of in assigned if _is_parsed(of.value) and isinstance(of.targets[0], ast.Name)]
-        parts = [scope] if scope else [of for of in nodes if not isinstance(of, ast.FunctionDef | ast.ClassDef)]
-        inside = [of for part in parts for of in ast.walk(part)] if names else []
-        for name in names:
-            if sum(isinstance(of, ast.Name) and of.id == name and isinstance(of.ctx, ast.Store) for of in inside) == 1:
+    functions = {node.name: node for node in code.tree.body if isinstance(node, ast.FunctionDef)}
+    top = [node for node in code.tree.body if not isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    scopes: list[list[ast.stmt]] = [top, *([function] for function in functions.values())]
+    for parts in scopes:
+        inside = [of for part in parts for of in ast.walk(part)]
+        bound: dict[str, list[ast.expr | None]] = {}
+        for of in inside:
+            if isinstance(of, ast.Name) and not isinstance(of.ctx, ast.Load):
+                bound.setdefault(of.id, []).append(None)
+        for of in (of for of in inside if isinstance(of, ast.Assign)):
+            for target in (target for target in of.targets if isinstance(target, ast.Name)):
+                bound[target.id].remove(None)
+                bound[target.id].append(of.value)
+        for name, values in bound.items():
+            if _is_parsed(values[-1]) and all(_is_parsed(of) or _makes_parser(of) for of in values):
                 yield from ((of, name) for of in inside if isinstance(of, ast.Attribute) and _is_read(of, name))
+                yield from _handed_on(inside, name, functions)
+
+
+def _handed_on(
+    inside: list[ast.AST], name: str, functions: dict[str, ast.FunctionDef]
+) -> Iterator[tuple[ast.Attribute, str]]:
+    """The attributes that a function of the same file reads of the options which it is called with."""
+    for call in (of for of in inside if isinstance(of, ast.Call) and isinstance(of.func, ast.Name)):
+        function = functions.get(call.func.id) if isinstance(call.func, ast.Name) else None
+        at = next((i for i, of in enumerate(call.args) if isinstance(of, ast.Name) and of.id == name), None)
+        if function is None or function.decorator_list or at is None or at >= len(function.args.args):
+            continue
+        taken, within = function.args.args[at].arg, [*ast.walk(function)]
+        if not any(isinstance(of, ast.Name) and of.id == taken and not isinstance(of.ctx, ast.Load) for of in within):
+            yield from ((of, taken) for of in within if isinstance(of, ast.Attribute) and _is_read(of, taken))
+
+
+def _makes_parser(node: ast.expr | None) -> bool:
+    return isinstance(node, ast.Call) and "parser" in last_name(node.func).lower()
 
 
 def _is_read(node: ast.Attribute, name: str) -> bool:
     return isinstance(node.ctx, ast.Load) and isinstance(node.value, ast.Name) and node.value.id == name
 
 
-def _is_parsed(node: ast.expr) -> bool:
+def _is_parsed(node: ast.expr | None) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "parse_args"
