@@ -186,7 +186,8 @@ def _options_read(code: Code) -> Iterator[tuple[ast.Attribute, str]]:
         return
     functions = {node.name: node for node in code.tree.body if isinstance(node, ast.FunctionDef)}
     top = [node for node in code.tree.body if not isinstance(node, ast.FunctionDef | ast.ClassDef)]
-    scopes: list[list[ast.stmt]] = [top, *([function] for function in functions.values())]
+    scopes: list[list[ast.AST]] = [[*top]]
+    scopes += [[function] for function in functions.values()]
     for parts in scopes:
         inside = [of for part in parts for of in ast.walk(part)]
         bound: dict[str, list[ast.expr | None]] = {}
