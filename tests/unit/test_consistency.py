@@ -428,6 +428,7 @@ SILENT: dict[str, tuple[str, Files]] = {
     "arguments of a shell script are read": ("value_stated_twice", {"run.sh": SCRIPT_OF_MEGATRON, "README.md": SAYS.format(lr="3e-4")}),
     "constants that are computed are read": ("value_stated_twice", {"train.py": MODULE, "README.md": SAYS.format(lr="3e-4")}),
     "a warm-up in tokens is the document's number of updates": ("value_stated_twice", {"run.yaml": OLMO_2, "README.md": "| Setting | Value |\n|---|---|\n| Warmup steps | 4000 |\n| Weight decay | 0.1 |\n"}),
+    "a script in a folder may be another project's": ("import_absent", {"model.py": "x = 1\n", "evaluation/run.py": "from model import utils\n", "b.py": "y = 1\n", "a.py": "from b import y\n"}),
     "a file of a package's name means that package": ("import_absent", {"examples/torch.py": "from torch.nn import Linear\n", "b.py": "y = 1\n", "a.py": "from b import y\n"}),
     "a folder may be laid over another project": ("import_absent", {"det/README.md": "Copy this over the detector.\n", "det/m/backbones/__init__.py": "from .a import A\nfrom .b import B\nfrom .c import C\nfrom .mine import D\n", "det/m/backbones/mine.py": "D = 1\n", "det/c/__init__.py": "from .load import f\n", "b.py": "y = 1\n", "a.py": "from b import y\n"}),
     "commands of what is laid over another project start that one's scripts": ("named_file_absent", {"det/README.md": "```\npython tools/train.py\n```\n", "det/m/__init__.py": "from .a import A\nfrom .b import B\nfrom .c import C\n", "b.py": "", "c.py": ""}),

@@ -202,8 +202,9 @@ class _Modules:
     def root_of(self, roots: list[list[str]], package: str) -> list[str] | None:
         """The first of these folders that has a module or package of this name; None where another may be meant."""
         for root in roots:
-            if "/".join([*root, f"{package}.py"]) in self.release.by_path and not self._is_inner(root):
-                return root
+            is_file = "/".join([*root, f"{package}.py"]) in self.release.by_path
+            if is_file and root is roots[0] and not self._is_inner(root):
+                return root  # a file in another folder than the first may be of another project's name
             begin = self.code_of("/".join([*root, package]))
             if begin is None or self._is_inner(root):
                 continue
