@@ -204,7 +204,8 @@ class _Modules:
         for root in roots:
             is_file = "/".join([*root, f"{package}.py"]) in self.release.by_path
             if is_file and root is roots[0] and not self._is_inner(root):
-                return root  # a file in another folder than the first may be of another project's name
+                # What has modules below it is a package, and no file; one of another folder may be another project's.
+                return None if package in _packages_meant(self.release) else root
             begin = self.code_of("/".join([*root, package]))
             if begin is None or self._is_inner(root):
                 continue
@@ -249,6 +250,18 @@ def _imported(release: PublishedFiles) -> frozenset[str]:
             found.update(of.name for of in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.update((node.module, *(f"{node.module}.{of.name}" for of in node.names)))
+    return frozenset(found)
+
+
+@derived_once
+def _packages_meant(release: PublishedFiles) -> frozenset[str]:
+    """The first words of the dotted modules that the release's files import."""
+    found: set[str] = set()
+    for node in (node for code in release.code for node in code.nodes):
+        if isinstance(node, ast.Import):
+            found.update(of.name.partition(".")[0] for of in node.names if "." in of.name)
+        elif isinstance(node, ast.ImportFrom) and node.module and "." in node.module and not node.level:
+            found.add(node.module.partition(".")[0])
     return frozenset(found)
 
 

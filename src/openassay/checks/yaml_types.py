@@ -29,8 +29,9 @@ _BROKEN = (
 
 
 def _settings(release: PublishedFiles) -> Iterator[Config]:
-    """The YAML files that are not those of tools such as CI."""
-    return (config for config in release.configs if config.format == "yaml" and not _TOOLS.search(config.path))
+    """The YAML files that are not those of tools such as CI, nor sweeps of W&B, whose values become words of a command."""
+    own = (config for config in release.configs if config.format == "yaml" and not _TOOLS.search(config.path))
+    return (config for config in own if not {"method", "program"} <= {*config.by_key} or "parameters" in config.by_key)
 
 
 def _kind(value: object) -> str:
