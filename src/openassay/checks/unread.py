@@ -147,17 +147,16 @@ def option_read_never_declared(release: PublishedFiles) -> Iterator[Seen]:
         read = [*_options_read(code)]
         if not read:
             continue
-        if unknown := options_of(code, release).why:
+        missing = {node.attr: (node, name) for node, name in reversed(read) if node.attr not in given}
+        if missing and (unknown := options_of(code, release).why):
             yield NotAsked(f"{code.path}: {unknown}")
             continue
-        told: set[str] = set()
-        for node, name in (of for of in read if of[0].attr not in given | told):
-            told.add(node.attr)
+        for node, name in missing.values():
             seen = excerpt(code.path, f"{name}.{node.attr}", "declared nowhere", node.lineno)
             parsed = next(call for call in calls(code) if last_name(call.func) == "parse_args")
             at = excerpt(code.path, "parse_args", "the options", parsed.lineno)
             yield Contradiction(seen, at, path=code.path, line=node.lineno, name=name, option=node.attr)
-        if not told:
+        if not missing:
             yield Agreement(excerpt(code.path, f"{read[0][1]}.{read[0][0].attr}", "declared", read[0][0].lineno))
 
 

@@ -153,7 +153,19 @@ def _is_dataclass(node: ast.ClassDef) -> bool:
 
 
 def options_of(script: Code, release: PublishedFiles) -> Options:
-    """The options that a script takes on its command line, its local imports included."""
+    """The options that a script takes on its command line, its local imports included; each script is read once."""
+    known = _known_options(release)
+    if script.path not in known:
+        known[script.path] = _options_of(script, release)
+    return known[script.path]
+
+
+@derived_once
+def _known_options(_release: PublishedFiles) -> dict[str, Options]:
+    return {}
+
+
+def _options_of(script: Code, release: PublishedFiles) -> Options:
     reached, options = list(reached_from(script, release.code_by_path)), Options()
     for code in reached:
         options.reading = code.path
@@ -167,7 +179,7 @@ def options_of(script: Code, release: PublishedFiles) -> Options:
     _fire(script, options)
     for code in reached:
         _hf_parser(code, reached, options)
-    _beyond(reached, options)
+    _beyond(reached, options, _others_used(release))
     if not options.kind:
         options.unknown("no way of reading options is recognised in it")
     return options
@@ -331,20 +343,32 @@ _OTHERS = (
 )  # fmt: skip
 
 
-def _beyond(reached: list[Code], options: Options) -> None:
-    """Note ways of taking options that are not read here, and a parser that is handed to another package's function."""
-    local = {f.name for code in reached for f in code.nodes if isinstance(f, (ast.FunctionDef, ast.ClassDef))}
-    for code in reached:
-        assigned = (n for n in code.nodes if isinstance(n, ast.Assign) and isinstance(n.value, ast.Call))
-        made = (n for n in assigned if last_name(n.value) in {"ArgumentParser", "add_argument_group", "OptionParser"})
-        parsers = {target.id for n in made for target in n.targets if isinstance(target, ast.Name)}
+@derived_once
+def _others_used(release: PublishedFiles) -> dict[str, str]:
+    """By the paths of Python files the first other way of taking options that they use."""
+    found: dict[str, str] = {}
+    for code in release.code:
         for node in code.nodes:
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 name = " ".join([getattr(node, "module", None) or "", *(alias.name for alias in node.names)])
             else:
                 name = dotted_name(node) if isinstance(node, (ast.Call, ast.Attribute)) else ""
             if other := next((other for other in _OTHERS if other in name), None):
-                options.unknown(f"it also uses {other}")
+                found[code.path] = other
+                break
+    return found
+
+
+def _beyond(reached: list[Code], options: Options, others: dict[str, str]) -> None:
+    """Note ways of taking options that are not read here, and a parser that is handed to another package's function."""
+    local = {f.name for code in reached for f in code.nodes if isinstance(f, (ast.FunctionDef, ast.ClassDef))}
+    for code in reached:
+        assigned = (n for n in code.nodes if isinstance(n, ast.Assign) and isinstance(n.value, ast.Call))
+        made = (n for n in assigned if last_name(n.value) in {"ArgumentParser", "add_argument_group", "OptionParser"})
+        parsers = {target.id for n in made for target in n.targets if isinstance(target, ast.Name)}
+        if code.path in others:
+            options.unknown(f"it also uses {others[code.path]}")
+        for node in code.nodes if parsers else ():
             if isinstance(node, ast.Call) and (last := last_name(node.func)) not in local:
                 handed = (*node.args, *(keyword.value for keyword in node.keywords))
                 if any(isinstance(arg, ast.Name) and arg.id in parsers for arg in handed):
