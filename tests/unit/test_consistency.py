@@ -125,6 +125,7 @@ HELPED = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--weig
 CHOOSING = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--size', choices=['small', 'large'])\np.add_argument('--steps', type=int)\np.add_argument('--lr')\np.parse_args()\n"
 LARGE = safetensors(w=np.zeros((100, 600), np.float16), embed_tokens=np.zeros((100, 400), np.float16))
 PARSED = "import argparse\n\ndef get_parser():\n    parser = argparse.ArgumentParser()\n    parser.add_argument('--lr')\n    return parser\n\n"
+CITED = "@article{{a,\n  title={{An open model for sums}},\n  journal={{arXiv preprint arXiv:2310.06786}},\n}}\n@article{{b,\n  title={{The web of sums}},\n  eprint={{{second}}},\n}}\n"
 SIZES = "| Size | Parameters |\n|---|---|\n| a | 39 M |\n| b | 74 M |\n| c | 244 M |\n| turbo | {turbo} M |\n"
 SCORES = "| Model | A | B | Average |\n|---|---|---|---|\n| x | 10.0 | 20.0 | 15.0 |\n| y | 30.0 | 20.0 | 25.0 |\n| z | 1.0 | 2.0 | 1.5 |\n| v | 4.0 | 6.0 | 5.0 |\n| w | 50.0 | 60.0 | {last} |\n"
 COMMENTED = "GPUS=${{GPUS:-8}}\nPER=${{PER:-{per}}}\n# number of gpus: 8\n# batch size per gpu: 4\n# epoch: 2\npython a.py \\\n  --per_device_train_batch_size ${{PER}} \\\n  --num_train_epochs 2\n"
@@ -149,6 +150,9 @@ CASES: dict[str, tuple[Files, Files, str]] = {
     ),
     "size_differs_from_weights": (
         {"README.md": "# Tiny\n\n- **Parameters:** 200K\n", "model.safetensors": LARGE}, {"README.md": "# Tiny\n\n| Parameters | 100K |\n|---|---|\n", "tiny-0.1m/README.md": "- Model size: 0.1M parameters\n", "tiny-0.1m/model.safetensors": LARGE, "model.safetensors": LARGE}, "README.md gives 200K for the model's size, but its weights in model.safetensors hold 1e+05 numbers",
+    ),
+    "citation_number_twice": (
+        {"README.md": CITED.format(second="2310.06786")}, {"README.md": CITED.format(second="2310.10631")}, "two works, An open model for sums (line 3) and The web of sums (line 7), have one arXiv number, 2310.06786",
     ),
     "option_named_otherwise": (
         {"README.md": "Use `--inptu-file` or `--input-file`.\n", "prepare.py": SCRIPT}, {"README.md": "Use `--input_file`.\n", "prepare.py": SCRIPT}, "names the option --inptu-file, which no script of the release takes; prepare.py:3 takes --input_file",
@@ -466,6 +470,7 @@ SILENT: dict[str, tuple[str, Files]] = {
     "an adapter has fewer weights than its model": ("size_differs_from_weights", {"base-7b/adapter_model.safetensors": LARGE}),
     "a size may leave out the embeddings": ("size_differs_from_weights", {"README.md": "- Parameters: 60K\n- Size: 100 MB\n", "model.safetensors": LARGE}),
     "what a function makes of its options is its own": ("option_read_never_declared", {"a.py": PARSED + "def main(args):\n    args = load(args)\n    print(args.size)\n\nmain(get_parser().parse_args())\nargs = get_parser().parse_args()\nmain(args)\nargs = load()\nprint(args.size)\n"}),
+    "a work may be cited twice": ("citation_number_twice", {"README.md": CITED.format(second="2310.06786").replace("The web of sums", "An Open Model for {{S}}ums")}),
     "another module may set an option": ("option_read_never_declared", {"a.py": SEEDED.format(use="args.rank"), "b.py": "def init(args):\n    args.rank = 0\n"}),
     "a parser of another package may take it": ("option_read_never_declared", {"a.py": SEEDED.format(use="args.rank").replace("args =", "add_arguments(p)\nargs =")}),
     "a help may tell the defaults of several cases": ("help_gives_another_default", {"a.py": HELPED.format(default="0.1").replace("0.05)", "0.05 for Adam)")}),

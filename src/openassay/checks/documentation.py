@@ -339,6 +339,46 @@ def _sections(text: Text) -> Iterator[tuple[int, str]]:
             yield line, re.sub(r"!?\[([^\[\]]*)\]\([^)]*\)|<[^>]+>", lambda of: of.group(1) or "", each)
 
 
+_ENTRY = re.compile(r"\s*@(?!comment|string|preamble)\w+\s*\{\s*([^,\s]+)\s*,", re.IGNORECASE)
+_TITLE = re.compile(r"^\s*title\s*=\s*[{\"]+(.+?)[}\"]+\s*,?\s*$", re.IGNORECASE)
+_ARXIV = re.compile(r"(?:arxiv[:.\s/a-z]*|eprint\s*=\s*[{\"])(\d{4}\.\d{4,5})", re.IGNORECASE)
+
+
+@check(needs="a document that cites two works with their numbers at arXiv")
+def citation_number_twice(release: PublishedFiles) -> Iterator[Seen]:
+    """{text.path}: two works, {one} (line {first}) and {two} (line {second}), have one arXiv number, {number}"""
+    for text in guides(release):
+        works = [*_works(text)]
+        told = 0
+        for i, (line, title, arxiv) in enumerate(works):
+            for other, another, same in works[i + 1 :]:
+                is_alike = arxiv == same and _is_one_title(_letters(title), _letters(another))
+                if arxiv == same and not is_alike:
+                    told += 1
+                    values = {"one": title[:80], "two": another[:80], "first": line, "second": other, "number": arxiv}
+                    yield Contradiction(text.seen(line), text.seen(other), text=text, **values)
+        if len(works) >= 2 and not told:
+            yield Agreement(text.seen(works[0][0]), text.seen(works[1][0]))
+
+
+def _is_one_title(one: str, two: str) -> bool:
+    return one.startswith(two) or two.startswith(one) or difflib.SequenceMatcher(None, one, two).ratio() > 0.75
+
+
+def _works(text: Text) -> Iterator[tuple[int, str, str]]:
+    """(line of the number, title, arXiv number) of a document's BibTeX entries that have both."""
+    title, at, arxiv = "", 0, ""
+    for line, words in [*enumerate(text.lines, 1), (len(text.lines) + 1, "@end{end,")]:
+        if _ENTRY.match(words):
+            if title and arxiv:
+                yield at, title, arxiv
+            title, at, arxiv = "", 0, ""
+        elif found := _TITLE.match(words):
+            title = found.group(1)
+        elif (found := _ARXIV.search(words)) and not arxiv:
+            at, arxiv = line, found.group(1)
+
+
 @check(needs="to be asked for (--links): addresses are looked up only then")
 def link_dead(release: PublishedFiles) -> Iterator[Seen]:
     """{link.text.path}:{link.line} links to {link.url}, which is gone (status {link.status} on {link.date})"""
