@@ -364,6 +364,8 @@ def example_import_absent(release: PublishedFiles) -> Iterator[Seen]:
             of for node in code.tree.body if isinstance(node, ast.ImportFrom) for of in _resolved(code, node, modules)
         ):
             known = modules.names_of(of.module)
+            if _IMAGINED.search(of.written):
+                continue
             if not modules.is_there(of.module):
                 missing = [] if _is_made(of.module, release) else [of.written]
             else:
@@ -378,6 +380,9 @@ def example_import_absent(release: PublishedFiles) -> Iterator[Seen]:
                 )
             if not missing:
                 yield Agreement(_seen(code, of.node, of.written, "there"))
+
+
+_IMAGINED = re.compile(r"(?i)(^|[._])(new|my|your|some|custom|foo|bar|example)s?([._]|$)")
 
 
 def _examples(text: Text) -> Iterator[Code]:
