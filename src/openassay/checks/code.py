@@ -459,6 +459,8 @@ def _root(code: Code, package: str, modules: _Modules) -> list[str] | None:
     if package in parts:
         roots = [parts[: parts.index(package)]]
     elif f"{code.folder}/__init__.py".lstrip("/") in modules.release.by_path:
+        if code.folder and modules.is_there(f"{code.folder}/{package}"):
+            return None  # meant where the file is started by itself
         roots = [[], ["src"]]
     else:  # a script: its own folder comes first on the path
         roots = [parts, [], ["src"]]

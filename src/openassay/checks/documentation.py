@@ -29,7 +29,7 @@ def flag_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
         if call.script is None or command.elsewhere:
             continue
         script = call.script.path
-        flags = [word.partition("=")[0] for word in own_words(call.words) if re.match(r"--?[A-Za-z]", word)]
+        flags = [word.partition("=")[0] for word in own_words(call.words) if re.match(r"--?[A-Za-z][\w.-]*(=|$)", word)]
         if flags and script not in known:
             known[script] = options_of(call.script, release)
         for flag in dict.fromkeys(flags):
@@ -367,12 +367,14 @@ def _is_one_title(one: str, two: str) -> bool:
 
 def _works(text: Text) -> Iterator[tuple[int, str, str]]:
     """(line of the number, title, arXiv number) of a document's BibTeX entries that have both."""
-    title, at, arxiv = "", 0, ""
+    title, at, arxiv, is_within = "", 0, "", False
     for line, words in [*enumerate(text.lines, 1), (len(text.lines) + 1, "@end{end,")]:
         if _ENTRY.match(words):
             if title and arxiv:
                 yield at, title, arxiv
-            title, at, arxiv = "", 0, ""
+            title, at, arxiv, is_within = "", 0, "", True
+        elif not is_within:
+            continue
         elif found := _TITLE.match(words):
             title = found.group(1)
         elif (found := _ARXIV.search(words)) and not arxiv:

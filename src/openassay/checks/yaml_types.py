@@ -17,8 +17,8 @@ _TOOLS = re.compile(
     r"(?i)(^|/)(\.[^/]+/|\.|mkdocs|docker-compose|compose|environment|conda|codecov|appveyor|readthedocs|citation|_config|"
     r"dependabot|action|workflow|pre-commit|meta)[^/]*\.(ya?ml)\Z|(^|/)\.[^/]+/|\.cff\Z"
 )
-_FOR_TESTS = re.compile(r"(?i)(^|/)(tests?|testing|testdata|test_data|fixtures?)/|template[^/]*$")
-"""Files that are broken on purpose lie there, or are no files of their kind yet."""
+_FOR_TESTS = re.compile(r"(?i)(^|/)(tests?|testing|testdata|test_data|fixtures?)/|template[^/]*$|(^|/)\.[^/]+/")
+"""Files that are broken on purpose lie there, are no files of their kind yet, or are another program's (in hidden folders)."""
 _VERSION = re.compile(r"(?i)(^|[._-])(version|python|release|tag|revision)$")
 
 

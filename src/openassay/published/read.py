@@ -263,6 +263,8 @@ class _FileReader:
             _refuse_template(text)
             if re.search(r"(^|[\s{\[,])//|/\*", text, re.MULTILINE):
                 raise Unreadable("JSON with comments, which is not read") from None
+            if re.search(r"\bstd\.\w+\(|^\s*local \w+ *=", text, re.MULTILINE):
+                raise Unreadable("Jsonnet, which is not read") from None
             raise Unreadable(f"not JSON: {str(error)[:200]}") from None
         self.documents[file.path] = document
         if file.name in {"tokenizer.json", "vocab.json"} or len(text) > MAX_CONFIG or not isinstance(document, dict):
