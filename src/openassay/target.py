@@ -33,7 +33,7 @@ from openassay.records import Misfit, parse
 from openassay.sources import Source
 from openassay.sources.git import GitSource
 from openassay.sources.hf import HfSource
-from openassay.store import check_glob
+from openassay.store import Store, check_glob
 from openassay.yaml_loader import load_yaml
 
 Glob = Annotated[str, AfterValidator(check_glob)]
@@ -130,6 +130,10 @@ class ArtifactSpec:
     def is_part(self) -> bool:
         """Whether the target may bring only some of the files that lie there: then nothing follows from one that is absent."""
         return any(source.is_part() for source in self.sources)
+
+    def all_paths(self, store: Store) -> dict[str, bool] | None:
+        """Every path that lies at the only source; None where it is not known, or where there are several, which may differ."""
+        return self.sources[0].all_paths(store) if len(self.sources) == 1 else None
 
 
 @dataclass(frozen=True, kw_only=True)

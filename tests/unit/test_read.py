@@ -379,3 +379,31 @@ def test_a_symbolic_link_is_a_name_and_is_not_followed(tmp_path: Path) -> None:
     assert [problem.message for problem in answers["named_file_absent"].problems] == [
         "README.md:1 names none.md, which is not in the release"
     ]
+
+
+def test_what_was_not_fetched_is_not_called_absent_and_what_is_nowhere_is(tmp_path: Path) -> None:
+    write(tmp_path, {
+        "p/__init__.py": "", "p/a.py": "from .b import x\nfrom .gone import y\n",
+        "README.md": "[here](docs/guide.md), [linked](ext/x.md) and [nowhere](none.md)\n",
+        "model.safetensors.index.json": '{"weight_map": {"x": "a-1-of-2.bin", "y": "a-2-of-2.bin"}}', "a-1-of-2.bin": "",
+    })  # fmt: skip
+    listed = {
+        "p/__init__.py": False,
+        "p/a.py": False,
+        "p/b.py": False,
+        "README.md": False,
+        "docs/guide.md": False,
+        "ext": True,
+    }
+    listed |= {"model.safetensors.index.json": False, "a-1-of-2.bin": False, "a-2-of-2.bin": False}
+    answers = {answer.check: answer for answer in run_checks(read_release(tmp_path, is_part=True, listed=listed))}
+    assert [problem.message for problem in answers["import_absent"].problems] == [
+        "p/a.py:2 imports .gone, which is not in the release"
+    ]
+    assert [problem.message for problem in answers["named_file_absent"].problems] == [
+        "README.md:1 names none.md, which is not in the release"
+    ]
+    assert answers["index_names_absent_file"].problems == answers["shard_missing"].problems == ()
+    unknown = {answer.check: answer for answer in run_checks(read_release(tmp_path, is_part=True))}
+    for check in ("import_absent", "named_file_absent", "index_names_absent_file"):
+        assert unknown[check].outcome == "cannot be asked"

@@ -755,6 +755,16 @@ def test_a_commits_files_are_brought_without_its_history_and_once(hub: Hub, stor
     assert git(commit).fetch(fresh, WHERE).sha256 == whole.sha256
 
 
+def test_what_lies_beside_the_files_that_were_fetched_is_known_by_its_name(hub: Hub, store: Store) -> None:
+    commit = hub.git("owner/code", {"README.md": b"See [it](docs/a.md).\n", "docs/a.md": b"a\n", "b.py": b""})
+    source = git(commit, paths=["README.md"])
+    assert source.all_paths(store) is None  # nothing was fetched yet
+    source.fetch(store, WHERE)
+    hub.requests.clear()
+    assert source.all_paths(store) == {"README.md": False, "docs/a.md": False, "b.py": False}
+    assert hub.requests == []
+
+
 def test_what_an_earlier_fetch_of_a_commit_brought_is_not_asked_for_again(
     hub: Hub, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check, compared
-from openassay.published.files import Config, PublishedFiles, PublishedTable, Row, Value
+from openassay.core.findings import Excerpt
+from openassay.published.files import Config, PublishedFiles, PublishedTable, Row, Value, excerpt
 from openassay.published.recipes.constants import plain_number
 from openassay.published.scalars import number
-from openassay.published.stated import is_aside
+from openassay.published.stated import documents, is_aside
 from openassay.published.tables import tables_of
 
 _TOTAL = re.compile(r"(?i)(grand )?(total|sum)s?$")
@@ -19,8 +21,13 @@ _NOT_SUMMED = re.compile(r"(?i)mean|average|avg|ratio|rate|median|max|min|epoch|
 _SUMMED = re.compile(
     r"(?i)(time |training )?\(?gpu[ -]?hours\b|carbon emitted|(carbon |co2 )?emissions\b"
     r"|((number of|num|#|no\.|raw|effective|disk|compressed) ?)*(tokens?|documents?|docs?|size|count|bytes|samples?"
-    r"|rows?|examples?|hours|instances|items?|words|files?|share|weight|proportion|percentage|%)\b"
+    r"|rows?|examples?|hours|instances|items?|words|files?|share|weight|proportion|percentage|%|(lines of )?code|lines?|blank"
+    r"|comments?)\b"
 )
+_COUNTED = re.compile(
+    r"(?i)((number of|num|#|no\.) ?)?(files?|(lines of )?code|lines|blank|comments?|documents|docs|rows|examples|items|instances)"
+)
+"""Columns whose whole numbers are not rounded."""
 _QUANTITY = re.compile(
     r"~?\s*(\d[\d,]*(?:\.\d+)?)\s*(%|[KMGTP]i?B|bytes|[kKMBT]|bn|billion|million|trillion|thousand)?\Z"
 )
@@ -31,7 +38,7 @@ _FACTOR = {
 }  # fmt: skip
 
 
-def _quantity(cell: str) -> tuple[float, float] | None:
+def quantity(cell: str) -> tuple[float, float] | None:
     """A cell's number in its unit, and half a unit of its last digit; None where the cell is no number."""
     found = _QUANTITY.match(cell.strip().strip("*`_ "))
     value = number(found.group(1)) if found else None
@@ -53,12 +60,15 @@ def total_differs_from_rows(release: PublishedFiles) -> Iterator[Seen]:
 
 def _columns(table: PublishedTable, rows: tuple[Row, ...], last: Row) -> Iterator[Seen]:
     for i, column in enumerate(table.columns[1:], 1):
-        given = [_quantity(row.cells[i]) for row in rows]
-        stated, parts = _quantity(last.cells[i]), [one for one in given if one is not None]
+        given = [quantity(row.cells[i]) for row in rows]
+        stated, parts = quantity(last.cells[i]), [one for one in given if one is not None]
         if stated is None or len(parts) != len(given) or _NOT_SUMMED.search(column):
             continue
         total = sum(value for value, _ in parts)
-        slack = 1.01 * (stated[1] + sum(half for _, half in parts)) + 1e-9 * total
+        is_exact = _COUNTED.fullmatch(column.strip("*`_ ")) and all(
+            of.cells[i].strip("*`_ ").isdigit() for of in (*rows, last)
+        )
+        slack = 1.01 * (stated[1] + sum(half for _, half in parts)) * (not is_exact) + 1e-9 * total
         if abs(total - stated[0]) <= slack:
             yield Agreement(table.seen(last, i), table.seen(rows[0], i), table.seen(rows[-1], i))
         elif not _SUMMED.match(column.strip("*`_ ")) or not 0.5 <= stated[0] / total <= 2:
@@ -76,6 +86,44 @@ def _columns(table: PublishedTable, rows: tuple[Row, ...], last: Row) -> Iterato
             yield Contradiction(
                 table.seen(last, i), table.seen(rows[0], i), table.seen(rows[-1], i), table=table, row=last, **values
             )
+
+
+_AVERAGE = re.compile(r"(?i)[*_\s]*(avg\.?|averaged?|mean)( score| acc(uracy)?)?[*_\s]*$")
+MIN_AVERAGES = 3
+"""Rows of which the average is the mean of the others' cells, from which on it is taken to be so in every row."""
+
+
+@check(needs="a table of a document with a column `Average` that is the mean of the row's other numbers, in most rows")
+def average_differs_from_row(release: PublishedFiles) -> Iterator[Seen]:
+    """{table.path}: the {column} in line {row.line} is {stated}, but the mean of its {count} other numbers is {mean:.5g}, as in
+    {others} other rows"""
+    for table in (table for text in release.texts for table in tables_of(text)):
+        columns = [i for i, column in enumerate(table.columns) if i and _AVERAGE.match(column)]
+        found = (
+            [one for row in table.rows if (one := _mean(table, row, columns[0])) is not None]
+            if columns[1:] == [] and columns
+            else []
+        )
+        fitting = [one for one in found if abs(one[2] - one[1]) <= one[3]]
+        wrong = [one for one in found if one not in fitting]
+        if len(fitting) < max(MIN_AVERAGES, 4 * len(wrong)):
+            continue
+        for row, stated, mean, _ in wrong or fitting[:1]:
+            values = {"column": table.columns[columns[0]].strip(), "stated": f"{stated:g}", "mean": mean}
+            at = table.seen(row, columns[0]), table.seen(row)
+            yield compared(
+                not wrong, *at, table=table, row=row, count=len(row.cells) - 2, others=len(fitting), **values
+            )
+
+
+def _mean(table: PublishedTable, row: Row, at: int) -> tuple[Row, float, float, float] | None:
+    """A row, its average, the mean of its other cells, and how far apart rounding can make them; None unless all are numbers."""
+    cells = [quantity(cell) for cell in row.cells[1:]]
+    stated, others = cells[at - 1], [one for i, one in enumerate(cells, 1) if i != at and one is not None]
+    if stated is None or len(others) < 2 or len(others) < len(table.columns) - 2:
+        return None
+    mean = sum(value for value, _ in others) / len(others)
+    return row, stated[0], mean, 1.01 * (stated[1] + max(half for _, half in others)) + 1e-9 * abs(mean)
 
 
 def _digits(cell: str) -> str:
@@ -218,3 +266,61 @@ def _parameters(config: Config) -> tuple[float, float, list[Value]] | None:
     most = n * (d * d * (2 + 2 * max(share, 1)) + gated * d * wide) / 1e9
     places = [v for v in (width, layers, ffn) if v is not None]
     return least, most + 2 * max(vocabularies) * d / 1e9, places
+
+
+_FLOATS = {"F64", "F32", "F16", "BF16"}
+_EMBEDS = re.compile(r"embed|wte|wpe|lm_head|word_embeddings")
+
+
+@check(
+    needs="safetensors of a whole model, and its number of parameters in a card or a README beside them, or in its folder's name"
+)
+def size_differs_from_weights(release: PublishedFiles) -> Iterator[Seen]:
+    """{at.path} gives {stated} for the model's size, but its weights in {path} hold {total:.4g} numbers, {without:.4g} without
+    embeddings"""
+    folders: dict[str, list[str]] = {}
+    for path in release.weights:
+        if path.endswith(".safetensors") and not re.search(r"(?i)adapter|lora|optim|ema", path):
+            folders.setdefault(path.rpartition("/")[0], []).append(path)
+    for folder, paths in folders.items():
+        tensors = [(name, of) for path in paths for name, of in release.weights[path].items()]
+        mapped = [_mapped(config) for config in release.configs if config.folder == folder and _mapped(config)]
+        is_whole = mapped[0] == {name for name, _ in tensors} if len(mapped) == 1 else len(paths) == 1 and not mapped
+        if not is_whole or any(dtype not in _FLOATS for _, (dtype, *_) in tensors):
+            continue
+        counts = [(name, math.prod(shape)) for name, (_, shape, *_) in tensors]
+        total = sum(count for _, count in counts)
+        without = sum(count for name, count in counts if not _EMBEDS.search(name))
+        for stated, size, at, slack in _sizes_said(release, folder):
+            fits = without / slack <= size <= total * slack
+            values = {"at": at, "stated": stated, "path": paths[0], "total": float(total), "without": float(without)}
+            yield compared(fits, at, excerpt(paths[0], "tensors", f"{total} numbers"), **values)
+
+
+def _mapped(config: Config) -> set[str]:
+    """The tensors that a weights' index names."""
+    document = config.document if config.name.endswith(".safetensors.index.json") else None
+    weight_map = document.get("weight_map") if isinstance(document, dict) else None
+    return {*map(str, weight_map)} if isinstance(weight_map, dict) else set()
+
+
+def _sizes_said(release: PublishedFiles, folder: str) -> Iterator[tuple[str, float, Excerpt, float]]:
+    """(what is written, the size, its place, the factor that it may be off) of a folder's cards and its own name."""
+    for text in (text for text in documents(release) if text.folder == folder):
+        for line, words in text.prose:
+            found = _SIZE_SAID.match(words)
+            size = quantity(found.group(1)) if found else None
+            if found and size is not None and size[0] >= 1e4:
+                yield found.group(1).strip(), size[0], text.seen(line), 1.1
+    name = folder.rpartition("/")[2] or release.name
+    sizes = {digits + unit.lower() for digits, unit in _SIZE.findall(name.replace("_", "-"))}
+    if len(sizes) == 1 and not _OTHER.search(name):
+        stated = sizes.pop()
+        size_of_name = float(stated[:-1]) * {"m": 1e6, "b": 1e9}[stated[-1]]
+        yield stated, size_of_name, excerpt(folder or release.name, "name", name), MOST_OFF
+
+
+_SIZE_SAID = re.compile(
+    r"(?i)\s*(?:[-*|]\s*)?\**(?:number of |total |model )?(?:param(?:eter)?s?(?: count)?|size)\**\s*[:|]\s*\**\s*"
+    r"(~?\d[\d.,]*\s*(?:[KMBT]|million|billion)?)(?: param(?:eter)?s)?\**\s*\|?\s*$"
+)

@@ -82,7 +82,9 @@ def check(needs: str) -> Callable[[Look], ConsistencyCheck]:
 def answer(asked: ConsistencyCheck, release: PublishedFiles) -> CheckAnswer:
     """The answer of one check: fail where anything contradicts, noted where a fact is told, pass where something was compared."""
     seen = list(asked.look(release))
-    wrong = [one for one in seen if isinstance(one, Contradiction | Noted)]
+    wrong = sorted(
+        (one for one in seen if isinstance(one, Contradiction | Noted)), key=lambda one: isinstance(one, Noted)
+    )
     is_wrong = any(isinstance(one, Contradiction) for one in wrong)
     agreed = [place for one in seen if isinstance(one, Agreement) for place in one.evidence]
     reasons = [*dict.fromkeys(one.why for one in seen if isinstance(one, NotAsked))]

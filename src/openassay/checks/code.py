@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import re
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,8 +21,9 @@ from pyflakes.checker import Checker
 from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check
 from openassay.core.findings import Excerpt
 from openassay.published.code_options import calls, last_name
-from openassay.published.files import Code, PublishedFiles, derived_once, excerpt
-from openassay.published.packages import is_ignored, package_facts
+from openassay.published.commands import readmes
+from openassay.published.files import Code, PublishedFiles, Text, derived_once, excerpt
+from openassay.published.packages import is_ignored, laid_over, package_facts
 from openassay.published.stated import is_aside
 
 MOST_NODES = 3_000_000
@@ -34,9 +37,12 @@ _GIVEN = {
 _HOW_MANY = 3
 
 
+_NOT_OWN = re.compile(r"(?i)template|cookiecutter|(^|/)(test_[^/]*|[^/]*_test|conftest)\.py$")
+
+
 def _own(release: PublishedFiles) -> list[Code]:
     """The Python files of the release's own, without tests, copies of other projects and templates."""
-    return [of for of in release.code if not is_aside(of.path) and not re.search(r"(?i)template|cookiecutter", of.path)]
+    return [of for of in release.code if not is_aside(of.path) and not _NOT_OWN.search(of.path)]
 
 
 def _seen(code: Code, node: ast.AST, key: str, value: str) -> Excerpt:
@@ -70,6 +76,9 @@ def name_undefined(release: PublishedFiles) -> Iterator[Seen]:
             continue
         told: set[str] = set()
         excused = _excused(code)
+        if code.name == "__init__.py":  # whoever imports a package's module makes it a name of the package
+            excused.names |= {of.rpartition("/")[2] for of in _stems(release) if of.rpartition("/")[0] == code.folder}
+            excused.names |= {of.rpartition("/")[2] for of in release.folders if of.rpartition("/")[0] == code.folder}
         for message in said:
             name = str(message.message_args[0]) if isinstance(message, messages.UndefinedName) else ""
             if name and name not in _GIVEN | told | excused.names and not excused.covers(message.lineno, message.col):
@@ -141,12 +150,24 @@ def _excused(code: Code) -> _Excused:
             found.add(node.returns)
         elif isinstance(node, ast.Try) and node.handlers:
             found.add(*node.body)
+        elif isinstance(node, ast.If) and isinstance(node.test, ast.Constant) and not node.test.value:
+            found.add(*node.body)  # never run
+        elif isinstance(node, ast.Call) and last_name(node.func) in {"replace", "sub"}:
+            words = (of.value for of in node.args if isinstance(of, ast.Constant) and isinstance(of.value, str))
+            found.names.update(name for of in words for name in re.findall(r"\w+", of))  # stands for what replaces it
     return found
 
 
 def _makes_names(code: Code) -> bool:
     """True where names may come into being that no syntax shows."""
-    return any(_is_maker(node) for node in code.nodes)
+    own = code.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    handed = (node.value for node in code.tree.body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call))
+    is_handed = any(
+        (isinstance(of, ast.Name) and of.id == "__name__")
+        or (isinstance(of, ast.Constant) and isinstance(of.value, str) and f".{own}".endswith(f".{of.value}") and "." in of.value)
+        for call in handed for of in call.args
+    )  # fmt: skip
+    return is_handed or any(_is_maker(node) for node in code.nodes)
 
 
 def _is_maker(node: ast.AST) -> bool:
@@ -181,8 +202,10 @@ class _Modules:
     def root_of(self, roots: list[list[str]], package: str) -> list[str] | None:
         """The first of these folders that has a module or package of this name; None where another may be meant."""
         for root in roots:
-            if "/".join([*root, f"{package}.py"]) in self.release.by_path and not self._is_inner(root):
-                return root
+            is_file = "/".join([*root, f"{package}.py"]) in self.release.by_path
+            if is_file and root is roots[0] and not self._is_inner(root):
+                # What has modules below it is a package, and no file; one of another folder may be another project's.
+                return None if package in _packages_meant(self.release) else root
             begin = self.code_of("/".join([*root, package]))
             if begin is None or self._is_inner(root):
                 continue
@@ -214,7 +237,8 @@ class _Modules:
 @derived_once
 def _stems(release: PublishedFiles) -> frozenset[str]:
     """Every file's path up to the first point of its name: `a/b` of `a/b.py` and of `a/b.cpython-311-x86_64-linux-gnu.so`."""
-    return frozenset(str(PurePosixPath(file.path).parent / file.name.partition(".")[0]) for file in release.files)
+    paths = (*(file.path for file in release.files), *release.elsewhere)
+    return frozenset(str(PurePosixPath(path).parent / PurePosixPath(path).name.partition(".")[0]) for path in paths)
 
 
 @derived_once
@@ -226,6 +250,18 @@ def _imported(release: PublishedFiles) -> frozenset[str]:
             found.update(of.name for of in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.update((node.module, *(f"{node.module}.{of.name}" for of in node.names)))
+    return frozenset(found)
+
+
+@derived_once
+def _packages_meant(release: PublishedFiles) -> frozenset[str]:
+    """The first words of the dotted modules that the release's files import."""
+    found: set[str] = set()
+    for node in (node for code in release.code for node in code.nodes):
+        if isinstance(node, ast.Import):
+            found.update(of.name.partition(".")[0] for of in node.names if "." in of.name)
+        elif isinstance(node, ast.ImportFrom) and node.module and "." in node.module and not node.level:
+            found.add(node.module.partition(".")[0])
     return frozenset(found)
 
 
@@ -286,7 +322,11 @@ def import_absent(release: PublishedFiles) -> Iterator[Seen]:
         yield NotAsked("only a part of the repository is here")
         return
     modules, told = _Modules(release), 0
+    over = laid_over(release)
     for of in _imports(release, modules):
+        if folder := next((top for top in over if of.code.path.startswith(f"{top}/")), None):
+            yield NotAsked(f"{folder}: most of a package is absent there, so it may be laid over another project")
+            continue
         seen = partial(_seen, of.code, of.node, of.written)
         line = of.node.lineno
         if not modules.is_there(of.module):
@@ -310,6 +350,54 @@ def import_absent(release: PublishedFiles) -> Iterator[Seen]:
             yield Agreement(seen("there"))
 
 
+@check(needs="a README whose Python example imports modules of the release")
+def example_import_absent(release: PublishedFiles) -> Iterator[Seen]:
+    """{path}:{line} imports {what}, which is not in the release"""
+    if "." in release.unreadable or any(file.name == "PKG-INFO" for file in release.files) or not release.code:
+        yield NotAsked("only a part of the repository is here")
+        return
+    modules, over = _Modules(release), laid_over(release)
+    for code in (code for text in readmes(release) for code in _examples(text)):
+        if any(f"{code.path}/".startswith(f"{folder}/") for folder in over):
+            continue
+        for of in (
+            of for node in code.tree.body if isinstance(node, ast.ImportFrom) for of in _resolved(code, node, modules)
+        ):
+            known = modules.names_of(of.module)
+            if _IMAGINED.search(of.written):
+                continue
+            if not modules.is_there(of.module):
+                missing = [] if _is_made(of.module, release) else [of.written]
+            else:
+                missing = [
+                    f"{name} from {of.written}" for name in of.names
+                    if known is not None and name not in known and not modules.is_there(f"{of.module}/{name}")
+                ]  # fmt: skip
+            at = excerpt(of.module, "defines", ", ".join(sorted(known or ())[:12]) or "nothing")
+            for what in missing:
+                yield Contradiction(
+                    _seen(code, of.node, of.written, what), at, path=code.path, line=of.node.lineno, what=what
+                )
+            if not missing:
+                yield Agreement(_seen(code, of.node, of.written, "there"))
+
+
+_IMAGINED = re.compile(r"(?i)(^|[._])(new|my|your|some|custom|foo|bar|example)s?([._]|$)")
+
+
+def _examples(text: Text) -> Iterator[Code]:
+    """The Python examples of a document, with its own line numbers; of what is no Python none."""
+    start = None
+    for at, line in enumerate(text.lines):
+        if start is not None and re.match(r"\s*(```|~~~)", line):
+            block = "\n" * start + textwrap.dedent("\n".join(text.lines[start:at]))
+            start = None
+            with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+                yield Code(path=text.path, tree=ast.parse(block))
+        elif start is None and at in text.fenced and re.match(r"\s*(```+|~~~+)\s*(python|py)\b", line):
+            start = at + 1
+
+
 def _beside(release: PublishedFiles, module: str) -> list[str]:
     folder = module.rpartition("/")[0]
     return [file.name for file in release.files if file.folder == folder][:12]
@@ -328,7 +416,8 @@ def _is_made(module: str, release: PublishedFiles) -> bool:
 
 def _imports(release: PublishedFiles, modules: _Modules) -> Iterator[_Import]:
     """The imports of modules that must lie in the release: those at the top level, as others may be meant to fail."""
-    compiled = {file.folder for file in release.files if file.name.endswith(_COMPILED)}
+    paths = (*(file.path for file in release.files), *release.elsewhere)
+    compiled = {path.rpartition("/")[0] for path in paths if path.endswith(_COMPILED)}
     for code in _own(release):
         for node in code.tree.body:
             for found in _resolved(code, node, modules) if isinstance(node, ast.ImportFrom | ast.Import) else ():
@@ -352,8 +441,10 @@ def _resolved(code: Code, node: ast.ImportFrom | ast.Import, modules: _Modules) 
     if isinstance(node, ast.ImportFrom):
         wanted = [(node.module or "", tuple(of.name for of in node.names if of.name != "*"))]
     for dotted, names in wanted:
-        root = _root(code, dotted.partition(".")[0], modules)
-        if root is not None:
+        package = dotted.partition(".")[0]
+        root = _root(code, package, modules)
+        is_itself = root is not None and "/".join([*root, f"{package}.py"]) == code.path
+        if root is not None and not is_itself:  # a file of its own name means another's
             yield _Import(code, node, "/".join([*root, *dotted.split(".")]), dotted, names)
 
 
@@ -368,6 +459,8 @@ def _root(code: Code, package: str, modules: _Modules) -> list[str] | None:
     if package in parts:
         roots = [parts[: parts.index(package)]]
     elif f"{code.folder}/__init__.py".lstrip("/") in modules.release.by_path:
+        if code.folder and modules.is_there(f"{code.folder}/{package}"):
+            return None  # meant where the file is started by itself
         roots = [[], ["src"]]
     else:  # a script: its own folder comes first on the path
         roots = [parts, [], ["src"]]
@@ -380,8 +473,11 @@ def call_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
     modules, told = _Modules(release), 0
     for code in _own(release):
         known = _callables(code, modules)
+        caught = _type_errors_caught(code) if known else _Excused()
         for node in code.nodes if known else ():
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in known):
+                continue
+            if caught.covers(node.lineno, node.col_offset):
                 continue
             of, function, is_method = known[node.func.id]
             seen = _seen(code, node, node.func.id, ast.unparse(node)[:200])
@@ -391,6 +487,20 @@ def call_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
             elif told < _HOW_MANY:
                 told += 1
                 yield Agreement(seen, at)
+
+
+def _type_errors_caught(code: Code) -> _Excused:
+    """Where a call that is not accepted does no harm: it is tried."""
+    found = _Excused()
+    for node in (node for node in code.nodes if isinstance(node, ast.Try)):
+        names = [last_name(of) for handler in node.handlers for of in _kinds(handler)]
+        if {"TypeError", "Exception", "BaseException"} & {*names} or any(of.type is None for of in node.handlers):
+            found.add(*node.body)
+    return found
+
+
+def _kinds(handler: ast.ExceptHandler) -> list[ast.expr]:
+    return handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type] if handler.type else []
 
 
 def _callables(code: Code, modules: _Modules) -> dict[str, _Defined]:

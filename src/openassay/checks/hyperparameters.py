@@ -239,7 +239,7 @@ _SMALL_MATTER = re.compile(
     r"|save|load|checkpoint|workers|interval|iters_per|profil|backend|hostfile|master|cache|timeout|prefetch|pin_memory"
     r"|tensorboard|zero_optimization|breakdown|user|upload|s3|label|evaluators|gc|monitor|comm|bucket|partition|persistent"
     r"|overwrite|compile|fsdp|ddp|dry|run|desc\w*|device|keep|wall|distributed|evaluator|stop|fused|flash|stage|restore|reset|try"
-    r"|no_pre|num_nodes|devices|num_gpus|nproc|attn_impl|adapter|q?lora|peft|unfrozen|freez)|/|(^|\.)_",
+    r"|no_pre|loss_scale|num_nodes|devices|num_gpus|nproc|attn_impl|adapter|q?lora|peft|unfrozen|freez)|/|(^|\.)_",
     re.IGNORECASE,
 )
 
@@ -351,7 +351,9 @@ def schedule_longer_than_training(release: PublishedFiles) -> Iterator[Seen]:
                 yield Agreement(end, start)  # a piece begins where the one before it ends
                 break
         total = sum(v.number or 0 for v in pieces)
-        yield compared(total == steps.number, *pieces, steps, total=total, steps=steps)
+        is_part = total > steps.number and re.search(r"(?i)(phase|stage|part)[-_]?\d", config.path)
+        made = Agreement if total == steps.number else Noted if is_part else Contradiction
+        yield made(*pieces, steps, total=total, steps=steps)
 
 
 @check(needs="OLMo settings with a schedule and a duration, both in tokens")

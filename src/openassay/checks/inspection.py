@@ -17,6 +17,7 @@ from openassay.core.openness_records import ComponentName
 from openassay.faults import BadInput
 from openassay.published.links import ask_links
 from openassay.published.read import read_release, short_digest
+from openassay.sources.roots import paths_below
 from openassay.store import RefusedArchive, Store, archive_kind
 
 Declared = dict[str, Literal["yes", "no", "partly", "unknown"]]
@@ -39,14 +40,17 @@ class Inspection:
 
 def inspect_folder(
     folder: Path, *, name: str = "", declared: Declared | None = None, links: bool = False, is_part: bool = False,
+    listed: dict[str, bool] | None = None,
     say: Callable[[str], None] = lambda _line: None,
 ) -> Inspection:  # fmt: skip
     """The components and the answers of all the checks for a folder or a file, which is read once.
 
-    is_part: whether the release has more files than are there. say: is told what is done where it takes long.
+    is_part: whether the release has more files than are there. listed: then all their paths from the folder on, and whether
+    each is a link, where they are known. say: is told what is done where it takes long.
     """
     top = top_of(folder)
-    release = read_release(top, name=name, is_part=is_part, say=say)
+    below = None if listed is None or not top.is_dir() else paths_below(listed, top.relative_to(folder).as_posix())
+    release = read_release(top, name=name, is_part=is_part, listed=below, say=say)
     if links:
         release = replace(release, links=ask_links(release), derived={})
     base = top if top.is_dir() else top.parent

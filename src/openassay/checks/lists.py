@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import islice, pairwise
 from pathlib import PurePosixPath
 
-from openassay.checks.check import Agreement, Contradiction, Noted, Seen, check, compared
+from openassay.checks.check import Agreement, Contradiction, NotAsked, Noted, Seen, check, compared
 from openassay.core.findings import Excerpt
 from openassay.published.files import Config, PublishedFiles, PublishedTable, Row, Value, excerpt, step_of
 from openassay.published.scalars import number
@@ -104,7 +104,11 @@ def shard_missing(release: PublishedFiles) -> Iterator[Seen]:
     named = [(hashed.path, hashed.key, hashed.seen()) for hashes in release.hashes for hashed in hashes]
     for config in release.configs:
         named += [(config.path, name, excerpt(config.path, "weight_map", name)) for name in _indexed(config)]
-    named += [("", file.path, excerpt(file.path, "", "present")) for file in release.files]
+    if "." in release.unreadable:
+        yield NotAsked("only some of the release's files were fetched")
+    else:
+        paths = (*(file.path for file in release.files), *sorted(release.elsewhere))
+        named += [("", path, excerpt(path, "", "present")) for path in paths]
     series: dict[tuple[str, str, str, str], dict[int, Excerpt]] = defaultdict(dict)
     for where, name, seen in named:
         if found := _SHARD.match(name):
@@ -170,7 +174,11 @@ def index_names_absent_file(release: PublishedFiles) -> Iterator[Seen]:
         present = [name for name in names if prefix + name in release.by_path]
         if len(present) == len(names) > 0:
             yield Agreement(excerpt(config.path, "weight_map", f"{len(names)} files, all there"))
-        for name in (name for name in names if present and name not in present):
+        missing = [name for name in names if present and name not in present and not release.has(prefix + name)]
+        if missing and "." in release.unreadable:
+            yield NotAsked(f"{config.path}: only some of the release's files were fetched")
+            continue
+        for name in missing:
             seen = (excerpt(config.path, "weight_map", name), excerpt(prefix + present[0], "", "present"))
             yield Contradiction(*seen, path=config.path, name=name, present=present[0])
 

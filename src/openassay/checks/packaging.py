@@ -35,7 +35,7 @@ def _version(fact: Fact) -> Version | None:
         return None
 
 
-@check(needs="a requirement that two of requirements.txt, setup.py and pyproject.toml name")
+@check(needs="a requirement that two of requirements.txt, setup.py, pyproject.toml and a README's `pip install` name")
 def requirements_differ(release: PublishedFiles) -> Iterator[Seen]:
     """{one.at.path} asks for {one.value}, {two.at.path} for {two.value}: no version is both"""
     named: dict[tuple[str, str], list[tuple[Fact, Requirement]]] = defaultdict(list)

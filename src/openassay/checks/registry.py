@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from openassay.checks import (
     arithmetic,
+    beside,
     checkpoints,
     code,
     documentation,
@@ -30,7 +31,7 @@ from openassay.published.files import PublishedFiles
 
 _MODULES = (
     token_totals, hyperparameters, yaml_types, vocabularies, checkpoints, results, lists, documentation, licences,
-    loading, precision, arithmetic, measured, result_tables, unread, code, packaging,
+    loading, precision, arithmetic, beside, measured, result_tables, unread, code, packaging,
 )  # fmt: skip
 CONSISTENCY = tuple(check for of in _MODULES for check in vars(of).values() if isinstance(check, ConsistencyCheck))
 """All the checks of these modules, in the order of their definitions."""

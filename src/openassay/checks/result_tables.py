@@ -7,10 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import combinations
 
+from openassay.checks.arithmetic import quantity
 from openassay.checks.check import Agreement, Contradiction, Seen, check, compared
 from openassay.published.files import PublishedFiles, PublishedTable, Row, derived_once
 from openassay.published.scalars import number
-from openassay.published.stated import canonical_header, is_aside
+from openassay.published.stated import canonical_header, documents, is_aside
 from openassay.published.tables import tables_of
 
 _MARKS = re.compile(r"\[([^\]]*)\]\([^)]*\)|[*`_]|<[^>]+>")
@@ -104,3 +105,33 @@ def _shared_cells(
                 )
                 is_same = abs(first - second) <= 0.51 * 10.0**-digits
                 yield row, first, other, first if is_same else second, i, j
+
+
+MIN_SIZES = 3
+"""Models of the same size in two documents, from which on a table is taken for the other's copy."""
+
+
+@check(needs="tables of two documents with the number of parameters of the same models")
+def size_stated_twice(release: PublishedFiles) -> Iterator[Seen]:
+    """{label} has {first} parameters in {one.path} and {second} in {two.path}"""
+    sized = [
+        (table, columns[0]) for text in documents(release) for table in tables_of(text)
+        if len(columns := [i for i, of in enumerate(table.columns) if i and _PARAMETERS.match(_plain(of))]) == 1
+    ][:100]  # fmt: skip
+    for (one, i), (two, j) in combinations(sized, 2):
+        rows = {_plain(row.cells[0]): row for row in two.rows}
+        if one.path == two.path or len(rows) != len(two.rows):
+            continue
+        pairs = [(row, other) for row in one.rows if (other := rows.get(_plain(row.cells[0])))]
+        sizes = [(row, other, quantity(row.cells[i]), quantity(other.cells[j])) for row, other in pairs]
+        known = [(row, other, a, b) for row, other, a, b in sizes if a is not None and b is not None]
+        differ = [(row, other) for row, other, a, b in known if abs(a[0] - b[0]) > a[1] + b[1]]
+        if len(known) - len(differ) < max(MIN_SIZES, 2 * len(differ)):
+            continue
+        for row, other in differ or [known[0][:2]]:
+            first, second = row.cells[i].strip(), other.cells[j].strip()
+            values = {"label": _plain(row.cells[0]), "first": first, "second": second, "one": one, "two": two}
+            yield compared(not differ, one.seen(row, i), two.seen(other, j), **values)
+
+
+_PARAMETERS = re.compile(r"(#|num(ber)? of|no\.?|total)?\s*param(eter)?s?\b")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from openassay.checks.check import NotAsked, Seen, check, compared
+from openassay.checks.check import Agreement, NotAsked, Seen, check, compared
 from openassay.core.findings import Excerpt
 from openassay.published.files import PublishedFiles, Text, excerpt
 from openassay.published.scalars import number
@@ -110,6 +110,9 @@ def _short(value: float) -> str:
     return f"{value / size:.4g}{unit}" if unit else f"{value:.10g}"
 
 
+_OF_A_STEP = re.compile(r"(?i)\bGBS\b|batch|(per|each|a) (step|update|iter\w*)")
+
+
 def _in_comments(recipe: Recipe, tokens: TokenTotal) -> Iterator[Seen]:
     config = recipe.config
     keys = {e.key for e in tokens.evidence}
@@ -120,7 +123,10 @@ def _in_comments(recipe: Recipe, tokens: TokenTotal) -> Iterator[Seen]:
             yield _same("the comment", Amount(given.value, tokens.per_step, seen), tokens)
         elif any(v.line == line and v.key in keys for v in config.values):
             for given in amounts_in(comment, seen):
-                yield _same("the comment", given, tokens)
+                if abs(given.value - tokens.per_step) < given.slack:  # one step's
+                    yield Agreement(seen, *tokens.evidence)
+                elif not _OF_A_STEP.search(comment):
+                    yield _same("the comment", given, tokens)
 
 
 def _in_documents(release: PublishedFiles, totals: Known) -> Iterator[Seen]:

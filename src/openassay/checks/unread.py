@@ -6,9 +6,10 @@ import ast
 import re
 from collections.abc import Iterator
 
-from openassay.checks.check import Agreement, Contradiction, NotAsked, Noted, Seen, check
-from openassay.published.code_options import calls, dotted_name, last_name
-from openassay.published.files import Code, PublishedFiles, excerpt
+from openassay.checks.check import Agreement, Contradiction, NotAsked, Noted, Seen, check, compared
+from openassay.published.code_options import calls, dotted_name, helped_defaults, last_name, options_of
+from openassay.published.files import Code, PublishedFiles, derived_once, excerpt
+from openassay.published.scalars import number
 from openassay.published.stated import is_aside
 
 _SEED = re.compile(r"--(random[-_]|global[-_])?seed$")
@@ -116,3 +117,113 @@ def python_2_code(release: PublishedFiles) -> Iterator[Seen]:
             yield Noted(excerpt(path, "", why), path=path, declared=declared)
     if release.code:
         yield Agreement(excerpt(release.code[0].path, "", f"{len(release.code)} files that Python 3 reads"))
+
+
+_HELPED = re.compile(
+    r"(?i)\bdefaults?(?:\s+(?:is|to|value|value is))?\s*[:=]?\s*([-+]?[\d.,]*\d(?:[eE][-+]?\d+)?)\s*(?=[).,;\]]|$)(?!\.\d)"
+)
+
+
+@check(needs="an option of a script whose help gives its default, such as `help='weight decay (default: 0.05)'`")
+def help_gives_another_default(release: PublishedFiles) -> Iterator[Seen]:
+    """{option.path}:{option.line}: the help of {option.key} says that it is {said} by default, but the default is
+    {option.value}"""
+    for code in (code for code in release.code if not is_aside(code.path)):
+        for option, text in helped_defaults(code):
+            found = _HELPED.findall(text)
+            said = number(found[0]) if len(found) == 1 and len(re.findall(r"(?i)default", text)) == 1 else None
+            is_anothers = re.search(
+                r"(?i)\b(paper|original|official|upstream|recommended|usual|common)\W*s?\s+default", text
+            )
+            if said is not None and not is_anothers:
+                yield compared(said == option.number, option, option.seen(text), option=option, said=found[0])
+
+
+@check(needs="a script that reads the options which its own argparse parser takes")
+def option_read_never_declared(release: PublishedFiles) -> Iterator[Seen]:
+    """{path}:{line} reads {name}.{option}, which no parser of the release takes and nothing sets"""
+    given = _set_somewhere(release)
+    for code in (code for code in release.code if not is_aside(code.path)):
+        read = [*_options_read(code)]
+        if not read:
+            continue
+        missing = {node.attr: (node, name) for node, name in reversed(read) if node.attr not in given}
+        if missing and (unknown := options_of(code, release).why):
+            yield NotAsked(f"{code.path}: {unknown}")
+            continue
+        for node, name in missing.values():
+            seen = excerpt(code.path, f"{name}.{node.attr}", "declared nowhere", node.lineno)
+            parsed = next(call for call in calls(code) if last_name(call.func) == "parse_args")
+            at = excerpt(code.path, "parse_args", "the options", parsed.lineno)
+            yield Contradiction(seen, at, path=code.path, line=node.lineno, name=name, option=node.attr)
+        if not missing:
+            yield Agreement(excerpt(code.path, f"{read[0][1]}.{read[0][0].attr}", "declared", read[0][0].lineno))
+
+
+@derived_once
+def _set_somewhere(release: PublishedFiles) -> frozenset[str]:
+    """Every name by which options or attributes are declared or set anywhere."""
+    found = {"__dict__", "_get_kwargs", "_get_args", "__class__"}
+    for code in release.code:
+        for node in code.nodes:
+            if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
+                found.add(node.attr)
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                found.add(node.target.id)
+            elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+                found.add(node.name)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 80:
+                found.add(node.value.lstrip("-").replace("-", "_"))  # options, dests, setattr, keys of dictionaries
+            elif isinstance(node, ast.keyword) and node.arg:
+                found.add(node.arg)
+    return frozenset(found)
+
+
+def _options_read(code: Code) -> Iterator[tuple[ast.Attribute, str]]:
+    """The attributes that are read of what a file's own `parse_args` gave, where it did."""
+    if not any(last_name(call.func) == "ArgumentParser" for call in calls(code)):
+        return
+    functions = {node.name: node for node in code.tree.body if isinstance(node, ast.FunctionDef)}
+    top = [node for node in code.tree.body if not isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    scopes: list[list[ast.AST]] = [[*top]]
+    scopes += [[function] for function in functions.values()]
+    for parts in scopes:
+        inside = [of for part in parts for of in ast.walk(part)]
+        bound: dict[str, list[ast.expr | None]] = {}
+        for of in inside:
+            if isinstance(of, ast.Name) and not isinstance(of.ctx, ast.Load):
+                bound.setdefault(of.id, []).append(None)
+        for of in (of for of in inside if isinstance(of, ast.Assign)):
+            for target in (target for target in of.targets if isinstance(target, ast.Name)):
+                bound[target.id].remove(None)
+                bound[target.id].append(of.value)
+        for name, values in bound.items():
+            if _is_parsed(values[-1]) and all(_is_parsed(of) or _makes_parser(of) for of in values):
+                yield from ((of, name) for of in inside if isinstance(of, ast.Attribute) and _is_read(of, name))
+                yield from _handed_on(inside, name, functions)
+
+
+def _handed_on(
+    inside: list[ast.AST], name: str, functions: dict[str, ast.FunctionDef]
+) -> Iterator[tuple[ast.Attribute, str]]:
+    """The attributes that a function of the same file reads of the options which it is called with."""
+    for call in (of for of in inside if isinstance(of, ast.Call) and isinstance(of.func, ast.Name)):
+        function = functions.get(call.func.id) if isinstance(call.func, ast.Name) else None
+        at = next((i for i, of in enumerate(call.args) if isinstance(of, ast.Name) and of.id == name), None)
+        if function is None or function.decorator_list or at is None or at >= len(function.args.args):
+            continue
+        taken, within = function.args.args[at].arg, [*ast.walk(function)]
+        if not any(isinstance(of, ast.Name) and of.id == taken and not isinstance(of.ctx, ast.Load) for of in within):
+            yield from ((of, taken) for of in within if isinstance(of, ast.Attribute) and _is_read(of, taken))
+
+
+def _makes_parser(node: ast.expr | None) -> bool:
+    return isinstance(node, ast.Call) and "parser" in last_name(node.func).lower()
+
+
+def _is_read(node: ast.Attribute, name: str) -> bool:
+    return isinstance(node.ctx, ast.Load) and isinstance(node.value, ast.Name) and node.value.id == name
+
+
+def _is_parsed(node: ast.expr | None) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "parse_args"

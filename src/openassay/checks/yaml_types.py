@@ -17,8 +17,8 @@ _TOOLS = re.compile(
     r"(?i)(^|/)(\.[^/]+/|\.|mkdocs|docker-compose|compose|environment|conda|codecov|appveyor|readthedocs|citation|_config|"
     r"dependabot|action|workflow|pre-commit|meta)[^/]*\.(ya?ml)\Z|(^|/)\.[^/]+/|\.cff\Z"
 )
-_FOR_TESTS = re.compile(r"(?i)(^|/)(tests?|testing|testdata|test_data|fixtures?)/")
-"""Files that are broken on purpose lie there."""
+_FOR_TESTS = re.compile(r"(?i)(^|/)(tests?|testing|testdata|test_data|fixtures?)/|template[^/]*$|(^|/)\.[^/]+/")
+"""Files that are broken on purpose lie there, are no files of their kind yet, or are another program's (in hidden folders)."""
 _VERSION = re.compile(r"(?i)(^|[._-])(version|python|release|tag|revision)$")
 
 
@@ -29,8 +29,9 @@ _BROKEN = (
 
 
 def _settings(release: PublishedFiles) -> Iterator[Config]:
-    """The YAML files that are not those of tools such as CI."""
-    return (config for config in release.configs if config.format == "yaml" and not _TOOLS.search(config.path))
+    """The YAML files that are not those of tools such as CI, nor sweeps of W&B, whose values become words of a command."""
+    own = (config for config in release.configs if config.format == "yaml" and not _TOOLS.search(config.path))
+    return (config for config in own if not {"method", "program"} <= {*config.by_key} or "parameters" in config.by_key)
 
 
 def _kind(value: object) -> str:
@@ -74,7 +75,9 @@ def yaml_readers_differ(release: PublishedFiles) -> Iterator[Seen]:
             yield Noted(*map(value.seen, shown), *readers.values(), at=value, first=first, second=second, note=note)
         else:
             note = _note(value, config, release) if isinstance(one, str) else ""
-            yield Contradiction(*map(value.seen, shown), at=value, first=first, second=second, note=note)
+            # `10_000` can only be meant as the number that nearly every reader takes it for.
+            made = Noted if isinstance(one, (int, float)) and "_" in value.text else Contradiction
+            yield made(*map(value.seen, shown), at=value, first=first, second=second, note=note)
 
 
 def _is_read_twice(value: Value) -> bool:
@@ -83,7 +86,8 @@ def _is_read_twice(value: Value) -> bool:
 
 
 _READERS = {
-    "omegaconf": "OmegaConf", "hydra": "OmegaConf", "jsonargparse": "jsonargparse", "ruamel": "ruamel.yaml", "yaml": "PyYAML",
+    "omegaconf": "OmegaConf", "hydra": "OmegaConf", "jsonargparse": "jsonargparse", "ruamel": "ruamel.yaml",
+    "ruamel_yaml": "ruamel.yaml", "yaml": "PyYAML",
 }  # fmt: skip
 
 

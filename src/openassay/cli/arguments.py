@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
 from openassay.faults import BadInput
 from openassay.layout import Layout, cache_home, find_root
+
+if TYPE_CHECKING:
+    from openassay.target import Target
 
 
 def complete_targets(incomplete: str) -> list[str]:
@@ -37,6 +40,18 @@ def fetched_roots(layout: Layout) -> dict[str, str]:
     if not record.is_file():
         raise BadInput(f"{name}: not fetched yet; run `openassay audit {name}` first")
     return artifact_roots(Store(cache_home()), read_record(record, FetchRecord))
+
+
+def fetched_paths(layout: Layout, target: Target) -> dict[str, dict[str, bool] | None]:
+    """Of each artifact every path that lies at its source, and whether it is a link; None where that is not known."""
+    from openassay.core.findings import FetchRecord
+    from openassay.records import read_record
+    from openassay.sources.roots import listed_paths
+    from openassay.store import Store
+
+    store = Store(cache_home())
+    record = read_record(layout.record("fetch"), FetchRecord)
+    return {of.name: listed_paths(store, of, target.artifacts[of.name].all_paths(store)) for of in record.artifacts}
 
 
 AsJson = Annotated[bool, Option("--json", help="Print JSON")]

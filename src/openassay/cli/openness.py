@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from openassay.cli.arguments import AsJson, fetched_roots, the_layout
+from openassay.cli.arguments import AsJson, fetched_paths, fetched_roots, the_layout
 from openassay.faults import BadInput, counted, printable
 from openassay.layout import is_path
 
@@ -139,6 +139,7 @@ def _inspected(what: str, *, links: bool) -> Inspection:
     layout = the_layout(what)
     target = read_target(layout)
     declared: Any = {component.component: component.published for component in target.components}
+    roots, listed = fetched_roots(layout), fetched_paths(layout, target)
     seen = {
         artifact: inspect_folder(
             Path(folder),
@@ -147,8 +148,9 @@ def _inspected(what: str, *, links: bool) -> Inspection:
             links=links,
             say=_say,
             is_part=target.artifacts[artifact].is_part(),
+            listed=listed[artifact],
         )
-        for artifact, folder in fetched_roots(layout).items()
+        for artifact, folder in roots.items()
     }
     return Inspection(
         name=layout.target, num_files=sum(of.num_files for of in seen.values()),

@@ -29,11 +29,20 @@ class Options:
     """fire: `--a_b` and `--a-b` are one."""
     prefixes: bool = False
     """argparse: the beginning of an option's name is accepted."""
+    values: dict[str, list[tuple[int, type | None, tuple[Any, ...] | None]]] = field(default_factory=dict)
+    """argparse: of each option the line, its type and its choices where it takes one value, as often as it is declared."""
+    paths: dict[str, str] = field(default_factory=dict)
+    """The file that declares an option."""
+    reading: str = ""
+    """The file that is being read."""
+    dotted: set[str] = field(default_factory=set)
+    """ml_collections: with `--config`, any `--config.x` is accepted."""
 
     def add(self, line: int, *flags: str) -> None:
         """Note options that a line declares; the first line of each counts."""
         for flag in flags:
             self.flags.setdefault(flag, line)
+            self.paths.setdefault(flag, self.reading)
 
     def unknown(self, why: str) -> None:
         """Note that there may be more options than were found."""
@@ -42,6 +51,8 @@ class Options:
     def takes(self, flag: str) -> bool:
         """True if this option is accepted."""
         if flag in self.flags or flag in {"--help", "-h"}:
+            return True
+        if "." in flag and flag.partition(".")[0].lstrip("-") in self.dotted:
             return True
         spellings = {known.replace("-", "_").lstrip("_") for known in self.flags} if self.either_dash else set()
         if flag.replace("-", "_").lstrip("_") in spellings:
@@ -116,25 +127,59 @@ def _given_defaults(code: Code) -> Iterator[tuple[int, str, ast.expr | None]]:
                 yield item.lineno, name, given
 
 
+def helped_defaults(code: Code) -> Iterator[tuple[Value, str]]:
+    """The options and fields of a file with a number as default, each with its help."""
+    set_later = {
+        keyword.arg for call in calls(code) if last_name(call.func) == "set_defaults" for keyword in call.keywords
+    }
+    for call in calls(code):
+        if last_name(call.func) == "add_argument":
+            words = [word for word in map(_literal, call.args) if isinstance(word, str)]
+            name, text = next((word for word in words if word.startswith("--")), ""), _literal(_keyword(call, "help"))
+        elif last_name(call.func) in {"field", "Field"}:
+            metadata = _literal(_keyword(call, "metadata"))
+            name, text = "a field", metadata.get("help") if isinstance(metadata, dict) else None
+        else:
+            continue
+        default = _literal(_keyword(call, "default"))
+        is_number = isinstance(default, (int, float)) and not isinstance(default, bool)
+        if name and isinstance(text, str) and is_number and name.lstrip("-").replace("-", "_") not in set_later:
+            yield Value(path=code.path, line=call.lineno, key=name, value=default, text=f"default {default!r}"), text
+
+
 def _is_dataclass(node: ast.ClassDef) -> bool:
     decorated = any(last_name(decorator) in {"dataclass", "attrs", "define"} for decorator in node.decorator_list)
     return decorated or any(last_name(base) in {"BaseModel", "NeoXArgsTemplate", "BaseConfig"} for base in node.bases)
 
 
 def options_of(script: Code, release: PublishedFiles) -> Options:
-    """The options that a script takes on its command line, its local imports included."""
+    """The options that a script takes on its command line, its local imports included; each script is read once."""
+    known = _known_options(release)
+    if script.path not in known:
+        known[script.path] = _options_of(script, release)
+    return known[script.path]
+
+
+@derived_once
+def _known_options(_release: PublishedFiles) -> dict[str, Options]:
+    return {}
+
+
+def _options_of(script: Code, release: PublishedFiles) -> Options:
     reached, options = list(reached_from(script, release.code_by_path)), Options()
     for code in reached:
+        options.reading = code.path
         _argparse(code, options)
         if code is script:
             _click(code, options)
         _absl(code, options)
         if len(options.flags) > 3000:
             break
+    options.reading = script.path
     _fire(script, options)
     for code in reached:
         _hf_parser(code, reached, options)
-    _beyond(reached, options)
+    _beyond(reached, options, _others_used(release))
     if not options.kind:
         options.unknown("no way of reading options is recognised in it")
     return options
@@ -183,7 +228,10 @@ def _argparse(code: Code, options: Options) -> None:
                 options.unknown("its parser has parents")
         elif last in {"add_argument", "add_option"}:
             count, action = _keyword(node, "nargs"), _keyword(node, "action")
+            takes = _type_and_choices(node) if count is None and action is None else (None, None)
             for word in map(_literal, node.args):
+                if isinstance(word, str) and word.startswith("--"):
+                    options.values.setdefault(word, []).append((node.lineno, *takes))
                 if not isinstance(word, str):
                     options.unknown(f"an option's name in {code.path}:{node.lineno} is computed")
                 elif word.startswith("-"):
@@ -196,11 +244,20 @@ def _argparse(code: Code, options: Options) -> None:
             options.unknown("it passes unknown options on")
 
 
+def _type_and_choices(node: ast.Call) -> tuple[type | None, tuple[Any, ...] | None]:
+    """int or float where an option's value must be one, and the values that it may have, where both are plain."""
+    kind = {"int": int, "float": float}.get(dotted_name(_keyword(node, "type") or node))
+    choices = _literal(_keyword(node, "choices"))
+    return kind, tuple(choices) if isinstance(choices, (list, tuple, set)) and ... not in choices else None
+
+
 def _absl(code: Code, options: Options) -> None:
     """absl's `flags.DEFINE_x`."""
     for node in calls(code):
         if last_name(node.func).startswith("DEFINE_") and node.args:
             options.kind = "absl"
+            if last_name(node.func) in {"DEFINE_config_file", "DEFINE_config_dict"}:
+                options.dotted.add(str(_literal(node.args[0])))
             if isinstance(word := _literal(node.args[0]), str):
                 options.add(node.lineno, f"--{word}", f"--no{word}")
             else:
@@ -254,12 +311,14 @@ def _hf_parser(code: Code, reached: list[Code], options: Options) -> None:
         options.kind, options.prefixes = "HfArgumentParser", True
         for last in map(last_name, given[0].elts if given and isinstance(given[0], (ast.Tuple, ast.List)) else given):
             if last in classes:
-                _dataclass_options(classes[last], classes, options)
+                _dataclass_options(classes[last], classes, reached, options)
             else:
                 options.unknown(f"the options of {last or 'its parser'} come from another package")
 
 
-def _dataclass_options(first: ast.ClassDef, classes: dict[str, ast.ClassDef], options: Options) -> None:
+def _dataclass_options(
+    first: ast.ClassDef, classes: dict[str, ast.ClassDef], reached: list[Code], options: Options
+) -> None:
     todo, seen = [first], {first}
     while todo:
         node = todo.pop()
@@ -271,6 +330,7 @@ def _dataclass_options(first: ast.ClassDef, classes: dict[str, ast.ClassDef], op
                 seen.add(classes[base])
             elif base not in {"object", "Protocol"}:
                 options.unknown(f"the options of {base} come from another package")
+        options.reading = next((code.path for code in reached if node in code.tree.body), "")
         for name, item in _fields(node):
             dashed = name.replace("_", "-")
             options.add(item.lineno, f"--{name}", f"--no_{name}", f"--{dashed}", f"--no_{dashed}")
@@ -279,24 +339,36 @@ def _dataclass_options(first: ast.ClassDef, classes: dict[str, ast.ClassDef], op
 _OTHERS = (
     "OmegaConf.from_cli", "from_dotlist", "hydra.main", "jsonargparse", "LightningCLI", "tyro.cli", "simple_parsing",
     "gin.parse_config", "parse_flags", "docopt", "plac.call", "Tap", "configargparse", "ConfigArgParse", "pydantic_argparse",
-    "sys.argv", "set_defaults_from",
+    "sys.argv", "set_defaults_from", "typer",
 )  # fmt: skip
 
 
-def _beyond(reached: list[Code], options: Options) -> None:
-    """Note ways of taking options that are not read here, and a parser that is handed to another package's function."""
-    local = {f.name for code in reached for f in code.nodes if isinstance(f, (ast.FunctionDef, ast.ClassDef))}
-    for code in reached:
-        assigned = (n for n in code.nodes if isinstance(n, ast.Assign) and isinstance(n.value, ast.Call))
-        made = (n for n in assigned if last_name(n.value) in {"ArgumentParser", "add_argument_group", "OptionParser"})
-        parsers = {target.id for n in made for target in n.targets if isinstance(target, ast.Name)}
+@derived_once
+def _others_used(release: PublishedFiles) -> dict[str, str]:
+    """By the paths of Python files the first other way of taking options that they use."""
+    found: dict[str, str] = {}
+    for code in release.code:
         for node in code.nodes:
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 name = " ".join([getattr(node, "module", None) or "", *(alias.name for alias in node.names)])
             else:
                 name = dotted_name(node) if isinstance(node, (ast.Call, ast.Attribute)) else ""
             if other := next((other for other in _OTHERS if other in name), None):
-                options.unknown(f"it also uses {other}")
+                found[code.path] = other
+                break
+    return found
+
+
+def _beyond(reached: list[Code], options: Options, others: dict[str, str]) -> None:
+    """Note ways of taking options that are not read here, and a parser that is handed to another package's function."""
+    local = {f.name for code in reached for f in code.nodes if isinstance(f, (ast.FunctionDef, ast.ClassDef))}
+    for code in reached:
+        assigned = (n for n in code.nodes if isinstance(n, ast.Assign) and isinstance(n.value, ast.Call))
+        made = (n for n in assigned if last_name(n.value) in {"ArgumentParser", "add_argument_group", "OptionParser"})
+        parsers = {target.id for n in made for target in n.targets if isinstance(target, ast.Name)}
+        if code.path in others:
+            options.unknown(f"it also uses {others[code.path]}")
+        for node in code.nodes if parsers else ():
             if isinstance(node, ast.Call) and (last := last_name(node.func)) not in local:
                 handed = (*node.args, *(keyword.value for keyword in node.keywords))
                 if any(isinstance(arg, ast.Name) and arg.id in parsers for arg in handed):

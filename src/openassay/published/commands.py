@@ -38,6 +38,19 @@ def readmes(release: PublishedFiles) -> list[Text]:
     return [text for text in named if not _ASIDE & {*text.path.lower().split("/")}]
 
 
+def guides(release: PublishedFiles) -> list[Text]:
+    """The READMEs, and the other documents that lie beside one of them, such as TRAINING.md."""
+    named = readmes(release)
+    folders = {text.folder for text in named}
+    beside = (
+        text for text in release.texts if text.name.endswith(".md") and text.folder in folders and text not in named
+    )
+    return [
+        *named,
+        *(text for text in beside if not re.match(r"(?i)(change|code|contributing|security|licen|history)", text.name)),
+    ]
+
+
 def shell_scripts(release: PublishedFiles) -> list[Text]:
     """The shell scripts of the release's own parts."""
     return [text for text in release.scripts if not (_ASIDE | {"test", "tests"}) & {*text.path.lower().split("/")}]

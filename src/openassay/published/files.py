@@ -290,6 +290,8 @@ class PublishedFiles:
 
     name: str
     files: tuple[File, ...]
+    elsewhere: frozenset[str] = frozenset()
+    """Paths of the release's other files, which were not fetched, where they are known."""
     configs: list[Config] = field(default_factory=list)
     texts: list[Text] = field(default_factory=list)
     scripts: list[Text] = field(default_factory=list)
@@ -326,7 +328,7 @@ class PublishedFiles:
 
     def has(self, path: str) -> bool:
         """Whether a file or folder of this path is there, or a symbolic link stands for it or for a folder above it."""
-        if path in self.by_path or path in self.folders:
+        if path in self.by_path or path in self.folders or path in self._elsewhere:
             return True
         return bool(self.symlinks) and any(
             str(of) in self.symlinks for of in (PurePosixPath(path), *PurePosixPath(path).parents)
@@ -335,7 +337,13 @@ class PublishedFiles:
     @cached_property
     def by_name(self) -> dict[str, str]:
         """A path of each file's name."""
-        return {file.name: file.path for file in self.files}
+        others = {PurePosixPath(path).name: path for path in self.elsewhere}
+        return others | {file.name: file.path for file in self.files}
+
+    @cached_property
+    def _elsewhere(self) -> frozenset[str]:
+        """What was not fetched, with its folders."""
+        return self.elsewhere | {str(parent) for path in self.elsewhere for parent in PurePosixPath(path).parents}
 
     @cached_property
     def code_by_path(self) -> dict[str, Code]:

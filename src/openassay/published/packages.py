@@ -6,12 +6,14 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from openassay.core.findings import Excerpt
 from openassay.published.code_options import calls, last_name
+from openassay.published.commands import commands, readmes
 from openassay.published.files import Code, Config, PublishedFiles, Text, Value, derived_once, excerpt
 
 
@@ -34,6 +36,7 @@ def package_facts(release: PublishedFiles) -> tuple[Fact, ...]:
     found += [fact for code in release.code if code.name == "setup.py" for fact in _of_setup(code)]
     found += [fact for text in release.texts if text.name == "requirements.txt" for fact in _of_requirements(text)]
     found += [fact for text in release.texts if text.name.lower() == "dockerfile" for fact in _of_dockerfile(text)]
+    found += [fact for text in readmes(release) for fact in _of_readme(text, release)]
     for name in [fact for fact in found if fact.kind == "name"]:
         found += _of_module(release, name)
     return tuple(found)
@@ -85,6 +88,21 @@ def _of_requirements(text: Text) -> Iterator[Fact]:
             yield Fact(text.folder, "requirement", words, text.seen(number))
 
 
+def _of_readme(text: Text, release: PublishedFiles) -> Iterator[Fact]:
+    """What a README's `pip install NAME==VERSION` pins, where it names one version of it only."""
+    pins: dict[str, dict[str, Fact]] = {}
+    for command in commands(text, release):
+        head = next((i for i, word in enumerate(command.words) if word in {"pip", "pip3"}), None)
+        if head is None or command.words[head + 1 : head + 2] != ("install",):
+            continue
+        for word in command.words[head + 2 :]:
+            asked = requirement(word) if "==" in word and "*" not in word else None
+            if asked is not None:
+                at = text.seen(command.line, word)
+                pins.setdefault(canonicalize_name(asked.name), {})[word] = Fact(text.folder, "requirement", word, at)
+    yield from (fact for of in pins.values() if len(of) == 1 for fact in of.values())
+
+
 def _of_dockerfile(text: Text) -> Iterator[Fact]:
     """What `COPY` takes from the folder of the build, where it names it plainly."""
     for number, line in enumerate(text.lines, 1):
@@ -121,18 +139,45 @@ def requirement(words: str) -> Requirement | None:
 
 
 def is_ignored(release: PublishedFiles, path: str) -> bool:
-    """Whether git may leave out a path, so that a build or the user makes it: rather too often than too seldom."""
+    """Whether git may leave out a path, as ignored or in a submodule: rather too often than too seldom."""
     return any(pattern.search(path) for pattern in _ignored(release))
 
 
 @derived_once
 def _ignored(release: PublishedFiles) -> tuple[re.Pattern[str], ...]:
-    """What the release's `.gitignore` files leave out, wherever they stand."""
+    """What the release's `.gitignore` files leave out, wherever they stand, and its submodules."""
     found = []
     for text in release.texts:
+        if text.name == ".gitmodules":
+            paths = (path for line in text.lines for path in re.findall(r"^\s*path\s*=\s*(\S+)", line))
+            found += [re.compile(f"(^|/){re.escape(path.strip('/'))}(/|$)") for path in paths]
         for line in text.lines if text.name == ".gitignore" else ():
             word = line.strip().strip("/")
             if word and not word.startswith(("#", "!")):
                 pattern = re.escape(word).replace(r"\*", "[^/]*")
                 found.append(re.compile(f"(^|/){pattern}(/|$)"))
     return tuple(found)
+
+
+MOST_ABSENT = 3
+"""Modules that a package takes in and that are absent, from which on it may be a part of another project's package."""
+
+
+@derived_once
+def laid_over(release: PublishedFiles) -> tuple[str, ...]:
+    """Folders that are meant to be copied over another project: a package's `__init__` takes in modules of which most are absent.
+
+    Of each the folder of the nearest README, else the package's own.
+    """
+    readmes = {text.folder for text in release.texts if text.folder and text.name.lower().startswith("readme")}
+    found = []
+    for code in (code for code in release.code if code.name == "__init__.py" and code.folder):
+        taken = {
+            f"{code.folder}/{node.module.replace('.', '/')}"
+            for node in code.tree.body if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module
+        }  # fmt: skip
+        absent = [path for path in taken if not (release.has(path) or release.has(f"{path}.py"))]
+        if len(absent) >= max(MOST_ABSENT, len(taken) / 2) and not any(is_ignored(release, of) for of in absent):
+            around = (str(folder) for folder in (PurePosixPath(code.folder), *PurePosixPath(code.folder).parents))
+            found.append(next((folder for folder in around if folder in readmes), code.folder))
+    return tuple(dict.fromkeys(found))

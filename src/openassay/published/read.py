@@ -62,7 +62,7 @@ SKIPPED = {".git", "__pycache__", "node_modules", ".hg", ".svn"}
 TEXTS = {".md", ".markdown", ".rst", ".txt", ".tex", ""}
 TEXT_NAMES = re.compile(
     r"(?i)(readme|licen[cs]e|copying|notice|model[_-]?card|data[_-]?card|dataset[_-]?card|datasheet|citation|pkg-info|metadata"
-    r"|unlicense|changelog|copyright|\.gitignore|dockerfile|setup\.cfg$)"
+    r"|unlicense|changelog|copyright|\.git(ignore|modules)|dockerfile|setup\.cfg$)"
 )
 SHELL = {".sh", ".slurm", ".sbatch"}
 POINTER = b"version https://git-lfs.github.com/spec/"
@@ -77,20 +77,26 @@ MAGIC = {b"%PDF": "pdf", b"PAR1": "parquet", b"ARROW1": "arrow", b"GGUF": "gguf"
 
 
 def read_release(
-    root: Path, *, name: str = "", is_part: bool = False, only: Callable[[str], bool] = lambda _path: True,
+    root: Path, *, name: str = "", is_part: bool = False, listed: dict[str, bool] | None = None,
+    only: Callable[[str], bool] = lambda _path: True,
     say: Callable[[str], None] = lambda _line: None,
 ) -> PublishedFiles:  # fmt: skip
     """Everything that the checks look at, from a folder or from one file.
 
-    is_part: whether the release has more files than are there, so that nothing follows from one that is absent.
+    is_part: whether the release has more files than are there, so that nothing follows from one that is absent, unless listed
+    gives all their paths, and whether each is a link.
     only: of which paths files are looked at. say: is told how far the reading is, every two seconds.
     """
     root = root.resolve() if root.is_symlink() else root  # the one link that the user named
-    unreadable: dict[str, str] = {".": "only the files that the target names were fetched"} if is_part else {}
-    links: set[str] = set()
+    some = "only the files that the target names were fetched"
+    unreadable: dict[str, str] = {"." if listed is None else "(others)": some} if is_part else {}
+    links = {path for path, is_link in (listed or {}).items() if is_link}
     top, found = (root.parent, [_file(root, root.name)]) if root.is_file() else (root, _files(root, unreadable, links))
     files = tuple(sorted((file for file in found if only(file.path)), key=lambda file: file.path))
-    made = PublishedFiles(name=name or root.name, files=files, unreadable=unreadable, symlinks=links)
+    elsewhere = frozenset(listed or ()) - {file.path for file in files}
+    made = PublishedFiles(
+        name=name or root.name, files=files, elsewhere=elsewhere, unreadable=unreadable, symlinks=links
+    )
     return _FileReader(top, made).read(say)
 
 
@@ -258,6 +264,8 @@ class _FileReader:
             _refuse_template(text)
             if re.search(r"(^|[\s{\[,])//|/\*", text, re.MULTILINE):
                 raise Unreadable("JSON with comments, which is not read") from None
+            if re.search(r"\bstd\.\w+\(|^\s*local \w+ *=", text, re.MULTILINE):
+                raise Unreadable("Jsonnet, which is not read") from None
             raise Unreadable(f"not JSON: {str(error)[:200]}") from None
         self.documents[file.path] = document
         if file.name in {"tokenizer.json", "vocab.json"} or len(text) > MAX_CONFIG or not isinstance(document, dict):

@@ -91,6 +91,12 @@ class AnySource:
         """Whether the target names only some of the files that lie there."""
         return False
 
+    def all_paths(self, store: Store) -> dict[str, bool] | None:
+        """Every path that lies there, also of what is not fetched, and whether it stands for what lies elsewhere (links,
+        submodules); None where that is not known on this machine."""
+        del store
+        return None
+
     def upstream(self) -> str:
         """What lies there now, without fetching it: a commit, a digest, an ETag; "unknown" where it cannot be told.
 

@@ -105,6 +105,18 @@ class GitSource(FolderSource):
         """Whether `paths` are given."""
         return self.paths is not None
 
+    def all_paths(self, store: Store) -> dict[str, bool] | None:
+        """Every path of the commit, from the objects that a fetch brought."""
+        clone = self._folder(store)
+        try:
+            rows = (
+                _run(["ls-tree", "-r", "-z", "--full-tree", self.commit], clone).split(b"\0") if clone.is_dir() else []
+            )
+        except Fault:
+            return None
+        found = ((row.partition(b"\t")[2].decode("utf-8", "replace"), row[:6]) for row in rows if row)
+        return {path: mode in {b"120000", b"160000"} for path, mode in found} or None
+
     def named(self) -> str | None:
         """The tag or branch that the release names."""
         return self.ref
@@ -147,9 +159,12 @@ class GitSource(FolderSource):
             raise Unavailable(f"{self.url}: there is no tag or branch {ref or 'HEAD'}", "gone")
         return found
 
+    def _folder(self, store: Store) -> Path:
+        return store.folder / "git" / hashlib.sha256(self.url.encode()).hexdigest()[:32]
+
     def _clone(self, store: Store) -> Path:
         """The folder of this address's objects, without what an interrupted git may have left in the way."""
-        clone = store.folder / "git" / hashlib.sha256(self.url.encode()).hexdigest()[:32]
+        clone = self._folder(store)
         if not (clone / "config").exists():
             self._new(clone)
         for left in clone.rglob("*.lock"):

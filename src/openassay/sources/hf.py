@@ -178,6 +178,12 @@ class HfSource(FolderSource):
         write_text(kept, json.dumps(rows, indent=1, sort_keys=True))
         return rows
 
+    def all_paths(self, store: Store) -> dict[str, bool] | None:
+        """Every path of the commit, from the list that a fetch brought."""
+        if self.commit is None or not self._list_of(store, self.commit).is_file():
+            return None
+        return dict.fromkeys(self.listing(store, self.commit), False)
+
     def _list_of(self, store: Store, commit: str) -> Path:
         return store.folder / "listings" / f"{digest([self.repo_type, self.repo, commit])}.json"
 

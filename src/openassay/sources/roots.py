@@ -38,6 +38,20 @@ def artifact_roots(store: Store, record: FetchRecord) -> dict[str, str]:
     return {of.name: str(root) for of in record.artifacts if (root := artifact_root(store, of)) is not None}
 
 
+def listed_paths(store: Store, artifact: Artifact, listed: dict[str, bool] | None) -> dict[str, bool] | None:
+    """Of all paths at a source those below the artifact's top, seen from there; None where they are not known."""
+    root = artifact_root(store, artifact)
+    if listed is None or root is None or artifact.sha256 is None or artifact.filename is None:
+        return None
+    return paths_below(listed, root.relative_to(store.tree(artifact.sha256, artifact.filename)).as_posix())
+
+
+def paths_below(listed: dict[str, bool], folder: str) -> dict[str, bool]:
+    """The paths below a folder, seen from there."""
+    prefix = "" if folder in {"", "."} else f"{folder}/"
+    return {path.removeprefix(prefix): is_link for path, is_link in listed.items() if path.startswith(prefix)}
+
+
 def artifact_files(store: Store, record: FetchRecord, names: tuple[str, ...]) -> dict[str, Path]:
     """The published file of each named artifact under its own name, for installing."""
     found = {}

@@ -16,7 +16,7 @@ from openassay.faults import counted
 from openassay.plan import Plan
 from openassay.recompute.compute import recompute
 from openassay.records import file_digest
-from openassay.sources.roots import artifact_roots
+from openassay.sources.roots import artifact_roots, listed_paths
 from openassay.store import Store, files_below
 from openassay.target import Component
 
@@ -30,8 +30,11 @@ def run(plan: Plan, fetched: FetchRecord, store: Store) -> InspectRecord:
     roots = {name: Path(root) for name, root in artifact_roots(store, fetched).items()}
     declared: Declared = {component.component: component.published for component in plan.components}
     released = {name: root for name, root in roots.items() if plan.artifacts[name].role == "release"}
+    listed = {of.name: listed_paths(store, of, plan.artifacts[of.name].all_paths(store)) for of in fetched.artifacts}
     seen = {
-        name: inspect_folder(root, name=name, declared=declared, is_part=plan.artifacts[name].is_part())
+        name: inspect_folder(
+            root, name=name, declared=declared, is_part=plan.artifacts[name].is_part(), listed=listed[name]
+        )
         for name, root in released.items()
     }
     detected = merge_detected({name: of.detected for name, of in seen.items()})
