@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field
 from openassay.claim_tables import ClaimTable, claims_of
 from openassay.core.claims import Citation, Claim, Published
 from openassay.core.curves import scatter_of
-from openassay.core.openness_records import ComponentName, DataInformation, Review
+from openassay.core.openness_records import Article53Facts, ComponentName, DataInformation, Review
 from openassay.core.types import LARGEST
 from openassay.drivers import AnyDriver
 from openassay.drivers.driver import PublishedRun, ScaledRerun, TargetFacts, refused, those_that_are
@@ -61,6 +61,18 @@ class Release:
     """Compute of the training, in floating-point operations: as published, or computed from what is."""
     training_flop_is: str | None = None
     """Where it is published, or how it is computed."""
+    copyright_policy: str | None = None
+    """Where the provider's policy to comply with Union law on copyright is told."""
+    training_summary: str | None = None
+    """Where the summary of the content used for training is published."""
+
+    @property
+    def article_53(self) -> Article53Facts:
+        """What is told for Article 53 of Regulation (EU) 2024/1689 only."""
+        return Article53Facts(
+            training_flop=self.training_flop, training_flop_is=self.training_flop_is,
+            copyright_policy=self.copyright_policy, training_summary=self.training_summary,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -318,6 +330,8 @@ def _check_references(target: Target) -> Iterator[str]:
         if not cited.url and not (cited.artifact and cited.path and cited.quote):
             yield f"{key}: give a url, or artifact, path and quote: a claim without a source is not tested"
         yield from refused(f"{key}.path: ", check_glob, cited.path or "*")
+    if (target.release.training_flop is None) != (target.release.training_flop_is is None):
+        yield "release.training_flop: give it with training_flop_is: where it is published, or how it is computed"
     for i, component in enumerate(target.components):
         if component.paths and not component.artifact:
             yield f"components.{i}.paths: name the artifact that they are in"

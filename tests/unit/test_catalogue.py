@@ -30,7 +30,7 @@ def of(name: str) -> tuple[Target, Openness]:
         Part(component=part.component, published=part.published, licence=part.licence, note=part.note)
         for part in target.components
     ]
-    return target, openness(parts, target.data_information, target.reviews)
+    return target, openness(parts, target.data_information, target.reviews, told=target.release.article_53)
 
 
 @pytest.mark.parametrize("name", OPEN + CLOSED)
@@ -80,6 +80,16 @@ def test_the_open_systems_are_not_said_to_fail(name: str) -> None:
     assert found.osaid.outcome in {"passes", "unknown"}
     assert found.to_release == ()
     assert {item.outcome for item in found.freedoms if item.freedom in {"use", "share"}} == {"passes"}
+
+
+def test_article_53_of_the_catalogue_fails_by_a_licence_alone_and_passes_by_stated_compute_alone() -> None:
+    for name in OPEN + CLOSED:
+        target, found = of(name)
+        failed = [item.condition for item in found.eu_exemption.conditions if item.outcome == "fails"]
+        assert bool(failed) == (name in {"llama2_7b", "llama3_8b"}), name
+        assert all("licence" in condition for condition in failed)
+        if target.release.training_flop is None:
+            assert found.eu_exemption.outcome == "unknown", name
 
 
 @pytest.mark.parametrize("name", OPEN + CLOSED)

@@ -105,6 +105,19 @@ def test_a_refusing_clause_is_named_with_its_source(text: str, clause: str, hind
     assert found[clause].source
 
 
+@pytest.mark.parametrize(
+    ("text", "free"),
+    [
+        ("MIT", "passes"), ("MIT OR CC-BY-NC-4.0", "passes"), ("CC-BY-NC-4.0", "fails"), ("MIT AND CC-BY-NC-4.0", "fails"),
+        ("OpenRAIL", "unknown"), ("LicenseRef-OpenRAIL OR CC-BY-NC-4.0", "unknown"), ("LicenseRef-OpenRAIL AND CC-BY-NC-4.0", "fails"),
+        ("Llama 3.1 Community License", "fails"), ("unknown", "unknown"), ("NOASSERTION AND MIT", "unknown"), (None, "fails"),
+    ],
+)  # fmt: skip
+def test_free_in_the_sense_of_the_regulation(text: str | None, free: str) -> None:
+    """Use-based restrictions alone decide nothing: its guidelines let terms for safety pass."""
+    assert terms_of(text).free == free
+
+
 def test_every_clause_of_a_licence_with_two_restrictions_is_named() -> None:
     assert {item.clause for item in terms_of("CC-BY-NC-ND-4.0").clauses} == {"NonCommercial", "NoDerivatives"}
 
@@ -118,6 +131,7 @@ def test_no_open_licence_carries_a_refusing_clause() -> None:
         found = terms_of(name)
         assert found.osi != "unknown"
         assert (found.open == "fails") == bool(found.clauses)
+        assert (found.open == "passes") == (found.free == "passes")
 
 
 @given(ANY, ANY)

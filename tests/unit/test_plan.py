@@ -64,6 +64,8 @@ BAD: list[tuple[str, Any, str]] = [
     ("release.titel", "x", r"release\.titel: unknown key"),
     ("release.title", "DELETE", r"release\.title: missing"),
     ("release.version", 1.0, r"release\.version: should be a valid string, found '1.0'"),
+    ("release.training_flop", 1e22, r"release\.training_flop: give it with training_flop_is"),
+    ("release.training_flop_is", "6 × N × D", r"release\.training_flop: give it with training_flop_is"),
     ("schema_version", 2, r"schema_version: should be 1, found '2'"),
     ("name", "other", r"name: expected 'honest', as the file is called, found 'other'"),
     ("components.0.component", "code", r"components\.0\.component: should be 'model_architecture'"),

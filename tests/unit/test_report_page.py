@@ -17,7 +17,8 @@ from releases.stages import SETTINGS
 from openassay.core.claims import Citation, Claim, Published, SuccessRule, Tolerance
 from openassay.core.evidence import Evidence
 from openassay.core.findings import FetchRecord, InspectRecord, PrepareRecord
-from openassay.core.openness import openness
+from openassay.core.openness import Part, openness
+from openassay.core.openness_records import Article53Facts
 from openassay.core.rerun_records import EvaluateRecord, PlannedRuns, RerunStatus
 from openassay.core.tier_verdicts import judge_tiers
 from openassay.core.verdict import headline, joined, judge_claim, judge_release, score_release
@@ -292,6 +293,31 @@ def test_what_a_claim_declares_of_itself_is_said(plan: Plan) -> None:
     assert "this audit has not shown that it would notice a broken recipe" in said
     alone = evidence(plan, (claim(uncontrolled="nothing can break it"), values(68.2)))
     assert "would notice a broken recipe" not in text(render(alone)).split("Negative controls")[1].split("Openness")[0]
+
+
+def test_the_page_says_condition_by_condition_what_article_53_asks(plan: Plan) -> None:
+    facts = Article53Facts(
+        training_flop=None, training_flop_is=None, copyright_policy="a <policy> on paper", training_summary="https://example.org/summary"
+    )  # fmt: skip
+    weights = Part(component="params_final", published="yes", licence="CC-BY-NC-4.0")
+    given = evidence(plan, (claim(), values(68.2)))
+    page = render(replace(given, verdict=replace(given.verdict, openness=openness([weights], told=facts))))
+    said = text(page)
+    assert (
+        "European Union: by what is published, the conditions of Article 53(2) of Regulation (EU) 2024/1689 are not met"
+        in said
+    )
+    assert "this is no legal advice" in said
+    assert "Not decided here: whether it is a general-purpose AI model" in said
+    shown = rows(page, "exemption")
+    assert [re.findall(r"(not met|not known|met|told)</td>", row) for row in shown] == [
+        ["not met"], ["met"], ["not known"], ["not known"], ["not known"], ["told"], ["told"]
+    ]  # fmt: skip
+    assert "NonCommercial" in shown[0]
+    assert "a &lt;policy&gt; on paper" in shown[5]
+    assert 'href="https://example.org/summary"' in shown[6]
+    untold = render(given)
+    assert untold.count("the target does not say where") == 2
 
 
 def test_a_test_without_power_and_nothing_run(plan: Plan) -> None:

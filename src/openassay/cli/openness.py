@@ -49,7 +49,7 @@ def classify(file: Annotated[str, Argument(help=FILE)]) -> None:
             for of in target.components
         )
         kind, record = "target", model_openness_tool.Record(name=target.name, parts=parts)
-        found = openness(parts, target.data_information, target.reviews, training_flop=target.release.training_flop)
+        found = openness(parts, target.data_information, target.reviews, told=target.release.article_53)
     else:
         known = "a record of the Model Openness Tool (framework, release) nor a target file (schema_version)"
         raise BadInput(f"{where}: neither {known}")

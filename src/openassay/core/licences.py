@@ -49,6 +49,9 @@ class LicenceTerms:
     """Whether the Open Source Initiative has approved it."""
     open: Answer
     """Whether it is on any list of open licences: OSI, FSF, open data and documents, open models."""
+    free: Answer
+    """Whether it is free and open-source in the sense of Article 53(2) of Regulation (EU) 2024/1689: open terms are, terms with a
+    clause that takes use, modification or distribution away are not; for one that only names purposes a person must judge."""
     fits: tuple[Content, ...] = ()
     """Kinds of content that the Model Openness Tool calls it type-appropriate for."""
     clauses: tuple[Clause, ...] = ()
@@ -108,7 +111,7 @@ def terms_of(text: str | None, *, exact: bool = False) -> LicenceTerms:
     plain = (text or "").strip()
     if plain.lower() in _NONE:
         reason = "no licence: nothing is permitted beyond what the law permits"
-        return LicenceTerms(None, "fails", "fails", reason=reason)
+        return LicenceTerms(None, "fails", "fails", "fails", reason=reason)
     if plain.lower() in _UNKNOWN:
         return _unknown(text, "its terms are not known")
     if len(plain) > MAX_CHARACTERS:
@@ -130,7 +133,7 @@ def terms_of(text: str | None, *, exact: bool = False) -> LicenceTerms:
 
 
 def _unknown(text: str | None, reason: str) -> LicenceTerms:
-    return LicenceTerms(text, "unknown", "unknown", reason=reason)
+    return LicenceTerms(text, "unknown", "unknown", "unknown", reason=reason)
 
 
 def _unlisted(text: str, reason: str) -> LicenceTerms:
@@ -139,7 +142,8 @@ def _unlisted(text: str, reason: str) -> LicenceTerms:
     if not clauses:
         return _unknown(text, reason)
     named = "; ".join(f"{clause.clause}: {clause.effect}" for clause in clauses)
-    return LicenceTerms(text, "fails", "fails", clauses=clauses, reason=f"{text} is not open ({named})")
+    free = every([clause.free for clause in clauses])
+    return LicenceTerms(text, "fails", "fails", free, clauses=clauses, reason=f"{text} is not open ({named})")
 
 
 def _of_tree(tree: LicenseExpression, exact: bool) -> LicenceTerms:
@@ -159,7 +163,7 @@ def _of_tree(tree: LicenseExpression, exact: bool) -> LicenceTerms:
     fits = tuple(k for k in KINDS if (any if either else all)(k in part.fits for part in used))
     return LicenceTerms(
         f" {'OR' if either else 'AND'} ".join(_bracketed(part.text or "") for part in parts),
-        combine([part.osi for part in parts]), is_open, fits=fits,
+        combine([part.osi for part in parts]), is_open, combine([part.free for part in parts]), fits=fits,
         clauses=() if is_open == "passes" else tuple(dict.fromkeys(c for part in used for c in part.clauses)),
         reason="" if is_open == "passes" else "; ".join(part.reason for part in parts if part.reason),
     )  # fmt: skip
@@ -179,7 +183,7 @@ def _of_identifier(name: str, exact: bool) -> LicenceTerms:
             return replace(terms_of(_FORMER[listed]), text=name)
         if listed in lists.open:
             approved: Answer = "passes" if listed in lists.osi else "fails"
-            return LicenceTerms(name, approved, "passes", fits=lists.fits[listed])
+            return LicenceTerms(name, approved, "passes", "passes", fits=lists.fits[listed])
         refused = _unlisted(name, f"{name} is on no list of open licences")
         # not approved is a fact; not open is one only where we know what it refuses
         return replace(refused, osi="fails", fits=lists.fits[listed])

@@ -15,6 +15,7 @@ from openassay.core.findings import ComponentFound
 from openassay.core.licences import Content, LicenceTerms, every, some, terms_of
 from openassay.core.openness_records import (
     Answer,
+    Article53Facts,
     Condition,
     DataInformation,
     Duty,
@@ -27,6 +28,7 @@ from openassay.core.openness_records import (
     Openness,
     OsaidResult,
     Review,
+    StillDue,
 )
 
 CONTENT: dict[str, Content] = {
@@ -334,11 +336,11 @@ def openness(
     reviews: tuple[Review, ...] = (),
     *,
     record: bool = False,
-    training_flop: float | None = None,
+    told: Article53Facts | None = None,
 ) -> Openness:
     """All of it: edition 1.0 and the drafts, the four freedoms, the class, Article 53(2), and what would have to be released.
 
-    `training_flop`: compute of the training, where it is known. `record`: of a record of the Model Openness Tool. How it
+    `told`: what a target tells for that article alone. `record`: of a record of the Model Openness Tool. How it
     spells its licences matters for the framework's class only: the definition asks what the terms are.
     """
     parts = tuple(parts)
@@ -358,74 +360,146 @@ def openness(
     return Openness(
         osaid=editions[0], earlier=editions[1:],
         freedoms=tuple(_freedom(freedom, judged, readable) for freedom in NEEDED_FOR),
-        mof=classify(parts, record=record), eu_exemption=_exemption(judged, training_flop),
+        mof=classify(parts, record=record), eu_exemption=_exemption(judged, told, record=record),
         to_release=_to_release(judged, info, data), reviews=reviews,
     )  # fmt: skip
 
 
 SYSTEMIC_FLOP = 1e25
-"""Training compute above which systemic risk is presumed (Article 51(2))."""
-SOURCE_EU = "Regulation (EU) 2024/1689, Articles 51(2) and 53(2), recitals 102 to 104"
+"""Training compute above which a model is presumed to have what makes a systemic risk (Article 51(2))."""
+ESTIMATE = 0.3
+"""Error margin that an estimate of the compute may have (guidelines, paragraph 123)."""
+REGULATION = "Regulation (EU) 2024/1689"
+SOURCE_EU = (
+    f"{REGULATION}, Articles 51 to 53, recitals 102 to 104; guidelines of the Commission, C(2025) 5045 final of 18 July 2025, "
+    "sections 2.1, 2.3 and 4 and annex (not binding)"
+)
 NOTE_EU = (
-    "by what is published, and no legal advice: the article is about general-purpose AI models, and whether this is one, and who "
-    "its provider is, is not decided here"
+    "this is no legal advice; the article applies to providers of general-purpose AI models only, and whether this is one is not "
+    "decided here"
 )
-STILL_DUE = (
-    "a policy to comply with Union law on copyright (Article 53(1)(c), recital 104)",
-    "a public summary of the content used for training (Article 53(1)(d), recital 104)",
+SAYS: dict[Answer, str] = {
+    "passes": f"by what is published, the conditions of Article 53(2) of {REGULATION} are met",
+    "fails": f"by what is published, the conditions of Article 53(2) of {REGULATION} are not met",
+    "unknown": f"by what is published, it is not known whether the conditions of Article 53(2) of {REGULATION} are met",
+}
+NOT_DECIDED = (
+    "whether it is a general-purpose AI model (Article 3(63); the Commission's sign of one is a training of more than 1e23 FLOP, "
+    "and that it generates language, or images or video from text: guidelines, paragraph 17)",
+    "who its provider is (Article 3(3))",
+    "whether a price is asked for it, or it is monetised otherwise (recital 103; guidelines, paragraphs 85 to 89)",
+    "whether whoever is interested gets it, where it is given out on application only (guidelines, paragraph 79)",
+    "a systemic risk for other reasons than the compute of its training (Article 51(1))",
 )
 
 
-def _exemption(judged: Judged, training_flop: float | None) -> ExemptionReading:
+def _exemption(judged: Judged, told: Article53Facts | None, *, record: bool) -> ExemptionReading:
     """The conditions of Article 53(2), each with what speaks for or against it."""
     parameters = judged["params_final"]
-
-    def somewhere(*names: str) -> tuple[Answer, tuple[str, ...]]:
-        """Whether one of these components is published, and which; else why none is known to be."""
-        answers = [(every([item.presence for item in judged[name]]), name) for name in names]
-        there = tuple(shown(name) for answer, name in answers if answer == "passes")
-        lacking = tuple(item.presence_reason for name in names for item in judged[name] if item.presence_reason)
-        return some([answer for answer, _ in answers]), there or lacking
-
-    licence: list[Asked] = [
-        (item.terms.open, item.terms.text or "") for item in parameters if item.terms.open == "passes"
-    ]
-    for freedom in ("use", "modify", "share"):
-        licence += _refusals(freedom, [item for item in parameters if item.presence != "fails"])
-    if every([item.presence for item in parameters]) == "fails":
-        licence = [("fails", "the final parameters are not published")]
-    reasons = _reasons(licence) or tuple(reason for _, reason in licence)
-    if training_flop is None:
-        risk: tuple[Answer, str] = ("unknown", "the compute of the training is not known here")
-    else:
-        within = f"{training_flop:.2g} FLOP, {'at most' if training_flop <= SYSTEMIC_FLOP else 'more than'} 1e25"
-        risk = ("passes" if training_flop <= SYSTEMIC_FLOP else "fails", within)
+    presence = every([item.presence for item in parameters])
+    noted = tuple(f"final parameters{f': {item.note}' if item.note else ''}" for item in parameters)
+    reasons = noted if presence == "passes" else _reasons([item.there for item in parameters])
     conditions = (
-        Condition(
-            condition="a free and open-source licence that allows access, usage, modification and distribution of the model",
-            article="53(2); recital 102", outcome=every([answer for answer, _ in licence] or ["unknown"]), reasons=reasons,
+        _free_licence([ask for item in parameters for ask in _free(item)]),
+        _condition("parameters, including the weights, made publicly available", presence, reasons),
+        _condition(
+            "information on the model architecture made publicly available",
+            *_told(judged, (("model_architecture",),), ("technical_report", "research_paper", "model_card", "inference_code")),
         ),
-        *(
-            Condition(condition=f"{what} made publicly available", article="53(2)", outcome=answer, reasons=told)
-            for what, (answer, told) in {
-                "parameters, including the weights,": somewhere("params_final"),
-                "information on the model architecture": somewhere(
-                    "model_architecture", "technical_report", "research_paper", "model_card"
-                ),
-                "information on model usage": somewhere("model_card", "inference_code"),
-            }.items()
+        _condition(
+            "information on model usage made publicly available",
+            *_told(judged, (("model_card",), ("technical_report", "inference_code")), ("research_paper",)),
+            article="53(2); guidelines, paragraphs 91 and 92",
         ),
-        Condition(
-            condition="no presumption of systemic risk from the compute of its training", article="53(2) with 51(2)",
-            outcome=risk[0], reasons=(risk[1],),
-        ),
+        _no_systemic_risk(told),
     )  # fmt: skip
+    outcome = every([of.outcome for of in conditions])
     return ExemptionReading(
-        outcome=every([of.outcome for of in conditions]),
-        conditions=conditions,
-        still_due=STILL_DUE,
-        source=SOURCE_EU,
-        note=NOTE_EU,
+        outcome=outcome, says=SAYS[outcome], conditions=conditions,
+        still_due=(
+            StillDue(
+                duty="a policy to comply with Union law on copyright and related rights", article="53(1)(c); recital 104",
+                where=told.copyright_policy if told else None,
+            ),
+            StillDue(
+                duty="a public summary of the content used for training", article="53(1)(d); recital 104",
+                where=told.training_summary if told else None,
+            ),
+        ),
+        not_decided=NOT_DECIDED, source=SOURCE_EU, note=f"{NOTE_EU}; {NOTE_RECORD}" if record else NOTE_EU,
+    )  # fmt: skip
+
+
+def _condition(what: str, outcome: Answer, reasons: tuple[str, ...], article: str = "53(2)") -> Condition:
+    return Condition(condition=what, article=article, outcome=outcome, reasons=reasons)
+
+
+def _free_licence(asked: list[Asked]) -> Condition:
+    """The licence: every part of the parameters must be under a free one."""
+    outcome = every([answer for answer, _ in asked])
+    reasons = tuple(dict.fromkeys(reason for answer, reason in asked if answer == "passes" or outcome != "passes"))
+    return _condition(
+        "a free and open-source licence that allows access, usage, modification and distribution of the model",
+        outcome, reasons, "53(2); recital 102; guidelines, paragraphs 78 to 84",
+    )  # fmt: skip
+
+
+def _free(item: _Judged) -> list[Asked]:
+    """Whether one part of the parameters is under a free licence; else each clause because of which it is not (surely)."""
+    terms = item.terms
+    if item.presence == "fails":
+        return [item.there]
+    if terms.free == "passes":
+        return [("passes", f"{shown(item.component)}: {terms.text}")]
+    clauses = [of for of in terms.clauses if of.free == terms.free]
+    judge = (
+        "; whether this is a term for safety that the guidelines let pass, a person must judge"
+        if terms.free == "unknown"
+        else ""
+    )
+    return [
+        (of.free, f"{shown(item.component)}: {terms.text}, {of.clause}: {of.effect} [{of.source}]{judge}") for of in clauses
+    ] or [(terms.free, f"{shown(item.component)}: {item.terms_reason}")]  # fmt: skip
+
+
+def _told(
+    judged: Judged, by_nature: tuple[tuple[str, ...], ...], perhaps: tuple[str, ...]
+) -> tuple[Answer, tuple[str, ...]]:
+    """Whether something is published, and by which components; else why it is not known to be.
+
+    `by_nature`: sets of components, each of which tells it by what it is. `perhaps`: those that may tell it, or not.
+    """
+    answers = {name: every([item.presence for item in judged[name]]) for name in judged}
+    for names in by_nature:
+        if all(answers[name] == "passes" for name in names):
+            return "passes", tuple(map(shown, names))
+    asked = tuple(dict.fromkeys([name for names in by_nature for name in names] + list(perhaps)))
+    reasons = _reasons([item.there for name in asked for item in judged[name]])
+    may = [shown(name) for name in asked if answers[name] == "passes"]
+    if may:
+        return "unknown", (f"{', '.join(may)}: published; whether this tells it is not declared", *reasons)
+    return some([answers[name] for name in asked]), reasons
+
+
+def _no_systemic_risk(told: Article53Facts | None) -> Condition:
+    """What the compute of the training says of Article 51(2); no answer so near to the threshold that an estimate cannot tell."""
+    outcome: Answer
+    if told is None or told.training_flop is None:
+        outcome, reason = "unknown", "the compute of the training is not known here"
+    else:
+        flop = told.training_flop
+        if abs(flop / SYSTEMIC_FLOP - 1) <= ESTIMATE:
+            outcome, where = "unknown", "too near to 1e25 for an estimate to tell"
+        elif flop > SYSTEMIC_FLOP:
+            outcome, where = (
+                "fails",
+                "more than 1e25, from which follows a presumption that the provider may contest (Article 52(2))",
+            )
+        else:
+            outcome, where = "passes", "not more than 1e25"
+        reason = f"{flop:.2g} FLOP{f' ({told.training_flop_is})' if told.training_flop_is else ''}: {where}"
+    return _condition(
+        "no presumption of a systemic risk from the compute of its training", outcome, (reason,), "53(2) with 51(2)"
     )
 
 

@@ -27,6 +27,9 @@ class Clause:
     clause: str
     effect: str
     hinders: tuple[Freedom, ...]
+    free: Literal["fails", "unknown"]
+    """Whether terms with it may be a free and open-source licence in the sense of Article 53(2) of Regulation (EU) 2024/1689:
+    they are none (guidelines C(2025) 5045, paragraphs 78 to 83), or a person must judge (84: terms for safety may restrict)."""
     source: str
 
 
@@ -133,14 +136,40 @@ class Condition:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StillDue:
+    """A duty of Article 53(1) that paragraph 2 spares nobody."""
+
+    duty: str
+    article: str
+    where: str | None
+    """Where it is told, as the target says; none: not known here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Article53Facts:
+    """What a target tells for this article alone; none where it does not know."""
+
+    training_flop: float | None
+    training_flop_is: str | None
+    """Where the compute of the training is published, or how it is computed."""
+    copyright_policy: str | None
+    """Where the policy on copyright is told."""
+    training_summary: str | None
+    """Where the summary of the training content is published."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExemptionReading:
     """The conditions under which Article 53(2) spares the provider of a general-purpose AI model some duties. No legal advice."""
 
     outcome: Answer
     """Whether all the conditions are met by what is published."""
+    says: str
+    """The same in a sentence."""
     conditions: tuple[Condition, ...]
-    still_due: tuple[str, ...]
-    """Duties that the article spares nobody."""
+    still_due: tuple[StillDue, ...]
+    not_decided: tuple[str, ...]
+    """What the exemption also depends on, and no published file shows."""
     source: str
     note: str
 

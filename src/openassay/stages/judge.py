@@ -118,7 +118,7 @@ def run(
         schema_version=1, target=plan.name, plan_digest=plan.digest, rules_version=RULES_VERSION, alpha=plan.judge.alpha,
         outcome=outcome, basis=joined(verdicts), reason=reason, score=tiers[-1].score, tiers=tiers,
         claims=verdicts, controls=controls, curves=curves,
-        openness=openness(parts, plan.data_information, plan.reviews, training_flop=plan.release.training_flop),
+        openness=openness(parts, plan.data_information, plan.reviews, told=plan.release.article_53),
         study=study(fetched, inspected, prepared), modify=_modify(plan, runs),
         findings=tuple(findings),
         provenance=_provenance(layout, plan.isolation.kind, prepared, evaluated, runs, reruns.num_reused),
