@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
 import pytest
 from hub import Hub
-from loopback import closed_port
+from loopback import PackageIndex, closed_port
 from releases.miniature import make_project
 from releases.stages import audit
 
@@ -18,6 +19,7 @@ from openassay.layout import Layout
 from openassay.project import layouts
 from openassay.sources import download
 from openassay.sources.fetched import Unreachable
+from openassay.sources.pypi import package_index
 from openassay.target import read_target
 
 CLOSED = ("grok1", "llama2_7b", "llama3_8b", "mixtral_8x7b", "phi2")
@@ -29,11 +31,18 @@ OPEN = (
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    """A hub and a git host that have nothing of them: the pinned commits cannot be made up."""
+    """A hub, a git host and a package index that have nothing of them: the pinned commits cannot be made up."""
     monkeypatch.setattr(download, "pause", lambda *_: None)
-    with Hub(tmp_path / "hub") as served:
+    with Hub(tmp_path / "hub") as served, PackageIndex() as index:
         served.lead(monkeypatch, tmp_path)
+        monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+        monkeypatch.setenv("PIP_INDEX_URL", index.url)
+        package_index.cache_clear()
+        wheel = "transformers-5.23.0-py3-none-any.whl"  # it is listed, and no longer there
+        index.publish("transformers", wheel, b"")
+        index.lists_digests, index.status[f"/files/{wheel}"] = False, 410
         yield served
+    package_index.cache_clear()
 
 
 def layout_of(name: str, tmp_path: Path) -> Layout:

@@ -241,7 +241,7 @@ def test_what_follows_from_files_stands_beside_the_reruns_and_changes_nothing_of
     def following(name: str, printed: float, **where: str) -> dict[str, object]:
         return {
             "id": name, "metric": name, "published": {"value": printed}, "tolerance": {"margin": 0.5, "rationale": "for a test"},
-            "cited_at": {"artifact": "code", "path": "README.md", "quote": "(mean of 20 runs)"},
+            "cited_at": {"artifact": "code", "path": "README.md", "quote": "# Mini"},
             "recompute": {
                 "numbers": {"n": {"artifact": "code", "path": "README.md", "words": "(mean of {} runs)", **where}},
                 "value": "n", "control": "n + 1", "control_is": "one more",

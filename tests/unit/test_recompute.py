@@ -72,7 +72,7 @@ def of(value: str, control: str = "0", **numbers: dict[str, Any]) -> Recomputati
 
 
 def found(root: Path, value: str, **numbers: dict[str, Any]) -> Recomputed:
-    (one,) = recompute([claim(0, recomputation=of(value, **numbers))], {"code": root})
+    (one,) = recompute({"claim": of(value, **numbers)}, {"claim": Citation(url="https://example.org")}, {"code": root})
     return one
 
 
@@ -148,7 +148,8 @@ def test_what_cannot_be_computed_is_one_line_with_its_place(
 
 
 def test_an_artifact_that_could_not_be_fetched_is_named(root: Path) -> None:
-    (one,) = recompute([claim(360, recomputation=of("n", n={"path": "train.py", "constant": "N_CHUNKS"}))], {})
+    declared = {"c": of("n", n={"path": "train.py", "constant": "N_CHUNKS"})}
+    (one,) = recompute(declared, {"c": Citation(url="https://example.org")}, {})
     assert one.problem == "the artifact code could not be fetched"
 
 
@@ -232,7 +233,12 @@ def judged(
     root: Path, printed: float, value: str, control: str, *, margin: float = 0.5, **numbers: dict[str, Any]
 ) -> Verdict:
     asked = claim(printed, margin=margin, recomputation=of(value, control, **numbers))
-    (one,) = recompute([asked], {"code": root})
+    return follows(root, asked)
+
+
+def follows(root: Path, asked: Claim) -> Verdict:
+    assert asked.recompute
+    (one,) = recompute({asked.id: asked.recompute}, {asked.id: asked.cited_at}, {"code": root})
     return judge_recomputed(asked, one)
 
 
@@ -281,11 +287,9 @@ def test_a_number_does_not_follow_from_itself(root: Path, quote: str, where: dic
     asked = replace(
         claim(60.11, recomputation=of("n", n=where)), cited_at=Citation(artifact="code", path="README.md", quote=quote)
     )
-    (one,) = recompute([asked], {"code": root})
-    problem = (
-        "code: README.md:9: expected another place than the claim's own, found its number; it would follow from itself"
-    )
-    assert one.problem == (problem if told else "")
+    verdict = follows(root, asked)
+    assert (verdict.outcome is Outcome.NOT_ATTEMPTED) == told
+    assert ("it would follow from itself" in verdict.reason) == told
 
 
 @pytest.mark.parametrize(

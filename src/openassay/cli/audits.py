@@ -192,9 +192,9 @@ def _show(layouts: list[Layout]) -> None:
             table.add_row(name, plain(claim.id), published, mean, difference, styled(claim.outcome, headline(claim)))
         if not verdict.claims:
             table.add_row(name, "–", "–", "–", "–", styled(verdict.outcome))
-        stamp = f"{styled(verdict.outcome)} by reruns: {name}{weaker(verdict.outcome, verdict.basis)}"
+        stamp = f"{styled(verdict.outcome)} {name}{weaker(verdict.outcome, verdict.basis)}"
         others, report = plain("; ".join(beside(verdict))), plain(str(layout.latest(layout.report)))
-        is_asked = len(layouts) == 1 and verdict.openness.osaid.outcome == "unknown"
+        is_asked = len(layouts) == 1 and verdict.openness.osaid.outcome != "passes"
         open_ = f"\n  {plain(in_words(verdict.openness.osaid))}" if is_asked else ""
         lines.append(
             f"{stamp}: {plain(verdict.reason)}; score {terminal.number(verdict.score.value, '.2f')} at "

@@ -154,11 +154,15 @@ class NumberRead:
     """What was read for one name of an expression."""
 
     name: str
+    value: float | None
+    """The number, where it is a single one."""
     count: int
     """How many numbers, or rows of them."""
     num_files: int
     places: tuple[Excerpt, ...]
     """The first of them."""
+    at_citation: bool
+    """Whether the first stands where the claim is cited."""
 
 
 @dataclass(frozen=True, kw_only=True)

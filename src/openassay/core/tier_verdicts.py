@@ -31,8 +31,12 @@ def judge_recomputed(claim: Claim, found: Recomputed) -> Verdict:
     difference = None
     interval: tuple[float, float] | None = None
     score: tuple[float, float] | None = None
+    itself = next((of.name for of in found.numbers if of.at_citation and of.value == printed), None)
     if found.value is None or found.control is None:
         outcome, rule, reason = Outcome.NOT_ATTEMPTED, "not_recomputed", found.problem
+    elif itself:
+        reason = f"{itself} is the printed number itself, read where the claim is cited: it would follow from itself"
+        outcome, rule = Outcome.NOT_ATTEMPTED, "not_recomputed"
     else:
         difference, *ends = (of - printed for of in (found.value.value, found.value.low, found.value.high))
         interval = ends[0], ends[1]

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from openassay.core.claims import Claim
+from openassay.core.claims import Citation
 from openassay.core.findings import Computed, NumberRead, Recomputed
 from openassay.core.tiers import Recomputation
 from openassay.faults import BadInput, printable
 from openassay.published.files import PublishedFiles
 from openassay.published.read import read_release
-from openassay.recompute.expressions import Calculator, Expression, Numbers, Rows, parse_expression
+from openassay.recompute.expressions import Calculator, Expression, Rows, parse_expression
 from openassay.recompute.selections import pattern_of, select
 
 
-def recompute(claims: Iterable[Claim], roots: Mapping[str, Path]) -> tuple[Recomputed, ...]:
+def recompute(
+    declared: Mapping[str, Recomputation], citations: Mapping[str, Citation], roots: Mapping[str, Path]
+) -> tuple[Recomputed, ...]:
     """What follows from the published files for each claim. roots: the artifacts' folders, of those that could be fetched.
 
     Of each artifact only the files that a selection names are read, once.
     """
     paths: dict[str, set[str]] = {}
-    declared = [(claim, claim.recompute) for claim in claims if claim.recompute]
-    for _, of in declared:
+    for of in declared.values():
         for selection in of.numbers.values():
             paths.setdefault(selection.artifact, set()).add(selection.path)
     releases = {name: _read(name, roots[name], globs) for name, globs in paths.items() if name in roots}
-    return tuple(_recompute(claim, of, releases, roots) for claim, of in declared)
+    return tuple(_recompute(claim, of, citations[claim], releases, roots) for claim, of in declared.items())
 
 
 def _read(name: str, root: Path, globs: set[str]) -> PublishedFiles:
@@ -37,7 +38,7 @@ def _read(name: str, root: Path, globs: set[str]) -> PublishedFiles:
 
 
 def _recompute(
-    claim: Claim, of: Recomputation, releases: Mapping[str, PublishedFiles], roots: Mapping[str, Path]
+    claim: str, of: Recomputation, cited: Citation, releases: Mapping[str, PublishedFiles], roots: Mapping[str, Path]
 ) -> Recomputed:
     numbers: list[NumberRead] = []
     value = control = None
@@ -50,9 +51,8 @@ def _recompute(
                 raise BadInput(f"the artifact {selection.artifact} could not be fetched")
             columns = wanted.uses.get(name, frozenset()) | broken.uses.get(name, frozenset())
             sources[name], read = select(name, selection, columns, releases[selection.artifact])
-            numbers.append(read)
-            if sources[name].get("", Numbers.one(math.nan)).value.tolist() == [claim.published.value]:
-                _check_elsewhere(claim, selection.artifact, read, roots[selection.artifact])
+            at_citation = _stands_at(cited, selection.artifact, read, roots[selection.artifact])
+            numbers.append(replace(read, at_citation=at_citation))
         calculator = Calculator(sources)
         value = _computed(calculator, wanted)
         notes = tuple(dict.fromkeys(calculator.notes))
@@ -61,24 +61,20 @@ def _recompute(
     except BadInput as why:
         problem = printable(str(why))
     value = None if problem else value
-    return Recomputed(
-        claim=claim.id, value=value, control=control, numbers=tuple(numbers), problem=problem, notes=notes
-    )
+    return Recomputed(claim=claim, value=value, control=control, numbers=tuple(numbers), problem=problem, notes=notes)
 
 
-def _check_elsewhere(claim: Claim, artifact: str, read: NumberRead, root: Path) -> None:
-    """Refuse a number that is the printed one itself, read where the claim is cited: it would follow from itself."""
-    cited, place = claim.cited_at, read.places[0]
+def _stands_at(cited: Citation, artifact: str, read: NumberRead, root: Path) -> bool:
+    """Whether a number was read where the claim is cited."""
+    place = read.places[0]
     if cited.artifact != artifact or not cited.quote or place.line is None:
-        return
+        return False
     text = (root / place.path).read_text(encoding="utf-8", errors="replace")
     for found in re.finditer(r"\s+".join(map(re.escape, cited.quote.split())), text):
         first, last = (text.count("\n", 0, at) + 1 for at in found.span())
         if first - 1 <= place.line <= last:  # a row of HTML begins a line above its cells
-            where = f"{artifact}: {place.path}:{place.line}"
-            raise BadInput(
-                f"{where}: expected another place than the claim's own, found its number; it would follow from itself"
-            )
+            return True
+    return False
 
 
 def _computed(calculator: Calculator, expression: Expression) -> Computed:

@@ -100,8 +100,11 @@ def select(name: str, of: Selection, columns: frozenset[str], release: Published
         halves = values[:, 1] if of.rounding is None else np.full(len(found), of.rounding / 2)
         rows[column] = Numbers(value=values[:, 0], low=values[:, 0] - halves, high=values[:, 0] + halves, labels=labels)
     files = len({one.place.path for one in found})
-    read = NumberRead(name=name, count=len(found), num_files=files, places=tuple(one.place for one in found[:_SHOWN]))
-    return rows, read
+    first = tuple(one.place for one in found[:_SHOWN])
+    value = float(rows[""].value[0]) if labels is None and "" in rows else None
+    return rows, NumberRead(
+        name=name, value=value, count=len(found), num_files=files, places=first, at_citation=False
+    )  # fmt: skip
 
 
 def _is_many(of: Selection) -> bool:

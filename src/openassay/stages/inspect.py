@@ -50,7 +50,7 @@ def run(plan: Plan, fetched: FetchRecord, store: Store) -> InspectRecord:
     return InspectRecord(
         components=components, detected=detected, checks=checks, citations=citations, licences=licences,
         unreadable=dict(list(unreadable.items())[:MAX_UNREADABLE]),
-        recomputed=recompute(plan.claims, roots),
+        recomputed=recompute(plan.recomputations, plan.citations, roots),
         findings=(*findings_of(inspected), *findings_of_checks(checks)),
     )  # fmt: skip
 

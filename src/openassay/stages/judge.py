@@ -73,7 +73,8 @@ def run(
         )
         for claim in tested
     }
-    own |= {claim.id: found for claim in plan.claims if rerun and (found := rerun.judge(claim, records, protocol))}
+    by_driver = {claim.id: found for claim in plan.claims if rerun and (found := rerun.judge(claim, records, protocol))}
+    own |= by_driver
     verdicts = tuple(
         own.get(item.claim.id)
         or judge_claim(
@@ -82,7 +83,9 @@ def run(
         for item in evidence
     )
     if rerun:
-        controls += tuple(of for claim in plan.claims if claim.id in own for of in rerun.judge_controls(claim, records))
+        controls += tuple(
+            of for claim in plan.claims if claim.id in by_driver for of in rerun.judge_controls(claim, records)
+        )
     # the others are left out: their noise is not that of seeds
     on_seeds = [item for item in evidence if item.claim.id not in own]
     for look in (unequal_deterministic, equal_reruns):
