@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePosixPath
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pyflakes import messages
 from pyflakes.checker import Checker
 
@@ -23,7 +22,7 @@ from openassay.core.findings import Excerpt
 from openassay.published.code_options import calls, last_name
 from openassay.published.commands import readmes
 from openassay.published.files import Code, PublishedFiles, Text, derived_once, excerpt
-from openassay.published.packages import is_ignored, laid_over, package_facts
+from openassay.published.packages import is_ignored, laid_over
 from openassay.published.stated import is_aside
 
 MOST_NODES = 3_000_000
@@ -40,12 +39,13 @@ _HOW_MANY = 3
 _NOT_OWN = re.compile(r"(?i)template|cookiecutter|(^|/)(test_[^/]*|[^/]*_test|conftest)\.py$")
 
 
-def _own(release: PublishedFiles) -> list[Code]:
+def own_code(release: PublishedFiles) -> list[Code]:
     """The Python files of the release's own, without tests, copies of other projects and templates."""
     return [of for of in release.code if not is_aside(of.path) and not _NOT_OWN.search(of.path)]
 
 
-def _seen(code: Code, node: ast.AST, key: str, value: str) -> Excerpt:
+def seen_at(code: Code, node: ast.AST, key: str, value: str) -> Excerpt:
+    """A node of a Python file, to be cited."""
     return excerpt(code.path, key, value[:200], getattr(node, "lineno", None))
 
 
@@ -53,7 +53,7 @@ def _seen(code: Code, node: ast.AST, key: str, value: str) -> Excerpt:
 def _flaws(release: PublishedFiles) -> tuple[list[tuple[Code, list[messages.Message]]], list[str]]:
     """What pyflakes says of each file, and why some were not asked."""
     left, found, why = MOST_NODES, list[tuple[Code, list[messages.Message]]](), []
-    for code in _own(release):
+    for code in own_code(release):
         left -= len(code.nodes)
         if left < 0:
             why.append(f"{code.path} and later files: more than {MOST_NODES} nodes of syntax in all")
@@ -327,7 +327,7 @@ def import_absent(release: PublishedFiles) -> Iterator[Seen]:
         if folder := next((top for top in over if of.code.path.startswith(f"{top}/")), None):
             yield NotAsked(f"{folder}: most of a package is absent there, so it may be laid over another project")
             continue
-        seen = partial(_seen, of.code, of.node, of.written)
+        seen = partial(seen_at, of.code, of.node, of.written)
         line = of.node.lineno
         if not modules.is_there(of.module):
             if _is_made(of.module, release):
@@ -376,10 +376,10 @@ def example_import_absent(release: PublishedFiles) -> Iterator[Seen]:
             at = excerpt(of.module, "defines", ", ".join(sorted(known or ())[:12]) or "nothing")
             for what in missing:
                 yield Contradiction(
-                    _seen(code, of.node, of.written, what), at, path=code.path, line=of.node.lineno, what=what
+                    seen_at(code, of.node, of.written, what), at, path=code.path, line=of.node.lineno, what=what
                 )
             if not missing:
-                yield Agreement(_seen(code, of.node, of.written, "there"))
+                yield Agreement(seen_at(code, of.node, of.written, "there"))
 
 
 _IMAGINED = re.compile(r"(?i)(^|[._])(new|my|your|some|custom|foo|bar|example)s?([._]|$)")
@@ -418,7 +418,7 @@ def _imports(release: PublishedFiles, modules: _Modules) -> Iterator[_Import]:
     """The imports of modules that must lie in the release: those at the top level, as others may be meant to fail."""
     paths = (*(file.path for file in release.files), *release.elsewhere)
     compiled = {path.rpartition("/")[0] for path in paths if path.endswith(_COMPILED)}
-    for code in _own(release):
+    for code in own_code(release):
         for node in code.tree.body:
             for found in _resolved(code, node, modules) if isinstance(node, ast.ImportFrom | ast.Import) else ():
                 if found.module.rpartition("/")[0] not in compiled:
@@ -471,7 +471,7 @@ def _root(code: Code, package: str, modules: _Modules) -> list[str] | None:
 def call_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
     """{path}:{line} calls {name} {what}; {at.path}:{at.line} defines it"""
     modules, told = _Modules(release), 0
-    for code in _own(release):
+    for code in own_code(release):
         known = _callables(code, modules)
         caught = _type_errors_caught(code) if known else _Excused()
         for node in code.nodes if known else ():
@@ -480,8 +480,8 @@ def call_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
             if caught.covers(node.lineno, node.col_offset):
                 continue
             of, function, is_method = known[node.func.id]
-            seen = _seen(code, node, node.func.id, ast.unparse(node)[:200])
-            at = _seen(of, function, node.func.id, f"({ast.unparse(function.args)})")
+            seen = seen_at(code, node, node.func.id, ast.unparse(node)[:200])
+            at = seen_at(of, function, node.func.id, f"({ast.unparse(function.args)})")
             if what := _misfit(node, function.args, is_method=is_method):
                 yield Contradiction(seen, at, path=code.path, line=node.lineno, name=node.func.id, what=what, at=at)
             elif told < _HOW_MANY:
@@ -568,55 +568,3 @@ def _misfit(call: ast.Call, takes: ast.arguments, *, is_method: bool) -> str:
     needed = [*placed[len(call.args) :], *(of.arg for of in takes.kwonlyargs)]
     missing = [name for name in needed if name not in optional and name not in given]
     return f"without {missing[0]}, which it needs" if missing else ""
-
-
-_NEWER: dict[type[ast.AST], tuple[int, str]] = {
-    ast.NamedExpr: (8, ":="), ast.Match: (10, "match"), ast.TryStar: (11, "except*"),
-}  # fmt: skip
-
-
-@check(needs="a lowest version of Python in setup.py or pyproject.toml, and Python files")
-def syntax_newer_than_declared(release: PublishedFiles) -> Iterator[Seen]:
-    """{path}:{line} has {what}, which Python 3.{needs} brought; {at.path} declares {declared}"""
-    for fact in (fact for fact in package_facts(release) if fact.kind == "python"):
-        folder, declared, at = fact.folder, fact.value, fact.at
-        lowest = _minor(declared)
-        if lowest is None:
-            continue
-        inside = [of for of in _own(release) if not folder or of.path.startswith(f"{folder}/")]
-        newest = next(((of, node, *new) for of in inside for node in of.nodes if (new := _newer(node, lowest))), None)
-        if newest is not None:
-            code, node, needs, what = newest
-            seen = _seen(code, node, what, f"Python 3.{needs}")
-            yield Contradiction(
-                seen,
-                at,
-                path=code.path,
-                line=getattr(node, "lineno", 0),
-                what=what,
-                needs=needs,
-                at=at,
-                declared=declared,
-            )
-        elif inside:
-            yield Agreement(at)
-
-
-def _newer(node: ast.AST, lowest: int) -> tuple[int, str] | None:
-    found = _NEWER.get(type(node))
-    if isinstance(node, ast.arguments) and node.posonlyargs:
-        found = (8, "parameters before /")
-    elif getattr(node, "type_params", None):
-        found = (12, "type parameters")
-    return found if found is not None and found[0] > lowest else None
-
-
-def _minor(declared: str) -> int | None:
-    """The lowest 3.x that a specifier allows; None where it gives no bound, or is none."""
-    try:
-        allowed = SpecifierSet(declared)
-    except InvalidSpecifier:
-        return None
-    if not re.search(r">|~=|==", declared):
-        return None
-    return next((minor for minor in range(30) if any(f"3.{minor}.{patch}" in allowed for patch in (0, 99))), None)

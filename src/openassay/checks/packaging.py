@@ -1,17 +1,21 @@
-"""Whether what a release says of its Python package agrees: versions and requirements."""
+"""Whether what a release says of its Python package agrees: versions, requirements, and the syntax that it may use."""
 
 from __future__ import annotations
 
+import ast
 import posixpath
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import combinations
 
 from packaging.requirements import Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from openassay.checks.check import NotAsked, Seen, check, compared
+from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check, compared
+from openassay.checks.code import own_code, seen_at
 from openassay.published.files import PublishedFiles
 from openassay.published.packages import Fact, is_ignored, package_facts, requirement
 
@@ -81,3 +85,55 @@ def _above(folder: str) -> list[str]:
     """A folder and those around it: a build may run in any of them."""
     parts = folder.split("/") if folder else []
     return ["/".join(parts[:count]) for count in range(len(parts), -1, -1)]
+
+
+_NEWER: dict[type[ast.AST], tuple[int, str]] = {
+    ast.NamedExpr: (8, ":="), ast.Match: (10, "match"), ast.TryStar: (11, "except*"),
+}  # fmt: skip
+
+
+@check(needs="a lowest version of Python in setup.py or pyproject.toml, and Python files")
+def syntax_newer_than_declared(release: PublishedFiles) -> Iterator[Seen]:
+    """{path}:{line} has {what}, which Python 3.{needs} brought; {at.path} declares {declared}"""
+    for fact in (fact for fact in package_facts(release) if fact.kind == "python"):
+        folder, declared, at = fact.folder, fact.value, fact.at
+        lowest = _minor(declared)
+        if lowest is None:
+            continue
+        inside = [of for of in own_code(release) if not folder or of.path.startswith(f"{folder}/")]
+        newest = next(((of, node, *new) for of in inside for node in of.nodes if (new := _newer(node, lowest))), None)
+        if newest is not None:
+            code, node, needs, what = newest
+            seen = seen_at(code, node, what, f"Python 3.{needs}")
+            yield Contradiction(
+                seen,
+                at,
+                path=code.path,
+                line=getattr(node, "lineno", 0),
+                what=what,
+                needs=needs,
+                at=at,
+                declared=declared,
+            )
+        elif inside:
+            yield Agreement(at)
+
+
+def _newer(node: ast.AST, lowest: int) -> tuple[int, str] | None:
+    found = _NEWER.get(type(node))
+    if isinstance(node, ast.arguments) and node.posonlyargs:
+        found = (8, "parameters before /")
+    elif getattr(node, "type_params", None):
+        found = (12, "type parameters")
+    return found if found is not None and found[0] > lowest else None
+
+
+def _minor(declared: str) -> int | None:
+    """The lowest 3.x that a specifier allows; None where it gives no bound, or is none."""
+    try:
+        allowed = SpecifierSet(declared)
+    except InvalidSpecifier:
+        return None
+    if not re.search(r">|~=|==", declared):
+        return None
+    return next((minor for minor in range(30) if any(f"3.{minor}.{patch}" in allowed for patch in (0, 99))), None)
