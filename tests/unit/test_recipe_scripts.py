@@ -129,9 +129,9 @@ def test_words_of_a_script_are_as_a_shell_splits_them() -> None:
         "N=3\nARGS=\"--n $N \\\n --m '1 2' \"\nARGS=\"$ARGS --k\"\ncat <<X >/dev/null\ntorchrun $ARGS no\nX\ntorchrun $ARGS --end\n",
     ],
 )  # fmt: skip
-def test_words_are_those_that_a_real_shell_gives(text: str) -> None:
+def test_words_are_those_that_a_real_shell_gives(text: str, tmp_path: Path) -> None:
     show = "torchrun() { printf '%s\\n' \"$@\"; }\n"
-    said = subprocess.run(["bash", "-c", show + text], capture_output=True, text=True, check=True)
+    said = subprocess.run(["bash", "-c", show + text], capture_output=True, text=True, check=True, cwd=tmp_path)
     read = [word.text for word in parse_script(text, "s.sh").commands[-1]]
     assert read == ["torchrun", *said.stdout.splitlines()]
 
