@@ -278,18 +278,18 @@ def _target_data(layout: Layout, where: str) -> Any:
 
 def _with_rows(data: dict[str, Any], where: str) -> dict[str, Any]:
     """The data of a target with the rows of its tables as claims; reruns leave alone what is tested on another tier."""
-    if isinstance(data.get("claims"), list):
-        elsewhere = {"recompute", "evaluated"}
-        ours = [
-            {"testable": False} | of if isinstance(of, dict) and elsewhere & set(of) else of for of in data["claims"]
-        ]
-        data = data | {"claims": ours}
-    if not data.get("claim_tables"):
-        return data
-    tables: tuple[ClaimTable, ...] = parse(tuple[ClaimTable, ...], data["claim_tables"], f"{where}: claim_tables")
-    rows = [claims_of(table, f"{where}: claim_tables.{i}") for i, table in enumerate(tables)]
     claims = data.get("claims", [])
-    return data | {"claims": [*claims, *itertools.chain(*rows)]} if isinstance(claims, list) else data
+    if not isinstance(claims, list):
+        return data
+    tables: tuple[ClaimTable, ...] = parse(
+        tuple[ClaimTable, ...], data.get("claim_tables") or [], f"{where}: claim_tables"
+    )
+    rows = [claims_of(table, f"{where}: claim_tables.{i}") for i, table in enumerate(tables)]
+    elsewhere = {"recompute", "evaluated"}
+    return data | {"claims": [
+        {"testable": False} | of if isinstance(of, dict) and elsewhere & set(of) else of
+        for of in itertools.chain(claims, *rows)
+    ]}  # fmt: skip
 
 
 def _check_target(target: Target, layout: Layout) -> Iterator[str]:

@@ -31,6 +31,8 @@ T = TypeVar("T")
 ENVIRONMENT_VARIABLE = "MLFLOW_TRACKING_URI"
 PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "25", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 """Of one request, where the user's variables say nothing: a server that answers nothing is given up within a minute."""
+MOST_RUNS = 50_000
+"""Of one audit that are looked up: the most that MLflow gives at once."""
 DEADLINE_S = 600.0
 """For all that is asked of a server: one that answers slowly must not keep an audit."""
 
@@ -153,7 +155,7 @@ class _RunsOf:
 
     def __init__(self, client: Any, experiment: str, common: dict[str, str]) -> None:
         self.client, self.experiment, self.common = client, experiment, common
-        found = client.search_runs([experiment], f"tags.audit = '{common['audit']}'")
+        found = client.search_runs([experiment], f"tags.audit = '{common['audit']}'", max_results=MOST_RUNS)
         self.there = {self._key(run.data.tags): run.info for run in found}
 
     @staticmethod
@@ -197,7 +199,9 @@ def _track_audit(runs_of: _RunsOf, verdict: ReleaseVerdict, report: Path) -> Non
     figures |= {f"share_{of.tier}": of.share for of in verdict.tiers}
     tags |= {"plan_digest": verdict.plan_digest, "rules_version": verdict.rules_version}
     tags["reason"] = printable(verdict.reason)[:500]
-    run = runs_of.mirror(name, tags, {key: ((0, value),) for key, value in figures.items() if value is not None})
+    run = runs_of.mirror(name, tags, {})
+    # also of a run that is there: judged again, the same reruns may give other figures
+    _log(runs_of.client, run, {key: ((0, value),) for key, value in figures.items() if value is not None})
     runs_of.client.log_artifact(run, str(report))
 
 

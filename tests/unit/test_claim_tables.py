@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from releases.miniature import add_release, make_project
 
 from openassay.claim_tables import ClaimTable, claims_of
 from openassay.faults import BadInput
+from openassay.target import look_over_target
 
 SHARED: dict[str, Any] = {
     "metric": "accuracy", "published": {"num_runs": 5}, "cited_at": {"url": "https://example.org/table"},
@@ -31,6 +34,24 @@ def table(text: str = MARKDOWN, columns: dict[str, str] | None = None, **shared:
         "published.sd": "Accuracy",
     }
     return ClaimTable(text=text, columns=columns, claim=SHARED | shared)
+
+
+def test_rows_may_be_tested_without_a_rerun(tmp_path: Path) -> None:
+    """As claims that are written out, they are left alone by reruns without a word about that."""
+    numbers = {"n": {"artifact": "code", "path": "README.md", "words": "{} runs"}}
+    shared = {
+        "metric": "runs", "cited_at": {"url": "https://example.org"}, "tolerance": {"margin": 0.5, "rationale": "for a test"},
+        "recompute": {"numbers": numbers, "value": "n", "control": "n + 1", "control_is": "one more"},
+    }  # fmt: skip
+    tables = [{"text": "a,b\nx,1\ny,2\n", "columns": {"id": "a", "published.value": "b"}, "claim": shared}]
+    layout = add_release(make_project(tmp_path), "honest", claim_tables=tables)
+    found, problems = look_over_target(layout)
+    assert problems == []
+    assert found
+    assert [(claim.id, claim.testable, claim.tier) for claim in found.claims[1:]] == [
+        ("x", False, "recomputed"),
+        ("y", False, "recomputed"),
+    ]
 
 
 def test_each_row_of_a_markdown_table_is_a_claim() -> None:

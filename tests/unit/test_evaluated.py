@@ -74,6 +74,14 @@ def test_one_sided_claims_are_held_to_their_side(printed: float, direction: str,
     assert judge_evaluated(one_sided, measured(acc=40.0), alpha=0.05, basis=("measured",)).outcome is outcome
 
 
+def test_a_noise_that_is_not_known_is_not_said_to_explain_anything() -> None:
+    verdict = judge_evaluated(
+        claim(45.0, items=None, standard_error="unknown"), measured(acc=40.0), alpha=0.05, basis=("measured",)
+    )
+    assert verdict.why == "items"
+    assert verdict.reason.endswith("beyond ±1, and the test items' own noise is not known")
+
+
 def test_without_a_number_nothing_is_said() -> None:
     for found in (measured(), measured(acc=None)):
         verdict = judge_evaluated(claim(40.0), found, alpha=0.05, basis=("measured",))

@@ -188,11 +188,19 @@ def test_towers_of_powers_end_at_once() -> None:
         Calculator({}).compute(parse_expression("9**9**9**9**9", "claim"))
 
 
+@pytest.mark.parametrize("text", ["1 / x", "x ** -1", "x ** -2", "x ** (0 - y)"])
+def test_no_power_passes_over_a_division_by_zero(text: str) -> None:
+    """Rounding may have made x of 0: then 1/x is anything."""
+    sources = {"x": {"": Numbers.one(0.5, 1.5)}, "y": {"": Numbers.one(1.0)}}
+    with pytest.raises(BadInput, match="found a division by zero"):
+        Calculator(sources).compute(parse_expression(text, "claim"))
+
+
 RANGE = st.floats(min_value=-50, max_value=50, allow_nan=False)
 
 
 @given(
-    st.sampled_from(["a + b * c", "a - b - c", "a * (b - c)", "(a + b) / (abs(c) + 1)", "abs(a) * b", "(a * b) ** 2", "round(a) + ceil(b) - c"]),
+    st.sampled_from(["a + b * c", "a - b - c", "a * (b - c)", "(a + b) / (abs(c) + 1)", "abs(a) * b", "(a * b) ** 2", "(abs(a) + 1) ** -2", "a ** 3", "round(a) + ceil(b) - c"]),
     st.lists(st.tuples(RANGE, st.floats(0, 3), st.floats(-1, 1)), min_size=3, max_size=3),
 )  # fmt: skip
 def test_whatever_was_rounded_away_the_value_lies_within_the_ends(

@@ -125,7 +125,10 @@ def test_what_a_reviewer_wrote_is_kept_and_what_changed_is_told_anew(layout: Lay
     client.set_tag(claim.info.run_id, "reviewed_by", "a person")
     client.set_tag(claim.info.run_id, "mlflow.note.content", "looks odd")
     points = len(client.get_metric_history(claim.info.run_id, "accuracy"))
-    changed = replace(verdict, claims=(replace(verdict.claims[0], outcome=Outcome.INCONCLUSIVE, why="control"),))
+    changed = replace(
+        verdict, claims=(replace(verdict.claims[0], outcome=Outcome.INCONCLUSIVE, why="control"),),
+        score=replace(verdict.score, value=0.125),
+    )  # fmt: skip
     tracking.track(changed, runs, layout.report, layout.root, None)
     (again,) = client.search_runs([experiment], f"{of_audit} and tags.role = 'claim'")
     assert again.info.run_id == claim.info.run_id
@@ -137,6 +140,8 @@ def test_what_a_reviewer_wrote_is_kept_and_what_changed_is_told_anew(layout: Lay
         "why": "control",
     }
     assert len(client.get_metric_history(claim.info.run_id, "accuracy")) == points
+    (of_the_audit,) = client.search_runs([experiment], f"{of_audit} and tags.role = 'audit'")
+    assert of_the_audit.data.metrics["score"] == 0.125
     for run in client.search_runs([experiment], of_audit):
         client.delete_run(run.info.run_id)
 

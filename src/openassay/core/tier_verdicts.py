@@ -9,7 +9,7 @@ import scipy
 from openassay.core.claims import Claim
 from openassay.core.findings import Recomputed
 from openassay.core.rerun_records import EvaluateRecord
-from openassay.core.sequential import credit, shortfall
+from openassay.core.sequential import SIDES, credit, shortfall
 from openassay.core.tiers import Tier
 from openassay.core.verdict import judge_release, of_claim, score_release
 from openassay.core.verdict_records import Basis, Outcome, ReleaseVerdict, TierVerdict, Verdict, Why
@@ -17,7 +17,6 @@ from openassay.core.verdict_records import Basis, Outcome, ReleaseVerdict, TierV
 _NO_CLAIM: dict[Tier, str] = {
     "recomputed": "the target declares no claim that follows from other published files",
     "evaluated": "the target declares no claim that is tested on the released weights",
-    "rerun": judge_release(())[1],
 }
 
 
@@ -90,8 +89,7 @@ def judge_evaluated(claim: Claim, found: EvaluateRecord, *, alpha: float, basis:
         reason = found.reason or "the evaluation of the released weights gave no finite number"
     else:
         difference, error = value - printed, _standard_error(claim, value, values)
-        direction = {"two-sided": 0, "at_least": 1, "at_most": -1}[claim.direction]
-        short = float(shortfall(difference, direction))
+        short = float(shortfall(difference, SIDES[claim.direction]))
         score = float(credit(short, margin))
         said = f"the released weights give {_shown(value)}, {difference:+.3g} from the printed {_shown(printed)}"
         said += f"; {declared.differs}" if declared.differs else ""
@@ -101,8 +99,9 @@ def judge_evaluated(claim: Claim, found: EvaluateRecord, *, alpha: float, basis:
             outcome, rule, reason = Outcome.REPRODUCED, "evaluated_within", f"{said}: within ±{margin:g}"
         elif error is None or short - claim.published.rounding / 2 <= max(margin, noise):
             outcome, rule, why = Outcome.INCONCLUSIVE, "evaluated_open", "items"
-            known = f"{error:.3g}" if error is not None else "not known"
-            but = f"but not beyond what the test items' own noise explains (standard error {known})"
+            but = "and the test items' own noise is not known"
+            if error is not None:
+                but = f"but not beyond what the test items' own noise explains (standard error {error:.3g})"
             reason = f"{said}: beyond ±{margin:g}, {but}"
         elif declared.differs:
             outcome, rule, why = Outcome.INCONCLUSIVE, "evaluated_otherwise", "protocol"
@@ -142,7 +141,9 @@ def judge_tiers(verdicts: tuple[Verdict, ...]) -> tuple[TierVerdict, ...]:
     found = []
     for tier in get_args(Tier):
         own = tuple(of for of in verdicts if of.tier == tier)
-        outcome, reason = judge_release(own) if own else (Outcome.NOT_ATTEMPTED, _NO_CLAIM[tier])
+        outcome, reason = (
+            judge_release(own) if own or tier not in _NO_CLAIM else (Outcome.NOT_ATTEMPTED, _NO_CLAIM[tier])
+        )
         tested = [of for of in own if of.outcome is not Outcome.NOT_ATTEMPTED]
         found.append(TierVerdict(
             tier=tier, outcome=outcome, reason=reason, score=score_release(own), num_claims=len(own), num_tested=len(tested),

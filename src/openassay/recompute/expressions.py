@@ -209,14 +209,22 @@ def _over_corners(operate: Callable[[Array, Array], Array]) -> Callable[[Numbers
     return operated
 
 
+def _by_zero(one: Numbers, two: Numbers) -> Numbers:
+    """No finite number, in the shape of a result."""
+    return Numbers.exactly(np.full(np.broadcast(one.value, two.value).shape, np.inf), one.labels or two.labels)
+
+
+def _may_be_zero(of: Numbers) -> npt.NDArray[np.bool_]:
+    return (of.low <= 0) & (of.high >= 0)
+
+
 def _divided(one: Numbers, two: Numbers) -> Numbers:
-    if ((two.low <= 0) & (two.high >= 0)).any():
-        nothing = np.full(np.broadcast(one.value, two.value).shape, np.inf)
-        return Numbers.exactly(nothing, one.labels or two.labels)
-    return _over_corners(np.divide)(one, two)
+    return _by_zero(one, two) if _may_be_zero(two).any() else _over_corners(np.divide)(one, two)
 
 
 def _power(one: Numbers, two: Numbers) -> Numbers:
+    if (_may_be_zero(one) & (two.low < 0)).any():
+        return _by_zero(one, two)
     found = _over_corners(np.power)(one, two)
     across = (one.low < 0) & (one.high > 0) & (found.low > 0)
     return Numbers(value=found.value, low=np.where(across, 0.0, found.low), high=found.high, labels=found.labels)

@@ -69,8 +69,9 @@ RECOMPUTED = {
 }
 """What the outcome of a recomputed claim says."""
 EVALUATED = {
-    Outcome.REPRODUCED: "the released weights give the published number under the published evaluation; nothing was trained",
-    Outcome.NOT_REPRODUCED: "the released weights do not give the published number under the published evaluation",
+    Outcome.REPRODUCED: "the released weights, measured here, give the published number; nothing was trained",
+    Outcome.NOT_REPRODUCED: "the released weights, measured here by what the target says is the published evaluation, do not "
+    "give the published number",
 }
 """What the outcome of a claim on released weights says."""
 SEVERAL = {
