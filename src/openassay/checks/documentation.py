@@ -14,26 +14,34 @@ from urllib.parse import unquote, urlsplit
 from openassay.checks.check import Agreement, Contradiction, NotAsked, Seen, check, compared
 from openassay.core.findings import Excerpt
 from openassay.published.code_options import Options, calls, defaults, last_name, options_of
-from openassay.published.commands import calls_in_scripts, calls_of, guides, own_words, readmes
-from openassay.published.files import PublishedFiles, Text, excerpt
+from openassay.published.commands import Command, calls_in_scripts, calls_of, guides, own_words, readmes
+from openassay.published.files import PublishedFiles, Text, derived_once, excerpt
 from openassay.published.packages import is_ignored, laid_over
 from openassay.published.scalars import as_number, number
+
+
+@derived_once
+def _calls(release: PublishedFiles) -> list[tuple[Command, str, tuple[str, ...], Options]]:
+    """The commands that give options to a script of the release's own: the script, the words after it, and what it takes."""
+    in_guides = (found for text in guides(release) for found in calls_of(text, release))
+    known: dict[str, Options] = {}
+    found = []
+    for command, call in chain(in_guides, calls_in_scripts(release)):
+        words = own_words(call.words)
+        if call.script is None or command.elsewhere or not any(word.startswith("-") for word in words):
+            continue
+        if call.script.path not in known:
+            known[call.script.path] = options_of(call.script, release)
+        found.append((command, call.script.path, words, known[call.script.path]))
+    return found
 
 
 @check(needs="a command in a README or a shell script that calls a Python script whose options can be read")
 def flag_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
     """{command.text.path}:{command.line} calls {script} with {flag}, which it does not take{near}"""
-    known: dict[str, Options] = {}
-    in_guides = (found for text in guides(release) for found in calls_of(text, release))
-    for command, call in chain(in_guides, calls_in_scripts(release)):
-        if call.script is None or command.elsewhere:
-            continue
-        script = call.script.path
-        flags = [word.partition("=")[0] for word in own_words(call.words) if re.match(r"--?[A-Za-z][\w.-]*(=|$)", word)]
-        if flags and script not in known:
-            known[script] = options_of(call.script, release)
+    for command, script, words, options in _calls(release):
+        flags = [word.partition("=")[0] for word in words if re.match(r"--?[A-Za-z][\w.-]*(=|$)", word)]
         for flag in dict.fromkeys(flags):
-            options = known[script]
             seen = command.seen(flag)
             if options.takes(flag):
                 yield Agreement(
@@ -59,22 +67,12 @@ _PLACEHOLDER = re.compile(r"(?i)[<>{}$*|\[\]]|\.\.\.|you|path|xxx|_name$")
 )
 def option_value_not_accepted(release: PublishedFiles) -> Iterator[Seen]:
     """{command.text.path}:{command.line} gives {flag} the value {given}, but {at.path}:{at.line} takes {takes}"""
-    known: dict[str, Options] = {}
-    in_guides = (found for text in guides(release) for found in calls_of(text, release))
-    for command, call in chain(in_guides, calls_in_scripts(release)):
-        if call.script is None or command.elsewhere:
-            continue
-        script = call.script.path
-        for flag, given in _given(own_words(call.words)):
-            if script not in known:
-                known[script] = options_of(call.script, release)
-            declared = known[script].values.get(flag, [])
+    for command, _, words, options in _calls(release):
+        for flag, given in _given(words):
+            declared = options.values.get(flag, [])
             misfits = [_misfit(given, kind, choices) for _, kind, choices in declared]
-            if len(declared) == 1 and misfits[0] is not None:
-                takes, at = (
-                    misfits[0],
-                    excerpt(known[script].paths[flag], flag, misfits[0] or "takes it", declared[0][0]),
-                )
+            if len(declared) == 1 and (takes := misfits[0]) is not None:
+                at = excerpt(options.paths[flag], flag, takes or "takes it", declared[0][0])
                 values = {"command": command, "flag": flag, "given": given, "at": at, "takes": takes}
                 yield compared(not takes, command.seen(f"{flag} {given}"), at, **values)
 

@@ -84,7 +84,7 @@ def select(name: str, of: Selection, columns: frozenset[str], release: Published
     for path in sorted(matched):
         if why := release.unreadable.get(path):
             raise BadInput(f"{of.artifact}: {path}: expected a file that can be read, found: {why}")
-    found = list(_READERS[next(kind for kind in KINDS if getattr(of, kind) is not None)](of, matched, columns, release))
+    found = list(_READERS[_kind(of)](of, matched, columns, release))
     if len(found) > MOST:
         raise BadInput(f"{where}: expected at most {MOST} numbers, found {len(found)}")
     if not found:
@@ -107,6 +107,11 @@ def select(name: str, of: Selection, columns: frozenset[str], release: Published
     )  # fmt: skip
 
 
+def _kind(of: Selection) -> str:
+    """Where in its file a selection looks, of `KINDS`."""
+    return next(kind for kind in KINDS if getattr(of, kind) is not None)
+
+
 def _is_many(of: Selection) -> bool:
     return "*" in _parts(of) or (of.table is not None and of.row is None)
 
@@ -115,9 +120,8 @@ def _wanted(of: Selection) -> str:
     if of.table is not None:
         with_row = f" and a row with {', '.join(map(repr, of.row))}" if of.row else ""
         return f"a table with the columns {', '.join(map(repr, (*of.table, *([of.column] if of.column else []))))}{with_row}"
-    kind = next(kind for kind in KINDS if getattr(of, kind) is not None)
-    what = getattr(of, kind)
-    return f"a number at the {kind} {what if isinstance(what, str) else '.'.join(what)!r}"
+    what = getattr(of, _kind(of))
+    return f"a number at the {_kind(of)} {what if isinstance(what, str) else '.'.join(what)!r}"
 
 
 def pattern_of(glob: str) -> re.Pattern[str]:
@@ -140,12 +144,11 @@ _Matched = Mapping[str, tuple[str, ...]]
 
 
 def _by_key(of: Selection, matched: _Matched, columns: frozenset[str], release: PublishedFiles) -> Iterator[_Found]:
-    by_path = {config.path: config for config in release.configs}
-    for path in matched:
+    by_path, parts = {config.path: config for config in release.configs}, _parts(of)
+    for path, wild in matched.items():
         if path not in by_path:
             raise BadInput(f"{of.artifact}: {path}: expected settings or results (YAML, JSON, TOML, gin), found none")
-    for path, wild in matched.items():
-        config, parts = by_path[path], _parts(of)
+        config = by_path[path]
         there = list(_below(config.document, parts, ()))
         if not there and "*" not in parts:
             at = ".".join(parts)
@@ -256,10 +259,12 @@ def _by_words(of: Selection, matched: _Matched, _columns: frozenset[str], releas
 
 def _by_table(of: Selection, matched: _Matched, columns: frozenset[str], release: PublishedFiles) -> Iterator[_Found]:
     texts = {text.path: text for text in release.texts}
-    listed = {path: [table for table in release.tables if table.path == path] for path in matched}
+    listed: dict[str, list[PublishedTable]] = {}
+    for each in release.tables:
+        listed.setdefault(each.path, []).append(each)
     needed = (*(of.table or ()), *([of.column] if of.column else sorted(columns)), *of.by)
     for path, wild in matched.items():
-        tables = listed[path] or (tables_of(texts[path]) if path in texts else [])
+        tables = listed.get(path) or (tables_of(texts[path]) if path in texts else [])
         fitting = [
             table for table in tables if all([*map(_cell, table.columns)].count(_cell(head)) == 1 for head in needed)
         ]
