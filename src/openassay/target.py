@@ -279,7 +279,7 @@ def _target_data(layout: Layout, where: str) -> Any:
 def _with_rows(data: dict[str, Any], where: str) -> dict[str, Any]:
     """The data of a target with the rows of its tables as claims; reruns leave alone what is tested on another tier."""
     claims = data.get("claims", [])
-    if not isinstance(claims, list):
+    if not isinstance(claims, list) or not (claims or data.get("claim_tables")):
         return data
     tables: tuple[ClaimTable, ...] = parse(
         tuple[ClaimTable, ...], data.get("claim_tables") or [], f"{where}: claim_tables"
