@@ -15,6 +15,7 @@ from releases.miniature import REPO, add_release, make_project
 from releases.stages import SETTINGS
 
 from openassay.core.claims import Citation, Claim, Published, SuccessRule, Tolerance
+from openassay.core.deviations import Deviation
 from openassay.core.evidence import Evidence
 from openassay.core.findings import FetchRecord, InspectRecord, PrepareRecord
 from openassay.core.openness import Part, openness
@@ -73,13 +74,13 @@ def evidence(plan: Plan, *given: tuple[Claim, tuple[float | None, ...]], control
     claims = tuple(verdicts)
     outcome, reason = judge_release(claims)
     provenance = Provenance(
-        openassay="0", git_commit=None, git_dirty=None, python="3", platform="p", device="cpu", packages={}, isolation="none",
+        openassay="0", auditor="A. Auditor, a@example.org", git_commit=None, git_dirty=None, python="3", platform="p", device="cpu", packages={}, isolation="none",
         started_at=None, finished_at="2026-01-01T00:00:00Z", cpu_s=0.0, num_reruns=60, num_reused=0,
     )  # fmt: skip
     verdict = ReleaseVerdict(
         schema_version=1, target=plan.name, plan_digest=plan.digest, rules_version="3", alpha=plan.judge.alpha, outcome=outcome,
-        basis=joined(claims),
-        reason=reason, score=score_release(claims), tiers=judge_tiers(claims), claims=claims, controls=(), curves=(), openness=openness([], None, ()),
+        basis=joined(claims), in_words="The reruns give 65 % for the published 68 %",
+        deviations=(Deviation(kind="other_data", what="the data as changed in 2017"),), reason=reason, score=score_release(claims), tiers=judge_tiers(claims), claims=claims, controls=(), curves=(), openness=openness([], None, ()),
         study=(), modify=(), findings=(), provenance=provenance,
     )  # fmt: skip
     return PageInputs(
