@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from browsers import CHROMIUM, dump
+from hostile import HOSTILE
 from releases.miniature import add_release, make_project
 from releases.stages import audit
 
@@ -17,18 +17,6 @@ from openassay.core.findings import Finding
 from openassay.plan import Glue, read_plan
 from openassay.report.page import PageInputs, number, render, web_address
 from openassay.stages import report
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-HOSTILE = [
-    "<script>document.title='owned'</script>",
-    "<img src=x onerror=\"document.title='owned'\">",
-    "</td></table><h1 id='owned'>REPRODUCED</h1>",
-    "{{ 7 * 7 }}{% raw %}",
-    "javascript:document.title='owned'",
-    "\u202egnp.exe",
-    "]]><!--",
-]
 
 
 @pytest.fixture(scope="module")
@@ -80,18 +68,6 @@ def test_the_page_is_self_contained_and_without_scripts(which: str, request: pyt
         if (address := attributes.get("href")) is not None:
             assert re.match(r"https?://", address)
     assert "default-src 'none'" in page
-
-
-def dump(page: str, folder: Path, *flags: str, name: str = "report.html") -> str:
-    assert CHROMIUM
-    path = folder / name
-    path.write_text(page, encoding="utf-8")
-    done = subprocess.run(
-        [CHROMIUM, *flags, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync", f"--user-data-dir={folder}/profile", "--dump-dom", path.as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    return done.stdout
 
 
 @pytest.mark.browser

@@ -10,7 +10,7 @@ from typer import Option
 from openassay.cli.audits import audit, dashboard, history, show, sweep, verify
 from openassay.cli.judging import judge
 from openassay.cli.openness import classify, inspect_
-from openassay.cli.projects import init, new, publish, sync
+from openassay.cli.projects import init, new, publish, site, sync
 from openassay.cli.recipes import checkpoints, explain, recipe, tokens
 from openassay.cli.sources import pin, schema
 from openassay.cli.targets import check, list_, plan_runs
@@ -44,7 +44,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 for command in (
-    init, new, audit, list_, show, verify, history, check, plan_runs, judge, sweep, publish, dashboard, inspect_, classify,
+    init, new, audit, list_, show, verify, history, check, plan_runs, judge, sweep, publish, site, dashboard, inspect_, classify,
     recipe, pin, schema, explain, checkpoints, tokens, sync, version,
 ):  # fmt: skip
     name = command.__name__.strip("_").replace("_", "-")

@@ -1,0 +1,167 @@
+"""The catalogue: every committed audit as it was made, the same bytes for the same records, feeds that readers take, nothing hostile."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from datetime import datetime
+from html import unescape
+from pathlib import Path
+
+import jsonschema
+import pytest
+from hostile import hostile_entry
+from releases.miniature import REPO
+
+from openassay.catalogue import Entry, ShownAudit, badge_words, pages, read_catalogue, write
+from openassay.core.deviations import Deviation
+from openassay.core.verdict import headline
+from openassay.core.verdict_records import Outcome
+from openassay.faults import BadInput
+from openassay.report.page import number
+from openassay.schemas import KINDS, schema
+
+ATOM = "{http://www.w3.org/2005/Atom}"
+AT = "https://example.org/audits"
+
+
+@pytest.fixture(scope="module")
+def entries() -> list[Entry]:
+    found, problems = read_catalogue(REPO, own=False)
+    assert problems == []
+    return found
+
+
+@pytest.fixture(scope="module")
+def written(entries: list[Entry]) -> dict[str, bytes]:
+    return pages(entries, AT)
+
+
+def text(page: bytes) -> str:
+    """What a page says: without tags, in single spaces."""
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", page.decode())).split())
+
+
+def test_every_committed_audit_and_each_of_its_numbers_is_shown(
+    entries: list[Entry], written: dict[str, bytes]
+) -> None:
+    index = written["index.html"].decode()
+    assert {of.target for of in entries if of.verdict} == {
+        path.parts[-3] for path in REPO.glob("experiments/*/published/verdict.json")
+    }
+    for entry in entries:
+        assert f'href="{entry.target}/index.html"' in index
+        page = text(written[f"{entry.target}/index.html"])
+        if entry.verdict is None:
+            assert "no audit of it is recorded here" in page
+            continue
+        assert entry.verdict.outcome.value in text(written[f"{entry.target}/badge.svg"])
+        for claim in entry.verdict.claims:
+            assert f"{number(claim.published.value, 6)} ± {number(claim.tolerance.margin)}" in page
+            assert headline(claim) in page
+            if claim.difference is not None:
+                assert number(claim.published.value + claim.difference, 5 if claim.tier == "rerun" else 9) in page
+        for name in ("report.html", "verdict.json", "plan.yaml"):
+            assert (
+                written[f"{entry.target}/{name}"]
+                == (REPO / "experiments" / entry.target / "published" / name).read_bytes()
+            )
+
+
+def test_every_link_of_the_pages_leads_to_a_page(written: dict[str, bytes]) -> None:
+    for path, page in written.items():
+        if not path.endswith("index.html"):
+            continue
+        for link in re.findall(r'href="([^"]+)"', page.decode()):
+            if not link.startswith("http"):
+                assert (Path("/") / Path(path).parent / link).resolve().relative_to("/").as_posix() in written
+
+
+def test_the_same_records_give_the_same_bytes(entries: list[Entry], written: dict[str, bytes]) -> None:
+    assert pages(reversed(list(reversed(entries))), AT) == written
+
+
+def test_the_feeds_name_every_audit_once_and_with_its_date(entries: list[Entry], written: dict[str, bytes]) -> None:
+    feed = json.loads(written["feed.json"])
+    assert feed["version"] == "https://jsonfeed.org/version/1.1"
+    assert feed["feed_url"] == f"{AT}/feed.json"
+    atom = ET.fromstring(written["feed.xml"])  # noqa: S314 - our own
+    audits = sum(len(of.audits) for of in entries)
+    ids = [item["id"] for item in feed["items"]]
+    assert len(ids) == len(set(ids)) == audits
+    assert [of.findtext(f"{ATOM}id") for of in atom.findall(f"{ATOM}entry")] == ids
+    for item in feed["items"]:
+        assert item["id"].startswith("urn:uuid:")
+        assert item["url"].startswith(f"{AT}/")
+        assert datetime.fromisoformat(item["date_published"]).tzinfo
+    assert atom.findtext(f"{ATOM}updated") == max(item["date_published"] for item in feed["items"])
+    assert {of.tag for of in atom} >= {f"{ATOM}id", f"{ATOM}title", f"{ATOM}updated", f"{ATOM}author"}
+
+
+def test_without_an_address_no_feed_invents_one(entries: list[Entry]) -> None:
+    made = pages(entries)
+    assert "home_page_url" not in json.loads(made["feed.json"])
+    assert b"ADDRESS/" in made["mnist1d_mlp/index.html"]
+
+
+@pytest.mark.parametrize("url", ["example.org", "javascript:alert(1)", "https://"])
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(BadInput, match="expected the catalogue's own address"):
+        pages([], url)
+
+
+def test_no_word_of_a_release_is_markup_or_reorders_what_is_read(entries: list[Entry]) -> None:
+    made = pages([hostile_entry(entries)], AT)
+    for path in ("index.html", "mnist1d_mlp/index.html", "mnist1d_mlp/badge.svg", "feed.xml", "feed.json"):
+        page = made[path].decode()
+        assert "\u202e" not in page
+        assert "<img src=x" not in page or path == "feed.json"
+        assert page.count("<script>") == (path == "index.html") or path == "feed.json"
+        assert 'href="javascript' not in page
+        if path.endswith((".xml", ".svg")):
+            ET.fromstring(page)  # noqa: S314 - our own
+
+
+def test_a_badge_says_what_makes_its_word_weaker_and_what_was_different(entries: list[Entry]) -> None:
+    verdicts = {of.target: of.verdict for of in entries if of.verdict}
+    river = replace(verdicts["river_phishing"], deviations=(Deviation(kind="other_data", what="later data"),))
+    date = river.provenance.finished_at[:10]
+    assert badge_words(river) == ("REPRODUCED", f"unprotected, labels in reach, visible control, other data · {date}")
+    assert badge_words(verdicts["amber"])[1].startswith("recomputed: 5 of 5 agree · ")
+
+
+def test_earlier_audits_stay_in_a_targets_history(entries: list[Entry]) -> None:
+    entry = next(of for of in entries if of.target == "mnist1d_mlp")
+    before = ShownAudit(
+        finished_at="2025-01-01T00:00:00Z", outcome=Outcome.NOT_REPRODUCED, basis=(), score=0.1, coverage=1.0,
+        reason="an earlier reason", plan_digest="0" * 64,
+    )  # fmt: skip
+    made = pages([replace(entry, audits=(*entry.audits, before))])
+    assert "2025-01-01 00:00 UTC NOT_REPRODUCED 0.1 An earlier reason" in text(made["mnist1d_mlp/index.html"])
+    assert [item["date_published"] for item in json.loads(made["feed.json"])["items"]][-1] == before.finished_at
+
+
+def test_pages_are_written_over_an_earlier_catalogue_and_over_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    with pytest.raises(BadInput, match="found other files"):
+        write(tmp_path / "mine", pages([]))
+    for _ in range(2):
+        write(tmp_path / "new", pages([]))
+    assert "No audit has been made yet" in (tmp_path / "new" / "index.html").read_text()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_schema_names_itself_and_is_one(name: str) -> None:
+    made = json.loads(schema(name))
+    jsonschema.Draft202012Validator.check_schema(made)
+    assert made["$id"] == f"urn:openassay:schema:{name}:1"
+
+
+def test_a_schema_says_what_a_key_means() -> None:
+    made = json.loads(schema("verdict"))
+    assert made["properties"]["tiers"]["description"] == "Recomputed, evaluated, rerun, in this order."
+    assert "tolerance" in made["$defs"]["Score"]["properties"]["value"]["description"]
+    jsonschema.validate(json.loads((REPO / "experiments/amber/published/verdict.json").read_text()), made)
