@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from openassay.catalogue import Entry
+from openassay.catalogue import CatalogueEntry
 from openassay.core.deviations import Deviation
 
 HOSTILE = [
@@ -18,7 +18,7 @@ HOSTILE = [
 ]
 
 
-def hostile_entry(entries: list[Entry]) -> Entry:
+def hostile_entry(entries: list[CatalogueEntry]) -> CatalogueEntry:
     """An audited release whose every word is an attack."""
     entry = next(of for of in entries if of.target == "mnist1d_mlp")
     assert entry.verdict

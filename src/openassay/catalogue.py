@@ -65,7 +65,7 @@ class ShownAudit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class CatalogueEntry:
     """One target, as the catalogue shows it."""
 
     target: str
@@ -82,7 +82,7 @@ class Entry:
     """What reviewers made of the newest audit; empty for nothing."""
 
 
-def read_catalogue(root: Path, *, own: bool) -> tuple[list[Entry], list[str]]:
+def read_catalogue(root: Path, *, own: bool) -> tuple[list[CatalogueEntry], list[str]]:
     """The targets of a project by their titles, and a line for each record that cannot be used.
 
     own: take this machine's own audits too; otherwise only those that were published.
@@ -103,7 +103,7 @@ def read_catalogue(root: Path, *, own: bool) -> tuple[list[Entry], list[str]]:
     return sorted(entries, key=lambda of: (printable(of.release.title).casefold(), of.target)), problems
 
 
-def _entry(layout: Layout, found: list[tuple[ReleaseVerdict, Path]], *, own: bool) -> Entry:
+def _entry(layout: Layout, found: list[tuple[ReleaseVerdict, Path]], *, own: bool) -> CatalogueEntry:
     past = {of.finished_at: ShownAudit(
         finished_at=of.finished_at, outcome=of.outcome, basis=of.basis, score=of.score, coverage=of.coverage, reason=of.reason,
         plan_digest=of.plan_digest,
@@ -114,7 +114,7 @@ def _entry(layout: Layout, found: list[tuple[ReleaseVerdict, Path]], *, own: boo
     ) for of, _ in found}  # fmt: skip
     verdict, folder = found[-1] if found else (None, layout.folder)
     names = (layout.verdict.name, layout.report.name, layout.plan.name) if verdict else ()
-    return Entry(
+    return CatalogueEntry(
         target=layout.target, release=read_target(layout).release, verdict=verdict, review="",
         ours=(OUR_CONF / "target" / f"{layout.target}.yaml").is_file(),
         audits=tuple(past[at] for at in sorted(past, reverse=True)),
@@ -122,7 +122,7 @@ def _entry(layout: Layout, found: list[tuple[ReleaseVerdict, Path]], *, own: boo
     )  # fmt: skip
 
 
-def pages(entries: Iterable[Entry], url: str = "") -> dict[str, bytes]:
+def pages(entries: Iterable[CatalogueEntry], url: str = "") -> dict[str, bytes]:
     """Every file of the catalogue by its path. url: where it will stand, for feeds and badges; empty where that is not known."""
     if url and (urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).netloc):
         raise BadInput(f"--url: expected the catalogue's own address, http(s)://..., found {url!r}")
@@ -194,13 +194,13 @@ def _others(verdict: ReleaseVerdict) -> list[str]:
     return list(filter(None, map(tier_words, verdict.tiers)))
 
 
-def _newest(entries: Iterable[Entry]) -> list[tuple[Entry, ShownAudit]]:
+def _newest(entries: Iterable[CatalogueEntry]) -> list[tuple[CatalogueEntry, ShownAudit]]:
     """The newest audits of all targets."""
     every = sorted(((of, audit) for of in entries for audit in of.audits), key=lambda pair: pair[0].target)
     return sorted(every, key=lambda pair: pair[1].finished_at, reverse=True)[:MOST_ITEMS]
 
 
-def _json_feed(newest: list[tuple[Entry, ShownAudit]], url: str) -> bytes:
+def _json_feed(newest: list[tuple[CatalogueEntry, ShownAudit]], url: str) -> bytes:
     """The audits as JSON Feed 1.1 (https://www.jsonfeed.org/version/1.1/)."""
     feed = {
         "version": "https://jsonfeed.org/version/1.1", "title": "OpenAssay: audits of open AI releases", "language": "en",
@@ -215,7 +215,7 @@ def _json_feed(newest: list[tuple[Entry, ShownAudit]], url: str) -> bytes:
     return (json.dumps(feed | {"items": items}, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def _identity(entry: Entry, audit: ShownAudit) -> str:
+def _identity(entry: CatalogueEntry, audit: ShownAudit) -> str:
     """An audit's name in feeds: the same wherever the catalogue stands."""
     return _urn(f"openassay:{entry.target}:{audit.plan_digest}:{audit.finished_at}")
 

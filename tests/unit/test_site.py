@@ -15,7 +15,7 @@ import pytest
 from hostile import hostile_entry
 from releases.miniature import REPO
 
-from openassay.catalogue import Entry, ShownAudit, badge_words, pages, read_catalogue, write
+from openassay.catalogue import CatalogueEntry, ShownAudit, badge_words, pages, read_catalogue, write
 from openassay.core.deviations import Deviation
 from openassay.core.verdict import headline
 from openassay.core.verdict_records import Outcome
@@ -28,14 +28,14 @@ AT = "https://example.org/audits"
 
 
 @pytest.fixture(scope="module")
-def entries() -> list[Entry]:
+def entries() -> list[CatalogueEntry]:
     found, problems = read_catalogue(REPO, own=False)
     assert problems == []
     return found
 
 
 @pytest.fixture(scope="module")
-def written(entries: list[Entry]) -> dict[str, bytes]:
+def written(entries: list[CatalogueEntry]) -> dict[str, bytes]:
     return pages(entries, AT)
 
 
@@ -45,7 +45,7 @@ def text(page: bytes) -> str:
 
 
 def test_every_committed_audit_and_each_of_its_numbers_is_shown(
-    entries: list[Entry], written: dict[str, bytes]
+    entries: list[CatalogueEntry], written: dict[str, bytes]
 ) -> None:
     index = written["index.html"].decode()
     assert {of.target for of in entries if of.verdict} == {
@@ -79,11 +79,11 @@ def test_every_link_of_the_pages_leads_to_a_page(written: dict[str, bytes]) -> N
                 assert (Path("/") / Path(path).parent / link).resolve().relative_to("/").as_posix() in written
 
 
-def test_the_same_records_give_the_same_bytes(entries: list[Entry], written: dict[str, bytes]) -> None:
+def test_the_same_records_give_the_same_bytes(entries: list[CatalogueEntry], written: dict[str, bytes]) -> None:
     assert pages(reversed(list(reversed(entries))), AT) == written
 
 
-def test_the_feeds_name_every_audit_once_and_with_its_date(entries: list[Entry], written: dict[str, bytes]) -> None:
+def test_the_feeds_name_every_audit_once_and_with_its_date(entries: list[CatalogueEntry], written: dict[str, bytes]) -> None:
     feed = json.loads(written["feed.json"])
     assert feed["version"] == "https://jsonfeed.org/version/1.1"
     assert feed["feed_url"] == f"{AT}/feed.json"
@@ -100,7 +100,7 @@ def test_the_feeds_name_every_audit_once_and_with_its_date(entries: list[Entry],
     assert {of.tag for of in atom} >= {f"{ATOM}id", f"{ATOM}title", f"{ATOM}updated", f"{ATOM}author"}
 
 
-def test_without_an_address_no_feed_invents_one(entries: list[Entry]) -> None:
+def test_without_an_address_no_feed_invents_one(entries: list[CatalogueEntry]) -> None:
     made = pages(entries)
     assert "home_page_url" not in json.loads(made["feed.json"])
     assert b"ADDRESS/" in made["mnist1d_mlp/index.html"]
@@ -112,7 +112,7 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
         pages([], url)
 
 
-def test_no_word_of_a_release_is_markup_or_reorders_what_is_read(entries: list[Entry]) -> None:
+def test_no_word_of_a_release_is_markup_or_reorders_what_is_read(entries: list[CatalogueEntry]) -> None:
     made = pages([hostile_entry(entries)], AT)
     for path in ("index.html", "mnist1d_mlp/index.html", "mnist1d_mlp/badge.svg", "feed.xml", "feed.json"):
         page = made[path].decode()
@@ -124,7 +124,7 @@ def test_no_word_of_a_release_is_markup_or_reorders_what_is_read(entries: list[E
             ET.fromstring(page)  # noqa: S314 - our own
 
 
-def test_a_badge_says_what_makes_its_word_weaker_and_what_was_different(entries: list[Entry]) -> None:
+def test_a_badge_says_what_makes_its_word_weaker_and_what_was_different(entries: list[CatalogueEntry]) -> None:
     verdicts = {of.target: of.verdict for of in entries if of.verdict}
     river = replace(verdicts["river_phishing"], deviations=(Deviation(kind="other_data", what="later data"),))
     date = river.provenance.finished_at[:10]
@@ -132,7 +132,7 @@ def test_a_badge_says_what_makes_its_word_weaker_and_what_was_different(entries:
     assert badge_words(verdicts["amber"])[1].startswith("recomputed: 5 of 5 agree · ")
 
 
-def test_earlier_audits_stay_in_a_targets_history(entries: list[Entry]) -> None:
+def test_earlier_audits_stay_in_a_targets_history(entries: list[CatalogueEntry]) -> None:
     entry = next(of for of in entries if of.target == "mnist1d_mlp")
     before = ShownAudit(
         finished_at="2025-01-01T00:00:00Z", outcome=Outcome.NOT_REPRODUCED, basis=(), score=0.1, coverage=1.0,

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from typer import Argument, Option
 
 from openassay.cli.arguments import AsJson, fetched_paths, fetched_roots, the_layout
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 OUTCOMES = {"fail": "[bold red]fail[/]", "noted": "[bold]noted[/]"}
 """Of checks that say something, as a terminal shows them."""
+FORMS = ("table", "json", "sarif", "junit")
+FAIL_ON = ("noted", "fail")
+"""The lesser first."""
 FILE = "A record of the Model Openness Tool, a target file, a target's name, or - for standard input"
 
 
@@ -79,17 +83,53 @@ def inspect_(
     as_json: AsJson = False,
     links: Annotated[bool, Option("--links", help="Also ask the addresses that the READMEs name")] = False,
     every: Annotated[bool, Option("--all", help="Also show the checks that cannot be asked, and why")] = False,
+    form: Annotated[str, Option("--format", help="table, json, sarif (code scanning) or junit (CI)")] = "table",
+    fail_on: Annotated[
+        str, Option(help="Exit with status 1 where a check found something: fail, or noted for less")
+    ] = "",
 ) -> None:
-    """Find what is wrong with a release, as far as its own files tell: components, and files that contradict each other."""
+    """Find what is wrong with a release, as far as its own files tell: components, and files that contradict each other.
+
+    Exit status: 0, also with findings; 1 where --fail-on asks for it; 2 where there is nothing to inspect.
+    """
+    from openassay.records import to_json
+    from openassay.report import exchange
+
+    form = "json" if as_json else form
+    if form not in FORMS:
+        raise BadInput(f"inspect: --format: expected one of {', '.join(FORMS)}, found {form!r}")
+    if fail_on not in {"", *FAIL_ON}:
+        raise BadInput(f"inspect: --fail-on: expected one of {', '.join(FAIL_ON)}, found {fail_on!r}")
+    seen = _inspected(what, links=links)
+    if form == "json":
+        print(to_json(seen))
+    elif form == "sarif":
+        print(exchange.to_sarif(seen, _from_here(what)), end="")
+    elif form == "junit":
+        print(exchange.to_junit(f"openassay inspect {seen.name}", exchange.cases_of(seen)), end="")
+    else:
+        _show(seen, every=every)
+    if fail_on and {check.outcome for check in seen.checks} & set(FAIL_ON[FAIL_ON.index(fail_on) :]):
+        raise typer.Exit(1)
+
+
+def _from_here(what: str) -> str:
+    """The folder that an inspection's places are below, from the current one; empty where it is this one, or none below it."""
+    from openassay.checks.inspection import top_of
+
+    path = Path(what)
+    if not path.exists():
+        return ""
+    top = top_of(path) if path.is_dir() else path.parent
+    here = os.path.relpath(top.resolve(), Path.cwd().resolve())
+    return "" if here == "." or here.startswith("..") else f"{here}/"
+
+
+def _show(seen: Inspection, *, every: bool) -> None:
     from openassay.checks.inspection import place
     from openassay.cli import terminal
     from openassay.cli.terminal import plain
-    from openassay.records import to_json
 
-    seen = _inspected(what, links=links)
-    if as_json:
-        print(to_json(seen))
-        return
     console = terminal.console(160)
     components = terminal.table("component", "declared", "found", "reachable", "evidence")
     for component in seen.detected:
