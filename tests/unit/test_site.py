@@ -83,7 +83,9 @@ def test_the_same_records_give_the_same_bytes(entries: list[CatalogueEntry], wri
     assert pages(reversed(list(reversed(entries))), AT) == written
 
 
-def test_the_feeds_name_every_audit_once_and_with_its_date(entries: list[CatalogueEntry], written: dict[str, bytes]) -> None:
+def test_the_feeds_name_every_audit_once_and_with_its_date(
+    entries: list[CatalogueEntry], written: dict[str, bytes]
+) -> None:
     feed = json.loads(written["feed.json"])
     assert feed["version"] == "https://jsonfeed.org/version/1.1"
     assert feed["feed_url"] == f"{AT}/feed.json"
