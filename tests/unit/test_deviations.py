@@ -46,7 +46,8 @@ def test_several_claims_are_counted_by_what_came_out() -> None:
     said = in_words(claims, [DATA], "NOT_REPRODUCED")
     assert said == (
         "With the data as changed in 2017, 2 of 5 published numbers come out higher (better) than published, outside the declared "
-        "tolerance, 1 comes out within the tolerance that was declared beforehand, 1 is not decided and 1 was not tested"
+        "tolerance, 1 comes out within the tolerance that was declared beforehand, 1 was not tested and 1 is not decided: higher "
+        "(better) than published so far"
     )
     mixed = in_words(
         [compared("NOT_REPRODUCED", 5.0), compared("NOT_REPRODUCED", -5.0), compared()], [], "NOT_REPRODUCED"
@@ -55,7 +56,9 @@ def test_several_claims_are_counted_by_what_came_out() -> None:
     assert in_words([compared(), compared()], [], "REPRODUCED").startswith("All 2 published numbers come out within")
     open_ = in_words([compared(), compared("INCONCLUSIVE", 1.0)], [], "INCONCLUSIVE", "more reruns would decide")
     assert open_.startswith("1 of 2 published numbers comes out within")
-    assert open_.endswith("and 1 is not decided (more reruns would decide)")
+    assert open_.endswith("and 1 is not decided: higher (better) than published so far; more reruns would decide")
+    diverged = in_words([compared("NOT_REPRODUCED", None), compared()], [], "NOT_REPRODUCED")
+    assert diverged.startswith("1 of 2 published numbers does not come out and 1 comes out within")
 
 
 def test_nothing_tested_says_nothing_and_a_driver_says_its_own() -> None:

@@ -120,7 +120,7 @@ def test_a_number_that_is_not_reached_is_said_and_accuses_nobody(plan: Plan) -> 
     assert stamp(found.verdict) == "INCONCLUSIVE · number not reached"
     assert page.count("INCONCLUSIVE · number not reached") == 3  # title, stamp and row
     assert (
-        "On average the rerun recipe does not give the printed number. The published training may have been lucky"
+        "On average the rerun recipe does not give the printed number; the published training may have been lucky"
         in text(page)
     )
     assert "so its recipe is not accused" in text(page)
@@ -128,6 +128,28 @@ def test_a_number_that_is_not_reached_is_said_and_accuses_nobody(plan: Plan) -> 
     (row,) = rows(page, "questions")
     assert "outside" in row
     assert "open" in row
+
+
+def test_the_first_screen_says_what_was_tested_what_came_out_what_differed_and_what_is_not_said(plan: Plan) -> None:
+    page = text(render(evidence(plan, (claim(), values(64.0, 1.2)))))
+    first = page[: page.index("In a statistician's words")]
+    for words in (
+        "finished 2026-01-01 · by A. Auditor, a@example.org",
+        "What was tested 1 published number (", "by 60 reruns of the training, controls included.",
+        "What came out The reruns give 65 % for the published 68 %.",
+        "What was different The data as changed in 2017.",
+        "What this does not say Anything for the release or against it.",
+        f"How to repeat it openassay audit {plan.name}",
+    ):  # fmt: skip
+        assert words in first
+    accused = evidence(plan, (claim(), values(55.0, 1.2)))
+    assert accused.verdict.outcome is Outcome.NOT_REPRODUCED
+    assert "That anybody did wrong, or why the numbers differ. What was different here may be the reason." in text(
+        render(accused)
+    )
+    alike = replace(accused, verdict=replace(accused.verdict, deviations=()))
+    assert "may be the reason" not in render(alike)
+    assert "What was different Nothing that is known, but for the machine." in text(render(alike))
 
 
 def test_reproduced_says_what_is_shown_and_what_is_not(plan: Plan) -> None:

@@ -107,15 +107,17 @@ def _several(compared: Sequence[ComparedNumber], outcome: str, because: str) -> 
     total, within = len(compared), "within the tolerance that was declared beforehand"
     if outcome == "REPRODUCED":
         return f"all {total} published numbers come out {within}"
-    ways = [way(of) or "missing" for of in compared if of.outcome == "NOT_REPRODUCED"]
-    told = listed(
-        [name if len(set(ways)) == 1 else f"{ways.count(name)} {name}" for name in dict.fromkeys(ways)], total
+    accused, still = (
+        _ways([of for of in compared if of.outcome == name]) for name in ("NOT_REPRODUCED", "INCONCLUSIVE")
     )
+    so_far = "; ".join(filter(None, [f"{still} than published so far" if still else "", because]))
     phrases = {
-        "NOT_REPRODUCED": ("comes", "come", f"out {told} than published, outside the declared tolerance"),
+        "NOT_REPRODUCED": ("comes", "come", f"out {accused} than published, outside the declared tolerance")
+        if accused
+        else ("does", "do", "not come out"),
         "REPRODUCED": ("comes", "come", f"out {within}"),
-        "INCONCLUSIVE": ("is", "are", "not decided" + (f" ({because})" if because else "")),
         "NOT_ATTEMPTED": ("was", "were", "not tested"),
+        "INCONCLUSIVE": ("is", "are", "not decided" + (f": {so_far}" if so_far else "")),
     }
     parts: list[str] = []
     for name, (one, many, words) in phrases.items():
@@ -123,6 +125,15 @@ def _several(compared: Sequence[ComparedNumber], outcome: str, because: str) -> 
             of_all = "" if parts else f" of {total} published numbers"
             parts.append(f"{count}{of_all} {one if count == 1 else many} {words}")
     return listed(parts, total)
+
+
+def _ways(compared: Sequence[ComparedNumber]) -> str:
+    """Which way numbers differ, counted where they differ in several: `2 higher (better) and 1 lower (worse)`."""
+    ways = [way(of) for of in compared]
+    names = [name for name in dict.fromkeys(ways) if name not in {"", "equal"}]
+    if len(set(ways)) == len(names) == 1:
+        return names[0]
+    return listed([f"{ways.count(name)} {name}" for name in names], len(ways))
 
 
 def figure(value: float, unit: str) -> str:

@@ -16,7 +16,7 @@ FAR, NEAR = 10_000, 0.1
 
 
 OPEN: dict[Why, str] = {
-    "number_not_reached": "on average the rerun recipe does not give the printed number. The published training may have "
+    "number_not_reached": "on average the rerun recipe does not give the printed number; the published training may have "
     "been lucky, so its recipe is not accused",
     "more_runs": "too few reruns were made to decide; more reruns would decide",
     "budget": "all planned reruns were made and do not decide; more reruns would",
