@@ -26,8 +26,10 @@ from openassay.core.verdict import headline, weaker
 from openassay.core.verdict_records import Basis, Outcome, ReleaseVerdict
 from openassay.faults import BadInput, Fault, counted, naming, printable
 from openassay.layout import OUR_CONF, Layout
+from openassay.plan import Plan, read_plan
 from openassay.project import target_names
 from openassay.records import read_record
+from openassay.report.bills import to_cyclonedx, to_ro_crate
 from openassay.report.page import COLOURS, first_screen, number, shown, stamp, web_address
 from openassay.schedule import history
 from openassay.seals import check
@@ -74,6 +76,8 @@ class CatalogueEntry:
     """Whether it comes with OpenAssay, so that `catalogue:NAME` audits it anywhere."""
     verdict: ReleaseVerdict | None
     """Of the newest audit; None where there is none."""
+    plan: Plan | None
+    """Of that audit."""
     audits: tuple[ShownAudit, ...]
     """The newest first."""
     files: dict[str, bytes]
@@ -90,20 +94,22 @@ def read_catalogue(root: Path, *, own: bool) -> tuple[list[CatalogueEntry], list
     entries, problems = [], []
     for name in target_names(root):
         layout = Layout(root, name)
-        found: list[tuple[ReleaseVerdict, Path]] = []
+        found: list[tuple[ReleaseVerdict, Plan, Path]] = []
         for folder in (layout.published, layout.folder) if own else (layout.published,):
             if (path := folder / layout.verdict.name).is_file():
                 try:
                     if folder == layout.folder:
                         check(layout)
-                    found.append((read_record(path, ReleaseVerdict), folder))
+                    found.append(
+                        (read_record(path, ReleaseVerdict), read_plan(layout, folder / layout.plan.name), folder)
+                    )
                 except Fault as problem:
                     problems.append(str(problem))
         entries.append(_entry(layout, sorted(found, key=lambda of: of[0].provenance.finished_at), own=own))
     return sorted(entries, key=lambda of: (printable(of.release.title).casefold(), of.target)), problems
 
 
-def _entry(layout: Layout, found: list[tuple[ReleaseVerdict, Path]], *, own: bool) -> CatalogueEntry:
+def _entry(layout: Layout, found: list[tuple[ReleaseVerdict, Plan, Path]], *, own: bool) -> CatalogueEntry:
     past = {of.finished_at: ShownAudit(
         finished_at=of.finished_at, outcome=of.outcome, basis=of.basis, score=of.score, coverage=of.coverage, reason=of.reason,
         plan_digest=of.plan_digest,
@@ -111,11 +117,12 @@ def _entry(layout: Layout, found: list[tuple[ReleaseVerdict, Path]], *, own: boo
     past |= {of.provenance.finished_at: ShownAudit(
         finished_at=of.provenance.finished_at, outcome=of.outcome, basis=of.basis, score=of.score.value,
         coverage=of.score.coverage, reason=of.in_words or of.reason, plan_digest=of.plan_digest,
-    ) for of, _ in found}  # fmt: skip
-    verdict, folder = found[-1] if found else (None, layout.folder)
+    ) for of, _, _ in found}  # fmt: skip
+    verdict, plan, folder = found[-1] if found else (None, None, layout.folder)
     names = (layout.verdict.name, layout.report.name, layout.plan.name) if verdict else ()
     return CatalogueEntry(
         target=layout.target, release=read_target(layout).release, verdict=verdict, review="",
+        plan=plan,
         ours=(OUR_CONF / "target" / f"{layout.target}.yaml").is_file(),
         audits=tuple(past[at] for at in sorted(past, reverse=True)),
         files={name: (folder / name).read_bytes() for name in names if (folder / name).is_file()},
@@ -162,7 +169,11 @@ def pages(entries: Iterable[CatalogueEntry], url: str = "") -> dict[str, bytes]:
                 "badge.svg.j2", words=words, colour=COLOURS[entry.verdict.outcome],
                 width=[_wide("OpenAssay") + 16, max(_wide(words[0]) + 16, _wide(words[1], 5.6) - _wide("OpenAssay"))],
             )  # fmt: skip
-            written |= {f"{entry.target}/{name}": data for name, data in entry.files.items()}
+            there = dict(entry.files)
+            if entry.plan:
+                there["bom.cdx.json"] = to_cyclonedx(entry.plan, entry.verdict).encode()
+                there["ro-crate-metadata.json"] = to_ro_crate(entry.plan, entry.verdict, there).encode()
+            written |= {f"{entry.target}/{name}": data for name, data in there.items()}
             shown_badge = "data:image/svg+xml;base64," + base64.b64encode(badge).decode()
         else:
             shown_badge = ""

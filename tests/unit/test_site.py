@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -9,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -20,6 +22,7 @@ from openassay.core.deviations import Deviation
 from openassay.core.verdict import headline
 from openassay.core.verdict_records import Outcome
 from openassay.faults import BadInput
+from openassay.report.bills import to_cyclonedx
 from openassay.report.page import number
 from openassay.schemas import KINDS, schema
 
@@ -153,6 +156,61 @@ def test_pages_are_written_over_an_earlier_catalogue_and_over_nothing_else(tmp_p
     for _ in range(2):
         write(tmp_path / "new", pages([]))
     assert "No audit has been made yet" in (tmp_path / "new" / "index.html").read_text()
+
+
+def test_a_bill_of_materials_names_what_is_there_and_what_was_found(
+    entries: list[CatalogueEntry], written: dict[str, bytes]
+) -> None:
+    for entry in entries:
+        if not entry.plan:
+            continue
+        bom = json.loads(written[f"{entry.target}/bom.cdx.json"])
+        refs = [of["bom-ref"] for of in (bom["metadata"]["component"], *bom["components"])]
+        assert len(refs) == len(set(refs))
+        there = {of.component for of in entry.plan.components if of.published in {"yes", "partly"}}
+        assert {of["name"] for of in bom["components"]} == there | set(entry.plan.artifacts)
+    amber = json.loads(written["amber/bom.cdx.json"])
+    main = amber["metadata"]["component"]
+    assert main["type"] == "machine-learning-model"
+    assert {"name": "openassay:outcome", "value": "NOT_ATTEMPTED"} in main["properties"]
+    assert {of["ref"] for of in main["modelCard"]["modelParameters"]["datasets"]} <= {
+        of["bom-ref"] for of in amber["components"]
+    }
+    river = json.loads(written["river_phishing/bom.cdx.json"])
+    (package,) = [of for of in river["components"] if of.get("purl", "").startswith("pkg:pypi/river@")]
+    assert len(package["hashes"][0]["content"]) == 64
+    metrics = json.loads(written["mnist1d_cnn/bom.cdx.json"])["metadata"]["component"].get("modelCard", {})
+    assert "REPRODUCED" not in json.dumps(metrics)  # an outcome is no measurement
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("unknown", []), ("MIT AND Apache-2.0", [{"expression": "MIT AND Apache-2.0"}]),
+        ("Llama 2 Community License", [{"license": {"name": "Llama 2 Community License"}}]),
+        ("MIT Apache-2.0", [{"license": {"name": "MIT Apache-2.0"}}]), ("MIT AND (", [{"license": {"name": "MIT AND ("}}]),
+    ],
+)  # fmt: skip
+def test_a_licence_is_an_expression_only_where_its_words_are_one(
+    words: str, said: list[Any], entries: list[CatalogueEntry]
+) -> None:
+    entry = next(of for of in entries if of.target == "amber")
+    assert entry.plan
+    assert entry.verdict
+    part = replace(entry.plan.components[0], licence=words, published="yes")
+    bom = json.loads(to_cyclonedx(replace(entry.plan, components=(part,)), entry.verdict))
+    assert bom["components"][0]["licenses"] == said
+
+
+def test_a_targets_folder_is_a_crate_of_the_files_that_lie_there(
+    entries: list[CatalogueEntry], written: dict[str, bytes]
+) -> None:
+    graph = {of["@id"]: of for of in json.loads(written["amber/ro-crate-metadata.json"])["@graph"]}
+    for part in graph["./"]["hasPart"]:
+        data = written[f"amber/{part['@id']}"]
+        assert graph[part["@id"]]["sha256"] == hashlib.sha256(data).hexdigest()
+    named = {of["@id"] for entity in graph.values() for of in entity.values() if isinstance(of, dict) and "@id" in of}
+    assert named - set(graph) == {"https://w3id.org/ro/crate/1.1"}
 
 
 @pytest.mark.parametrize("name", KINDS)
