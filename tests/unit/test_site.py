@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
+import sys
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from datetime import datetime
@@ -15,13 +17,16 @@ from typing import Any
 import jsonschema
 import pytest
 from hostile import hostile_entry
-from releases.miniature import REPO
+from releases.miniature import REPO, make_project
 
+from openassay import cli
 from openassay.catalogue import CatalogueEntry, ShownAudit, badge_words, pages, read_catalogue, write
 from openassay.core.deviations import Deviation
 from openassay.core.verdict import headline
-from openassay.core.verdict_records import Outcome
+from openassay.core.verdict_records import Outcome, ReleaseVerdict
 from openassay.faults import BadInput
+from openassay.layout import Layout
+from openassay.records import read_record, write_record
 from openassay.report.bills import to_cyclonedx
 from openassay.report.page import number
 from openassay.schemas import KINDS, schema
@@ -225,3 +230,44 @@ def test_a_schema_says_what_a_key_means() -> None:
     assert made["properties"]["tiers"]["description"] == "Recomputed, evaluated, rerun, in this order."
     assert "tolerance" in made["$defs"]["Score"]["properties"]["value"]["description"]
     jsonschema.validate(json.loads((REPO / "experiments/amber/published/verdict.json").read_text()), made)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Layout:
+    """A project with a committed audit, and a newer one of this machine's, which bears no seal."""
+    layout = Layout(make_project(tmp_path / "project"), "mnist1d_cnn")
+    ours = Layout(REPO, "mnist1d_cnn")
+    shutil.copy(ours.target_file, layout.target_file)
+    shutil.copytree(ours.published, layout.published)
+    for path in (layout.plan, layout.report):
+        shutil.copy(layout.published / path.name, path)
+    verdict = read_record(layout.published / "verdict.json", ReleaseVerdict)
+    later = replace(verdict.provenance, finished_at="2999-01-01T00:00:00Z")
+    write_record(layout.verdict, replace(verdict, provenance=later, outcome=Outcome.INCONCLUSIVE))
+    return layout
+
+
+def test_an_audit_that_was_edited_is_named_and_the_committed_one_is_shown(
+    own: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(own.root)
+    monkeypatch.setattr(sys, "argv", ["openassay", "site"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert "mnist1d_cnn" in capsys.readouterr().err
+    page = text((own.root / "catalogue" / "mnist1d_cnn" / "index.html").read_bytes())
+    assert "REPRODUCED" in page
+    assert "2999" not in page
+
+
+def test_this_machines_audit_is_shown_where_it_is_newer(own: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openassay.catalogue.check", lambda _: None)
+    monkeypatch.setattr("openassay.catalogue.history", lambda _: [])
+    (entry,), problems = read_catalogue(own.root, own=True)
+    assert problems == []
+    assert [audit.finished_at[:4] for audit in entry.audits] == ["2999", "2026"]
+    assert entry.verdict
+    assert entry.verdict.outcome == "INCONCLUSIVE"
+    (committed,), _ = read_catalogue(own.root, own=False)
+    assert len(committed.audits) == 1
