@@ -77,11 +77,19 @@ def test_a_finding_keeps_its_fingerprint_when_its_line_moves() -> None:
 
 
 def test_a_note_is_no_warning_and_an_unasked_check_no_rule() -> None:
-    note = Problem(message="a fact", evidence=())
+    place = Excerpt(path="a.py", line=None, key="", value="")
+    note = Problem(message="a fact", evidence=(place,))
     (of,) = json.loads(to_sarif(seen(answer("noted", note), answer("cannot be asked"))))["runs"]
     assert [result["level"] for result in of["results"]] == ["note"]
     assert len(of["tool"]["driver"]["rules"]) == 1
-    assert of["invocations"][0]["toolExecutionNotifications"][0]["message"]["text"] == "not read: b.bin: cut off"
+
+
+def test_what_has_no_place_is_said_and_is_no_result() -> None:
+    more = Problem(message="and 3 more of the same kind", evidence=())
+    (of,) = json.loads(to_sarif(seen(answer("fail", more))))["runs"]
+    assert of["results"] == []
+    said = [note["message"]["text"] for note in of["invocations"][0]["toolExecutionNotifications"]]
+    assert said == ["yaml_readers_differ: and 3 more of the same kind", "not read: b.bin: cut off"]
 
 
 def test_junit_fails_where_a_check_does_and_takes_any_words() -> None:
@@ -167,11 +175,48 @@ def test_the_action_says_what_it_found_and_fails_where_it_should(
     assert ET.parse(told["junit"]).getroot().get("failures") == "1"  # noqa: S314 - our own
 
 
+def git(folder: Path, *words: str) -> None:
+    subprocess.run(
+        ["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=folder, check=True, capture_output=True
+    )
+
+
+@pytest.mark.parametrize("within", [".", "release"])
+def test_what_git_would_commit_is_inspected_and_nothing_else(
+    within: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "release", BAD | {".gitignore": "ignored/\n"})
+    write(tmp_path / "release", {"ignored/broken.json": "{", "unknown.json": "{"})
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", "release/.gitignore", "release/broken.json", "release/README.md")
+    monkeypatch.chdir(tmp_path)
+    status, out = run(monkeypatch, capsys, "inspect", within, "--staged", "--format", "sarif")
+    assert status == 0
+    places = {
+        result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        for result in json.loads(out)["runs"][0]["results"]
+    }
+    assert places == {"release/broken.json"}
+
+
+def test_where_git_has_nothing_to_commit_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["openassay", "inspect", str(tmp_path), "--staged"])
+    for told in ("not a git repository", "found none there"):
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 2
+        assert told in capsys.readouterr().err
+        git(tmp_path, "init", "-q")
+
+
 def test_the_hooks_start_commands_that_there_are(tmp_path: Path) -> None:
+    work = write(tmp_path, BAD)
+    git(work, "init", "-q")
+    git(work, "add", ".")
     for hook in yaml.safe_load((REPO / ".pre-commit-hooks.yaml").read_text()):
         program, *words = shlex.split(hook["entry"])
         assert program == "openassay"
-        done = subprocess.run(
-            [sys.executable, "-m", program, *words], cwd=write(tmp_path, BAD), capture_output=True, check=False
-        )
+        done = subprocess.run([sys.executable, "-m", program, *words], cwd=work, capture_output=True, check=False)
         assert done.returncode == 1

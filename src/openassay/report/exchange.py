@@ -27,26 +27,24 @@ def to_sarif(seen: Inspection, prefix: str = "") -> str:
     rules = [
         {"id": check.check, "shortDescription": {"text": _plain(check.check.replace("_", " "))}} for check in asked
     ]
-    results = [
-        _result(check, number, problem, prefix)
-        for number, check in enumerate(asked)
-        for problem in check.problems
-    ]  # fmt: skip
-    unread = [
-        {"level": "note", "message": {"text": _plain(f"not read: {path}: {why}")}}
-        for path, why in sorted(seen.unreadable.items())
-    ]
+    problems = [(number, check, of) for number, check in enumerate(asked) for of in check.problems]
+    results = [_result(check, number, of, prefix) for number, check, of in problems if _places(of)]
+    said = [
+        f"{check.check}: {of.message}" for _, check, of in problems if not _places(of)
+    ]  # readers refuse one without a place
+    said += [f"not read: {path}: {why}" for path, why in sorted(seen.unreadable.items())]
+    notes = [{"level": "note", "message": {"text": _plain(words)}} for words in said]
     run = {
         "tool": {"driver": {"name": "OpenAssay", "semanticVersion": __version__, "rules": rules}},
         "automationDetails": {"id": f"openassay/inspect/{_plain(seen.name)}"},
-        "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": unread}],
+        "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": notes}],
         "results": results,
     }
     return json.dumps({"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
 
 
 def _result(check: CheckAnswer, number: int, problem: Problem, prefix: str) -> dict[str, Any]:
-    places = [of for of in problem.evidence if of.path]
+    places = _places(problem)
     message = re.sub(r":\d+", "", problem.message)  # lines move, the finding stays
     known_by = "|".join([check.check, message, *(of.path for of in places)])
     return {
@@ -59,6 +57,10 @@ def _result(check: CheckAnswer, number: int, problem: Problem, prefix: str) -> d
         ],
         "partialFingerprints": {"openassay/v1": hashlib.sha256(known_by.encode("utf-8", "replace")).hexdigest()},
     }  # fmt: skip
+
+
+def _places(problem: Problem) -> list[Excerpt]:
+    return [of for of in problem.evidence if of.path]
 
 
 def _location(of: Excerpt, prefix: str) -> dict[str, Any]:
