@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,23 @@ def test_numbers_for_people(value: float | None, text: str) -> None:
 )
 def test_only_web_addresses_become_links(address: str | None) -> None:
     assert web_address(address) == ""
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("which", ["evidence", "hostile"])
+def test_axe_finds_no_barrier(which: str, scheme: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Deque's axe-core, with all of its rules."""
+    given = request.getfixturevalue(which)
+    page = given if isinstance(given, str) else render(given)
+    axe = (files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8")
+    page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)  # a copy that lets axe in
+    asked = "axe.run().then(found => { document.title = 'axe: ' + found.violations.map(of => `${of.id} ${of.nodes[0].html}`).join('; ') + '.' })"
+    dom = dump(
+        page.replace("</body>", f"<script>{axe}</script><script>{asked}</script></body>"), tmp_path,
+        "--virtual-time-budget=20000", f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}",
+    )  # fmt: skip
+    title = re.search(r"<title>(.*?)</title>", dom, re.DOTALL)
+    assert title
+    assert title[1] == "axe: ."
