@@ -192,8 +192,10 @@ def _experiment(client: Any, target: str, root: Path, uri: str) -> str:
 def _track_audit(runs_of: _RunsOf, verdict: ReleaseVerdict, report: Path) -> None:
     outcome, basis = verdict.outcome.value, ",".join(verdict.basis)
     name = f"audit: {outcome}{weaker(verdict.outcome, verdict.basis)}"
-    openness = {"osaid": verdict.openness.osaid.outcome, "mof": verdict.openness.mof.label}
-    tags = {"role": "audit", "outcome": outcome, "basis": basis} | openness
+    tags = {"role": "audit", "outcome": outcome, "basis": basis, "in_words": verdict.in_words}
+    tags["deviations"] = "; ".join(of.what for of in verdict.deviations)
+    if openness := verdict.openness:
+        tags |= {"osaid": openness.osaid.outcome, "mof": openness.mof.label}
     tags |= {f"tier.{of.tier}": tier_words(of) or of.outcome.value for of in verdict.tiers if of.num_claims}
     figures = {"coverage": verdict.score.coverage, "cpu_s": verdict.provenance.cpu_s, "score": verdict.score.value}
     figures |= {f"share_{of.tier}": of.share for of in verdict.tiers}

@@ -9,7 +9,7 @@ import socket
 import sys
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer import Argument, Option
@@ -17,6 +17,9 @@ from typer import Argument, Option
 from openassay.cli.arguments import Age, AsJson, OptionalTargets, TargetName, target_argument, the_layout
 from openassay.faults import BadInput, Fault, counted, printable
 from openassay.layout import Layout, find_root
+
+if TYPE_CHECKING:
+    from openassay.core.verdict_records import ReleaseVerdict
 
 TARGETS = (
     "Targets: a name of conf/target/, catalogue:NAME for one of OpenAssay's own, or the path of a file. Settings, as on Hydra's "
@@ -160,9 +163,7 @@ def verify(targets: OptionalTargets = None) -> None:
 def _show(layouts: list[Layout]) -> None:
     from openassay.cli import terminal
     from openassay.cli.terminal import plain, styled
-    from openassay.core.openness import in_words
-    from openassay.core.tier_verdicts import beside
-    from openassay.core.verdict import headline, weaker
+    from openassay.core.verdict import headline
     from openassay.core.verdict_records import ReleaseVerdict
     from openassay.project import nearest_root
     from openassay.records import read_record
@@ -192,14 +193,7 @@ def _show(layouts: list[Layout]) -> None:
             table.add_row(name, plain(claim.id), published, mean, difference, styled(claim.outcome, headline(claim)))
         if not verdict.claims:
             table.add_row(name, "–", "–", "–", "–", styled(verdict.outcome))
-        stamp = f"{styled(verdict.outcome)} {name}{weaker(verdict.outcome, verdict.basis)}"
-        others, report = plain("; ".join(beside(verdict))), plain(str(layout.latest(layout.report)))
-        is_asked = len(layouts) == 1 and verdict.openness.osaid.outcome != "passes"
-        open_ = f"\n  {plain(in_words(verdict.openness.osaid))}" if is_asked else ""
-        lines.append(
-            f"{stamp}: {plain(verdict.reason)}; score {terminal.number(verdict.score.value, '.2f')} at "
-            f"{100 * verdict.score.coverage:.0f} % coverage\n  {others}{open_}\n  report: {report}"
-        )
+        lines.append(_in_lines(layout, verdict, alone=len(layouts) == 1))
     if table.row_count:
         console.print(table)
         for line in lines:
@@ -213,6 +207,27 @@ def _show(layouts: list[Layout]) -> None:
     if problems:
         print("\n".join(f"error: {problem}" for problem in problems.values()), file=sys.stderr)
         raise typer.Exit(BadInput.exit_code)
+
+
+def _in_lines(layout: Layout, verdict: ReleaseVerdict, *, alone: bool) -> str:
+    """What came out of one audit, in words. alone: no other is shown, so that there is room for more."""
+    from openassay.cli import terminal
+    from openassay.cli.terminal import plain
+    from openassay.core.openness import in_words
+    from openassay.core.tier_verdicts import beside
+    from openassay.core.verdict import weaker
+
+    of, openness = verdict.score, verdict.openness
+    score = f"score {terminal.number(of.value, '.2f')} at {100 * of.coverage:.0f} % coverage"
+    lines = [
+        f"{terminal.styled(verdict.outcome)} {layout.target}{weaker(verdict.outcome, verdict.basis)}: "
+        f"{plain(verdict.in_words or verdict.reason)}",
+        plain("; ".join([score, *beside(verdict)])),
+    ]
+    if alone and openness and openness.osaid.outcome != "passes":
+        lines.append(plain(in_words(openness.osaid)))
+    lines.append(f"report: {plain(str(layout.latest(layout.report)))}")
+    return "\n  ".join(lines)
 
 
 def _not_as_sealed(layout: Layout) -> str:
