@@ -150,6 +150,7 @@ def test_what_is_not_measured_says_what_it_would_take(told: dict[str, object], b
     assert (verdict.outcome, verdict.tier) == (Outcome.NOT_ATTEMPTED, "evaluated")
     assert by in verdict.reason
     told_why = judge_tiers((verdict,), not_rerun="there is no recipe")
+    assert told_why[1].reason == f"no claim was evaluated: {verdict.reason}"
     assert tier_words(told_why[1]) == "evaluated: 1 not tested"
     assert told_why[2].reason == "nothing was rerun: there is no recipe"
 
