@@ -20,6 +20,7 @@ from openassay.core.claims import Citation, Claim, Published
 from openassay.core.curves import scatter_of
 from openassay.core.deviations import Deviation
 from openassay.core.openness_records import Article53Facts, ComponentName, DataInformation, Review
+from openassay.core.tiers import ReleasedWeights
 from openassay.core.types import LARGEST
 from openassay.drivers import AnyDriver
 from openassay.drivers.driver import PublishedRun, ScaledRerun, TargetFacts, refused, those_that_are
@@ -68,6 +69,7 @@ class Release:
     """Where the provider's policy to comply with Union law on copyright is told."""
     training_summary: str | None = None
     """Where the summary of the content used for training is published."""
+    weights: ReleasedWeights | None = None
 
     @property
     def article_53(self) -> Article53Facts:
@@ -540,18 +542,35 @@ def _check_evaluated(claim: Claim, target: Target, key: str) -> Iterator[str]:
     """What is wrong with a claim that is tested on released weights."""
     of = claim.evaluated
     assert of is not None  # noqa: S101 - for such claims only
-    if target.evaluate is None:
+    measured = [measure.metric for measure in target.evaluate.measure] if target.evaluate else []
+    if of.as_published is None and target.evaluate is None:
         yield f"{key}.evaluated: there is no `evaluate` that measures the released weights"
         return
-    measured = [measure.metric for measure in target.evaluate.measure]
     for name, metric in (("metric", claim.metric), ("evaluated.standard_error", of.standard_error)):
-        if metric is not None and metric not in measured:
+        if metric is not None and metric not in measured and not of.as_published:
             yield f"{key}.{name}: `evaluate` does not measure {metric!r}; measured: {', '.join(measured)}"
+    yield from _check_as_published(claim, target, measured, f"{key}.evaluated.as_published")
     yield from those_that_are({
         f"{key}.evaluated: give items or standard_error: what is the number's noise over test items?":
-            (of.items is None) == (of.standard_error is None),
+            (of.items is None) == (of.standard_error is None) and not of.as_published,
         f"{key}.evaluated.items: at least 2, found {of.items}": of.items is not None and of.items < 2,
         f"{key}.evaluated: recompute stands there too; a claim is tested in one way": claim.recompute is not None,
+    })  # fmt: skip
+
+
+def _check_as_published(claim: Claim, target: Target, measured: list[str], key: str) -> Iterator[str]:
+    """What is wrong with the words on an evaluation that the target does not make."""
+    of = claim.evaluated.as_published if claim.evaluated else None
+    if of is None:
+        return
+    weights = target.release.weights
+    yield from those_that_are({
+        f"{key}: `evaluate` measures {claim.metric!r}; leave it out": claim.metric in measured,
+        "release.weights: missing; claims with as_published need the size of the weights": weights is None,
+        "release.weights: parameters and bytes are at least 1":
+            weights is not None and min(weights.parameters, weights.bytes) < 1,
+        f"{key}: shots is at least 0, sequences at least 1, item_bytes more than 0":
+            (of.shots or 0) < 0 or of.sequences < 1 or (of.item_bytes is not None and of.item_bytes <= 0),
     })  # fmt: skip
 
 

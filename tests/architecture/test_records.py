@@ -15,6 +15,7 @@ from openassay.core.claims import Claim
 from openassay.core.evidence import Design, Evidence
 from openassay.core.rerun_records import RerunStatus
 from openassay.core.tier_verdicts import tier_words
+from openassay.core.tiers import NOT_STATED
 from openassay.core.verdict import headline, judge_claim
 from openassay.core.verdict_records import ReleaseVerdict, Verdict
 from openassay.layout import Layout
@@ -157,6 +158,37 @@ def test_the_ten_systems_are_shown_as_they_were_audited(page: str, reports: str)
     shown = re.search(r"<!-- systems:.*?-->\n(.*?)<!-- /systems -->", (REPO / page).read_text(), re.DOTALL)
     assert shown
     assert shown.group(1) == systems().replace("REPORTS", reports)
+
+
+def evaluations() -> str:
+    """The table of the ten systems' results that need their weights, from the targets."""
+    rows = ["| system | result | published | measured as | harness | takes |", "|---|---|---|---|---|---|"]
+    for name, title in SYSTEMS.items():
+        target = read_target(Layout(REPO, name))
+        for claim in target.claims:
+            if (asked := claim.evaluated) is None or (of := asked.as_published) is None:
+                continue
+            assert target.release.weights
+            shots = "" if of.shots is None else f", {of.shots} shots"
+            harness = of.harness if of.harness == NOT_STATED else f"{of.harness}, version {of.version}"
+            takes = asked.takes(target.release.weights).replace("; its time is not known", "")
+            rows.append(
+                f"| {title} | {claim.id} | {claim.published.value:.5g} | {of.task}{shots} | {harness} | {takes} |"
+            )
+    return "\n".join(rows) + "\n"
+
+
+def test_the_results_that_need_weights_are_shown_with_what_they_take() -> None:
+    page = (REPO / "docs" / "ten-systems.md").read_text()
+    shown = re.search(r"<!-- evaluations:.*?-->\n(.*?)<!-- /evaluations -->", page, re.DOTALL)
+    assert shown
+    assert shown.group(1) == evaluations()
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_number_of_a_system_is_recomputed_or_says_how_it_was_measured(name: str) -> None:
+    left = [of.id for of in read_target(Layout(REPO, name)).claims if of.tier == "rerun"]
+    assert bool(left) == (name == "t5_small")  # fine-tunings, which no driver runs
 
 
 def table() -> str:

@@ -347,7 +347,7 @@ def test_a_test_without_power_and_nothing_run(plan: Plan) -> None:
     page = render(evidence(plan, (claim(), values(68.2)), control="the control was not caught"))
     assert "INCONCLUSIVE · control" in page
     nothing = evidence(plan, (claim(), ()))
-    assert "Nothing could be rerun or compared." in text(render(nothing))
+    assert "Nothing was rerun or compared." in text(render(nothing))
     assert nothing.verdict.outcome is Outcome.NOT_ATTEMPTED
     diverged = evidence(plan, (claim(), (None,) * 60))
     assert "fails to train more often than chance explains" in text(render(diverged))

@@ -163,6 +163,8 @@ def plan_runs(
             untested = plan.rerun is None or not claim.testable
             if untested or claim.deterministic:
                 how = "not tested" if claim.tier == "rerun" else f"{claim.tier}, without a rerun"
+                if claim.evaluated and claim.evaluated.as_published and plan.release.weights:
+                    how = f"not tested: {claim.evaluated.takes(plan.release.weights)}"
                 cells = ("–", how, "–", "–") if untested else ("none", "1 if it is", "1", "2")
                 table.add_row(name, claim.id, tolerance, *cells)
                 continue

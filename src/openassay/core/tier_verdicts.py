@@ -10,7 +10,7 @@ from openassay.core.claims import Claim
 from openassay.core.findings import Recomputed
 from openassay.core.rerun_records import EvaluateRecord
 from openassay.core.sequential import SIDES, credit, shortfall
-from openassay.core.tiers import Tier
+from openassay.core.tiers import NOT_STATED, PublishedEvaluation, ReleasedWeights, Tier
 from openassay.core.verdict import judge_release, of_claim, score_release
 from openassay.core.verdict_records import Basis, Outcome, ReleaseVerdict, TierVerdict, Verdict, Why
 
@@ -71,7 +71,9 @@ def _shown(value: float) -> str:
     return f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:.10g}"
 
 
-def judge_evaluated(claim: Claim, found: EvaluateRecord, *, alpha: float, basis: tuple[Basis, ...]) -> Verdict:
+def judge_evaluated(
+    claim: Claim, found: EvaluateRecord, *, alpha: float, basis: tuple[Basis, ...], weights: ReleasedWeights | None = None
+) -> Verdict:  # fmt: skip
     """What the released weights say of a number that is claimed of them, measured once.
 
     Reproduced where the number that they give lies within the tolerance of the printed one. Not reproduced only where it lies
@@ -87,6 +89,8 @@ def judge_evaluated(claim: Claim, found: EvaluateRecord, *, alpha: float, basis:
     if value is None:
         outcome, rule = Outcome.NOT_ATTEMPTED, "not_evaluated"
         reason = found.reason or "the evaluation of the released weights gave no finite number"
+        if declared.as_published and weights and found.status != "failed":
+            reason = _not_measured(declared.as_published, declared.takes(weights))
     else:
         difference, error = value - printed, _standard_error(claim, value, values)
         short = float(shortfall(difference, SIDES[claim.direction]))
@@ -118,6 +122,14 @@ def judge_evaluated(claim: Claim, found: EvaluateRecord, *, alpha: float, basis:
     )  # fmt: skip
 
 
+def _not_measured(of: PublishedEvaluation, takes: str) -> str:
+    """Why a number of released weights was not tested that nothing here measures."""
+    shots = "" if of.shots is None else f" with {of.shots} shot{'' if of.shots == 1 else 's'}"
+    unknown = of.harness == NOT_STATED
+    by = "a harness that is not stated" if unknown else f"{of.harness} (version {of.version})"
+    return f"this audit does not measure it on the released weights: it is {of.task}{shots}, by {by}, and takes {takes}"
+
+
 def _standard_error(claim: Claim, value: float, values: dict[str, float | None]) -> float | None:
     """Over the test items; None where it is not known."""
     of = claim.evaluated
@@ -135,15 +147,17 @@ def _nearest_and_farthest(interval: tuple[float, float]) -> tuple[float, float]:
     return (0.0 if low <= 0 <= high else min(ends)), max(ends)
 
 
-def judge_tiers(verdicts: tuple[Verdict, ...]) -> tuple[TierVerdict, ...]:
-    """What the claims of each tier say together; a release's own outcome is that of the last one, its reruns."""
+def judge_tiers(verdicts: tuple[Verdict, ...], *, not_rerun: str = "") -> tuple[TierVerdict, ...]:
+    """What the claims of each tier say together; a release's own outcome is that of the last one, its reruns.
+
+    not_rerun: why nothing was rerun, which is told where no claim is left for reruns.
+    """
     weight = sum(of.weight for of in verdicts)
     found = []
     for tier in get_args(Tier):
         own = tuple(of for of in verdicts if of.tier == tier)
-        outcome, reason = (
-            judge_release(own) if own or tier not in _NO_CLAIM else (Outcome.NOT_ATTEMPTED, _NO_CLAIM[tier])
-        )
+        none = _NO_CLAIM.get(tier) or (f"nothing was rerun: {not_rerun}" if not_rerun else "")
+        outcome, reason = judge_release(own) if own or not none else (Outcome.NOT_ATTEMPTED, none)
         tested = [of for of in own if of.outcome is not Outcome.NOT_ATTEMPTED]
         found.append(TierVerdict(
             tier=tier, outcome=outcome, reason=reason, score=score_release(own), num_claims=len(own), num_tested=len(tested),
@@ -158,7 +172,7 @@ def tier_words(of: TierVerdict) -> str:
     """A tier's result in a few words; empty where no claim is tested on it, and for the reruns, whose word is the release's."""
     if of.tier == "rerun" or not of.num_claims:
         return ""
-    words = [f"{of.num_reproduced} of {of.num_claims} agree"]
+    words = [f"{of.num_reproduced} of {of.num_claims} agree"] if of.num_tested else []
     words += (
         [f"{of.num_not_reproduced} do{'es' if of.num_not_reproduced == 1 else ''} not"] if of.num_not_reproduced else []
     )

@@ -10,6 +10,42 @@ Tier = Literal["recomputed", "evaluated", "rerun"]
 weights give it under the published evaluation. `rerun`: the published recipe gives it. None implies another."""
 
 
+CPU, GPU = 5e11, 1.5e14
+"""Floating-point operations a second that sizes are told for: 16 cores, and half of what an A100 can do in bfloat16."""
+BYTES_PER_TOKEN = 4
+"""Of English text."""
+NOT_STATED = "not stated"
+"""What stands for a harness, or its version, that the release does not name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleasedWeights:
+    """How large the released weights are."""
+
+    parameters: int
+    """Those that a token is multiplied by: of a mixture of experts, not all."""
+    bytes: int
+    source: str
+    """Where this is published, or how it is computed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedEvaluation:
+    """How a number was measured by those who published it, and how much text that is."""
+
+    harness: str
+    version: str
+    """As the release names it; NOT_STATED where it does not."""
+    task: str
+    shots: int | None = None
+    """None where it is not stated."""
+    sequences: int = 1
+    """That the model reads for an item: one for each answer to choose from."""
+    item_bytes: float | None = None
+    """Of an item's text, on average; None where nothing is known of it."""
+    source: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Evaluated:
     """How a claim is tested on the released weights, by what the target's `evaluate` measures."""
@@ -21,6 +57,33 @@ class Evaluated:
     differs: str | None = None
     """What of the published evaluation is not followed, or not known: the harness's version, the prompt, the number of shots.
     Then a number that is not reached accuses nobody."""
+    as_published: PublishedEvaluation | None = None
+    """How the number was measured, where `evaluate` does not measure it: what it would take."""
+
+    def seconds(self, weights: ReleasedWeights, flops: float) -> float | None:
+        """The time at so many operations a second, 2 for each parameter and token; None where the text's size is not known."""
+        of = self.as_published
+        if of is None or of.shots is None or not of.item_bytes or self.items is None:
+            return None
+        tokens = self.items * of.sequences * (of.shots + 1) * of.item_bytes / BYTES_PER_TOKEN
+        return 2 * weights.parameters * tokens / flops
+
+    def takes(self, weights: ReleasedWeights) -> str:
+        """What measuring it would take, in words."""
+        size = f"{weights.bytes / 1e9:.3g} GB of weights"
+        times = [
+            f"{_shown(seconds)} on {what}" for what, flops in (("a GPU", GPU), ("a CPU", CPU))
+            if (seconds := self.seconds(weights, flops)) is not None
+        ]  # fmt: skip
+        return f"{size}, about {' or '.join(times)}" if times else f"{size}; its time is not known"
+
+
+def _shown(seconds: float) -> str:
+    """A time in the unit that fits."""
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.2g} {unit}" if seconds < 100 * length else f"{seconds / length:.0f} {unit}"
+    return f"{max(1.0, seconds):.0f} s"
 
 
 @dataclass(frozen=True, kw_only=True)

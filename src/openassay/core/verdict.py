@@ -215,7 +215,7 @@ def judge_release(verdicts: tuple[Verdict, ...]) -> tuple[Outcome, str]:
     if set(outcomes) == {Outcome.NOT_ATTEMPTED}:
         told = {verdict.reason for verdict in verdicts}
         why = f": {verdicts[0].reason}" if len(told) == 1 else f", for {len(told)} reasons; each claim says its own"
-        return Outcome.NOT_ATTEMPTED, f"no claim was rerun{why}"
+        return Outcome.NOT_ATTEMPTED, f"no claim was {verdicts[0].tier}{why}"
     if accused := [verdict.id for verdict in verdicts if verdict.outcome is Outcome.NOT_REPRODUCED]:
         return Outcome.NOT_REPRODUCED, "not reproduced: " + ", ".join(accused)
     if set(outcomes) == {Outcome.REPRODUCED}:

@@ -41,7 +41,7 @@ COLOURS = {
     Outcome.NOT_ATTEMPTED: "#57606a",
 }
 
-NOTHING = "nothing could be rerun or compared"
+NOTHING = "nothing was rerun or compared"
 NOT_RERUN = "nothing was rerun; what could be tested without a training is said below, and says nothing of the training"
 RECOMPUTED = {
     Outcome.REPRODUCED: "the printed number follows from other published files; nothing was run",

@@ -74,9 +74,14 @@ def run(
     recomputed = {of.claim: of for of in inspected.recomputed}
     own = {claim.id: judge_recomputed(claim, recomputed[claim.id]) for claim in plan.claims if claim.recompute}
     tested = [claim for claim in plan.claims if claim.evaluated]
+    measured = [claim for claim in tested if claim.evaluated and not claim.evaluated.as_published]
     own |= {
         claim.id: judge_evaluated(
-            claim, evaluated, alpha=plan.judge.alpha / len(tested), basis=_basis_of_weights(plan, claim, evaluated)
+            claim,
+            evaluated,
+            alpha=plan.judge.alpha / max(1, len(measured)),
+            basis=_basis_of_weights(plan, claim, evaluated),
+            weights=plan.release.weights,
         )
         for claim in tested
     }
@@ -113,7 +118,7 @@ def run(
         for claim in plan.claims if claim.uncontrolled and claim.testable
     ]  # fmt: skip
     findings += _registration(plan, runs)
-    tiers = judge_tiers(verdicts)
+    tiers = judge_tiers(verdicts, not_rerun=reruns.not_attempted_because)
     outcome, reason = tiers[-1].outcome, tiers[-1].reason
     if rerun:
         findings += rerun.judge_findings(plan.claims, records)
