@@ -143,7 +143,7 @@ def _tail(follow: scipy.interpolate.CubicSpline, x: Floats, df: float) -> _Tail:
     return _Tail(df=df, deviates=x, beyond_=np.log(np.maximum(beyond, 1e-300)))
 
 
-def _statistic(deviate: Floats, df: float | Floats) -> Floats:
+def _statistic(deviate: Floats, df: ArrayLike) -> Floats:
     """The t statistic of the same tail probability as a normal deviate; by its own tail, which keeps its digits."""
     return np.asarray(-np.sign(deviate) * scipy.special.stdtrit(df, scipy.special.ndtr(-abs(deviate))))
 
