@@ -88,11 +88,19 @@ def changed(*files: Path, by: str) -> Iterator[None]:
             file.write_text(text)
 
 
-def test_every_driver_has_a_digest_of_every_stage(before: dict[str, str]) -> None:
-    assert set(before) == {f"{driver}/{stage}" for driver in DRIVERS for stage in STAGES}
-    assert before == {
-        f"{driver}/{stage}": stage_code.digest(stage, driver) + "\n" for driver in DRIVERS for stage in STAGES
-    }
+def test_every_driver_has_a_digest_of_every_stage_and_of_what_makes_a_rerun(before: dict[str, str]) -> None:
+    expected = {f"{driver}/{stage}": stage_code.digest(stage, driver) for driver in DRIVERS for stage in STAGES}
+    expected |= {f"{driver}/training": stage_code.training(driver) for driver in DRIVERS}
+    assert before == {name: digest + "\n" for name, digest in expected.items()}
+
+
+def test_a_state_of_the_files_has_one_folder_of_digests(tmp_path: Path, before: dict[str, str]) -> None:
+    folder = stage_code.folder(tmp_path)
+    assert written(folder) == before
+    assert list(folder.parent.iterdir()) == [folder]
+    made = folder.stat().st_mtime_ns
+    assert stage_code.folder(tmp_path) == folder
+    assert folder.stat().st_mtime_ns == made
 
 
 def test_a_comment_anywhere_makes_nothing_stale(
@@ -105,10 +113,10 @@ def test_a_comment_anywhere_makes_nothing_stale(
 @pytest.mark.parametrize(
     ("file", "by", "names"),
     [
-        ("published/tokens/olmo.py", "\nMORE = 1\n", {f"{of}/{stage}" for of in ("replay", "pretrain") for stage in ("evaluate", "inspect", "rerun")}),
-        ("published/recipes/gpt_neox.py", "\nMORE = 1\n", {f"{of}/{stage}" for of in ("replay", "pretrain") for stage in STAGES} | {f"{of}/inspect" for of in DRIVERS}),
-        ("drivers/native.py", "\nMORE = 1\n", {f"native/{stage}" for stage in STAGES}),
-        ("protocols/prefix.py", "\nMORE = 1\n", {"replay/evaluate", "replay/rerun"}),
+        ("published/tokens/olmo.py", "\nMORE = 1\n", {f"{of}/{stage}" for of in ("replay", "pretrain") for stage in ("evaluate", "inspect", "rerun", "training")}),
+        ("published/recipes/gpt_neox.py", "\nMORE = 1\n", {f"{of}/{stage}" for of in ("replay", "pretrain") for stage in (*STAGES, "training")} | {f"{of}/inspect" for of in DRIVERS}),
+        ("drivers/native.py", "\nMORE = 1\n", {f"native/{stage}" for stage in (*STAGES, "training")}),
+        ("protocols/prefix.py", "\nMORE = 1\n", {"replay/evaluate", "replay/rerun", "replay/training"}),
         ("report/page.py", "\nMORE = 1\n", {f"{driver}/report" for driver in DRIVERS}),
         ("report/templates/report.html.j2", "\nmore\n", {f"{driver}/report" for driver in DRIVERS}),
         ("core/licences.json", "\n", {f"{driver}/judge" for driver in DRIVERS}),
