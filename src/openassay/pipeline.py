@@ -24,7 +24,7 @@ import yaml
 from openassay import stage_code
 from openassay.faults import STATUS_VARIABLE, BadInput, Fault, printable
 from openassay.layout import GROUPS, OUR_CONF, Layout, cache_home
-from openassay.records import digest, write_text
+from openassay.records import write_text
 from openassay.settings import choices, option_file
 from openassay.target import Target
 from openassay.yaml_loader import QUICK, load_yaml
@@ -142,7 +142,7 @@ def link_package(root: Path) -> None:
     _link(folder / "conf", OUR_CONF.absolute())
     if not _holds_our_source(root):
         code = stage_code.PACKAGE / "code"
-        _link(folder / "code", code if code.is_dir() else _digests_of_checkout())
+        _link(folder / "code", code if code.is_dir() else stage_code.folder(cache_home()))
 
 
 def _holds_our_source(root: Path) -> bool:
@@ -158,18 +158,6 @@ def _link(link: Path, to: Path) -> None:
     temporary = link.with_name(f".{link.name}.{os.getpid()}")
     temporary.symlink_to(to)
     temporary.replace(link)
-
-
-def _digests_of_checkout() -> Path:
-    """The folder of code digests of a package that runs from a checkout: written once for each state of its files."""
-    files = sorted(path for path in stage_code.PACKAGE.rglob("*") if path.suffix in {".py", ".json", ".j2"})
-    files += sorted((stage_code.PACKAGE / "pipelines").glob("*.py"))
-    state = [(str(path), (stat := path.stat()).st_mtime_ns, stat.st_size) for path in files]
-    folder = cache_home() / "code" / digest(state)[:32]
-    if not (folder / "complete").is_file():
-        stage_code.write(folder)
-        (folder / "complete").touch()
-    return folder
 
 
 def reproduce(layout: Layout, target: Target, asked: tuple[str, ...] = (), *, force: bool) -> tuple[int, str]:

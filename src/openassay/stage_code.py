@@ -2,8 +2,8 @@
 
 A stage's code is what its script imports, directly or not, without what it never runs: the other drivers, and
 packages of `RUN_BY` in other stages. Python is compared as parsed, so that a comment makes nothing stale. The digests are
-files, `DRIVER/STAGE`, which `dvc.yaml` names as dependencies: the wheel brings them; from a checkout they are written anew when
-the code changes. This module is run while the wheel is built, and imports the standard library only.
+files: `DRIVER/STAGE`, which `dvc.yaml` names as dependencies, and `DRIVER/training`. The wheel brings them; from a checkout they
+are written anew when the code changes. This module is run while the wheel is built, and imports the standard library only.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import functools
 import gc
 import hashlib
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 STAGES = ("plan", "fetch", "inspect", "prepare", "evaluate", "rerun", "judge", "report")
 """The sentence: a release claims; OpenAssay plans, fetches, inspects, prepares, evaluates, reruns, judges and reports."""
+TRAINING = "training"
+"""Beside the stages' digests: that of what makes and measures one rerun."""
 RUN_BY = {
     "openassay.training.": {"rerun", "evaluate"}, "openassay.protocols.": {"rerun", "evaluate"},
     "openassay.published.tokens.": {"inspect", "rerun", "evaluate"},
@@ -89,11 +92,29 @@ def training(driver: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
+def folder(cache: Path) -> Path:
+    """A folder below `cache` with the digests of the code as it is now: written once for each state of its files."""
+    files = sorted(path for path in PACKAGE.rglob("*") if path.suffix in {".py", ".json", ".j2"})
+    files += sorted((PACKAGE / "pipelines").glob("*.py"))
+    state = [(str(path), (stat := path.stat()).st_mtime_ns, stat.st_size) for path in files]
+    found = cache / "code" / hashlib.sha256(repr(state).encode()).hexdigest()[:32]
+    if not found.is_dir():
+        found.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=found.parent) as temporary:
+            write(Path(temporary) / "code")
+            try:
+                (Path(temporary) / "code").rename(found)
+            except OSError:  # another process was first
+                if not found.is_dir():
+                    raise
+    return found
+
+
 def write(folder: Path) -> None:
     """Write every digest below a folder; a file that says the same already is left as it is."""
     for driver in drivers():
-        for stage in STAGES:
-            path, text = folder / driver / stage, digest(stage, driver) + "\n"
+        for name in (*STAGES, TRAINING):
+            path, text = folder / driver / name, (training(driver) if name == TRAINING else digest(name, driver)) + "\n"
             if not path.is_file() or path.read_text(encoding="ascii") != text:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="ascii")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -16,13 +17,24 @@ from openassay.stage_code import PACKAGE, drivers
 OURS = sorted(
     path for path in PACKAGE.rglob("*.py") if not {"conf", "pipelines"} & set(path.relative_to(PACKAGE).parts)
 )
-TREES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for path in OURS}
 DRIVERS: tuple[Any, ...] = get_args(get_args(AnyDriver)[0])
 LONGEST = 700
 
 
+@functools.cache
+def trees() -> dict[str, ast.Module]:
+    """All modules as parsed. They are let go of with this file's last test: a million objects slow each search for cycles."""
+    return {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for path in OURS}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _let_go() -> Iterator[None]:
+    yield
+    trees.cache_clear()
+
+
 def nodes(kind: type[Any], *, outside: str = "") -> Iterator[tuple[str, Any]]:
-    for name, tree in TREES.items():
+    for name, tree in trees().items():
         if not (outside and name.startswith(outside)):
             yield from ((name, node) for node in ast.walk(tree) if isinstance(node, kind))
 
@@ -37,7 +49,7 @@ def test_no_private_name_crosses_modules() -> None:
         f"{name}: {of.name}" for name, node in nodes(ast.ImportFrom) for of in node.names if of.name.startswith("_")
     ]
     assert [of for of in shared if not of.endswith("__")] == []
-    for name, tree in TREES.items():
+    for name, tree in trees().items():
         modules = {of.asname or of.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)
                    for of in node.names if (node.module or "").startswith("openassay") and of.name.islower()}  # fmt: skip
         used = [node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)

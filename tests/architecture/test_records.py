@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from pathlib import Path
@@ -29,6 +30,7 @@ REPO = Path(__file__).parents[2]
 RECORDS = sorted(REPO.glob("experiments/*/published/verdict.json"))
 
 
+@functools.cache
 def plan_of(target: str) -> Plan:
     layout = Layout(REPO, target)
     return read_plan(layout, layout.published / "plan.yaml")

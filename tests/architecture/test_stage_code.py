@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+import functools
+import importlib.util
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from releases.miniature import add_release, make_project, write_index
@@ -39,15 +44,35 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def before(package: Path) -> dict[str, str]:
-    return digests(package)
-
-
-def digests(package: Path) -> dict[str, str]:
     """DRIVER/STAGE: digest, as the copy itself writes them."""
-    folder = package.parent / "code"
+    folder = package.parent / "before"
     command = [sys.executable, "-P", str(package / "stage_code.py"), str(folder)]
     subprocess.run(command, check=True, timeout=120)
+    return written(folder)
+
+
+def written(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.glob("*/*")}
+
+
+@pytest.fixture(scope="module")
+def digests(package: Path) -> Callable[[], dict[str, str]]:
+    """The same of the copy as it is now, in this process: a file is parsed again only where its text is another one."""
+    copy = importlib.util.spec_from_file_location("stage_code_of_the_copy", package / "stage_code.py")
+    assert copy
+    assert copy.loader
+    code: Any = importlib.util.module_from_spec(copy)
+    copy.loader.exec_module(code)
+    parsed, dumped = functools.cache(ast.parse), functools.cache(ast.dump)
+    code.ast = SimpleNamespace(**vars(ast) | {"parse": parsed, "dump": dumped})
+
+    def now() -> dict[str, str]:
+        for kept in (code.drivers, code._imported, code._digest):
+            kept.cache_clear()
+        code.write(package.parent / "now")
+        return written(package.parent / "now")
+
+    return now
 
 
 @contextmanager
@@ -63,31 +88,35 @@ def changed(*files: Path, by: str) -> Iterator[None]:
             file.write_text(text)
 
 
-def stale(package: Path, before: dict[str, str], file: str, by: str) -> set[str]:
-    with changed(package / file, by=by):
-        after = digests(package)
-    return {name for name in before if before[name] != after[name]}
+def test_every_driver_has_a_digest_of_every_stage_and_of_what_makes_a_rerun(before: dict[str, str]) -> None:
+    expected = {f"{driver}/{stage}": stage_code.digest(stage, driver) for driver in DRIVERS for stage in STAGES}
+    expected |= {f"{driver}/training": stage_code.training(driver) for driver in DRIVERS}
+    assert before == {name: digest + "\n" for name, digest in expected.items()}
 
 
-def test_every_driver_has_a_digest_of_every_stage(before: dict[str, str]) -> None:
-    assert set(before) == {f"{driver}/{stage}" for driver in DRIVERS for stage in STAGES}
-    assert before == {
-        f"{driver}/{stage}": stage_code.digest(stage, driver) + "\n" for driver in DRIVERS for stage in STAGES
-    }
+def test_a_state_of_the_files_has_one_folder_of_digests(tmp_path: Path, before: dict[str, str]) -> None:
+    folder = stage_code.folder(tmp_path)
+    assert written(folder) == before
+    assert list(folder.parent.iterdir()) == [folder]
+    made = folder.stat().st_mtime_ns
+    assert stage_code.folder(tmp_path) == folder
+    assert folder.stat().st_mtime_ns == made
 
 
-def test_a_comment_anywhere_makes_nothing_stale(package: Path, before: dict[str, str]) -> None:
+def test_a_comment_anywhere_makes_nothing_stale(
+    package: Path, before: dict[str, str], digests: Callable[[], dict[str, str]]
+) -> None:
     with changed(*package.rglob("*.py"), by="\n\n# a comment\n"):
-        assert digests(package) == before
+        assert digests() == before
 
 
 @pytest.mark.parametrize(
     ("file", "by", "names"),
     [
-        ("published/tokens/olmo.py", "\nMORE = 1\n", {f"{of}/{stage}" for of in ("replay", "pretrain") for stage in ("evaluate", "inspect", "rerun")}),
-        ("published/recipes/gpt_neox.py", "\nMORE = 1\n", {f"{of}/{stage}" for of in ("replay", "pretrain") for stage in STAGES} | {f"{of}/inspect" for of in DRIVERS}),
-        ("drivers/native.py", "\nMORE = 1\n", {f"native/{stage}" for stage in STAGES}),
-        ("protocols/prefix.py", "\nMORE = 1\n", {"replay/evaluate", "replay/rerun"}),
+        ("published/tokens/olmo.py", "\nMORE = 1\n", {f"{of}/{stage}" for of in ("replay", "pretrain") for stage in ("evaluate", "inspect", "rerun", "training")}),
+        ("published/recipes/gpt_neox.py", "\nMORE = 1\n", {f"{of}/{stage}" for of in ("replay", "pretrain") for stage in (*STAGES, "training")} | {f"{of}/inspect" for of in DRIVERS}),
+        ("drivers/native.py", "\nMORE = 1\n", {f"native/{stage}" for stage in (*STAGES, "training")}),
+        ("protocols/prefix.py", "\nMORE = 1\n", {"replay/evaluate", "replay/rerun", "replay/training"}),
         ("report/page.py", "\nMORE = 1\n", {f"{driver}/report" for driver in DRIVERS}),
         ("report/templates/report.html.j2", "\nmore\n", {f"{driver}/report" for driver in DRIVERS}),
         ("core/licences.json", "\n", {f"{driver}/judge" for driver in DRIVERS}),
@@ -99,9 +128,11 @@ def test_a_comment_anywhere_makes_nothing_stale(package: Path, before: dict[str,
     ],
 )  # fmt: skip
 def test_a_change_makes_stale_what_uses_it(
-    package: Path, before: dict[str, str], file: str, by: str, names: set[str]
+    package: Path, before: dict[str, str], digests: Callable[[], dict[str, str]], file: str, by: str, names: set[str]
 ) -> None:
-    assert stale(package, before, file, by) == names
+    with changed(package / file, by=by):
+        after = digests()
+    assert {name for name in before if before[name] != after[name]} == names
 
 
 @pytest.fixture(scope="module")

@@ -168,7 +168,7 @@ def test_bad_input_is_one_clear_line_and_status_2(case: str, project: Path) -> N
     old, new, message = BAD[case]
     layout.target_file.write_text(layout.target_file.read_text().replace(old, new, 1))
     write_index(project, [layout.target])
-    done = command(project, "openassay", "audit", layout.target, expect=2)
+    done = called(project, "audit", layout.target, expect=2)
     assert re.search(rf"error: conf/target/{layout.target}\.yaml: {message}", done.stderr), done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert not layout.folder.exists()
@@ -211,7 +211,7 @@ def test_odd_names_are_refused_before_they_reach_a_shell(name: str, project: Pat
 def test_a_name_that_is_nearly_that_of_a_target_outside_the_index_is_said(project: Path) -> None:
     add_release(project, "honest", "unlisted")
     write_index(project, [])
-    assert "did you mean unlisted?" in command(project, "openassay", "audit", "unlistd", expect=2).stderr
+    assert "did you mean unlisted?" in called(project, "audit", "unlistd", expect=2).stderr
 
 
 def bare(project: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> subprocess.Popen[str]:

@@ -93,9 +93,8 @@ def test_what_was_forged_is_refused_by_name(what: str, locked: bool, forged: Pat
     path = ALONE[what](forged).relative_to(forged).as_posix()
     if locked:
         lock(forged)
-    audit = command(forged, "openassay", "audit", TARGET, expect=2)
-    others = [called(forged, word, TARGET, expect=2) for word in ("show", "verify", "publish")]
-    for done in (audit, *others):
+    for word in ("audit", "show", "verify", "publish"):
+        done = called(forged, word, TARGET, expect=2)
         assert re.search(rf"error: {re.escape(path)}: it was edited after it was written", done.stderr), (
             done.args,
             done.stderr,
@@ -119,9 +118,8 @@ def test_tables_that_git_keeps_are_those_of_the_verdict(forged: Path) -> None:
         before = path.read_text()
         path.write_text(before.replace("NOT_REPRODUCED", "REPRODUCED").replace("-", "0"))
         lock(forged)
-        for done in (
-            command(forged, "openassay", "audit", TARGET, expect=2), called(forged, "verify", TARGET, expect=2),
-        ):  # fmt: skip
+        for word in ("audit", "verify"):
+            done = called(forged, word, TARGET, expect=2)
             assert f"error: {FOLDER}/{name}: it is not that of the verdict" in done.stderr
         path.write_text(before)
 

@@ -26,12 +26,13 @@ class Installed:
         self.site = site
         being_written = shutil.ignore_patterns("*.pyc.*")
         shutil.copytree(REPO / "src" / "openassay", site / "openassay", ignore=being_written)  # links followed
-        self.build()
+        self.is_built = False
 
     def build(self) -> None:
         """Write the digests of the code, as the build of the wheel does."""
         package = self.site / "openassay"
         subprocess.run([sys.executable, str(package / "stage_code.py"), str(package / "code")], check=True)
+        self.is_built = True
 
     def edit(self, module: str, before: str, after: str) -> None:
         """Another version, whose module differs."""
@@ -39,9 +40,11 @@ class Installed:
         text = path.read_text()
         assert before in text
         path.write_text(text.replace(before, after, 1))
-        self.build()
+        self.is_built = False
 
     def run(self, project: Path, *arguments: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
+        if not self.is_built:
+            self.build()
         environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(self.site)}
         done = subprocess.run(
             [sys.executable, "-P", "-m", *arguments], cwd=project, env=environment, capture_output=True, text=True,
@@ -92,13 +95,11 @@ def test_another_version_makes_stale_only_what_its_code_changes_and_leaves_what_
 ) -> None:
     installed.edit("published/tokens/olmo.py", "from __future__", "# a comment\nfrom __future__")
     installed.edit("stages/rerun.py", "import itertools", "import  itertools  # laid out in another way")
-    assert stale(installed, lab) == set()
     installed.edit("drivers/replay.py", "MARGIN = FACTOR", "MARGIN = FACTOR + 0")  # this target replays nothing
     assert stale(installed, lab) == set()
     installed.edit("report/page.py", "autoescape=True", "autoescape=bool(1)")
     assert stale(installed, lab) == {"report"}
     installed.edit("stages/fetch.py", "moved(source)", "moved(source) or None")
-    assert stale(installed, lab) == {"fetch", "report"}
     installed.edit("stages/judge.py", "import csv\n", "import csv\nimport math\n")
     assert stale(installed, lab) == {"fetch", "judge", "report"}
     published = lab / "experiments/honest/published"

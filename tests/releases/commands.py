@@ -31,16 +31,20 @@ def command(project: Path, *arguments: str, expect: int | None = 0) -> subproces
     return done
 
 
-def called(project: Path, *words: str, expect: int = 0) -> subprocess.CompletedProcess[str]:
-    """A command of `openassay` that starts no process, run in this one: a new interpreter takes longer than the command."""
+def called(project: Path, *words: str, expect: int | None = 0, given: str = "") -> subprocess.CompletedProcess[str]:
+    """A command of `openassay` that starts no process, run in this one: a new interpreter takes longer than the command.
+
+    given: what it reads from standard input.
+    """
     said, complaints, status = io.StringIO(), io.StringIO(), 0
-    surroundings = chdir(project), patch.dict(os.environ), patch.object(sys, "argv", ["openassay", *words])
+    told = patch.multiple(sys, argv=["openassay", *words], stdin=io.TextIOWrapper(io.BytesIO(given.encode())))
+    surroundings = chdir(project), patch.dict(os.environ), told
     with surroundings[0], surroundings[1], surroundings[2], redirect_stdout(said), redirect_stderr(complaints):
         try:
             cli.main()
         except SystemExit as end:
             status = int(end.code or 0)
-    assert status == expect, said.getvalue() + complaints.getvalue()
+    assert expect in {None, status}, said.getvalue() + complaints.getvalue()
     return subprocess.CompletedProcess(words, status, said.getvalue(), complaints.getvalue())
 
 

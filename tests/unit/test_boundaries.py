@@ -9,6 +9,7 @@ import pytest
 from calibration.boundaries import compare, known_variance, p_values, statistics
 from scipy import stats
 
+from openassay.core import boundaries
 from openassay.core.boundaries import MOST_RUNS, boundary, critical_value, spent_share
 
 NUM_AUDITS = 30_000
@@ -66,6 +67,14 @@ def test_all_of_alpha_is_spent_and_at_no_look_given_back(max_runs: int) -> None:
     assert (np.diff(share) > 0).all()
     assert share[0] > 0
     assert share[-1] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("df", [10.0, 40.0, 2000.0])
+def test_deviates_read_from_a_table_are_the_exact_ones(df: float) -> None:
+    statistic = np.linspace(-30.0, 30.0, 5001)
+    exact = boundaries._deviate(statistic, df)
+    seen = abs(exact) < 15  # what lies further out is cut off
+    assert boundaries._deviates(statistic, df)[seen] == pytest.approx(exact[seen], abs=1e-7)
 
 
 def test_two_reruns_are_one_look_of_student_s_t() -> None:

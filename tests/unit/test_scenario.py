@@ -15,6 +15,7 @@ from calibration.scenarios import INFEASIBLE, KINDS
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
+from releases.commands import called
 from scipy import stats
 
 from openassay.core.quality import two_groups
@@ -374,18 +375,14 @@ def test_huge_and_tiny_numbers_end_in_an_answer(runs: list[float | None], tolera
 
 
 def command(*arguments: str, words: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(Path(sys.executable).with_name("openassay")), "judge", *arguments],
-        input=words,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return called(Path.cwd(), "judge", *arguments, expect=None, given=words)
 
 
 def test_the_command_answers_line_by_line_and_stops_at_a_mistake() -> None:
     good = json.dumps(GOOD)
-    done = command("--jsonl", words=f"{good}\n\n{good}\n{{}}\n{good}\n")
+    lines = f"{good}\n\n{good}\n{{}}\n{good}\n"
+    program = str(Path(sys.executable).with_name("openassay"))
+    done = subprocess.run([program, "judge", "--jsonl"], input=lines, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert len(done.stdout.splitlines()) == 2
     assert done.stderr == "error: standard input, line 4: claim: missing; it must be given\n"

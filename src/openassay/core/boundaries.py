@@ -38,6 +38,8 @@ _KNOWN = 10_000.0
 _LOWEST, _HIGHEST = -5.0, 7.5
 """Equivalent normal deviates between which h is followed."""
 _NODES = 140
+_TABLE, _TABLE_DF = 256, 10.0
+"""Nodes of the table that deviates are read from, and the degrees of freedom from which on it is smooth enough: to 1e-7."""
 _INNOVATIONS = np.linspace(-5.5, 5.5, 75)
 """Normal deviates of s, equally spaced: the trapezoid rule."""
 _WEIGHTS = np.exp(-(_INNOVATIONS**2) / 2) / np.exp(-(_INNOVATIONS**2) / 2).sum()
@@ -111,8 +113,8 @@ def boundary(max_runs: int, v: float, prior_df: float, alpha: float) -> Boundary
         deviate = tail.at(spent[n - 1] - spent[n - 2])
         deviates.append(deviate)
         tails.append(tail)
-    critical = tuple(float(_statistic(np.array(of), prior_df + n)) for n, of in enumerate(deviates, start=1))
-    return Boundary(critical=critical, spent=tuple(map(float, spent)), tails=tuple(tails))
+    critical = _statistic(np.array(deviates), prior_df + np.arange(1, max_runs))
+    return Boundary(critical=tuple(critical.tolist()), spent=tuple(map(float, spent)), tails=tuple(tails))
 
 
 def _next(
@@ -121,7 +123,7 @@ def _next(
     """h of the following look at deviates x; `dims` = D."""
     r = _statistic(_INNOVATIONS, dims - 1)
     statistic = a * _statistic(x, dims)[:, None] * np.sqrt((dims - 1 + r**2) / dims) - b * r
-    before = np.clip(_deviate(statistic, dims - 1), 2 * _LOWEST, 2 * _HIGHEST)
+    before = np.clip(_deviates(statistic, dims - 1), 2 * _LOWEST, 2 * _HIGHEST)
     # The share of each node's cell that lies below the boundary, so that its jump costs no accuracy.
     width = np.maximum(abs(np.gradient(before, axis=1)), 1e-12)
     below = np.clip((boundary_ - before) / width + 0.5, 0.0, 1.0)
@@ -141,7 +143,7 @@ def _tail(follow: scipy.interpolate.CubicSpline, x: Floats, df: float) -> _Tail:
     return _Tail(df=df, deviates=x, beyond_=np.log(np.maximum(beyond, 1e-300)))
 
 
-def _statistic(deviate: Floats, df: float) -> Floats:
+def _statistic(deviate: Floats, df: ArrayLike) -> Floats:
     """The t statistic of the same tail probability as a normal deviate; by its own tail, which keeps its digits."""
     return np.asarray(-np.sign(deviate) * scipy.special.stdtrit(df, scipy.special.ndtr(-abs(deviate))))
 
@@ -149,6 +151,15 @@ def _statistic(deviate: Floats, df: float) -> Floats:
 def _deviate(statistic: Floats, df: float) -> Floats:
     """The normal deviate of the same tail probability as a t statistic."""
     return np.asarray(-np.sign(statistic) * scipy.special.ndtri(scipy.special.stdtr(df, -abs(statistic))))
+
+
+def _deviates(statistic: Floats, df: float) -> Floats:
+    """The same of many statistics, some ten times as fast: read from a table of them."""
+    if df < _TABLE_DF:
+        return _deviate(statistic, df)
+    at = np.arcsinh(statistic)
+    nodes = np.linspace(at.min(), at.max(), _TABLE)
+    return np.asarray(scipy.interpolate.CubicSpline(nodes, _deviate(np.sinh(nodes), df))(at))
 
 
 def critical_value(n: ArrayLike, max_runs: ArrayLike, v: ArrayLike, prior_df: ArrayLike, alpha: ArrayLike) -> Floats:

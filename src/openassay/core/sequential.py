@@ -542,13 +542,15 @@ def _is_outside(estimate: Floats, found: Interval, df: Floats, b: Batch) -> Bool
     """Whether the difference is shown to lie outside the margin."""
     edge = b.margin * (1 + SAME)
     too_low, too_high = found.high < -edge, found.low > edge
+    two_sided = too_low | too_high
     # Both tails count: where the noise is large against the margin, an interval that merely misses it accuses too often.
+    rows = np.nonzero(two_sided & (found.se != 0))
     with np.errstate(divide="ignore", invalid="ignore"):
-        scale = ((found.high - found.low) / 2 - b.rounding / 2) / found.critical
-        near, far = (abs(estimate) - b.rounding / 2 - b.margin) / scale, (abs(estimate) + b.margin) / scale
-        both = scipy.special.stdtr(df, -near) + scipy.special.stdtr(df, -far)
-        rare = both <= scipy.special.stdtr(df, -found.critical)
-    two_sided = (too_low | too_high) & (rare | (found.se == 0))
+        scale = ((found.high - found.low)[rows] / 2 - b.rounding[rows] / 2) / found.critical[rows]
+        far_off, known = abs(estimate[rows]), df[rows]
+        near, far = (far_off - b.rounding[rows] / 2 - b.margin[rows]) / scale, (far_off + b.margin[rows]) / scale
+        both = scipy.special.stdtr(known, -near) + scipy.special.stdtr(known, -far)
+        two_sided[rows] = both <= scipy.special.stdtr(known, -found.critical[rows])
     return np.asarray(np.where(b.direction > 0, too_low, np.where(b.direction < 0, too_high, two_sided)))
 
 

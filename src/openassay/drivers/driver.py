@@ -19,7 +19,7 @@ from openassay.drivers.job import Arm, Job, RunResult, Watch
 from openassay.drivers.measures import Measure
 from openassay.drivers.run import Run
 from openassay.faults import BadInput
-from openassay.layout import Layout
+from openassay.layout import Layout, cache_home
 from openassay.provenance import machine, package_versions
 from openassay.records import declared, digest, read_record
 
@@ -178,7 +178,8 @@ class Driver(ABC):
 
     def code(self, fetched: FetchRecord, glue: str | None) -> dict[str, object]:  # noqa: ARG002
         """Digests of the code that trains and measures. glue: sha256 of the target's script, None where it has none."""
-        return {"ours": stage_code.training(self.driver)}
+        digests = stage_code.folder(cache_home()) / self.driver
+        return {"ours": (digests / stage_code.TRAINING).read_text(encoding="ascii").strip()}
 
     def environment(self, of_release: dict[str, str]) -> dict[str, str]:  # noqa: ARG002
         """Versions of what a rerun's numbers depend on. of_release: those of the target's environment."""
