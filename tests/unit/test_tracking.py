@@ -21,9 +21,11 @@ from openassay.core.verdict_records import Outcome, ReleaseVerdict
 from openassay.layout import Layout
 from openassay.plan import read_plan
 from openassay.records import read_record
+from openassay.reviewing import name_of
 from openassay.stages import report
+from openassay.tracking import mirror
 
-TRACKED = [*SETTINGS[:2], "tracking=mlflow", SETTINGS[3]]
+TRACKED = [*SETTINGS[:2], "tracking=sqlite", SETTINGS[3]]
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +47,15 @@ def evidence(layout: Layout) -> tuple[ReleaseVerdict, dict[str, tuple[Rerun, ...
     return found.verdict, runs
 
 
+def track(layout: Layout, verdict: ReleaseVerdict, runs: dict[str, tuple[Rerun, ...]]) -> str:
+    """Mirror an audit of these; the experiment's id."""
+    found = report.read_evidence(read_plan(layout), layout)
+    return mirror.track(layout, None, [report.audit_of(replace(found, verdict=verdict, runs=runs), layout)])
+
+
 def test_every_part_of_an_audit_is_a_flat_tagged_run(layout: Layout) -> None:
     verdict, runs = evidence(layout)
-    experiment = tracking.track(verdict, runs, layout.report, layout.root, None)
+    experiment = track(layout, verdict, runs)
     client = MlflowClient(tracking.tracking_uri(layout.root, None))
     found = client.search_runs([experiment])
     roles = [run.data.tags["role"] for run in found]
@@ -75,20 +83,25 @@ def test_every_part_of_an_audit_is_a_flat_tagged_run(layout: Layout) -> None:
     assert claim.data.tags["tier"] == "rerun"
     assert by_role["audit"].data.tags["osaid"] == verdict.openness.osaid.outcome
     assert by_role["audit"].data.metrics["share_rerun"] == 1.0
-    assert [file.path for file in client.list_artifacts(by_role["audit"].info.run_id)] == ["report.html"]
+    assert [file.path for file in client.list_artifacts(by_role["audit"].info.run_id)] == [
+        "plan.yaml",
+        "report.html",
+        "verdict.json",
+    ]
 
 
 def test_words_of_a_release_are_tagged_without_what_reorders_them(layout: Layout) -> None:
     verdict, runs = evidence(layout)
     claim = replace(verdict.claims[0], id="a\u202eb\x1b[31m")
     verdict = replace(verdict, claims=(claim,), reason="gone\u2066 \x9b2J", plan_digest="c" * 64)
-    experiment = tracking.track(verdict, {"ar\u202em": runs["faithful"]}, layout.report, layout.root, None)
+    experiment = track(layout, verdict, {"ar\u202em": runs["faithful"]})
     for run in MlflowClient(tracking.tracking_uri(layout.root, None)).search_runs([experiment]):
         assert all(
-            words.isprintable() for words in [run.info.run_name, *run.data.tags.values(), *run.data.params.values()]
+            words.replace("\n", "").isprintable()  # a description has lines
+            for words in [run.info.run_name, *run.data.tags.values(), *run.data.params.values()]
         )
     client = MlflowClient(tracking.tracking_uri(layout.root, None))
-    for run in client.search_runs([experiment], f"tags.audit = '{tracking.audit_name(verdict)}'"):
+    for run in client.search_runs([experiment], f"tags.audit = '{name_of(verdict)}'"):
         client.delete_run(run.info.run_id)
 
 
@@ -96,31 +109,31 @@ def test_an_open_claim_is_tagged_with_its_reason(layout: Layout) -> None:
     verdict, runs = evidence(layout)
     missed = replace(verdict.claims[0], outcome=Outcome.INCONCLUSIVE, shown=(), why="number_not_reached")
     verdict = replace(verdict, claims=(missed,), plan_digest="e" * 64)
-    experiment = tracking.track(verdict, runs, layout.report, layout.root, None)
+    experiment = track(layout, verdict, runs)
     client = MlflowClient(tracking.tracking_uri(layout.root, None))
     (claim,) = client.search_runs([experiment], "tags.why = 'number_not_reached'")
     assert (claim.data.tags["outcome"], claim.data.tags["shown"]) == ("INCONCLUSIVE", "")
-    for run in client.search_runs([experiment], f"tags.audit = '{tracking.audit_name(verdict)}'"):
+    for run in client.search_runs([experiment], f"tags.audit = '{name_of(verdict)}'"):
         client.delete_run(run.info.run_id)
 
 
 def test_the_same_audit_again_adds_no_run_and_another_plan_adds_its_own(layout: Layout) -> None:
     verdict, runs = evidence(layout)
     for _ in range(2):
-        experiment = tracking.track(verdict, runs, layout.report, layout.root, None)
+        experiment = track(layout, verdict, runs)
     client = MlflowClient(tracking.tracking_uri(layout.root, None))
     once = len(client.search_runs([experiment]))
     assert once == 4 + len(runs["faithful"])
-    tracking.track(replace(verdict, plan_digest="f" * 64), runs, layout.report, layout.root, None)
+    track(layout, replace(verdict, plan_digest="f" * 64), runs)
     assert len(client.search_runs([experiment])) == 2 * once
 
 
 def test_what_a_reviewer_wrote_is_kept_and_what_changed_is_told_anew(layout: Layout) -> None:
     verdict, runs = evidence(layout)
     verdict = replace(verdict, plan_digest="d" * 64)
-    experiment = tracking.track(verdict, runs, layout.report, layout.root, None)
+    experiment = track(layout, verdict, runs)
     client = MlflowClient(tracking.tracking_uri(layout.root, None))
-    of_audit = f"tags.audit = '{tracking.audit_name(verdict)}'"
+    of_audit = f"tags.audit = '{name_of(verdict)}'"
     (claim,) = client.search_runs([experiment], f"{of_audit} and tags.role = 'claim'")
     client.set_tag(claim.info.run_id, "reviewed_by", "a person")
     client.set_tag(claim.info.run_id, "mlflow.note.content", "looks odd")
@@ -129,7 +142,7 @@ def test_what_a_reviewer_wrote_is_kept_and_what_changed_is_told_anew(layout: Lay
         verdict, claims=(replace(verdict.claims[0], outcome=Outcome.INCONCLUSIVE, why="control"),),
         score=replace(verdict.score, value=0.125),
     )  # fmt: skip
-    tracking.track(changed, runs, layout.report, layout.root, None)
+    track(layout, changed, runs)
     (again,) = client.search_runs([experiment], f"{of_audit} and tags.role = 'claim'")
     assert again.info.run_id == claim.info.run_id
     told = {key: again.data.tags[key] for key in ("reviewed_by", "mlflow.note.content", "outcome", "why")}
@@ -150,7 +163,7 @@ def test_a_missing_driver_is_one_line_without_the_password(layout: Layout, monke
     monkeypatch.setenv(tracking.ENVIRONMENT_VARIABLE, "postgresql+nosuch://ann:secret@127.0.0.1:9/runs")
     verdict, runs = evidence(layout)
     with pytest.raises(tracking.TrackingLost) as caught:
-        tracking.track(verdict, runs, layout.report, layout.root, None)
+        track(layout, verdict, runs)
     said = str(caught.value)
     assert "\n" not in said
     assert "secret" not in said

@@ -92,18 +92,3 @@ def publish(targets: Annotated[list[str], target_argument("Names of targets")]) 
     for layout in layouts(find_root(), targets):
         with alone(layout.root, layout.target):
             print(publish(layout))
-
-
-def sync() -> None:
-    """Write the pipelines of the targets in the index, which plain `dvc repro` needs; an audit writes its own before it runs."""
-    from openassay.pipeline import link_package, without_target, write_pipeline
-    from openassay.project import index, layouts
-    from openassay.target import read_target
-
-    root = find_root()
-    link_package(root)
-    for layout in layouts(root, index(root)):
-        if write_pipeline(layout, read_target(layout)):
-            print(f"written: {layout.shown(layout.pipeline)}")
-    for path in without_target(root):
-        print(f"{path}: its target is gone. Delete this folder: plain `dvc repro` fails on it")
