@@ -36,6 +36,18 @@ DEADLINE_S = 600.0
 """For all that is asked of a server: one that answers slowly must not keep an audit."""
 
 
+AUDITS = "openassay-audits"
+AUDITS_VIEW = {
+    f"mlflow.sharedViewState.{AUDITS}": json.dumps({
+        "searchFilter": "tags.role = 'audit'", "orderByKey": "attributes.start_time", "orderByAsc": False,
+        "selectedColumns": [
+            "tags.`outcome`", "tags.`review`", "metrics.`audit/score`", "metrics.`audit/coverage`", "tags.`reason`", "tags.`plan_digest`",
+        ],
+    })
+}  # fmt: skip
+"""A view that MLflow keeps with an experiment, as its own button "share" does: all audits, with their main columns."""
+
+
 class TrackingLost(Fault):
     """The tracking server does not take the runs; the records and the report are complete."""
 
@@ -72,12 +84,23 @@ def chart_path(experiment_id: str, audit: str) -> str:
 
 def audits_path(experiment_id: str) -> str:
     """The path of the table of all audits of a target, the newest first."""
-    return _runs_path(experiment_id, "tags.role = 'audit'", "TABLE")
+    return f"/#/experiments/{quote(experiment_id)}/runs?{_TRAINING}&compareRunsMode=TABLE&viewStateShareKey={AUDITS}"
 
 
 def model_path(target: str) -> str:
     """The path of the registered model whose versions are a target's audits."""
-    return f"/#/models/{quote(model_name(target))}"
+    return f"/#/models/{quote(model_name(target))}?{_TRAINING}"
+
+
+def compared_path(experiment_id: str, runs: Sequence[str]) -> str:
+    """The path of the page that compares runs of an experiment."""
+    chosen = f"runs={quote(json.dumps(list(runs)))}&experiments={quote(json.dumps([experiment_id]))}"
+    return f"/#/compare-runs?{chosen}&{_TRAINING}"
+
+
+def run_path(experiment_id: str, run: str) -> str:
+    """The path of a run's page."""
+    return f"/#/experiments/{quote(experiment_id)}/runs/{quote(run)}?{_TRAINING}"
 
 
 def waiting_path(experiments: Sequence[str]) -> str:
@@ -92,13 +115,18 @@ def not_reproduced_path(experiments: Sequence[str], since: datetime) -> str:
     return _several_path(experiments, chosen)
 
 
+_TRAINING = "workflowType=machine_learning"
+"""Opens the pages for the training of models: MLflow's own default is those for language models' traces."""
+
+
 def _runs_path(experiment_id: str, chosen: str, mode: str) -> str:
-    view = f"workflowType=machine_learning&compareRunsMode={mode}&{_search(chosen)}"
-    return f"/#/experiments/{quote(experiment_id)}/runs?{view}"
+    return f"/#/experiments/{quote(experiment_id)}/runs?{_TRAINING}&compareRunsMode={mode}&{_search(chosen)}"
 
 
 def _several_path(experiments: Sequence[str], chosen: str) -> str:
-    return f"/#/compare-experiments/s?experiments={quote(json.dumps(list(experiments)))}&{_search(chosen)}"
+    if len(experiments) == 1:  # of one, MLflow forgets the filter
+        return _runs_path(experiments[0], chosen, "TABLE")
+    return f"/#/compare-experiments/s?experiments={quote(json.dumps(list(experiments)))}&{_TRAINING}&{_search(chosen)}"
 
 
 def _search(chosen: str) -> str:

@@ -28,7 +28,7 @@ from openassay.plan import Plan
 from openassay.records import digest, to_plain
 from openassay.reviewing import name_of
 from openassay.sources.download import without_credentials
-from openassay.tracking import alone, ask, exchange, experiment_name, tracking_uri
+from openassay.tracking import AUDITS_VIEW, alone, ask, exchange, experiment_name, tracking_uri
 from openassay.tracking.exchange import NOTE, WROTE, is_ours, mark
 
 MOST_RUNS = 50_000
@@ -96,8 +96,8 @@ def _experiment(client: Any, layout: Layout) -> str:
     if found is None:
         local = client.tracking_uri.startswith("sqlite:///")
         location = (layout.root / "mlartifacts" / layout.target).absolute().as_uri() if local else None
-        return str(client.create_experiment(name, location, KIND))
-    for key, value in KIND.items():
+        return str(client.create_experiment(name, location, KIND | AUDITS_VIEW))
+    for key, value in (KIND | AUDITS_VIEW).items():
         if key not in found.tags:
             client.set_experiment_tag(found.experiment_id, key, value)
     return str(found.experiment_id)
@@ -223,7 +223,7 @@ def _of_reruns(audit: Audit) -> Iterator[_Run]:
             }
             tags |= {"why": rerun.reason} if rerun.reason else {}
             finals = {f"final_{m.metric}": ((0, m.value),) for m in rerun.measurements if m.value is not None}
-            costs: Curves = {"duration_s": ((0, rerun.duration_s),), "cpu_s": ((0, rerun.cpu_s),)}
+            costs: Curves = {"cost/duration_s": ((0, rerun.duration_s),), "cost/cpu_s": ((0, rerun.cpu_s),)}
             start = milliseconds(rerun.started_at)
             yield _Run(
                 name=f"{arm}: seed {rerun.seed}", tags=tags, curves=finals | costs | rerun.curves,
@@ -260,7 +260,7 @@ def _of_claims(audit: Audit, end: int) -> Iterator[_Run]:
         line = tuple((step, claim.published.value) for step in sorted({min(steps), max(steps)})) if steps else ()
         finals = {f"final_{claim.metric}": ((0, claim.published.value),), claim.metric: curves.get(claim.id) or line}
         figures = {"difference": claim.difference, "margin": claim.tolerance.margin, "score": claim.score}
-        found = {key: ((0, value),) for key, value in figures.items() if value is not None}
+        found = {f"claim/{key}": ((0, value),) for key, value in figures.items() if value is not None}
         cited = claim.cited_at.path or claim.cited_at.url or ""
         params = {
             "claim": claim.id, "metric": claim.metric, "published": f"{claim.published.value:g}",
@@ -300,8 +300,9 @@ def _audit_tags(outcome: Outcome, basis: Sequence[str], reason: str, plan_digest
 
 
 def _figures(verdict: ReleaseVerdict) -> dict[str, float | None]:
-    figures = {"coverage": verdict.score.coverage, "cpu_s": verdict.provenance.cpu_s, "score": verdict.score.value}
-    return figures | {f"share_{of.tier}": of.share for of in verdict.tiers}
+    score, cpu_s = verdict.score, verdict.provenance.cpu_s
+    figures = {"audit/coverage": score.coverage, "audit/score": score.value, "cost/cpu_s": cpu_s}
+    return figures | {f"audit/share_{of.tier}": of.share for of in verdict.tiers}
 
 
 def _mirror_summary(shown: _Shown, target: str, of: Summary) -> None:
@@ -310,7 +311,7 @@ def _mirror_summary(shown: _Shown, target: str, of: Summary) -> None:
         of.outcome, of.basis, of.reason, of.plan_digest, of.rules_version
     )
     tags |= {f"claim.{claim}"[:250]: outcome.value for claim, outcome in of.claims.items()}
-    figures = {"score": of.score, "coverage": of.coverage}
+    figures = {"audit/score": of.score, "audit/coverage": of.coverage}
     kept = "Only what history.jsonl keeps: a later audit replaced its records."
     note = f"**{of.outcome.value}**\n\n{in_markdown(of.reason)}\n\n{kept}"
     end = milliseconds(of.finished_at)
