@@ -1,9 +1,9 @@
 """Chromium without a window, driven over a pipe (Chrome DevTools Protocol): pages are opened, clicked, typed into and looked at.
 
-    with Chromium(folder) as browser:
-        browser.open("http://127.0.0.1:5000/")
-        browser.until("document.body.innerText.includes('Experiments')")
-        browser.shot(folder / "page.png")
+with Chromium(folder) as browser:
+    browser.open("http://127.0.0.1:5000/")
+    browser.says("Experiments")
+    browser.shot(folder / "page.png")
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--remote-debugging-pipe",
 )  # fmt: skip
+TEXT = "(document.body?.innerText ?? '')"
 
 
 class Chromium:
@@ -93,7 +94,11 @@ class Chromium:
 
     def text(self) -> str:
         """What can be read on the page."""
-        return str(self.run("document.body.innerText"))
+        return str(self.run(TEXT))
+
+    def says(self, words: str) -> None:
+        """Wait until the page says something."""
+        self.until(f"{TEXT}.includes({json.dumps(words)})")
 
     def click(self, selector: str, words: str = "") -> None:
         """Click the first thing that can be seen by a selector, that says these words, as a mouse does."""
@@ -101,9 +106,8 @@ class Chromium:
             f"[...document.querySelectorAll({json.dumps(selector)})].filter(of => of.getClientRects().length && "
             f"(of.innerText ?? '').includes({json.dumps(words)}))[0]"
         )
-        self.until(f"Boolean({found})")
-        place = self.run(
-            f"(of => {{ of.scrollIntoView({{block: 'center'}}); const r = of.getBoundingClientRect(); "
+        place = self.until(
+            f"(of => {{ if (!of) return null; of.scrollIntoView({{block: 'center'}}); const r = of.getBoundingClientRect(); "
             f"return [r.x + r.width / 2, r.y + r.height / 2] }})({found})"
         )
         for kind in ("mousePressed", "mouseReleased"):

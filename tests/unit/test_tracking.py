@@ -85,7 +85,7 @@ def test_every_part_of_an_audit_is_a_flat_tagged_run(layout: Layout) -> None:
     assert by_role["audit"].data.tags["outcome"] == verdict.outcome.value
     assert claim.data.tags["tier"] == "rerun"
     assert by_role["audit"].data.tags["osaid"] == verdict.openness.osaid.outcome
-    assert by_role["audit"].data.metrics["audit/share_rerun"] == 1.0
+    assert by_role["audit"].data.metrics["share_rerun"] == 1.0
     assert [file.path for file in client.list_artifacts(by_role["audit"].info.run_id)] == [
         "plan.yaml",
         "report.html",
@@ -157,7 +157,7 @@ def test_what_a_reviewer_wrote_is_kept_and_what_changed_is_told_anew(layout: Lay
     }
     assert len(client.get_metric_history(claim.info.run_id, "accuracy")) == points
     (of_the_audit,) = client.search_runs([experiment], f"{of_audit} and tags.role = 'audit'")
-    assert of_the_audit.data.metrics["audit/score"] == 0.125
+    assert of_the_audit.data.metrics["score"] == 0.125
     for run in client.search_runs([experiment], of_audit):
         client.delete_run(run.info.run_id)
 

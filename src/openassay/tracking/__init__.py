@@ -41,7 +41,7 @@ AUDITS_VIEW = {
     f"mlflow.sharedViewState.{AUDITS}": json.dumps({
         "searchFilter": "tags.role = 'audit'", "orderByKey": "attributes.start_time", "orderByAsc": False,
         "selectedColumns": [
-            "tags.`outcome`", "tags.`review`", "metrics.`audit/score`", "metrics.`audit/coverage`", "tags.`reason`", "tags.`plan_digest`",
+            "tags.`outcome`", "tags.`review`", "metrics.`score`", "metrics.`coverage`", "tags.`reason`", "tags.`plan_digest`",
         ],
     })
 }  # fmt: skip
@@ -78,8 +78,8 @@ def model_name(target: str) -> str:
 
 
 def chart_path(experiment_id: str, audit: str) -> str:
-    """The path of one audit's chart view on an MLflow server (the experiment's plain address opens another page)."""
-    return _runs_path(experiment_id, f"tags.audit = '{audit}'", "CHART")
+    """The path of one audit's chart view on an MLflow server: reruns and published values, without the audit's own figures."""
+    return _runs_path(experiment_id, f"tags.audit = '{audit}' and tags.role != 'audit'", "CHART")
 
 
 def audits_path(experiment_id: str) -> str:

@@ -223,10 +223,9 @@ def _of_reruns(audit: Audit) -> Iterator[_Run]:
             }
             tags |= {"why": rerun.reason} if rerun.reason else {}
             finals = {f"final_{m.metric}": ((0, m.value),) for m in rerun.measurements if m.value is not None}
-            costs: Curves = {"cost/duration_s": ((0, rerun.duration_s),), "cost/cpu_s": ((0, rerun.cpu_s),)}
             start = milliseconds(rerun.started_at)
             yield _Run(
-                name=f"{arm}: seed {rerun.seed}", tags=tags, curves=finals | costs | rerun.curves,
+                name=f"{arm}: seed {rerun.seed}", tags=tags, curves=finals | rerun.curves,
                 params={"arm": arm, "seed": str(rerun.seed)} | rerun.environment | recipe,
                 start=start, end=start + round(1000 * rerun.duration_s),
                 ended="FINISHED" if rerun.status is RerunStatus.FINISHED else "FAILED",
@@ -259,15 +258,15 @@ def _of_claims(audit: Audit, end: int) -> Iterator[_Run]:
         # The published curve; where only a value is published, that as a line over the reruns' steps. And it as a bar at step 0.
         line = tuple((step, claim.published.value) for step in sorted({min(steps), max(steps)})) if steps else ()
         finals = {f"final_{claim.metric}": ((0, claim.published.value),), claim.metric: curves.get(claim.id) or line}
-        figures = {"difference": claim.difference, "margin": claim.tolerance.margin, "score": claim.score}
-        found = {f"claim/{key}": ((0, value),) for key, value in figures.items() if value is not None}
+        figures = {"difference": claim.difference, "score": claim.score}
+        tags |= {key: f"{value:.6g}" for key, value in figures.items() if value is not None}
         cited = claim.cited_at.path or claim.cited_at.url or ""
         params = {
             "claim": claim.id, "metric": claim.metric, "published": f"{claim.published.value:g}",
             "tolerance": f"{claim.tolerance.margin:g}", "cited_at": cited,
         }  # fmt: skip
         yield _Run(
-            name=f"published: {claim.id}", tags=tags, curves=finals | found, params=params, note=in_markdown(claim.reason),
+            name=f"published: {claim.id}", tags=tags, curves=finals, params=params, note=in_markdown(claim.reason),
             start=end + back, end=end + back,
         )  # fmt: skip
 
@@ -301,8 +300,8 @@ def _audit_tags(outcome: Outcome, basis: Sequence[str], reason: str, plan_digest
 
 def _figures(verdict: ReleaseVerdict) -> dict[str, float | None]:
     score, cpu_s = verdict.score, verdict.provenance.cpu_s
-    figures = {"audit/coverage": score.coverage, "audit/score": score.value, "cost/cpu_s": cpu_s}
-    return figures | {f"audit/share_{of.tier}": of.share for of in verdict.tiers}
+    figures = {"coverage": score.coverage, "score": score.value, "cpu_s": cpu_s}
+    return figures | {f"share_{of.tier}": of.share for of in verdict.tiers}
 
 
 def _mirror_summary(shown: _Shown, target: str, of: Summary) -> None:
@@ -311,7 +310,7 @@ def _mirror_summary(shown: _Shown, target: str, of: Summary) -> None:
         of.outcome, of.basis, of.reason, of.plan_digest, of.rules_version
     )
     tags |= {f"claim.{claim}"[:250]: outcome.value for claim, outcome in of.claims.items()}
-    figures = {"audit/score": of.score, "audit/coverage": of.coverage}
+    figures = {"score": of.score, "coverage": of.coverage}
     kept = "Only what history.jsonl keeps: a later audit replaced its records."
     note = f"**{of.outcome.value}**\n\n{in_markdown(of.reason)}\n\n{kept}"
     end = milliseconds(of.finished_at)
