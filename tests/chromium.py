@@ -22,7 +22,7 @@ FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--remote-debugging-pipe",
 )  # fmt: skip
-TEXT = "(document.body?.innerText ?? '')"
+TEXT = r"(document.body?.innerText ?? '').replaceAll('\u00a0', ' ')"
 
 
 class Chromium:
@@ -114,7 +114,8 @@ class Chromium:
             self.ask("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1)
 
     def type(self, text: str, end: str = "") -> None:
-        """Type into what has the focus, then a key such as Enter."""
+        """Type into what has the focus, in the place of what stands there, then a key such as Enter."""
+        self.run("document.activeElement.select?.()")
         self.ask("Input.insertText", text=text)
         if end:
             code = {"Enter": 13, "Tab": 9}[end]

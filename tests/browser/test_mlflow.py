@@ -218,7 +218,7 @@ def test_a_review_that_is_made_there_is_seen_by_the_command_and_stays_after_the_
     after = replace(found, verdict=replace(found.verdict, provenance=later(found.verdict, "2030-01-01T00:00:00Z")))
     mirror.track(layout, None, [report.audit_of(after, layout)])
     assert reviews(layout.root, "honest") == (made,)
-    browser.open(server_of(links) + tracking.model_path("honest") + "")
+    browser.open(server_of(links) + tracking.model_path("honest"))
     browser.says("Version 3")
     for words in ("approved", "newest", "reproduced"):
         browser.says(f"@ {words}")

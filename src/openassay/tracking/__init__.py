@@ -29,8 +29,11 @@ T = TypeVar("T")
 ENVIRONMENT_VARIABLE = "MLFLOW_TRACKING_URI"
 SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 """Variables by which MLflow logs in; their values are never shown."""
-PATIENCE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "25", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
-"""Of one request, where the user's variables say nothing: a server that answers nothing is given up within a minute."""
+MANNERS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "25", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}  # fmt: skip
+"""Of MLflow, where the user's variables say nothing: it gives up a server that answers nothing within a minute, and prints no
+links of each run."""
 DATABASE_PATIENCE_S = 25
 DEADLINE_S = 600.0
 """For all that is asked of a server: one that answers slowly must not keep an audit."""
@@ -171,7 +174,7 @@ def _client(uri: str) -> Any:
     warnings.filterwarnings("ignore")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    for name, value in PATIENCE.items():
+    for name, value in MANNERS.items():
         os.environ.setdefault(name, value)
     from mlflow.tracking import MlflowClient  # noqa: PLC0415
 
