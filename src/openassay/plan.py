@@ -11,6 +11,7 @@ from typing import Any, Literal
 import yaml
 
 from openassay.core.claims import Citation, Claim
+from openassay.core.deviations import Deviation
 from openassay.core.evidence import Design
 from openassay.core.openness_records import DataInformation, Review
 from openassay.core.rerun_records import PlannedRuns
@@ -102,6 +103,7 @@ class Plan:
     execution: Execution
     isolation: Isolation
     tracking: dict[str, Any]
+    deviations: tuple[Deviation, ...] = ()
     scale: Scale = field(default_factory=Scale)
     """Its default changes no digest: plans that were frozen before it stay what they are."""
     recomputations: dict[str, Recomputation] = field(default_factory=dict)

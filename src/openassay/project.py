@@ -9,6 +9,7 @@ from openassay.faults import BadInput, did_you_mean
 from openassay.layout import CATALOGUE, GROUPS, Layout, checked_name, find_root, is_path
 from openassay.yaml_loader import load_yaml
 
+LONGEST_NAME = 200
 SCHEMA_VERSION = 1
 """Of a project's layout: conf/pipeline.yaml says by which a project was made."""
 
@@ -25,9 +26,24 @@ def check_settings(root: Path) -> None:
             f"{where}: schema_version: expected {SCHEMA_VERSION}, found {version}: another version made this project. Run "
             "`openassay init` in an empty folder and take dvc.yaml, conf/pipeline.yaml and conf/index.yaml over; targets stay"
         )
-    known = ["schema_version", *GROUPS]
+    known = ["schema_version", "auditor", *GROUPS]
     for key in sorted(set(data) - set(known)):
         raise BadInput(f"{where}: {key}: unknown key; {did_you_mean(key, known)}")
+    auditor(root)
+
+
+def auditor(root: Path) -> str | None:
+    """Who audits and how to reach them, as conf/pipeline.yaml says; None where it does not."""
+    where = "conf/pipeline.yaml"
+    data = load_yaml(root / where, where)
+    told = data.get("auditor") if isinstance(data, dict) else None
+    if told is not None and not (
+        isinstance(told, str) and told.strip() and len(told) <= LONGEST_NAME and told.isprintable()
+    ):
+        raise BadInput(
+            f"{where}: auditor: expected a name and how to reach it in one line of {LONGEST_NAME} characters at most"
+        )
+    return told
 
 
 def index(root: Path) -> list[str]:

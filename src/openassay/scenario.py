@@ -299,11 +299,20 @@ def judge_lines(lines: Iterable[bytes], *, look_often: bool = False) -> Iterator
             raise mistake
 
 
+_PLAIN = {
+    "reproduced": "the runs give the published value, within the tolerance",
+    "not_reproduced": "the runs do not give the published value within the tolerance, and luck does not explain that",
+}
+"""What a decided verdict says to a reader who knows no statistics."""
+
+
 def in_words(verdict: dict[str, Any], num_runs: int) -> str:
     """A verdict for people."""
     headline = verdict["verdict"].upper() + (f" · {verdict['why'].replace('_', ' ')}" if verdict["why"] else "")
     shown = f" (shown: {' and '.join(verdict['shown'])})" if verdict["shown"] else ""
-    lines = [f"{headline}{shown}, by {verdict['runs_used']} of {num_runs} runs: {verdict['reason']}"]
+    plain = "more runs diverge than chance explains" if verdict["difference"] is None else ""
+    plain = reasons.OPEN[verdict["why"]] if verdict["why"] else plain or _PLAIN[verdict["verdict"]]
+    lines = [f"{headline}{shown}, by {verdict['runs_used']} of {num_runs} runs: {plain}", f"  {verdict['reason']}"]
     if verdict["difference"] is not None:
         lines.append(f"  difference from the published value {verdict['difference']:+.4g}")
         against = {"number": "the printed value", "recipe": "the published recipe's mean"}

@@ -18,6 +18,7 @@ from pydantic import AfterValidator, Field
 from openassay.claim_tables import ClaimTable, claims_of
 from openassay.core.claims import Citation, Claim, Published
 from openassay.core.curves import scatter_of
+from openassay.core.deviations import Deviation
 from openassay.core.openness_records import Article53Facts, ComponentName, DataInformation, Review
 from openassay.core.types import LARGEST
 from openassay.drivers import AnyDriver
@@ -57,6 +58,8 @@ class Release:
     """Date of the release, YYYY-MM-DD; unknown when left out."""
     paper: str | None = None
     note: str | None = None
+    ai_system: bool = True
+    """False for a data set, a benchmark, a method or a piece of code: definitions of open AI systems are not asked of it."""
     training_flop: Annotated[float, Field(gt=0)] | None = None
     """Compute of the training, in floating-point operations: as published, or computed from what is."""
     training_flop_is: str | None = None
@@ -236,6 +239,8 @@ class Target:
     rerun: AnyDriver | None = None
     not_rerun_because: str | None = None
     """Why nothing can be rerun; needed when `rerun` is left out."""
+    deviations: tuple[Deviation, ...] = ()
+    """What is known to be different from the release when it is rerun so, beside what the audit finds out by itself."""
     controls: tuple[Control, ...] = ()
     probes: tuple[Probe, ...] = ()
     claims: tuple[Claim, ...] = ()

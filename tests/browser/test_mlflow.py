@@ -159,7 +159,7 @@ def test_a_runs_page_has_the_verdict_in_words_and_its_inputs(
 ) -> None:
     newest = audits(layout)[0]
     browser.open(server_of(links) + tracking.run_path(newest.info.experiment_id, newest.info.run_id))
-    browser.says("every claim is reproduced")
+    browser.says("What was different")
     for words in ("Mini (honest)", "Published Artifact", "openassay-honest", "driver", "python"):
         browser.says(words)
     browser.shot(pictures / "mlflow-run.png")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -13,12 +15,17 @@ from pydantic import TypeAdapter
 from releases.miniature import HONEST_ACCURACY, add_release, make_project, write_target
 from releases.stages import SETTINGS, audit
 
+from openassay.core.deviations import Deviation
 from openassay.core.rerun_records import PlannedRecord
 from openassay.core.tier_verdicts import tier_words
 from openassay.core.verdict import headline
 from openassay.core.verdict_records import Outcome, ReleaseVerdict
+from openassay.environments import EnvironmentSpec
 from openassay.layout import Layout
+from openassay.plan import read_plan
 from openassay.records import read_record, to_plain
+from openassay.settings import Scale
+from openassay.stages import judge, report
 from openassay.stages.judge import summary
 from openassay.store import payload_digest
 
@@ -87,6 +94,39 @@ def test_the_honest_release_gives_what_its_readme_says(project: Path) -> None:
     assert "REPRODUCED · self-reported, unprotected, visible control</span>" in page
     assert headline(verdict.claims[0]).endswith(") · self-reported, unprotected, visible control")
     assert summary(verdict)["claims"]["accuracy"]["basis"] == "self_reported unprotected visible_control"
+
+
+def test_what_was_different_is_found_or_declared_and_stands_in_the_verdicts_sentence(project: Path) -> None:
+    layout = add_release(project, "honest", "differs")
+    audit(layout)
+    frozen, records = read_plan(layout), judge.read_all(layout)
+
+    def judged(**changes: Any) -> ReleaseVerdict:
+        return judge.run(replace(frozen, **changes), *records, layout)
+
+    plain = judged()
+    kinds = [of.kind for of in plain.deviations]
+    assert "unprotected" in kinds
+    assert "in no cage" not in plain.in_words  # which bears on no number
+    assert "published" in plain.in_words
+    pinned = EnvironmentSpec(requirements=("numpy==2.4.6", "scipy==1.17.1", "joblib==1.6.0", "psutil==7.2.2"))
+    versions = [of.what for of in judged(environment=pinned).deviations if of.kind == "other_versions"]
+    assert versions == ["versions that the audit's target chose (numpy, scipy, joblib and 1 more)"]
+    assert not [
+        of for of in judged(environment=replace(pinned, as_of="2024-01-01")).deviations if of.kind == "other_versions"
+    ]
+    told = Deviation(kind="other_versions", what="the NumPy of today")
+    declared = judged(environment=pinned, deviations=(told,))
+    assert [of for of in declared.deviations if of.kind == "other_versions"] == [told]
+    assert "With the NumPy of today" in declared.in_words
+    half = judged(scale=Scale(name="half", steps=0.5)).deviations
+    assert Deviation(kind="scaled_down", what="at most 0.5 of the published updates") in half
+    no_system = judged(release=replace(frozen.release, ai_system=False))
+    assert plain.openness
+    assert no_system.openness is None
+    page = report.run(replace(report.read_evidence(frozen, layout), verdict=no_system))
+    assert "Definitions of open AI systems are not asked of this release" in page
+    assert "Open Source AI Definition" not in page
 
 
 def test_a_budget_of_time_plans_the_reruns_once_and_a_larger_one_shows(project: Path) -> None:
@@ -222,6 +262,7 @@ def test_a_release_that_cannot_be_rerun_says_why(project: Path) -> None:
     assert verdict.outcome is Outcome.NOT_ATTEMPTED
     assert "weights only" in verdict.reason
     assert {"not_rerun"} <= {finding.kind for finding in verdict.findings}
+    assert (verdict.in_words, verdict.deviations) == ("", ())  # nothing ran, so nothing was different
 
 
 def test_a_release_without_a_number_has_nothing_to_compare(project: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from releases.cards import fine_tuned
 from releases.small import APACHE, MIT, NEOX, OLMO, Files, harness, many, megatron, release, safetensors
 
 from openassay.checks.check import answer
@@ -172,6 +173,21 @@ CASES: dict[str, tuple[Files, Files, str]] = {
     ),
     "comment_differs_from_option": (
         {"run.sh": COMMENTED.format(per=2)}, {"run.sh": COMMENTED.format(per=4)}, "run.sh:4: the comment says batch size per gpu: 4, per_device_train_batch_size is 2",
+    ),
+    "card_total_batch_differs": (
+        {"README.md": fine_tuned(total_train_batch_size=32)}, {"README.md": fine_tuned()}, "README.md: total_train_batch_size is 32, and train_batch_size 16 × gradient_accumulation_steps 4 is 64",
+    ),
+    "card_trained_beyond_its_end": (
+        {"README.md": fine_tuned(num_epochs=2)}, {"README.md": fine_tuned()}, "the table goes on to epoch 2.98, and num_epochs is 2",
+    ),
+    "card_steps_against_epochs": (
+        {"README.md": fine_tuned().replace("| 186 ", "| 210 ")}, {"README.md": fine_tuned()}, "step 210 at epoch 2.98, and step 125 at epoch 2.0: these are not equally many steps an epoch",
+    ),
+    "card_reports_another_row": (
+        {"README.md": fine_tuned().replace("- Loss: 1.6474\n- Accuracy: 0.893", "- Loss: 1.8096\n- Accuracy: 0.874")}, {"README.md": fine_tuned()}, "are those of row 2 of 3, not of the last one, of the table; the card does not say why",
+    ),
+    "card_index_differs": (
+        {"README.md": fine_tuned().replace("value: 0.8930", "value: 0.8990")}, {"README.md": fine_tuned()}, "Accuracy is 0.893 in the text, and 0.8990 in the front matter's model-index",
     ),
     "difference_of_other_numbers": (
         {"p.yaml": "lr:\n- steps: 276\n- decay_steps: 27452 # 27590 - 138\nmax_steps: 27728\n"}, {"p.yaml": "lr:\n- steps: 276\n- decay_steps: 27452 # 27728 - 276\nmax_steps: 27728\n"}, "27590 - 138, but the file's own numbers are max_steps 27728 and lr.0.steps 276",
@@ -355,6 +371,7 @@ CASES: dict[str, tuple[Files, Files, str]] = {
 
 
 NOTED = {
+    "card_reports_another_row",
     "python_2_code",
     "schedule_beyond_training",
     "names_outside",
@@ -461,6 +478,11 @@ SILENT: dict[str, tuple[str, Files]] = {
     "an average of a row with gaps may be of others": ("average_differs_from_row", {"README.md": SCORES.format(last="70.0").replace("50.0", "-")}),
     "sizes of two releases may differ": ("size_stated_twice", {"README.md": SIZES.format(turbo=809), "model-card.md": SIZES.format(turbo=798).replace("39", "38").replace("74", "70")}),
     "a script may set an option twice": ("comment_differs_from_option", {"run.sh": COMMENTED.format(per=2) + "python a.py --per_device_train_batch_size 4\n"}),
+    "devices that nobody counts are not multiplied": ("card_total_batch_differs", {"README.md": fine_tuned(total_train_batch_size=512).replace("- seed: 42", "- seed: 42\n- distributed_type: IPU")}),
+    "a part of an epoch counts as a whole one": ("card_trained_beyond_its_end", {"README.md": fine_tuned(num_epochs=2.5)}),
+    "an epoch is printed rounded": ("card_steps_against_epochs", {"README.md": fine_tuned().replace("| 125 ", "| 124 ")}),
+    "a score of one of several data sets may be meant": ("card_index_differs", {"README.md": fine_tuned().replace("      value: 0.8930", "      value: 0.7\n    - name: Accuracy\n      type: accuracy\n      value: 0.6")}),
+    "a card that reports its best row is no contradiction": ("card_index_differs", {"README.md": fine_tuned().replace("- Loss: 1.6474\n- Accuracy: 0.893", "- Loss: 1.8096\n- Accuracy: 0.8740").replace("0.8930", "0.87401")}),
     "a run may be named after its teacher": ("run_of_another_size", {"small-3b.yml": "run_name: distilled-from-7b\n"}),
     "a difference of unknown numbers says nothing": ("difference_of_other_numbers", {"p.yaml": "steps: 276\ndecay_steps: 27452 # 27590 - 138\nmax_steps: 30000\n"}),
     "a settings file that is not called the same may differ": ("command_differs_from_settings", {"README.md": STARTS.format(batch=4).replace("the exact same", "other"), "start.json": OPTIONS, "a.py": ""}),

@@ -15,6 +15,7 @@ from releases.miniature import REPO, add_release, make_project
 from releases.stages import SETTINGS
 
 from openassay.core.claims import Citation, Claim, Published, SuccessRule, Tolerance
+from openassay.core.deviations import Deviation
 from openassay.core.evidence import Evidence
 from openassay.core.findings import FetchRecord, InspectRecord, PrepareRecord
 from openassay.core.openness import Part, openness
@@ -73,13 +74,13 @@ def evidence(plan: Plan, *given: tuple[Claim, tuple[float | None, ...]], control
     claims = tuple(verdicts)
     outcome, reason = judge_release(claims)
     provenance = Provenance(
-        openassay="0", git_commit=None, git_dirty=None, python="3", platform="p", device="cpu", packages={}, isolation="none",
+        openassay="0", auditor="A. Auditor, a@example.org", git_commit=None, git_dirty=None, python="3", platform="p", device="cpu", packages={}, isolation="none",
         started_at=None, finished_at="2026-01-01T00:00:00Z", cpu_s=0.0, num_reruns=60, num_reused=0,
     )  # fmt: skip
     verdict = ReleaseVerdict(
         schema_version=1, target=plan.name, plan_digest=plan.digest, rules_version="3", alpha=plan.judge.alpha, outcome=outcome,
-        basis=joined(claims),
-        reason=reason, score=score_release(claims), tiers=judge_tiers(claims), claims=claims, controls=(), curves=(), openness=openness([], None, ()),
+        basis=joined(claims), in_words="The reruns give 65 % for the published 68 %",
+        deviations=(Deviation(kind="other_data", what="the data as changed in 2017"),), reason=reason, score=score_release(claims), tiers=judge_tiers(claims), claims=claims, controls=(), curves=(), openness=openness([], None, ()),
         study=(), modify=(), findings=(), provenance=provenance,
     )  # fmt: skip
     return PageInputs(
@@ -119,7 +120,7 @@ def test_a_number_that_is_not_reached_is_said_and_accuses_nobody(plan: Plan) -> 
     assert stamp(found.verdict) == "INCONCLUSIVE · number not reached"
     assert page.count("INCONCLUSIVE · number not reached") == 3  # title, stamp and row
     assert (
-        "On average the rerun recipe does not give the printed number. The published training may have been lucky"
+        "On average the rerun recipe does not give the printed number; the published training may have been lucky"
         in text(page)
     )
     assert "so its recipe is not accused" in text(page)
@@ -127,6 +128,28 @@ def test_a_number_that_is_not_reached_is_said_and_accuses_nobody(plan: Plan) -> 
     (row,) = rows(page, "questions")
     assert "outside" in row
     assert "open" in row
+
+
+def test_the_first_screen_says_what_was_tested_what_came_out_what_differed_and_what_is_not_said(plan: Plan) -> None:
+    page = text(render(evidence(plan, (claim(), values(64.0, 1.2)))))
+    first = page[: page.index("In a statistician's words")]
+    for words in (
+        "finished 2026-01-01 · by A. Auditor, a@example.org",
+        "What was tested 1 published number (", "by 60 reruns of the training, controls included.",
+        "What came out The reruns give 65 % for the published 68 %.",
+        "What was different The data as changed in 2017.",
+        "What this does not say Anything for the release or against it.",
+        f"How to repeat it openassay audit {plan.name}",
+    ):  # fmt: skip
+        assert words in first
+    accused = evidence(plan, (claim(), values(55.0, 1.2)))
+    assert accused.verdict.outcome is Outcome.NOT_REPRODUCED
+    assert "That anybody did wrong, or why the numbers differ. What was different here may be the reason." in text(
+        render(accused)
+    )
+    alike = replace(accused, verdict=replace(accused.verdict, deviations=()))
+    assert "may be the reason" not in render(alike)
+    assert "What was different Nothing that is known, but for the machine." in text(render(alike))
 
 
 def test_reproduced_says_what_is_shown_and_what_is_not(plan: Plan) -> None:

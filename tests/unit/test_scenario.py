@@ -490,4 +490,4 @@ def test_paired_runs_that_give_their_own_seeds_values_are_reproduced() -> None:
 
 
 def test_a_verdict_without_values_has_words_too() -> None:
-    assert in_words(verdict([]), 0).startswith("INCONCLUSIVE · more runs, by 0 of 0 runs: fewer than two runs")
+    assert in_words(verdict([]), 0).startswith("INCONCLUSIVE · more runs, by 0 of 0 runs: too few reruns were made")

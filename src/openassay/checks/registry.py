@@ -7,6 +7,7 @@ from collections.abc import Callable
 from openassay.checks import (
     arithmetic,
     beside,
+    cards,
     checkpoints,
     code,
     documentation,
@@ -31,7 +32,7 @@ from openassay.published.files import PublishedFiles
 
 _MODULES = (
     token_totals, hyperparameters, yaml_types, vocabularies, checkpoints, results, lists, documentation, licences,
-    loading, precision, arithmetic, beside, measured, result_tables, unread, code, packaging,
+    loading, precision, arithmetic, beside, measured, result_tables, unread, code, packaging, cards,
 )  # fmt: skip
 CONSISTENCY = tuple(check for of in _MODULES for check in vars(of).values() if isinstance(check, ConsistencyCheck))
 """All the checks of these modules, in the order of their definitions."""

@@ -8,7 +8,7 @@ import shutil
 import sys
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer import Argument, Option
@@ -16,6 +16,9 @@ from typer import Argument, Option
 from openassay.cli.arguments import Age, AsJson, OptionalTargets, TargetName, target_argument, the_layout
 from openassay.faults import BadInput, Fault, counted, printable
 from openassay.layout import Layout, find_root
+
+if TYPE_CHECKING:
+    from openassay.core.verdict_records import ReleaseVerdict
 
 TARGETS = (
     "Targets: a name of conf/target/, catalogue:NAME for one of OpenAssay's own, or the path of a file. Settings, as on Hydra's "
@@ -158,14 +161,10 @@ def verify(targets: OptionalTargets = None) -> None:
 
 def _show(layouts: list[Layout]) -> None:
     from openassay.cli import terminal
-    from openassay.cli.reviews import in_words as in_words_of
     from openassay.cli.terminal import plain, styled
-    from openassay.core.openness import in_words
-    from openassay.core.tier_verdicts import beside
-    from openassay.core.verdict import headline, weaker
+    from openassay.core.verdict import headline
     from openassay.core.verdict_records import ReleaseVerdict
     from openassay.records import read_record
-    from openassay.reviewing import reviews
 
     console = terminal.console(120)
     table = terminal.table("target", "claim", "published", "found", "difference, interval", "verdict")
@@ -192,16 +191,7 @@ def _show(layouts: list[Layout]) -> None:
             table.add_row(name, plain(claim.id), published, mean, difference, styled(claim.outcome, headline(claim)))
         if not verdict.claims:
             table.add_row(name, "–", "–", "–", "–", styled(verdict.outcome))
-        stamp = f"{styled(verdict.outcome)} {name}{weaker(verdict.outcome, verdict.basis)}"
-        others, report = plain("; ".join(beside(verdict))), plain(str(layout.latest(layout.report)))
-        is_asked = len(layouts) == 1 and verdict.openness.osaid.outcome != "passes"
-        open_ = f"\n  {plain(in_words(verdict.openness.osaid))}" if is_asked else ""
-        lines.append(
-            f"{stamp}: {plain(verdict.reason)}; score {terminal.number(verdict.score.value, '.2f')} at "
-            f"{100 * verdict.score.coverage:.0f} % coverage\n  {others}{open_}\n  report: {report}"
-        )
-        said = reviews(layout.root, name)
-        lines += [f"  {plain(in_words_of(review))}" for review in said] if len(layouts) == 1 else []
+        lines.append(_in_lines(layout, verdict, alone=len(layouts) == 1))
     if table.row_count:
         console.print(table)
         for line in lines:
@@ -223,6 +213,30 @@ def _dashboard_of(layouts: list[Layout]) -> str:
     if root != nearest_root() or not ((root / "mlflow.db").exists() or os.environ.get("MLFLOW_TRACKING_URI")):
         return ""
     return f"{_this_command()} dashboard {shlex.quote(layouts[0].reference) if len(layouts) == 1 else ''}"
+
+
+def _in_lines(layout: Layout, verdict: ReleaseVerdict, *, alone: bool) -> str:
+    """What came out of one audit, in words. alone: no other is shown, so that there is room for more."""
+    from openassay.cli import terminal
+    from openassay.cli.reviews import in_words as said_of
+    from openassay.cli.terminal import plain
+    from openassay.core.openness import in_words
+    from openassay.core.tier_verdicts import beside
+    from openassay.core.verdict import weaker
+    from openassay.reviewing import reviews
+
+    of, openness = verdict.score, verdict.openness
+    score = f"score {terminal.number(of.value, '.2f')} at {100 * of.coverage:.0f} % coverage"
+    lines = [
+        f"{terminal.styled(verdict.outcome)} {layout.target}{weaker(verdict.outcome, verdict.basis)}: "
+        f"{plain(verdict.in_words or verdict.reason)}",
+        plain("; ".join([score, *beside(verdict)])),
+    ]
+    if alone and openness and openness.osaid.outcome != "passes":
+        lines.append(plain(in_words(openness.osaid)))
+    lines.append(f"report: {plain(str(layout.latest(layout.report)))}")
+    lines += [plain(said_of(review)) for review in reviews(layout.root, layout.target)] if alone else []
+    return "\n  ".join(lines)
 
 
 def _not_as_sealed(layout: Layout) -> str:

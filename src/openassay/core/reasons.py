@@ -15,6 +15,27 @@ FAR, NEAR = 10_000, 0.1
 """More reruns than FAR for a difference within NEAR tolerances of the edge: it stands at the edge."""
 
 
+OPEN: dict[Why, str] = {
+    "number_not_reached": "on average the rerun recipe does not give the printed number; the published training may have "
+    "been lucky, so its recipe is not accused",
+    "more_runs": "too few reruns were made to decide; more reruns would decide",
+    "budget": "all planned reruns were made and do not decide; more reruns would",
+    "at_the_edge": "the difference is about as large as the tolerance: no affordable number of reruns shows on which side it is",
+    "published_noise": "no number of reruns decides: the luck of the published training is unknown and may exceed the tolerance",
+    "rounding": "no number of reruns decides: the published number is not precise enough for this tolerance",
+    "divergence": "the values agree, but it is not shown that the recipe trains reliably: some reruns diverged, or too few were "
+    "made",
+    "equal_runs": "all reruns gave the same value, so the effect of the seed is unknown: the recipe may have ignored the seeds",
+    "control": "it is not shown that this test notices a recipe that was broken on purpose, so it decides nothing",
+    "no_training": "the reruns give the number, but it is not shown that they give it by training on the data at hand",
+    "data": "the prepared data differ from the published data, so the reruns do not test the published number",
+    "items": "the number that the released weights give is not the printed one, but the test items' own noise could explain it",
+    "protocol": "the released weights do not give the number under an evaluation that is not, or not surely, the published one",
+    "failed_runs": "some reruns did not finish, perhaps for a reason outside the release; the other reruns alone decide nothing",
+}
+"""Why a claim is INCONCLUSIVE, in one plain sentence."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Seen:
     """What the test of one claim shows, as plain numbers."""

@@ -169,8 +169,10 @@ def tier_words(of: TierVerdict) -> str:
 
 def beside(verdict: ReleaseVerdict) -> list[str]:
     """What stands beside a release's outcome wherever it is named: its other tiers, and its openness."""
-    openness = verdict.openness
-    return [
-        *filter(None, map(tier_words, verdict.tiers)),
-        f"Open Source AI Definition: {openness.osaid.outcome}", f"Model Openness Framework: {openness.mof.label}",
-    ]  # fmt: skip
+    found = [*filter(None, map(tier_words, verdict.tiers))]
+    if openness := verdict.openness:
+        found += [
+            f"Open Source AI Definition: {openness.osaid.outcome}",
+            f"Model Openness Framework: {openness.mof.label}",
+        ]
+    return found

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Literal
 
 from openassay.core.claims import Citation, Estimand, Published, Tolerance
+from openassay.core.deviations import Deviation
 from openassay.core.findings import Finding
 from openassay.core.openness_records import Openness
 from openassay.core.tiers import Tier
@@ -263,6 +264,8 @@ class Provenance:
     """Who ran what, where and when."""
 
     openassay: str
+    auditor: str | None
+    """Who audited, and how to reach them; null where the project does not say."""
     git_commit: str | None
     git_dirty: bool | None
     python: str
@@ -292,6 +295,10 @@ class ReleaseVerdict:
     """Of the reruns: a number that follows from other files, or that released weights give, makes no release REPRODUCED."""
     basis: tuple[Basis, ...]
     """Of all claims that were rerun."""
+    in_words: str
+    """What came out of the reruns, in one plain sentence that names what was different; empty where nothing was rerun."""
+    deviations: tuple[Deviation, ...]
+    """What was different from the release when its numbers were tested; empty where nothing was run."""
     reason: str
     score: Score
     """Of the claims that a rerun would test."""
@@ -301,8 +308,9 @@ class ReleaseVerdict:
     controls: tuple[ControlOutcome, ...]
     curves: tuple[CurveVerdict, ...]
     """Secondary claims: whether the reruns follow the published curves."""
-    openness: Openness
-    """By the Open Source AI Definition and the Model Openness Framework, from what is declared and found."""
+    openness: Openness | None
+    """By the Open Source AI Definition and the Model Openness Framework, from what is declared and found; null for a release that
+    is no AI system."""
     study: tuple[StudyCheck, ...]
     """What could be fetched, found, prepared and matched."""
     modify: tuple[ProbeOutcome, ...]

@@ -260,7 +260,7 @@ class Driver(ABC):
     # Display --------------------------------------------------------------------------------------------------------
 
     def meaning(self, verdict: Verdict) -> str:  # noqa: ARG002
-        """What REPRODUCED or NOT_REPRODUCED says of a claim that this driver has judged; empty for the usual words."""
+        """What an outcome says of a claim that this driver has judged by a rule of its own; empty for the usual words."""
         return ""
 
     def display(self, records: Mapping[str, Any]) -> Display:  # noqa: ARG002

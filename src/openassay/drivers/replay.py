@@ -292,8 +292,9 @@ class ReplayDriver(PublishedTraining):
         return [*(beside_verdict("not_exercised", of) for of in unseen), *self.settings_findings(found.settings)]
 
     def meaning(self, verdict: Verdict) -> str:
-        """What was shown of the checkpoints, or shown not to be so."""
-        return FOLLOWS if verdict.outcome is Outcome.REPRODUCED else f"it is shown not to be so that {FOLLOWS}"
+        """What was shown of the checkpoints, or shown not to be so, or is open."""
+        before = {Outcome.REPRODUCED: "", Outcome.NOT_REPRODUCED: "it is shown not to be so that "}
+        return f"{before.get(verdict.outcome, 'it is not decided whether ')}{FOLLOWS}"
 
     def display(self, records: Mapping[str, Any]) -> Display:
         """What the replay found, and what the checkpoints say by themselves."""

@@ -20,16 +20,18 @@ import numpy as np
 
 from openassay.core import evidence as judged
 from openassay.core.claims import Claim, Estimand
+from openassay.core.deviations import MOST_NAMED, listed
 from openassay.core.findings import FetchRecord, InspectRecord, PrepareRecord
 from openassay.core.plausibility import MOST_TRIED
 from openassay.core.power import power
+from openassay.core.reasons import OPEN
 from openassay.core.rerun_records import EvaluateRecord, PlannedRuns, Rerun
 from openassay.core.sequential import SIDES
-from openassay.core.tier_verdicts import beside
+from openassay.core.tier_verdicts import beside, tier_words
 from openassay.core.verdict import headline, weaker
-from openassay.core.verdict_records import Outcome, ReleaseVerdict, Verdict, Why
+from openassay.core.verdict_records import Outcome, ReleaseVerdict, Verdict
 from openassay.drivers.driver import Display, Driver
-from openassay.faults import printable
+from openassay.faults import counted, printable
 from openassay.plan import Plan
 from openassay.reviewing import AuditReview, name_of
 
@@ -39,26 +41,6 @@ COLOURS = {
     Outcome.INCONCLUSIVE: "#8a5a00",
     Outcome.NOT_ATTEMPTED: "#57606a",
 }
-
-OPEN: dict[Why, str] = {
-    "number_not_reached": "on average the rerun recipe does not give the printed number. The published training may have "
-    "been lucky, so its recipe is not accused",
-    "more_runs": "too few reruns were made to decide; more reruns would decide",
-    "budget": "all planned reruns were made and do not decide; more reruns would",
-    "at_the_edge": "the difference is about as large as the tolerance: no affordable number of reruns shows on which side it is",
-    "published_noise": "no number of reruns decides: the luck of the published training is unknown and may exceed the tolerance",
-    "rounding": "no number of reruns decides: the published number is not precise enough for this tolerance",
-    "divergence": "the values agree, but it is not shown that the recipe trains reliably: some reruns diverged, or too few were "
-    "made",
-    "equal_runs": "all reruns gave the same value, so the effect of the seed is unknown: the recipe may have ignored the seeds",
-    "control": "it is not shown that this test notices a recipe that was broken on purpose, so it decides nothing",
-    "no_training": "the reruns give the number, but it is not shown that they give it by training on the data at hand",
-    "data": "the prepared data differ from the published data, so the reruns do not test the published number",
-    "items": "the number that the released weights give is not the printed one, but the test items' own noise could explain it",
-    "protocol": "the released weights do not give the number under an evaluation that is not, or not surely, the published one",
-    "failed_runs": "some reruns did not finish, perhaps for a reason outside the release; the other reruns alone decide nothing",
-}
-"""Why a claim is INCONCLUSIVE, in one plain sentence."""
 
 NOTHING = "nothing could be rerun or compared"
 NOT_RERUN = "nothing was rerun; what could be tested without a training is said below, and says nothing of the training"
@@ -139,7 +121,8 @@ def render(evidence: PageInputs) -> str:
     rerun, rows = evidence.plan.rerun, len(evidence.with_interval)
     return environment.get_template("report.html.j2").render(
         e=evidence, verdict=evidence.verdict, plan=evidence.plan, colours=COLOURS, few=FEW, stamp=stamp(evidence.verdict),
-        meaning=release_meaning(evidence), claim_meaning=functools.partial(meaning, driver=rerun), headline=headline,
+        first_screen=first_screen(evidence), meaning=release_meaning(evidence),
+        claim_meaning=functools.partial(meaning, driver=rerun), headline=headline,
         tolerated=tolerated, best_of=best_of, beside=beside(evidence.verdict),
         power=power_table(evidence), power_at=POWER_AT,
         figure=_drawn(_draw_claims, evidence, 1.25 + (0.52 if rows <= 2 * FEW else 0.26) * rows) if rows else "",
@@ -147,6 +130,50 @@ def render(evidence: PageInputs) -> str:
         this_audit=name_of(evidence.verdict), records=evidence.records,
         display=rerun.display(evidence.records) if rerun else Display(),
     )  # fmt: skip
+
+
+NOT_SAID = {
+    Outcome.REPRODUCED: "That the numbers mean what the release concludes from them, or anything of other numbers.",
+    Outcome.NOT_REPRODUCED: "That anybody did wrong, or why the numbers differ.",
+    Outcome.INCONCLUSIVE: "Anything for the release or against it.",
+    Outcome.NOT_ATTEMPTED: "That the release cannot be reproduced: its training was not tested.",
+}
+"""What an outcome does not say."""
+OUTSIDE = {"unprotected"}
+"""Deviations that do not bear on the numbers themselves."""
+
+
+def first_screen(evidence: PageInputs) -> list[tuple[str, list[str]]]:
+    """What a reader must know who reads no further: what was tested, what came out, what differed, what is not said."""
+    verdict = evidence.verdict
+    counts = {of.tier: of.num_tested for of in verdict.tiers}
+    tested = []
+    if counts["rerun"]:
+        metrics = listed(list(dict.fromkeys(of.metric for of in _rerun(verdict))), MOST_NAMED)
+        made = counted(verdict.provenance.num_reruns, "rerun")
+        tested.append(
+            f"{counted(counts['rerun'], 'published number')} ({metrics}), by {made} of the training, controls included."
+        )
+    else:
+        tested.append(f"No training: {verdict.tiers[-1].reason}.")
+    if counts["evaluated"]:
+        tested.append(f"{counted(counts['evaluated'], 'published number')}, measured on the released weights.")
+    if counts["recomputed"]:
+        tested.append(
+            f"{counted(counts['recomputed'], 'published number')}, computed again from other published files."
+        )
+    came_out = [f"{verdict.in_words}."] if verdict.in_words else []
+    came_out += [f"{words[:1].upper()}{words[1:]}." for words in map(tier_words, verdict.tiers) if words]
+    not_said = NOT_SAID[verdict.outcome]
+    if verdict.outcome is Outcome.NOT_REPRODUCED and {of.kind for of in verdict.deviations} - OUTSIDE:
+        not_said += " What was different here may be the reason."
+    different = [f"{of.what[:1].upper()}{of.what[1:]}." for of in verdict.deviations]
+    ran = bool(counts["rerun"] or counts["evaluated"])
+    return [
+        ("What was tested", tested), ("What came out", came_out or ["Nothing that can be told."]),
+        *([("What was different", different or ["Nothing that is known, but for the machine."])] if ran else []),
+        ("What this does not say", [not_said]),
+    ]  # fmt: skip
 
 
 def shown(value: Any) -> Any:
@@ -173,12 +200,12 @@ def meaning(verdict: Verdict, claim: Claim, driver: Driver | None = None) -> str
         return RECOMPUTED[verdict.outcome]
     if verdict.outcome is Outcome.NOT_ATTEMPTED:
         return NOTHING
+    if verdict.tier == "rerun" and driver and (own := driver.meaning(verdict)):
+        return own
     if verdict.why:
         return OPEN[verdict.why]
     if verdict.tier == "evaluated":
         return EVALUATED[verdict.outcome]
-    if driver and (own := driver.meaning(verdict)):
-        return own
     if verdict.rule == "too_many_runs_diverged":
         return "the rerun recipe fails to train more often than chance explains"
     wanted, within = WANTED[claim.direction], "within the tolerance declared beforehand"

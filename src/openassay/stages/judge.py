@@ -8,14 +8,19 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from openassay import __version__
 from openassay.core.axes import probe, study
 from openassay.core.claims import Claim
 from openassay.core.controls import doubts_of_weights, judge_control, not_learnt
 from openassay.core.curves import judge_curve, scatter_of
+from openassay.core.deviations import MOST_NAMED, ComparedNumber, Deviation, in_words, listed
 from openassay.core.evidence import Evidence, values_of
 from openassay.core.findings import FetchRecord, Finding, InspectRecord, PrepareRecord
 from openassay.core.openness import openness, part_of
+from openassay.core.reasons import OPEN
 from openassay.core.rerun_records import EvaluateRecord, Rerun, RerunsRecord
 from openassay.core.tier_verdicts import judge_evaluated, judge_recomputed, judge_tiers
 from openassay.core.types import IsolationKind
@@ -39,9 +44,11 @@ from openassay.core.verdict_records import (
     Verdict,
 )
 from openassay.drivers.driver import beside_verdict
+from openassay.environments import EnvironmentSpec
 from openassay.faults import BadInput
 from openassay.layout import Layout
 from openassay.plan import Plan, read_plan
+from openassay.project import auditor
 from openassay.provenance import git_state, machine, now, package_versions
 from openassay.records import read_record, to_json
 
@@ -117,11 +124,15 @@ def run(
         if only := rerun.speaks_for():
             reason = f"{reason}; {only}"
     parts = [part_of(found) for found in inspected.components]
+    different = _deviations(plan, prepared, evaluated, runs)
     return ReleaseVerdict(
         schema_version=1, target=plan.name, plan_digest=plan.digest, rules_version=RULES_VERSION, alpha=plan.judge.alpha,
-        outcome=outcome, basis=joined(verdicts), reason=reason, score=tiers[-1].score, tiers=tiers,
+        outcome=outcome, basis=joined(verdicts), in_words=_in_words(plan, verdicts, different, outcome), deviations=different,
+        reason=reason, score=tiers[-1].score, tiers=tiers,
         claims=verdicts, controls=controls, curves=curves,
-        openness=openness(parts, plan.data_information, plan.reviews, told=plan.release.article_53),
+        openness=openness(parts, plan.data_information, plan.reviews, told=plan.release.article_53)
+        if plan.release.ai_system
+        else None,
         study=study(fetched, inspected, prepared), modify=_modify(plan, runs),
         findings=tuple(findings),
         provenance=_provenance(layout, plan.isolation.kind, prepared, evaluated, runs, reruns.num_reused),
@@ -182,6 +193,73 @@ def _basis_of_weights(plan: Plan, claim: Claim, evaluated: EvaluateRecord) -> tu
         "other_versions": any(of.kind == "environment_not_as_published" for of in evaluated.findings),
     }  # fmt: skip
     return tuple(word for word in get_args(Basis) if found.get(word))
+
+
+def _deviations(
+    plan: Plan, prepared: PrepareRecord, evaluated: EvaluateRecord, runs: dict[str, tuple[Rerun, ...]]
+) -> tuple[Deviation, ...]:
+    """What was different from the release: what the target says, and what the stages found. Empty where nothing was run."""
+    rerun, made = plan.rerun, [of for arm in runs.values() for of in arm]
+    if not made and evaluated.status == "none":
+        return ()
+    found: list[Deviation] = []
+    here = made[0].environment if made else evaluated.environment
+    release_code = plan.evaluate is not None or (rerun is not None and rerun.runs_release_code)
+    if made and rerun and not rerun.runs_release_code:
+        torch = f" (torch {here['torch']})" if "torch" in here else ""
+        found.append(
+            Deviation(kind="other_code", what=f"OpenAssay's own trainer{torch} in place of the release's code")
+        )
+    elif plan.glue and release_code:
+        found.append(Deviation(kind="other_code", what="the release's code called by a script of OpenAssay's target"))
+    if made and rerun and any(arm.edit for name, arm in rerun.arms.items() if name not in plan.changed):
+        found.append(Deviation(kind="other_code", what="lines of the release's code changed so that it runs"))
+    if release_code and plan.environment:
+        found += _other_versions(plan.environment, (*prepared.findings, *evaluated.findings), here)
+    if failed := [check.array for check in prepared.checks if not check.passed]:
+        found.append(
+            Deviation(kind="other_data", what=f"data that are not the published ones ({', '.join(failed)[:100]})")
+        )
+    if made and plan.scale.steps < 1:
+        found.append(Deviation(kind="scaled_down", what=f"at most {plan.scale.steps:g} of the published updates"))
+    if release_code and plan.isolation.kind == "none":
+        found.append(Deviation(kind="unprotected", what="the release's code in no cage"))
+    told = {of.kind for of in plan.deviations}
+    return (*plan.deviations, *(of for of in found if of.kind not in told))
+
+
+def _other_versions(
+    environment: EnvironmentSpec, findings: tuple[Finding, ...], here: dict[str, str]
+) -> list[Deviation]:  # fmt: skip
+    """Where packages are not, or not surely, those that the release was made with."""
+    if any(of.kind == "environment_not_as_published" for of in findings):
+        return [Deviation(kind="other_versions", what="other versions of packages than the release pins")]
+    if environment.published or environment.as_of or not environment.requirements:
+        return []
+    named = [Requirement(of).name for of in environment.requirements]
+    told = [f"{name} {here[key]}" if (key := canonicalize_name(name)) in here else name for name in named]
+    return [
+        Deviation(kind="other_versions", what=f"versions that the audit's target chose ({listed(told, MOST_NAMED)})")
+    ]
+
+
+def _in_words(
+    plan: Plan, verdicts: tuple[Verdict, ...], different: tuple[Deviation, ...], outcome: Outcome
+) -> str:  # fmt: skip
+    """What came out, in a sentence."""
+    reruns = [of for of in verdicts if of.tier == "rerun"]
+    own = {plan.rerun.meaning(of) for of in reruns if plan.rerun and of.outcome is not Outcome.NOT_ATTEMPTED} - {""}
+    whys = {of.why for of in reruns if of.outcome is Outcome.INCONCLUSIVE}
+    why = whys.pop() if len(whys) == 1 else None
+    directions = {claim.id: claim.direction for claim in plan.claims}
+    compared = [
+        ComparedNumber(
+            metric=of.metric, unit=of.unit, direction=directions[of.id], published=of.published.value,
+            difference=of.difference, outcome=of.outcome.value,
+        )
+        for of in reruns
+    ]  # fmt: skip
+    return in_words(compared, different, outcome.value, OPEN[why] if why else "", own=" and ".join(sorted(own)))
 
 
 def _curves(
@@ -309,7 +387,7 @@ def _provenance(
     }
     device, gpu = of_runs.get("device", "unknown"), of_runs.get("gpu")
     return Provenance(
-        openassay=__version__, git_commit=commit, git_dirty=dirty, python=here["python"],
+        openassay=__version__, auditor=auditor(layout.root), git_commit=commit, git_dirty=dirty, python=here["python"],
         platform=f"{here['platform']}, {here['cores']} cores",
         device=(f"{device} ({gpu})" if gpu else device) if reruns else "none",
         packages=package_versions() | {f"environment:{name}": version for name, version in sorted(packages.items())},

@@ -44,7 +44,8 @@ AUDITS_VIEW = {
     f"mlflow.sharedViewState.{AUDITS}": json.dumps({
         "searchFilter": "tags.role = 'audit'", "orderByKey": "attributes.start_time", "orderByAsc": False,
         "selectedColumns": [
-            "tags.`outcome`", "tags.`review`", "metrics.`score`", "metrics.`coverage`", "tags.`reason`", "tags.`plan_digest`",
+            "tags.`outcome`", "tags.`review`", "metrics.`score`", "metrics.`coverage`", "tags.`in_words`",
+            "tags.`deviations`",
         ],
     })
 }  # fmt: skip

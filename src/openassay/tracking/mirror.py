@@ -275,7 +275,9 @@ def _of_audit(audit: Audit, end: int) -> _Run:
     verdict, plan = audit.verdict, audit.plan
     came = verdict.provenance
     tags = _audit_tags(verdict.outcome, verdict.basis, verdict.reason, verdict.plan_digest, verdict.rules_version)
-    tags |= {"osaid": verdict.openness.osaid.outcome, "mof": verdict.openness.mof.label}
+    tags |= {"in_words": verdict.in_words, "deviations": "; ".join(of.what for of in verdict.deviations)}
+    if openness := verdict.openness:
+        tags |= {"osaid": openness.osaid.outcome, "mof": openness.mof.label}
     tags |= {f"tier.{of.tier}": tier_words(of) or of.outcome.value for of in verdict.tiers if of.num_claims}
     params = {
         "release": plan.release.title, "driver": plan.rerun.driver if plan.rerun else "none", "profile": plan.profile.name,
@@ -323,10 +325,12 @@ def _mirror_summary(shown: _Shown, target: str, of: Summary) -> None:
 
 def described(verdict: ReleaseVerdict, title: str) -> str:
     """The verdict in Markdown."""
+    different = "; ".join(of.what for of in verdict.deviations)
     score = "none" if verdict.score.value is None else f"{verdict.score.value:.2f}"
     lines = [
         f"**{verdict.outcome.value}**{weaker(verdict.outcome, verdict.basis)}: {in_markdown(title)}", "",
-        in_markdown(verdict.reason), "",
+        f"{in_markdown(verdict.in_words or verdict.reason)}.", "",
+        *([f"What was different: {in_markdown(different)}.", ""] if different else []),
         f"Score {score} at {100 * verdict.score.coverage:.0f} % coverage. {in_markdown('; '.join(beside(verdict)))}", "",
         "| claim | published | difference | verdict |", "|---|---|---|---|",
     ]  # fmt: skip
@@ -335,7 +339,7 @@ def described(verdict: ReleaseVerdict, title: str) -> str:
         cells = (claim.id, f"{claim.published.value:g} ± {claim.tolerance.margin:g}", difference, headline(claim))
         lines.append("| " + " | ".join(in_markdown(cell) for cell in cells) + " |")
     plan = f"Plan {verdict.plan_digest[:16]}, rules {verdict.rules_version}, {verdict.provenance.finished_at}."
-    lines += ["", in_markdown(in_words(verdict.openness.osaid)), "", plan]
+    lines += ["", *([in_markdown(in_words(verdict.openness.osaid)), ""] if verdict.openness else []), plan]
     return "\n".join(lines)
 
 
