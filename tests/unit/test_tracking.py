@@ -386,7 +386,7 @@ def test_a_mirror_that_was_broken_off_is_completed_without_doubles(
 
 
 def test_what_history_keeps_of_earlier_audits_is_mirrored_once(layout: Layout, own: MlflowClient) -> None:
-    earlier = mirror.Summary(
+    earlier = mirror.EarlierAudit(
         name="aaaaaaaa 2020-01-01T00:00:00Z", outcome=Outcome.INCONCLUSIVE, basis=(), reason="few runs", score=0.5, coverage=1.0,
         finished_at="2020-01-01T00:00:00Z", plan_digest="a" * 64, rules_version="1", claims={"accuracy": Outcome.INCONCLUSIVE},
     )  # fmt: skip

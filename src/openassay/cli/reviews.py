@@ -177,7 +177,7 @@ def _mirror(layout: Layout, configured: str | None, *, published: bool) -> int:
     from openassay.schedule import history
     from openassay.seals import check
     from openassay.stages import report
-    from openassay.tracking.mirror import Audit, Summary, track
+    from openassay.tracking.mirror import Audit, EarlierAudit, track
 
     whole: dict[str, Audit] = {}
     if layout.verdict.is_file():
@@ -187,7 +187,7 @@ def _mirror(layout: Layout, configured: str | None, *, published: bool) -> int:
     if (published or not whole) and (other := report.published_audit(layout)):
         whole.setdefault(name_of(other.verdict), other)
     known = {
-        audit_name(of.plan_digest, of.finished_at): Summary(
+        audit_name(of.plan_digest, of.finished_at): EarlierAudit(
             name=audit_name(of.plan_digest, of.finished_at), outcome=of.outcome, basis=of.basis, reason=of.reason,
             finished_at=of.finished_at, plan_digest=of.plan_digest, rules_version=of.rules_version, score=of.score,
             coverage=of.coverage, claims=of.claims,

@@ -75,15 +75,16 @@ def list_(*, due: Age = None, as_json: AsJson = False) -> None:
     from openassay.cli import terminal
     from openassay.core.verdict import weaker
 
-    table = terminal.table(
-        "target", "driver", "index", "outcome", "score", "finished", "review", *(["due"] if due else [])
-    )
+    reviewed = any(row["review"] != "–" for row in rows)
+    columns = [*(["review"] if reviewed else []), *(["due"] if due else [])]
+    table = terminal.table("target", "driver", "index", "outcome", "score", "finished", *columns)
     for row in rows:
         table.add_row(
             row["target"], terminal.plain(row["driver"] or "–"), "yes" if row["in_index"] else "no",
             terminal.styled(row["outcome"] or "–", (row["outcome"] or "–") + weaker(row["outcome"], row["basis"])),
             terminal.number(row["score"], ".2f"),
-            terminal.plain(row["finished_at"] or "–"), row["review"], *([terminal.plain(row["why_due"] or "no")] if due else []),
+            terminal.plain(row["finished_at"] or "–"), *([row["review"]] if reviewed else []),
+            *([terminal.plain(row["why_due"] or "no")] if due else []),
         )  # fmt: skip
     terminal.console(120).print(table)
 
@@ -107,7 +108,7 @@ def _listed(layout: Layout, age: timedelta | None) -> dict[str, Any]:
             "score": None if score is None else float(score),
             "finished_at": str(verdict["provenance"]["finished_at"]),
         }
-        audit = audit_name(verdict["plan_digest"], row["finished_at"])
+        audit = audit_name(str(verdict.get("plan_digest", "")), row["finished_at"])
     except NotAsSealed:
         row["outcome"] = "not as sealed"
     except FileNotFoundError:

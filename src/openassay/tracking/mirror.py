@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from openassay.core.findings import Artifact
-from openassay.core.openness import in_words
 from openassay.core.rerun_records import Rerun, RerunStatus
 from openassay.core.tier_verdicts import beside, tier_words
 from openassay.core.verdict import headline, weaker
@@ -54,7 +53,7 @@ class Audit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Summary:
+class EarlierAudit:
     """What a target's history keeps of an earlier audit."""
 
     name: str
@@ -69,7 +68,7 @@ class Summary:
     claims: Mapping[str, Outcome]
 
 
-def track(layout: Layout, configured: str | None, audits: Sequence[Audit | Summary]) -> str:
+def track(layout: Layout, configured: str | None, audits: Sequence[Audit | EarlierAudit]) -> str:
     """Mirror audits of a target, and exchange reviews; returns the experiment's id. Raises `TrackingLost` as `ask` does.
 
     Each audit is there once, however often and from wherever it is mirrored.
@@ -306,7 +305,7 @@ def _figures(verdict: ReleaseVerdict) -> dict[str, float | None]:
     return figures | {f"share_{of.tier}": of.share for of in verdict.tiers}
 
 
-def _mirror_summary(shown: _Shown, target: str, of: Summary) -> None:
+def _mirror_summary(shown: _Shown, target: str, of: EarlierAudit) -> None:
     """The run of an audit whose records are no longer there: history keeps its outcome and its claims'."""
     tags = {"audit": of.name, "target": target} | _audit_tags(
         of.outcome, of.basis, of.reason, of.plan_digest, of.rules_version
@@ -339,7 +338,7 @@ def described(verdict: ReleaseVerdict, title: str) -> str:
         cells = (claim.id, f"{claim.published.value:g} ± {claim.tolerance.margin:g}", difference, headline(claim))
         lines.append("| " + " | ".join(in_markdown(cell) for cell in cells) + " |")
     plan = f"Plan {verdict.plan_digest[:16]}, rules {verdict.rules_version}, {verdict.provenance.finished_at}."
-    lines += ["", *([in_markdown(in_words(verdict.openness.osaid)), ""] if verdict.openness else []), plan]
+    lines += ["", plan]
     return "\n".join(lines)
 
 
