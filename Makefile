@@ -15,7 +15,7 @@ READER ?=
 SECONDS ?= 600
 ALL_CORES := --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup lock audit audit-all test coverage check docs format calibrate boundaries bench fuzz harness dag clean
+.PHONY: help setup lock audit audit-all test coverage check docs picture format calibrate boundaries bench fuzz harness dag clean
 
 help:
 	@echo "make audit TARGET=NAME   audit one release and print the verdict"
@@ -25,7 +25,8 @@ help:
 	@echo "make test                run the tests; TESTS=tests/unit/test_x.py runs some"
 	@echo "make coverage            run them and print coverage by room"
 	@echo "make check               formatting, lint, types, import rules"
-	@echo "make docs                build the docs site in site/"
+	@echo "make docs                build the docs site in site/, with the catalogue in site/audits/"
+	@echo "make picture             draw the README's picture of the catalogue, docs/catalogue.png"
 	@echo "make calibrate           measure the verdict's error rates (long)"
 	@echo "make boundaries          compare the sequential test's critical values with simulated audits"
 	@echo "make bench               audit time over that of the bare trainings; K trainings together over one (long)"
@@ -85,6 +86,9 @@ check: $(READY)
 docs: $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+picture: $(READY)
+	@$(BIN)/python docs/picture.py
 
 format: $(READY)
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .

@@ -1,4 +1,7 @@
-"""Makes the docs site of what stands in the repository: README.md is a page, links lead where they lead on GitHub."""
+"""Makes the docs site of what stands in the repository: README.md is a page, links lead where they lead on GitHub.
+
+The catalogue of the committed audits is a folder of it (`audits/`), and so are the schemas (`schemas/`).
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,12 @@ from typing import Any
 from urllib.parse import unquote
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+
+from openassay.catalogue import pages, read_catalogue
+from openassay.schemas import schemas
 
 REPO = Path(__file__).parents[1]
 PAGES = {
@@ -18,6 +25,7 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
     "CHANGELOG.md": "changelog.md",
+    "experiments/README.md": "audits/index.html",
 }
 """File of the repository → page of the site."""
 
@@ -43,9 +51,17 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that lie outside of docs/."""
+    """Add the pages that lie outside of docs/, the catalogue of the committed audits, and the schemas."""
     for source, page in PAGES.items():
-        files.append(File.generated(config, page, abs_src_path=str(REPO / source)))
+        if page.endswith(".md"):
+            files.append(File.generated(config, page, abs_src_path=str(REPO / source)))
+    entries, problems = read_catalogue(REPO, own=False)
+    if problems:
+        raise PluginError(problems[0])
+    for path, data in pages(entries, f"{config.site_url.rstrip('/')}/audits" if config.site_url else "").items():
+        files.append(File.generated(config, f"audits/{path}", content=data))
+    for name, schema in schemas().items():
+        files.append(File.generated(config, f"schemas/{name}.json", content=schema))
     return files
 
 
@@ -60,7 +76,9 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return found[0]
         path, hash_sign, anchor = link.partition("#")
         wanted = Path(os.path.normpath(source.parent / unquote(path)))
-        uri = PAGES.get(str(wanted)) or (wanted.relative_to("docs").as_posix() if wanted.is_relative_to("docs") else "")
+        report = re.fullmatch(r"experiments/(\w+)/published/report\.html", wanted.as_posix())
+        known = f"audits/{report[1]}/report.html" if report else PAGES.get(str(wanted))
+        uri = known or (wanted.relative_to("docs").as_posix() if wanted.is_relative_to("docs") else "")
         if files.get_file_from_path(uri):
             return f"[{found['text']}]({os.path.relpath(uri, Path(here).parent)}{hash_sign}{anchor})"
         if not (REPO / wanted).exists():

@@ -52,7 +52,7 @@ def test_every_locked_file_has_its_hash_and_the_version_that_was_tested() -> Non
 
 
 def test_what_other_people_write_for_ci_is_pinned_by_commit() -> None:
-    files = [*(REPO / ".github").rglob("*.yml"), REPO / "src/openassay/project_files/workflow.yml"]
+    files = [REPO / "action.yml", *(REPO / ".github").rglob("*.yml"), REPO / "src/openassay/project_files/workflow.yml"]
     used = [
         line.split("uses:")[1].strip() for path in files for line in path.read_text().splitlines() if "uses:" in line
     ]

@@ -1,4 +1,4 @@
-"""The audits that are committed: they parse, they fit the schema, and the README shows them as they are."""
+"""The audits that are committed: they parse, they fit the schema, and the tables show them as they are."""
 
 from __future__ import annotations
 
@@ -146,11 +146,13 @@ def systems() -> str:
         told = {of.tier: tier_words(of).removeprefix(f"{of.tier}: ") or "–" for of in verdict.tiers}
         told["rerun"] = verdict.outcome.value
         cells = " | ".join((verdict.openness.osaid.outcome, *told.values()))
-        rows.append(f"| [{title}](REPORTS/{name}/published/report.html) | {cells} |")
+        rows.append(f"| [{title}](REPORTS{name}/published/report.html) | {cells} |")
     return "\n".join(rows) + "\n"
 
 
-@pytest.mark.parametrize(("page", "reports"), [("README.md", "experiments"), ("docs/ten-systems.md", "../experiments")])
+@pytest.mark.parametrize(
+    ("page", "reports"), [("experiments/README.md", ""), ("docs/ten-systems.md", "../experiments/")]
+)
 def test_the_ten_systems_are_shown_as_they_were_audited(page: str, reports: str) -> None:
     shown = re.search(r"<!-- systems:.*?-->\n(.*?)<!-- /systems -->", (REPO / page).read_text(), re.DOTALL)
     assert shown
@@ -158,7 +160,7 @@ def test_the_ten_systems_are_shown_as_they_were_audited(page: str, reports: str)
 
 
 def table() -> str:
-    """The README's table, from the records."""
+    """The table of claims, from the records."""
     rows = ["| target | claim | published | reruns' mean | verdict |", "|---|---|---|---|---|"]
     for name in index(REPO):
         path = Layout(REPO, name).published / "verdict.json"
@@ -169,14 +171,18 @@ def table() -> str:
             given = sum(value is not None for value in claim.runs[: claim.runs_used])
             mean = "–" if claim.difference is None else f"{claim.published.value + claim.difference:.5g} ({given} runs)"
             rows.append(
-                f"| [{name}](conf/target/{name}.yaml) | {claim.id} | {claim.published.value:g} ± {claim.tolerance.margin:g} | {mean} | {headline(claim)} |"
+                f"| [{name}]({name}/published/report.html) | {claim.id} | {claim.published.value:g} ± {claim.tolerance.margin:g} | {mean} | {headline(claim)} |"
             )
         if not verdict.claims:
-            rows.append(f"| [{name}](conf/target/{name}.yaml) | none published | – | – | {verdict.outcome.value} |")
+            rows.append(
+                f"| [{name}]({name}/published/report.html) | none published | – | – | {verdict.outcome.value} |"
+            )
     return "\n".join(rows) + "\n"
 
 
-def test_the_readme_shows_the_committed_verdicts() -> None:
-    shown = re.search(r"<!-- verdicts:.*?-->\n(.*?)<!-- /verdicts -->", (REPO / "README.md").read_text(), re.DOTALL)
+def test_the_table_of_claims_shows_the_committed_verdicts() -> None:
+    shown = re.search(
+        r"<!-- verdicts:.*?-->\n(.*?)<!-- /verdicts -->", (REPO / "experiments/README.md").read_text(), re.DOTALL
+    )
     assert shown
     assert shown.group(1) == table()

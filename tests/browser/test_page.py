@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from browsers import CHROMIUM, dump
+from hostile import HOSTILE
 from releases.miniature import add_release, make_project
 from releases.stages import audit
 
@@ -17,18 +18,6 @@ from openassay.core.findings import Finding
 from openassay.plan import Glue, read_plan
 from openassay.report.page import PageInputs, number, render, web_address
 from openassay.stages import report
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-HOSTILE = [
-    "<script>document.title='owned'</script>",
-    "<img src=x onerror=\"document.title='owned'\">",
-    "</td></table><h1 id='owned'>REPRODUCED</h1>",
-    "{{ 7 * 7 }}{% raw %}",
-    "javascript:document.title='owned'",
-    "\u202egnp.exe",
-    "]]><!--",
-]
 
 
 @pytest.fixture(scope="module")
@@ -80,18 +69,6 @@ def test_the_page_is_self_contained_and_without_scripts(which: str, request: pyt
         if (address := attributes.get("href")) is not None:
             assert re.match(r"https?://", address)
     assert "default-src 'none'" in page
-
-
-def dump(page: str, folder: Path, *flags: str, name: str = "report.html") -> str:
-    assert CHROMIUM
-    path = folder / name
-    path.write_text(page, encoding="utf-8")
-    done = subprocess.run(
-        [CHROMIUM, *flags, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync", f"--user-data-dir={folder}/profile", "--dump-dom", path.as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    return done.stdout
 
 
 @pytest.mark.browser
@@ -159,3 +136,23 @@ def test_numbers_for_people(value: float | None, text: str) -> None:
 )
 def test_only_web_addresses_become_links(address: str | None) -> None:
     assert web_address(address) == ""
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("which", ["evidence", "hostile"])
+def test_axe_finds_no_barrier(which: str, scheme: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Deque's axe-core, with all of its rules."""
+    given = request.getfixturevalue(which)
+    page = given if isinstance(given, str) else render(given)
+    axe = (files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8")
+    page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)  # a copy that lets axe in
+    asked = "axe.run().then(found => { document.title = 'axe: ' + found.violations.map(of => `${of.id} ${of.nodes[0].html}`).join('; ') + '.' })"
+    dom = dump(
+        page.replace("</body>", f"<script>{axe}</script><script>{asked}</script></body>"), tmp_path,
+        "--virtual-time-budget=20000", f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}",
+    )  # fmt: skip
+    title = re.search(r"<title>(.*?)</title>", dom, re.DOTALL)
+    assert title
+    assert title[1] == "axe: ."

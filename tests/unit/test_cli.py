@@ -80,7 +80,7 @@ def test_the_table_shows_the_words_of_a_verdict_as_they_are(project: Path, capsy
     layout = Layout(project, "honest")
     verdict = audit(layout)
     claim = replace(verdict.claims[0], id=HOSTILE)
-    write_record(layout.verdict, replace(verdict, reason=HOSTILE, claims=(claim,)))
+    write_record(layout.verdict, replace(verdict, in_words=HOSTILE, reason=HOSTILE, claims=(claim,)))
     seal_as_it_is(layout, "judge", layout.verdict)
     seal_as_it_is(layout, "report", layout.report)
     capsys.readouterr()

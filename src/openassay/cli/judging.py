@@ -17,6 +17,7 @@ from openassay.faults import BadInput
 FAIL_ON = (
     "Exit with status 1 for these, comma between: not_reproduced, inconclusive, or a reason, as number_not_reached"
 )
+JUNIT = "Also write the verdicts into this file as JUnit XML; a test fails by --fail-on, or else where not reproduced"
 RUNS = (
     "File or folder with the runs' values: a table with one run a row, JSON, or what W&B, MLflow, TensorBoard or "
     "lm-evaluation-harness write; may be repeated for one run a file"
@@ -42,6 +43,7 @@ def judge(
     sequential: Annotated[bool, Option("--sequential", help=SEQUENTIAL)] = False,
     fail_on: Annotated[str, Option(metavar="VERDICTS", help=FAIL_ON)] = "",
     as_json: AsJson = False,
+    junit: Annotated[Path | None, Option(metavar="FILE", help=JUNIT)] = None,
     runs: Annotated[list[Path] | None, Option("--runs", "--csv", help=RUNS)] = None,
     column: Annotated[str | None, Option(help=COLUMN)] = None,
     at: Annotated[str | None, Option(help=AT)] = None,
@@ -78,11 +80,11 @@ def judge(
 
     failing = _verdicts(fail_on)
     if runs is None:
-        ours = {"jsonl", "sequential", "fail_on", "as_json"}
+        ours = {"jsonl", "sequential", "fail_on", "as_json", "junit"}
         sources = [context.get_parameter_source(name) for name in set(context.params) - ours]
         if any(source is not None and source.name == "COMMANDLINE" for source in sources):
             raise BadInput("judge: these options are for --runs FILE; a scenario on standard input holds all of them")
-        raise typer.Exit(int(_judge_scenarios(failing, jsonl=jsonl, sequential=sequential)))
+        raise typer.Exit(int(_judge_scenarios(failing, jsonl=jsonl, sequential=sequential, junit=junit)))
     if jsonl:
         raise BadInput("judge: --jsonl reads standard input, and --runs files; give one of them")
     if published is None or tolerance is None:
@@ -115,10 +117,11 @@ def judge(
         print(scenario.in_words(verdict, len(found.values)))
         for note in found.notes:
             print(f"  note: {note}")
+    _write_junit(junit, [verdict], failing)
     raise typer.Exit(int(_fails(verdict, failing)))
 
 
-def _judge_scenarios(failing: frozenset[str], *, jsonl: bool, sequential: bool) -> bool:
+def _judge_scenarios(failing: frozenset[str], *, jsonl: bool, sequential: bool, junit: Path | None) -> bool:
     """Whether a verdict on the scenarios of standard input is one of those that fail; prints them."""
     from openassay import scenario
     from openassay.records import to_json
@@ -126,12 +129,28 @@ def _judge_scenarios(failing: frozenset[str], *, jsonl: bool, sequential: bool) 
     if not jsonl:
         verdict = scenario.judge([scenario.read(sys.stdin.buffer.read(), "standard input")], look_often=sequential)[0]
         print(to_json(verdict, ascii_only=True))
+        _write_junit(junit, [verdict], failing)
         return _fails(verdict, failing)
-    failed = False
+    failed, kept = False, []
     for line in scenario.judge_lines(sys.stdin.buffer, look_often=sequential):
         print(line)
-        failed |= bool(failing) and _fails(json.loads(line), failing)
+        if failing or junit:
+            verdict = json.loads(line)
+            failed |= _fails(verdict, failing)
+            kept += [verdict] if junit else []
+    _write_junit(junit, kept, failing)
     return failed
+
+
+def _write_junit(path: Path | None, verdicts: list[dict[str, Any]], failing: frozenset[str]) -> None:
+    from openassay.records import write_text
+    from openassay.report.exchange import case_of, to_junit
+
+    if path:
+        cases = [
+            case_of(of, number, failing or frozenset({"not_reproduced"})) for number, of in enumerate(verdicts, start=1)
+        ]
+        write_text(path, to_junit("openassay judge", cases))
 
 
 def _words(text: str) -> tuple[str, ...]:

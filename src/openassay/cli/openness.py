@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import tempfile
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from typer import Argument, Option
 
 from openassay.cli.arguments import AsJson, fetched_paths, fetched_roots, the_layout
@@ -20,6 +25,9 @@ if TYPE_CHECKING:
 
 OUTCOMES = {"fail": "[bold red]fail[/]", "noted": "[bold]noted[/]"}
 """Of checks that say something, as a terminal shows them."""
+FORMS = ("table", "json", "sarif", "junit")
+FAIL_ON = ("noted", "fail")
+"""The lesser first."""
 FILE = "A record of the Model Openness Tool, a target file, a target's name, or - for standard input"
 
 
@@ -79,17 +87,67 @@ def inspect_(
     as_json: AsJson = False,
     links: Annotated[bool, Option("--links", help="Also ask the addresses that the READMEs name")] = False,
     every: Annotated[bool, Option("--all", help="Also show the checks that cannot be asked, and why")] = False,
+    staged: Annotated[bool, Option("--staged", help="Only what git would commit of the folder")] = False,
+    form: Annotated[str, Option("--format", help="table, json, sarif (code scanning) or junit (CI)")] = "table",
+    fail_on: Annotated[
+        str, Option(help="Exit with status 1 where a check found something: fail, or noted for less")
+    ] = "",
 ) -> None:
-    """Find what is wrong with a release, as far as its own files tell: components, and files that contradict each other."""
+    """Find what is wrong with a release, as far as its own files tell: components, and files that contradict each other.
+
+    Exit status: 0, also with findings; 1 where --fail-on asks for it; 2 where there is nothing to inspect.
+    """
+    from openassay.records import to_json
+    from openassay.report import exchange
+
+    form = "json" if as_json else form
+    if form not in FORMS:
+        raise BadInput(f"inspect: --format: expected one of {', '.join(FORMS)}, found {form!r}")
+    if fail_on not in {"", *FAIL_ON}:
+        raise BadInput(f"inspect: --fail-on: expected one of {', '.join(FAIL_ON)}, found {fail_on!r}")
+    seen, below = _inspected(what, links=links, staged=staged)
+    if form == "json":
+        print(to_json(seen))
+    elif form == "sarif":
+        print(exchange.to_sarif(seen, below), end="")
+    elif form == "junit":
+        print(exchange.to_junit(f"openassay inspect {seen.name}", exchange.cases_of(seen)), end="")
+    else:
+        _show(seen, every=every)
+    if fail_on and {check.outcome for check in seen.checks} & set(FAIL_ON[FAIL_ON.index(fail_on) :]):
+        raise typer.Exit(1)
+
+
+def _from_here(path: Path, inside: str) -> str:
+    """Where an inspection's places are, from the current folder: empty where they are below it, or below none of its own."""
+    here = os.path.normpath(os.path.join(os.path.relpath(path.resolve(), Path.cwd().resolve()), inside))
+    return "" if here == "." or here.startswith("..") else f"{here}/"
+
+
+@contextmanager
+def _staged(path: Path) -> Iterator[Path]:
+    """What git would commit of a folder, for as long as it is looked at: nothing that it ignores or does not know."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["git", "-C", str(path), "checkout-index", "--all", f"--prefix={folder}/"]
+        try:
+            subprocess.run(command, check=True, capture_output=True, env=os.environ | {"GIT_LFS_SKIP_SMUDGE": "1"})
+            top = subprocess.run(
+                ["git", "-C", str(path), "rev-parse", "--show-prefix"], check=True, capture_output=True
+            )
+        except (OSError, subprocess.CalledProcessError) as problem:
+            said = getattr(problem, "stderr", b"").decode(errors="replace").strip().partition("\n")[0] or problem
+            raise BadInput(f"{path}: --staged: expected a folder of a git repository; git says: {said}") from None
+        inside = Path(folder) / os.fsdecode(top.stdout.rstrip(b"\n"))
+        if not (inside.is_dir() and any(inside.iterdir())):
+            raise BadInput(f"{path}: --staged: expected files that git would commit, found none there")
+        yield inside
+
+
+def _show(seen: Inspection, *, every: bool) -> None:
     from openassay.checks.inspection import place
     from openassay.cli import terminal
     from openassay.cli.terminal import plain
-    from openassay.records import to_json
 
-    seen = _inspected(what, links=links)
-    if as_json:
-        print(to_json(seen))
-        return
     console = terminal.console(160)
     components = terminal.table("component", "declared", "found", "reachable", "evidence")
     for component in seen.detected:
@@ -122,8 +180,9 @@ def inspect_(
     )
 
 
-def _inspected(what: str, *, links: bool) -> Inspection:
-    from openassay.checks.inspection import Inspection, inspect_folder, merge_checks, merge_detected, opened
+def _inspected(what: str, *, links: bool, staged: bool) -> tuple[Inspection, str]:
+    """What was seen, and the folder that its places are below, from the current one."""
+    from openassay.checks.inspection import Inspection, inspect_folder, merge_checks, merge_detected, opened, top_of
     from openassay.target import read_target
 
     if not what.isprintable():
@@ -132,15 +191,19 @@ def _inspected(what: str, *, links: bool) -> Inspection:
     if os.path.exists(path):  # not Path.exists, which raises where a name is too long
         if not (path.is_dir() or path.is_file()):
             raise BadInput(f"{what}: neither a regular file nor a folder")
-        with opened(path) as folder:
-            return inspect_folder(folder, name=path.resolve().name, links=links, say=_say)
+        with _staged(path) if staged else opened(path) as folder:
+            seen = inspect_folder(folder, name=path.resolve().name, links=links, say=_say)
+            inside = top_of(folder).relative_to(folder).as_posix()
+        return seen, _from_here(path if path.is_dir() else path.parent, inside)
+    if staged:
+        raise BadInput(f"{what}: --staged is for a folder of a git repository")
     if os.sep in what or "." in what:
         raise BadInput(f"{what}: there is no such file or folder")
     layout = the_layout(what)
     target = read_target(layout)
     declared: Any = {component.component: component.published for component in target.components}
     roots, listed = fetched_roots(layout), fetched_paths(layout, target)
-    seen = {
+    found = {
         artifact: inspect_folder(
             Path(folder),
             name=artifact,
@@ -152,12 +215,13 @@ def _inspected(what: str, *, links: bool) -> Inspection:
         )
         for artifact, folder in roots.items()
     }
-    return Inspection(
-        name=layout.target, num_files=sum(of.num_files for of in seen.values()),
-        detected=merge_detected({artifact: of.detected for artifact, of in seen.items()}),
-        checks=merge_checks({artifact: of.checks for artifact, of in seen.items()}),
-        unreadable={f"{artifact}: {file}": why for artifact, of in seen.items() for file, why in of.unreadable.items()},
+    merged = Inspection(
+        name=layout.target, num_files=sum(of.num_files for of in found.values()),
+        detected=merge_detected({artifact: of.detected for artifact, of in found.items()}),
+        checks=merge_checks({artifact: of.checks for artifact, of in found.items()}),
+        unreadable={f"{artifact}: {file}": why for artifact, of in found.items() for file, why in of.unreadable.items()},
     )  # fmt: skip
+    return merged, ""
 
 
 def _say(line: str) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, Option
 
 from openassay.cli.arguments import target_argument
-from openassay.faults import BadInput, printable
+from openassay.faults import BadInput, counted, printable
 from openassay.layout import Layout, cache_home, checked_name, find_root
 
 
@@ -92,3 +93,28 @@ def publish(targets: Annotated[list[str], target_argument("Names of targets")]) 
     for layout in layouts(find_root(), targets):
         with alone(layout.root, layout.target):
             print(publish(layout))
+
+
+def site(
+    out: Annotated[Path, Option(help="Folder for the pages: empty, or with an earlier catalogue")] = Path("catalogue"),
+    *,
+    url: Annotated[str, Option(help="Where they will stand, https://...: for feeds and badges that others embed")] = "",
+    published: Annotated[
+        bool, Option("--published", help="Only the committed audits, none of this machine's own")
+    ] = False,
+) -> None:
+    """Write the catalogue: static pages of all targets and their audits, with feeds and badges. No server is needed.
+
+    Exit status: 0; 2 where a record could not be used, which is named: the other pages are written.
+    """
+    import typer
+
+    from openassay.catalogue import pages, read_catalogue, write
+
+    entries, problems = read_catalogue(find_root(), own=not published)
+    write(out, pages(entries, url))
+    for line in problems:
+        print(f"error: {printable(line)}", file=sys.stderr)
+    print(f"written: {out / 'index.html'}: {counted(sum(of.verdict is not None for of in entries), 'audited release')}")
+    if problems:
+        raise typer.Exit(BadInput.exit_code)

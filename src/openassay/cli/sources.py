@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 from typer import Argument, Option
@@ -43,18 +42,15 @@ def pin(
     print(yaml.safe_dump(entries, sort_keys=False), end="")
 
 
-RECORD = "verdict, target (files in conf/target/) or scenario (for judge)"
+RECORD = (
+    "verdict, target (files in conf/target/), scenario (for judge), inspection, or a record: fetch, inspect, prepare"
+)
 
 
 def schema(record: Annotated[str, Argument(help=RECORD)] = "verdict") -> None:
-    """Print the JSON Schema of verdict.json, of a target file, or of a scenario."""
-    from pydantic import TypeAdapter
+    """Print the JSON Schema of verdict.json, of a target file, of a scenario, or of another record."""
+    from openassay.schemas import KINDS, schema
 
-    from openassay.core.verdict_records import ReleaseVerdict
-    from openassay.scenario import Scenario
-    from openassay.target import Target
-
-    kinds: dict[str, Any] = {"verdict": ReleaseVerdict, "target": Target, "scenario": Scenario}
-    if record not in kinds:
-        raise BadInput(f"schema: {record!r} is not known; there are: {', '.join(kinds)}")
-    print(json.dumps(TypeAdapter(kinds[record]).json_schema(), indent=2))
+    if record not in KINDS:
+        raise BadInput(f"schema: {record!r} is not known; there are: {', '.join(KINDS)}")
+    print(schema(record), end="")

@@ -121,7 +121,7 @@ def render(evidence: PageInputs) -> str:
     rerun, rows = evidence.plan.rerun, len(evidence.with_interval)
     return environment.get_template("report.html.j2").render(
         e=evidence, verdict=evidence.verdict, plan=evidence.plan, colours=COLOURS, few=FEW, stamp=stamp(evidence.verdict),
-        first_screen=first_screen(evidence), meaning=release_meaning(evidence),
+        first_screen=first_screen(evidence.verdict), meaning=release_meaning(evidence),
         claim_meaning=functools.partial(meaning, driver=rerun), headline=headline,
         tolerated=tolerated, best_of=best_of, beside=beside(evidence.verdict),
         power=power_table(evidence), power_at=POWER_AT,
@@ -143,9 +143,8 @@ OUTSIDE = {"unprotected"}
 """Deviations that do not bear on the numbers themselves."""
 
 
-def first_screen(evidence: PageInputs) -> list[tuple[str, list[str]]]:
+def first_screen(verdict: ReleaseVerdict) -> list[tuple[str, list[str]]]:
     """What a reader must know who reads no further: what was tested, what came out, what differed, what is not said."""
-    verdict = evidence.verdict
     counts = {of.tier: of.num_tested for of in verdict.tiers}
     tested = []
     if counts["rerun"]:
