@@ -31,6 +31,7 @@ from openassay.project import target_names
 from openassay.records import read_record
 from openassay.report.bills import to_cyclonedx, to_ro_crate
 from openassay.report.page import COLOURS, first_screen, number, shown, stamp, web_address
+from openassay.reviewing import name_of, reviews, standing_in_words
 from openassay.schedule import history
 from openassay.seals import check
 from openassay.target import Release, read_target
@@ -121,12 +122,20 @@ def _entry(layout: Layout, found: list[tuple[ReleaseVerdict, Plan, Path]], *, ow
     verdict, plan, folder = found[-1] if found else (None, None, layout.folder)
     names = (layout.verdict.name, layout.report.name, layout.plan.name) if verdict else ()
     return CatalogueEntry(
-        target=layout.target, release=read_target(layout).release, verdict=verdict, review="",
+        target=layout.target, release=read_target(layout).release, verdict=verdict, review=_reviewed(layout, verdict),
         plan=plan,
         ours=(OUR_CONF / "target" / f"{layout.target}.yaml").is_file(),
         audits=tuple(past[at] for at in sorted(past, reverse=True)),
         files={name: (folder / name).read_bytes() for name in names if (folder / name).is_file()},
     )  # fmt: skip
+
+
+def _reviewed(layout: Layout, verdict: ReleaseVerdict | None) -> str:
+    try:
+        said = reviews(layout.root, layout.target)
+    except BadInput:  # `openassay review TARGET` names the line
+        return "unreadable"
+    return standing_in_words(said, name_of(verdict) if verdict else None) if said else ""
 
 
 def pages(entries: Iterable[CatalogueEntry], url: str = "") -> dict[str, bytes]:

@@ -49,6 +49,12 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(letters)
 
 
+def in_markdown(text: str) -> str:
+    """A stranger's words for Markdown, also for a cell of a table: no markup, no second line."""
+    plain = printable(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    return re.sub(r"([`\[\]!])", r"\\\1", plain)
+
+
 def full_disk_line(text: str) -> str:
     """The line in which a program says that a disk is full; empty where there is none."""
     return next((printable(line).strip()[:300] for line in text.splitlines() if _SAYS_FULL.search(line)), "")

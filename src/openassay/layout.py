@@ -100,6 +100,8 @@ class Layout:
     """One row a rerun and claim, for `dvc plots show`."""
     history = _Below("history.jsonl")
     """One line an audit, the oldest first."""
+    reviews = _Below("reviews.jsonl")
+    """What people said of this target's audits: one line each, the oldest first; for git, and never rewritten."""
     report = _Below("report.html")
     """The page for people."""
 

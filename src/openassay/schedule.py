@@ -26,7 +26,7 @@ from openassay import __version__
 from openassay.core.findings import FetchRecord
 from openassay.core.verdict import weaker
 from openassay.core.verdict_records import Basis, Outcome, ReleaseVerdict
-from openassay.faults import BadInput, Fault, message_and_status, printable
+from openassay.faults import BadInput, Fault, in_markdown, message_and_status, printable
 from openassay.layout import Layout, cache_home
 from openassay.pipeline import note_audits, refresh_code, reproduce
 from openassay.plan import Plan, make_plan, read_plan
@@ -346,14 +346,8 @@ def to_markdown(summary: Summary) -> str:
         said = "; ".join(of.worse) or of.message
         cells = (of.target, f"**{result}**" if of.worse or of.status == "fault" else result,
                  of.before.value if of.before else "–", of.why, said)  # fmt: skip
-        lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+        lines.append("| " + " | ".join(in_markdown(cell) for cell in cells) + " |")
     return "\n".join(lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    """A stranger's words in a cell of Markdown: no markup, no second line."""
-    plain = printable(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
-    return re.sub(r"([`\[\]!])", r"\\\1", plain)
 
 
 def write_summary(root: Path, summary: Summary) -> Path:

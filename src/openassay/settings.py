@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ from openassay.records import parse
 from openassay.yaml_loader import load_yaml
 
 LEAST_ALPHA, LARGEST_ALPHA = 0.001, 0.1
+KINDS = ("sqlite", "server", "none")
+"""Of tracking."""
+_RENAMED = {("tracking", "mlflow"): "sqlite (or server, where runs are sent to an MLflow server)"}
+"""Options that had another name."""
 _OVERRIDE = re.compile(r"[A-Za-z0-9_.,:+/=\[\]-]{1,200}\Z")
 
 
@@ -101,7 +106,14 @@ def compose(root: Path | None, asked: Sequence[str] = ()) -> Settings:
     name, and no longer has the option's rationale. Raises `BadInput` for an unknown group, option, key or type.
     """
     root = root if root and (root / "conf" / "pipeline.yaml").is_file() else None
-    return _compose(root, tuple(choices(root).items()), tuple(asked))
+    settings = _compose(root, tuple(choices(root).items()), tuple(asked))
+    tracking = settings.tracking
+    if tracking.get("kind") not in KINDS:
+        raise BadInput(f"settings: tracking.kind: expected {', '.join(KINDS)}, found {tracking.get('kind')!r}")
+    if tracking["kind"] == "server" and not (tracking.get("uri") or os.environ.get("MLFLOW_TRACKING_URI")):
+        todo = "set MLFLOW_TRACKING_URI, or ask for tracking.uri=http://..."
+        raise BadInput(f"settings: tracking: a server needs its address; {todo}")
+    return settings
 
 
 @functools.cache
@@ -176,6 +188,8 @@ def _check_option(root: Path | None, group: str, name: str, keys: set[str], wher
     """Raises `BadInput` unless there is an option of that name with these keys."""
     path = option_file(root, group, checked_name(name, f"{where}: {group}"))
     if path is None:
+        if renamed := _RENAMED.get((group, name)):
+            raise BadInput(f"{where}: {group}: {name} is called {renamed} now; write that")
         known = sorted({path.stem for conf in _folders(root) for path in (conf / group).glob("*.yaml")})
         raise BadInput(f"{where}: {group}: there is no option {name!r}; {did_you_mean(name, known)}")
     file = f"conf/{group}/{name}.yaml"

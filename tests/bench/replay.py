@@ -42,7 +42,7 @@ def main() -> None:
             layout = Layout(make_project(folder / "project", git=True), NAME)
             code, tokens, commits = pythia.publish(hub, folder)
             write_target(layout.root, pythia.target(NAME, code, tokens, commits, updates=UPDATES))
-            write_index(layout.root, [NAME], tracking="mlflow")
+            write_index(layout.root, [NAME], tracking="sqlite")
             hub.requests.clear()
             seconds = _audit(
                 layout, {**_without_proxies(), **hub.variables(), "OPENASSAY_CACHE": str(folder / "cache")}

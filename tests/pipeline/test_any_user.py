@@ -51,7 +51,7 @@ def test_an_audit_needs_no_git_identity_no_plain_path_and_no_entry_in_the_list_o
     assert ".dvc" not in run(*openassay, "init")
     add_release(root, "honest")
     write_index(root, ["honest"])
-    said = run(*openassay, "audit", "honest", "profile=smoke", "tracking=mlflow", "execution=cpu")
+    said = run(*openassay, "audit", "honest", "profile=smoke", "tracking=sqlite", "execution=cpu")
     assert "\nREPRODUCED honest · self-reported, unprotected" in said
     assert re.search(r"^MLflow dashboard: ", said, re.MULTILINE)
     assert (root / "mlflow.db").is_file()

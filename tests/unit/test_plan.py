@@ -18,7 +18,7 @@ from openassay.layout import Layout, find_root
 from openassay.plan import make_plan, read_plan, write_plan
 from openassay.target import read_target
 
-SETTINGS = ["profile=cpu", "judge=default", "tracking=mlflow", "execution=auto"]
+SETTINGS = ["profile=cpu", "judge=default", "tracking=sqlite", "execution=auto"]
 
 
 @pytest.fixture

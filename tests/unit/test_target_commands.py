@@ -310,6 +310,7 @@ def test_list_has_every_target_and_what_its_last_audit_said(
         "basis": [],
         "score": None,
         "finished_at": None,
+        "review": "–",
         "why_due": None,
         "in_index": True,
     }

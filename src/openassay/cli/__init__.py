@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from openassay.cli.audits import audit, dashboard, history, show, sweep, verify
+from openassay.cli.audits import audit, history, show, sweep, verify
 from openassay.cli.judging import judge
 from openassay.cli.openness import classify, inspect_
-from openassay.cli.projects import init, new, publish, site, sync
+from openassay.cli.projects import init, new, publish, site
 from openassay.cli.recipes import checkpoints, explain, recipe, tokens
+from openassay.cli.reviews import dashboard, review, sync
 from openassay.cli.sources import pin, schema
 from openassay.cli.targets import check, list_, plan_runs
 from openassay.faults import faults_in_one_line
@@ -44,8 +45,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 for command in (
-    init, new, audit, list_, show, verify, history, check, plan_runs, judge, sweep, publish, site, dashboard, inspect_, classify,
-    recipe, pin, schema, explain, checkpoints, tokens, sync, version,
+    init, new, audit, list_, show, verify, review, history, check, plan_runs, judge, sweep, publish, site, dashboard,
+    inspect_, classify, recipe, pin, schema, explain, checkpoints, tokens, sync, version,
 ):  # fmt: skip
     name = command.__name__.strip("_").replace("_", "-")
     app.command(name, short_help=(command.__doc__ or "").split("\n")[0].partition(":")[0].rstrip("."))(command)

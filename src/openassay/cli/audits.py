@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import socket
 import sys
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
@@ -165,7 +164,6 @@ def _show(layouts: list[Layout]) -> None:
     from openassay.cli.terminal import plain, styled
     from openassay.core.verdict import headline
     from openassay.core.verdict_records import ReleaseVerdict
-    from openassay.project import nearest_root
     from openassay.records import read_record
 
     console = terminal.console(120)
@@ -198,10 +196,8 @@ def _show(layouts: list[Layout]) -> None:
         console.print(table)
         for line in lines:
             console.print(line, soft_wrap=True)
-        root = layouts[0].root
-        if root == nearest_root() and ((root / "mlflow.db").exists() or os.environ.get("MLFLOW_TRACKING_URI")):
-            one = shlex.quote(layouts[0].reference) if len(layouts) == 1 else ""
-            console.print(f"MLflow dashboard: {plain(_this_command())} dashboard {plain(one)}", soft_wrap=True)
+        if command := _dashboard_of(layouts):
+            console.print(f"MLflow dashboard: {plain(command)}", soft_wrap=True)
     if missing:
         console.print(f"not audited yet: {', '.join(missing)}", soft_wrap=True)
     if problems:
@@ -209,13 +205,25 @@ def _show(layouts: list[Layout]) -> None:
         raise typer.Exit(BadInput.exit_code)
 
 
+def _dashboard_of(layouts: list[Layout]) -> str:
+    """The command that opens these targets in MLflow; empty where nothing was mirrored from here."""
+    from openassay.project import nearest_root
+
+    root = layouts[0].root
+    if root != nearest_root() or not ((root / "mlflow.db").exists() or os.environ.get("MLFLOW_TRACKING_URI")):
+        return ""
+    return f"{_this_command()} dashboard {shlex.quote(layouts[0].reference) if len(layouts) == 1 else ''}"
+
+
 def _in_lines(layout: Layout, verdict: ReleaseVerdict, *, alone: bool) -> str:
     """What came out of one audit, in words. alone: no other is shown, so that there is room for more."""
     from openassay.cli import terminal
+    from openassay.cli.reviews import in_words as said_of
     from openassay.cli.terminal import plain
     from openassay.core.openness import in_words
     from openassay.core.tier_verdicts import beside
     from openassay.core.verdict import weaker
+    from openassay.reviewing import reviews
 
     of, openness = verdict.score, verdict.openness
     score = f"score {terminal.number(of.value, '.2f')} at {100 * of.coverage:.0f} % coverage"
@@ -227,6 +235,7 @@ def _in_lines(layout: Layout, verdict: ReleaseVerdict, *, alone: bool) -> str:
     if alone and openness and openness.osaid.outcome != "passes":
         lines.append(plain(in_words(openness.osaid)))
     lines.append(f"report: {plain(str(layout.latest(layout.report)))}")
+    lines += [plain(said_of(review)) for review in reviews(layout.root, layout.target)] if alone else []
     return "\n  ".join(lines)
 
 
@@ -282,36 +291,3 @@ def sweep(
             "–" if difference is None else f"{difference[0]:+.4g} ± {difference[1]:.2g}",
         )  # fmt: skip
     terminal.console(120).print(table)
-
-
-def dashboard(
-    target: Annotated[str | None, target_argument("Print the link to this target's chart")] = None,
-    port: Annotated[int, Option(help="Port on 127.0.0.1")] = 5000,
-) -> None:
-    """Print links that open each target's chart view, and start MLflow's server on this machine, where none is in use."""
-    from openassay import tracking
-    from openassay.core.verdict_records import ReleaseVerdict
-    from openassay.project import layouts, target_names
-    from openassay.records import read_record
-
-    root = find_root()
-    uri = tracking.tracking_uri(root, None)
-    for layout in layouts(root, [target] if target else target_names(root)):
-        if layout.verdict.is_file() and (experiment := tracking.experiment_id(root, None, layout.target)) is not None:
-            audit = tracking.audit_name(read_record(layout.verdict, ReleaseVerdict))
-            print(
-                f"{layout.target}: {tracking.served_at(uri, port)}{tracking.chart_path(experiment, audit)}", flush=True
-            )
-    if uri.startswith(("http://", "https://")):
-        return
-    with socket.socket() as asked:
-        asked.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            asked.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise BadInput(f"--port: expected a free port, found {port} ({error.strerror}); name another one") from None
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--workers", "1"]
-    command += ["--host", "127.0.0.1", "--port", str(port)]
-    variables = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
-    os.chdir(root)
-    os.execve(command[0], command, variables)  # noqa: S606 - the server takes this process's place, and its signals

@@ -95,21 +95,6 @@ def publish(targets: Annotated[list[str], target_argument("Names of targets")]) 
             print(publish(layout))
 
 
-def sync() -> None:
-    """Write the pipelines of the targets in the index, which plain `dvc repro` needs; an audit writes its own before it runs."""
-    from openassay.pipeline import link_package, without_target, write_pipeline
-    from openassay.project import index, layouts
-    from openassay.target import read_target
-
-    root = find_root()
-    link_package(root)
-    for layout in layouts(root, index(root)):
-        if write_pipeline(layout, read_target(layout)):
-            print(f"written: {layout.shown(layout.pipeline)}")
-    for path in without_target(root):
-        print(f"{path}: its target is gone. Delete this folder: plain `dvc repro` fails on it")
-
-
 def site(
     out: Annotated[Path, Option(help="Folder for the pages: empty, or with an earlier catalogue")] = Path("catalogue"),
     *,

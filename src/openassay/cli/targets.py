@@ -75,22 +75,27 @@ def list_(*, due: Age = None, as_json: AsJson = False) -> None:
     from openassay.cli import terminal
     from openassay.core.verdict import weaker
 
-    table = terminal.table("target", "driver", "index", "outcome", "score", "finished", *(["due"] if due else []))
+    reviewed = any(row["review"] != "–" for row in rows)
+    columns = [*(["review"] if reviewed else []), *(["due"] if due else [])]
+    table = terminal.table("target", "driver", "index", "outcome", "score", "finished", *columns)
     for row in rows:
         table.add_row(
             row["target"], terminal.plain(row["driver"] or "–"), "yes" if row["in_index"] else "no",
             terminal.styled(row["outcome"] or "–", (row["outcome"] or "–") + weaker(row["outcome"], row["basis"])),
             terminal.number(row["score"], ".2f"),
-            terminal.plain(row["finished_at"] or "–"), *([terminal.plain(row["why_due"] or "no")] if due else []),
+            terminal.plain(row["finished_at"] or "–"), *([row["review"]] if reviewed else []),
+            *([terminal.plain(row["why_due"] or "no")] if due else []),
         )  # fmt: skip
     terminal.console(120).print(table)
 
 
 def _listed(layout: Layout, age: timedelta | None) -> dict[str, Any]:
     """What `list` says of one target: its files are looked into, and not checked."""
+    from openassay.reviewing import audit_name
     from openassay.seals import NotAsSealed, check_files
 
     row: dict[str, Any] = {"target": layout.target, "driver": _driver(layout.target_file)}
+    audit = None
     row |= {"outcome": None, "basis": [], "score": None, "finished_at": None}
     try:
         if layout.verdict.is_file():
@@ -103,14 +108,26 @@ def _listed(layout: Layout, age: timedelta | None) -> dict[str, Any]:
             "score": None if score is None else float(score),
             "finished_at": str(verdict["provenance"]["finished_at"]),
         }
+        audit = audit_name(str(verdict.get("plan_digest", "")), row["finished_at"])
     except NotAsSealed:
         row["outcome"] = "not as sealed"
     except FileNotFoundError:
         pass
     except (OSError, ValueError, TypeError, LookupError, RecursionError):
         row["outcome"] = "unreadable"
+    row["review"] = _reviewed(layout, audit)
     row["why_due"] = _why_due(row["finished_at"], age) if age else None
     return row
+
+
+def _reviewed(layout: Layout, audit: str | None) -> str:
+    """What people said of a target's audits, in a word or two."""
+    from openassay.reviewing import reviews, standing_in_words
+
+    try:
+        return standing_in_words(reviews(layout.root, layout.target), audit)
+    except BadInput:
+        return "unreadable"
 
 
 def _driver(path: Path) -> str | None:

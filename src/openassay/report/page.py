@@ -33,6 +33,7 @@ from openassay.core.verdict_records import Outcome, ReleaseVerdict, Verdict
 from openassay.drivers.driver import Display, Driver
 from openassay.faults import counted, printable
 from openassay.plan import Plan
+from openassay.reviewing import AuditReview, name_of
 
 COLOURS = {
     Outcome.REPRODUCED: "#1a7f37",
@@ -95,6 +96,8 @@ class PageInputs:
     glue: str | None
     records: dict[str, Any] = field(default_factory=dict)
     """Further records of the driver, by name."""
+    reviews: tuple[AuditReview, ...] = ()
+    """What was said of the target's audits."""
 
     def claim(self, name: str) -> Claim:
         """What the plan declares of a claim."""
@@ -124,7 +127,8 @@ def render(evidence: PageInputs) -> str:
         power=power_table(evidence), power_at=POWER_AT,
         figure=_drawn(_draw_claims, evidence, 1.25 + (0.52 if rows <= 2 * FEW else 0.26) * rows) if rows else "",
         curves=_drawn(_draw_curves, evidence, 3.4) if any(r.curves for of in evidence.runs.values() for r in of) else "",
-        records=evidence.records, display=rerun.display(evidence.records) if rerun else Display(),
+        this_audit=name_of(evidence.verdict), records=evidence.records,
+        display=rerun.display(evidence.records) if rerun else Display(),
     )  # fmt: skip
 
 

@@ -9,9 +9,13 @@ from openassay.core.findings import FetchRecord, InspectRecord, PrepareRecord
 from openassay.core.rerun_records import EvaluateRecord, Rerun, RerunsRecord
 from openassay.core.verdict_records import ReleaseVerdict
 from openassay.layout import Layout
-from openassay.plan import Plan
-from openassay.records import read_record
+from openassay.plan import Plan, read_plan
+from openassay.records import read_record, write_text
 from openassay.report.page import PageInputs, render
+from openassay.reviewing import name_of, reviews
+from openassay.seals import sealing
+from openassay.tracking.mirror import Audit
+from openassay.tracking.mirror import track as mirror
 
 
 def read_evidence(plan: Plan, layout: Layout) -> PageInputs:
@@ -32,6 +36,7 @@ def read_evidence(plan: Plan, layout: Layout) -> PageInputs:
         planned=reruns.planned,
         records=plan.rerun.own_records(reruns, layout) if plan.rerun else {},
         glue=(layout.glue_folder / plan.glue.file).read_text(encoding="utf-8") if plan.glue else None,
+        reviews=reviews(layout.root, layout.target),
     )
 
 
@@ -40,17 +45,48 @@ def run(evidence: PageInputs) -> str:
     return render(evidence)
 
 
+def write_page(layout: Layout) -> PageInputs:
+    """Write the page and seal it; returns what it shows. Raises as `seals.check` does where a record is not as it was made."""
+    with sealing(layout, "report"):
+        evidence = read_evidence(read_plan(layout), layout)
+        write_text(layout.report, run(evidence))
+    return evidence
+
+
 def track(evidence: PageInputs, layout: Layout) -> None:
-    """Mirror the audit into MLflow, if the plan says so. A server that is lost loses nothing: a warning, not a fault."""
+    """Mirror the audit into MLflow, if the plan says so, and take over its reviews; the page is made anew with those.
+
+    A server that is lost loses nothing: a warning, not a fault.
+    """
     settings = evidence.plan.tracking
-    if settings.get("kind") != "mlflow":
+    if settings.get("kind") == "none":
         return
     try:
-        experiment = tracking.track(evidence.verdict, evidence.runs, layout.report, layout.root, settings.get("uri"))
+        experiment = mirror(layout, settings.get("uri"), [audit_of(evidence, layout)])
     except tracking.TrackingLost as problem:
         print(f"warning: {problem}; the report and the records are complete", file=sys.stderr)
         return
-    chart = tracking.chart_path(experiment, tracking.audit_name(evidence.verdict))
+    chart = tracking.chart_path(experiment, name_of(evidence.verdict))
     uri = tracking.tracking_uri(layout.root, settings.get("uri"))
-    first = "" if uri.startswith("http") else "openassay dashboard, then "
+    first = "" if tracking.is_server(uri) else "openassay dashboard, then "
     print(f"  MLflow: {first}{tracking.served_at(uri)}{chart}")
+
+
+def audit_of(evidence: PageInputs, layout: Layout) -> Audit:
+    """The audit whose records lie there, as MLflow is to show it."""
+    return Audit(
+        verdict=evidence.verdict, plan=evidence.plan, runs=evidence.runs, artifacts=evidence.fetched.artifacts,
+        files=(layout.plan, layout.verdict, layout.report),
+    )  # fmt: skip
+
+
+def published_audit(layout: Layout) -> Audit | None:
+    """The audit that was published, as MLflow is to show it; None where none was."""
+    plan, verdict, page = (layout.published / of.name for of in (layout.plan, layout.verdict, layout.report))
+    if not verdict.is_file():
+        return None
+    return Audit(
+        verdict=read_record(verdict, ReleaseVerdict),
+        plan=read_plan(layout, plan),
+        files=tuple(of for of in (plan, verdict, page) if of.is_file()),
+    )
