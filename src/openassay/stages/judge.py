@@ -205,12 +205,9 @@ def _deviations(
     found: list[Deviation] = []
     here = made[0].environment if made else evaluated.environment
     release_code = plan.evaluate is not None or (rerun is not None and rerun.runs_release_code)
-    if made and rerun and not rerun.runs_release_code:
-        torch = f" (torch {here['torch']})" if "torch" in here else ""
-        found.append(
-            Deviation(kind="other_code", what=f"OpenAssay's own trainer{torch} in place of the release's code")
-        )
-    elif plan.glue and release_code:
+    if made and rerun:
+        found += rerun.deviations(here)
+    if plan.glue and release_code:
         found.append(Deviation(kind="other_code", what="the release's code called by a script of OpenAssay's target"))
     if made and rerun and any(arm.edit for name, arm in rerun.arms.items() if name not in plan.changed):
         found.append(Deviation(kind="other_code", what="lines of the release's code changed so that it runs"))

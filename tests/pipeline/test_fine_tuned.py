@@ -1,0 +1,80 @@
+"""A fine-tuned model that transformers' own Trainer made, with the card that it wrote, through the whole audit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from releases.fine_tuned import add_fine_tuned, make_base, make_data, train_release
+from releases.miniature import make_project
+from releases.stages import audit
+
+from openassay.core.rerun_records import Rerun
+from openassay.core.verdict_records import Outcome
+from openassay.faults import BadInput
+from openassay.records import read_record
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float]]:
+    root = make_project(tmp_path_factory.mktemp("fine_tuned"))
+    folder = root / "releases" / "tiny"
+    make_base(folder / "base")
+    make_data(folder / "data")
+    values = train_release(folder / "base", folder / "data", root / "made")
+    (folder / "model").mkdir()
+    (folder / "model" / "README.md").write_text((root / "made" / "model" / "README.md").read_text())
+    return root, values
+
+
+def test_an_honest_card_is_reproduced_and_its_own_seed_gives_its_own_number(
+    released: tuple[Path, dict[str, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, values = released
+    monkeypatch.chdir(root)
+    layout = add_fine_tuned(root, "tiny", values)
+    verdict = audit(layout)
+    first = read_record(layout.rerun("faithful", 11) / "record.json", Rerun)
+    measured = {of.metric: of.value for of in first.measurements}
+    # the same versions, threads aside: what the Trainer itself gave, to a few examples
+    assert measured["accuracy"] == pytest.approx(100 * values["eval_accuracy"], abs=2.0)
+    assert measured["loss"] == pytest.approx(values["eval_loss"], rel=0.02)
+    assert verdict.outcome is Outcome.REPRODUCED, verdict.reason
+    assert [control.caught for control in verdict.controls] == [True]
+    kinds = {of.kind for of in verdict.deviations}
+    assert "assumed_values" in kinds
+    assert "other_code" not in kinds
+    assert {of.kind for of in verdict.findings} >= {"value_not_stated"}
+
+
+def test_a_card_of_a_lucky_split_is_not(
+    released: tuple[Path, dict[str, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, values = released
+    monkeypatch.chdir(root)
+    inflated = values | {"eval_accuracy": values["eval_accuracy"] + 0.09}
+    (root / "releases" / "inflated").mkdir(exist_ok=True)
+    for part in ("base", "data", "model"):
+        (root / "releases" / "inflated" / part).symlink_to(root / "releases" / "tiny" / part)
+    verdict = audit(add_fine_tuned(root, "inflated", inflated))
+    assert verdict.outcome is not Outcome.REPRODUCED
+
+
+def test_a_setting_that_is_not_the_cards_is_the_targets_mistake(
+    released: tuple[Path, dict[str, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, values = released
+    monkeypatch.chdir(root)
+    for changes, words in (
+        (
+            {"learning_rate": 1e-3},
+            r"rerun.recipe.learning_rate: it is 0.001, and README.md states 0.003; write the card's",
+        ),
+        (
+            {"label_smoothing_factor": 0.1},
+            "rerun.unstated.label_smoothing_factor: missing; README.md does not state it",
+        ),
+    ):
+        layout = add_fine_tuned(root, "tiny", values, **changes)
+        with pytest.raises(BadInput, match=words):
+            audit(layout)
