@@ -47,17 +47,44 @@ def test_an_honest_card_is_reproduced_and_its_own_seed_gives_its_own_number(
     assert {of.kind for of in verdict.findings} >= {"value_not_stated"}
 
 
-def test_a_card_of_a_lucky_split_is_not(
+OTHERS = {"max_length": [24], "weight_decay": [0.01], "max_grad_norm": [0.5]}
+
+
+def copy_of(root: Path, name: str) -> None:
+    """The same release under another name."""
+    (root / "releases" / name).mkdir(exist_ok=True)
+    for part in ("base", "data", "model"):
+        (root / "releases" / name / part).symlink_to(root / "releases" / "tiny" / part)
+
+
+def test_a_number_that_no_value_of_what_is_unsaid_gives_is_not_reproduced(
     released: tuple[Path, dict[str, float]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, values = released
     monkeypatch.chdir(root)
     inflated = values | {"eval_accuracy": values["eval_accuracy"] + 0.09}
-    (root / "releases" / "inflated").mkdir(exist_ok=True)
-    for part in ("base", "data", "model"):
-        (root / "releases" / "inflated" / part).symlink_to(root / "releases" / "tiny" / part)
+    copy_of(root, "inflated")
     verdict = audit(add_fine_tuned(root, "inflated", inflated))
-    assert verdict.outcome is not Outcome.REPRODUCED
+    assert (verdict.outcome, verdict.claims[0].why) == (Outcome.INCONCLUSIVE, "assumed_values")
+    assert (
+        "does not state max_length, weight_decay, max_grad_norm, and no other value was tried"
+        in verdict.claims[0].reason
+    )
+    verdict = audit(add_fine_tuned(root, "inflated", inflated, others=OTHERS))
+    assert verdict.outcome is Outcome.NOT_REPRODUCED, verdict.reason
+
+
+def test_a_number_that_another_value_of_what_is_unsaid_gives_accuses_nobody(
+    released: tuple[Path, dict[str, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, values = released
+    monkeypatch.chdir(root)
+    copy_of(root, "unsaid")
+    layout = add_fine_tuned(root, "unsaid", values, others={"max_length": [32]}, max_length=4)
+    verdict = audit(layout)
+    assert (verdict.outcome, verdict.claims[0].why) == (Outcome.INCONCLUSIVE, "assumed_values")
+    assert "max length 32 gives" in verdict.claims[0].reason
+    assert "max length 32" in layout.report.read_text()
 
 
 def test_a_setting_that_is_not_the_cards_is_the_targets_mistake(

@@ -119,7 +119,9 @@ def train_release(
     return {name: float(value) for name, value in trainer.state.log_history[-2].items() if name.startswith("eval_")}
 
 
-def add_fine_tuned(root: Path, name: str, values: dict[str, float], **changes: Any) -> Layout:
+def add_fine_tuned(
+    root: Path, name: str, values: dict[str, float], others: dict[str, list[Any]] | None = None, **changes: Any
+) -> Layout:
     """The target of a release whose parts lie in releases/NAME: base, data, model; `changes` replace values of its recipe."""
 
     def artifact(part: str) -> dict[str, Any]:
@@ -146,7 +148,7 @@ def add_fine_tuned(root: Path, name: str, values: dict[str, float], **changes: A
             },
             "card": {"artifact": "model", "path": "README.md"},
             "unstated": {
-                of: {"value": recipe.get(of, default), "source": "the trainer's default"}
+                of: {"value": recipe.get(of, default), "source": "the trainer's default", "others": (others or {}).get(of, [])}
                 for of, default in (("max_length", 128), ("weight_decay", 0.0), ("max_grad_norm", 1.0))
             },
             "scale": 100.0,

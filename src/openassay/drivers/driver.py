@@ -149,6 +149,13 @@ class Driver(ABC):
         """Whether a changed arm is known to be the same training as its base."""
         return False
 
+    def unstated_arms(self) -> dict[str, dict[str, Arm]]:
+        """Of each value that the release does not state and the target assumes, the arms with its other values, by name.
+
+        While one of these may give a number, and while a value has no other that was tried, nobody is accused for it.
+        """
+        return {}
+
     def release_runs(self) -> tuple[PublishedRun, ...]:
         """The runs of the release's own code."""
         return ()

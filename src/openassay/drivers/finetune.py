@@ -7,6 +7,7 @@ unsaid is said so by the target (`unstated`), with where the value comes from. T
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -88,6 +89,8 @@ class Unstated:
     value: Any
     source: str
     """Where it comes from: the default of a version of the trainer, a tutorial, a script."""
+    others: tuple[Any, ...] = ()
+    """Other values that it may have had. Each is rerun: only where none of them gives the number is the release accused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +142,9 @@ class FineTuneDriver(Driver):
         for name in self.unstated:
             if name not in (*_STATED, "kept"):
                 yield f"rerun.unstated.{name}: the recipe has no such value; there are: {', '.join(_STATED)}, kept"
+        for name, arms in self.unstated_arms().items():
+            for arm in arms.values():
+                yield from refused(f"rerun.unstated.{name}.others: ", self.of_arm, arm)
         for name, told in self.unstated.items():
             given = getattr(self.recipe, name, None)
             if name in (*_STATED, "kept") and given != told.value:
@@ -162,6 +168,13 @@ class FineTuneDriver(Driver):
     def same(self, changed: Arm, base: Arm) -> bool:
         """Whether both arms give one recipe."""
         return self.of_arm(changed) == self.of_arm(base)
+
+    def unstated_arms(self) -> dict[str, dict[str, Arm]]:
+        """Of each value that the card does not state, the arms with its other values."""
+        return {
+            name: {re.sub(r"[^A-Za-z0-9_.-]", "_", f"{name}_{value}"): Arm(set={name: value}) for value in of.others}
+            for name, of in self.unstated.items()
+        }
 
     # Seeds and identity ---------------------------------------------------------------------------------------------
 

@@ -316,14 +316,32 @@ def _evidence(
         control = f"the negative control {missed[0]} was not caught: this test has no power to notice a broken recipe"
     # perhaps the faithful reruns are as broken as their control, by a slip in the target file
     alike = [control.arm for control in own if not control.differs_from_faithful]
+    assumed = "" if because else _assumed(plan, claim, runs, reruns)
     question = "but they are not shown to differ from the broken recipe {}: are they run as published?"
     design = plan.design(claim, reruns.planned)
     return replace(
         Evidence.of_runs(claim, design, of_arm, baseline), not_attempted_because=because,
         not_trained="" if because else "; ".join(of.message for of in doubts),
         data_differs=f"the prepared data differs from the published ({', '.join(failed)})" if failed else "",
-        control="" if claim.uncontrolled else control, broken_alike=question.format(alike[0]) if alike else "",
+        assumed=assumed, control="" if claim.uncontrolled else control, broken_alike=question.format(alike[0]) if alike else "",
     )  # fmt: skip
+
+
+def _assumed(plan: Plan, claim: Claim, runs: dict[str, tuple[Rerun, ...]], reruns: RerunsRecord) -> str:
+    """Which values that the release does not state may be the reason of a difference, in words; empty where none may."""
+    untried, may = [], []
+    for name, arms in (plan.rerun.unstated_arms() if plan.rerun else {}).items():
+        untried += [name] if not arms else []
+        for arm in arms:
+            found = judge_control(
+                claim, plan.design(claim, reruns.planned), arm=arm, runs=runs.get(arm, ()), faithful=runs[claim.arm]
+            )
+            values = [of for of in found.runs if of is not None]
+            if found.outcome is not Outcome.NOT_REPRODUCED:
+                may.append(f"{arm.replace('_', ' ')} gives {', '.join(f'{of:.4g}' for of in values) or 'nothing'}")
+    words = [f"the release does not state {', '.join(untried)}, and no other value was tried"] if untried else []
+    words += [f"with other values of what it does not state, {'; '.join(may)}"] if may else []
+    return "; ".join(words)
 
 
 def _doubts(
