@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import transformers
+import yaml
+from hub import Hub
 from releases.fine_tuned import add_fine_tuned, make_base, make_data, train_release
 from releases.miniature import make_project
 from releases.stages import audit
 
+from openassay import cli
 from openassay.core.rerun_records import Rerun
 from openassay.core.verdict_records import Outcome
 from openassay.faults import BadInput
+from openassay.layout import Layout
 from openassay.records import read_record
 
 
@@ -105,3 +112,77 @@ def test_a_setting_that_is_not_the_cards_is_the_targets_mistake(
         layout = add_fine_tuned(root, "tiny", values, **changes)
         with pytest.raises(BadInput, match=words):
             audit(layout)
+
+
+def test_a_draft_from_the_hub_is_audited_once_its_guesses_are_confirmed(
+    released: tuple[Path, dict[str, float]], monkeypatch: pytest.MonkeyPatch, hub: Hub, capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    made = released[0] / "releases" / "tiny"
+    for repo, folder in (("owner/tiny-base", "base"), ("owner/tiny-sentences", "model")):
+        hub.commit(repo, {path.name: path.read_bytes() for path in (made / folder).iterdir()})
+    hub.commit(
+        "owner/sentences", {path.name: path.read_bytes() for path in (made / "data").iterdir()}, repo_type="dataset"
+    )
+    card = (made / "model" / "README.md").read_text()
+    card = card.replace("tags:\n", "datasets:\n- owner/sentences\npipeline_tag: text-classification\ntags:\n", 1)
+    hub.commit("owner/tiny-sentences", {"README.md": card.encode()})
+    root = make_project(tmp_path / "project")
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(sys, "argv", ["openassay", "new", "hf:owner/tiny-sentences"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr()
+    assert not ended.value.code, said.err
+    assert "owner/sentences: commit" in said.out
+    assert "rerun.unstated: no card states these" in said.out
+    layout = Layout(root, "tiny_sentences")
+    data: Any = yaml.safe_load(layout.target_file.read_text())
+    assert set(data.pop("guesses")) >= {
+        "rerun.data",
+        "rerun.recipe.text",
+        "rerun.unstated",
+        "claims.accuracy",
+    }
+    assert data["rerun"]["data"]["evaluation"] == [{"artifact": "data", "path": "validation.parquet"}]
+    assert data["rerun"]["recipe"]["learning_rate"] == 0.003
+    assert (data["rerun"]["seed"], data["rerun"]["made_with"]) == (11, transformers.__version__)
+    (claim,) = data["claims"]
+    assert (claim["metric"], claim["published"]["value"]) == (
+        "accuracy",
+        pytest.approx(released[1]["eval_accuracy"], abs=1e-4),
+    )
+    # what a person decides: the columns, the length, the tolerance
+    data["rerun"]["recipe"] |= {"text": ["sentence"], "max_length": 32}
+    data["rerun"]["unstated"]["max_length"]["value"] = 32
+    for one in data["rerun"]["unstated"].values():
+        one["others"] = []
+    claim["tolerance"]["margin"] = 0.04
+    layout.target_file.write_text(yaml.safe_dump(data))
+    assert audit(layout).outcome is Outcome.REPRODUCED
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("text-classification", "token-classification"), "its task is token-classification, which is not rerun yet"),
+        (("This model is a fine-tuned version of [owner/tiny-base](https://huggingface.co/owner/tiny-base) on", "This model was trained from scratch on"),
+         "it is trained from scratch, which is not rerun yet"),
+    ],
+)  # fmt: skip
+def test_a_card_that_cannot_be_rerun_yet_is_said_so(
+    change: tuple[str, str], words: str, released: tuple[Path, dict[str, float]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    card = (released[0] / "releases" / "tiny" / "model" / "README.md").read_text()
+    card = card.replace("tags:\n", "pipeline_tag: text-classification\ntags:\n", 1).replace(
+        "base_model: owner/tiny-base\n", ""
+    )
+    root = make_project(tmp_path / "project")
+    (root / "releases" / "mini").mkdir(parents=True)
+    (root / "releases" / "mini" / "README.md").write_text(card.replace(*change))
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(sys, "argv", ["openassay", "new", "releases/mini"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert (ended.value.code, words in capsys.readouterr().err) == (2, True)
