@@ -168,6 +168,7 @@ def test_a_draft_from_the_hub_is_audited_once_its_guesses_are_confirmed(
         (("text-classification", "token-classification"), "its task is token-classification, which is not rerun yet"),
         (("This model is a fine-tuned version of [owner/tiny-base](https://huggingface.co/owner/tiny-base) on", "This model was trained from scratch on"),
          "it is trained from scratch, which is not rerun yet"),
+        (("- Transformers ", "- PEFT 0.11.1\n- Transformers "), "it is an adapter by PEFT, whose settings no card states, which is"),
     ],
 )  # fmt: skip
 def test_a_card_that_cannot_be_rerun_yet_is_said_so(

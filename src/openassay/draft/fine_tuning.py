@@ -47,9 +47,12 @@ def draft_fine_tuning(brought: BroughtRelease, card: ModelCard, name: str, store
     said = {of.task for of in card.indexed} - {""}
     front = brought.readme.front.by_key if brought.readme and brought.readme.front else {}
     told = next(iter(said), "") or (front["pipeline_tag"].text if "pipeline_tag" in front else "")
-    if (told and told not in _TASKS) or card.writer != "trainer" or not card.bases:
-        why = f"its task is {told}" if told and told not in _TASKS else f"its card is one of {card.writer}"
-        why = why if card.bases else "it is trained from scratch"
+    problems = {
+        f"its task is {told}": bool(told) and told not in _TASKS, "it is trained from scratch": not card.bases,
+        f"its card is one of {card.writer}": card.writer != "trainer",
+        "it is an adapter by PEFT, whose settings no card states": "peft" in card.versions,
+    }  # fmt: skip
+    for why in (why for why, there in problems.items() if there):
         raise BadInput(
             f"{brought.name}: {why}, which is not rerun yet; {', '.join(sorted(_TASKS))} from a base model are"
         )
