@@ -148,12 +148,23 @@ class Plan:
         """Controls and probes by their arms, whose reruns are all made, whatever they give."""
         return {change.arm: change for change in (*self.controls, *self.probes)}
 
+    @property
+    def variants(self) -> dict[str, Arm]:
+        """Arms with other values of what the release does not state."""
+        found = self.rerun.unstated_arms().values() if self.rerun else ()
+        return {name: arm for arms in found for name, arm in arms.items()}
+
+    @property
+    def beside(self) -> frozenset[str]:
+        """The arms whose reruns are all made, whatever they give: controls, probes and variants."""
+        return frozenset((*self.changed, *self.variants))
+
     def arms(self) -> dict[str, Arm]:
-        """Every arm that is run: the faithful ones, the controls and the probes."""
+        """Every arm that is run: the faithful ones, the controls, the probes and the variants."""
         if self.rerun is None:
             return {}
         own = self.rerun.arms
-        return own | {name: change.as_arm(own[change.of]) for name, change in self.changed.items()}
+        return own | self.variants | {name: change.as_arm(own[change.of]) for name, change in self.changed.items()}
 
 
 def make_plan(layout: Layout, asked: Sequence[str] = (), target: Target | None = None) -> Plan:
@@ -195,8 +206,9 @@ def _seeds(target: Target, profile: Profile) -> dict[str, tuple[int, ...]]:
         runs = min(profile.runs, target.rerun.max_runs or profile.runs, *([DETERMINISTIC_RUNS] if fixed else []))
         paired = [claim.published.seeds for claim in claims if claim.paired and claim.published.seeds]
         arms[name] = target.rerun.seeds(paired[0][:runs] if paired else tuple(range(runs)))
-    changes = (*target.controls, *target.probes)
-    return arms | {change.arm: tuple(range(profile.control_runs)) for change in changes}
+    beside = [change.arm for change in (*target.controls, *target.probes)]
+    beside += [name for of in target.rerun.unstated_arms().values() for name in of]
+    return arms | {name: tuple(range(profile.control_runs)) for name in beside}
 
 
 class _PlanDumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]

@@ -47,6 +47,7 @@ def new(
     An audit refuses the target until each line under `guesses` is confirmed and removed. No file is overwritten.
     """
     from openassay.draft.brought import bring
+    from openassay.draft.fine_tuning import card_of, draft_fine_tuning
     from openassay.draft.written import draft, try_out
     from openassay.records import parse, write_text
     from openassay.store import Store
@@ -59,7 +60,8 @@ def new(
     name = name or re.sub(r"[^a-z0-9]+", "_", brought.name.lower()).strip("_")[:64]
     layout = Layout(root, checked_name(name, "--name"))
     _refuse_if_there(layout)
-    drafted = draft(brought, name, store)
+    card = card_of(brought)
+    drafted = draft_fine_tuning(brought, card, name, store) if card else draft(brought, name, store)
     write_text(layout.target_file, drafted.text())
     file = layout.shown(layout.target_file)
     lines = [

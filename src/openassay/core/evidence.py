@@ -97,6 +97,8 @@ class Evidence:
     """Why the arm's negative control has not shown power; empty when it was caught."""
     not_trained: str = ""
     """Why the reruns do not show that the recipe gives its number by training; empty where nothing speaks against it."""
+    assumed: str = ""
+    """Which values that the release does not state may be the reason of a difference; empty where none may."""
     broken_alike: str = ""
     """Why the faithful reruns may be as broken as the control; empty when the two are shown to differ."""
 

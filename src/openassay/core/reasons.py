@@ -29,6 +29,7 @@ OPEN: dict[Why, str] = {
     "control": "it is not shown that this test notices a recipe that was broken on purpose, so it decides nothing",
     "no_training": "the reruns give the number, but it is not shown that they give it by training on the data at hand",
     "data": "the prepared data differ from the published data, so the reruns do not test the published number",
+    "assumed_values": "the reruns do not give the number, but the release leaves values unsaid that may be the reason",
     "items": "the number that the released weights give is not the printed one, but the test items' own noise could explain it",
     "protocol": "the released weights do not give the number under an evaluation that is not, or not surely, the published one",
     "failed_runs": "some reruns did not finish, perhaps for a reason outside the release; the other reruns alone decide nothing",

@@ -61,9 +61,11 @@ def some_runs_failed(evidence: Evidence) -> Decision | None:
 
 
 def _accused(evidence: Evidence, reason: str) -> Decision:
-    """Not reproduced; open where the control shows that our reruns may be broken as it is."""
+    """Not reproduced; open where our reruns may be broken as the control is, or a value that we assumed may be the reason."""
     if evidence.broken_alike:
         return _open("control", f"{reason}; {evidence.broken_alike}")
+    if evidence.assumed:
+        return _open("assumed_values", f"{reason}; {evidence.assumed}")
     return Decision(outcome=Outcome.NOT_REPRODUCED, reason=reason)
 
 
@@ -114,7 +116,10 @@ def within_tolerance(evidence: Evidence) -> Decision | None:
 
 def still_open(evidence: Evidence) -> Decision:
     """Neither is shown; the printed number may be shown not to be reached."""
-    return _open(*reasons.still_open(evidence.seen))
+    found = reasons.still_open(evidence.seen)
+    if evidence.assumed and found.why == "number_not_reached":
+        return _open("assumed_values", f"{found.reason}; {evidence.assumed}", found.more_runs_needed)
+    return _open(*found)
 
 
 Rule = Callable[[Evidence], Decision | None]

@@ -66,7 +66,7 @@ class QuestionAnswer:
 
 Why = Literal[
     "number_not_reached", "more_runs", "budget", "at_the_edge", "published_noise", "rounding", "divergence", "equal_runs",
-    "control", "no_training", "data", "failed_runs", "items", "protocol",
+    "control", "no_training", "data", "failed_runs", "assumed_values", "items", "protocol",
 ]  # fmt: skip
 """Why a claim is INCONCLUSIVE. `number_not_reached`: the printed number is shown not to be what the recipe gives on average;
 whether the recipe differs is open. `more_runs`: fewer were made than planned. `budget`: the planned ones are spent, and more
@@ -75,7 +75,8 @@ would decide. `at_the_edge`: the difference is as large as the tolerance, as far
 `divergence`: reruns diverged, too often to accept and too seldom to accuse. `equal_runs`: their noise is unknown. `control`:
 a broken recipe was not caught, or broke nothing. `no_training`: it is not shown that the number comes from training, since
 weights are too near the released ones or equal for different seeds, or the number goes where classes have other names.
-`data`: the prepared data are not the published ones. `failed_runs`: reruns did not run to their end. Of released weights,
+`data`: the prepared data are not the published ones. `failed_runs`: reruns did not run to their end. `assumed_values`: the number
+is not reached, and a value that the release does not state, and the target assumes, may be the reason. Of released weights,
 `items`: the test items' own noise could explain the difference; `protocol`: the published evaluation is not followed, or not
 known."""
 

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from openassay import stage_code
 from openassay.core.claims import Citation, Claim, Published
+from openassay.core.deviations import Deviation
 from openassay.core.findings import FetchRecord, Finding
 from openassay.core.rerun_records import Measurement, RerunsRecord, WeightsCompared
 from openassay.core.verdict_records import Basis, ControlOutcome, Verdict
@@ -148,6 +149,13 @@ class Driver(ABC):
         """Whether a changed arm is known to be the same training as its base."""
         return False
 
+    def unstated_arms(self) -> dict[str, dict[str, Arm]]:
+        """Of each value that the release does not state and the target assumes, the arms with its other values, by name.
+
+        While one of these may give a number, and while a value has no other that was tried, nobody is accused for it.
+        """
+        return {}
+
     def release_runs(self) -> tuple[PublishedRun, ...]:
         """The runs of the release's own code."""
         return ()
@@ -253,6 +261,14 @@ class Driver(ABC):
     def judge_findings(self, claims: tuple[Claim, ...], records: Mapping[str, Any]) -> list[Finding]:  # noqa: ARG002
         """What a reader must know beside the verdict."""
         return []
+
+    def deviations(self, environment: Mapping[str, str]) -> tuple[Deviation, ...]:
+        """What is different from the release because this driver makes the reruns. environment: of a rerun."""
+        if self.runs_release_code:
+            return ()
+        torch = f" (torch {environment['torch']})" if "torch" in environment else ""
+        what = f"OpenAssay's own trainer{torch} in place of the release's code"
+        return (Deviation(kind="other_code", what=what),)
 
     def speaks_for(self) -> str:
         """For whom a verdict does not speak; empty where it speaks for the release itself."""

@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -210,12 +211,9 @@ def _deviations(
     found: list[Deviation] = []
     here = made[0].environment if made else evaluated.environment
     release_code = plan.evaluate is not None or (rerun is not None and rerun.runs_release_code)
-    if made and rerun and not rerun.runs_release_code:
-        torch = f" (torch {here['torch']})" if "torch" in here else ""
-        found.append(
-            Deviation(kind="other_code", what=f"OpenAssay's own trainer{torch} in place of the release's code")
-        )
-    elif plan.glue and release_code:
+    if made and rerun:
+        found += rerun.deviations(here)
+    if plan.glue and release_code:
         found.append(Deviation(kind="other_code", what="the release's code called by a script of OpenAssay's target"))
     if made and rerun and any(arm.edit for name, arm in rerun.arms.items() if name not in plan.changed):
         found.append(Deviation(kind="other_code", what="lines of the release's code changed so that it runs"))
@@ -324,14 +322,43 @@ def _evidence(
         control = f"the negative control {missed[0]} was not caught: this test has no power to notice a broken recipe"
     # perhaps the faithful reruns are as broken as their control, by a slip in the target file
     alike = [control.arm for control in own if not control.differs_from_faithful]
+    assumed = "" if because else _assumed(plan, claim, runs, reruns)
     question = "but they are not shown to differ from the broken recipe {}: are they run as published?"
     design = plan.design(claim, reruns.planned)
     return replace(
         Evidence.of_runs(claim, design, of_arm, baseline), not_attempted_because=because,
         not_trained="" if because else "; ".join(of.message for of in doubts),
         data_differs=f"the prepared data differs from the published ({', '.join(failed)})" if failed else "",
-        control="" if claim.uncontrolled else control, broken_alike=question.format(alike[0]) if alike else "",
+        assumed=assumed, control="" if claim.uncontrolled else control, broken_alike=question.format(alike[0]) if alike else "",
     )  # fmt: skip
+
+
+def _assumed(plan: Plan, claim: Claim, runs: dict[str, tuple[Rerun, ...]], reruns: RerunsRecord) -> str:
+    """Which values that the release does not state may be the reason of a difference, in words; empty where none may.
+
+    One other value may give the number, or several together: then the most that each moves it reaches the tolerance in sum.
+    """
+    untried, may, moved = [], [], 0.0
+    faithful = [of for of in values_of(runs.get(claim.arm, ()), claim.metric) if of is not None]
+    for name, arms in (plan.rerun.unstated_arms() if plan.rerun else {}).items():
+        untried += [name] if not arms else []
+        most = 0.0
+        for arm in arms:
+            found = judge_control(
+                claim, plan.design(claim, reruns.planned), arm=arm, runs=runs.get(arm, ()), faithful=runs[claim.arm]
+            )
+            values = [of for of in found.runs if of is not None]
+            if found.outcome is not Outcome.NOT_REPRODUCED:
+                may.append(f"{arm.replace('_', ' ')} gives {', '.join(f'{of:.4g}' for of in values) or 'nothing'}")
+            elif values and faithful:
+                most = max(most, abs(float(np.mean(values) - np.mean(faithful))))
+        moved += most
+    words = [f"the release does not state {', '.join(untried)}, and no other value was tried"] if untried else []
+    words += [f"with other values of what it does not state, {'; '.join(may)}"] if may else []
+    away = abs(float(np.mean(faithful)) - claim.published.value) - claim.tolerance.margin if faithful else 0.0
+    if not words and moved >= away > 0:
+        words.append(f"several other values together may move the number by {moved:.3g}, which would be enough")
+    return "; ".join(words)
 
 
 def _doubts(

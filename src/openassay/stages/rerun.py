@@ -157,7 +157,7 @@ def _tasks(
     secret = digest(declared([plan.artifacts, plan.rerun, plan.controls, plan.probes]))
     for name, seeds in plan.seeds.arms.items():
         arm, watch = plan.arms()[name], driver.watch(plan.claims, name)
-        most = execution.together if name in plan.changed else min(execution.together, ASKED_TOGETHER)
+        most = execution.together if name in plan.beside else min(execution.together, ASKED_TOGETHER)
         for seed, together in zip(seeds, driver.groups(seeds, arm, most), strict=True):
             folder = layout.rerun(name, seed)
             job = room.job(
@@ -226,7 +226,7 @@ class _Schedule:
         begun, known = len(self.made_by_arm[arm]), self._known(arm)
         if begun >= len(self.tasks[arm]):
             return False
-        if arm in self.plan.changed or begun < FIRST_RUNS:
+        if arm in self.plan.beside or begun < FIRST_RUNS:
             return True
         if len(known) < FIRST_RUNS or begun >= self._plan_runs(arm, known).num_runs:
             return False
@@ -258,7 +258,7 @@ class _Schedule:
         One that was begun to keep a worker busy stays on disk, for an audit that asks for it: otherwise the number of workers
         would decide what a record holds.
         """
-        asked = {arm: len(self._known(arm)) if arm in self.plan.changed else FIRST_RUNS for arm in self.tasks}
+        asked = {arm: len(self._known(arm)) if arm in self.plan.beside else FIRST_RUNS for arm in self.tasks}
         for claim in self.plan.claims:
             if claim.testable and claim.arm in self.tasks:
                 for arm in _arms_of(claim):
