@@ -126,3 +126,16 @@ class Chromium:
     def shot(self, path: Path) -> None:
         """Keep a picture of what can be seen."""
         path.write_bytes(base64.b64decode(self.ask("Page.captureScreenshot", format="png")["data"]))
+
+
+def dump(page: str, folder: Path, *flags: str, name: str = "report.html") -> str:
+    """What a browser makes of a page: its document after all scripts."""
+    assert PROGRAM
+    path = folder / name
+    path.write_text(page, encoding="utf-8")
+    done = subprocess.run(
+        [PROGRAM, *flags, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync", f"--user-data-dir={folder}/profile", "--dump-dom", path.as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    return done.stdout

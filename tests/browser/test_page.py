@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from browsers import CHROMIUM, dump
+from chromium import PROGRAM, dump
 from hostile import HOSTILE
 from releases.miniature import add_release, make_project
 from releases.stages import audit
@@ -72,7 +72,7 @@ def test_the_page_is_self_contained_and_without_scripts(which: str, request: pyt
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@pytest.mark.skipif(PROGRAM is None, reason="no Chromium on this machine")
 def test_a_browser_runs_nothing_of_a_hostile_release(hostile: str, tmp_path: Path) -> None:
     dom = dump(hostile, tmp_path)
     title = re.search(r"<title>(.*?)</title>", dom, re.DOTALL)
@@ -84,7 +84,7 @@ def test_a_browser_runs_nothing_of_a_hostile_release(hostile: str, tmp_path: Pat
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@pytest.mark.skipif(PROGRAM is None, reason="no Chromium on this machine")
 def test_a_browser_shows_verdict_score_coverage_and_figure(evidence: PageInputs, tmp_path: Path) -> None:
     dom = dump(render(evidence), tmp_path)
     text = re.sub(r"<[^>]+>", " ", dom)
@@ -105,7 +105,7 @@ def test_a_browser_shows_verdict_score_coverage_and_figure(evidence: PageInputs,
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@pytest.mark.skipif(PROGRAM is None, reason="no Chromium on this machine")
 @pytest.mark.parametrize("which", ["evidence", "hostile"])
 def test_a_phone_needs_no_sideways_scrolling(which: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     given = request.getfixturevalue(which)
@@ -139,7 +139,7 @@ def test_only_web_addresses_become_links(address: str | None) -> None:
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@pytest.mark.skipif(PROGRAM is None, reason="no Chromium on this machine")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("which", ["evidence", "hostile"])
 def test_axe_finds_no_barrier(which: str, scheme: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:

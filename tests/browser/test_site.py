@@ -9,13 +9,13 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from browsers import CHROMIUM, dump
+from chromium import PROGRAM, dump
 from hostile import hostile_entry
 from releases.miniature import REPO
 
 from openassay.catalogue import pages, read_catalogue, write
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(PROGRAM is None, reason="no Chromium on this machine")]
 PAGES = ("index.html", "mnist1d_mlp/index.html", "amber/index.html", "gcn_citation/index.html", "hostile/index.html")
 
 
