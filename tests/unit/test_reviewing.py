@@ -177,6 +177,18 @@ def test_sync_mirrors_what_is_recorded_and_once(
     client = MlflowClient(f"sqlite:///{said.root}/mlflow.db")
     runs = client.search_runs([of.experiment_id for of in client.search_experiments()], "tags.role = 'audit'")
     assert [run.data.tags["review"] for run in runs] == ["approved"]
+    # records of an earlier version, say: they are named, and keep no other target's from MLflow
+    old = Layout(said.root, "inflated")
+    old.verdict.parent.mkdir(parents=True, exist_ok=True)
+    old.verdict.write_text("{}")
+    try:
+        assert run("sync", monkeypatch=monkeypatch) == 2
+    finally:
+        old.verdict.unlink()
+    out, err = capsys.readouterr()
+    assert "honest: 1 audit in MLflow" in out
+    assert err.startswith("error: ")
+    assert str(old.folder.name) in err
 
 
 def test_committed_records_of_a_fresh_clone_are_mirrored_where_it_is_asked_for(

@@ -7,14 +7,15 @@ import os
 import socket
 import sys
 import urllib.request
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Option
+from typer import Exit, Option
 
 from openassay.cli.arguments import AsJson, OptionalTargets, TargetName, target_argument, the_layout
-from openassay.faults import BadInput, counted, printable
+from openassay.faults import BadInput, Fault, counted, printable
 from openassay.layout import Layout, find_root
 
 if TYPE_CHECKING:
@@ -127,6 +128,8 @@ def sync(
 
     Each audit that the records and history know is in MLflow once, whatever a lost, killed or new server holds; nothing that is
     there is deleted. Reviews are exchanged. Of targets that are named, committed records are mirrored too.
+
+    Exit status: 0; 2 where a target's records cannot be read, which is named; the others are mirrored.
     """
     from openassay import tracking
     from openassay.project import layouts, target_names
@@ -136,9 +139,16 @@ def sync(
         _write_pipelines(root)
     if _is_off(root):
         return
-    configured, mirrored = _configured(root), 0
+    configured, mirrored, failed = _configured(root), 0, False
     for layout in layouts(root, targets or sorted(_recorded(root, target_names(root), published))):
-        found = _mirror(layout, configured, published=published or bool(targets))
+        try:
+            found = _mirror(layout, configured, published=published or bool(targets))
+        except tracking.TrackingLost:
+            raise
+        except Fault as problem:  # of this target's records alone
+            print(f"error: {printable(str(problem))}", file=sys.stderr)
+            failed = True
+            continue
         if found:
             print(f"{layout.target}: {counted(found, 'audit')} in MLflow")
             mirrored += 1
@@ -147,6 +157,8 @@ def sync(
     if mirrored:
         uri = tracking.tracking_uri(root, configured)
         print(f"open: {tracking.served_at(uri)}" if tracking.is_server(uri) else "open: openassay dashboard")
+    if failed:
+        raise Exit(BadInput.exit_code)
 
 
 def _recorded(root: Path, names: list[str], published: bool) -> set[str]:
@@ -245,13 +257,18 @@ def dashboard(
     uri = tracking.tracking_uri(root, configured)
     running = not tracking.is_server(uri) and _is_running(uri, port)
     if mirror:
-        sync([layout.reference for layout in chosen], published=True)
+        with suppress(Exit):  # for records that cannot be read, which are named again below
+            sync([layout.reference for layout in chosen], published=True)
     names = [layout.target for layout in chosen if layout.latest(layout.verdict).is_file()]
     found, server = tracking.experiment_ids(root, configured, names), tracking.served_at(uri, port)
     for layout in chosen:
         name = layout.target
         if name in found:
-            audit = name_of(read_record(layout.latest(layout.verdict), ReleaseVerdict))
+            try:
+                audit = name_of(read_record(layout.latest(layout.verdict), ReleaseVerdict))
+            except Fault as problem:
+                print(f"{name}: {printable(str(problem))}")
+                continue
             print(f"{name}: {server}{tracking.chart_path(found[name], audit)}")
             print(f"  all audits: {server}{tracking.audits_path(found[name])}")
             print(f"  versions and aliases: {server}{tracking.model_path(name)}")
