@@ -96,7 +96,13 @@ def evidence_of(
         alpha=verdict.alpha, max_runs=max_runs or claim.max_runs or 2, num_claims=plan.num_testable,
         estimand=plan.judge.estimand,
     )  # fmt: skip
-    return Evidence(claim=planned, design=design, values=runs, statuses=statuses)
+    missed = [of.arm for of in verdict.controls if of.claim == claim.id and not of.caught]
+    control = (
+        f"the negative control {missed[0]} was not caught: this test has no power to notice a broken recipe"
+        if missed
+        else ""
+    )
+    return Evidence(claim=planned, design=design, values=runs, statuses=statuses, control=control)
 
 
 def alike(runs: tuple[float | None, ...], total: int) -> tuple[float, ...]:
