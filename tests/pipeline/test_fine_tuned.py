@@ -12,14 +12,17 @@ import yaml
 from hub import Hub
 from releases.fine_tuned import add_fine_tuned, make_base, make_data, train_release
 from releases.miniature import make_project
-from releases.stages import audit
+from releases.stages import SETTINGS, audit
 
 from openassay import cli
 from openassay.core.rerun_records import Rerun
 from openassay.core.verdict_records import Outcome
 from openassay.faults import BadInput
-from openassay.layout import Layout
+from openassay.layout import Layout, cache_home
 from openassay.records import read_record
+from openassay.stages import fetch, plan
+from openassay.store import Store
+from openassay.target import look_over_target
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +74,6 @@ def test_a_number_that_no_value_of_what_is_unsaid_gives_is_not_reproduced(
     monkeypatch.chdir(root)
     inflated = values | {"eval_accuracy": values["eval_accuracy"] + 0.09}
     copy_of(root, "inflated")
-    verdict = audit(add_fine_tuned(root, "inflated", inflated))
-    assert (verdict.outcome, verdict.claims[0].why) == (Outcome.INCONCLUSIVE, "assumed_values")
-    assert (
-        "does not state max_length, weight_decay, max_grad_norm, and no other value was tried"
-        in verdict.claims[0].reason
-    )
     verdict = audit(add_fine_tuned(root, "inflated", inflated, others=OTHERS))
     assert verdict.outcome is Outcome.NOT_REPRODUCED, verdict.reason
 
@@ -114,7 +111,7 @@ def test_a_setting_that_is_not_the_cards_is_the_targets_mistake(
             audit(layout)
 
 
-def test_a_draft_from_the_hub_is_audited_once_its_guesses_are_confirmed(
+def test_a_draft_from_the_hub_is_planned_and_fetched_once_its_guesses_are_confirmed(
     released: tuple[Path, dict[str, float]], monkeypatch: pytest.MonkeyPatch, hub: Hub, capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:  # fmt: skip
@@ -155,11 +152,13 @@ def test_a_draft_from_the_hub_is_audited_once_its_guesses_are_confirmed(
     # what a person decides: the columns, the length, the tolerance
     data["rerun"]["recipe"] |= {"text": ["sentence"], "max_length": 32}
     data["rerun"]["unstated"]["max_length"]["value"] = 32
-    for one in data["rerun"]["unstated"].values():
-        one["others"] = []
     claim["tolerance"]["margin"] = 0.04
     layout.target_file.write_text(yaml.safe_dump(data))
-    assert audit(layout).outcome is Outcome.REPRODUCED
+    assert look_over_target(layout)[1] == []
+    frozen = plan.run(layout, SETTINGS)
+    fetched = fetch.run(frozen, Store(cache_home()), layout)
+    assert {of.name: len(of.attempts) for of in fetched.artifacts} == {"base": 1, "data": 1, "model": 1}
+    assert all(of.filename for of in fetched.artifacts)
 
 
 @pytest.mark.parametrize(

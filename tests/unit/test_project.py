@@ -17,7 +17,7 @@ import yaml
 from releases.miniature import REPO, add_release, make_project, target, write_index, write_target
 
 from openassay import __version__, cli
-from openassay.cli.projects import sync
+from openassay.cli.reviews import sync
 from openassay.faults import BadInput, Fault
 from openassay.layout import GROUPS, OUR_CONF, Layout, find_root, is_path, named_target
 from openassay.new_project import FILES, IF_NONE, init, project_for, publish

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from small_disk import on_small_disk
 
 from openassay.core.claims import Claim, Published
+from openassay.core.deviations import Deviation
 from openassay.core.findings import FetchRecord, InspectRecord, PrepareRecord
 from openassay.core.rerun_records import EvaluateRecord, Rerun, RerunsRecord, RerunStatus
 from openassay.core.verdict_records import Provenance, ReleaseVerdict, Score, Verdict
@@ -49,6 +50,7 @@ RECORDS = [
 
 st.register_type_strategy(float, finite)
 st.register_type_strategy(str, st.text(max_size=8))
+st.register_type_strategy(Deviation, st.builds(Deviation, what=st.text("ab ", min_size=1).filter(str.strip)))
 
 
 @pytest.mark.parametrize("kind", RECORDS, ids=lambda kind: kind.__name__)

@@ -138,8 +138,8 @@ def test_a_badge_says_what_makes_its_word_weaker_and_what_was_different(entries:
     verdicts = {of.target: of.verdict for of in entries if of.verdict}
     river = replace(verdicts["river_phishing"], deviations=(Deviation(kind="other_data", what="later data"),))
     date = river.provenance.finished_at[:10]
-    assert badge_words(river) == ("REPRODUCED", f"unprotected, labels in reach, visible control, other data · {date}")
-    assert badge_words(verdicts["amber"])[1].startswith("recomputed: 5 of 5 agree · ")
+    assert badge_words(river) == ("REPRODUCED", f"labels in reach, visible control, other data · {date}")
+    assert badge_words(verdicts["amber"])[1].startswith("recomputed: 5 of 5 agree, ")
 
 
 def test_earlier_audits_stay_in_a_targets_history(entries: list[CatalogueEntry]) -> None:

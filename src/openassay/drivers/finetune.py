@@ -207,12 +207,14 @@ class FineTuneDriver(Driver):
             return None
         from openassay.published.cards import read_card  # noqa: PLC0415 - a plan reads no published file
         from openassay.published.files import Text  # noqa: PLC0415
-        from openassay.published.settings import front_matter  # noqa: PLC0415
 
         path = self.card.under(artifacts)
         lines = tuple(path.read_text(encoding="utf-8", errors="replace").splitlines())
-        front, start, _ = front_matter(path.name, lines)
-        card = read_card(Text(path=self.card.path, lines=lines, front=front, body_from=start))
+        ends = [i for i, line in enumerate(lines) if line.rstrip() == "---"][
+            :2
+        ]  # the settings stand below the front matter
+        start = ends[1] + 1 if len(ends) == 2 and ends[0] == 0 else 0
+        card = read_card(Text(path=self.card.path, lines=lines, body_from=start))
         if card is None:
             raise RecipeMismatch(f"{self.card.path} says nothing of a fine-tuning")
         return card

@@ -7,7 +7,6 @@ formats, and never by a loading script.
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -111,7 +110,6 @@ def fine_tune(
     base: a folder with a model and its tokenizer. out: an empty folder for caches. shuffled: labels (of a language model, the
     tokens of each block) in random order. Raises `RecipeMismatch` for parts that do not fit each other, `TimeLimit`.
     """
-    os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     import datasets  # noqa: PLC0415 - it takes seconds to import
     import torch  # noqa: PLC0415
     import transformers  # noqa: PLC0415
