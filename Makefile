@@ -26,7 +26,7 @@ help:
 	@echo "make coverage            run them and print coverage by room"
 	@echo "make check               formatting, lint, types, import rules"
 	@echo "make docs                build the docs site in site/, with the catalogue in site/audits/"
-	@echo "make picture             draw the README's picture of the catalogue, docs/catalogue.png"
+	@echo "make picture             draw the docs' pictures of the catalogue and of a report"
 	@echo "make calibrate           measure the verdict's error rates (long)"
 	@echo "make boundaries          compare the sequential test's critical values with simulated audits"
 	@echo "make bench               audit time over that of the bare trainings; K trainings together over one (long)"
