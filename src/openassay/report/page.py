@@ -154,7 +154,8 @@ def first_screen(verdict: ReleaseVerdict) -> list[tuple[str, list[str]]]:
             f"{counted(counts['rerun'], 'published number')} ({metrics}), by {made} of the training, controls included."
         )
     else:
-        tested.append(f"No training: {verdict.tiers[-1].reason}.")
+        why = verdict.tiers[-1].reason.removeprefix("nothing was rerun: ").removeprefix("no claim was rerun: ")
+        tested.append(f"No training was rerun: {why}.")
     if counts["evaluated"]:
         tested.append(f"{counted(counts['evaluated'], 'published number')}, measured on the released weights.")
     if counts["recomputed"]:
