@@ -242,7 +242,9 @@ def _other_versions(
     named = [Requirement(of).name for of in environment.requirements]
     told = [f"{name} {here[key]}" if (key := canonicalize_name(name)) in here else name for name in named]
     return [
-        Deviation(kind="other_versions", what=f"versions that the audit's target chose ({listed(told, MOST_NAMED)})")
+        Deviation(
+            kind="other_versions", what=f"versions that the audit's target chose ({listed(told, MOST_NAMED)[:120]})"
+        )
     ]
 
 
