@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from chromium import PROGRAM, Chromium
@@ -154,11 +156,16 @@ def test_the_chart_shows_the_published_curve_over_the_reruns(
     browser.shot(pictures / "mlflow-chart.png")
 
 
+def run_path(run: Any) -> str:
+    """The path of a run's page."""
+    return f"/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}?workflowType=machine_learning"
+
+
 def test_a_runs_page_has_the_verdict_in_words_and_its_inputs(
     layout: Layout, links: dict[str, str], browser: Chromium, pictures: Path
 ) -> None:
     newest = audits(layout)[0]
-    browser.open(server_of(links) + tracking.run_path(newest.info.experiment_id, newest.info.run_id))
+    browser.open(server_of(links) + run_path(newest))
     browser.says("What was different")
     for words in ("Mini (honest)", "Published Artifact", "openassay-honest", "driver", "python"):
         browser.says(words)
@@ -167,7 +174,8 @@ def test_a_runs_page_has_the_verdict_in_words_and_its_inputs(
 
 def test_two_audits_are_compared(layout: Layout, links: dict[str, str], browser: Chromium, pictures: Path) -> None:
     runs = audits(layout)
-    path = tracking.compared_path(runs[0].info.experiment_id, [run.info.run_id for run in runs])
+    chosen = (json.dumps([run.info.run_id for run in runs]), json.dumps([runs[0].info.experiment_id]))
+    path = "/#/compare-runs?runs={}&experiments={}&workflowType=machine_learning".format(*map(quote, chosen))
     browser.open(server_of(links) + path)
     browser.says("Comparing 2 Runs")
     for words in ("audit: NOT_REPRODUCED", "audit: REPRODUCED", "2026-01-01T00:00:00Z"):
@@ -198,7 +206,7 @@ def test_a_review_that_is_made_there_is_seen_by_the_command_and_stays_after_the_
     layout: Layout, links: dict[str, str], browser: Chromium, pictures: Path
 ) -> None:
     newest = audits(layout)[0]
-    browser.open(server_of(links) + tracking.run_path(newest.info.experiment_id, newest.info.run_id))
+    browser.open(server_of(links) + run_path(newest))
     browser.click('button[aria-label="Edit tags"]')
     for key, value in (("review", "approved"), ("review_by", "Ann"), ("review_note", "the curve fits")):
         browser.click('[role="dialog"] input[id^="dubois-select"]')

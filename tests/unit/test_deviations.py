@@ -23,7 +23,7 @@ FREE = Deviation(kind="unprotected", what="the release's code in no cage")
 
 
 def test_one_claim_says_both_numbers_and_what_differed() -> None:
-    said = in_words([compared()], [DATA, FREE, CODE], "REPRODUCED")
+    said = in_words([compared()], [DATA, FREE, CODE])
     assert said == (
         "With the data as changed in 2017 and OpenAssay's own trainer, the reruns give 80.5 % for the published 80 %: within the "
         "tolerance that was declared beforehand"
@@ -31,10 +31,10 @@ def test_one_claim_says_both_numbers_and_what_differed() -> None:
 
 
 def test_a_difference_says_its_direction_and_what_it_means_for_the_release() -> None:
-    said = in_words([compared("NOT_REPRODUCED", 5.0)], [], "NOT_REPRODUCED")
+    said = in_words([compared("NOT_REPRODUCED", 5.0)], [])
     assert "The reruns give 85 % for the published 80 %, which is higher (better): outside" in said
-    assert "lower (worse)" in in_words([compared("NOT_REPRODUCED", -5.0)], [], "NOT_REPRODUCED")
-    said = in_words([compared("INCONCLUSIVE", -3.0)], [], "INCONCLUSIVE", "too few reruns were made")
+    assert "lower (worse)" in in_words([compared("NOT_REPRODUCED", -5.0)], [])
+    said = in_words([compared("INCONCLUSIVE", -3.0)], [], "too few reruns were made")
     assert said.endswith("80 %, which is lower (worse). Nothing is decided: too few reruns were made")
 
 
@@ -43,28 +43,26 @@ def test_several_claims_are_counted_by_what_came_out() -> None:
         compared("NOT_REPRODUCED", 5.0), compared("NOT_REPRODUCED", 2.0), compared(), compared("INCONCLUSIVE", 1.0),
         compared("NOT_ATTEMPTED", None),
     ]  # fmt: skip
-    said = in_words(claims, [DATA], "NOT_REPRODUCED")
+    said = in_words(claims, [DATA])
     assert said == (
         "With the data as changed in 2017, 2 of 5 published numbers come out higher (better) than published, outside the declared "
         "tolerance, 1 comes out within the tolerance that was declared beforehand, 1 was not tested and 1 is not decided: higher "
         "(better) than published so far"
     )
-    mixed = in_words(
-        [compared("NOT_REPRODUCED", 5.0), compared("NOT_REPRODUCED", -5.0), compared()], [], "NOT_REPRODUCED"
-    )
+    mixed = in_words([compared("NOT_REPRODUCED", 5.0), compared("NOT_REPRODUCED", -5.0), compared()], [])
     assert "come out 1 higher (better) and 1 lower (worse) than published" in mixed
-    assert in_words([compared(), compared()], [], "REPRODUCED").startswith("All 2 published numbers come out within")
-    open_ = in_words([compared(), compared("INCONCLUSIVE", 1.0)], [], "INCONCLUSIVE", "more reruns would decide")
+    assert in_words([compared(), compared()], []).startswith("All 2 published numbers come out within")
+    open_ = in_words([compared(), compared("INCONCLUSIVE", 1.0)], [], "more reruns would decide")
     assert open_.startswith("1 of 2 published numbers comes out within")
     assert open_.endswith("and 1 is not decided: higher (better) than published so far; more reruns would decide")
-    diverged = in_words([compared("NOT_REPRODUCED", None), compared()], [], "NOT_REPRODUCED")
+    diverged = in_words([compared("NOT_REPRODUCED", None), compared()], [])
     assert diverged.startswith("1 of 2 published numbers does not come out and 1 comes out within")
 
 
 def test_nothing_tested_says_nothing_and_a_driver_says_its_own() -> None:
-    assert in_words([compared("NOT_ATTEMPTED", None)], [DATA], "NOT_ATTEMPTED") == ""
-    assert in_words([], [], "NOT_ATTEMPTED") == ""
-    own = in_words([compared()], [CODE], "REPRODUCED", own="the checkpoints follow")
+    assert in_words([compared("NOT_ATTEMPTED", None)], [DATA]) == ""
+    assert in_words([], []) == ""
+    own = in_words([compared()], [CODE], own="the checkpoints follow")
     assert own == "With OpenAssay's own trainer, the checkpoints follow"
 
 
@@ -95,10 +93,14 @@ def test_a_claims_own_direction_goes_before_its_metrics_name() -> None:
 )
 def test_every_claim_is_counted_once(outcomes: list[str]) -> None:
     claims = [compared(of, None if of == "NOT_ATTEMPTED" else 1.0) for of in outcomes]
-    release = "NOT_REPRODUCED" if "NOT_REPRODUCED" in outcomes else "INCONCLUSIVE"
-    said = in_words(claims, [], release)
+    said = in_words(claims, [])
     if set(outcomes) == {"NOT_ATTEMPTED"}:
         assert said == ""
+        return
+    if set(outcomes) == {"REPRODUCED"}:
+        assert (
+            said == f"All {len(outcomes)} published numbers come out within the tolerance that was declared beforehand"
+        )
         return
     words = said.replace(",", "").split()
     counts = [int(word) for before, word in zip(["", *words], words, strict=False) if word.isdigit() and before != "of"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ import pytest
 from releases.cards import ADAM, ENUMERATED, fine_tuned
 from releases.fine_tuned import make_base, make_data
 
+from openassay.core.rerun_records import RerunStatus
 from openassay.drivers.driver import TargetFacts
-from openassay.drivers.finetune import FineTuneDriver
-from openassay.drivers.job import Arm
+from openassay.drivers.finetune import FineTuneDriver, stated_settings
+from openassay.drivers.job import Arm, Job
 from openassay.faults import BadInput
 from openassay.published.cards import ModelCard, read_card
 from openassay.published.files import Text
@@ -64,7 +66,7 @@ def test_settings_that_are_the_cards_pass_in_every_wording() -> None:
     assert list(driver().not_as_stated(card(fine_tuned()))) == []
     fused = driver(recipe=RECIPE | {"optimizer": "adamw_torch_fused"})
     assert list(fused.not_as_stated(card(fine_tuned(optimizer=ENUMERATED)))) == []
-    as_of_5 = fine_tuned(lr_scheduler_warmup_ratio=None, lr_scheduler_warmup_steps=0.1)
+    as_of_5 = fine_tuned(transformers="5.6.0", lr_scheduler_warmup_ratio=None, lr_scheduler_warmup_steps=0.1)
     assert list(driver().not_as_stated(card(as_of_5))) == []
     steps = driver(recipe=RECIPE | {"training_steps": 500})
     assert list(steps.not_as_stated(card(fine_tuned(num_epochs=None, training_steps=500)))) == []
@@ -205,8 +207,6 @@ def test_what_does_not_fit_is_one_line(parts: Path, tmp_path: Path) -> None:
 
 
 def test_code_pickles_and_missing_parts_of_a_base_are_refused(parts: Path, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(parts / "bert", parts / "coded")
     config = json.loads((parts / "coded" / "config.json").read_text())
     (parts / "coded" / "config.json").write_text(
@@ -220,3 +220,65 @@ def test_code_pickles_and_missing_parts_of_a_base_are_refused(parts: Path, tmp_p
         made(parts, tmp_path / "b", base="bare")
     with pytest.raises(RecipeMismatch, match="the base model's tokenizer cannot be read"):
         made(parts, tmp_path / "c", base="data")
+
+
+def job(parts: Path, out: Path, **more: Any) -> Job:
+    out.mkdir()
+    given = {
+        "data": None,
+        "artifacts": {"all": str(parts)},
+        "python": None,
+        "glue": None,
+        "threads": 1,
+        "timeout_s": 300.0,
+    }
+    return Job(arm=Arm(), seed=0, out=out, device="cpu", target_file="conf/target/x.yaml", **(given | more))
+
+
+def tiny(base: str = "bert", **changes: Any) -> FineTuneDriver:
+    data = {
+        "train": [{"artifact": "all", "path": "data/train.parquet"}],
+        "evaluation": [{"artifact": "all", "path": "data/test.parquet"}],
+    }
+    recipe = {
+        "task": "text_classification",
+        "text": ["sentence"],
+        "label": "label",
+        "max_length": 16,
+        "num_epochs": 1.0,
+    }
+    return driver(base={"artifact": "all", "path": base}, data=data, recipe=recipe | changes, unstated={})
+
+
+def test_what_the_target_gets_wrong_is_no_failure_of_the_release(parts: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        BadInput, match="conf/target/x.yaml: the training data has no column 'words'; it has sentence, label"
+    ):
+        tiny(text=["words"]).execute(job(parts, tmp_path / "a"))
+    with pytest.raises(
+        BadInput, match="conf/target/x.yaml: the artifact all has no nowhere; name a path that it holds"
+    ):
+        tiny("nowhere").dry_start(job(parts, tmp_path / "b"))
+
+
+def test_a_release_that_would_run_code_fails_and_says_why(parts: Path, tmp_path: Path) -> None:
+    shutil.copytree(parts / "bert", parts / "bringing")
+    config = json.loads((parts / "bringing" / "config.json").read_text())
+    (parts / "bringing" / "config.json").write_text(json.dumps(config | {"auto_map": {"AutoModel": "own.Model"}}))
+    ended = tiny("bringing").execute(job(parts, tmp_path / "a"))
+    assert ended.status is RerunStatus.FAILED
+    assert "brings code of its own" in ended.reason
+
+
+def test_a_share_as_warm_up_is_one_since_transformers_5_alone() -> None:
+    """Version 4 takes `warmup_steps: 0.03` as it is written."""
+    written = fine_tuned(lr_scheduler_warmup_ratio=None, lr_scheduler_warmup_steps=0.1)
+    assert (
+        stated_settings(card(written.replace("Transformers 4.30.2", "Transformers 5.6.0")))["lr_scheduler_warmup_ratio"]
+        == 0.1
+    )
+    as_of_4 = stated_settings(card(written))
+    assert "lr_scheduler_warmup_ratio" not in as_of_4
+    assert as_of_4["lr_scheduler_warmup_steps"] == 0.1
+    by_hand = stated_settings(card(fine_tuned(lr_scheduler_warmup_ratio=None, lr_scheduler_warmup_steps="10 %")))
+    assert by_hand["lr_scheduler_warmup_steps"] == "10 %"  # no traceback; it is not the target's number

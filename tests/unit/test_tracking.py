@@ -229,7 +229,7 @@ import pathlib, sys
 from openassay import faults, tracking
 tracking.DEADLINE_S = 2
 with faults.faults_in_one_line():
-    tracking.experiment_id(pathlib.Path("."), sys.argv[1], "x")
+    tracking.experiment_ids(pathlib.Path("."), sys.argv[1], ["x"])
 """
 
 
@@ -253,7 +253,7 @@ def test_the_variable_comes_before_the_setting_and_the_default_is_absolute(
 
 
 def test_several_audits_may_create_the_database_at_once(tmp_path: Path) -> None:
-    code = "import sys, pathlib; from openassay import tracking; tracking.experiment_id(pathlib.Path(sys.argv[1]), None, 'x')"
+    code = "import sys, pathlib; from openassay import tracking; tracking.experiment_ids(pathlib.Path(sys.argv[1]), None, ['x'])"
     command = [sys.executable, "-c", code, str(tmp_path)]
     processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     for process in processes:
@@ -478,7 +478,7 @@ def test_no_password_is_told(layout: Layout, monkeypatch: pytest.MonkeyPatch) ->
     with PackageIndex(login="ann:another") as server:  # 401, as a server with a wrong password
         monkeypatch.setenv(tracking.ENVIRONMENT_VARIABLE, server.root)
         with pytest.raises(tracking.TrackingLost) as caught:
-            tracking.experiment_id(layout.root, None, "honest")
+            tracking.experiment_ids(layout.root, None, ["honest"])
     assert "401" in str(caught.value)
     assert "s3cr3t-word" not in str(caught.value)
     assert "\n" not in str(caught.value)

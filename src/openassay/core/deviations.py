@@ -75,17 +75,17 @@ def way(of: ComparedNumber) -> str:
 
 
 def in_words(
-    compared: Sequence[ComparedNumber], deviations: Sequence[Deviation], outcome: str, because: str = "", own: str = ""
+    compared: Sequence[ComparedNumber], deviations: Sequence[Deviation], because: str = "", own: str = ""
 ) -> str:  # fmt: skip
     """What came out of the reruns, in one sentence that names what was different; empty where nothing was tested.
 
-    compared: the claims that reruns test. outcome: of the release. because: why an open result is open, in plain words. own: what
+    compared: the claims that reruns test. because: why an open result is open, in plain words. own: what
     a driver says that judges by a rule of its own, and compares no numbers.
     """
     tested = [of for of in compared if of.outcome != "NOT_ATTEMPTED"]
     if not tested:
         return ""
-    said = own or (_one(tested[0], because) if len(compared) == 1 else _several(compared, outcome, because))
+    said = own or (_one(tested[0], because) if len(compared) == 1 else _several(compared, because))
     if different := listed([of.what for of in deviations if of.kind != "unprotected"], MOST_NAMED):
         said = f"with {different}, {said}"
     return said[:1].upper() + said[1:]
@@ -103,9 +103,9 @@ def _one(of: ComparedNumber, because: str) -> str:
     return f"the reruns give {found} for {against}{which}. Nothing is decided: {because}"
 
 
-def _several(compared: Sequence[ComparedNumber], outcome: str, because: str) -> str:
+def _several(compared: Sequence[ComparedNumber], because: str) -> str:
     total, within = len(compared), "within the tolerance that was declared beforehand"
-    if outcome == "REPRODUCED":
+    if all(of.outcome == "REPRODUCED" for of in compared):
         return f"all {total} published numbers come out {within}"
     accused, still = (
         _ways([of for of in compared if of.outcome == name]) for name in ("NOT_REPRODUCED", "INCONCLUSIVE")

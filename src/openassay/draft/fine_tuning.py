@@ -8,6 +8,7 @@ from typing import Any
 
 from openassay.draft.brought import BroughtRelease, shortened
 from openassay.draft.written import DraftedTarget
+from openassay.drivers.finetune import stated_settings
 from openassay.faults import BadInput
 from openassay.layout import checked_name
 from openassay.published.cards import ModelCard, Said, read_card, same_printed
@@ -24,14 +25,13 @@ _OF_BASE = re.compile(
     r"(config|tokenizer\w*|vocab|special_tokens_map|added_tokens)\.(json|txt|model)|merges\.txt|\w*\.model|model\S*\.safetensors\S*"
 )
 _HELD_OUT = (("validation", "valid", "dev"), ("test",))
-_OPTIMIZERS = {"adam": "adamw_torch", "adamw_hf": "adamw_torch"}
 _UNSAID: dict[str, tuple[Any, str, list[Any]]] = {
     "max_length": (128, "a guess: no card states it", [512]),
     "weight_decay": (0.0, "the trainer's default; tutorials pass 0.01", [0.01]),
     "max_grad_norm": (1.0, "the trainer's default", [0.0]),
 }
 """What no card states: the value, where it comes from, and others that it may have had."""
-_STATED = {of.name for of in fields(FineTuningRecipe)}
+_FIELDS = {of.name for of in fields(FineTuningRecipe)}
 _MOST_FILES = 200
 _MARGIN = "A guess: say what difference still counts as the same."
 
@@ -146,21 +146,15 @@ def _recipe(card: ModelCard, task: Task, of: DraftedTarget) -> tuple[dict[str, A
     of.guesses["rerun.recipe.text"] = "the card names no columns: say which hold the text" + " and the label" * (
         "label" in recipe
     )
-    for name, said in card.settings.items():
-        if name in _STATED:
-            recipe[name] = said.value
-        elif name not in {"seed", "total_train_batch_size", "total_eval_batch_size", "distributed_type"}:
-            of.guesses[f"rerun.recipe ({name})"] = (
-                f"{said.path}:{said.line} states {name}: {said.written}, which is not followed"
-            )
-    warmup = recipe.get("lr_scheduler_warmup_steps")
-    if isinstance(warmup, float) and 0 < warmup < 1:
-        recipe["lr_scheduler_warmup_ratio"] = recipe.pop("lr_scheduler_warmup_steps")
-    if optimizer := card.optimizer:
-        recipe["optimizer"] = _OPTIMIZERS.get(optimizer.name.lower(), optimizer.name.lower())
-        if optimizer.betas:
-            recipe |= {"adam_beta1": optimizer.betas[0], "adam_beta2": optimizer.betas[1]}
-        recipe |= {"adam_epsilon": optimizer.epsilon} if optimizer.epsilon is not None else {}
+    stated = stated_settings(card)
+    recipe |= {name: value for name, value in stated.items() if name in _FIELDS}
+    for name in (
+        stated.keys() - _FIELDS - {"seed", "total_train_batch_size", "total_eval_batch_size", "distributed_type"}
+    ):
+        said = card.settings[name]
+        of.guesses[f"rerun.recipe ({name})"] = (
+            f"{said.path}:{said.line} states {name}: {said.written}, which is not followed"
+        )
     rows = card.reported_rows()
     if rows is not None and len(card.rows()) - 1 not in rows:
         recipe["kept"] = "best"

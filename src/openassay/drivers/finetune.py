@@ -33,6 +33,7 @@ from openassay.training.fine_tuning import (
     FineTuned,
     FineTuningRecipe,
     Format,
+    Unusable,
     fine_tune,
 )
 from openassay.training.mismatch import RecipeMismatch, TimeLimit
@@ -56,11 +57,11 @@ class InArtifact:
     path: str = "."
 
     def under(self, artifacts: Mapping[str, str]) -> Path:
-        """Where it lies. `RecipeMismatch` where it is not there, or outside."""
+        """Where it lies. `BadInput` where it is not there, or outside."""
         top = Path(artifacts[self.artifact]).resolve()
         place = (top / self.path).resolve()
         if not place.is_relative_to(top) or not place.exists():
-            raise RecipeMismatch(f"the artifact {self.artifact} has no {self.path}")
+            raise BadInput(f"the artifact {self.artifact} has no {self.path}; name a path that it holds")
         return place
 
 
@@ -78,7 +79,7 @@ class FineTuningData:
         train, evaluation = (tuple(of.under(artifacts) for of in places) for places in (self.train, self.evaluation))
         known = self.format or ENDINGS.get(train[0].suffix)
         if known is None:
-            raise RecipeMismatch(f"{train[0].name}: its format is not known; name it under rerun.data.format")
+            raise BadInput(f"{train[0].name}: its format is not known; name it under rerun.data.format")
         return DataFiles(train=train, evaluation=evaluation, format=known)
 
 
@@ -189,16 +190,15 @@ class FineTuneDriver(Driver):
     # Run ------------------------------------------------------------------------------------------------------------
 
     def dry_start(self, job: Job) -> str:
-        """Why no rerun can start for a reason of the release's. `BadInput` where the target is not as the card."""
+        """Empty: what a release lacks shows in its use. `BadInput` for a target that is not as the card, or names no files."""
         try:
             self.base.under(job.artifacts)
             self.data.files(job.artifacts)
             card = self._card(job.artifacts)
-        except RecipeMismatch as problem:
-            return str(problem)
-        if card is not None:
-            for line in self.not_as_stated(card):
-                raise BadInput(f"{job.target_file}: {line}")
+        except BadInput as problem:
+            raise BadInput(f"{job.target_file}: {problem}") from None
+        for line in self.not_as_stated(card) if card else ():
+            raise BadInput(f"{job.target_file}: {line}")
         return ""
 
     def _card(self, artifacts: Mapping[str, str]) -> ModelCard | None:
@@ -216,23 +216,12 @@ class FineTuneDriver(Driver):
         start = ends[1] + 1 if len(ends) == 2 and ends[0] == 0 else 0
         card = read_card(Text(path=self.card.path, lines=lines, body_from=start))
         if card is None:
-            raise RecipeMismatch(f"{self.card.path} says nothing of a fine-tuning")
+            raise BadInput(f"{self.card.path} says nothing of a fine-tuning")
         return card
 
     def not_as_stated(self, card: ModelCard) -> Iterator[str]:
         """Each setting of the target that is not the card's, and each that neither the card nor `unstated` accounts for."""
-        stated: dict[str, Any] = {name: of.value for name, of in card.settings.items()}
-        if (steps := stated.get("lr_scheduler_warmup_steps")) is not None and 0 < float(
-            steps
-        ) < 1:  # as transformers 5 writes it
-            stated["lr_scheduler_warmup_ratio"] = stated.pop("lr_scheduler_warmup_steps")
-        if card.optimizer:
-            said = card.optimizer
-            stated["optimizer"] = "adamw_torch" if said.name in {"Adam", "adamw_hf"} else said.name.lower()
-            if said.betas:
-                stated |= {"adam_beta1": said.betas[0], "adam_beta2": said.betas[1]}
-            if said.epsilon is not None:
-                stated["adam_epsilon"] = said.epsilon
+        stated = stated_settings(card)
         for name in (*_STATED, "seed"):
             ours = self.seed if name == "seed" else getattr(self.recipe, name)
             if name in stated and not _equal(ours, stated[name]):
@@ -243,7 +232,7 @@ class FineTuneDriver(Driver):
                 yield f"rerun.unstated.{name}: missing; {card.path} does not state it: say where {ours!r} comes from"
 
     def execute(self, job: Job) -> RunResult:
-        """One fine-tuning, in this process."""
+        """One fine-tuning, in this process. `BadInput` for what the target's words or this machine's memory cause."""
         from openassay.training.trainer import pick_device  # noqa: PLC0415 - torch takes seconds to import
 
         started, device = time.process_time(), pick_device(job.device)
@@ -255,8 +244,10 @@ class FineTuneDriver(Driver):
         except TimeLimit:
             reason = f"stopped after {job.timeout_s:g} s, its time limit"
             return self._ended(RerunStatus.TIMED_OUT, reason, device, started)
+        except Unusable as finding:
+            return self._ended(RerunStatus.FAILED, str(finding), device, started)
         except RecipeMismatch as error:
-            return self._ended(RerunStatus.FAILED, str(error), device, started)
+            raise BadInput(f"{job.target_file}: {error}") from None
         finite = math.isfinite(made.values.get("loss", math.nan))
         status = RerunStatus.FINISHED if finite else RerunStatus.DIVERGED
         return self._ended(status, "" if finite else "the loss is not a finite number", device, started, made)
@@ -311,6 +302,27 @@ class FineTuneDriver(Driver):
         return Display(recipe=to_plain(self.recipe), taken_from=self.taken_from)
 
 
+def stated_settings(card: ModelCard) -> dict[str, Any]:
+    """What a card states, by the names of a `FineTuningRecipe` where it has one, else by the card's own."""
+    stated: dict[str, Any] = {name: of.value for name, of in card.settings.items()}
+    steps, version = stated.get("lr_scheduler_warmup_steps"), card.versions.get("transformers")
+    is_share = isinstance(steps, float) and 0 < steps < 1
+    if is_share and version and int(version.written.partition(".")[0]) >= _SHARES_SINCE:
+        stated["lr_scheduler_warmup_ratio"] = stated.pop("lr_scheduler_warmup_steps")
+    if said := card.optimizer:
+        name = said.name.lower()
+        stated["optimizer"] = (
+            "adamw_torch" if name in {"adam", "adamw_hf"} else name
+        )  # `Adam`: up to 4.45, whatever AdamW it was
+        if said.betas:
+            stated |= {"adam_beta1": said.betas[0], "adam_beta2": said.betas[1]}
+        if said.epsilon is not None:
+            stated["adam_epsilon"] = said.epsilon
+    return stated
+
+
+_SHARES_SINCE = 5
+"""The version of transformers since which a warm-up of less than 1 step is a share of the training; before, it is as written."""
 _DEFAULTS: dict[str, Any] = {
     "gradient_accumulation_steps": 1, "num_devices": 1, "training_steps": None, "lr_scheduler_warmup_ratio": 0.0,
     "lr_scheduler_warmup_steps": 0, "label_smoothing_factor": 0.0,

@@ -49,7 +49,7 @@ def to_cyclonedx(plan: Plan, verdict: ReleaseVerdict) -> str:
     release = plan.release
     main: dict[str, Any] = {
         "type": "machine-learning-model" if any(of.component.startswith("params") for of in there) else "application",
-        "bom-ref": plan.name, "name": _plain(release.title), "version": _plain(release.version),
+        "bom-ref": plan.name, "name": printable(release.title), "version": printable(release.version),
         "externalReferences": _references("website", release.homepage),
     }  # fmt: skip
     if main["type"] == "machine-learning-model":
@@ -83,7 +83,7 @@ def to_cyclonedx(plan: Plan, verdict: ReleaseVerdict) -> str:
 
 def _metrics(of: Verdict) -> list[dict[str, Any]]:
     """A claim as published, and as it was found."""
-    name = _plain(f"{of.metric} ({of.id})")
+    name = printable(f"{of.metric} ({of.id})")
     found: list[dict[str, Any]] = [{"type": f"{name}, as published", "value": f"{of.published.value:.9g}"}]
     if of.difference is not None and of.estimand == "number":
         ends = of.interval or (of.difference, of.difference)
@@ -125,7 +125,7 @@ def _licences(text: str) -> list[dict[str, Any]]:
         is_spdx = not told.errors
     except Exception:  # noqa: BLE001 - words that its scanner cannot take are no expression
         is_spdx = False
-    return [{"expression": text}] if is_spdx else [{"license": {"name": _plain(text)}}]
+    return [{"expression": text}] if is_spdx else [{"license": {"name": printable(text)}}]
 
 
 @functools.cache
@@ -142,24 +142,26 @@ def _references(kind: str, address: str | None) -> list[dict[str, Any]]:
 
 
 def _properties(facts: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"name": f"openassay:{_plain(name)}", "value": _plain(value)} for name, value in facts.items() if value]
+    return [
+        {"name": f"openassay:{printable(name)}", "value": printable(value)} for name, value in facts.items() if value
+    ]
 
 
 def to_ro_crate(plan: Plan, verdict: ReleaseVerdict, files: Mapping[str, bytes]) -> str:
     """The records in a folder as `ro-crate-metadata.json` (RO-Crate 1.1). files: what lies there, by name."""
     release, when = plan.release, _when(verdict)
-    about: dict[str, Any] = {"@id": "#release", "@type": "CreativeWork", "name": _plain(release.title)}
-    about |= {"version": _plain(release.version)}
+    about: dict[str, Any] = {"@id": "#release", "@type": "CreativeWork", "name": printable(release.title)}
+    about |= {"version": printable(release.version)}
     for reference in _references("website", release.homepage):
         about["url"] = reference["url"]
-    who = _plain(verdict.provenance.auditor or "an auditor who is not named")
+    who = printable(verdict.provenance.auditor or "an auditor who is not named")
     graph: list[dict[str, Any]] = [
         {
             "@id": "ro-crate-metadata.json", "@type": "CreativeWork", "conformsTo": {"@id": CRATE}, "about": {"@id": "./"},
         },
         {
-            "@id": "./", "@type": "Dataset", "name": _plain(f"Audit of {release.title}"), "datePublished": when,
-            "description": _plain(f"{verdict.outcome.value}: {verdict.in_words or verdict.reason}"),
+            "@id": "./", "@type": "Dataset", "name": printable(f"Audit of {release.title}"), "datePublished": when,
+            "description": printable(f"{verdict.outcome.value}: {verdict.in_words or verdict.reason}"),
             "license": "Records of an audit: facts about a release. The release keeps its own terms.",
             "about": {"@id": "#release"}, "author": {"@id": "#auditor"}, "mentions": [{"@id": "#audit"}],
             "hasPart": [{"@id": name} for name in files],
@@ -185,7 +187,3 @@ def to_ro_crate(plan: Plan, verdict: ReleaseVerdict, files: Mapping[str, bytes])
 
 def _when(verdict: ReleaseVerdict) -> str:
     return verdict.provenance.finished_at
-
-
-def _plain(text: str) -> str:
-    return printable(text)

@@ -133,7 +133,7 @@ def run(
     different = _deviations(plan, prepared, evaluated, runs)
     return ReleaseVerdict(
         schema_version=1, target=plan.name, plan_digest=plan.digest, rules_version=RULES_VERSION, alpha=plan.judge.alpha,
-        outcome=outcome, basis=joined(verdicts), in_words=_in_words(plan, verdicts, different, outcome), deviations=different,
+        outcome=outcome, basis=joined(verdicts), in_words=_in_words(plan, verdicts, different), deviations=different,
         reason=reason, score=tiers[-1].score, tiers=tiers,
         claims=verdicts, controls=controls, curves=curves,
         openness=openness(parts, plan.data_information, plan.reviews, told=plan.release.article_53)
@@ -249,7 +249,7 @@ def _other_versions(
 
 
 def _in_words(
-    plan: Plan, verdicts: tuple[Verdict, ...], different: tuple[Deviation, ...], outcome: Outcome
+    plan: Plan, verdicts: tuple[Verdict, ...], different: tuple[Deviation, ...]
 ) -> str:  # fmt: skip
     """What came out, in a sentence."""
     reruns = [of for of in verdicts if of.tier == "rerun"]
@@ -264,7 +264,7 @@ def _in_words(
         )
         for of in reruns
     ]  # fmt: skip
-    return in_words(compared, different, outcome.value, OPEN[why] if why else "", own=" and ".join(sorted(own)))
+    return in_words(compared, different, OPEN[why] if why else "", own=" and ".join(sorted(own)))
 
 
 def _curves(

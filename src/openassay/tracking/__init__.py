@@ -96,17 +96,6 @@ def model_path(target: str) -> str:
     return f"/#/models/{quote(model_name(target))}?{_TRAINING}"
 
 
-def compared_path(experiment_id: str, runs: Sequence[str]) -> str:
-    """The path of the page that compares runs of an experiment."""
-    chosen = f"runs={quote(json.dumps(list(runs)))}&experiments={quote(json.dumps([experiment_id]))}"
-    return f"/#/compare-runs?{chosen}&{_TRAINING}"
-
-
-def run_path(experiment_id: str, run: str) -> str:
-    """The path of a run's page."""
-    return f"/#/experiments/{quote(experiment_id)}/runs/{quote(run)}?{_TRAINING}"
-
-
 def waiting_path(experiments: Sequence[str]) -> str:
     """The path of the table of the newest audits, of several targets, that nobody has approved or contested."""
     return _several_path(experiments, "tags.role = 'audit' and tags.review = 'waiting'")
@@ -135,11 +124,6 @@ def _several_path(experiments: Sequence[str], chosen: str) -> str:
 
 def _search(chosen: str) -> str:
     return f"searchFilter={quote(chosen)}&orderByKey=attributes.start_time&orderByAsc=false"
-
-
-def experiment_id(root: Path, configured: str | None, target: str) -> str | None:
-    """The id of a target's experiment; None when it was never tracked. Raises `TrackingLost` as `ask` does."""
-    return experiment_ids(root, configured, [target]).get(target)
 
 
 def experiment_ids(root: Path, configured: str | None, targets: Sequence[str]) -> dict[str, str]:

@@ -28,6 +28,10 @@ MASKED_SHARE = 0.15
 """Of a masked language model's tokens (`DataCollatorForLanguageModeling`'s default)."""
 
 
+class Unusable(RecipeMismatch):
+    """A part of the release itself cannot be used, whatever the target says."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FineTuningRecipe:
     """What a fine-tuning is made from, by the names of the Trainer's cards."""
@@ -108,7 +112,8 @@ def fine_tune(
     """Fine-tune once, and evaluate after each epoch.
 
     base: a folder with a model and its tokenizer. out: an empty folder for caches. shuffled: labels (of a language model, the
-    tokens of each block) in random order. Raises `RecipeMismatch` for parts that do not fit each other, `TimeLimit`.
+    tokens of each block) in random order. Raises `Unusable` for a part of the release that cannot be read or would run code,
+    `RecipeMismatch` for parts that do not fit each other or this machine, `TimeLimit`.
     """
     import datasets  # noqa: PLC0415 - it takes seconds to import
     import torch  # noqa: PLC0415
@@ -152,7 +157,7 @@ def _load(datasets: Any, data: DataFiles, out: Path) -> tuple[Any, Any]:
         found = datasets.load_dataset(data.format, data_files=files, cache_dir=str(out / "datasets"))
     except Exception as error:  # noqa: BLE001 - its parsers raise nearly anything on broken files
         cause = error.__cause__ or error
-        raise RecipeMismatch(f"the data files cannot be read as {data.format}: {first_line(cause)}") from None  # type: ignore[arg-type]
+        raise Unusable(f"the data files cannot be read as {data.format}: {first_line(cause)}") from None  # type: ignore[arg-type]
     return found["train"], found["evaluation"]
 
 
@@ -160,14 +165,14 @@ def _tokenizer(transformers: Any, base: Path) -> Any:
     try:
         return transformers.AutoTokenizer.from_pretrained(base, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # noqa: BLE001 - as above
-        raise RecipeMismatch(f"the base model's tokenizer cannot be read: {first_line(error)}") from None
+        raise Unusable(f"the base model's tokenizer cannot be read: {first_line(error)}") from None
 
 
 def _model(transformers: Any, recipe: FineTuningRecipe, base: Path, ready: _Ready) -> Any:
     """The base model with the task's head; a head that the weights do not have is drawn anew."""
     config = transformers.AutoConfig.from_pretrained(base, local_files_only=True, trust_remote_code=False)
     if getattr(config, "auto_map", None):
-        raise RecipeMismatch("the base model brings code of its own (auto_map in its config.json), which is not run")
+        raise Unusable("the base model brings code of its own (auto_map in its config.json), which is not run")
     kind = {
         "text_classification": transformers.AutoModelForSequenceClassification,
         "causal_language_model": transformers.AutoModelForCausalLM,
@@ -181,7 +186,7 @@ def _model(transformers: Any, recipe: FineTuningRecipe, base: Path, ready: _Read
             base, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype="float32", **more
         )
     except OSError as error:
-        raise RecipeMismatch(f"the base model's weights cannot be read: {first_line(error)}") from None
+        raise Unusable(f"the base model's weights cannot be read: {first_line(error)}") from None
 
 
 def _columns(table: Any, names: tuple[str, ...], what: str) -> None:
